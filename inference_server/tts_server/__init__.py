@@ -1,0 +1,1 @@
+"""The inference server: speech over HTTP, alone or as one pool of a fleet."""

@@ -1,0 +1,1 @@
+"""The operator: turns TTSModels and TTSTenants into running speech endpoints."""
