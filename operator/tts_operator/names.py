@@ -1,0 +1,71 @@
+"""Names and labels of everything the operator makes: other parts find children by them."""
+
+import hashlib
+
+GROUP = "ttsfleet.io"
+MANAGER = "tts-operator"
+"""Field manager of every server-side apply and of pod annotations."""
+SCALE_MANAGER = "tts-operator-scale"
+"""Field manager of replicas, which no apply set ever holds."""
+
+TENANT_LABEL = "ttsfleet.io/tenant"
+MODEL_LABEL = "ttsfleet.io/model"
+POOL_LABEL = "ttsfleet.io/pool"
+"""The only label in selectors: a pool's other labels may change, a Deployment's selector may not."""
+CONFIG_HASH = "ttsfleet.io/config-hash"
+"""Annotation of running pods. Patching it makes the kubelet read mounted ConfigMaps and Secrets again within a second."""
+
+CONTAINER = "tts-server"
+LONGEST_NAME = 63
+
+
+def tenant_labels(tenant: str) -> dict[str, str]:
+    """On every child, whether it belongs to one pool or to the whole tenant."""
+    return {
+        "app.kubernetes.io/name": "tts-server",
+        "app.kubernetes.io/managed-by": MANAGER,
+        TENANT_LABEL: tenant,
+    }
+
+
+def pool_labels(tenant: str, model: str) -> dict[str, str]:
+    """On every child of one pool, and on its pods."""
+    return {**tenant_labels(tenant), MODEL_LABEL: model, POOL_LABEL: pool_name(tenant, model)}
+
+
+def pool_name(tenant: str, model: str) -> str:
+    """Name of a pool's Deployment, Service, HPA, PDB and NetworkPolicy."""
+    return fitted(f"{tenant}-{model}")
+
+
+def server_config_name(tenant: str, model: str) -> str:
+    """ConfigMap with the pool's ``server.json``."""
+    return fitted(f"{tenant}-{model}-server")
+
+
+def quota_config_name(tenant: str) -> str:
+    """ConfigMap with the tenant's ``quota.json``."""
+    return f"{tenant}-quota"
+
+
+def service_account_name(tenant: str) -> str:
+    """ServiceAccount of the tenant's pods: no token, no permissions."""
+    return f"{tenant}-tts"
+
+
+def internal_secret_name(tenant: str) -> str:
+    """Secret with the credential between the tenant's pools."""
+    return f"{tenant}-internal"
+
+
+def keys_secret_name(tenant: str) -> str:
+    """Secret with the hashes of API keys where ``spec.auth.apiKeysSecretRef`` names none."""
+    return f"{tenant}-keys"
+
+
+def fitted(name: str) -> str:
+    """The name itself, or as much of it as fits a label value beside a hash of the whole."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9].rstrip('-.')}-{digest}"

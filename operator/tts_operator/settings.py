@@ -1,0 +1,27 @@
+"""The operator's own configuration, as its flags and its chart set it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every tenant of one operator."""
+
+    server_image: str
+    """Runs where a model names no image."""
+    namespace: str = "ttsfleet-system"
+    """The operator's own."""
+    image_pull_policy: str = "IfNotPresent"
+    requests_per_minute: Mapping[str, int] = field(default_factory=lambda: dict(REQUESTS_PER_MINUTE))
+    """By tier: the ceiling of a tenant's requestsPerMinute, and its value where the tenant sets none."""
+    max_text_characters: int = 4096
+    """Where the tenant sets none."""
+    pre_stop_seconds: int = 5
+    """How long a pod goes on serving while its removal from the Service spreads."""
+    drain_seconds: int = 60
+    """Longest that a request may go on after SIGTERM."""
+    data_size_limit: str = "1Gi"
+    """Size of the pod's own volume, where audio waits to be fetched."""
