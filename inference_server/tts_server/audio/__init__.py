@@ -1,0 +1,25 @@
+"""Audio: from samples to the bytes of a format, streaming or whole."""
+
+from tts_server.audio.encoders import (
+    FORMATS,
+    SAMPLE_RATES_HZ,
+    Encoder,
+    encode_whole,
+    encoder_for,
+    media_type,
+    streams,
+)
+from tts_server.audio.resampler import Resampler
+from tts_server.audio.threads import EncodingThreads
+
+__all__ = [
+    "FORMATS",
+    "SAMPLE_RATES_HZ",
+    "Encoder",
+    "EncodingThreads",
+    "Resampler",
+    "encode_whole",
+    "encoder_for",
+    "media_type",
+    "streams",
+]

@@ -1,0 +1,205 @@
+"""One class per format: samples at the format's own rate in, bytes out. `encoders.py` brings samples to that rate."""
+
+import io
+import struct
+from typing import Any, Protocol
+
+import lameenc
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from tts_server.errors import FormatUnavailable
+
+Samples = NDArray[np.float32]
+
+UNKNOWN_LENGTH = 0xFFFFFFFF
+OPUS_PAGE_MILLISECONDS = 100.0
+SET_OGG_PAGE_LATENCY_MS = 0x1302
+"""SFC_SET_OGG_PAGE_LATENCY_MS of libsndfile's sndfile.h; the Python binding has no name for it."""
+
+
+def int16_bytes(samples: Samples) -> bytes:
+    """Signed 16 bit, little endian."""
+    scaled = np.rint(np.clip(samples, -1.0, 1.0) * 32767.0)
+    return bytes(scaled.astype("<i2").tobytes())
+
+
+def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
+    """A mono 16 bit WAV header; with None both sizes are 0xFFFFFFFF, which players take for 'until the end'."""
+    riff_bytes = UNKNOWN_LENGTH if data_bytes is None else 36 + data_bytes
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", riff_bytes, b"WAVE",
+        b"fmt ", 16, 1, 1, sample_rate_hz, sample_rate_hz * 2, 2, 16,
+        b"data", UNKNOWN_LENGTH if data_bytes is None else data_bytes,
+    )  # fmt: skip
+
+
+class Container(Protocol):
+    """A format being written."""
+
+    def write(self, samples: Samples) -> bytes:
+        """Bytes that are final after these samples; they never change later."""
+
+    def close(self) -> bytes:
+        """The remaining bytes."""
+
+
+class Pcm:
+    """Bare 16 bit samples: no header, no rate, no end."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        del sample_rate_hz
+
+    def write(self, samples: Samples) -> bytes:
+        return int16_bytes(samples)
+
+    def close(self) -> bytes:
+        return b""
+
+
+class StreamingWav:
+    """WAV whose length nobody knows yet."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._header = wav_header(sample_rate_hz, None)
+
+    def write(self, samples: Samples) -> bytes:
+        header, self._header = self._header, b""
+        return header + int16_bytes(samples)
+
+    def close(self) -> bytes:
+        return self.write(np.zeros(0, np.float32))
+
+
+class Mp3:
+    """Constant bit rate, so that a player can tell the duration from the first frame and the length.
+
+    64 kbit/s mono up to 24 kHz and 96 kbit/s above it are transparent for speech.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._encoder = lameenc.Encoder()
+        self._encoder.silence()
+        self._encoder.set_channels(1)
+        self._encoder.set_in_sample_rate(sample_rate_hz)
+        self._encoder.set_out_sample_rate(sample_rate_hz)
+        self._encoder.set_bit_rate(64 if sample_rate_hz <= 24_000 else 96)
+        self._encoder.set_quality(5)
+        self._begun = False
+
+    def write(self, samples: Samples) -> bytes:
+        if samples.size == 0:
+            return b""
+        self._begun = True
+        return bytes(self._encoder.encode(int16_bytes(samples)))
+
+    def close(self) -> bytes:
+        return bytes(self._encoder.flush()) if self._begun else b""
+
+
+class _Growing(io.RawIOBase):
+    """A file that libsndfile writes to its end; what was written is taken away as it comes.
+
+    Only formats that never seek back may use it.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._position += len(part)
+        return len(part)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or offset != self._position:
+            offset = self._position
+        return offset
+
+    def tell(self) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class Opus:
+    """Ogg Opus by libsndfile, with a page every 100 ms so that a listener hears it as it is spoken."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._file = _Growing()
+        self._encoder = soundfile.SoundFile(
+            self._file, "w", samplerate=sample_rate_hz, channels=1, format="OGG", subtype="OPUS"
+        )
+        latency = soundfile._ffi.new("double *", OPUS_PAGE_MILLISECONDS)  # noqa: SLF001 - no public name for it
+        soundfile._snd.sf_command(self._encoder._file, SET_OGG_PAGE_LATENCY_MS, latency, 8)  # noqa: SLF001
+
+    def write(self, samples: Samples) -> bytes:
+        self._encoder.write(samples)
+        return self._file.take()
+
+    def close(self) -> bytes:
+        self._encoder.close()
+        return self._file.take()
+
+
+class Flac:
+    """FLAC states its length and checksum in its first bytes, so it is written whole."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._sample_rate_hz = sample_rate_hz
+        self._parts: list[Samples] = []
+
+    def write(self, samples: Samples) -> bytes:
+        self._parts.append(samples.copy())
+        return b""
+
+    def close(self) -> bytes:
+        whole = np.concatenate([*self._parts, np.zeros(0, np.float32)])
+        file = io.BytesIO()
+        soundfile.write(file, whole, self._sample_rate_hz, format="FLAC", subtype="PCM_16")
+        return file.getvalue()
+
+
+class Aac:
+    """AAC-LC in ADTS frames, which any player can join and cut. Needs PyAV: the extra `ttsfleet[aac]`."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        try:
+            import av
+        except ImportError as error:
+            raise FormatUnavailable(
+                "aac needs PyAV, which this server lacks: install ttsfleet[aac]", param="response_format"
+            ) from error
+        self._av = av
+        self._file = _Growing()
+        self._container: Any = av.open(self._file, "w", format="adts")
+        self._stream: Any = self._container.add_stream("aac", rate=sample_rate_hz)
+        self._stream.codec_context.layout = "mono"
+        self._stream.codec_context.bit_rate = 64_000
+        self._sample_rate_hz = sample_rate_hz
+        self._begun = False
+
+    def write(self, samples: Samples) -> bytes:
+        if samples.size == 0:
+            return b""
+        self._begun = True
+        frame = self._av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="fltp", layout="mono")
+        frame.sample_rate = self._sample_rate_hz
+        self._container.mux(self._stream.encode(frame))
+        return self._file.take()
+
+    def close(self) -> bytes:
+        if self._begun:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        return self._file.take()

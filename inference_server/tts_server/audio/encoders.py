@@ -1,0 +1,147 @@
+"""Encoders for the six formats of the speech API: samples of an engine's rate in, bytes of a format out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tts_server.audio.containers import (
+    Aac,
+    Container,
+    Flac,
+    Mp3,
+    Opus,
+    Pcm,
+    Samples,
+    StreamingWav,
+    int16_bytes,
+    wav_header,
+)
+from tts_server.audio.resampler import Resampler
+from tts_server.errors import EngineError, InvalidParameter
+
+
+class Encoder(Protocol):
+    """Turns samples into the bytes of one format. It computes: call it in `EncodingThreads`."""
+
+    @property
+    def media_type(self) -> str:
+        """For `Content-Type`."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the encoded audio."""
+
+    def feed(self, samples: Samples) -> bytes:
+        """Bytes that are ready after these samples: maybe none. How samples are cut into calls changes no sound.
+
+        Raises `EngineError` for samples that are not numbers; what lies outside [-1, 1] is clipped.
+        """
+
+    def finish(self) -> bytes:
+        """The rest. The encoder is used up."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    media_type: str
+    sample_rates_hz: tuple[int, ...]
+    default_rate_hz: int | None
+    """None: the engine's own rate, or the next one that the format has."""
+    streams: bool
+    container: Callable[[int], Container]
+
+
+_ANY_RATE = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+_FORMATS: Mapping[str, _Format] = {
+    "mp3": _Format("audio/mpeg", _ANY_RATE, None, True, Mp3),
+    "opus": _Format("audio/ogg", (8_000, 12_000, 16_000, 24_000, 48_000), 48_000, True, Opus),
+    "aac": _Format("audio/aac", _ANY_RATE, None, True, Aac),
+    "flac": _Format("audio/flac", (*_ANY_RATE, 96_000), None, False, Flac),
+    "wav": _Format("audio/wav", (*_ANY_RATE, 96_000), None, True, StreamingWav),
+    "pcm": _Format("audio/pcm", (*_ANY_RATE, 96_000), 24_000, True, Pcm),
+}
+
+FORMATS: tuple[str, ...] = tuple(_FORMATS)
+"""The values of `response_format`."""
+
+SAMPLE_RATES_HZ: Mapping[str, tuple[int, ...]] = {name: spec.sample_rates_hz for name, spec in _FORMATS.items()}
+"""Rates that a request may ask of each format."""
+
+
+def media_type(format_: str) -> str:
+    """The format's `Content-Type`. Raises `InvalidParameter`."""
+    return _format(format_).media_type
+
+
+def streams(format_: str) -> bool:
+    """Whether bytes come before the end: all but flac."""
+    return _format(format_).streams
+
+
+def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> Encoder:
+    """An encoder fed at `sample_rate_hz`, writing at `output_rate_hz` (None: the format's default).
+
+    pcm is 24 kHz s16le and opus 48 kHz Ogg by default; the others take the engine's rate. A streamed wav has unknown
+    length in its header. Raises `InvalidParameter` for a format or a rate it does not have, `FormatUnavailable` for an
+    encoder that is not installed.
+    """
+    spec = _format(format_)
+    rate_hz = _rate(format_, spec, sample_rate_hz, output_rate_hz)
+    return _Encoder(spec.media_type, rate_hz, Resampler(sample_rate_hz, rate_hz), spec.container(rate_hz))
+
+
+def encode_whole(samples: Samples, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
+    """All of `samples` at once, with true lengths in the header of every format that has one. Raises as above."""
+    encoder = encoder_for(format_, sample_rate_hz, output_rate_hz=output_rate_hz)
+    if format_ != "wav":
+        return encoder.feed(samples) + encoder.finish()
+    resampler = Resampler(sample_rate_hz, encoder.sample_rate_hz)
+    checked = sound(samples)
+    data = int16_bytes(np.concatenate([resampler.feed(checked), resampler.finish()]))
+    return wav_header(encoder.sample_rate_hz, len(data)) + data
+
+
+def sound(samples: Samples) -> Samples:
+    """`samples` within [-1, 1]. Raises `EngineError` where one is not a number."""
+    if not np.isfinite(samples).all():
+        raise EngineError("The engine yielded samples that are not numbers.")
+    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
+
+
+class _Encoder:
+    def __init__(self, media_type_: str, sample_rate_hz: int, resampler: Resampler, container: Container) -> None:
+        self.media_type = media_type_
+        self.sample_rate_hz = sample_rate_hz
+        self._resampler = resampler
+        self._container = container
+
+    def feed(self, samples: Samples) -> bytes:
+        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
+        return self._container.write(np.clip(self._resampler.feed(sound(samples)), -1.0, 1.0))
+
+    def finish(self) -> bytes:
+        rest = self._container.write(np.clip(self._resampler.finish(), -1.0, 1.0))
+        return rest + self._container.close()
+
+
+def _format(format_: str) -> _Format:
+    try:
+        return _FORMATS[format_]
+    except KeyError:
+        raise InvalidParameter(
+            f"response_format must be one of {', '.join(FORMATS)}.", param="response_format"
+        ) from None
+
+
+def _rate(format_: str, spec: _Format, engine_rate_hz: int, asked_rate_hz: int | None) -> int:
+    if asked_rate_hz is not None:
+        if asked_rate_hz not in spec.sample_rates_hz:
+            rates = ", ".join(map(str, spec.sample_rates_hz))
+            raise InvalidParameter(f"sample_rate for {format_} must be one of {rates}.", param="sample_rate")
+        return asked_rate_hz
+    if spec.default_rate_hz is not None:
+        return spec.default_rate_hz
+    return next((rate for rate in spec.sample_rates_hz if rate >= engine_rate_hz), spec.sample_rates_hz[-1])

@@ -1,0 +1,40 @@
+"""What an engine is: the one class to write for a new one. It runs inside a worker process (`worker.py`)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+"""Mono sound of shape (samples,) in [-1, 1]."""
+
+Voices = Mapping[str, tuple[str, ...]]
+"""Each voice's name with the BCP 47 tags of the languages it speaks, the best first."""
+
+
+class Engine(Protocol):
+    """Turns one segment of text into sound. It may block, and it may be killed at any time.
+
+    Constructing one loads it; what cannot load raises `EngineUnavailable` with what to install.
+    """
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """What `speak` yields; it never changes."""
+
+    @property
+    def voices(self) -> Voices:
+        """Every voice it has."""
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+        """Yield `text` as sound, each part as soon as it exists.
+
+        `text` is data, whatever it looks like. `language` (BCP 47, None: the voice's own) matters only to voices of
+        several languages. `speed` is 1.0 for the voice's own pace, 2.0 for half the duration; the server accepts
+        0.25 to 4.0. The caller closes the iterator to cancel: stop then. Raises `EngineError`.
+        """
+
+
+EngineFactory = Callable[[], Engine]
+"""What an entry point of the group `ttsfleet.engines` names: usually the engine's class."""

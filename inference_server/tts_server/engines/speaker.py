@@ -1,0 +1,47 @@
+"""What the pipeline asks for sound, and how: local engine processes and other pools look the same from here."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from tts_server.engines.protocol import Samples, Voices
+
+__all__ = ["Samples", "Speaker", "Utterance", "Voices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One segment to speak, with everything that changes its sound."""
+
+    text: str
+    voice: str
+    language: str | None = None
+    """BCP 47; None leaves it to the voice."""
+    speed: float = 1.0
+    precision: str = "fp32"
+
+
+class Speaker(Protocol):
+    """Speaks utterances, several at once: as many as it has processes; more of them wait their turn."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the samples it yields; known once `start` has returned."""
+
+    @property
+    def ready(self) -> bool:
+        """True while an utterance would find an engine that is loaded, or busy: false before start, in a crash loop."""
+
+    async def start(self) -> None:
+        """Load and warm up. Raises `EngineError` when that fails; nothing is left running then."""
+
+    def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+        """Yield mono float32 in [-1, 1], finite, each part as it is made; no part is empty.
+
+        Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; one that does not
+        stop within two seconds is killed. Raises `EngineTimeout` when no first audio comes in time, counted from when
+        an engine is free for it, `EngineCrashed` when its process dies; the utterance after that is spoken again.
+        """
+
+    async def stop(self) -> None:
+        """End every process; utterances under way raise `EngineCrashed`. Safe to call twice, and before `start`."""

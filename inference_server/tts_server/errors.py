@@ -1,0 +1,156 @@
+"""Everything the server raises on purpose.
+
+TTSError
+   ├─ RequestError          the caller can fix it: `param` names what to change
+   │    ├─ InvalidParameter     a value out of its range or of another type
+   │    ├─ TextRejected         nothing to speak, too long, an unclosed tag
+   │    ├─ ModelNotFound        no such model here
+   │    ├─ VoiceNotFound        the model has no such voice
+   │    ├─ PrecisionNotAllowed  not among the model's allowed precisions
+   │    └─ FormatUnavailable    this installation lacks the format's encoder
+   ├─ Unauthenticated       no credential, or one that nobody issued
+   ├─ PermissionDenied      a good credential that may not do this
+   ├─ Refused               try again later
+   │    ├─ QuotaExceeded        a limit of the tenant is used up
+   │    ├─ Overloaded           the wait would outlast the caller
+   │    └─ Draining             this replica is about to end
+   └─ EngineError           no sound came, or sound that is none
+        ├─ EngineUnavailable    the engine cannot start here: something is not installed
+        ├─ EngineTimeout        no first audio in time
+        └─ EngineCrashed        its process died or broke the protocol
+
+`code` is the error's name in replies and metrics. Messages say what, where and what to do; they never carry a caller's
+text or a key.
+"""
+
+# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
+
+from datetime import datetime
+from typing import ClassVar
+
+
+class TTSError(Exception):
+    """The root of the tree: catch it to catch whatever the server raises on purpose."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(TTSError):
+    """The request is wrong; `param` names the field, None when it is the request as a whole."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InvalidParameter(RequestError):
+    """A field's value is out of range, of another type, or unknown."""
+
+    code = "invalid_parameter"
+
+
+class TextRejected(RequestError):
+    """The text cannot be spoken as it stands."""
+
+    code = "text_rejected"
+
+
+class ModelNotFound(RequestError):
+    """The request names a model that this tenant does not have."""
+
+    code = "model_not_found"
+
+
+class VoiceNotFound(RequestError):
+    """The request names a voice that its model does not have."""
+
+    code = "voice_not_found"
+
+
+class PrecisionNotAllowed(RequestError):
+    """The request asks for a precision outside the model's `allowedPrecisions`."""
+
+    code = "precision_not_allowed"
+
+
+class FormatUnavailable(RequestError):
+    """The format is known, but the encoder for it is not installed on this server."""
+
+    code = "format_unavailable"
+
+
+class Unauthenticated(TTSError):
+    """No credential came with the request, or one that this tenant did not issue."""
+
+    code = "invalid_api_key"
+
+
+class PermissionDenied(TTSError):
+    """The credential is good, but not for this."""
+
+    code = "permission_denied"
+
+
+class Refused(TTSError):
+    """The request is right, the moment is not; `retry_after_seconds` says when it may be."""
+
+    code = "refused"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(Refused):
+    """A limit is used up: `limit` is its name in `spec.quota`, `resets_at` (UTC) when all of it is back."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, limit: str, retry_after_seconds: float, resets_at: datetime | None = None
+    ) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.limit = limit
+        self.resets_at = resets_at
+
+
+class Overloaded(Refused):
+    """Too much is waiting already."""
+
+    code = "overloaded"
+
+
+class Draining(Refused):
+    """This replica finishes what it has and takes nothing new."""
+
+    code = "draining"
+
+
+class EngineError(TTSError):
+    """The engine gave no sound, or samples that are not sound."""
+
+    code = "engine_error"
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot start on this installation; the message names what to install."""
+
+    code = "engine_unavailable"
+
+
+class EngineTimeout(EngineError):
+    """The engine gave no first audio in the time that its model allows."""
+
+    code = "engine_timeout"
+
+
+class EngineCrashed(EngineError):
+    """The engine's process died, or said something that is not its protocol."""
+
+    code = "engine_crashed"
