@@ -1,0 +1,194 @@
+"""Builds a cluster's programs from Go modules, once per machine, into a cache outside the checkout.
+
+Each folder of hack/binaries is a family: a go.mod with pinned versions and a go.sum that checks every download.
+A program on PATH (or in KUBEBUILDER_ASSETS) of the same minor version saves its build.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hack.cluster.commands import run
+from hack.cluster.errors import CommandFailed
+from hack.cluster.golang import go
+from hack.cluster.progress import say, step
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = ROOT / "hack" / "binaries"
+BIN = ROOT / "build" / "bin"
+
+
+def cache_folder() -> Path:
+    """Where builds are kept between checkouts: XDG_CACHE_HOME/ttsfleet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Programs of one Go module, built with one set of flags."""
+
+    name: str
+    version: str
+    programs: Mapping[str, str]
+    """Program -> Go package, relative to the family's folder."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Program -> what a cold build takes on two cores."""
+    stamps: tuple[str, ...] = ()
+    """Linker variables, as `-X` takes them, for what `--version` prints."""
+
+    @property
+    def folder(self) -> Path:
+        return MODULES / self.name
+
+    @property
+    def linker_flags(self) -> str:
+        return " ".join(["-s -w", *(f"-X {stamp}" for stamp in self.stamps)])
+
+    def cache(self) -> Path:
+        """One folder per pinned content, flags and machine, so that nothing stale is ever run."""
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(f"{self.linker_flags} {platform.system()} {platform.machine()}".encode())
+        return cache_folder() / "binaries" / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+
+def _kubernetes(version: str, *programs: str, seconds: Mapping[str, float]) -> Family:
+    major, minor, _ = version.split(".")
+    return Family(
+        "kubernetes",
+        version,
+        {program: f"k8s.io/kubernetes/cmd/{program}" for program in programs},
+        seconds,
+        (
+            f"k8s.io/component-base/version.gitVersion=v{version}",
+            f"k8s.io/component-base/version.gitMajor={major}",
+            f"k8s.io/component-base/version.gitMinor={minor}",
+            f"k8s.io/client-go/pkg/version.gitVersion=v{version}",
+        ),
+    )
+
+
+KUBERNETES_VERSION = "1.36.3"
+CONTROL_PLANE = (
+    _kubernetes(
+        KUBERNETES_VERSION,
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubectl",
+        seconds={"kube-apiserver": 200, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 25},
+    ),
+    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 20}),
+)
+HELM = (
+    Family(
+        "helm",
+        "3.21.4",
+        {"helm": "helm.sh/helm/v3/cmd/helm"},
+        {"helm": 50},
+        ("helm.sh/helm/v3/internal/version.version=v3.21.4",),
+    ),
+)
+NODE = (
+    _kubernetes(KUBERNETES_VERSION, "kubelet", "kube-proxy", seconds={"kubelet": 20, "kube-proxy": 7}),
+    Family(
+        "containerd",
+        "2.4.2",
+        {
+            name: f"github.com/containerd/containerd/v2/cmd/{name}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+        {"containerd": 45, "containerd-shim-runc-v2": 4, "ctr": 4},
+        ("github.com/containerd/containerd/v2/version.Version=v2.4.2",),
+    ),
+)
+EVERYTHING = (*CONTROL_PLANE, *HELM, *NODE)
+
+
+def ensure(families: Sequence[Family]) -> dict[str, Path]:
+    """Program -> its executable, built if need be. Raises CommandFailed when a build does."""
+    return {program: path for family in families for program, path in _ensure_family(family).items()}
+
+
+def link(programs: Mapping[str, Path], folder: Path = BIN) -> None:
+    """Point build/bin at the programs, for people and for the Makefile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in programs.items():
+        fresh = folder / f".{name}.{os.getpid()}"
+        fresh.symlink_to(target)
+        fresh.rename(folder / name)
+
+
+def _ensure_family(family: Family) -> dict[str, Path]:
+    cache = family.cache()
+    found = {program: cache / program for program in family.programs if (cache / program).exists()}
+    missing = [program for program in family.programs if program not in found]
+    for program in list(missing):
+        if usable := _installed(program, family.version):
+            found[program] = usable
+            missing.remove(program)
+    if missing:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / ".lock"):
+            for program in missing:
+                found[program] = cache / program
+                if not found[program].exists():  # another run may have built it while this one waited
+                    _build(family, program, found[program])
+    return found
+
+
+def _build(family: Family, program: str, target: Path) -> None:
+    compiler = go()
+    draft = target.with_name(f".{program}.{os.getpid()}")
+    with step(f"building {program} {family.version}", family.seconds.get(program)):
+        run(
+            [
+                *("nice", str(compiler), "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
+                *("-ldflags", family.linker_flags),
+                *("-o", str(draft), family.programs[program]),
+            ],
+            folder=family.folder,
+            environment={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"},
+        )
+    draft.rename(target)
+
+
+def _installed(program: str, version: str) -> Path | None:
+    """A program that the machine already has, if it is of the same minor version and not older."""
+    own = [str(BIN), str(ROOT / ".venv" / "bin")]
+    places = [os.environ.get("KUBEBUILDER_ASSETS", ""), *os.environ.get("PATH", "").split(os.pathsep)]
+    path = shutil.which(program, path=os.pathsep.join(place for place in places if place and place not in own))
+    if path is None:
+        return None
+    for question in (["--version"], ["version", "--client"], ["version"]):
+        try:
+            answer = run([path, *question], timeout_seconds=10)
+        except CommandFailed:
+            continue
+        if match := re.search(r"v?(\d+)\.(\d+)\.(\d+)", answer):
+            wanted = tuple(int(part) for part in version.split("."))
+            had = tuple(int(part) for part in match.groups())
+            return Path(path) if had[:2] == wanted[:2] and had >= wanted else None
+    return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file lock, so that two runs never build the same thing at once; the kernel frees it if we die."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"  waiting for another run that is building in {path.parent}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,53 @@
+"""Runs programs to their end, and tells what they said when they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hack.cluster.errors import CommandFailed
+
+LAST_WORDS_LINES = 25
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout_seconds: float | None = None,
+) -> str:
+    """What the program printed on standard output. Raises CommandFailed with the end of its error output."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_seconds,
+        )
+    except FileNotFoundError as error:
+        raise CommandFailed(f"{words[0]}: no such program") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(f"{' '.join(words[:6])}: no end within {timeout_seconds:.0f} s") from error
+    if done.returncode != 0:
+        spoken = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_WORDS_LINES:]
+        raise CommandFailed(f"{' '.join(words[:6])} ended with {done.returncode}:\n" + "\n".join(spoken))
+    return done.stdout
+
+
+def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30.0) -> bool:
+    """Whether the program exists and ends well."""
+    try:
+        run(command, timeout_seconds=timeout_seconds)
+    except CommandFailed:
+        return False
+    return True

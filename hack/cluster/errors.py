@@ -1,0 +1,18 @@
+"""ClusterError
+├─ CommandFailed      a program ended badly; its last words are the message
+└─ CannotRun          this machine cannot hold the cluster that was asked for; the message names the ways to go on
+"""
+
+from __future__ import annotations
+
+
+class ClusterError(Exception):
+    """Something a developer must read; printed without a traceback."""
+
+
+class CommandFailed(ClusterError):
+    """A program that had to succeed did not."""
+
+
+class CannotRun(ClusterError):
+    """The machine lacks what this needs."""

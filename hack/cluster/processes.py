@@ -1,0 +1,138 @@
+"""The background processes of one cluster: started with a mark, found again by it, ended by it.
+
+Every process carries its cluster's folder and its own name in its environment, and its children inherit both. So the
+kernel is the record: a process that was started a moment before a crash is found all the same, a recycled process id
+never is, and nothing of another cluster or of the machine is ever touched.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster.commands import run
+from hack.cluster.errors import ClusterError, CommandFailed
+
+FOLDER_MARK = "TTSFLEET_CLUSTER_FOLDER"
+NAME_MARK = "TTSFLEET_CLUSTER_PROCESS"
+LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1
+POLL_SECONDS = 0.05
+LINUX = platform.system() == "Linux"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """What runs for the cluster in `folder`."""
+
+    folder: Path
+    die_with_parent: bool = False
+    """Linux: the kernel ends them when this program dies, however it dies. For test runs."""
+
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+        """Start a program in the background; nothing if it already runs. Its output goes to logs/NAME.log."""
+        if name in self.running():
+            return
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{name}.log").open("ab") as log:
+            subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **(environment or {}), FOLDER_MARK: str(self.folder), NAME_MARK: name},
+                start_new_session=True,
+                # Safe with threads, which PLW1509 warns of: the function makes one system call.
+                preexec_fn=_end_with_parent if self.die_with_parent and LINUX else None,  # noqa: PLW1509
+            )
+
+    def running(self) -> dict[str, list[int]]:
+        """Name -> process ids, those that a program started in turn included."""
+        found: dict[str, list[int]] = {}
+        mark = str(self.folder)
+        for pid, environment in _environments():
+            if environment.get(FOLDER_MARK) == mark:
+                found.setdefault(environment.get(NAME_MARK, "?"), []).append(pid)
+        return found
+
+    def stop(self, *names: str, patience_seconds: float = 10.0) -> None:
+        """End the named processes, or all: asked first, killed after `patience_seconds`."""
+        for number, patience in ((signal.SIGTERM, patience_seconds), (signal.SIGKILL, 10.0)):
+            deadline = time.monotonic() + patience
+            asked: set[int] = set()
+            while pids := [pid for name, ids in self.running().items() if not names or name in names for pid in ids]:
+                for pid in set(pids) - asked:
+                    _signal(pid, number)
+                    asked.add(pid)
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+        raise ClusterError(f"processes of {self.folder} survive SIGKILL: {self.running()}")
+
+    def wait(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
+        """Poll until `ready`. Raises CommandFailed, with the end of the log, if the process ends or time runs out."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if name not in self.running():
+                raise CommandFailed(f"{name} ended:\n{self.log_tail(name)}")
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"{name} is not ready after {seconds:.0f} s:\n{self.log_tail(name)}")
+            time.sleep(POLL_SECONDS)
+
+    def log_tail(self, name: str) -> str:
+        """The last lines that a process wrote."""
+        path = self.folder / "logs" / f"{name}.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+def _end_with_parent() -> None:
+    """Between fork and exec: ask the kernel for SIGKILL when the parent dies (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+        os.waitpid(pid, os.WNOHANG)  # our own child would stay a zombie for as long as we live
+    except (ProcessLookupError, ChildProcessError):
+        pass  # gone already, or the child of an earlier run: init reaps that one
+
+
+def _environments() -> list[tuple[int, dict[str, str]]]:
+    """The environment of every process that we may read; zombies have none."""
+    if not LINUX:
+        return _environments_by_ps()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            raw = (entry / "environ").read_bytes()
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if FOLDER_MARK.encode() in raw:
+            words = (word.partition("=") for word in raw.decode(errors="replace").split("\0"))
+            found.append((int(entry.name), {key: value for key, _, value in words}))
+    return found
+
+
+def _environments_by_ps() -> list[tuple[int, dict[str, str]]]:
+    """Without /proc (macOS), ps prints the environment after the command. Folders with spaces are not found."""
+    found = []
+    for line in run(["ps", "-axwwE", "-o", "pid=,command="]).splitlines():
+        if FOLDER_MARK in line:
+            pid, *words = line.split()
+            found.append((int(pid), {key: value for key, mark, value in (w.partition("=") for w in words) if mark}))
+    return found
