@@ -1,0 +1,135 @@
+"""What every part of the two resources is made of: field conventions, bounds on everything, and CEL beside the fields.
+
+Pydantic checks the shape when the operator reads an object; the API server checks the same shape, and the CEL, when a
+person writes one. Rules that span fields live only in CEL: an object that the API server stored is taken at its word.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+GROUP = "ttsfleet.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+VALIDATIONS = "x-kubernetes-validations"
+LIST_TYPE = "x-kubernetes-list-type"
+LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
+
+
+class APIModel(BaseModel):
+    """Camel case on the wire, snake case here; an unknown field is refused; the string below a field documents it."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+
+class LenientModel(APIModel):
+    """What the operator reads but others define: unknown fields pass."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def cel(*rules: tuple[str, str]) -> ConfigDict:
+    """Class configuration that adds rules, each an expression over ``self`` and the message of its refusal."""
+    return ConfigDict(json_schema_extra={VALIDATIONS: _rules(rules)})
+
+
+def field_cel(*rules: tuple[str, str]) -> Any:
+    """The same for one field; use as ``Annotated[type, field_cel(...)]``."""
+    return Field(json_schema_extra={VALIDATIONS: _rules(rules)})
+
+
+def atomic(*rules: tuple[str, str]) -> Any:
+    """A list whose order means something: one manager owns all of it."""
+    return Field(json_schema_extra={LIST_TYPE: "atomic", **({VALIDATIONS: _rules(rules)} if rules else {})})
+
+
+def list_map(*keys: str) -> Any:
+    """A list that several managers may share, an entry each; the API server keeps the keys unique."""
+    return Field(json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: list(keys)})
+
+
+def list_set() -> Any:
+    """A list of distinct scalars without an order."""
+    return Field(json_schema_extra={LIST_TYPE: "set"})
+
+
+def unique(key: str, what: str) -> tuple[str, str]:
+    """A rule for an atomic list: no two entries share ``key``."""
+    return f"self.all(x, self.exists_one(y, y.{key} == x.{key}))", f"{what} must have unique {key}s"
+
+
+def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonDict]:
+    return [{"rule": rule, "message": message} for rule, message in rules]
+
+
+DNSLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+"""RFC 1035 label: what may name a Service."""
+ObjectName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
+]
+"""RFC 1123 subdomain: what may name most Kubernetes objects."""
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=52)]
+VoiceName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+"""As the engine knows it, in any script."""
+Alias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
+"""BCP 47: a primary subtag such as ``zh``, or with a region such as ``en-GB``."""
+ImageReference = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+URL = Annotated[str, StringConstraints(pattern=r"^https?://.+$", max_length=2048)]
+Hostname = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+]
+Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16)]
+"""A decimal number as a string: money and scores are never floats."""
+Quantity = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$", min_length=1, max_length=32
+    ),
+]
+"""A Kubernetes quantity, such as ``100m`` or ``4Gi``."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Replicas = Annotated[int, Field(ge=0, le=1000)]
+
+
+class ObjectReference(APIModel):
+    """Names an object of a kind that the field implies."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+class LabelSelector(APIModel):
+    """Chooses objects by their labels: all of them must match."""
+
+    match_labels: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)] = {}
+    """Labels and their values."""
+
+
+class OwnerReference(LenientModel):
+    """Who an object belongs to."""
+
+    uid: str
+    kind: str
+    name: str
+    controller: bool | None = None
+
+
+class ObjectMeta(LenientModel):
+    """The part of metadata that the operator reads."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None

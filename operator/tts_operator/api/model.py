@@ -1,0 +1,369 @@
+"""TTSModel: the platform team's catalogue. It alone may name images, arguments and resources."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tts_operator.api.autoscaling import Autoscaling
+from tts_operator.api.base import (
+    API_VERSION,
+    URL,
+    APIModel,
+    Decimal,
+    DNSLabel,
+    ImageReference,
+    LabelSelector,
+    Language,
+    ModelName,
+    ObjectMeta,
+    ObjectName,
+    ObjectReference,
+    Path,
+    Port,
+    Quantity,
+    VoiceName,
+    atomic,
+    cel,
+    list_map,
+    list_set,
+    unique,
+)
+from tts_operator.api.schedule import Schedule
+from tts_operator.api.status import TTSModelStatus
+
+SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+
+
+class Engine(StrEnum):
+    """What speaks."""
+
+    ESPEAK = "Espeak"
+    ONNX = "Onnx"
+    COSYVOICE = "CosyVoice"
+    INDEX_TTS = "IndexTTS"
+    SIDECAR = "Sidecar"
+    REMOTE = "Remote"
+
+
+class Precision(StrEnum):
+    """Numbers a model computes with; lower case because requests name them."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class ClaimSource(APIModel):
+    """Weights on a volume of the pod's namespace."""
+
+    claim_name: ObjectName
+    """Name of the PersistentVolumeClaim."""
+    path: Path = "."
+    """Folder in the volume."""
+
+
+class ImageSource(APIModel):
+    """Weights in an OCI image, mounted as a volume."""
+
+    reference: ImageReference
+    """Reference of the image."""
+    pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
+    """When to pull it."""
+
+
+class S3Source(APIModel):
+    """Weights in an object store, fetched before the server starts, checked and cached."""
+
+    endpoint: URL
+    """Address of the store."""
+    bucket: Annotated[str, StringConstraints(min_length=3, max_length=63)]
+    """Name of the bucket."""
+    key: Path
+    """Key of the archive."""
+    secret_ref: ObjectReference
+    """Secret in the operator's namespace with `accessKey` and `secretKey`."""
+    sha256: SHA256
+    """SHA-256 of the archive, in hexadecimal."""
+
+
+class Source(APIModel):
+    """Where weights come from: at most one of the fields."""
+
+    model_config = cel(
+        (
+            "[has(self.persistentVolumeClaim), has(self.image), has(self.s3), has(self.builtIn)].filter(x, x).size() == 1",
+            "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn",
+        )
+    )
+
+    persistent_volume_claim: ClaimSource | None = None
+    """A volume."""
+    image: ImageSource | None = None
+    """An OCI image."""
+    s3: S3Source | None = None
+    """An object store."""
+    built_in: DNSLabel | None = None
+    """Shipped in the server image, by name."""
+
+
+class RemoteEngine(APIModel):
+    """Any server that speaks OpenAI's audio API."""
+
+    url: URL
+    """Base address, up to and without /v1."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Model to ask it for."""
+    secret_ref: ObjectReference | None = None
+    """Secret in the operator's namespace with `apiKey`."""
+
+
+class EnvironmentVariable(APIModel):
+    """One variable of a container."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """Name of the variable."""
+    value: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """Value, as it is."""
+
+
+class SidecarEngine(APIModel):
+    """A server that speaks OpenAI's audio API, in the same pod."""
+
+    image: ImageReference
+    """Image of the container."""
+    port: Port
+    """Port on which it listens."""
+    args: Annotated[tuple[Annotated[str, StringConstraints(max_length=1024)], ...], Field(max_length=64), atomic()] = ()
+    """Arguments of the container."""
+    env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), list_map("name")] = ()
+    """Its environment."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Model to ask it for."""
+    readiness_path: Annotated[str, StringConstraints(pattern=r"^/.*$", max_length=256)] = "/health"
+    """Path that answers 200 once it is ready."""
+    run_as_user: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
+    """User ID of the container. Default: the server's."""
+    writable_paths: Annotated[tuple[Path, ...], Field(max_length=16), list_set()] = ()
+    """Folders that get an empty volume; everything else is read-only."""
+
+
+class Voice(APIModel):
+    """One voice of the model."""
+
+    name: VoiceName
+    """As the engine knows it; requests name it so, or by an alias of the tenant."""
+    languages: Annotated[tuple[Language, ...], Field(max_length=64), list_set()] = ()
+    """Languages it speaks. Default: the model's."""
+    adapter: DNSLabel | None = None
+    """Adapter to speak with, by name."""
+
+
+class Adapter(APIModel):
+    """A LoRA or domain adapter."""
+
+    name: DNSLabel
+    """Name, for `voices[].adapter`."""
+    source: Source
+    """Where it comes from."""
+
+
+class ResourceRequirements(APIModel):
+    """What one replica asks for, as in a pod."""
+
+    model_config = cel(
+        (
+            "['cpu', 'memory'].all(r, r in self.requests || r in self.limits)",
+            "resources must name cpu and memory, in requests or in limits",
+        ),
+    )
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """What the scheduler reserves."""
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """What the replica may not exceed. GPUs and MIG profiles are named here."""
+
+
+class PrecisionOption(APIModel):
+    """One precision that the model can speak with, and what it costs."""
+
+    name: Precision
+    """Value of `precision` in tenants and requests."""
+    requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Measured on one replica, for the planner."""
+    quality: Decimal | None = None
+    """From 0 to 10, for the planner."""
+    hourly_cost: Decimal | None = None
+    """Of one replica."""
+    resources: ResourceRequirements
+    """Of one replica that computes with it."""
+
+
+class Toleration(APIModel):
+    """Lets pods onto nodes with a matching taint."""
+
+    key: Annotated[str, StringConstraints(max_length=317)] | None = None
+    """Key of the taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """How to compare."""
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint. Default: every one."""
+
+
+class Accelerator(APIModel):
+    """Where pods with an accelerator run; the device itself is named in resources."""
+
+    node_selector: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)] = {}
+    """Labels of the nodes."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), atomic()] = ()
+    """Taints of the nodes that pods tolerate."""
+    device_class_name: ObjectName | None = None
+    """DeviceClass of dynamic resource allocation."""
+
+
+class Batching(APIModel):
+    """How requests share one pass of the engine."""
+
+    max_size: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most utterances in a batch."""
+    max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Longest that the first waits for others."""
+
+
+class ModelReference(APIModel):
+    """Names a TTSModel."""
+
+    name: ModelName
+    """Name of the TTSModel."""
+
+
+class FallbackVoice(APIModel):
+    """Who speaks a language when the model cannot."""
+
+    language: Language
+    """Language of the text."""
+    voice: VoiceName
+    """Voice of the fallback model."""
+
+
+class Fallback(APIModel):
+    """Another model that speaks when this one cannot."""
+
+    model_ref: ModelReference
+    """The TTSModel to fall back to; it may have a fallback of its own, three in all."""
+    voices: Annotated[tuple[FallbackVoice, ...], Field(max_length=64), list_map("language")] = ()
+    """Its voices by language."""
+
+
+class SharedPool(APIModel):
+    """What Shared tenants of the model use together; the platform's, and its bill."""
+
+    precision: Precision | None = None
+    """Precision of the pool. Default: the model's first."""
+    schedule: Schedule | None = None
+    """Replica bounds by the clock."""
+    autoscaling: Autoscaling | None = None
+    """How load moves replicas between the bounds."""
+
+
+ENGINES_WITH_SOURCE = "['Onnx', 'CosyVoice', 'IndexTTS']"
+
+
+class TTSModelSpec(APIModel):
+    """A voice model and everything a pod needs to speak it."""
+
+    model_config = cel(
+        (
+            f"!(self.engine in {ENGINES_WITH_SOURCE}) || has(self.source)",
+            "engines Onnx, CosyVoice and IndexTTS need source",
+        ),
+        (
+            f"self.engine in {ENGINES_WITH_SOURCE} || !has(self.source)",
+            "only engines Onnx, CosyVoice and IndexTTS take source",
+        ),
+        ("has(self.remote) == (self.engine == 'Remote')", "remote goes with engine Remote, and only with it"),
+        ("has(self.sidecar) == (self.engine == 'Sidecar')", "sidecar goes with engine Sidecar, and only with it"),
+        (
+            "!has(self.voices) || self.voices.all(v, !has(v.adapter) || "
+            "(has(self.adapters) && self.adapters.exists(a, a.name == v.adapter)))",
+            "voices[].adapter must name one of adapters",
+        ),
+        (
+            "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(p, p.name == self.pool.precision)",
+            "pool.precision must be one of precisions",
+        ),
+    )
+
+    engine: Engine
+    """What speaks; the field of the same name holds its options."""
+    image: ImageReference | None = None
+    """Server image with the engine. Default: the operator's."""
+    image_pull_secrets: Annotated[tuple[ObjectReference, ...], Field(max_length=8), list_map("name")] = ()
+    """Names of Secrets expected in the pod's namespace."""
+    source: Source | None = None
+    """Where the weights come from."""
+    remote: RemoteEngine | None = None
+    """Options of engine Remote."""
+    sidecar: SidecarEngine | None = None
+    """Options of engine Sidecar."""
+    languages: Annotated[tuple[Language, ...], Field(min_length=1, max_length=128), list_set()]
+    """Languages that the model speaks, as BCP 47."""
+    voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=256), list_map("name")]
+    """Voices that requests may name."""
+    adapters: Annotated[tuple[Adapter, ...], Field(max_length=32), list_map("name")] = ()
+    """LoRA or domain adapters."""
+    sample_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
+    """Sample rate that the engine yields."""
+    precisions: Annotated[
+        tuple[PrecisionOption, ...], Field(min_length=1, max_length=3), atomic(unique("name", "precisions"))
+    ]
+    """What the model can compute with; the first is the default."""
+    accelerator: Accelerator | None = None
+    """Where pods with an accelerator run."""
+    batching: Batching | None = None
+    """How requests share one pass of the engine."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of one engine process; there are as many processes as the CPU limit has room for."""
+    memory_limit: Quantity | None = None
+    """Of one engine process: the watchdog recycles one that outgrows it."""
+    first_audio_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 3
+    """Longest that the first audio of a text may take."""
+    fallback: Fallback | None = None
+    """Who speaks when this model cannot."""
+    load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """Measured time from a pod's start to its first sound: the default pre-warm."""
+    pool: SharedPool | None = None
+    """What Shared tenants of the model use."""
+    allowed_namespaces: LabelSelector | None = None
+    """Namespaces that may use the model. Default: all."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods."""
+
+
+class TTSModel(APIModel):
+    """A voice model that tenants may use."""
+
+    model_config = cel(
+        (
+            "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 52 lower-case letters, digits and dashes",
+        )
+    )
+
+    api_version: Literal["ttsfleet.io/v1alpha1"] = API_VERSION  # type: ignore[assignment] # the constant is that literal
+    kind: Literal["TTSModel"] = "TTSModel"
+    metadata: ObjectMeta
+    spec: TTSModelSpec
+    status: TTSModelStatus | None = None
