@@ -33,6 +33,9 @@ class Engine(Protocol):
         `text` is data, whatever it looks like. `language` (BCP 47, None: the voice's own) matters only to voices of
         several languages. `speed` is 1.0 for the voice's own pace, 2.0 for half the duration; the server accepts
         0.25 to 4.0. The caller closes the iterator to cancel: stop then. Raises `EngineError`.
+
+        An engine that computes long between two parts may also have a method `cancel()`: it is called from another
+        thread, while `speak` runs, when nobody listens any more.
         """
 
 

@@ -29,6 +29,10 @@ class Speaker(Protocol):
         """Of the samples it yields; known once `start` has returned."""
 
     @property
+    def voices(self) -> Voices:
+        """Voices the engine says it has, known once `start` has returned; empty where nobody says."""
+
+    @property
     def ready(self) -> bool:
         """True while an utterance would find an engine that is loaded, or busy: false before start, in a crash loop."""
 

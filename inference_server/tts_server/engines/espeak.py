@@ -1,0 +1,174 @@
+"""eSpeak NG: formant speech in a hundred languages, a thousand times faster than real time on one core.
+
+The library and its data come with the wheel `espeakng-loader` (GPL: hence an extra, and a process of its own). It keeps
+its state in globals, one utterance at a time, so this module does too. Two renderings of a text differ by an inaudible
+flutter of pitch, whose phase the library never resets: their lengths agree within one per cent.
+
+A segment is rendered whole before it is yielded: 5 ms for a sentence of 4 s. Handing its 60 ms parts over as the
+library calls back takes a second thread, and doubles that.
+"""
+
+import ctypes
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tts_server.engines.protocol import Samples
+from tts_server.errors import EngineError, EngineUnavailable
+
+# From espeak-ng/speak_lib.h of 1.52.
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+INITIALIZE_DONT_EXIT = 0x8000
+CHARS_UTF8 = 1
+POS_CHARACTER = 1
+RATE = 1
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+WORDS_PER_MINUTE = 175
+"""The library's pace at speed 1.0. Measured: durations follow its rate parameter from 0.5 to 4.0 times this."""
+SLOWEST = 0.5
+"""Below 80 words per minute the library keeps its pace; what is slower is stretched from here by its own Sonic."""
+SHORTEST_SECONDS = 0.1
+"""Of any utterance: text without a word in it, such as `...`, is this much silence."""
+
+
+class _Voice(ctypes.Structure):
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_void_p),
+        ("identifier", ctypes.c_char_p),
+        ("rest", ctypes.c_byte * 32),
+    ]
+
+
+class Espeak:
+    """Voices are called by the library's language tags, such as `en-us`, `fr-fr`, `cmn`."""
+
+    def __init__(self) -> None:
+        data_path, self._library = _load()
+        self.sample_rate_hz = int(
+            self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, INITIALIZE_DONT_EXIT)
+        )
+        if self.sample_rate_hz <= 0:
+            raise EngineUnavailable(f"eSpeak NG does not find its data in {data_path.decode()}.")
+        self._parts: list[bytes] = []
+        self._cancelled = False
+        self._callback = CALLBACK(self._heard)  # kept: the library holds a bare pointer to it
+        self._library.espeak_SetSynthCallback(self._callback)
+        self._selectors, self.voices = _list_voices(self._library, Path(data_path.decode()))
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+        """All of `text` in one part. `language` is ignored: each voice has one."""
+        del language
+        self._cancelled = False
+        if self._library.espeak_SetVoiceByName(self._selector(voice)) != 0:
+            raise EngineError(f"eSpeak NG cannot load its voice {voice}.")
+        self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * max(speed, SLOWEST)), 0)
+        samples = self._render(speakable(text))
+        if speed < SLOWEST:
+            samples = _stretched(self._library, samples, self.sample_rate_hz, speed / SLOWEST)
+        missing = int(SHORTEST_SECONDS * self.sample_rate_hz) - samples.size
+        yield samples if missing <= 0 else np.pad(samples, (0, missing))
+
+    def cancel(self) -> None:
+        """End the rendering under way at its next 60 ms."""
+        self._cancelled = True
+
+    def _selector(self, voice: str) -> bytes:
+        try:
+            return self._selectors[voice]
+        except KeyError:
+            raise EngineError(f"eSpeak NG has no voice {voice}.") from None
+
+    def _render(self, text: str) -> Samples:
+        data = text.encode("utf-8", "replace") + b"\0"
+        self._parts.clear()
+        failed = self._library.espeak_Synth(data, len(data), 0, POS_CHARACTER, 0, CHARS_UTF8, None, None)
+        if failed:
+            raise EngineError(f"eSpeak NG returned error {failed}.")
+        return np.frombuffer(b"".join(self._parts), np.int16).astype(np.float32) / 32768.0
+
+    def _heard(self, wave: int | None, count: int, events: int | None) -> int:
+        del events
+        if wave and count > 0:
+            self._parts.append(ctypes.string_at(wave, count * 2))
+        return int(self._cancelled)
+
+
+def speakable(text: str) -> str:
+    """`text` without the characters that the library takes for commands.
+
+    U+0001 begins an embedded command, NUL ends the text, and private-use characters stand for its own marks.
+    """
+    return "".join(" " if _is_command(ord(character)) else character for character in text)
+
+
+def _is_command(code: int) -> bool:
+    controls = (code < 0x20 and code not in (0x09, 0x0A, 0x0D)) or 0x7F <= code < 0xA0
+    return controls or 0xD800 <= code < 0xF900 or code >= 0xF0000
+
+
+def _load() -> tuple[bytes, ctypes.CDLL]:
+    try:
+        import espeakng_loader
+
+        library = ctypes.CDLL(espeakng_loader.get_library_path())
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable("eSpeak NG is not installed here: install ttsfleet[espeak].") from error
+    library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+    library.sonicCreateStream.restype = ctypes.c_void_p
+    return espeakng_loader.get_data_path().encode(), library
+
+
+def _list_voices(library: ctypes.CDLL, data_path: Path) -> tuple[dict[str, bytes], dict[str, tuple[str, ...]]]:
+    """What selects each voice in the library, and the languages it speaks, by the voice's name here."""
+    selectors: dict[str, bytes] = {}
+    languages: dict[str, tuple[str, ...]] = {}
+    listed = library.espeak_ListVoices(None)
+    for index in itertools.takewhile(lambda index: bool(listed[index]), itertools.count()):
+        voice = listed[index].contents
+        spoken = _languages(voice.languages)
+        file = data_path / "lang" / voice.identifier.decode()
+        if not _has_dictionary(file, spoken[0], data_path):
+            continue  # listed all the same, and silent
+        # Two Cantonese voices share their tag: the second one is called by its file.
+        name = spoken[0] if spoken[0] not in selectors else file.name.lower()
+        selectors[name], languages[name] = voice.name, spoken
+    return selectors, languages
+
+
+def _languages(address: int) -> tuple[str, ...]:
+    """A list of (priority byte, tag, NUL) that ends with a zero priority."""
+    found: list[str] = []
+    while ctypes.string_at(address, 1) != b"\0":
+        tag = ctypes.string_at(address + 1)
+        found.append(tag.decode())
+        address += len(tag) + 2
+    return tuple(found)
+
+
+def _has_dictionary(file: Path, language: str, data_path: Path) -> bool:
+    if (data_path / f"{language.partition('-')[0]}_dict").exists():
+        return True
+    named = re.search(r"^\s*dictionary\s+(\S+)", file.read_text("utf-8", "replace"), re.MULTILINE)
+    return named is not None and (data_path / f"{named[1]}_dict").exists()
+
+
+def _stretched(library: ctypes.CDLL, samples: Samples, sample_rate_hz: int, speed: float) -> Samples:
+    """`samples` at `speed` (under 1.0: longer), their pitch kept, by the Sonic that the library brings."""
+    stream = ctypes.c_void_p(library.sonicCreateStream(sample_rate_hz, 1))
+    if not stream:
+        raise EngineError("Sonic has no memory.")
+    try:
+        library.sonicSetSpeed(stream, ctypes.c_float(speed))
+        library.sonicWriteFloatToStream(stream, samples.ctypes.data_as(ctypes.c_void_p), samples.size)
+        library.sonicFlushStream(stream)
+        longer = np.empty(library.sonicSamplesAvailable(stream), np.float32)
+        read = library.sonicReadFloatFromStream(stream, longer.ctypes.data_as(ctypes.c_void_p), longer.size)
+        return longer[:read]
+    finally:
+        library.sonicDestroyStream(stream)

@@ -1,0 +1,219 @@
+"""A local model's engine processes as one Speaker: who is free speaks, who dies is replaced."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from tts_server.engines.process import EngineProcess
+from tts_server.engines.speaker import Samples, Utterance, Voices
+from tts_server.errors import EngineCrashed, EngineError
+
+log = structlog.get_logger(__name__)
+
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 30.0
+WATCH_SECONDS = 0.5
+EXCESS = 1.25
+"""Times its memory limit at which a process is killed while it speaks; between utterances the limit itself holds."""
+
+
+class _Slot:
+    """A place for one process, which may have many processes in its life.
+
+    starting -> idle <-> busy -> settling -> idle            the usual turns
+       ^                  |         |
+       +-- (backoff) -----+---------+                        crashed, stuck, too large
+    """
+
+    def __init__(self, process: EngineProcess) -> None:
+        self.process = process
+        self.failures = 0
+        """In a row, since it last spoke to the end."""
+        self.up = False
+        """Whether the process is loaded: idle, busy or settling."""
+
+
+class ProcessPool:
+    """`Speaker` over N processes of one engine.
+
+    A process that crashes is replaced at once, the second time in a row after 0.2 s, then twice as late each time, up
+    to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled) or `memory`.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        *,
+        processes: int = 1,
+        threads: int = 1,
+        memory_limit_bytes: int | None = None,
+        first_audio_timeout_seconds: float = 3.0,
+        load_timeout_seconds: float = 120.0,
+        on_restart: Callable[[str], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._memory_limit_bytes = memory_limit_bytes
+        self._first_audio_timeout_seconds = first_audio_timeout_seconds
+        self._load_timeout_seconds = load_timeout_seconds
+        self._on_restart = on_restart
+        self._slots = [_Slot(EngineProcess(engine, threads)) for _ in range(processes)]
+        self._idle: deque[_Slot] = deque()
+        self._waiting: deque[asyncio.Future[_Slot]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = False
+        self.sample_rate_hz = 0
+        self.voices: Voices = {}
+
+    @property
+    def ready(self) -> bool:
+        """One failure is an accident and its replacement is on the way; two in a row are a crash loop."""
+        return self._running and any(slot.up or slot.failures < 2 for slot in self._slots)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that live now."""
+        return [slot.process.pid for slot in self._slots if slot.process.alive and slot.process.pid is not None]
+
+    @property
+    def waiting(self) -> int:
+        """Utterances without a process yet."""
+        return sum(not future.done() for future in self._waiting)
+
+    async def start(self) -> None:
+        """Start every process. Raises `EngineError` if one does not load; none is left then."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for slot in self._slots:
+                    group.create_task(slot.process.start(self._load_timeout_seconds))
+        except BaseExceptionGroup as failures:
+            await self.stop()
+            raise failures.exceptions[0] from None
+        except BaseException:
+            await self.stop()
+            raise
+        first = self._slots[0].process
+        self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
+        self._running = True
+        for slot in self._slots:
+            slot.up = True
+            self._offer(slot)
+        if self._memory_limit_bytes is not None:
+            self._spawn(self._watch(self._memory_limit_bytes))
+
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+        """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
+        slot = await self._take()
+        failed = True
+        parts = slot.process.speak(utterance, self._first_audio_timeout_seconds)
+        try:
+            async for samples in parts:
+                yield samples
+            failed = False
+        except EngineError as error:
+            log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            failed = False
+            raise
+        finally:
+            # In a task of its own: whoever hung up need not wait until the engine has noticed.
+            self._spawn(self._settle(slot, failed=failed))
+
+    async def stop(self) -> None:
+        """See `Speaker.stop`."""
+        self._running = False
+        for task in self._tasks:
+            task.cancel()
+        self._fail_waiting("The engine is stopping.")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(slot.process.stop() for slot in self._slots))
+
+    async def _take(self) -> _Slot:
+        while self._idle:
+            slot = self._idle.popleft()
+            if slot.process.alive:
+                return slot
+            self._replace(slot, "crashed")  # it died while nobody spoke
+        if not self.ready:
+            raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
+        future: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._offer(future.result())
+            raise
+
+    def _offer(self, slot: _Slot) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(slot)
+                return
+        self._idle.append(slot)
+
+    def _fail_waiting(self, message: str) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(EngineCrashed(message))
+
+    async def _settle(self, slot: _Slot, *, failed: bool) -> None:
+        had_pending = slot.process.alive
+        if not await slot.process.settle():
+            self._replace(slot, "stuck" if had_pending else "crashed")
+        elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
+            self._replace(slot, "memory")
+        else:
+            slot.failures = slot.failures if failed else 0
+            self._offer(slot)
+
+    def _replace(self, slot: _Slot, reason: str) -> None:
+        slot.up = False
+        if reason != "memory":
+            slot.failures += 1
+        self._spawn(self._restart(slot, reason))
+
+    async def _restart(self, slot: _Slot, reason: str) -> None:
+        while self._running:
+            log.info("engine restarts", engine=self._engine, pid=slot.process.pid, reason=reason)
+            if self._on_restart is not None:
+                self._on_restart(reason)
+            if not self.ready:
+                self._fail_waiting(f"Engine {self._engine} crashes again and again.")
+            await slot.process.kill()
+            if slot.failures > 1:
+                await asyncio.sleep(min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (slot.failures - 2)))
+            slot.process = EngineProcess(self._engine, self._threads)
+            try:
+                await slot.process.start(self._load_timeout_seconds)
+            except EngineError as error:
+                slot.failures += 1
+                reason = "crashed"
+                log.warning("engine does not load", engine=self._engine, reason=error.message)
+                continue
+            slot.up = True
+            self._offer(slot)
+            return
+
+    async def _watch(self, limit_bytes: int) -> None:
+        """Kill what outgrows its limit by far before the kernel takes the pod: its utterance fails as a crash."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for slot in self._slots:
+                size = slot.process.resident_bytes() if slot.up else 0
+                if size > EXCESS * limit_bytes:
+                    log.error("engine killed for its memory", engine=self._engine, resident_bytes=size)
+                    with suppress(ProcessLookupError):
+                        await slot.process.kill()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
