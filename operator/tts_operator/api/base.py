@@ -6,7 +6,7 @@ person writes one. Rules that span fields live only in CEL: an object that the A
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -17,6 +17,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 VALIDATIONS = "x-kubernetes-validations"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 class APIModel(BaseModel):
@@ -89,11 +90,13 @@ Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$
 """A decimal number as a string: money and scores are never floats."""
 Quantity = Annotated[
     str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
     StringConstraints(
         pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$", min_length=1, max_length=32
     ),
+    Field(json_schema_extra={INT_OR_STRING: True}),
 ]
-"""A Kubernetes quantity, such as ``100m`` or ``4Gi``."""
+"""A Kubernetes quantity, such as ``100m`` or ``4Gi``; a whole number may be written as one."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 

@@ -1,0 +1,148 @@
+"""CustomResourceDefinitions from the models: a structural schema is JSON Schema without references, unions or nulls.
+
+Source of the rules: "Extend the Kubernetes API with CustomResourceDefinitions", section "Specifying a structural schema".
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from tts_operator.api.base import GROUP, INT_OR_STRING, VERSION
+from tts_operator.api.model import TTSModel
+from tts_operator.api.tenant import TTSTenant
+
+Schema = dict[str, Any]
+"""JSON Schema as data."""
+
+# What pydantic writes and a structural schema has no room for.
+DROPPED = ("title", "additionalProperties", "const", "$defs", "$ref", "anyOf", "allOf")
+CONDITIONS = ".status.conditions[?(@.type=='Ready')]"
+
+
+class Resource(NamedTuple):
+    """What a CRD says besides the schema."""
+
+    model: type[BaseModel]
+    kind: str
+    plural: str
+    short_name: str
+    scope: str
+    columns: tuple[tuple[str, str, str], ...]
+    """Name, type and JSONPath of each column of ``kubectl get``."""
+
+
+RESOURCES = (
+    Resource(
+        TTSModel,
+        "TTSModel",
+        "ttsmodels",
+        "ttsm",
+        "Cluster",
+        (
+            ("Ready", "string", f"{CONDITIONS}.status"),
+            ("Engine", "string", ".spec.engine"),
+            ("Precision", "string", ".spec.precisions[0].name"),
+            ("Tenants", "integer", ".status.tenants"),
+            ("Age", "date", ".metadata.creationTimestamp"),
+            ("Reason", "string", f"{CONDITIONS}.reason"),
+        ),
+    ),
+    Resource(
+        TTSTenant,
+        "TTSTenant",
+        "ttstenants",
+        "ttst",
+        "Namespaced",
+        (
+            ("Ready", "string", f"{CONDITIONS}.status"),
+            ("Model", "string", ".status.model"),
+            ("Precision", "string", ".status.precision"),
+            ("Window", "string", ".status.activeWindow"),
+            ("Replicas", "string", ".status.replicas"),
+            ("Cost", "string", ".status.cost.hourly"),
+            ("Age", "date", ".metadata.creationTimestamp"),
+            ("Reason", "string", f"{CONDITIONS}.reason"),
+        ),
+    ),
+)
+
+
+def definitions() -> list[Schema]:
+    """Both CustomResourceDefinitions, as ``kubectl apply`` takes them."""
+    return [definition(resource) for resource in RESOURCES]
+
+
+def definition(resource: Resource) -> Schema:
+    """One CustomResourceDefinition."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": resource.scope,
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": [resource.short_name],
+                "categories": ["ttsfleet"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": type_, "jsonPath": path} for name, type_, path in resource.columns
+                    ],
+                    "schema": {"openAPIV3Schema": schema_of(resource.model)},
+                }
+            ],
+        },
+    }
+
+
+def schema_of(model: type[BaseModel]) -> Schema:
+    """The whole object's schema. ``metadata`` stays a plain object: the API server knows it better."""
+    source = model.model_json_schema(by_alias=True)
+    whole = structural(source, source.get("$defs", {}))
+    whole["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
+    whole["required"] = ["spec"]
+    return whole
+
+
+def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    """The node with its references put in place, its nulls left out and only what a CRD may say."""
+    merged = _resolved(node, definitions)
+    result = {key: value for key, value in merged.items() if key not in DROPPED}
+    if "const" in merged:
+        result["enum"] = [merged["const"]]
+    if not result.get("default", True) and result.get("default") is not False and result.get("default") != 0:
+        del result["default"]  # an empty list or text says no more than an absent one, and would show in every object
+    if merged.get("default", ...) is None:
+        result.pop("default", None)
+    if result.get(INT_OR_STRING):
+        del result["type"]
+        result["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if "properties" in merged:
+        result["properties"] = {name: structural(child, definitions) for name, child in merged["properties"].items()}
+    elif isinstance(merged.get("additionalProperties"), Mapping):
+        result["additionalProperties"] = structural(merged["additionalProperties"], definitions)
+    if "items" in merged:
+        result["items"] = structural(merged["items"], definitions)
+    return result
+
+
+def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    """References and optional types looked through; what the place says goes before what the type says."""
+    if "$ref" in node:
+        target = _resolved(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    if "anyOf" in node:
+        (only,) = (option for option in node["anyOf"] if option.get("type") != "null")
+        return {**_resolved(only, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
+    return dict(node)
