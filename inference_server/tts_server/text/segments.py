@@ -1,14 +1,17 @@
 """From a caller's text to the segments that are spoken one after the other."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tts_server.errors import TextRejected
+from tts_server.text.scripts import letters, script_runs
+from tts_server.text.sentences import LONGEST_CHARACTERS, parts, sentences
+from tts_server.text.tags import match, untag
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sentence, or a part of a long one: never empty, in one language."""
+    """A sentence, a part of a long one, or some short ones: never empty, in one language, at most 240 characters."""
 
     text: str
     language: str | None
@@ -25,11 +28,57 @@ def segments(
 ) -> list[Segment]:
     """Split `text` for speaking. Authority over a part's language: its tag, the request, its script, the default.
 
-    `routed_languages` are those that this tenant can speak: only these (and the default) are known to tags and
-    chosen by script. Raises `TextRejected`, naming `param`, for text with nothing in it and for an unclosed tag.
+    `routed_languages` are those that this tenant can speak: only these (and the default and the requested one) are
+    known to tags and chosen by script. Latin text takes the default language, whatever it is written in. Every
+    character that is not a space or a tag is in exactly one segment, in order.
+
+    Raises `TextRejected`, naming `param`, for text with nothing in it and for an unclosed tag.
     """
-    del routed_languages
-    stripped = text.strip()
-    if not stripped:
-        raise TextRejected("The text is empty.", param=param)
-    return [Segment(stripped, requested_language or default_language)]
+    others = [language for language in (requested_language, default_language) if language]
+    known = [*routed_languages, *(language for language in others if match(language, routed_languages) is None)]
+    found: list[Segment] = []
+    for tagged in untag(text, known, param=param):
+        found.extend(_spoken(tagged.text, tagged.language or requested_language, default_language, known))
+    if not found:
+        raise TextRejected("The text is empty: there is nothing to speak.", param=param)
+    return _joined(found)
+
+
+def _spoken(text: str, fixed: str | None, default: str | None, known: Collection[str]) -> Iterator[Segment]:
+    for sentence in sentences(text):
+        for piece, language in _languages(sentence, fixed, default, known):
+            for part in parts(piece):
+                if stripped := part.strip():
+                    yield Segment(stripped, language)
+
+
+def _languages(
+    sentence: str, fixed: str | None, default: str | None, known: Collection[str]
+) -> Iterator[tuple[str, str | None]]:
+    """The sentence in pieces of one language each: neighbours that turn out the same are one piece again."""
+    if fixed is not None:
+        yield sentence, fixed
+        return
+    piece, language = "", default
+    for run in script_runs(sentence):
+        spoken = (match(run.language, known) if run.language else None) or default
+        if piece and spoken != language:
+            yield piece, language
+            piece = ""
+        piece, language = piece + run.text, spoken
+    if piece:
+        yield piece, language
+
+
+def _joined(found: list[Segment]) -> list[Segment]:
+    """Give what has no letter or digit (a lone dash, a closing quote) to its neighbour: alone it is a silence."""
+    joined: list[Segment] = []
+    for segment in found:
+        last = joined[-1] if joined else None
+        mute = not any(letters(segment.text)) or (last is not None and not any(letters(last.text)))
+        if last is not None and mute and len(last.text) + len(segment.text) < LONGEST_CHARACTERS:
+            said = last if any(letters(last.text)) else segment
+            joined[-1] = Segment(f"{last.text} {segment.text}", said.language)
+        else:
+            joined.append(segment)
+    return joined

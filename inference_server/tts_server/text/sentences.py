@@ -1,0 +1,114 @@
+"""Sentences of any script, and parts of the long ones.
+
+Own rules, because what is at hand is for European languages, wants its text in whole, or is no longer looked after.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+LONGEST_CHARACTERS = 240
+"""Of a segment. About 15 s of English: what a listener waits for is the first one, so it must not be a chapter."""
+LONGEST_DENSE_CHARACTERS = 100
+"""The same for scripts in which a character is a syllable or a word."""
+
+# Ends that need no space after them, and ends that do: a full stop is in 3.14, in example.com and in U.S.A. too.
+_DENSE_ENDS = "。！？｡．︒"
+_SPACED_ENDS = ".!?…‽⁇⁈⁉؟۔।॥։።፧၊။។៕᙮᠃᠉⸮"
+_CLOSERS = "\"'”’»)]}）」』】》〉〕］｝›"
+# Possessive, and only from the first of several marks: a text of nothing but marks must not take quadratic time.
+_ALL_ENDS = _DENSE_ENDS + _SPACED_ENDS
+_END = re.compile(
+    rf"(?:[{_DENSE_ENDS}]++[{_ALL_ENDS}]*+[{re.escape(_CLOSERS)}]*+"
+    rf"|(?<![{_ALL_ENDS}])[{_SPACED_ENDS}]++[{re.escape(_CLOSERS)}]*+(?=\s|$)"
+    # Scripts without spaces between sentences end them all the same.
+    r"|[।॥።။។؟۔]++"
+    rf"|(?<![{_ALL_ENDS}])[!?…]++[{re.escape(_CLOSERS)}]*+(?=[\u2E80-\u9FFF\uAC00-\uD7FF])"
+    r"|\n[^\S\n]*+\n|[\u2028\u2029]"
+    r")\s*+"
+)
+_PAUSE = re.compile(r"[,;:،؛、，；：·—–]+[\"'”’»)\]）」』]*\s*|\n")
+# Titles and connectives, in languages of the Latin script, that always have more behind them.
+_ABBREVIATIONS = frozenset((
+    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "gen", "col", "capt", "lt", "sgt", "rev", "hon",
+    "vs", "etc", "e.g", "i.e", "cf", "ca", "approx", "vol", "ed", "eds", "inc", "ltd", "co", "corp", "bros", "dept",
+    "jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+    "bzw", "z.b", "d.h", "u.a", "usw", "mme", "mlle", "sra", "dña", "uds", "pág", "núm", "dott", "avv",
+))  # fmt: skip
+_BEFORE_A_NUMBER = frozenset(("no", "nos", "nr", "fig", "p", "pp", "art", "ch", "sec", "str", "n", "num", "mar"))
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*+[^\W\d_]")
+_LONGEST_WORD = 40
+"""How far back the word before a full stop is looked for; what is longer is no abbreviation."""
+
+
+def sentences(text: str) -> Iterator[str]:
+    """Every character of `text`, cut after each sentence and its spaces."""
+    start = 0
+    for end in _END.finditer(text):
+        if end.end() > start and not _goes_on(text, start, end):
+            yield text[start : end.end()]
+            start = end.end()
+    if start < len(text):
+        yield text[start:]
+
+
+def parts(sentence: str) -> Iterator[str]:
+    """A long sentence in parts no longer than the limit: cut at its pauses, else its spaces, else anywhere."""
+    rest = sentence
+    while len(rest.strip()) > (limit := _limit(rest)):
+        lead = len(rest) - len(rest.lstrip())
+        cut = _cut(rest, lead, lead + limit)
+        yield rest[:cut]
+        rest = rest[cut:]
+    if rest:
+        yield rest
+
+
+def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
+    """Whether a lone full stop belongs to its word: an abbreviation, an initial, a number at the start of a list."""
+    if end[0].rstrip() != "." or end.end() >= len(text):
+        return False
+    before = text[max(start, end.start() - _LONGEST_WORD) : end.start()].split()
+    word = before[-1].lstrip("([\"'“‘«").lower() if before else ""
+    if not word:
+        return False
+    following = text[end.end()]
+    return (
+        (following.islower() and word.isascii())
+        or word in _ABBREVIATIONS
+        or (word in _BEFORE_A_NUMBER and following.isdigit())
+        # "J. Smith", "U.S. Army"; but the pronoun I ends sentences often enough.
+        or (word != "i" and _INITIALS.fullmatch(word) is not None)
+        or (len(before) == 1 and word.isdigit() and end.start() - start < _LONGEST_WORD)
+    )
+
+
+def _limit(text: str) -> int:
+    head = text[:LONGEST_CHARACTERS]
+    dense = sum(1 for character in head if ord(character) >= 0x2E80)
+    return LONGEST_DENSE_CHARACTERS if dense * 2 > len(head) else LONGEST_CHARACTERS
+
+
+def _cut(text: str, lead: int, limit: int) -> int:
+    """Where to cut within (lead, limit]: after the last pause past the middle, else the last space, else a letter."""
+    middle = (lead + limit) // 2
+    pauses = [found.end() for found in _PAUSE.finditer(text, middle, limit)]
+    # 1,000 and 12:30 are no pauses.
+    pauses = [cut for cut in pauses if not (cut < len(text) and text[cut - 1] in ",:" and text[cut].isdigit())]
+    if pauses:
+        return pauses[-1]
+    space = max(text.rfind(character, lead + 1, limit) for character in " \t\n\u3000\u00a0")
+    if space > lead:
+        return space + 1
+    cut = limit
+    while cut > middle and _joined(text, cut):
+        cut -= 1
+    return cut
+
+
+def _joined(text: str, cut: int) -> bool:
+    """Whether the characters on both sides of the cut are one to a reader: an accent, an emoji sequence."""
+    if cut >= len(text):
+        return False
+    after = text[cut]
+    return unicodedata.combining(after) != 0 or after in "\u200d\ufe0f" or text[cut - 1] == "\u200d"
