@@ -1,4 +1,7 @@
-"""Write what is generated from the API models: ``python -m hack.generate`` writes, ``--check`` fails where a file is stale."""
+"""Write what is generated from the API models.
+
+``python -m hack.generate`` writes; with ``--check`` it writes nothing and fails where a file is stale.
+"""
 
 import argparse
 import sys

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
-from pydantic.config import JsonDict
+from pydantic.config import JsonValue
 
 GROUP = "ttsfleet.io"
 VERSION = "v1alpha1"
@@ -64,7 +64,7 @@ def unique(key: str, what: str) -> tuple[str, str]:
     return f"self.all(x, self.exists_one(y, y.{key} == x.{key}))", f"{what} must have unique {key}s"
 
 
-def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonDict]:
+def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonValue]:
     return [{"rule": rule, "message": message} for rule, message in rules]
 
 
@@ -88,13 +88,13 @@ Hostname = Annotated[
 ]
 Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16)]
 """A decimal number as a string: money and scores are never floats."""
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
-    StringConstraints(
-        pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$", min_length=1, max_length=32
-    ),
-    Field(json_schema_extra={INT_OR_STRING: True}),
+    StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=32),
+    # A validator before a pattern keeps pydantic from writing the pattern into the schema.
+    Field(json_schema_extra={INT_OR_STRING: True, "pattern": QUANTITY_PATTERN}),
 ]
 """A Kubernetes quantity, such as ``100m`` or ``4Gi``; a whole number may be written as one."""
 Port = Annotated[int, Field(ge=1, le=65535)]

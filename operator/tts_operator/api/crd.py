@@ -1,6 +1,7 @@
 """CustomResourceDefinitions from the models: a structural schema is JSON Schema without references, unions or nulls.
 
-Source of the rules: "Extend the Kubernetes API with CustomResourceDefinitions", section "Specifying a structural schema".
+Source of the rules: Kubernetes documentation, "Extend the Kubernetes API with CustomResourceDefinitions",
+section "Specifying a structural schema".
 """
 
 from collections.abc import Mapping
@@ -121,7 +122,7 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     result = {key: value for key, value in merged.items() if key not in DROPPED}
     if "const" in merged:
         result["enum"] = [merged["const"]]
-    if not result.get("default", True) and result.get("default") is not False and result.get("default") != 0:
+    if result.get("default", ...) in ([], {}, ""):
         del result["default"]  # an empty list or text says no more than an absent one, and would show in every object
     if merged.get("default", ...) is None:
         result.pop("default", None)

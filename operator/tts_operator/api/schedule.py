@@ -76,7 +76,10 @@ class Window(ScaleBounds):
     start: StartTime | None = None
     """Local time of `timeZone`, as HH:MM, at which the window opens. Default: the whole day."""
     end: EndTime | None = None
-    """Local time at which the window closes; this minute is no longer part of it. Earlier than `start`: on the next day. 24:00 is the end of the day."""
+    """Local time at which the window closes; this minute is no longer part of it.
+
+    Earlier than `start`: on the next day. 24:00 is the end of the day.
+    """
 
 
 class CalendarException(ScaleBounds):
@@ -96,7 +99,10 @@ class CalendarException(ScaleBounds):
 
 
 class Schedule(APIModel):
-    """Replica bounds that follow the clock. Exceptions go before windows, windows before the default; in each list the first that matches wins."""
+    """Replica bounds that follow the clock.
+
+    Exceptions go before windows, windows before the default; in each list the first that matches wins.
+    """
 
     model_config = cel(
         (
@@ -121,7 +127,10 @@ class Schedule(APIModel):
     ] = "UTC"
     """IANA name of the zone whose local time the windows mean, such as Asia/Shanghai."""
     preset: Preset | None = None
-    """A ready calendar. DayNightWeekend: 3 replicas by day, 1 from 00:00 to 06:00, 2 at the weekend; night goes before weekend."""
+    """A ready calendar.
+
+    DayNightWeekend: 3 replicas by day, 1 from 00:00 to 06:00, 2 at the weekend; night goes before weekend.
+    """
     default: ScaleBounds | None = None
     """Holds when nothing else matches; `status.activeWindow` is then `default`."""
     windows: Annotated[tuple[Window, ...], Field(max_length=16), atomic(unique("name", "windows"))] = ()

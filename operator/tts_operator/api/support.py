@@ -1,4 +1,6 @@
-"""Which valid fields this version does not act on yet. A tenant or model that sets one is not accepted, never half obeyed."""
+"""Which valid fields this version does not act on yet.
+
+A tenant or model that sets one is not accepted: nothing is silently ignored."""
 
 from collections.abc import Iterator
 
@@ -51,21 +53,11 @@ def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
         yield "spec.adapters"
     for name, is_set in (
         ("accelerator", spec.accelerator is not None),
-        ("batching", spec.batching is not None),
         ("fallback", spec.fallback is not None),
-        ("loadSeconds", spec.load_seconds > 0),
         ("pool", spec.pool is not None),
     ):
         if is_set:
             yield f"spec.{name}"
-    for index, precision in enumerate(spec.precisions):
-        for name, value in (
-            ("requestsPerSecond", precision.requests_per_second),
-            ("quality", precision.quality),
-            ("hourlyCost", precision.hourly_cost),
-        ):
-            if value is not None:
-                yield f"spec.precisions[{index}].{name}"
 
 
 def _schedule(schedule: Schedule) -> Iterator[str]:
