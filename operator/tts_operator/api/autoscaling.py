@@ -1,38 +1,51 @@
-"""What moves replicas between the calendar's bounds."""
+"""How load moves replicas between the schedule's bounds."""
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
-from tts_operator.api.apimodel import APIModel, cel, list_map
-from tts_operator.api.names import Quantity
+from tts_operator.api.base import APIModel, Quantity, cel, list_map
+
+
+class Provider(StrEnum):
+    """Who moves replicas."""
+
+    HPA = "HPA"
+    KEDA = "KEDA"
+
+
+class MetricType(StrEnum):
+    """What load is measured by."""
+
+    CPU = "CPU"
+    IN_FLIGHT = "InFlight"
+    QUEUE_DEPTH = "QueueDepth"
 
 
 class Metric(APIModel):
-    """What is measured, and the value that one replica should carry."""
+    """One measure of load, and its target."""
 
-    type: Literal["CPU", "InFlight", "QueueDepth"]
-    """CPU: use of the CPU request. InFlight: requests being spoken. QueueDepth: requests waiting."""
-    average_utilization: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
-    """Percent of the CPU request, over all replicas. For CPU only."""
-    average_value: Quantity | None = None
-    """Value per replica, such as `4`. For InFlight and QueueDepth only."""
-
-    @cel(
-        "self.type == 'CPU' ? has(self.averageUtilization) && !has(self.averageValue)"
-        " : has(self.averageValue) && !has(self.averageUtilization)",
-        "type CPU takes averageUtilization, InFlight and QueueDepth take averageValue",
+    model_config = cel(
+        (
+            "self.type == 'CPU' ? has(self.averageUtilization) && !has(self.averageValue) : "
+            "has(self.averageValue) && !has(self.averageUtilization)",
+            "type CPU takes averageUtilization; InFlight and QueueDepth take averageValue",
+        )
     )
-    def target_fits_type(self) -> bool:
-        if self.type == "CPU":
-            return self.average_utilization is not None and self.average_value is None
-        return self.average_value is not None and self.average_utilization is None
+
+    type: MetricType
+    """What is measured."""
+    average_utilization: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Percent of the requested CPU, on average over replicas."""
+    average_value: Quantity | None = None
+    """Requests in flight or waiting, on average over replicas."""
 
 
 class Autoscaling(APIModel):
-    """What moves replicas between the calendar's bounds."""
+    """How load moves replicas."""
 
-    provider: Literal["HPA", "KEDA"] = "HPA"
-    """HPA: Kubernetes's own autoscaler. KEDA: a ScaledObject, which needs KEDA in the cluster."""
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=3), list_map("type")] | None = None
-    """The one that asks for most replicas wins. Unset: CPU at 70 percent; with an accelerator, InFlight."""
+    provider: Provider = Provider.HPA
+    """Who moves them."""
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=3), list_map("type")] = ()
+    """What load is. Default: CPU at 70 % without an accelerator, InFlight with one."""

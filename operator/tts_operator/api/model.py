@@ -1,280 +1,373 @@
-"""TTSModel: an entry of the platform team's catalogue."""
+"""TTSModel: the platform team's catalogue. It alone may name images, arguments and resources."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from tts_operator.api.apimodel import ATOMIC, APIModel, cel, list_map, list_set, unique_names
 from tts_operator.api.autoscaling import Autoscaling
-from tts_operator.api.engine import Adapter, Remote, Sidecar, Source
-from tts_operator.api.metadata import ObjectMeta, is_label
-from tts_operator.api.names import (
+from tts_operator.api.base import (
     API_VERSION,
+    URL,
+    APIModel,
+    Decimal,
     DNSLabel,
-    DNSSubdomain,
     ImageReference,
-    LabelKey,
-    Labels,
-    LabelValue,
-    Languages,
-    LanguageTag,
-    ModelReference,
-    Money,
-    Named,
-    Precision,
+    LabelSelector,
+    Language,
+    ModelName,
+    ObjectMeta,
+    ObjectName,
+    ObjectReference,
+    Path,
+    Port,
     Quantity,
-    Score,
-    Text,
+    VoiceName,
+    atomic,
+    cel,
+    list_map,
+    list_set,
+    unique,
 )
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSModelStatus
 
-EngineName = Literal["Espeak", "Onnx", "CosyVoice", "IndexTTS", "Sidecar", "Remote"]
-NEED_A_SOURCE = ("Onnx", "CosyVoice", "IndexTTS")
+SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 
-ResourceList = Annotated[dict[LabelKey, Quantity], Field(max_length=16)]
+
+class Engine(StrEnum):
+    """What speaks."""
+
+    ESPEAK = "Espeak"
+    ONNX = "Onnx"
+    COSYVOICE = "CosyVoice"
+    INDEX_TTS = "IndexTTS"
+    SIDECAR = "Sidecar"
+    REMOTE = "Remote"
+
+
+class Precision(StrEnum):
+    """Numbers a model computes with; lower case because requests name them."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class ClaimSource(APIModel):
+    """Weights on a volume of the pod's namespace."""
+
+    claim_name: ObjectName
+    """Name of the PersistentVolumeClaim."""
+    path: Path = "."
+    """Folder in the volume."""
+
+
+class ImageSource(APIModel):
+    """Weights in an OCI image, mounted as a volume."""
+
+    reference: ImageReference
+    """Reference of the image."""
+    pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
+    """When to pull it."""
+
+
+class S3Source(APIModel):
+    """Weights in an object store, fetched before the server starts, checked and cached."""
+
+    endpoint: URL
+    """Address of the store."""
+    bucket: Annotated[str, StringConstraints(min_length=3, max_length=63)]
+    """Name of the bucket."""
+    key: Path
+    """Key of the archive."""
+    secret_ref: ObjectReference
+    """Secret in the operator's namespace with `accessKey` and `secretKey`."""
+    sha256: SHA256
+    """SHA-256 of the archive, in hexadecimal."""
+
+
+class Source(APIModel):
+    """Where weights come from: at most one of the fields."""
+
+    model_config = cel(
+        (
+            "[has(self.persistentVolumeClaim), has(self.image), has(self.s3), has(self.builtIn)].filter(x, x).size()"
+            " == 1",
+            "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn",
+        )
+    )
+
+    persistent_volume_claim: ClaimSource | None = None
+    """A volume."""
+    image: ImageSource | None = None
+    """An OCI image."""
+    s3: S3Source | None = None
+    """An object store."""
+    built_in: DNSLabel | None = None
+    """Shipped in the server image, by name."""
+
+
+class RemoteEngine(APIModel):
+    """Any server that speaks OpenAI's audio API."""
+
+    url: URL
+    """Base address, up to and without /v1."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Model to ask it for."""
+    secret_ref: ObjectReference | None = None
+    """Secret in the operator's namespace with `apiKey`."""
+
+
+class EnvironmentVariable(APIModel):
+    """One variable of a container."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """Name of the variable."""
+    value: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """Value, as it is."""
+
+
+class SidecarEngine(APIModel):
+    """A server that speaks OpenAI's audio API, in the same pod."""
+
+    image: ImageReference
+    """Image of the container."""
+    port: Port
+    """Port on which it listens."""
+    args: Annotated[tuple[Annotated[str, StringConstraints(max_length=1024)], ...], Field(max_length=64), atomic()] = ()
+    """Arguments of the container."""
+    env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), list_map("name")] = ()
+    """Its environment."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Model to ask it for."""
+    readiness_path: Annotated[str, StringConstraints(pattern=r"^/.*$", max_length=256)] = "/health"
+    """Path that answers 200 once it is ready."""
+    run_as_user: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
+    """User ID of the container. Default: the server's."""
+    writable_paths: Annotated[tuple[Path, ...], Field(max_length=16), list_set()] = ()
+    """Folders that get an empty volume; everything else is read-only."""
 
 
 class Voice(APIModel):
-    """One voice of a model."""
+    """One voice of the model."""
 
-    name: Text
-    """What requests, aliases and routes call it, in any script."""
-    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1, max_length=32), list_set()] | None = None
-    """Languages it speaks, of the model's. Unset: all of the model's."""
+    name: VoiceName
+    """As the engine knows it; requests name it so, or by an alias of the tenant."""
+    languages: Annotated[tuple[Language, ...], Field(max_length=64), list_set()] = ()
+    """Languages it speaks. Default: the model's."""
     adapter: DNSLabel | None = None
-    """Name of the adapter it is spoken with."""
+    """Adapter to speak with, by name."""
 
 
-class Resources(APIModel):
-    """What one replica asks for and may use, as in a container."""
+class Adapter(APIModel):
+    """A LoRA or domain adapter."""
 
-    requests: ResourceList = {}
-    """What a node must have free."""
-    limits: ResourceList = {}
-    """What it may use at most. Extended resources, such as GPUs, belong here."""
+    name: DNSLabel
+    """Name, for `voices[].adapter`."""
+    source: Source
+    """Where it comes from."""
 
-    @cel(
-        "['cpu', 'memory'].all(name, (has(self.requests) && name in self.requests)"
-        " || (has(self.limits) && name in self.limits))",
-        "resources must name cpu and memory, in requests or in limits",
+
+class ResourceRequirements(APIModel):
+    """What one replica asks for, as in a pod."""
+
+    model_config = cel(
+        (
+            "['cpu', 'memory'].all(r, r in self.requests || r in self.limits)",
+            "resources must name cpu and memory, in requests or in limits",
+        ),
     )
-    def names_cpu_and_memory(self) -> bool:
-        return {"cpu", "memory"} <= self.requests.keys() | self.limits.keys()
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """What the scheduler reserves."""
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """What the replica may not exceed. GPUs and MIG profiles are named here."""
 
 
-class ModelPrecision(APIModel):
-    """A precision the model is offered in, with what it needs and what was measured."""
+class PrecisionOption(APIModel):
+    """One precision that the model can speak with, and what it costs."""
 
     name: Precision
-    """fp32, fp16 or int8, as requests call it."""
-    requests_per_second: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
-    """Measured on one replica. A fact for planning: nothing is scaled by it."""
-    quality: Score | None = None
-    """Measured, from 0 to 10, as a decimal string. A fact for planning."""
-    hourly_cost: Money | None = None
-    """Price of one replica per hour, as a decimal string. A fact for planning."""
-    resources: Resources
-    """What one replica needs."""
+    """Value of `precision` in tenants and requests."""
+    requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Measured on one replica, for the planner. Recorded: nothing reads it in this version."""
+    quality: Decimal | None = None
+    """From 0 to 10, for the planner. Recorded: nothing reads it in this version."""
+    hourly_cost: Decimal | None = None
+    """Of one replica. Recorded: nothing reads it in this version."""
+    resources: ResourceRequirements
+    """Of one replica that computes with it."""
 
 
 class Toleration(APIModel):
-    """A taint that pods of the model may run beside, as in a pod."""
+    """Lets pods onto nodes with a matching taint."""
 
-    key: LabelKey | None = None
-    """Key of the taint. Unset, with operator Exists: every taint."""
+    key: Annotated[str, StringConstraints(max_length=317)] | None = None
+    """Key of the taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
-    """How `value` is compared."""
-    value: LabelValue | None = None
-    """Value of the taint, for operator Equal."""
+    """How to compare."""
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Unset: every effect."""
-    toleration_seconds: Annotated[int, Field(strict=True, ge=0, le=31_536_000)] | None = None
-    """How long a pod stays beside a NoExecute taint. Unset: for ever."""
+    """Effect of the taint. Default: every one."""
 
 
 class Accelerator(APIModel):
-    """Where the devices are. The device itself, such as a GPU, is named in `resources`."""
+    """Where pods with an accelerator run; the device itself is named in resources."""
 
-    node_selector: Labels = {}
-    """Labels of nodes with the device."""
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), ATOMIC] = ()
-    """Taints of those nodes."""
-    device_class_name: DNSSubdomain | None = None
+    node_selector: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)] = {}
+    """Labels of the nodes."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), atomic()] = ()
+    """Taints of the nodes that pods tolerate."""
+    device_class_name: ObjectName | None = None
     """DeviceClass of dynamic resource allocation."""
 
 
 class Batching(APIModel):
-    """How requests are spoken together, where the engine gains by it."""
+    """How requests share one pass of the engine."""
 
-    max_size: Annotated[int, Field(strict=True, ge=1, le=256)] = 8
-    """Requests in one batch."""
-    max_wait_milliseconds: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 50
-    """Longest that the first one waits for others."""
+    max_size: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most utterances in a batch."""
+    max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Longest that the first waits for others."""
+
+
+class ModelReference(APIModel):
+    """Names a TTSModel."""
+
+    name: ModelName
+    """Name of the TTSModel."""
 
 
 class FallbackVoice(APIModel):
-    """Which voice of the fallback speaks a language."""
+    """Who speaks a language when the model cannot."""
 
-    language: LanguageTag
-    """BCP 47 primary subtag."""
-    voice: Text
-    """A voice of the fallback."""
+    language: Language
+    """Language of the text."""
+    voice: VoiceName
+    """Voice of the fallback model."""
 
 
 class Fallback(APIModel):
-    """Who speaks when this model cannot."""
+    """Another model that speaks when this one cannot."""
 
     model_ref: ModelReference
-    """The next model. Chains have at most 3 models; a cycle is reported in a condition."""
-    voices: Annotated[tuple[FallbackVoice, ...], Field(max_length=128), list_map("language")] = ()
-    """Voices of the fallback by language."""
+    """The TTSModel to fall back to; it may have a fallback of its own, three in all."""
+    voices: Annotated[tuple[FallbackVoice, ...], Field(max_length=64), list_map("language")] = ()
+    """Its voices by language."""
 
 
 class SharedPool(APIModel):
-    """The pool that Shared tenants of this model use: the platform's, and its bill."""
+    """What Shared tenants of the model use together; the platform's, and its bill."""
 
     precision: Precision | None = None
-    """Unset: the model's first."""
+    """Precision of the pool. Default: the model's first."""
     schedule: Schedule | None = None
-    """Replica bounds of the pool. Unset: one replica."""
+    """Replica bounds by the clock."""
     autoscaling: Autoscaling | None = None
-    """What moves the pool's replicas."""
+    """How load moves replicas between the bounds."""
 
 
-class NamespaceSelector(APIModel):
-    """Namespaces by their labels."""
-
-    match_labels: Labels = {}
-    """All of these must be on the namespace. Empty: every namespace."""
+ENGINES_WITH_SOURCE = "['Onnx', 'CosyVoice', 'IndexTTS']"
 
 
 class TTSModelSpec(APIModel):
-    """What the model is, what it needs, and who may use it."""
+    """A voice model and everything a pod needs to speak it."""
 
-    engine: EngineName
-    """What speaks. Remote and Sidecar have options of their own in the field of that name."""
+    model_config = cel(
+        (
+            f"!(self.engine in {ENGINES_WITH_SOURCE}) || has(self.source)",
+            "engines Onnx, CosyVoice and IndexTTS need source",
+        ),
+        (
+            f"self.engine in {ENGINES_WITH_SOURCE} || !has(self.source)",
+            "only engines Onnx, CosyVoice and IndexTTS take source",
+        ),
+        ("has(self.remote) == (self.engine == 'Remote')", "remote goes with engine Remote, and only with it"),
+        ("has(self.sidecar) == (self.engine == 'Sidecar')", "sidecar goes with engine Sidecar, and only with it"),
+        (
+            "!has(self.voices) || self.voices.all(v, !has(v.adapter) || "
+            "(has(self.adapters) && self.adapters.exists(a, a.name == v.adapter)))",
+            "voices[].adapter must name one of adapters",
+        ),
+        (
+            "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(p, p.name == self.pool.precision)",
+            "pool.precision must be one of precisions",
+        ),
+    )
+
+    engine: Engine
+    """What speaks; the field of the same name holds its options."""
     image: ImageReference | None = None
-    """Server image with the engine. Unset: the operator's server image."""
+    """Server image with the engine. Default: the operator's."""
+    image_pull_secrets: Annotated[tuple[ObjectReference, ...], Field(max_length=8), list_map("name")] = ()
+    """Names of Secrets expected in the pod's namespace."""
     source: Source | None = None
-    """Where weights come from. Onnx, CosyVoice and IndexTTS need one; Remote takes none."""
-    remote: Remote | None = None
+    """Where the weights come from."""
+    remote: RemoteEngine | None = None
     """Options of engine Remote."""
-    sidecar: Sidecar | None = None
+    sidecar: SidecarEngine | None = None
     """Options of engine Sidecar."""
-    languages: Languages
-    """Languages the model speaks, as BCP 47 primary subtags."""
-    voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=512), list_map("name")]
-    """Voices of the model."""
+    languages: Annotated[tuple[Language, ...], Field(min_length=1, max_length=128), list_set()]
+    """Languages that the model speaks, as BCP 47."""
+    voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=256), list_map("name")]
+    """Voices that requests may name."""
     adapters: Annotated[tuple[Adapter, ...], Field(max_length=32), list_map("name")] = ()
-    """LoRA and domain adapters that voices may name."""
-    sample_rate_hz: Annotated[int, Field(strict=True, ge=8_000, le=192_000)]
-    """Samples per second that the engine yields."""
+    """LoRA or domain adapters."""
+    sample_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
+    """Sample rate that the engine yields."""
     precisions: Annotated[
-        tuple[ModelPrecision, ...], Field(min_length=1, max_length=3), ATOMIC, unique_names("precisions")
+        tuple[PrecisionOption, ...], Field(min_length=1, max_length=3), atomic(unique("name", "precisions"))
     ]
-    """Precisions it is offered in. The first is the default."""
+    """What the model can compute with; the first is the default."""
     accelerator: Accelerator | None = None
-    """Where its devices are."""
+    """Where pods with an accelerator run."""
     batching: Batching | None = None
-    """How requests are spoken together."""
-    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
-    """Threads of one engine process. A pod has as many processes as its CPU limit holds of them; one on a GPU."""
+    """How requests share one pass of the engine. Recorded: no engine of this version batches."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of one engine process; there are as many processes as the CPU limit has room for."""
     memory_limit: Quantity | None = None
-    """Resident memory at which an engine process is replaced. Unset: the pod's limit alone."""
-    first_audio_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=600)] = 3
-    """Longest wait for the first sound; later than that, the engine has failed."""
+    """Of one engine process: the watchdog recycles one that outgrows it."""
+    first_audio_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 3
+    """Longest that the first audio of a text may take."""
     fallback: Fallback | None = None
     """Who speaks when this model cannot."""
-    load_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] | None = None
-    """Measured time to load the weights. The default of `preWarmSeconds`; a fact for planning until then."""
+    load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """Measured time from a pod's start to its first sound: the default pre-warm.
+
+    Recorded: nothing reads it in this version.
+    """
     pool: SharedPool | None = None
-    """What Shared tenants of this model use."""
-    allowed_namespaces: NamespaceSelector | None = None
-    """Whose tenants may use it. Unset: everyone's."""
-    runtime_class_name: DNSSubdomain | None = None
-    """RuntimeClass of its pods."""
-    priority_class_name: DNSSubdomain | None = None
-    """PriorityClass of its pods."""
-    image_pull_secrets: Annotated[tuple[Named, ...], Field(max_length=16), list_map("name")] = ()
-    """Secrets for its images, expected in the pod's namespace."""
-
-    @cel(
-        "(self.engine == 'Remote') == has(self.remote)",
-        "remote belongs to engine Remote, which needs it",
-    )
-    def remote_belongs_to_its_engine(self) -> bool:
-        return (self.engine == "Remote") == (self.remote is not None)
-
-    @cel(
-        "(self.engine == 'Sidecar') == has(self.sidecar)",
-        "sidecar belongs to engine Sidecar, which needs it",
-    )
-    def sidecar_belongs_to_its_engine(self) -> bool:
-        return (self.engine == "Sidecar") == (self.sidecar is not None)
-
-    @cel(
-        "!(self.engine in ['Onnx', 'CosyVoice', 'IndexTTS']) || (has(self.source) && (has(self.source.persistentVolumeClaim)"
-        " || has(self.source.image) || has(self.source.s3) || has(self.source.builtIn)))",
-        "engines Onnx, CosyVoice and IndexTTS need a source",
-    )
-    def weights_have_a_source(self) -> bool:
-        return self.engine not in NEED_A_SOURCE or (self.source is not None and self.source.chosen != ())
-
-    @cel(
-        "self.engine != 'Remote' || !has(self.source)",
-        "engine Remote takes no source: its weights are elsewhere",
-    )
-    def remote_has_no_source(self) -> bool:
-        return self.engine != "Remote" or self.source is None
-
-    @cel(
-        "self.voices.all(voice, !has(voice.adapter)"
-        " || (has(self.adapters) && self.adapters.exists(one, one.name == voice.adapter)))",
-        "a voice's adapter must be one of spec.adapters",
-    )
-    def adapters_exist(self) -> bool:
-        known = {adapter.name for adapter in self.adapters}
-        return all(voice.adapter is None or voice.adapter in known for voice in self.voices)
-
-    @cel(
-        "self.voices.all(voice, !has(voice.languages) || voice.languages.all(one, one in self.languages))",
-        "a voice's languages must be among spec.languages",
-    )
-    def voices_speak_the_models_languages(self) -> bool:
-        return all(set(voice.languages or ()) <= set(self.languages) for voice in self.voices)
-
-    @cel(
-        "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(one, one.name == self.pool.precision)",
-        "pool.precision must be one of spec.precisions",
-    )
-    def pool_precision_is_offered(self) -> bool:
-        if self.pool is None or self.pool.precision is None:
-            return True
-        return any(one.name == self.pool.precision for one in self.precisions)
+    """What Shared tenants of the model use."""
+    allowed_namespaces: LabelSelector | None = None
+    """Namespaces that may use the model. Default: all."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods."""
 
 
 class TTSModel(APIModel):
-    """A model that tenants may speak with: an entry of the platform team's catalogue."""
+    """A voice model that tenants may use."""
 
-    api_version: Literal["ttsfleet.io/v1alpha1"] = API_VERSION
+    model_config = cel(
+        (
+            "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 52 lower-case letters, digits and dashes",
+        )
+    )
+
+    api_version: Literal["ttsfleet.io/v1alpha1"] = API_VERSION  # type: ignore[assignment] # the constant is that literal
     kind: Literal["TTSModel"] = "TTSModel"
     metadata: ObjectMeta
     spec: TTSModelSpec
-    """What the model is, what it needs, and who may use it."""
-    status: TTSModelStatus = TTSModelStatus()
-    """What the operator found."""
-
-    @cel(
-        "size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "a model's name is a DNS label of at most 52 characters",
-    )
-    def name_fits(self) -> bool:
-        return is_label(self.metadata.name, 52)
-
-    @cel(
-        "!has(self.spec.fallback) || self.spec.fallback.modelRef.name != self.metadata.name",
-        "a model cannot be its own fallback",
-    )
-    def fallback_is_another(self) -> bool:
-        return self.spec.fallback is None or self.spec.fallback.model_ref.name != self.metadata.name
+    status: TTSModelStatus | None = None

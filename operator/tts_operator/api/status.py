@@ -1,92 +1,110 @@
 """What the operator reports."""
 
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from tts_operator.api.apimodel import ReadLeniently, list_map
-from tts_operator.api.metadata import Condition
+from tts_operator.api.base import LenientModel, list_map
 
-Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")]
-Word = Annotated[str, Field(max_length=316)]
-Message = Annotated[str, Field(max_length=32_768)]
-Amount = Annotated[str, Field(max_length=32)]
-Number = Annotated[int, Field(ge=0)]
+Text = Annotated[str, StringConstraints(max_length=512)]
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}), StringConstraints(max_length=64)]
 
 
-class NextTransition(ReadLeniently):
-    """When the calendar next changes the replica bounds, and to what."""
+class Condition(LenientModel):
+    """One thing that is so or not, as Kubernetes writes it."""
 
-    time: datetime
-    """The instant, in UTC."""
-    window: Word
-    """Window that begins then."""
-    min_replicas: Number
+    type: Annotated[str, StringConstraints(max_length=316)]
+    """Name of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it is so."""
+    observed_generation: int | None = None
+    """Generation of the spec that this was said of."""
+    last_transition_time: Instant
+    """When status last changed."""
+    reason: Annotated[str, StringConstraints(max_length=1024)]
+    """Why, in one word, for programs."""
+    message: Annotated[str, StringConstraints(max_length=32_768)]
+    """Why, and what to do, for people."""
+
+
+class NextTransition(LenientModel):
+    """The schedule's next change."""
+
+    time: Instant
+    """When, in UTC."""
+    window: Text
+    """Name of the window that opens."""
+    min_replicas: int
     """Its minimum."""
-    max_replicas: Number
+    max_replicas: int
     """Its maximum."""
 
 
-class PoolStatus(ReadLeniently):
-    """One pool: the pods of one model."""
+class PoolStatus(LenientModel):
+    """One Deployment of the tenant."""
 
-    model: Word
-    """Name of the TTSModel."""
-    role: Word = ""
-    """Entry: the tenant's Service leads here. Member: the entry pool does."""
-    precision: Word = ""
-    """What its pods compute with."""
-    min: Number = 0
-    """Fewest replicas now."""
-    max: Number = 0
-    """Most replicas now."""
-    desired: Number = 0
+    model: Text
+    """The TTSModel it speaks."""
+    role: Literal["Entry", "Member"]
+    """Entry: the tenant's Service leads here."""
+    precision: Text
+    """Effective precision."""
+    min: int
+    """Replicas at least."""
+    max: int
+    """Replicas at most."""
+    desired: int
     """Replicas asked for now."""
-    ready: Number = 0
+    ready: int
     """Replicas that answer."""
-    reason: Message = ""
-    """Why replicas are missing."""
+    reason: Text | None = None
+    """Why some do not."""
 
 
-class Cost(ReadLeniently):
-    """What the tenant costs, as decimal strings."""
+class Cost(LenientModel):
+    """Prices as decimal strings."""
 
-    hourly: Amount = ""
-    """Now."""
-    monthly: Amount = ""
-    """Over a month of the calendar, at its minimum."""
-    unscheduled_monthly: Amount = ""
-    """Over a month at the calendar's largest minimum: what it would cost without a calendar."""
-
-
-class TTSModelStatus(ReadLeniently):
-    """What the operator found."""
-
-    observed_generation: Number | None = None
-    """Generation of the spec that was judged last."""
-    conditions: Conditions = ()
-    """Accepted: the spec makes sense to this operator."""
+    hourly: Text
+    """Of the replicas asked for now."""
+    monthly: Text
+    """By the calendar."""
+    unscheduled_monthly: Text
+    """Were the highest minimum kept all month."""
 
 
-class TTSTenantStatus(ReadLeniently):
-    """What the operator made of the spec."""
+class TTSTenantStatus(LenientModel):
+    """What became of the spec."""
 
-    observed_generation: Number | None = None
-    """Generation of the spec that was judged last."""
-    conditions: Conditions = ()
-    """Accepted, ModelsResolved, Programmed, Available and ScalingActive, and Ready, their summary."""
-    active_window: Word | None = None
-    """Window of the calendar that holds now."""
+    observed_generation: int | None = None
+    """Generation of the spec that this status is about."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
+    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, and Ready, their summary."""
+    active_window: Text | None = None
+    """Name of the schedule's window that holds now."""
     next_transition: NextTransition | None = None
-    """The calendar's next change. Unset: never."""
-    precision: Word | None = None
-    """What the default model computes with."""
-    precision_reason: Message | None = None
-    """Why this precision."""
-    pools: Annotated[tuple[PoolStatus, ...], Field(max_length=16), list_map("model")] = ()
-    """One per model."""
-    url: Annotated[str, Field(max_length=1024)] | None = None
-    """Where callers inside the cluster find the endpoint."""
+    """The schedule's next change."""
+    pools: Annotated[tuple[PoolStatus, ...], Field(max_length=32), list_map("model")] = ()
+    """One Deployment for each model."""
+    replicas: Text | None = None
+    """Ready of desired replicas of all pools, for people."""
+    model: Text | None = None
+    """The default model."""
+    precision: Text | None = None
+    """Effective precision of the default model."""
+    precision_reason: Text | None = None
+    """Why it is that one."""
+    url: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """Address of the tenant's endpoint in the cluster."""
     cost: Cost | None = None
-    """What the tenant costs."""
+    """What it costs."""
+
+
+class TTSModelStatus(LenientModel):
+    """What the operator says of the model."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status is about."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
+    """Accepted: the operator can serve it."""
+    tenants: int | None = None
+    """How many tenants use it."""
