@@ -1,0 +1,71 @@
+"""`tts-operator run` and `tts-operator crds`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+import yaml
+
+from tts_operator import logs
+from tts_operator.api.crd import definitions
+from tts_operator.controller import Pace
+from tts_operator.leader import Timing
+from tts_operator.run import Run, operate
+from tts_operator.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 after SIGTERM too."""
+    options = parser().parse_args(arguments)
+    if options.command == "crds":
+        yaml.safe_dump_all(definitions(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+        return 0
+    logs.configure(options.log_level)
+    asyncio.run(operate(run_of(options)))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag of `run` can also come from the environment: --lease-name from TTS_OPERATOR_LEASE_NAME."""
+    root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True)
+    commands.add_parser("crds", help="print the CustomResourceDefinitions as YAML")
+    run = commands.add_parser("run", help="reconcile TTSTenants until SIGTERM")
+
+    def flag(name: str, default: str | None, kind: type, text: str) -> None:
+        value = os.environ.get(f"TTS_OPERATOR_{name.replace('-', '_').upper()}", default)
+        run.add_argument(
+            f"--{name}", type=kind, default=value, required=value is None, help=f"{text} (default: {value})"
+        )
+
+    flag("namespace", os.environ.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
+    flag("watch-namespaces", "", str, "only the tenants of these, separated by commas; empty: all")
+    flag("server-image", None, str, "tts-server, for models that name no image")
+    flag("image-pull-policy", "IfNotPresent", str, "of tenants' pods: Always, IfNotPresent or Never")
+    flag("metrics-port", "8080", int, "answers /metrics")
+    flag("health-port", "8081", int, "answers /healthz and /readyz")
+    flag("lease-name", "tts-operator", str, "replicas that share it elect one leader")
+    flag("lease-seconds", "15", float, "after which another replica takes over")
+    flag("resync-seconds", "600", float, "between full lists, which repair what a missed event lost")
+    flag("workers", "8", int, "tenants reconciled at once")
+    flag("log-level", "info", str, "debug, info, warning or error")
+    return root
+
+
+def run_of(options: argparse.Namespace) -> Run:
+    """What the flags say, with the types of the inside."""
+    namespaces = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
+    return Run(
+        settings=Settings(
+            server_image=options.server_image,
+            namespace=options.namespace,
+            image_pull_policy=options.image_pull_policy,
+        ),
+        pace=Pace(options.workers, options.resync_seconds, namespaces),
+        timing=Timing.of_lease(options.lease_seconds),
+        lease_name=options.lease_name,
+        metrics_port=options.metrics_port,
+        health_port=options.health_port,
+    )

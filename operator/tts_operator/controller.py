@@ -1,0 +1,186 @@
+"""What runs while this operator leads: workers, the periodic list, and the clock of all schedules."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from tts_operator.api_errors import ClusterError
+from tts_operator.clock import Clock
+from tts_operator.cluster import Cluster
+from tts_operator.manifest import Body
+from tts_operator.metrics import Metrics
+from tts_operator.observe import API_VERSION
+from tts_operator.observed import Key
+from tts_operator.reconcile import ReconcileFailed, reconcile
+from tts_operator.reconcile_model import reconcile_model
+from tts_operator.settings import Settings
+from tts_operator.transitions import Transitions
+from tts_operator.usage import Usage, named_models
+from tts_operator.workqueue import Backoff, Closed, WorkQueue
+
+log = structlog.get_logger()
+
+CHILD_DELAY_SECONDS = 0.1
+"""Children change in bursts: one look shows them all."""
+RELIST_SECONDS = 2.0
+"""Between attempts to list everything while the API server does not answer."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much at once, and how often everything."""
+
+    workers: int = 8
+    resync_seconds: float = 600.0
+    """Between full lists, which repair what a missed event lost."""
+    namespaces: tuple[str, ...] = ()
+    """Only these; empty: all."""
+
+
+def model_key(name: str) -> Key:
+    """A TTSModel in the queue: cluster-scoped, so it has no namespace."""
+    return Key("", name)
+
+
+class Controller:
+    """Keys in, converged tenants out. What calls it may be any number of watches."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, clock: Clock, metrics: Metrics, pace: Pace) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._pace = pace
+        self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
+        self._transitions = Transitions[Key]()
+        self._begun: dict[Key, datetime] = {}  # transitions whose reconcile has not ended yet
+        self._usage = Usage()
+        self._stopping = False
+        metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
+
+    def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
+        """A tenant was made, changed or removed; these are the models that it names now."""
+        self._queue.add(key)
+        for model in self._usage.saw(key, models):
+            self._queue.add(model_key(model))
+
+    def model_changed(self, name: str) -> None:
+        """A model was made, changed or removed."""
+        self._queue.add(model_key(name))
+        for key in sorted(self._usage.tenants(name)):
+            self._queue.add(key)
+
+    def child_changed(self, key: Key) -> None:
+        """Something that carries this tenant's label was made, changed or removed."""
+        self._queue.add_after(key, CHILD_DELAY_SECONDS)
+
+    def stop(self) -> None:
+        """Let running reconciles end, begin no more; `work` returns then."""
+        self._stopping = True
+        self._queue.close()
+
+    async def work(self) -> None:
+        """Everything once, then what changes, until `stop`."""
+        await self._list_until_it_works()
+        aside = [
+            asyncio.create_task(task) for task in (self._repair(), self._transitions.run(self._clock, self._begin))
+        ]
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._pace.workers):
+                    workers.create_task(self._worker())
+        finally:
+            for task in aside:
+                task.cancel()
+            await asyncio.wait(aside)
+
+    async def _worker(self) -> None:
+        with contextlib.suppress(Closed):
+            while True:
+                key = await self._queue.get()
+                try:
+                    await self._process(key)
+                finally:
+                    self._queue.done(key)
+
+    async def _process(self, key: Key) -> None:
+        """One reconcile, whatever comes of it."""
+        kind = "tenant" if key.namespace else "model"
+        started = self._clock.monotonic()
+        result = "error"
+        try:
+            upcoming = await self._reconcile(key)
+        except ReconcileFailed:
+            self._queue.retry(key)  # each failed write has been logged
+        except ClusterError as error:
+            log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
+            self._queue.retry(key)
+        except Exception:
+            log.exception("reconcile broke", kind=kind, key=str(key))
+            self._queue.retry(key)
+        else:
+            result = "success"
+            self._queue.forget(key)
+            self._transitions.set(key, upcoming)
+            if begun := self._begun.pop(key, None):
+                self._metrics.schedule_lag.observe((self._clock.now() - begun).total_seconds())
+        self._metrics.reconciles.labels(kind, result).inc()
+        self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
+
+    async def _reconcile(self, key: Key) -> datetime | None:
+        if key.namespace:
+            return await reconcile(key, self._cluster, self._settings, self._clock)
+        await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
+        return None
+
+    def _begin(self, key: Key, lateness: timedelta) -> None:
+        self._begun.setdefault(key, self._clock.now() - lateness)
+        self._queue.add(key)
+
+    async def _repair(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.resync_seconds)
+            try:
+                await self._list(spread_seconds=self._pace.resync_seconds / 2)
+            except ClusterError as error:
+                log.warning("periodic list failed", error=str(error))
+
+    async def _list_until_it_works(self) -> None:
+        while not self._stopping:
+            try:
+                await self._list(spread_seconds=0)
+            except ClusterError as error:
+                log.warning("cannot list tenants yet", error=str(error))
+                await asyncio.sleep(RELIST_SECONDS)
+            else:
+                return
+
+    async def _list(self, spread_seconds: float) -> None:
+        """Have everything that exists looked at, over this many seconds."""
+        tenants: dict[Key, frozenset[str]] = {}
+        conditions: Counter[tuple[str, str]] = Counter()
+        for namespace in self._pace.namespaces or ("",):
+            async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
+                tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
+                conditions.update(_conditions(body))
+        models = [
+            body["metadata"]["name"] async for body in self._cluster.list(API_VERSION, "TTSModel", metadata_only=True)
+        ]
+        self._usage.replace(tenants)
+        keys = [*tenants, *map(model_key, models)]
+        for position, key in enumerate(keys):
+            self._queue.add_after(key, spread_seconds * position / len(keys))
+        self._metrics.tenants(conditions)
+        self._metrics.last_repair.set(self._clock.now().timestamp())
+        log.debug("everything listed", tenants=len(tenants), models=len(models))
+
+
+def _conditions(tenant: Body) -> list[tuple[str, str]]:
+    found = (tenant.get("status") or {}).get("conditions") or ()
+    return [(condition["type"], condition["status"]) for condition in found]

@@ -1,0 +1,137 @@
+"""The first step of a reconcile: read everything that it decides from, once."""
+
+import asyncio
+import base64
+import binascii
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api_errors import Refused
+from tts_operator.cluster import Cluster, collect
+from tts_operator.manifest import Body, Ref, ref_of
+from tts_operator.names import GROUP, TENANT_LABEL, internal_secret_name, keys_secret_name
+from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by
+
+log = structlog.get_logger()
+
+API_VERSION = f"{GROUP}/v1alpha1"
+LISTED_KINDS = tuple(kind for kind in CHILD_KINDS if kind[1] != "Secret")
+"""Secrets are read by name: the permission to list them would be one to read everybody's."""
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+def new_token() -> str:
+    """A credential that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_token) -> Observed:
+    """One reading of everything about one tenant. Raises ClusterError."""
+    body = await cluster.get(tenant_ref(key))
+    if body is None or "deletionTimestamp" in body["metadata"]:
+        return Observed(key=key, body=body, tenant=None)
+    tenant, error = parse(TTSTenant, body)
+    names = {model.name for model in tenant.spec.models} if tenant else set()
+    internal_ref = Ref("v1", "Secret", key.namespace, internal_secret_name(key.name))
+    labels = f"{TENANT_LABEL}={key.name}"
+    models, listed, pods, namespace, internal, keys = await together(
+        _models(cluster, names),
+        _listed(cluster, key.namespace, labels),
+        collect(cluster.list("v1", "Pod", key.namespace, labels)),
+        cluster.get(Ref("v1", "Namespace", "", key.namespace)),
+        cluster.get(internal_ref),
+        _keys_secret(cluster, key.namespace, _keys_name(key, tenant)),
+    )
+    children = {ref_of(child): child for child in listed} | ({internal_ref: internal} if internal else {})
+    return Observed(
+        key=key,
+        body=body,
+        tenant=tenant,
+        tenant_error=error,
+        models=models,
+        children=children,
+        pods=pods,
+        namespace_labels=((namespace or {}).get("metadata") or {}).get("labels") or {},
+        keys_secret_exists=keys[0],
+        keys_secret_version=keys[1],
+        internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),
+    )
+
+
+def tenant_ref(key: Key) -> Ref:
+    """Where the tenant is."""
+    return Ref(API_VERSION, "TTSTenant", key.namespace, key.name)
+
+
+def model_ref(name: str) -> Ref:
+    """Where the model is."""
+    return Ref(API_VERSION, "TTSModel", "", name)
+
+
+def parse(kind: type[M], body: Body) -> tuple[M | None, str | None]:
+    """The object, or one line about why the stored one cannot be read (an older or a newer schema let it in)."""
+    try:
+        return kind.model_validate(body), None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return None, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def stored_token(secret: Body | None, uid: str) -> str:
+    """The credential in the tenant's own Secret; empty if there is none to read."""
+    if secret is None or not controlled_by(secret, uid):
+        return ""
+    try:
+        return base64.b64decode((secret.get("data") or {}).get("token", ""), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+async def together(*reads: Awaitable[Any]) -> list[Any]:
+    """Several reads at once. If one fails the others still end before it is raised: none is left behind."""
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def _models(cluster: Cluster, names: Iterable[str]) -> dict[str, TTSModel | None]:
+    ordered = sorted(names)
+    bodies = await together(*(cluster.get(model_ref(name)) for name in ordered))
+    return {name: _model(body) for name, body in zip(ordered, bodies, strict=True)}
+
+
+def _model(body: Body | None) -> TTSModel | None:
+    if body is None:
+        return None
+    model, error = parse(TTSModel, body)
+    if error:
+        log.warning("model does not parse", model=body["metadata"]["name"], error=error)
+    return model
+
+
+async def _listed(cluster: Cluster, namespace: str, labels: str) -> list[Body]:
+    lists = await together(*(collect(cluster.list(*kind, namespace, labels)) for kind in LISTED_KINDS))
+    return [child for children in lists for child in children]
+
+
+def _keys_name(key: Key, tenant: TTSTenant | None) -> str:
+    reference = tenant.spec.auth.api_keys_secret_ref if tenant and tenant.spec.auth else None
+    return reference.name if reference else keys_secret_name(key.name)
+
+
+async def _keys_secret(cluster: Cluster, namespace: str, name: str) -> tuple[bool | None, str]:
+    """Whether it exists, and its version; never what is in it."""
+    try:
+        found = await cluster.get(Ref("v1", "Secret", namespace, name), metadata_only=True)
+    except Refused:
+        return None, ""  # the operator may not look: the pods mount it all the same
+    return (False, "") if found is None else (True, str(found["metadata"]["resourceVersion"]))

@@ -1,0 +1,162 @@
+"""One reconcile: pure parts between two edges of I/O, read top to bottom."""
+
+import contextlib
+import platform
+import secrets
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from tts_operator.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.api_errors import Conflict, NotFound, Refused
+from tts_operator.clock import Clock
+from tts_operator.cluster import Cluster
+from tts_operator.desired import build
+from tts_operator.manifest import Body, Manifest, Ref
+from tts_operator.names import GROUP, MANAGER
+from tts_operator.observe import API_VERSION, observe, tenant_ref
+from tts_operator.observed import Key, Observed, controlled_by
+from tts_operator.outcome import Failure, Outcome
+from tts_operator.plan import plan
+from tts_operator.resolve import resolve
+from tts_operator.settings import Settings
+from tts_operator.status import Event, events, status
+
+log = structlog.get_logger()
+
+
+class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
+    """Some writes failed; the tenant's status says which, and the queue tries again later."""
+
+
+async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock) -> datetime | None:
+    """Converge one tenant. Returns when to look again even if nothing happens, None for never.
+
+    Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
+    """
+    observed = await observe(cluster, key)
+    if observed.deleting:
+        return None  # owner references collect the children
+    resolved = resolve(observed, settings, clock.now())
+    desired = build(resolved)  # None while refused: the last good children stay
+    actions = plan(desired, observed)
+    outcome, outrun = await apply(cluster, actions, observed)
+    await report(cluster, observed, status(resolved, observed, outcome), clock.now())
+    if outcome.failures:
+        raise ReconcileFailed("; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items()))
+    return clock.now() if outrun else resolved.next_change
+
+
+async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed) -> tuple[Outcome, bool]:
+    """Perform each action; one that fails does not stop the rest.
+
+    Also tells whether a Deployment moved on between the reading and its /scale: then everything must be read again.
+    """
+    failures: dict[Ref, Failure] = {}
+    versions: dict[Ref, str] = {}
+    outrun = False
+    for action in actions:
+        if isinstance(action, Scale) and action.ref in failures:
+            continue
+        try:
+            applied = await perform(cluster, action, observed.uid, versions)
+        except Conflict as error:
+            if isinstance(action, Scale | Delete):
+                outrun = True
+            else:
+                failures[action.ref] = error.failure
+        except Refused as error:
+            failures[action.ref] = error.failure
+        else:
+            if applied is not None:
+                versions[action.ref] = applied["metadata"]["resourceVersion"]
+    if actions:
+        log.info(
+            "plan applied", tenant=str(observed.key), actions=[str(action) for action in actions], failed=len(failures)
+        )
+    for ref, failure in failures.items():
+        log.warning(
+            "write failed", tenant=str(observed.key), child=str(ref), reason=failure.reason, message=failure.message
+        )
+    return Outcome(failures), outrun
+
+
+async def perform(cluster: Cluster, action: Action, uid: str, versions: dict[Ref, str]) -> Body | None:
+    """One write. Returns what an Apply left behind. Raises ClusterError."""
+    match action:
+        case Apply():
+            return await cluster.apply(action.manifest, force=not await is_first(cluster, action, uid))
+        case Scale():
+            await cluster.scale(action.ref, action.replicas, action.resource_version or versions[action.ref])
+        case Annotate():
+            await unless_gone(cluster.annotate(action.ref, action.annotation, action.value))
+        case Delete():
+            await unless_gone(cluster.delete(action.ref, action.uid))
+        case Refuse():
+            raise Refused(action.reason, action.message)
+    return None
+
+
+async def is_first(cluster: Cluster, action: Apply, uid: str) -> bool:
+    """Whether this apply makes the object. Raises Refused if somebody else's has its name.
+
+    The reading found it missing by its label: someone may have taken the label off, or made the object since.
+    """
+    if not action.create:
+        return False
+    live = await cluster.get(action.ref)
+    if live is not None and not controlled_by(live, uid):
+        message = f"{action.ref} exists and is not this tenant's: rename or delete it, or name the tenant otherwise"
+        raise Refused("NameTaken", message)
+    return live is None
+
+
+async def unless_gone(write: Awaitable[None]) -> None:
+    """What is gone needs no write any more."""
+    with contextlib.suppress(NotFound):
+        await write
+
+
+async def report(cluster: Cluster, observed: Observed, after: Body, now: datetime) -> None:
+    """Write the status, once and only if it changed, and tell people what they should see."""
+    before = observed.status
+    if after == before:
+        return
+    try:
+        await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
+    except (NotFound, Conflict):
+        return  # the tenant is gone, or another of its name has come: that one has a key event of its own
+    for event in events(before, after):
+        try:
+            await cluster.create(event_manifest(observed, event, now))
+        except Refused as error:
+            log.warning("event not recorded", tenant=str(observed.key), reason=event.reason, error=error.message)
+
+
+def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
+    """What `kubectl describe` shows below the tenant."""
+    key = observed.key
+    ref = Ref("events.k8s.io/v1", "Event", key.namespace, f"{key.name}.{secrets.token_hex(8)}")
+    return Manifest(
+        ref,
+        {
+            "apiVersion": ref.api_version,
+            "kind": ref.kind,
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"{GROUP}/{MANAGER}",
+            "reportingInstance": platform.node() or MANAGER,
+            "action": "Reconcile",
+            "type": event.type,
+            "reason": event.reason,
+            "note": event.message[:1024],
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": "TTSTenant",
+                "namespace": key.namespace,
+                "name": key.name,
+                "uid": observed.uid,
+            },
+        },
+    )

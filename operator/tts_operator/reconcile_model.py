@@ -1,0 +1,26 @@
+"""The status of one TTSModel: it has no children, and it tells who uses it."""
+
+from collections.abc import Collection
+
+from tts_operator.api import TTSModel
+from tts_operator.api_errors import Conflict, NotFound
+from tts_operator.clock import Clock
+from tts_operator.cluster import Cluster
+from tts_operator.model_status import model_status
+from tts_operator.observe import model_ref, parse
+from tts_operator.observed import Key
+
+
+async def reconcile_model(name: str, cluster: Cluster, users: Collection[Key], clock: Clock) -> None:
+    """Say whether the model can be used, and by how many tenants it is. Raises ClusterError."""
+    body = await cluster.get(model_ref(name))
+    if body is None or "deletionTimestamp" in body["metadata"]:
+        return
+    model, error = parse(TTSModel, body)
+    after = model_status(body, model, error, len(users), clock.now())
+    if after == body.get("status"):
+        return
+    try:
+        await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), after)
+    except (NotFound, Conflict):
+        return  # it is gone, or another of its name has come: that one has an event of its own
