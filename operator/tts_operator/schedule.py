@@ -137,7 +137,7 @@ class Calendar:
 
     @classmethod
     def of(cls, schedule: Schedule) -> Calendar:
-        """Raises UnknownTimeZone; everything else in a schedule was checked when it was parsed."""
+        """Raises UnknownTimeZone; the API server has checked everything else that a stored schedule says."""
         if schedule.preset is not None:
             default, windows = PRESETS[schedule.preset]
         else:
@@ -147,8 +147,8 @@ class Calendar:
         exceptions = tuple(
             _Exception(
                 _state(each.name, each.min_replicas, each.max_replicas),
-                first=date.fromisoformat(str(each.from_)),
-                last=date.fromisoformat(str(each.to)),
+                first=date.fromisoformat(each.from_),
+                last=date.fromisoformat(each.to),
             )
             for each in schedule.exceptions
         )

@@ -74,8 +74,9 @@ def calendars(draw: st.DrawFn) -> tuple[Spec, datetime]:
     zone, start = draw(moments())
     spec: Spec = {"timeZone": zone}
     if draw(st.integers(0, 9)) == 0:
-        return spec | {"preset": "DayNightWeekend"}, start
-    spec |= {"default": draw(bounds), "windows": draw(windows())}
+        spec["preset"] = "DayNightWeekend"
+    else:
+        spec |= {"default": draw(bounds), "windows": draw(windows())}
     today = start.astimezone(ZoneInfo(zone)).date()
     spec["exceptions"] = [
         {"name": f"exception-{index}", "from": str(first), "to": str(first + timedelta(days=length)), **draw(bounds)}
