@@ -87,16 +87,14 @@ class Mp3:
         self._encoder.set_out_sample_rate(sample_rate_hz)
         self._encoder.set_bit_rate(64 if sample_rate_hz <= 24_000 else 96)
         self._encoder.set_quality(5)
-        self._begun = False
 
     def write(self, samples: Samples) -> bytes:
         if samples.size == 0:
             return b""
-        self._begun = True
         return bytes(self._encoder.encode(int16_bytes(samples)))
 
     def close(self) -> bytes:
-        return bytes(self._encoder.flush()) if self._begun else b""
+        return bytes(self._encoder.flush())
 
 
 class _Growing(io.RawIOBase):
@@ -187,19 +185,16 @@ class Aac:
         self._stream.codec_context.layout = "mono"
         self._stream.codec_context.bit_rate = 64_000
         self._sample_rate_hz = sample_rate_hz
-        self._begun = False
 
     def write(self, samples: Samples) -> bytes:
         if samples.size == 0:
             return b""
-        self._begun = True
         frame = self._av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="fltp", layout="mono")
         frame.sample_rate = self._sample_rate_hz
         self._container.mux(self._stream.encode(frame))
         return self._file.take()
 
     def close(self) -> bytes:
-        if self._begun:
-            self._container.mux(self._stream.encode(None))
+        self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._file.take()

@@ -40,28 +40,30 @@ class Encoder(Protocol):
         """
 
     def finish(self) -> bytes:
-        """The rest. The encoder is used up."""
+        """The rest; 20 ms of silence where nothing was fed to a format that cannot be empty. It is used up then."""
 
 
 @dataclass(frozen=True)
 class _Format:
     media_type: str
-    sample_rates_hz: tuple[int, ...]
-    default_rate_hz: int | None
-    """None: the engine's own rate, or the next one that the format has."""
-    streams: bool
     container: Callable[[int], Container]
+    sample_rates_hz: tuple[int, ...]
+    default_rate_hz: int | None = None
+    """None: the engine's own rate, or the next one that the format has."""
+    streams: bool = True
+    may_be_empty: bool = False
+    """Whether players open a file without a single sample."""
 
 
-_ANY_RATE = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 _FORMATS: Mapping[str, _Format] = {
-    "mp3": _Format("audio/mpeg", _ANY_RATE, None, True, Mp3),
-    "opus": _Format("audio/ogg", (8_000, 12_000, 16_000, 24_000, 48_000), 48_000, True, Opus),
-    "aac": _Format("audio/aac", _ANY_RATE, None, True, Aac),
-    "flac": _Format("audio/flac", (*_ANY_RATE, 96_000), None, False, Flac),
-    "wav": _Format("audio/wav", (*_ANY_RATE, 96_000), None, True, StreamingWav),
-    "pcm": _Format("audio/pcm", (*_ANY_RATE, 96_000), 24_000, True, Pcm),
+    "mp3": _Format("audio/mpeg", Mp3, _RATES_HZ),
+    "opus": _Format("audio/ogg", Opus, (8_000, 12_000, 16_000, 24_000, 48_000), default_rate_hz=48_000),
+    "aac": _Format("audio/aac", Aac, _RATES_HZ),
+    "flac": _Format("audio/flac", Flac, (*_RATES_HZ, 96_000), streams=False),
+    "wav": _Format("audio/wav", StreamingWav, (*_RATES_HZ, 96_000), may_be_empty=True),
+    "pcm": _Format("audio/pcm", Pcm, (*_RATES_HZ, 96_000), default_rate_hz=24_000, may_be_empty=True),
 }
 
 FORMATS: tuple[str, ...] = tuple(_FORMATS)
@@ -90,7 +92,7 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
     """
     spec = _format(format_)
     rate_hz = _rate(format_, spec, sample_rate_hz, output_rate_hz)
-    return _Encoder(spec.media_type, rate_hz, Resampler(sample_rate_hz, rate_hz), spec.container(rate_hz))
+    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz))
 
 
 def encode_whole(samples: Samples, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
@@ -112,19 +114,26 @@ def sound(samples: Samples) -> Samples:
 
 
 class _Encoder:
-    def __init__(self, media_type_: str, sample_rate_hz: int, resampler: Resampler, container: Container) -> None:
-        self.media_type = media_type_
+    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler) -> None:
+        self.media_type = spec.media_type
         self.sample_rate_hz = sample_rate_hz
         self._resampler = resampler
-        self._container = container
+        self._container = spec.container(sample_rate_hz)
+        self._empty = not spec.may_be_empty
 
     def feed(self, samples: Samples) -> bytes:
-        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
-        return self._container.write(np.clip(self._resampler.feed(sound(samples)), -1.0, 1.0))
+        return self._write(self._resampler.feed(sound(samples)))
 
     def finish(self) -> bytes:
-        rest = self._container.write(np.clip(self._resampler.finish(), -1.0, 1.0))
+        rest = self._write(self._resampler.finish())
+        if self._empty:
+            rest += self._write(np.zeros(self.sample_rate_hz // 50, np.float32))
         return rest + self._container.close()
+
+    def _write(self, samples: Samples) -> bytes:
+        self._empty = self._empty and samples.size == 0
+        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
+        return self._container.write(np.clip(samples, -1.0, 1.0))
 
 
 def _format(format_: str) -> _Format:
