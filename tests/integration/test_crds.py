@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,7 @@ ACCEPTED: dict[str, Object] = {
     "a window to the end of the day": window(start="18:00", end="24:00"),
     "a window of whole days": window(days=["Sat", "Sun"]),
     "maxReplicas left out": scheduled(default={"minReplicas": 3}),
-    "both bounds zero": window(**NIGHT, **{"minReplicas": 0, "maxReplicas": 0}),
+    "both bounds zero": window(**NIGHT, minReplicas=0, maxReplicas=0),
     "time zone UTC": scheduled(timeZone="UTC"),
     "time zone of three parts": scheduled(timeZone="America/Argentina/Buenos_Aires"),
     "time zone with digits": scheduled(timeZone="Etc/GMT-8"),
@@ -129,6 +128,32 @@ ACCEPTED: dict[str, Object] = {
         autoscaling={"provider": "KEDA", "metrics": [{"type": "InFlight", "averageValue": "4"}]}
     ),
     "storage in S3": tenant(storage={"s3": S3}),
+    "aliases of two models": tenant(
+        models=[{"name": "a", "aliases": ["tts-1"]}, {"name": "b", "aliases": ["tts-1-hd"]}]
+    ),
+    "aliases of voices in any script": tenant(voiceAliases={"alloy": "中文女", "女声": "zh"}),
+    "tokens of the endpoint alone": tenant(auth={"modes": ["JWT"]}),
+    "a gateway in a namespace that begins with a digit": tenant(
+        exposure={"gateway": {"name": "g", "namespace": "1st"}, "hostname": "a.example"}
+    ),
+    "a window that is named after a date": window(**NIGHT, name="618"),
+    "a fallback": model(fallback={"modelRef": {"name": "piper"}, "voices": [{"language": "zh", "voice": "cmn"}]}),
+    "a voice of some of the languages": model(languages=["en", "de"], voices=[{"name": "v", "languages": ["de"]}]),
+    "a folder of a claim": model(
+        engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "voices/..hidden/en"}}
+    ),
+    "requests up to their limits": model(
+        precisions=[
+            {
+                "name": "fp32",
+                "resources": {
+                    "requests": {"cpu": "500m", "memory": "1024Mi"},
+                    "limits": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 1},
+                },
+            }
+        ]
+    ),
+    "the best quality": model(precisions=[{"name": "fp32", "quality": "10.0", "resources": RESOURCES}]),
 }
 
 MAX_RULE = "minReplicas must not exceed maxReplicas"
@@ -190,6 +215,70 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a pool's precision that the model lacks": (
         model(pool={"precision": "int8"}),
         "pool.precision must be one of precisions",
+    ),
+    "a quality above 10": (
+        model(precisions=[{"name": "fp32", "quality": "10.5", "resources": RESOURCES}]),
+        "spec.precisions[0].quality",
+    ),
+    "requests above their limits": (
+        model(
+            precisions=[
+                {
+                    "name": "fp32",
+                    "resources": {"requests": {"cpu": 1, "memory": "2Gi"}, "limits": {"memory": "1025Mi"}},
+                }
+            ]
+        ),
+        "resources.requests must not exceed resources.limits",
+    ),
+    "a voice of a language that the model lacks": (
+        model(voices=[{"name": "v", "languages": ["de"]}]),
+        "voices[].languages must be among languages",
+    ),
+    "a voice whose name breaks the line": (model(voices=[{"name": "a\nb"}]), "spec.voices[0].name"),
+    "a model that falls back to itself": (
+        model(fallback={"modelRef": {"name": "espeak"}}),
+        "spec.fallback must name another model",
+    ),
+    "a path out of the volume": (
+        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "a/../../b"}}),
+        "path must stay inside the volume",
+    ),
+    "a path from the root": (
+        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "/etc"}}),
+        "path must stay inside the volume",
+    ),
+    "an image with a space": (model(image="a b"), "spec.image"),
+    "a password in an address": (
+        model(engine="Remote", remote={"url": "https://me:secret@speech.example"}),
+        "spec.remote.url",
+    ),
+    "a sidecar that runs as root": (
+        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "runAsUser": 0}),
+        "spec.sidecar.runAsUser",
+    ),
+    "a writable path that is relative": (
+        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "writablePaths": ["cache"]}),
+        "spec.sidecar.writablePaths[0]",
+    ),
+    "an alias of two models": (
+        tenant(models=[{"name": "a", "aliases": ["tts-1"]}, {"name": "b", "aliases": ["tts-1"]}]),
+        "models[].aliases must each name one model",
+    ),
+    "an alias that is another model's name": (
+        tenant(models=[{"name": "a"}, {"name": "b", "aliases": ["a"]}]),
+        "models[].aliases must each name one model",
+    ),
+    "an alias of a voice without letters": (tenant(voiceAliases={"": "zh"}), "an alias has 1 to 64 characters"),
+    "an issuer's keys without encryption": (
+        tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "http://id.example", "issuer": "i", "audience": "a"}}),
+        "spec.auth.external.jwksURL",
+    ),
+    "a day of the week twice": (window(days=["Sat", "Sat"]), "Duplicate value"),
+    "a pre-warm longer than an hour": (scheduled(preWarmSeconds=3601), "less than or equal to 3600"),
+    "a gateway's namespace that is none": (
+        tenant(exposure={"gateway": {"name": "g", "namespace": "a.b"}, "hostname": "a.example"}),
+        "spec.exposure.gateway.namespace",
     ),
     "a tenant's name too long": (named(TENANT, "t" * 41), "metadata.name must be at most 40"),
     "a tenant's name that begins with a digit": (named(TENANT, "1acme"), "begin with a letter"),
@@ -315,10 +404,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
 
 
 @pytest.fixture(scope="module")
-def api_server(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+def api_server(control_plane: ControlPlane) -> ControlPlane:
     control_plane.kubectl("apply", "-f", str(CRDS))
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
-    yield control_plane
+    return control_plane
 
 
 def dry_run(api_server: ControlPlane, body: Object) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 Pydantic checks the shape when the operator reads an object; the API server checks the same shape, and the CEL, when a
 person writes one. Rules that span fields live only in CEL: an object that the API server stored is taken at its word.
+The schedule's are repeated in Python, because `kubectl tts` reads it from files that no API server has seen.
 """
 
 from typing import Annotated, Any
@@ -68,26 +69,32 @@ def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonValue]:
     return [{"rule": rule, "message": message} for rule, message in rules]
 
 
-DNSLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
-"""RFC 1035 label: what may name a Service."""
+DNSLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+"""RFC 1123 label: what may name a namespace."""
 ObjectName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
 ]
 """RFC 1123 subdomain: what may name most Kubernetes objects."""
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=52)]
-VoiceName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+VoiceName = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=128)]
 """As the engine knows it, in any script."""
-Alias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Alias = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=64)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
 """BCP 47: a primary subtag such as ``zh``, or with a region such as ``en-GB``."""
-ImageReference = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-URL = Annotated[str, StringConstraints(pattern=r"^https?://.+$", max_length=2048)]
+ImageReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]\S*$", min_length=1, max_length=512)]
+Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=1024)]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
+URL = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
+"""Without a user and a password before the host: those belong in a Secret."""
+SecureURL = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]
 Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16)]
 """A decimal number as a string: money and scores are never floats."""
+Score = Annotated[str, StringConstraints(pattern=r"^(10(\.0{1,6})?|[0-9](\.[0-9]{1,6})?)$", max_length=8)]
+"""A decimal number from 0 to 10, as a string."""
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 Quantity = Annotated[
     str,
@@ -98,7 +105,7 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity, such as ``100m`` or ``4Gi``; a whole number may be written as one."""
 Port = Annotated[int, Field(ge=1, le=65535)]
-Replicas = Annotated[int, Field(ge=0, le=1000)]
+Replicas = Annotated[int, Field(strict=True, ge=0, le=1000)]
 
 
 class ObjectReference(APIModel):
@@ -113,15 +120,6 @@ class LabelSelector(APIModel):
 
     match_labels: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)] = {}
     """Labels and their values."""
-
-
-class OwnerReference(LenientModel):
-    """Who an object belongs to."""
-
-    uid: str
-    kind: str
-    name: str
-    controller: bool | None = None
 
 
 class ObjectMeta(LenientModel):

@@ -9,6 +9,7 @@ from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     API_VERSION,
     URL,
+    AbsolutePath,
     APIModel,
     Decimal,
     DNSLabel,
@@ -22,6 +23,7 @@ from tts_operator.api.base import (
     Path,
     Port,
     Quantity,
+    Score,
     VoiceName,
     atomic,
     cel,
@@ -65,10 +67,17 @@ class PullPolicy(StrEnum):
 class ClaimSource(APIModel):
     """Weights on a volume of the pod's namespace."""
 
+    model_config = cel(
+        (
+            "!has(self.path) || (!self.path.startsWith('/') && self.path.split('/').all(part, part != '..'))",
+            "path must stay inside the volume: relative, without ..",
+        )
+    )
+
     claim_name: ObjectName
     """Name of the PersistentVolumeClaim."""
     path: Path = "."
-    """Folder in the volume."""
+    """Folder in the volume, relative to its root."""
 
 
 class ImageSource(APIModel):
@@ -96,7 +105,7 @@ class S3Source(APIModel):
 
 
 class Source(APIModel):
-    """Where weights come from: at most one of the fields."""
+    """Where weights come from: one of the fields."""
 
     model_config = cel(
         (
@@ -153,7 +162,7 @@ class SidecarEngine(APIModel):
     """Path that answers 200 once it is ready."""
     run_as_user: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
     """User ID of the container. Default: the server's."""
-    writable_paths: Annotated[tuple[Path, ...], Field(max_length=16), list_set()] = ()
+    writable_paths: Annotated[tuple[AbsolutePath, ...], Field(max_length=16), list_set()] = ()
     """Folders that get an empty volume; everything else is read-only."""
 
 
@@ -162,8 +171,8 @@ class Voice(APIModel):
 
     name: VoiceName
     """As the engine knows it; requests name it so, or by an alias of the tenant."""
-    languages: Annotated[tuple[Language, ...], Field(max_length=64), list_set()] = ()
-    """Languages it speaks. Default: the model's."""
+    languages: Annotated[tuple[Language, ...], Field(max_length=32), list_set()] = ()
+    """Languages it speaks, of the model's. Default: all of them."""
     adapter: DNSLabel | None = None
     """Adapter to speak with, by name."""
 
@@ -185,6 +194,11 @@ class ResourceRequirements(APIModel):
             "['cpu', 'memory'].all(r, r in self.requests || r in self.limits)",
             "resources must name cpu and memory, in requests or in limits",
         ),
+        (
+            "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits)"
+            " || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",
+            "resources.requests must not exceed resources.limits",
+        ),
     )
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
@@ -200,7 +214,7 @@ class PrecisionOption(APIModel):
     """Value of `precision` in tenants and requests."""
     requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Measured on one replica, for the planner. Recorded: nothing reads it in this version."""
-    quality: Decimal | None = None
+    quality: Score | None = None
     """From 0 to 10, for the planner. Recorded: nothing reads it in this version."""
     hourly_cost: Decimal | None = None
     """Of one replica. Recorded: nothing reads it in this version."""
@@ -219,6 +233,8 @@ class Toleration(APIModel):
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint. Default: every one."""
+    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """How long a pod may stay beside a NoExecute taint. Default: for ever."""
 
 
 class Accelerator(APIModel):
@@ -300,6 +316,10 @@ class TTSModelSpec(APIModel):
             "voices[].adapter must name one of adapters",
         ),
         (
+            "!has(self.voices) || self.voices.all(v, !has(v.languages) || v.languages.all(one, one in self.languages))",
+            "voices[].languages must be among languages",
+        ),
+        (
             "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(p, p.name == self.pool.precision)",
             "pool.precision must be one of precisions",
         ),
@@ -363,7 +383,11 @@ class TTSModel(APIModel):
         (
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 52 lower-case letters, digits and dashes",
-        )
+        ),
+        (
+            "!has(self.spec.fallback) || self.spec.fallback.modelRef.name != self.metadata.name",
+            "spec.fallback must name another model",
+        ),
     )
 
     api_version: Literal["ttsfleet.io/v1alpha1"] = API_VERSION  # type: ignore[assignment] # the constant is that literal

@@ -1,17 +1,26 @@
 """The calendar of a tenant or of a shared pool, as people write it. What it means is `tts_operator.schedule`'s."""
 
+from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from tts_operator.api.base import APIModel, DNSLabel, Replicas, atomic, cel, unique
+from tts_operator.api.base import APIModel, DNSLabel, Replicas, atomic, cel, field_cel, list_set, unique
+
+
+def _known_date(text: str) -> str:
+    date.fromisoformat(text)  # raises ValueError for 30 February
+    return text
+
 
 StartTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 EndTime = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
 LocalDate = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10),
+    AfterValidator(_known_date),
     Field(json_schema_extra={"format": "date"}),
 ]
 """YYYY-MM-DD."""
@@ -21,10 +30,26 @@ TimeZone = Annotated[
 ]
 """A name of the IANA time zone database."""
 
+# Each rule is an expression for the API server and what a person reads when it fails; a validator below repeats it.
 BOUNDS_RULE = (
     "!has(self.maxReplicas) || (self.minReplicas == 0 ? self.maxReplicas == 0 : self.minReplicas <= self.maxReplicas)",
     "minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
 )
+PAIR_RULE = (
+    "has(self.start) == has(self.end)",
+    "start and end go together; leave out both for the whole day",
+)
+LENGTH_RULE = (
+    "!has(self.start) || !has(self.end) || self.start != self.end",
+    "start and end must differ; for the whole day leave out both",
+)
+ORDER_RULE = ("self.from <= self.to", "from must not be later than to")
+PRESET_RULE = (
+    "!has(self.preset) || (!has(self.default) && !has(self.windows))",
+    "preset comes with its own default and windows; leave those out, or leave out preset",
+)
+UNIQUE_WINDOWS = unique("name", "windows")
+UNIQUE_EXCEPTIONS = unique("name", "exceptions")
 
 
 class Weekday(StrEnum):
@@ -55,23 +80,28 @@ class ScaleBounds(APIModel):
     max_replicas: Replicas | None = None
     """Replicas that load may reach. Default: `minReplicas`."""
 
+    @model_validator(mode="after")
+    def bounds_are_in_order(self) -> Self:
+        """Raises ValueError for what BOUNDS_RULE refuses."""
+        if self.max_replicas is not None:
+            zero, zero_too = self.min_replicas == 0, self.max_replicas == 0
+            _demand(zero_too if zero else self.min_replicas <= self.max_replicas, BOUNDS_RULE)
+        return self
+
 
 class Window(ScaleBounds):
     """A part of the day with its own replica bounds. The first window that matches wins."""
 
     model_config = cel(
-        ("has(self.start) == has(self.end)", "start and end go together; leave out both for the whole day"),
-        (
-            "!has(self.start) || !has(self.end) || self.start != self.end",
-            "start and end must differ; for the whole day leave out both",
-        ),
+        PAIR_RULE,
+        LENGTH_RULE,
         ("has(self.start) || has(self.days)", "a window needs start and end, or days, or both"),
         BOUNDS_RULE,
     )
 
     name: DNSLabel
     """Shown in `status.activeWindow`."""
-    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7)] | None = None
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), list_set()] | None = None
     """Days on which the window starts. Default: every day."""
     start: StartTime | None = None
     """Local time of `timeZone`, as HH:MM, at which the window opens. Default: the whole day."""
@@ -81,14 +111,18 @@ class Window(ScaleBounds):
     Earlier than `start`: on the next day. 24:00 is the end of the day.
     """
 
+    @model_validator(mode="after")
+    def times_make_a_window(self) -> Self:
+        """Raises ValueError for what PAIR_RULE and LENGTH_RULE refuse."""
+        _demand((self.start is None) == (self.end is None), PAIR_RULE)
+        _demand(self.start is None or self.start != self.end, LENGTH_RULE)
+        return self
+
 
 class CalendarException(ScaleBounds):
     """A span of local dates with its own replica bounds. It goes before every window."""
 
-    model_config = cel(
-        ("self.from <= self.to", "from must not be later than to"),
-        BOUNDS_RULE,
-    )
+    model_config = cel(ORDER_RULE, BOUNDS_RULE)
 
     name: DNSLabel
     """Shown in `status.activeWindow`."""
@@ -96,6 +130,12 @@ class CalendarException(ScaleBounds):
     """First local date, YYYY-MM-DD."""
     to: LocalDate
     """Last local date, itself included."""
+
+    @model_validator(mode="after")
+    def dates_are_in_order(self) -> Self:
+        """Raises ValueError for what ORDER_RULE refuses; dates of this form sort as they follow each other."""
+        _demand(self.from_ <= self.to, ORDER_RULE)
+        return self
 
 
 class Schedule(APIModel):
@@ -105,24 +145,17 @@ class Schedule(APIModel):
     """
 
     model_config = cel(
-        (
-            "!has(self.preset) || (!has(self.default) && !has(self.windows))",
-            "preset comes with its own default and windows; leave those out, or leave out preset",
-        ),
+        PRESET_RULE,
         ("has(self.preset) || has(self.default)", "a schedule needs preset or default"),
     )
 
     time_zone: Annotated[
         TimeZone,
-        Field(
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    {
-                        "rule": "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
-                        "message": "timeZone must be a name of the IANA time zone database, such as Asia/Shanghai",
-                    }
-                ]
-            }
+        field_cel(
+            (
+                "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
+                "timeZone must be a name of the IANA time zone database, such as Asia/Shanghai",
+            )
         ),
     ] = "UTC"
     """IANA name of the zone whose local time the windows mean, such as Asia/Shanghai."""
@@ -133,11 +166,26 @@ class Schedule(APIModel):
     """
     default: ScaleBounds | None = None
     """Holds when nothing else matches; `status.activeWindow` is then `default`."""
-    windows: Annotated[tuple[Window, ...], Field(max_length=16), atomic(unique("name", "windows"))] = ()
+    windows: Annotated[tuple[Window, ...], Field(max_length=16), atomic(UNIQUE_WINDOWS)] = ()
     """Parts of the day or the week, the first that matches wins."""
-    exceptions: Annotated[
-        tuple[CalendarException, ...], Field(max_length=64), atomic(unique("name", "exceptions"))
-    ] = ()
+    exceptions: Annotated[tuple[CalendarException, ...], Field(max_length=64), atomic(UNIQUE_EXCEPTIONS)] = ()
     """Dates that differ from the rest of the year."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Raise the minimum this long before a window that needs more. Default: the model's `loadSeconds`."""
+
+    @model_validator(mode="after")
+    def parts_fit_together(self) -> Self:
+        """Raises ValueError for what PRESET_RULE refuses, and for windows or exceptions of one name."""
+        _demand(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
+        for rule, parts in ((UNIQUE_WINDOWS, self.windows), (UNIQUE_EXCEPTIONS, self.exceptions)):
+            _demand(_unique_names(parts), rule)
+        return self
+
+
+def _unique_names(parts: Sequence[Window | CalendarException]) -> bool:
+    return len({part.name for part in parts}) == len(parts)
+
+
+def _demand(holds: bool, rule: tuple[str, str]) -> None:
+    if not holds:
+        raise ValueError(rule[1])

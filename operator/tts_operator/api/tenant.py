@@ -18,9 +18,11 @@ from tts_operator.api.base import (
     ObjectName,
     ObjectReference,
     Replicas,
+    SecureURL,
     VoiceName,
     atomic,
     cel,
+    field_cel,
     list_map,
     list_set,
     unique,
@@ -129,7 +131,7 @@ class Quota(APIModel):
 class ExternalIssuer(APIModel):
     """Tokens of another issuer, besides the tenant's own."""
 
-    jwks_url: Annotated[URL, Field(alias="jwksURL")]
+    jwks_url: Annotated[SecureURL, Field(alias="jwksURL")]
     """Where the issuer publishes its keys; https only."""
     issuer: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     """Required `iss`."""
@@ -246,6 +248,11 @@ class TTSTenantSpec(APIModel):
             "!has(self.models[0].minReplicas)",
             "models[0] takes its bounds from schedule; leave out its minReplicas and maxReplicas",
         ),
+        (
+            "self.models.all(m, !has(m.aliases) || m.aliases.all(alias, self.models.filter(other,"
+            " other.name == alias || (has(other.aliases) && alias in other.aliases)).size() == 1))",
+            "models[].aliases must each name one model, and none may be another model's name",
+        ),
     )
 
     tier: Tier = Tier.BASIC
@@ -256,21 +263,21 @@ class TTSTenantSpec(APIModel):
     """CustomerService fp16, Education fp32, Testing int8; where a model lacks it, the nearest that it has."""
     models: Annotated[tuple[TenantModel, ...], Field(min_length=1, max_length=16), atomic(unique("name", "models"))]
     """Models that callers may name; the first is the default."""
-    voice_aliases: Annotated[dict[str, VoiceName], Field(max_length=64)] = {}
+    voice_aliases: Annotated[
+        dict[str, VoiceName],
+        Field(max_length=64),
+        field_cel(("self.all(alias, alias.size() >= 1 && alias.size() <= 64)", "an alias has 1 to 64 characters")),
+    ] = {}
     """Other names for voices in requests, such as alloy."""
     language_routing: Annotated[
         tuple[LanguageRoute, ...],
         Field(max_length=64),
         list_map("language"),
-        Field(
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    {
-                        "rule": "self.size() == 0 || self.exists(r, r.language == 'default')",
-                        "message": "languageRouting needs an entry for language default",
-                    }
-                ]
-            }
+        field_cel(
+            (
+                "self.size() == 0 || self.exists(r, r.language == 'default')",
+                "languageRouting needs an entry for language default",
+            )
         ),
     ] = ()
     """Which voice speaks which language; `default` is required."""
