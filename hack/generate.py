@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +12,24 @@ from typing import Any
 
 import yaml
 
+from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"
 
 
+class Plain(yaml.SafeDumper):
+    """Writes everything where it belongs, never as a reference to another place."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the dumper's own signature
+        return True
+
+
 def outputs() -> Iterator[tuple[Path, str]]:
     """Every generated file and what it should hold."""
     for crd in definitions():
-        text = HEADER + yaml.safe_dump(crd, sort_keys=False, allow_unicode=True, width=120)
+        text = HEADER + yaml.dump(crd, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120)
         file = f"{crd['spec']['names']['plural']}.yaml"
         yield ROOT / "crds" / file, text
         yield ROOT / "charts" / "ttsfleet" / "files" / "crds" / file, text
@@ -39,6 +48,8 @@ def reference(crd: dict[str, Any]) -> str:
         "",
         f"{schema['description']} `kubectl get {names['shortNames'][0]}`; {crd['spec']['scope'].lower()}.",
     ]
+    rules = [*schema.get(VALIDATIONS, ()), *schema["properties"]["spec"].get(VALIDATIONS, ())]
+    lines += ["", "Rules of the whole object:", "", *(f"- {rule['message']}" for rule in rules)]
     for part in ("spec", "status"):
         lines += ["", f"## {part}", "", "| field | type | default | what |", "| --- | --- | --- | --- |"]
         lines += [
@@ -53,15 +64,12 @@ def rows(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str
     for name, child in schema.get("properties", {}).items():
         here = f"{path}.{name}"
         required = "required" if name in schema.get("required", ()) else ""
-        default = f"`{child['default']}`" if "default" in child else required
-        rules = " ".join(f"{rule['message']}." for rule in child.get("x-kubernetes-validations", ()))
-        what = (
-            " ".join(part for part in (child.get("description", ""), rules) if part)
-            .replace("|", "\\|")
-            .replace("\n", " ")
-        )
-        yield here, type_name(child), default, what
+        default = f"`{json.dumps(child['default'])}`" if "default" in child else required
         inner = child.get("items", child)
+        messages = {rule["message"]: None for part in (child, inner) for rule in part.get(VALIDATIONS, ())}
+        sentences = [child.get("description", ""), *(f"<br>Rule: {message}." for message in messages)]
+        what = " ".join(" ".join(sentences).split()).replace("|", "\\|")
+        yield here, type_name(child) + bounds(child), default, what
         yield from rows(inner, here + "[]" if inner is not child else here)
 
 
@@ -76,6 +84,20 @@ def type_name(schema: dict[str, Any]) -> str:
     if isinstance(schema.get("additionalProperties"), dict):
         return f"map of {type_name(schema['additionalProperties'])}"
     return str(schema.get("format", schema["type"]))
+
+
+def bounds(schema: dict[str, Any]) -> str:
+    """How large a number, how long a text, how many entries of a list or a map."""
+    for least, most, unit in (
+        ("minimum", "maximum", ""),
+        ("minItems", "maxItems", " entries"),
+        ("minProperties", "maxProperties", " entries"),
+        ("minLength", "maxLength", " characters"),
+    ):
+        if most in schema:
+            start = f"{schema[least]} to" if least in schema else "at most"
+            return f", {start} {schema[most]}{unit}"
+    return ""
 
 
 def main() -> int:

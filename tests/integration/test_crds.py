@@ -2,405 +2,16 @@
 
 import json
 import subprocess
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.errors import CommandFailed
+from tests.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
+from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
 
 CRDS = Path(__file__).parents[2] / "crds"
-Object = dict[str, Any]
-
-RESOURCES: Object = {"requests": {"cpu": "100m", "memory": "128Mi"}}
-MODEL: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSModel",
-    "metadata": {"name": "espeak"},
-    "spec": {
-        "engine": "Espeak",
-        "languages": ["en"],
-        "voices": [{"name": "en-us"}],
-        "sampleRateHz": 22050,
-        "precisions": [{"name": "fp32", "resources": RESOURCES}],
-    },
-}
-TENANT: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSTenant",
-    "metadata": {"name": "acme", "namespace": "default"},
-    "spec": {"models": [{"name": "espeak"}]},
-}
-DAY = {"minReplicas": 3, "maxReplicas": 6}
-S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
-S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "key": "m.tgz", "secretRef": {"name": "s"}}
-
-
-def changed(base: Object, changes: Object) -> Object:
-    """``base`` with each dotted path set; None removes it."""
-    result = deepcopy(base)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        node = result
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
-    return result
-
-
-def tenant(**spec: Any) -> Object:
-    return changed(TENANT, {f"spec.{name}": value for name, value in spec.items()})
-
-
-def model(**spec: Any) -> Object:
-    return changed(MODEL, {f"spec.{name}": value for name, value in spec.items()})
-
-
-def scheduled(**schedule: Any) -> Object:
-    return tenant(schedule={"default": DAY, **schedule})
-
-
-def window(**fields: Any) -> Object:
-    return scheduled(windows=[{"name": "night", "minReplicas": 1, **fields}])
-
-
-def named(base: Object, name: str) -> Object:
-    return changed(base, {"metadata.name": name})
-
-
-NIGHT = {"start": "00:00", "end": "06:00"}
-ACCEPTED: dict[str, Object] = {
-    "the smallest model": MODEL,
-    "a model's name of 52 characters": named(MODEL, "m" * 52),
-    "a model's name may begin with a digit": named(MODEL, "300m-sft"),
-    "whole numbers as quantities": model(
-        precisions=[{"name": "fp16", "resources": {"limits": {"cpu": 1, "memory": "4Gi", "nvidia.com/gpu": 1}}}]
-    ),
-    "cpu in requests and memory in limits": model(
-        precisions=[{"name": "fp32", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}]
-    ),
-    "an engine with weights and its source": model(engine="Onnx", source={"builtIn": "slt"}),
-    "weights on a claim": model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
-    "weights in an image": model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
-    "weights in an object store": model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "0" * 64}}),
-    "a remote engine": model(engine="Remote", remote={"url": "https://speech.example"}),
-    "a sidecar": model(engine="Sidecar", sidecar={"image": "kokoro:1", "port": 8880}),
-    "a voice with an adapter": model(
-        voices=[{"name": "en-us", "adapter": "legal"}],
-        adapters=[{"name": "legal", "source": {"image": {"reference": "legal:1"}}}],
-    ),
-    "voices in any script": model(voices=[{"name": "中文女"}]),
-    "a pool for shared tenants": model(pool={"precision": "fp32", "schedule": {"preset": "DayNightWeekend"}}),
-    "prices as decimal strings": model(precisions=[{"name": "int8", "hourlyCost": "0.80", "resources": RESOURCES}]),
-    "the smallest tenant": TENANT,
-    "a tenant's name of 40 characters": named(TENANT, "t" * 40),
-    "the preset": tenant(schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"}),
-    "the preset with an exception": tenant(
-        schedule={
-            "preset": "DayNightWeekend",
-            "exceptions": [{"name": "sale", "from": "2026-11-11", "to": "2026-11-12", **DAY}],
-        }
-    ),
-    "a window across midnight": window(start="22:00", end="06:00"),
-    "a window to the end of the day": window(start="18:00", end="24:00"),
-    "a window of whole days": window(days=["Sat", "Sun"]),
-    "maxReplicas left out": scheduled(default={"minReplicas": 3}),
-    "both bounds zero": window(**NIGHT, minReplicas=0, maxReplicas=0),
-    "time zone UTC": scheduled(timeZone="UTC"),
-    "time zone of three parts": scheduled(timeZone="America/Argentina/Buenos_Aires"),
-    "time zone with digits": scheduled(timeZone="Etc/GMT-8"),
-    "an exception of one day": scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-11", **DAY}]),
-    "a second model with bounds": tenant(models=[{"name": "a"}, {"name": "b", "minReplicas": 1, "maxReplicas": 2}]),
-    "routing with a default": tenant(languageRouting=[{"language": "default", "voice": "en-us"}]),
-    "no authentication without exposure": tenant(auth={"modes": ["None"]}),
-    "tokens of another issuer": tenant(
-        auth={
-            "modes": ["APIKey", "JWT"],
-            "external": {"jwksURL": "https://id.example/keys", "issuer": "id", "audience": "tts"},
-        }
-    ),
-    "shared isolation": tenant(isolation="Shared"),
-    "load by requests in flight": tenant(
-        autoscaling={"provider": "KEDA", "metrics": [{"type": "InFlight", "averageValue": "4"}]}
-    ),
-    "storage in S3": tenant(storage={"s3": S3}),
-    "aliases of two models": tenant(
-        models=[{"name": "a", "aliases": ["tts-1"]}, {"name": "b", "aliases": ["tts-1-hd"]}]
-    ),
-    "aliases of voices in any script": tenant(voiceAliases={"alloy": "中文女", "女声": "zh"}),
-    "tokens of the endpoint alone": tenant(auth={"modes": ["JWT"]}),
-    "a gateway in a namespace that begins with a digit": tenant(
-        exposure={"gateway": {"name": "g", "namespace": "1st"}, "hostname": "a.example"}
-    ),
-    "a window that is named after a date": window(**NIGHT, name="618"),
-    "a fallback": model(fallback={"modelRef": {"name": "piper"}, "voices": [{"language": "zh", "voice": "cmn"}]}),
-    "a voice of some of the languages": model(languages=["en", "de"], voices=[{"name": "v", "languages": ["de"]}]),
-    "a folder of a claim": model(
-        engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "voices/..hidden/en"}}
-    ),
-    "requests up to their limits": model(
-        precisions=[
-            {
-                "name": "fp32",
-                "resources": {
-                    "requests": {"cpu": "500m", "memory": "1024Mi"},
-                    "limits": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 1},
-                },
-            }
-        ]
-    ),
-    "the best quality": model(precisions=[{"name": "fp32", "quality": "10.0", "resources": RESOURCES}]),
-}
-
-MAX_RULE = "minReplicas must not exceed maxReplicas"
-SOURCE_RULE = "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn"
-REFUSED: dict[str, tuple[Object, str]] = {
-    "a model's name too long": (named(MODEL, "m" * 53), "metadata.name must be at most 52"),
-    "a model's name with a dot": (named(MODEL, "a.b"), "metadata.name must be at most 52"),
-    "an unknown engine": (model(engine="Festival"), "Unsupported value"),
-    "an unknown field": (model(imag="x"), 'unknown field "spec.imag"'),
-    "no voices": (model(voices=[]), "should have at least 1 items"),
-    "the same voice twice": (model(voices=[{"name": "a"}, {"name": "a"}]), "Duplicate value"),
-    "a language that is none": (model(languages=["English!"]), "spec.languages[0]"),
-    "a sample rate out of range": (model(sampleRateHz=4000), "spec.sampleRateHz"),
-    "no precisions": (model(precisions=[]), "should have at least 1 items"),
-    "an unknown precision": (model(precisions=[{"name": "fp8", "resources": RESOURCES}]), "Unsupported value"),
-    "the same precision twice": (
-        model(precisions=[{"name": "fp32", "resources": RESOURCES}] * 2),
-        "precisions must have unique names",
-    ),
-    "resources without memory": (
-        model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "1"}}}]),
-        "resources must name cpu and memory",
-    ),
-    "a price that is a number": (
-        model(precisions=[{"name": "fp32", "hourlyCost": 1.2, "resources": RESOURCES}]),
-        "must be of type string",
-    ),
-    "a price that is no number": (
-        model(precisions=[{"name": "fp32", "hourlyCost": "cheap", "resources": RESOURCES}]),
-        "hourlyCost",
-    ),
-    "a quantity that is none": (
-        model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "one", "memory": "1Gi"}}}]),
-        "spec.precisions[0].resources.limits.cpu",
-    ),
-    "an engine without its weights": (model(engine="Onnx"), "engines Onnx, CosyVoice and IndexTTS need source"),
-    "weights for an engine without": (
-        model(source={"builtIn": "slt"}),
-        "only engines Onnx, CosyVoice and IndexTTS take source",
-    ),
-    "two sources": (model(engine="Onnx", source={"builtIn": "a", "image": {"reference": "b"}}), SOURCE_RULE),
-    "an empty source": (model(engine="Onnx", source={}), SOURCE_RULE),
-    "a checksum that is none": (
-        model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "abc"}}),
-        "spec.source.s3.sha256",
-    ),
-    "Remote without remote": (model(engine="Remote"), "remote goes with engine Remote"),
-    "remote without Remote": (model(remote={"url": "https://x.example"}), "remote goes with engine Remote"),
-    "a remote address of another scheme": (model(engine="Remote", remote={"url": "ftp://x"}), "spec.remote.url"),
-    "Sidecar without sidecar": (model(engine="Sidecar"), "sidecar goes with engine Sidecar"),
-    "a sidecar's port out of range": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 0}),
-        "spec.sidecar.port",
-    ),
-    "a voice of an unknown adapter": (
-        model(voices=[{"name": "a", "adapter": "legal"}]),
-        "voices[].adapter must name one of adapters",
-    ),
-    "a pool's precision that the model lacks": (
-        model(pool={"precision": "int8"}),
-        "pool.precision must be one of precisions",
-    ),
-    "a quality above 10": (
-        model(precisions=[{"name": "fp32", "quality": "10.5", "resources": RESOURCES}]),
-        "spec.precisions[0].quality",
-    ),
-    "requests above their limits": (
-        model(
-            precisions=[
-                {
-                    "name": "fp32",
-                    "resources": {"requests": {"cpu": 1, "memory": "2Gi"}, "limits": {"memory": "1025Mi"}},
-                }
-            ]
-        ),
-        "resources.requests must not exceed resources.limits",
-    ),
-    "a voice of a language that the model lacks": (
-        model(voices=[{"name": "v", "languages": ["de"]}]),
-        "voices[].languages must be among languages",
-    ),
-    "a voice whose name breaks the line": (model(voices=[{"name": "a\nb"}]), "spec.voices[0].name"),
-    "a model that falls back to itself": (
-        model(fallback={"modelRef": {"name": "espeak"}}),
-        "spec.fallback must name another model",
-    ),
-    "a path out of the volume": (
-        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "a/../../b"}}),
-        "path must stay inside the volume",
-    ),
-    "a path from the root": (
-        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "/etc"}}),
-        "path must stay inside the volume",
-    ),
-    "an image with a space": (model(image="a b"), "spec.image"),
-    "a password in an address": (
-        model(engine="Remote", remote={"url": "https://me:secret@speech.example"}),
-        "spec.remote.url",
-    ),
-    "a sidecar that runs as root": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "runAsUser": 0}),
-        "spec.sidecar.runAsUser",
-    ),
-    "a writable path that is relative": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "writablePaths": ["cache"]}),
-        "spec.sidecar.writablePaths[0]",
-    ),
-    "an alias of two models": (
-        tenant(models=[{"name": "a", "aliases": ["tts-1"]}, {"name": "b", "aliases": ["tts-1"]}]),
-        "models[].aliases must each name one model",
-    ),
-    "an alias that is another model's name": (
-        tenant(models=[{"name": "a"}, {"name": "b", "aliases": ["a"]}]),
-        "models[].aliases must each name one model",
-    ),
-    "an alias of a voice without letters": (tenant(voiceAliases={"": "zh"}), "an alias has 1 to 64 characters"),
-    "an issuer's keys without encryption": (
-        tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "http://id.example", "issuer": "i", "audience": "a"}}),
-        "spec.auth.external.jwksURL",
-    ),
-    "a day of the week twice": (window(days=["Sat", "Sat"]), "Duplicate value"),
-    "a pre-warm longer than an hour": (scheduled(preWarmSeconds=3601), "less than or equal to 3600"),
-    "a gateway's namespace that is none": (
-        tenant(exposure={"gateway": {"name": "g", "namespace": "a.b"}, "hostname": "a.example"}),
-        "spec.exposure.gateway.namespace",
-    ),
-    "a tenant's name too long": (named(TENANT, "t" * 41), "metadata.name must be at most 40"),
-    "a tenant's name that begins with a digit": (named(TENANT, "1acme"), "begin with a letter"),
-    "a tenant without a spec": (changed(TENANT, {"spec": None}), "spec: Required value"),
-    "no models": (tenant(models=[]), "should have at least 1 items"),
-    "the same model twice": (tenant(models=[{"name": "a"}, {"name": "a"}]), "models must have unique names"),
-    "an unknown tier": (tenant(tier="Gold"), 'supported values: "Basic", "VIP", "Enterprise"'),
-    "an unknown scenario": (tenant(scenario="Karaoke"), "Unsupported value"),
-    "a tenant that names an image": (tenant(image="evil:1"), 'unknown field "spec.image"'),
-    "a precision that it does not allow": (
-        tenant(models=[{"name": "a", "precision": "fp16", "allowedPrecisions": ["int8"]}]),
-        "precision must be one of allowedPrecisions",
-    ),
-    "bounds on the default model": (
-        tenant(models=[{"name": "a", "minReplicas": 1}]),
-        "models[0] takes its bounds from schedule",
-    ),
-    "a model's maximum alone": (
-        tenant(models=[{"name": "a"}, {"name": "b", "maxReplicas": 1}]),
-        "maxReplicas needs minReplicas",
-    ),
-    "a model's bounds upside down": (
-        tenant(models=[{"name": "a"}, {"name": "b", "minReplicas": 2, "maxReplicas": 1}]),
-        MAX_RULE,
-    ),
-    "routing without a default": (
-        tenant(languageRouting=[{"language": "zh", "voice": "x"}]),
-        "languageRouting needs an entry for language default",
-    ),
-    "a language routed twice": (
-        tenant(languageRouting=[{"language": "default", "voice": "x"}, {"language": "default", "voice": "y"}]),
-        "Duplicate value",
-    ),
-    "a schedule of nothing": (tenant(schedule={}), "a schedule needs preset or default"),
-    "the preset and windows": (
-        tenant(schedule={"preset": "DayNightWeekend", "windows": [{"name": "x", "minReplicas": 1, **NIGHT}]}),
-        "preset comes with its own default and windows",
-    ),
-    "the preset and a default": (
-        tenant(schedule={"preset": "DayNightWeekend", "default": DAY}),
-        "preset comes with its own default and windows",
-    ),
-    "an unknown preset": (tenant(schedule={"preset": "NightOwl"}), "Unsupported value"),
-    "a window without times or days": (window(), "a window needs start and end, or days, or both"),
-    "a window with a start alone": (window(start="22:00"), "start and end go together"),
-    "a window with an end alone": (window(end="22:00"), "start and end go together"),
-    "a window of no length": (window(start="06:00", end="06:00"), "start and end must differ"),
-    "a start of 24:00": (window(start="24:00", end="06:00"), "spec.schedule.windows[0].start"),
-    "a time of one digit": (window(start="6:00", end="7:00"), "spec.schedule.windows[0].start"),
-    "a minute that is none": (window(start="06:60", end="07:00"), "spec.schedule.windows[0].start"),
-    "a day that is none": (window(days=["Caturday"]), "Unsupported value"),
-    "bounds upside down": (window(**NIGHT, maxReplicas=0), MAX_RULE),
-    "zero beside a maximum": (
-        scheduled(default={"minReplicas": 0, "maxReplicas": 2}),
-        "minReplicas is 0 only if maxReplicas is 0 too",
-    ),
-    "a negative minimum": (scheduled(default={"minReplicas": -1}), "greater than or equal to 0"),
-    "more replicas than anyone has": (scheduled(default={"minReplicas": 1001}), "less than or equal to 1000"),
-    "windows of one name": (
-        scheduled(windows=[{"name": "a", "minReplicas": 1, **NIGHT}, {"name": "a", "minReplicas": 2, **NIGHT}]),
-        "windows must have unique names",
-    ),
-    "a window's name with spaces": (window(**NIGHT, name="late night"), "spec.schedule.windows[0].name"),
-    "an exception that ends before it begins": (
-        scheduled(exceptions=[{"name": "x", "from": "2026-11-12", "to": "2026-11-11", **DAY}]),
-        "from must not be later than to",
-    ),
-    "a date that is none": (
-        scheduled(exceptions=[{"name": "x", "from": "2026-02-30", "to": "2026-03-01", **DAY}]),
-        "spec.schedule.exceptions[0].from",
-    ),
-    "exceptions of one name": (
-        scheduled(exceptions=[{"name": "x", "from": "2026-01-01", "to": "2026-01-01", **DAY}] * 2),
-        "exceptions must have unique names",
-    ),
-    "a time zone of another planet": (scheduled(timeZone="Mars/Olympus_Mons"), "IANA time zone database"),
-    "an empty time zone": (scheduled(timeZone=""), "spec.schedule.timeZone"),
-    "an offset for a time zone": (scheduled(timeZone="+08:00"), "spec.schedule.timeZone"),
-    "the machine's own time zone": (scheduled(timeZone="Local"), "spec.schedule.timeZone"),
-    "CPU without its target": (
-        tenant(autoscaling={"metrics": [{"type": "CPU"}]}),
-        "type CPU takes averageUtilization",
-    ),
-    "requests in flight in percent": (
-        tenant(autoscaling={"metrics": [{"type": "InFlight", "averageUtilization": 70}]}),
-        "InFlight and QueueDepth take averageValue",
-    ),
-    "a quota of nothing": (tenant(quota={"requestsPerMinute": 0}), "greater than or equal to 1"),
-    "an unknown limit": (tenant(quota={"requestsPerHour": 1}), 'unknown field "spec.quota.requestsPerHour"'),
-    "an unknown way to authenticate": (tenant(auth={"modes": ["Basic"]}), "Unsupported value"),
-    "no way to authenticate": (tenant(auth={"modes": []}), "should have at least 1 items"),
-    "None beside another mode": (tenant(auth={"modes": ["None", "APIKey"]}), "mode None stands alone"),
-    "another issuer without tokens": (
-        tenant(auth={"external": {"jwksURL": "https://x.example", "issuer": "i", "audience": "a"}}),
-        "external needs JWT among modes",
-    ),
-    "everybody, from everywhere": (
-        tenant(auth={"modes": ["None"]}, exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
-        "auth.modes None is not allowed with exposure",
-    ),
-    "a host name that is none": (
-        tenant(exposure={"gateway": {"name": "g"}, "hostname": "not a host"}),
-        "spec.exposure.hostname",
-    ),
-    "a shared tenant with a schedule": (
-        tenant(isolation="Shared", schedule={"default": DAY}),
-        "isolation Shared may not set schedule, autoscaling, redis or storage",
-    ),
-    "a shared tenant with a Redis": (
-        tenant(isolation="Shared", redis={"secretRef": {"name": "r"}}),
-        "isolation Shared may not set schedule, autoscaling, redis or storage",
-    ),
-    "a shared tenant with an issuer": (
-        tenant(
-            isolation="Shared",
-            auth={"modes": ["JWT"], "external": {"jwksURL": "https://x.example", "issuer": "i", "audience": "a"}},
-        ),
-        "isolation Shared may not set auth.external",
-    ),
-    "a link that never expires": (tenant(storage={"linkSeconds": 0}), "spec.storage.linkSeconds"),
-    "an unknown rollout": (tenant(rollout={"strategy": "Recreate"}), "Unsupported value"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -440,6 +51,57 @@ def test_the_api_server_refuses(api_server: ControlPlane, body: Object, message:
     answer = dry_run(api_server, body)
     assert answer.returncode != 0
     assert message in answer.stderr
+
+
+WHOLE = {
+    "the full model": FULL_MODEL,
+    "the full tenant": FULL_TENANT,
+    "the design's model": DESIGN_MODEL,
+    "the design's tenant": DESIGN_TENANT,
+}
+
+
+@pytest.mark.parametrize("body", WHOLE.values(), ids=WHOLE)
+def test_the_api_server_stores_a_whole_object_as_it_was_sent(api_server: ControlPlane, body: Object) -> None:
+    answer = api_server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(body))
+    assert unchanged(body["spec"], json.loads(answer)["spec"])
+
+
+def unchanged(sent: object, stored: object) -> bool:
+    """Whether everything that was sent is there; defaults may have joined it."""
+    if isinstance(sent, dict) and isinstance(stored, dict):
+        return all(name in stored and unchanged(value, stored[name]) for name, value in sent.items())
+    if isinstance(sent, list) and isinstance(stored, list):
+        return len(sent) == len(stored) and all(map(unchanged, sent, stored))
+    return sent == stored
+
+
+def test_two_managers_share_a_list_of_voices_an_entry_each(api_server: ControlPlane) -> None:
+    base = {key: MODEL[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": "shared"}}
+    mine = base | {"spec": MODEL["spec"]}
+    theirs = base | {"spec": {"voices": [{"name": "de"}]}}
+    try:
+        for manager, body in (("me", mine), ("them", theirs)):
+            api_server.kubectl(
+                "apply", "--server-side", f"--field-manager={manager}", "-f", "-", input=json.dumps(body)
+            )
+        stored = json.loads(api_server.kubectl("get", "ttsm/shared", "-o", "json"))
+        assert [voice["name"] for voice in stored["spec"]["voices"]] == ["en-us", "de"]
+    finally:
+        api_server.kubectl("delete", "ttsm/shared", "--ignore-not-found")
+
+
+def test_a_scale_subresource_would_let_others_fight_the_calendar(api_server: ControlPlane) -> None:
+    api_server.kubectl("apply", "-f", "-", input=json.dumps(TENANT))
+    try:
+        with pytest.raises(CommandFailed):
+            api_server.kubectl("scale", "ttst/acme", "--replicas=2")
+    finally:
+        api_server.kubectl("delete", "ttst/acme", "--ignore-not-found")
+
+
+def test_explain_says_what_is_not_supported_yet(api_server: ControlPlane) -> None:
+    assert "Not supported yet: Shared." in api_server.kubectl("explain", "ttstenant.spec.isolation")
 
 
 def test_explain_shows_what_a_field_is_for(api_server: ControlPlane) -> None:

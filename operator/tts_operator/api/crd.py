@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tts_operator.api.base import GROUP, INT_OR_STRING, VERSION
 from tts_operator.api.model import TTSModel
+from tts_operator.api.support import MODEL, TENANT, Later
 from tts_operator.api.tenant import TTSTenant
 
 Schema = dict[str, Any]
@@ -31,6 +32,8 @@ class Resource(NamedTuple):
     scope: str
     columns: tuple[tuple[str, str, str], ...]
     """Name, type and JSONPath of each column of ``kubectl get``."""
+    later: tuple[Later[Any], ...]
+    """What the descriptions must say is not supported yet."""
 
 
 RESOURCES = (
@@ -48,6 +51,7 @@ RESOURCES = (
             ("Age", "date", ".metadata.creationTimestamp"),
             ("Reason", "string", f"{CONDITIONS}.reason"),
         ),
+        MODEL,
     ),
     Resource(
         TTSTenant,
@@ -65,6 +69,7 @@ RESOURCES = (
             ("Age", "date", ".metadata.creationTimestamp"),
             ("Reason", "string", f"{CONDITIONS}.reason"),
         ),
+        TENANT,
     ),
 )
 
@@ -76,6 +81,11 @@ def definitions() -> list[Schema]:
 
 def definition(resource: Resource) -> Schema:
     """One CustomResourceDefinition."""
+    schema = schema_of(resource.model)
+    for later in resource.later:
+        field = field_at(schema, later.path)
+        values = f": {', '.join(later.values)}" if later.values else ""
+        field["description"] = f"{field['description']}\n\nNot supported yet{values}."
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -100,7 +110,7 @@ def definition(resource: Resource) -> Schema:
                     "additionalPrinterColumns": [
                         {"name": name, "type": type_, "jsonPath": path} for name, type_, path in resource.columns
                     ],
-                    "schema": {"openAPIV3Schema": schema_of(resource.model)},
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },
@@ -114,6 +124,15 @@ def schema_of(model: type[BaseModel]) -> Schema:
     whole["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
     whole["required"] = ["spec"]
     return whole
+
+
+def field_at(schema: Schema, path: str) -> Schema:
+    """The part of a structural schema that describes a field, such as ``spec.models[].name``."""
+    for name in path.split("."):
+        schema = schema["properties"][name.removesuffix("[]")]
+        if name.endswith("[]"):
+            schema = schema["items"]
+    return schema
 
 
 def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:

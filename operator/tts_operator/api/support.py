@@ -1,94 +1,107 @@
 """Which valid fields this version does not act on yet.
 
-A tenant or model that sets one is not accepted: nothing is silently ignored."""
+A tenant or a model that sets one is not accepted: nothing is silently ignored. The tables below are the only list; the
+descriptions in the CRDs and the reference pages repeat it.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from tts_operator.api.autoscaling import Autoscaling, MetricType, Provider
+from tts_operator.api.autoscaling import MetricType, Provider
 from tts_operator.api.model import Engine, TTSModelSpec
 from tts_operator.api.schedule import ScaleBounds, Schedule
-from tts_operator.api.tenant import Auth, AuthMode, Isolation, Quota, TTSTenantSpec
+from tts_operator.api.tenant import AuthMode, Isolation, Quota, TTSTenantSpec
 
-LATER_QUOTAS = (
-    ("requests_per_day", "requestsPerDay"),
-    ("concurrent_requests", "concurrentRequests"),
-    ("audio_seconds_per_day", "audioSecondsPerDay"),
-    ("characters_per_day", "charactersPerDay"),
-    ("per_client_requests_per_minute", "perClientRequestsPerMinute"),
-)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Later(Generic[S]):
+    """A field, or some of its values, whose behaviour a later version brings."""
+
+    path: str
+    """From the object's root, as YAML spells it; `[]` stands for each entry of a list."""
+    values: tuple[str, ...]
+    """Empty: whatever it is set to."""
+    is_set: Callable[[S], bool]
+
+    def __str__(self) -> str:
+        return f"{self.path} {' or '.join(self.values)}" if self.values else self.path
 
 
 def unsupported_in_tenant(spec: TTSTenantSpec) -> Iterator[str]:
-    """A sentence for each field set to what is not supported yet, in the order of the spec."""
-    if spec.isolation is Isolation.SHARED:
-        yield "spec.isolation Shared"
-    for index, model in enumerate(spec.models):
-        if model.min_replicas == 0:
-            yield f"spec.models[{index}].minReplicas 0"
-    if spec.schedule is not None:
-        yield from _schedule(spec.schedule)
-    if spec.autoscaling is not None:
-        yield from _autoscaling(spec.autoscaling)
-    if spec.quota is not None:
-        yield from _quota(spec.quota)
-    if spec.auth is not None:
-        yield from _auth(spec.auth)
-    for name, is_set in (
-        ("storage.s3", spec.storage is not None and spec.storage.s3 is not None),
-        ("redis", spec.redis is not None),
-        ("cache", spec.cache is not None and spec.cache.enabled),
-        ("exposure", spec.exposure is not None),
-        ("allowExternal", spec.allow_external),
-        ("preventDeletion", spec.prevent_deletion),
-    ):
-        if is_set:
-            yield f"spec.{name}"
+    """A phrase for each field that is set and not supported yet: its path, and its value where others are supported."""
+    return _phrases(TENANT, spec)
 
 
 def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
     """The same for a model."""
-    if spec.engine is not Engine.ESPEAK:
-        yield f"spec.engine {spec.engine}"
-    if any(voice.adapter for voice in spec.voices) or spec.adapters:
-        yield "spec.adapters"
-    for name, is_set in (
-        ("accelerator", spec.accelerator is not None),
-        ("fallback", spec.fallback is not None),
-        ("pool", spec.pool is not None),
-    ):
-        if is_set:
-            yield f"spec.{name}"
+    return _phrases(MODEL, spec)
 
 
-def _schedule(schedule: Schedule) -> Iterator[str]:
-    if schedule.pre_warm_seconds:
-        yield "spec.schedule.preWarmSeconds"
-    lists: tuple[tuple[str, tuple[ScaleBounds, ...]], ...] = (
-        ("default", (schedule.default,) if schedule.default else ()),
-        ("windows", schedule.windows),
-        ("exceptions", schedule.exceptions),
-    )
-    for name, bounds in lists:
-        if any(each.min_replicas == 0 for each in bounds):
-            yield f"spec.schedule.{name} with minReplicas 0"
+def _phrases(table: Iterable[Later[S]], spec: S) -> Iterator[str]:
+    return (str(later) for later in table if later.is_set(spec))
 
 
-def _autoscaling(autoscaling: Autoscaling) -> Iterator[str]:
-    if autoscaling.provider is not Provider.HPA:
-        yield f"spec.autoscaling.provider {autoscaling.provider}"
-    for metric in autoscaling.metrics:
-        if metric.type is not MetricType.CPU:
-            yield f"spec.autoscaling.metrics type {metric.type}"
+def _limit(name: str, limit: Callable[[Quota], int | None]) -> Later[TTSTenantSpec]:
+    return Later(f"spec.quota.{name}", (), lambda spec: spec.quota is not None and limit(spec.quota) is not None)
 
 
-def _quota(quota: Quota) -> Iterator[str]:
-    for attribute, name in LATER_QUOTAS:
-        if getattr(quota, attribute) is not None:
-            yield f"spec.quota.{name}"
+def _zero(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> Later[TTSTenantSpec]:
+    def has_zero(spec: TTSTenantSpec) -> bool:
+        return spec.schedule is not None and any(each.min_replicas == 0 for each in bounds(spec.schedule))
+
+    return Later(f"spec.schedule.{name}.minReplicas", ("0",), has_zero)
 
 
-def _auth(auth: Auth) -> Iterator[str]:
-    if AuthMode.JWT in auth.modes:
-        yield "spec.auth.modes JWT"
-    if auth.external is not None:
-        yield "spec.auth.external"
+TENANT: tuple[Later[TTSTenantSpec], ...] = (
+    Later("spec.isolation", ("Shared",), lambda spec: spec.isolation is Isolation.SHARED),
+    Later("spec.models[].minReplicas", ("0",), lambda spec: any(model.min_replicas == 0 for model in spec.models)),
+    _zero("default", lambda schedule: () if schedule.default is None else (schedule.default,)),
+    _zero("windows[]", lambda schedule: schedule.windows),
+    _zero("exceptions[]", lambda schedule: schedule.exceptions),
+    Later(
+        "spec.schedule.preWarmSeconds",
+        ("above 0",),
+        lambda spec: spec.schedule is not None and bool(spec.schedule.pre_warm_seconds),
+    ),
+    Later(
+        "spec.autoscaling.provider",
+        ("KEDA",),
+        lambda spec: spec.autoscaling is not None and spec.autoscaling.provider is Provider.KEDA,
+    ),
+    Later(
+        "spec.autoscaling.metrics[].type",
+        ("InFlight", "QueueDepth"),
+        lambda spec: (
+            spec.autoscaling is not None
+            and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
+        ),
+    ),
+    _limit("requestsPerDay", lambda quota: quota.requests_per_day),
+    _limit("concurrentRequests", lambda quota: quota.concurrent_requests),
+    _limit("audioSecondsPerDay", lambda quota: quota.audio_seconds_per_day),
+    _limit("charactersPerDay", lambda quota: quota.characters_per_day),
+    _limit("perClientRequestsPerMinute", lambda quota: quota.per_client_requests_per_minute),
+    Later("spec.auth.modes", ("JWT",), lambda spec: spec.auth is not None and AuthMode.JWT in spec.auth.modes),
+    Later("spec.auth.external", (), lambda spec: spec.auth is not None and spec.auth.external is not None),
+    Later("spec.storage.s3", (), lambda spec: spec.storage is not None and spec.storage.s3 is not None),
+    Later("spec.redis", (), lambda spec: spec.redis is not None),
+    Later("spec.cache.enabled", ("true",), lambda spec: spec.cache is not None and spec.cache.enabled),
+    Later("spec.exposure", (), lambda spec: spec.exposure is not None),
+    Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
+    Later("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),
+)
+
+MODEL: tuple[Later[TTSModelSpec], ...] = (
+    Later(
+        "spec.engine",
+        tuple(str(engine) for engine in Engine if engine is not Engine.ESPEAK),
+        lambda spec: spec.engine is not Engine.ESPEAK,
+    ),
+    Later("spec.adapters", (), lambda spec: bool(spec.adapters)),
+    Later("spec.accelerator", (), lambda spec: spec.accelerator is not None),
+    Later("spec.fallback", (), lambda spec: spec.fallback is not None),
+    Later("spec.pool", (), lambda spec: spec.pool is not None),
+)

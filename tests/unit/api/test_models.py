@@ -1,0 +1,105 @@
+"""The typed objects read what the API server stores, and files that it has not seen."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.api_rules import ACCEPTED, REFUSED, Object
+from tests.builders import model, tenant
+from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
+from tts_operator.api import Schedule, TTSModel, TTSTenant
+from tts_operator.api.schedule import (
+    BOUNDS_RULE,
+    LENGTH_RULE,
+    ORDER_RULE,
+    PAIR_RULE,
+    PRESET_RULE,
+    UNIQUE_EXCEPTIONS,
+    UNIQUE_WINDOWS,
+)
+
+KINDS: dict[str, type[TTSModel] | type[TTSTenant]] = {"TTSModel": TTSModel, "TTSTenant": TTSTenant}
+STORABLE = {
+    **ACCEPTED,
+    "the full model": FULL_MODEL,
+    "the full tenant": FULL_TENANT,
+    "the design's model": DESIGN_MODEL,
+    "the design's tenant": DESIGN_TENANT,
+}
+
+
+@pytest.mark.parametrize("body", STORABLE.values(), ids=STORABLE)
+def test_what_the_api_server_accepts_is_read(body: Object) -> None:
+    assert KINDS[body["kind"]].model_validate(body).metadata.name == body["metadata"]["name"]
+
+
+@pytest.mark.parametrize("body", STORABLE.values(), ids=STORABLE)
+def test_what_is_read_can_be_written_again(body: Object) -> None:
+    read = KINDS[body["kind"]].model_validate(body)
+    assert type(read).model_validate(read.model_dump(by_alias=True, mode="json")) == read
+
+
+# Rules on a schedule that only the API server applies: a file with them still means something, or the operator's
+# time zones have the last word.
+ONLY_IN_THE_CLUSTER = {
+    "a schedule of nothing",
+    "a window without times or days",
+    "a time zone of another planet",
+    "a shared tenant with a schedule",
+    "a day of the week twice",
+}
+RULES = [
+    rule[1]
+    for rule in (BOUNDS_RULE, PAIR_RULE, LENGTH_RULE, ORDER_RULE, PRESET_RULE, UNIQUE_WINDOWS, UNIQUE_EXCEPTIONS)
+]
+BAD_SCHEDULES: dict[str, tuple[Object, str]] = {
+    story: (body["spec"]["schedule"], message)
+    for story, (body, message) in REFUSED.items()
+    if "schedule" in body.get("spec", {}) and story not in ONLY_IN_THE_CLUSTER
+}
+
+
+@pytest.mark.parametrize(("schedule", "message"), BAD_SCHEDULES.values(), ids=BAD_SCHEDULES)
+def test_a_file_with_a_bad_schedule_is_refused_as_in_the_cluster(schedule: Object, message: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Schedule.model_validate(schedule)
+    if any(message in rule for rule in RULES):
+        assert message in str(refusal.value)
+
+
+def test_an_object_from_the_api_server_keeps_what_others_wrote_in_its_metadata() -> None:
+    body = tenant().with_uid("7f1c").body
+    body["metadata"] |= {"managedFields": [{"manager": "kubectl"}], "resourceVersion": "42", "selfLink": ""}
+    read = TTSTenant.model_validate(body)
+    assert (read.metadata.uid, read.metadata.resource_version) == ("7f1c", "42")
+
+
+def test_a_status_of_a_newer_version_is_read() -> None:
+    body = tenant().body | {"status": {"observedGeneration": 3, "mood": "sunny"}}
+    status = TTSTenant.model_validate(body).status
+    assert status is not None
+    assert status.observed_generation == 3
+
+
+@pytest.mark.parametrize("typo", [{"teir": "VIP"}, {"quota": {"requestPerMinute": 1}}], ids=str)
+def test_an_unknown_field_of_a_spec_is_never_ignored(typo: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        _ = tenant().with_spec(**typo).parsed
+
+
+def test_a_quantity_is_text_however_it_was_written() -> None:
+    resources = {"limits": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 2}}
+    (precision,) = model().with_precisions("fp16", resources=resources).parsed.spec.precisions
+    assert precision.resources.limits == {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "2"}
+
+
+@pytest.mark.parametrize("replicas", ["3", True, 2.0], ids=repr)
+def test_replicas_are_whole_numbers_as_in_the_cluster(replicas: object) -> None:
+    with pytest.raises(ValidationError, match="valid integer"):
+        Schedule.model_validate({"default": {"minReplicas": replicas}})
+
+
+def test_a_typed_object_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        tenant().parsed.spec.suspend = True  # type: ignore[misc]  # this is the point
