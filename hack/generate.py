@@ -63,8 +63,10 @@ def rows(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str
     """Path, type, default and description of each field below ``schema``, in order."""
     for name, child in schema.get("properties", {}).items():
         here = f"{path}.{name}"
-        required = "required" if name in schema.get("required", ()) else ""
-        default = f"`{json.dumps(child['default'])}`" if "default" in child else required
+        default = "required" if name in schema.get("required", ()) else ""
+        if "default" in child:
+            value = child["default"]
+            default = f"`{value if isinstance(value, str) else json.dumps(value)}`"
         inner = child.get("items", child)
         messages = {rule["message"]: None for part in (child, inner) for rule in part.get(VALIDATIONS, ())}
         sentences = [child.get("description", ""), *(f"<br>Rule: {message}." for message in messages)]

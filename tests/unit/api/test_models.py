@@ -1,5 +1,6 @@
 """The typed objects read what the API server stores, and files that it has not seen."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.api_rules import ACCEPTED, REFUSED, Object
 from tests.builders import model, tenant
 from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
 from tts_operator.api import Schedule, TTSModel, TTSTenant
+from tts_operator.api.crd import definitions
 from tts_operator.api.schedule import (
     BOUNDS_RULE,
     LENGTH_RULE,
@@ -66,6 +68,32 @@ def test_a_file_with_a_bad_schedule_is_refused_as_in_the_cluster(schedule: Objec
         Schedule.model_validate(schedule)
     if any(message in rule for rule in RULES):
         assert message in str(refusal.value)
+
+
+def messages(schema: object) -> Iterator[str]:
+    """Of every rule in CEL, however deep."""
+    if isinstance(schema, dict):
+        yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
+    for child in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from messages(child)
+
+
+CEL = set(messages(definitions()))
+BAD_SHAPES = {
+    story: body
+    for story, (body, message) in REFUSED.items()
+    if message != "Duplicate value" and not any(message in rule for rule in CEL)
+}
+
+
+@pytest.mark.parametrize("body", BAD_SHAPES.values(), ids=BAD_SHAPES)
+def test_a_bad_shape_is_refused_as_in_the_cluster(body: Object) -> None:
+    with pytest.raises(ValidationError):
+        KINDS[body["kind"]].model_validate(body)
+
+
+def test_every_rule_is_broken_by_some_object() -> None:
+    assert {rule for rule in CEL if not any(message in rule for _, message in REFUSED.values())} == set()
 
 
 def test_an_object_from_the_api_server_keeps_what_others_wrote_in_its_metadata() -> None:
