@@ -10,7 +10,7 @@ A worker whose stdin ends exits at once. Whatever else comes over the pipe is a 
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 AUDIO_BYTES = 10_000
@@ -45,7 +45,7 @@ def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
     return frame(kind, json.dumps(content).encode("ascii"))
 
 
-def header(data: bytes) -> tuple[Kind, int]:
+def header(data: bytes | bytearray) -> tuple[Kind, int]:
     """The kind and the payload's length. Raises `BrokenFrame`."""
     number, length = struct.unpack("<BI", data)
     try:
@@ -55,3 +55,18 @@ def header(data: bytes) -> tuple[Kind, int]:
     if length > (AUDIO_BYTES if kind is Kind.AUDIO else CONTROL_BYTES):
         raise BrokenFrame(f"a {kind.name} frame of {length} bytes is too long")
     return kind, length
+
+
+def take_frames(received: bytearray) -> Iterator[tuple[Kind, bytes]]:
+    """Take every whole frame off the front of what was received. Raises `BrokenFrame`."""
+    start = 0
+    try:
+        while len(received) - start >= HEADER_BYTES:
+            kind, length = header(received[start : start + HEADER_BYTES])
+            end = start + HEADER_BYTES + length
+            if len(received) < end:
+                return
+            yield kind, bytes(received[start + HEADER_BYTES : end])
+            start = end
+    finally:
+        del received[:start]

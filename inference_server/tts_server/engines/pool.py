@@ -121,8 +121,9 @@ class ProcessPool:
             failed = False
             raise
         finally:
-            # In a task of its own: whoever hung up need not wait until the engine has noticed.
-            self._spawn(self._settle(slot, failed=failed))
+            # In a task of its own: whoever hung up need not wait until the engine has noticed. After `stop`, nothing.
+            if self._running:
+                self._spawn(self._settle(slot, failed=failed))
 
     async def stop(self) -> None:
         """See `Speaker.stop`."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from tts_server.engines.frames import HEADER_BYTES, BrokenFrame, Kind, frame, header, json_frame
+from tts_server.engines.frames import BrokenFrame, Kind, frame, json_frame, take_frames
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
+READ_BYTES = 65_536
+"""What a pipe holds, and so the largest part that `speak` yields."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
@@ -38,8 +41,11 @@ class EngineProcess:
         self._engine = engine
         self._threads = threads
         self._process: asyncio.subprocess.Process | None = None
+        self._group: int | None = None
+        """Whom to kill; None once that is done."""
         self._stderr: asyncio.Task[None] | None = None
-        self._header: tuple[Kind, int] | None = None
+        self._received = bytearray()
+        self._frames: deque[tuple[Kind, bytes]] = deque()
         self._spoke = False
         self._pending = False
         """Whether a DONE or an ERROR is still to come."""
@@ -51,8 +57,9 @@ class EngineProcess:
 
     @property
     def alive(self) -> bool:
-        """False once it is known to have ended."""
-        return self._process is not None and self._process.returncode is None
+        """False once it has ended, also while the event loop has not heard of it."""
+        process = self._process
+        return process is not None and process.returncode is None and not _has_ended(process.pid)
 
     async def start(self, timeout_seconds: float) -> None:
         """Load and warm up. Raises `EngineError`, and leaves no process then."""
@@ -87,7 +94,7 @@ class EngineProcess:
             except TimeoutError:
                 raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
             if kind is Kind.AUDIO:
-                yield self._samples(payload)
+                yield self._samples(payload + self._more_audio())
                 continue
             self._pending = False
             if kind is Kind.DONE:
@@ -127,17 +134,20 @@ class EngineProcess:
         await self.kill()
 
     async def kill(self) -> None:
-        """End it now, with whatever it has started, and wait until it is gone."""
+        """End it now, with whatever it has started, and wait until it is gone. Safe to call twice."""
         process = self._process
         if process is None:
             return
-        if process.returncode is None:
+        if self._group is not None:
+            # Its own session: the group is the engine and its children, never this process. Once only: later the
+            # number may be another's.
             with suppress(ProcessLookupError):
-                # Its own session: the group is the engine and its children, never this process.
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(self._group, signal.SIGKILL)
+            self._group = None
         await process.wait()
         if self._stderr is not None:
             self._stderr.cancel()
+            await asyncio.wait([self._stderr])
 
     async def _spawn(self) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -148,6 +158,7 @@ class EngineProcess:
             sys.executable, "-P", "-m", "tts_server.engines.worker", self._engine,
             stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True, limit=262_144,
         )  # fmt: skip
+        self._group = self._process.pid
         assert self._process.stderr is not None  # noqa: S101 - asked for two lines above
         self._stderr = asyncio.create_task(self._log(self._process.stderr))
 
@@ -165,18 +176,24 @@ class EngineProcess:
         """One frame. A cancelled call loses nothing: the next one goes on where it was."""
         assert self._process is not None  # noqa: S101 - only called while it runs
         assert self._process.stdout is not None  # noqa: S101
-        try:
-            if self._header is None:
-                self._header = header(await self._process.stdout.readexactly(HEADER_BYTES))
-            kind, length = self._header
-            payload = await self._process.stdout.readexactly(length)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise await self._crashed() from None
-        except BrokenFrame as error:
-            await self.kill()
-            raise EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.") from error
-        self._header = None
-        return kind, payload
+        while not self._frames:
+            data = await self._process.stdout.read(READ_BYTES)
+            if not data:
+                raise await self._crashed()
+            self._received += data
+            try:
+                self._frames.extend(take_frames(self._received))
+            except BrokenFrame as error:
+                await self.kill()
+                raise EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.") from error
+        return self._frames.popleft()
+
+    def _more_audio(self) -> bytes:
+        """Audio that has come already: one large part costs less on its way than many small ones."""
+        parts = []
+        while self._frames and self._frames[0][0] is Kind.AUDIO:
+            parts.append(self._frames.popleft()[1])
+        return b"".join(parts)
 
     async def _crashed(self) -> EngineCrashed:
         await self.kill()
@@ -210,6 +227,15 @@ async def _line(stream: asyncio.StreamReader) -> str:
     except ValueError:
         return "(a very long line)"
     return raw.decode("utf-8", "replace").rstrip()[:500] or ("(empty)" if raw else "")
+
+
+def _has_ended(pid: int) -> bool:
+    if not hasattr(os, "waitid"):  # macOS: the event loop tells a moment later
+        return False
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _ending(returncode: int | None) -> str:

@@ -25,6 +25,8 @@ from tts_server.errors import EngineError, EngineUnavailable
 
 PR_SET_PDEATHSIG = 1
 SAMPLES_PER_FRAME = AUDIO_BYTES // 4
+PIPE_BYTES = 65_536
+"""What Linux holds in a pipe: a large part leaves in pieces of this size, each frame of it at once."""
 
 
 class Job:
@@ -64,7 +66,8 @@ def _serve(engine: Engine, job: Job, sink: BinaryIO) -> None:
             for piece in _pieces(part):
                 if job.cancelled.is_set():
                     break
-                _send(sink, frame(Kind.AUDIO, piece))
+                sink.write(frame(Kind.AUDIO, piece))
+            sink.flush()
             if job.cancelled.is_set():
                 _close(parts)
                 break
@@ -148,13 +151,15 @@ def _exactly(source: BinaryIO, length: int) -> bytes:
 
 def _exit() -> NoReturn:
     # Not sys.exit: the main thread may be deep inside an engine, and what it computes has no listener any more.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with the processes that the engine has started
     os._exit(0)
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     """The two ends of the protocol; whatever an engine reads or prints meets /dev/null and stderr instead."""
     source = os.fdopen(os.dup(0), "rb")
-    sink = os.fdopen(os.dup(1), "wb")
+    sink = os.fdopen(os.dup(1), "wb", PIPE_BYTES)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)

@@ -1,0 +1,142 @@
+"""Engines for tests: `Beep` behaves, the others do what engines do on a bad day when the text tells them to."""
+
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from tts_server.engines.protocol import Samples, Voices
+
+
+class Beep:
+    """A tone of 50 ms per character: it needs no weights and always sounds the same."""
+
+    sample_rate_hz = 16_000
+    voices: Voices = {"beep": ("en",), "low": ("en", "de")}
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+        seconds = np.arange(int(0.05 * self.sample_rate_hz / speed)) / self.sample_rate_hz
+        for character in text:
+            pitch_hz = (200 if voice == "beep" else 100) + ord(character) % 600
+            yield (0.5 * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.float32)
+
+
+class Moody(Beep):
+    """Beeps, until the text is one of its words."""
+
+    def __init__(self) -> None:
+        self._kept: list[bytes] = []
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+        yield from getattr(self, f"_{text}", lambda: iter(()))()
+        yield from super().speak(text, voice, language, speed)
+
+    def _crash(self) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float32)
+        ctypes.string_at(0)
+
+    def _exit(self) -> Iterator[Samples]:
+        yield from ()
+        os._exit(3)
+
+    def _raise(self) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float32)
+        raise ValueError("the caller said: secret words")
+
+    def _hang(self) -> Iterator[Samples]:
+        time.sleep(3600)
+        yield from ()
+
+    def _stall(self) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float32)
+        time.sleep(3600)
+
+    def _seize(self) -> Iterator[Samples]:
+        """Hold the interpreter's lock for ever, as native code does that never gives it back."""
+        yield np.zeros(1600, np.float32)
+        ctypes.PyDLL(None).sleep(3600)
+
+    def _endless(self) -> Iterator[Samples]:
+        while True:
+            yield np.zeros(1600, np.float32)
+
+    def _slow(self) -> Iterator[Samples]:
+        for _ in range(20):
+            time.sleep(0.05)
+            yield np.zeros(1600, np.float32)
+
+    def _nan(self) -> Iterator[Samples]:
+        yield np.full(1600, np.nan, np.float32)
+
+    def _loud(self) -> Iterator[Samples]:
+        yield np.full(1600, 7.0, np.float32)
+
+    def _stereo(self) -> Iterator[Samples]:
+        yield np.zeros((1600, 2), np.float32)
+
+    def _double(self) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float64)
+
+    def _empty(self) -> Iterator[Samples]:
+        yield np.zeros(0, np.float32)
+        yield np.zeros(1600, np.float32)
+        yield np.zeros(0, np.float32)
+
+    def _print(self) -> Iterator[Samples]:
+        print("progress: 50 %", flush=True)
+        os.write(1, b"native progress\n")
+        yield np.zeros(1600, np.float32)
+
+    def _garbage(self) -> Iterator[Samples]:
+        """Write into whatever pipe there is, the protocol's own too."""
+        yield np.zeros(1600, np.float32)
+        for entry in Path("/proc/self/fd").iterdir():
+            number = int(entry.name)
+            with suppress(OSError):
+                if number > 2 and "pipe" in str(entry.readlink()):
+                    os.write(number, b"\xff" * 64)
+
+    def _grow(self) -> Iterator[Samples]:
+        self._kept.append(b"\x01" * 190_000_000)
+        yield np.zeros(1600, np.float32)
+
+    def _hoard(self) -> Iterator[Samples]:
+        while True:
+            yield from self._grow()
+            time.sleep(0.1)
+
+    def _spawn(self) -> Iterator[Samples]:
+        if os.fork() == 0:
+            time.sleep(3600)
+        yield np.zeros(1600, np.float32)
+
+
+class Unloadable(Beep):
+    """It has no weights."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("model.onnx")
+
+
+class Sluggish(Beep):
+    """It loads for ever."""
+
+    def __init__(self) -> None:
+        time.sleep(3600)
+
+
+class Once(Beep):
+    """It loads while a file exists, and dies of the word `die`: what a crash loop is made of."""
+
+    def __init__(self) -> None:
+        if not Path(os.environ["ONCE_FILE"]).exists():
+            os._exit(4)
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+        if text == "die":
+            os._exit(5)
+        yield from super().speak(text, voice, language, speed)

@@ -1,0 +1,656 @@
+"""One suite over every Speaker, then what only a pool of processes can do: outlive its engine."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+
+from tts_server.engines.pool import ProcessPool
+from tts_server.engines.remote_pool import PoolSpeaker
+from tts_server.engines.speaker import Samples, Speaker, Utterance
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, Overloaded
+
+MOODY = "tests.contract.beep:Moody"
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+
+
+@pytest.fixture(autouse=True)
+def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find this package as they find any other: on the path."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@dataclass
+class Harness:
+    """A started speaker, a voice of it, and what it promises about sameness."""
+
+    speaker: Speaker
+    voice: str
+    samples_per_second_agree: float = 0.0
+    """How much the lengths of two renderings may differ, as a part of the whole; 0: every sample is the same."""
+    texts: tuple[str, ...] = (SENTENCE, "Yes.")
+
+    def says(self, text: str, **changes: object) -> Utterance:
+        return Utterance(text, self.voice, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+@pytest.fixture
+async def espeak_speaker() -> AsyncIterator[Harness]:
+    """eSpeak NG never resets the phase of its flutter."""
+    async with started(ProcessPool("espeak", processes=2)) as speaker:
+        yield Harness(speaker, "en-us", samples_per_second_agree=0.01)
+
+
+@pytest.fixture
+async def beep_speaker() -> AsyncIterator[Harness]:
+    async with started(ProcessPool("tests.contract.beep:Beep", processes=2)) as speaker:
+        yield Harness(speaker, "beep")
+
+
+@pytest.fixture
+async def remote_speaker() -> AsyncIterator[Harness]:
+    async with (
+        member_pool(beeps) as member,
+        started(PoolSpeaker(member.url, "beep", token=lambda: "secret")) as speaker,
+    ):
+        yield Harness(speaker, "beep")
+
+
+@pytest.fixture(params=["espeak", "beep", "remote"])
+def harness(request: pytest.FixtureRequest) -> Harness:
+    found: Harness = request.getfixturevalue(f"{request.param}_speaker")
+    return found
+
+
+@asynccontextmanager
+async def started(speaker: ProcessPool | PoolSpeaker) -> AsyncIterator[ProcessPool | PoolSpeaker]:
+    await speaker.start()
+    try:
+        yield speaker
+    finally:
+        await speaker.stop()
+
+
+async def said(speaker: Speaker, utterance: Utterance) -> Samples:
+    """All of it."""
+    parts = [part async for part in speaker.speak(utterance)]
+    return np.concatenate([*parts, np.zeros(0, np.float32)])
+
+
+async def rest_of(parts: AsyncIterator[Samples]) -> None:
+    async for _ in parts:
+        pass
+
+
+# The suite for every Speaker.
+
+
+async def test_it_speaks(harness: Harness) -> None:
+    heard = await said(harness.speaker, harness.says(SENTENCE))
+    assert 1.0 < heard.size / harness.speaker.sample_rate_hz < 5.0
+    assert np.sqrt(np.mean(heard**2)) > 0.02
+
+
+async def test_what_it_yields_is_mono_float32_within_one(harness: Harness) -> None:
+    parts = [part async for part in harness.speaker.speak(harness.says(SENTENCE))]
+    assert parts
+    for part in parts:
+        assert part.dtype == np.float32
+        assert part.ndim == 1
+        assert part.size > 0
+        assert np.isfinite(part).all()
+        assert np.max(np.abs(part)) <= 1.0
+
+
+async def test_the_same_words_sound_the_same(harness: Harness) -> None:
+    first, second = [await said(harness.speaker, harness.says(SENTENCE)) for _ in range(2)]
+    if harness.samples_per_second_agree == 0.0:
+        assert np.array_equal(first, second)
+    else:
+        assert second.size == pytest.approx(first.size, rel=harness.samples_per_second_agree)
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
+async def test_speed_divides_the_duration(harness: Harness, speed: float) -> None:
+    natural = await said(harness.speaker, harness.says(SENTENCE))
+    changed = await said(harness.speaker, harness.says(SENTENCE, speed=speed))
+    assert changed.size == pytest.approx(natural.size / speed, rel=0.1)
+
+
+async def test_several_speak_at_once_and_nobody_hears_another(harness: Harness) -> None:
+    alone = {text: (await said(harness.speaker, harness.says(text))).size for text in harness.texts}
+    texts = list(harness.texts) * 5
+    together = await asyncio.gather(*(said(harness.speaker, harness.says(text)) for text in texts))
+    for text, heard in zip(texts, together, strict=True):
+        assert heard.size == pytest.approx(alone[text], rel=max(0.01, harness.samples_per_second_agree))
+
+
+async def test_who_hangs_up_does_not_disturb_the_next(harness: Harness) -> None:
+    expected = (await said(harness.speaker, harness.says("Yes."))).size
+    for _ in range(5):
+        async with aclosing(harness.speaker.speak(harness.says(SENTENCE * 5))) as parts:
+            await anext(parts)
+        assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
+
+
+async def test_a_cancelled_caller_does_not_disturb_the_next(harness: Harness) -> None:
+    expected = (await said(harness.speaker, harness.says("Yes."))).size
+    for delay in (0.0, 0.001, 0.01):
+        task = asyncio.create_task(said(harness.speaker, harness.says(SENTENCE * 5)))
+        await asyncio.wait([task], timeout=delay)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
+
+
+NASTY = [
+    "<speak>hi</speak>",
+    "-v fr hello",
+    "a\x00b",
+    "\x01 50s slow",
+    "[[h@l'oU]]",
+    "🙂",
+    "\ud800",
+    "…",
+    "'; rm -rf /",
+    "\u202e",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_text_is_data_whatever_it_looks_like(harness: Harness, text: str) -> None:
+    before = (await said(harness.speaker, harness.says("Yes."))).size
+    assert (await said(harness.speaker, harness.says(text))).size > 0
+    assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(before, rel=0.01)
+
+
+async def test_it_is_ready_from_start_to_stop(harness: Harness) -> None:
+    assert readiness(harness.speaker) == "ready"
+    await harness.speaker.stop()
+    assert readiness(harness.speaker) == "not ready"
+    with pytest.raises(EngineCrashed):
+        await said(harness.speaker, harness.says("Yes."))
+    await harness.speaker.stop()
+
+
+async def test_stopping_ends_an_utterance_under_way(harness: Harness) -> None:
+    parts = harness.speaker.speak(harness.says(SENTENCE * 20))
+    await anext(parts)
+    await harness.speaker.stop()
+    with pytest.raises(EngineCrashed):
+        await rest_of(parts)
+
+
+# eSpeak NG.
+
+
+async def test_espeak_has_a_voice_for_each_of_a_hundred_languages(espeak_speaker: Harness) -> None:
+    voices = espeak_speaker.speaker.voices
+    assert {"en-us", "en-gb", "fr-fr", "cmn", "de", "es", "ja", "ko", "ar", "hi", "yue"} <= set(voices)
+    assert "zh" in voices["cmn"]
+    assert len(voices) > 100
+
+
+@pytest.mark.parametrize(
+    ("voice", "text"),
+    [("cmn", "你好，世界"), ("fr-fr", "Bonjour"), ("ru", "Привет"), ("ar", "مرحبا"), ("ja", "こんにちは")],
+)
+async def test_espeak_speaks_other_languages(espeak_speaker: Harness, voice: str, text: str) -> None:
+    assert (await said(espeak_speaker.speaker, Utterance(text, voice))).size > 5000
+
+
+async def test_espeak_refuses_a_voice_it_does_not_have(espeak_speaker: Harness) -> None:
+    with pytest.raises(EngineError, match=r"no voice \.\./\.\./etc"):
+        await said(espeak_speaker.speaker, Utterance("Hello", "../../etc"))
+    assert (await said(espeak_speaker.speaker, Utterance("Hello", "en-us"))).size > 0
+
+
+# A pool of processes, whose engine has bad days.
+
+
+@asynccontextmanager
+async def moody(**options: object) -> AsyncIterator[ProcessPool]:
+    pool = ProcessPool(MOODY, **options)  # type: ignore[arg-type]  # keyword by keyword
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def beep(text: str) -> Utterance:
+    return Utterance(text, "beep")
+
+
+@pytest.mark.parametrize("text", ["crash", "exit"])
+async def test_a_crash_is_heard_as_one_and_the_next_is_spoken(text: str) -> None:
+    reasons: list[str] = []
+    async with moody(on_restart=reasons.append) as pool:
+        for _ in range(3):
+            with pytest.raises(EngineCrashed, match=r"SIGSEGV|exit code 3"):
+                await said(pool, beep(text))
+            assert (await said(pool, beep("ok"))).size > 0
+    assert reasons == ["crashed"] * 3
+
+
+async def test_a_process_killed_in_the_middle_of_a_sentence_is_replaced() -> None:
+    async with moody() as pool:
+        parts = pool.speak(beep("endless"))
+        await anext(parts)
+        os.kill(pool.pids[0], 9)
+        with pytest.raises(EngineCrashed, match="SIGKILL"):
+            await rest_of(parts)
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_a_process_killed_while_idle_costs_nobody_anything() -> None:
+    async with moody() as pool:
+        killed = pool.pids[0]
+        os.kill(killed, 9)
+        await until(lambda: not in_process_table(killed))
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_an_engine_that_raises_lives_on_and_its_message_stays_inside() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with moody() as pool:
+            before = pool.pids
+            with pytest.raises(EngineError, match="raised ValueError") as caught:
+                await said(pool, beep("raise"))
+            assert (await said(pool, beep("ok"))).size > 0
+            assert pool.pids == before
+    assert not isinstance(caught.value, EngineCrashed)
+    assert "secret words" not in caught.value.message + json.dumps(logs)
+    assert "_raise" in json.dumps(logs)  # where it happened is there
+
+
+@pytest.mark.parametrize("text", ["hang", "stall", "seize"])
+async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) -> None:
+    reasons: list[str] = []
+    async with moody(first_audio_timeout_seconds=0.3, on_restart=reasons.append) as pool:
+        before = pool.pids
+        begun = time.monotonic()
+        with pytest.raises(EngineTimeout, match=r"0\.3 s"):
+            await said(pool, beep(text))
+        assert time.monotonic() - begun < 1
+        assert (await said(pool, beep("ok"))).size > 0
+        assert pool.pids != before
+        assert time.monotonic() - begun < 5
+    assert reasons == ["stuck"]
+
+
+async def test_a_slow_engine_that_keeps_speaking_is_not_timed_out() -> None:
+    async with moody(first_audio_timeout_seconds=0.5) as pool:
+        assert (await said(pool, beep("slow"))).size > 20 * 1600
+
+
+async def test_a_slow_listener_does_not_time_its_engine_out() -> None:
+    async with moody(first_audio_timeout_seconds=0.3) as pool:
+        heard = 0
+        async with aclosing(pool.speak(beep("endless"))) as parts:
+            async for part in parts:
+                heard += part.size
+                await asyncio.sleep(0.4)
+                if heard > 60_000:
+                    break
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_hanging_up_does_not_wait_for_the_engine() -> None:
+    async with moody(first_audio_timeout_seconds=5) as pool:
+        parts = pool.speak(beep("stall"))
+        await anext(parts)
+        begun = time.monotonic()
+        await parts.aclose()
+        assert time.monotonic() - begun < 0.5
+        assert (await said(pool, beep("ok"))).size > 0  # killed after two seconds
+        assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("text", ["nan", "stereo", "garbage"])
+async def test_what_is_not_sound_is_an_engine_error(text: str) -> None:
+    async with moody() as pool:
+        with pytest.raises(EngineError):
+            await said(pool, beep(text))
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_careless_samples_are_brought_into_shape() -> None:
+    async with moody() as pool:
+        assert np.max(await said(pool, beep("loud"))) == 1.0
+        assert (await said(pool, beep("double"))).dtype == np.float32
+        assert all(part.size > 0 for part in [part async for part in pool.speak(beep("empty"))])
+
+
+async def test_what_an_engine_prints_does_not_become_sound() -> None:
+    async with moody() as pool:
+        expected = (await said(pool, beep("prinT"))).size + 1600
+        assert (await said(pool, beep("print"))).size == expected
+
+
+async def test_one_that_outgrows_its_memory_is_replaced_between_utterances() -> None:
+    reasons: list[str] = []
+    async with moody(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
+        before = pool.pids
+        for _ in range(3):
+            assert (await said(pool, beep("grow"))).size > 0
+        assert (await said(pool, beep("ok"))).size > 0
+        assert pool.pids != before
+    assert reasons == ["memory"] * 3
+
+
+async def test_an_utterance_that_grows_without_end_is_killed() -> None:
+    async with moody(memory_limit_bytes=100_000_000) as pool:
+        parts = pool.speak(beep("hoard"))
+        await anext(parts)
+        with pytest.raises(EngineCrashed, match="SIGKILL"):
+            await rest_of(parts)
+
+
+async def test_more_than_processes_wait_their_turn() -> None:
+    async with moody(processes=2) as pool:
+        tasks = [asyncio.create_task(said(pool, beep("slow"))) for _ in range(5)]
+        await until(lambda: pool.waiting == 3)
+        sizes = {heard.size for heard in await asyncio.gather(*tasks)}
+        assert len(sizes) == 1
+
+
+async def test_one_who_gives_up_waiting_loses_no_process() -> None:
+    async with moody() as pool:
+        first = asyncio.create_task(said(pool, beep("slow")))
+        await until(lambda: not pool.waiting and bool(pool.pids))
+        waiting = asyncio.create_task(said(pool, beep("ok")))
+        await until(lambda: pool.waiting == 1)
+        waiting.cancel()
+        assert (await first).size > 0
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_an_engine_that_cannot_load_says_why_and_leaves_no_process() -> None:
+    for engine, expected in {
+        "tests.contract.beep:Unloadable": "raised FileNotFoundError",
+        "tests.contract.beep:Missing": "does not load",
+        "no-such-engine": "this installation has .*espeak",
+    }.items():
+        pool = ProcessPool(engine, processes=2)
+        with pytest.raises(EngineError, match=expected):
+            await pool.start()
+        assert pool.pids == []
+        assert not pool.ready
+        await pool.stop()
+
+
+async def test_without_its_library_espeak_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "espeakng_loader.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match=r"ttsfleet\[espeak\]"):
+        await ProcessPool("espeak").start()
+
+
+async def test_an_engine_that_loads_for_ever_is_given_up() -> None:
+    pool = ProcessPool("tests.contract.beep:Sluggish", load_timeout_seconds=0.5)
+    with pytest.raises(EngineTimeout, match="did not load"):
+        await pool.start()
+    assert pool.pids == []
+
+
+async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights"
+    weights.touch()
+    monkeypatch.setenv("ONCE_FILE", str(weights))
+    async with started(ProcessPool("tests.contract.beep:Once")) as pool:
+        weights.unlink()
+        with pytest.raises(EngineCrashed):
+            await said(pool, beep("die"))
+        assert readiness(pool) == "ready"  # one failure is an accident
+        with pytest.raises(EngineCrashed, match="again and again"):
+            await said(pool, beep("ok"))
+        assert readiness(pool) == "not ready"
+        begun = time.monotonic()
+        with pytest.raises(EngineCrashed, match="again and again"):
+            await said(pool, beep("ok"))
+        assert time.monotonic() - begun < 0.1
+        weights.touch()
+        await until(lambda: pool.ready)
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_stopping_leaves_no_process_and_no_zombie() -> None:
+    pool = ProcessPool(MOODY, processes=3)
+    await pool.start()
+    pids = pool.pids
+    assert len(pids) == 3
+    busy = asyncio.create_task(said(pool, beep("seize")))
+    await until(lambda: len(pool.pids) == 3)
+    begun = time.monotonic()
+    await pool.stop()
+    assert time.monotonic() - begun < 4
+    with pytest.raises(EngineCrashed):
+        await busy
+    assert [pid for pid in pids if in_process_table(pid)] == []
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_children_of_an_engine_end_with_it() -> None:
+    async with moody() as pool:
+        await said(pool, beep("spawn"))
+        group = pool.pids[0]
+        assert len(processes_of_group(group)) == 2
+    await until(lambda: processes_of_group(group) == [])
+
+
+async def test_an_engine_ends_with_its_parent_even_while_it_hangs() -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from tts_server.engines.pool import ProcessPool\n"
+        "from tts_server.engines.speaker import Utterance\n"
+        "async def main():\n"
+        f"    pool = ProcessPool({MOODY!r}, processes=2)\n"
+        "    await pool.start()\n"
+        "    await anext(pool.speak(Utterance('seize', 'beep')))\n"
+        "    print(*pool.pids, flush=True)\n"
+        "    await asyncio.sleep(3600)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in (await parent.stdout.readline()).split()]
+    assert len(pids) == 2
+    parent.kill()
+    await parent.wait()
+    for pid in pids:
+        await gone(pid)
+
+
+async def test_a_worker_is_up_well_within_a_second() -> None:
+    begun = time.monotonic()
+    async with started(ProcessPool("espeak")):
+        assert time.monotonic() - begun < 1.0
+
+
+# Another pool over HTTP.
+
+
+@dataclass
+class Member:
+    """A pool of the same tenant, as far as another pool sees it."""
+
+    url: str
+    requests: list[dict[str, object]] = field(default_factory=list)
+    authorization: list[str] = field(default_factory=list)
+
+
+Answer = Callable[[dict[str, object], asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def member_pool(answer: Answer) -> AsyncIterator[Member]:
+    member = Member("")
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
+                assert head.startswith("POST /v1/audio/speech HTTP/1.1")
+                headers = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if line)
+                member.authorization.append(headers.get("authorization", ""))
+                request = json.loads(await reader.readexactly(int(headers["content-length"])))
+                member.requests.append(request)
+                await answer(request, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    member.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield member
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        await server.wait_closed()
+
+
+async def beeps(request: dict[str, object], writer: asyncio.StreamWriter) -> None:
+    """Chunks of an odd number of bytes, so that samples are cut in two on their way."""
+    seconds_each = 0.05 / float(str(request["speed"]))
+    sound = b"".join(
+        (8000 * np.sin(np.arange(int(seconds_each * 24_000)) * (ord(letter) % 50) / 100)).astype("<i2").tobytes()
+        for letter in str(request["input"])
+    )
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for start in range(0, len(sound), 4001):
+        piece = sound[start : start + 4001]
+        writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+
+
+def answers(head: str, *, body: bytes = b"", then_close: bool = False) -> Answer:
+    async def answer(request: dict[str, object], writer: asyncio.StreamWriter) -> None:
+        writer.write(head.encode() + b"\r\n\r\n" + body)
+        await writer.drain()
+        if then_close:
+            writer.close()
+
+    return answer
+
+
+async def test_a_request_to_another_pool_carries_everything_and_the_credential() -> None:
+    async with member_pool(beeps) as member, started(PoolSpeaker(member.url, "m", token=lambda: "secret")) as speaker:
+        await said(speaker, Utterance("Hi", "v", language="de", speed=1.5, precision="int8"))
+    assert member.authorization == ["bearer secret"]
+    assert member.requests == [
+        {"model": "m", "input": "Hi", "voice": "v", "language": "de", "precision": "int8", "speed": 1.5,
+         "response_format": "pcm"}
+    ]  # fmt: skip
+
+
+REFUSALS: dict[str, tuple[str, type[Exception]]] = {
+    "overloaded": ("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0", Overloaded),
+    "out of quota": ("HTTP/1.1 429 Slow\r\nContent-Length: 0", Overloaded),
+    "its engine timed out": ("HTTP/1.1 504 Late\r\nContent-Length: 0", EngineTimeout),
+    "the credential is refused": ("HTTP/1.1 401 No\r\nContent-Length: 0", EngineError),
+    "its engine crashed": ("HTTP/1.1 502 Bad\r\nContent-Length: 0", EngineError),
+    "it does not speak HTTP": ("nonsense", EngineCrashed),
+}
+
+
+@pytest.mark.parametrize(("head", "error"), REFUSALS.values(), ids=REFUSALS)
+async def test_refusals_of_another_pool(head: str, error: type[Exception]) -> None:
+    async with member_pool(answers(head)) as member, started(PoolSpeaker(member.url, "m")) as speaker:
+        with pytest.raises(error) as caught:
+            await said(speaker, Utterance("Hi", "v"))
+        assert not isinstance(caught.value, Overloaded) or caught.value.retry_after_seconds in {1.0, 7.0}
+
+
+async def test_a_pool_that_breaks_off_is_a_crash() -> None:
+    cut = answers("HTTP/1.1 200 OK\r\nContent-Length: 9000", body=b"\x00" * 4000, then_close=True)
+    async with member_pool(cut) as member, started(PoolSpeaker(member.url, "m")) as speaker:
+        with pytest.raises(EngineCrashed, match="broke off"):
+            await said(speaker, Utterance("Hi", "v"))
+        assert len(member.requests) == 1  # something was heard: not spoken again
+
+
+async def test_a_connection_closed_while_idle_is_tried_once_more() -> None:
+    async def hang_up_first(request: dict[str, object], writer: asyncio.StreamWriter) -> None:
+        if len(member.requests) == 1:
+            writer.close()
+        else:
+            await beeps(request, writer)
+
+    async with member_pool(hang_up_first) as member, started(PoolSpeaker(member.url, "m")) as speaker:
+        assert (await said(speaker, Utterance("Hi", "v"))).size > 0
+        assert len(member.requests) == 2
+
+
+async def test_a_pool_that_says_nothing_is_timed_out() -> None:
+    async def silent(request: dict[str, object], writer: asyncio.StreamWriter) -> None:
+        del request, writer
+
+    async with member_pool(silent) as member:
+        speaker = PoolSpeaker(member.url, "m", first_audio_timeout_seconds=0.1)
+        async with started(speaker):
+            with pytest.raises(EngineTimeout):
+                await said(speaker, Utterance("Hi", "v"))
+
+
+async def test_a_pool_that_is_not_there_is_a_crash() -> None:
+    async with started(PoolSpeaker("http://127.0.0.1:9", "m")) as speaker:
+        with pytest.raises(EngineCrashed, match="not reachable"):
+            await said(speaker, Utterance("Hi", "v"))
+
+
+# Details.
+
+
+def readiness(speaker: Speaker) -> str:
+    """A word, because a type checker takes a bool that it has seen once for settled."""
+    return "ready" if speaker.ready else "not ready"
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it waits for is in other processes
+            await asyncio.sleep(0.01)
+
+
+async def gone(pid: int) -> None:
+    def ended() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    await until(ended)
+
+
+def in_process_table(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def processes_of_group(group: int) -> list[int]:
+    return sorted(_group_members(group))
+
+
+def _group_members(group: int) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(process_group) == group and state != "Z":
+                    yield int(entry.name)
