@@ -111,6 +111,8 @@ NODE = (
         {"containerd": 45, "containerd-shim-runc-v2": 4, "ctr": 4},
         ("github.com/containerd/containerd/v2/version.Version=v2.4.2",),
     ),
+    Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 30}),
+    Family("pause", "1", {"pause": "."}, {"pause": 2}),
 )
 EVERYTHING = (*CONTROL_PLANE, *HELM, *NODE)
 

@@ -41,6 +41,10 @@ class Options:
     die_with_parent: bool = False
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Program -> further flags."""
+    within: tuple[str, ...] = ()
+    """A command prefix that enters the namespaces it shall run in."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Fixed ports for `apiserver`, `etcd` and `etcd-peer`; free ones are chosen if empty."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class ControlPlane:
 
     @property
     def processes(self) -> Processes:
-        return Processes(self.folder, self.options.die_with_parent)
+        return Processes(self.folder, self.options.die_with_parent, self.options.within)
 
     @property
     def authority(self) -> Authority:
@@ -209,7 +213,8 @@ class ControlPlane:
         path = self.folder / "ports.json"
         if not path.exists():
             draft = path.with_suffix(".draft")
-            draft.write_text(json.dumps(_free_ports(self.options.address, ("etcd", "etcd-peer", "apiserver"))))
+            ports = self.options.ports or _free_ports(self.options.address, ("etcd", "etcd-peer", "apiserver"))
+            draft.write_text(json.dumps(dict(ports)))
             draft.rename(path)
         return {name: int(port) for name, port in json.loads(path.read_text()).items()}
 

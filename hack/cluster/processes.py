@@ -25,6 +25,7 @@ NAME_MARK = "TTSFLEET_CLUSTER_PROCESS"
 LOG_TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.05
+LOOK_AGAIN_SECONDS = 0.01
 LINUX = platform.system() == "Linux"
 
 
@@ -35,6 +36,8 @@ class Processes:
     folder: Path
     die_with_parent: bool = False
     """Linux: the kernel ends them when this program dies, however it dies. For test runs."""
+    within: tuple[str, ...] = ()
+    """A command prefix for what `start` starts: it enters namespaces and then becomes the program."""
 
     def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
         """Start a program in the background; nothing if it already runs. Its output goes to logs/NAME.log."""
@@ -44,7 +47,7 @@ class Processes:
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{name}.log").open("ab") as log:
             subprocess.Popen(
-                [str(word) for word in command],
+                [*self.within, *(str(word) for word in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -57,6 +60,14 @@ class Processes:
 
     def running(self) -> dict[str, list[int]]:
         """Name -> process ids, those that a program started in turn included."""
+        seen = self._seen()
+        time.sleep(LOOK_AGAIN_SECONDS)  # in the middle of an exec, a process shows no environment for a moment
+        for name, pids in self._seen().items():
+            seen[name] = sorted({*seen.get(name, []), *pids})
+        alive = {name: [pid for pid in pids if _alive(pid)] for name, pids in seen.items()}
+        return {name: pids for name, pids in alive.items() if pids}
+
+    def _seen(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         mark = str(self.folder)
         for pid, environment in _environments():
@@ -108,6 +119,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.waitpid(pid, os.WNOHANG)  # our own child would stay a zombie for as long as we live
     except (ProcessLookupError, ChildProcessError):
         pass  # gone already, or the child of an earlier run: init reaps that one
+
+
+def _alive(pid: int) -> bool:
+    """Not yet gone, nor a zombie that waits for its parent."""
+    if LINUX:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+    return True
 
 
 def _environments() -> list[tuple[int, dict[str, str]]]:

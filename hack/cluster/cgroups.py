@@ -1,0 +1,82 @@
+"""The control groups of a local node's containers: made, emptied and removed, on cgroup v1 and v2."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from hack.cluster.errors import ClusterError
+
+ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+
+
+def name_for(folder: Path) -> str:
+    """The group of the cluster in `folder`: derived, so that it is found again with nothing written down."""
+    return f"ttsfleet-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+def create(name: str) -> None:
+    """Make the group that kubelet takes as its `cgroupRoot`; it fails on one that does not exist."""
+    if (ROOT / "cgroup.controllers").exists():
+        offered = (ROOT / "cgroup.controllers").read_text().split()
+        wanted = [controller for controller in CONTROLLERS if controller in offered]
+        for group in (ROOT, ROOT / name):
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
+        return
+    for hierarchy in _hierarchies():
+        group = hierarchy / name
+        group.mkdir(exist_ok=True)
+        if (group / "cpuset.cpus").exists():  # v1: a cpuset starts empty, and a process may not enter an empty one
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (group / file).write_text((hierarchy / file).read_text())
+
+
+def remove(name: str, patience_seconds: float = 20.0) -> None:
+    """End every process in the group, then remove it from every hierarchy."""
+    deadline = time.monotonic() + patience_seconds
+    groups = [hierarchy / name for hierarchy in _hierarchies()]
+    while any(group.exists() for group in groups):
+        for pid in {pid for group in groups for pid in _members(group)}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for group in groups:
+            _remove_tree(group)
+        if time.monotonic() > deadline:
+            raise ClusterError(f"the control group {name} cannot be removed: processes {sorted(_members(groups[0]))}")
+        time.sleep(0.1)
+
+
+def _hierarchies() -> list[Path]:
+    """v2: the one tree. v1: one folder per controller; links such as `cpu -> cpu,cpuacct` are left out."""
+    if (ROOT / "cgroup.controllers").exists():
+        return [ROOT]
+    return [path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink()] if ROOT.exists() else []
+
+
+def _members(group: Path) -> set[int]:
+    pids: set[int] = set()
+    for file in group.rglob("cgroup.procs"):
+        try:
+            pids.update(int(line) for line in file.read_text().split())
+        except OSError:
+            continue  # the group went away meanwhile
+    return pids
+
+
+def _remove_tree(group: Path) -> None:
+    """Deepest first; a group that still has a dying process stays for the next round."""
+    if not group.exists():
+        return
+    folders = [folder for folder, _, _ in os.walk(group, topdown=False)]
+    for folder in folders:
+        try:
+            Path(folder).rmdir()
+        except OSError:
+            continue

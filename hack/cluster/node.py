@@ -1,0 +1,128 @@
+"""A one-node cluster without a Docker engine: containerd, kubelet, kube-proxy and CoreDNS in a sandbox, as root.
+
+Everything is in one folder and in namespaces of its own, and every process carries a mark, so that `down` works from
+whatever state a crash left: it ends what is marked, removes the control group, the interface, and the folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import binaries, cgroups, packages
+from hack.cluster.archive import pack
+from hack.cluster.commands import run, succeeds
+from hack.cluster.control_plane import ControlPlane, Options
+from hack.cluster.errors import CannotRun
+from hack.cluster.node_files import NODE_NAME, PAUSE_IMAGE, Files
+from hack.cluster.processes import Processes
+from hack.cluster.progress import say, step
+from hack.cluster.sandbox import Network, Sandbox
+
+LONGEST_SOCKET_PATH = 107
+"""sun_path of unix(7), less the byte that ends it."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """The cluster in `folder`, running or not."""
+
+    folder: Path
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return Sandbox(self.folder)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "containerd.sock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    def up(self) -> None:
+        """Bring up what does not run yet; returns when the node is Ready and its Services can be looked up."""
+        if len(str(self.socket)) > LONGEST_SOCKET_PATH - len(".ttrpc"):
+            raise CannotRun(f"the path {self.folder} is too long for a socket in it; move the checkout higher up")
+        packages.ensure(packages.NODE)
+        programs = binaries.ensure((*binaries.CONTROL_PLANE, *binaries.NODE))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        cgroups.create(cgroups.name_for(self.folder))
+        self.sandbox.open()
+        network = self.sandbox.network()
+        with step("starting the control plane", 8):
+            plane = ControlPlane.start(self.folder, _control_plane_options(network, self.sandbox.inside()))
+        files = Files(self.folder, network, plane, programs, cgroups.name_for(self.folder))
+        with step("starting the node", 12):
+            self._start_runtime(files, programs)
+            self._start_agents(files, programs, plane)
+            plane.kubectl("wait", f"node/{NODE_NAME}", "--for=create", "--timeout=60s")
+            plane.kubectl("wait", f"node/{NODE_NAME}", "--for=condition=Ready", "--timeout=90s")
+
+    def down(self) -> None:
+        """Leave nothing behind, whatever is there; silent where nothing is."""
+        processes = Processes(self.folder)
+        if processes.running():
+            say(f"  ending the local node in {self.folder}")
+        # Agents first, lest they restart what ends; then shims, containers and the sandbox all at once.
+        processes.stop("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", patience_seconds=2)
+        processes.stop("containerd", patience_seconds=3)
+        cgroups.remove(cgroups.name_for(self.folder))
+        processes.stop(patience_seconds=3)
+        cgroups.remove(cgroups.name_for(self.folder))
+        self.sandbox.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            run(["rm", "-rf", "--one-file-system", str(self.folder)])
+
+    def load(self, archive: Path) -> None:
+        """Import a docker-archive into containerd, where kubelet finds it."""
+        program = binaries.ensure(binaries.NODE)["ctr"]
+        run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "import", archive])
+
+    def images(self) -> set[str]:
+        """The references of the images that the node holds."""
+        program = binaries.ensure(binaries.NODE)["ctr"]
+        return set(run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "ls", "--quiet"]).split())
+
+    def _start_runtime(self, files: Files, programs: Mapping[str, Path]) -> None:
+        processes = Processes(self.folder, within=self.sandbox.inside())
+        # containerd looks for its shim on PATH.
+        path = (
+            f"{programs['containerd-shim-runc-v2'].parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        )
+        processes.start("containerd", [programs["containerd"], "--config", files.containerd()], {"PATH": path})
+        asks: list[str | Path] = [programs["ctr"], "--address", self.socket, "version"]
+        processes.wait("containerd", lambda: succeeds(asks), 60)
+        if PAUSE_IMAGE not in self.images():
+            self.load(pack(programs["pause"], PAUSE_IMAGE, self.folder / "pause.tar"))
+
+    def _start_agents(self, files: Files, programs: Mapping[str, Path], plane: ControlPlane) -> None:
+        processes = Processes(self.folder, within=self.sandbox.inside())
+        network = files.network
+        processes.start(
+            "kubelet",
+            [
+                *(programs["kubelet"], "--config", files.kubelet()),
+                *("--kubeconfig", plane.kubeconfig_for("kubelet", f"system:node:{NODE_NAME}", "system:nodes")),
+                *("--root-dir", self.folder / "kubelet", "--hostname-override", NODE_NAME),
+                *("--node-ip", network.node_address),
+            ],
+        )
+        processes.start("kube-proxy", [programs["kube-proxy"], "--config", files.proxy()])
+        plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=files.dns_access())
+        processes.start("coredns", [programs["coredns"], "-conf", files.dns()])
+
+
+def _control_plane_options(network: Network, inside: tuple[str, ...]) -> Options:
+    return Options(
+        address=network.node_address,
+        serves_pods=True,
+        service_cidr=network.services,
+        service_address=network.first_service,
+        within=inside,
+        ports={"apiserver": 6443, "etcd": 2379, "etcd-peer": 2380},
+    )

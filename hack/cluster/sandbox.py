@@ -1,0 +1,192 @@
+"""The namespaces that a local node lives in: a network and a mount table of its own.
+
+Everything that a node does to a machine happens in there: bridges, addresses, iptables rules, sysctls, the mounts of
+pods. The kernel drops it all with the last process, so nothing can be left behind. Outside, one pair of virtual
+interfaces and a route let this machine reach the API server, the pods and the Services.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster.commands import run, succeeds
+from hack.cluster.errors import CannotRun, ClusterError, CommandFailed
+from hack.cluster.processes import Processes
+
+ANCHOR = "sandbox"
+"""The process that holds the namespaces."""
+CANDIDATES = [ipaddress.IPv4Network(f"10.{block}.0.0/16") for block in range(213, 253)]
+
+HOST_FOLDERS = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+"""What containerd, CNI and kubelet write to, whatever they are told: each is covered by a folder of the cluster's."""
+
+# The mounts are private to the namespace. The last line says that all of it is done, and waits for the end.
+SETUP = """
+set -eu
+folder=$1; shift
+for target in "$@"; do
+  mkdir -p "$folder/host$target"
+  mount --bind "$folder/host$target" "$target"
+done
+ip link set lo up
+echo 1 > /proc/sys/net/ipv4/ip_forward
+touch "$folder/sandbox.ready"
+exec sleep infinity
+"""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One /16 of this machine's free private addresses, cut into what a node needs."""
+
+    block: ipaddress.IPv4Network
+
+    @property
+    def interface(self) -> str:
+        """On the host, at most 15 characters."""
+        return f"ttsfleet{self.block.network_address.packed[1]}"
+
+    @property
+    def host_address(self) -> str:
+        return str(self.block[1])
+
+    @property
+    def node_address(self) -> str:
+        return str(self.block[2])
+
+    @property
+    def pods(self) -> str:
+        return f"{self.block[256]}/24"
+
+    @property
+    def services(self) -> str:
+        return f"{self.block[4096]}/20"
+
+    @property
+    def first_service(self) -> str:
+        return str(self.block[4097])
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The namespaces of the node in `folder`."""
+
+    folder: Path
+
+    @property
+    def processes(self) -> Processes:
+        return Processes(self.folder)
+
+    @property
+    def _alias(self) -> str:
+        """Tells whose an interface is; the kernel keeps up to 255 bytes."""
+        return str(self.folder)[-255:]
+
+    def network(self) -> Network:
+        """Chosen once among what no route of this machine covers, and written down before anything is made of it."""
+        path = self.folder / "network.json"
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            draft.write_text(json.dumps({"block": str(_free_blocks()[0])}))
+            draft.rename(path)
+        return Network(ipaddress.IPv4Network(json.loads(path.read_text())["block"]))
+
+    def open(self) -> None:
+        """Make the namespaces and the way into them; nothing where they exist."""
+        ready = self.folder / "sandbox.ready"
+        if ANCHOR not in self.processes.running():
+            ready.unlink(missing_ok=True)
+            self._forget_a_block_taken_meanwhile()
+            self._cover_host_folders()
+            command = ["unshare", "--mount", "--net", "--propagation", "private"]
+            self.processes.start(ANCHOR, [*command, "sh", "-c", SETUP, "sh", self.folder, *HOST_FOLDERS])
+        self.processes.wait(ANCHOR, ready.exists, 20)
+        self._connect()
+
+    def inside(self) -> tuple[str, ...]:
+        """The command prefix that runs a program in the namespaces."""
+        pids = self.processes.running().get(ANCHOR)
+        if not pids:
+            raise ClusterError(f"the local node in {self.folder} is not running; `make cluster` brings it up")
+        return ("nsenter", f"--target={min(pids)}", "--mount", "--net", "--wd=/", "--")
+
+    def close(self) -> None:
+        """Remove what is left outside once every process inside has ended."""
+        path = self.folder / "network.json"
+        if path.exists():
+            interface = self.network().interface
+            # The kernel drops it with the namespace, but in its own time.
+            if self._owns(interface):
+                succeeds(["ip", "link", "delete", interface])
+        self._uncover_host_folders()
+
+    def _connect(self) -> None:
+        network, anchor = self.network(), min(self.processes.running()[ANCHOR])
+        inside = self.inside()
+        if not succeeds([*inside, "ip", "link", "show", "eth0"]):
+            peer = ("peer", "name", "eth0", "netns", str(anchor))
+            run(["ip", "link", "add", network.interface, "type", "veth", *peer])
+        run(["ip", "link", "set", network.interface, "alias", self._alias])
+        run(["ip", "address", "replace", f"{network.host_address}/30", "dev", network.interface])
+        run(["ip", "link", "set", network.interface, "up"])
+        run([*inside, "ip", "address", "replace", f"{network.node_address}/30", "dev", "eth0"])
+        run([*inside, "ip", "link", "set", "eth0", "up"])
+        run([*inside, "ip", "route", "replace", "default", "via", network.host_address])
+        run(["ip", "route", "replace", str(network.block), "via", network.node_address])
+
+    def _forget_a_block_taken_meanwhile(self) -> None:
+        """After a restart of the machine, another checkout's cluster may have the block of ours."""
+        path = self.folder / "network.json"
+        if path.exists() and self.network().block not in _free_blocks():
+            # Certificates and flags name the old addresses; nothing of a stopped cluster is worth saving.
+            for entry in self.folder.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _owns(self, interface: str) -> bool:
+        try:
+            links = json.loads(run(["ip", "-json", "link", "show", interface]))
+        except CommandFailed:
+            return False
+        return bool(links) and links[0].get("ifalias") == self._alias
+
+    def _cover_host_folders(self) -> None:
+        """Each needs to exist to be covered; those that we make are written down first, to be removed again."""
+        made = [
+            str(path)
+            for target in HOST_FOLDERS
+            for path in (*reversed(Path(target).parents), Path(target))
+            if not path.exists()
+        ]
+        record = self.folder / "made-folders.json"
+        known = json.loads(record.read_text()) if record.exists() else []
+        draft = record.with_suffix(".draft")
+        draft.write_text(json.dumps([*known, *(path for path in made if path not in known)]))
+        draft.rename(record)
+        for target in HOST_FOLDERS:
+            Path(target).mkdir(parents=True, exist_ok=True)
+
+    def _uncover_host_folders(self) -> None:
+        record = self.folder / "made-folders.json"
+        made = [Path(path) for path in json.loads(record.read_text())] if record.exists() else []
+        for path in sorted(made, reverse=True):
+            try:
+                path.rmdir()  # never more than an empty folder: what was written is under the cluster's own
+            except OSError:
+                continue
+
+
+def _free_blocks() -> list[ipaddress.IPv4Network]:
+    routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]))
+    taken = [
+        ipaddress.IPv4Network(route["dst"], strict=False)
+        for route in routes
+        if route["dst"] != "default" and route.get("type") not in {"local", "broadcast"}
+    ]
+    free = [block for block in CANDIDATES if not any(block.overlaps(other) for other in taken)]
+    if not free:
+        raise CannotRun(f"no /16 from {CANDIDATES[0]} to {CANDIDATES[-1]} is free of this machine's routes")
+    return free
