@@ -16,6 +16,7 @@ from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
+SCOPES = {"Cluster": "one for the whole cluster", "Namespaced": "in a namespace"}
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"
 
 
@@ -46,7 +47,7 @@ def reference(crd: dict[str, Any]) -> str:
         "",
         "<!-- Generated from operator/tts_operator/api by `make generate`; do not edit. -->",
         "",
-        f"{schema['description']} `kubectl get {names['shortNames'][0]}`; {crd['spec']['scope'].lower()}.",
+        f"{schema['description']} `kubectl get {names['shortNames'][0]}`; {SCOPES[crd['spec']['scope']]}.",
     ]
     rules = [*schema.get(VALIDATIONS, ()), *schema["properties"]["spec"].get(VALIDATIONS, ())]
     lines += ["", "Rules of the whole object:", "", *(f"- {rule['message']}" for rule in rules)]

@@ -234,11 +234,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "a path out of the volume": (
         model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "a/../../b"}}),
-        "path must stay inside the volume",
+        "path must be relative and stay inside the volume",
     ),
     "a path from the root": (
         model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "/etc"}}),
-        "path must stay inside the volume",
+        "path must be relative and stay inside the volume",
     ),
     "an image with a space": (model(image="a b"), "spec.image"),
     "a password in an address": (

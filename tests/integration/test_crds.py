@@ -5,13 +5,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandFailed
 from tests.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
 from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
 
-CRDS = Path(__file__).parents[2] / "crds"
+ROOT = Path(__file__).parents[2]
+CRDS, EXAMPLES = ROOT / "crds", ROOT / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,17 @@ def unchanged(sent: object, stored: object) -> bool:
     if isinstance(sent, list) and isinstance(stored, list):
         return len(sent) == len(stored) and all(map(unchanged, sent, stored))
     return sent == stored
+
+
+def test_the_examples_are_accepted(api_server: ControlPlane) -> None:
+    files = sorted(EXAMPLES.glob("*.yaml"))
+    objects = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    ours = [body for body in objects if body["apiVersion"].startswith("ttsfleet.io/")]
+    assert {body["kind"] for body in ours} == {"TTSModel", "TTSTenant"}
+    for body in ours:
+        body["metadata"].pop("namespace", None)
+        answer = dry_run(api_server, body)
+        assert answer.returncode == 0, answer.stderr
 
 
 def test_two_managers_share_a_list_of_voices_an_entry_each(api_server: ControlPlane) -> None:

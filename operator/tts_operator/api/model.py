@@ -70,7 +70,7 @@ class ClaimSource(APIModel):
     model_config = cel(
         (
             "!has(self.path) || (!self.path.startsWith('/') && self.path.split('/').all(part, part != '..'))",
-            "path must stay inside the volume: relative, without ..",
+            "path must be relative and stay inside the volume",
         )
     )
 

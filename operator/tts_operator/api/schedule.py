@@ -43,11 +43,13 @@ LENGTH_RULE = (
     "!has(self.start) || !has(self.end) || self.start != self.end",
     "start and end must differ; for the whole day leave out both",
 )
+EXTENT_RULE = ("has(self.start) || has(self.days)", "a window needs start and end, or days, or both")
 ORDER_RULE = ("self.from <= self.to", "from must not be later than to")
 PRESET_RULE = (
     "!has(self.preset) || (!has(self.default) && !has(self.windows))",
     "preset comes with its own default and windows; leave those out, or leave out preset",
 )
+CONTENT_RULE = ("has(self.preset) || has(self.default)", "a schedule needs preset or default")
 UNIQUE_WINDOWS = unique("name", "windows")
 UNIQUE_EXCEPTIONS = unique("name", "exceptions")
 
@@ -95,7 +97,7 @@ class Window(ScaleBounds):
     model_config = cel(
         PAIR_RULE,
         LENGTH_RULE,
-        ("has(self.start) || has(self.days)", "a window needs start and end, or days, or both"),
+        EXTENT_RULE,
         BOUNDS_RULE,
     )
 
@@ -113,9 +115,10 @@ class Window(ScaleBounds):
 
     @model_validator(mode="after")
     def times_make_a_window(self) -> Self:
-        """Raises ValueError for what PAIR_RULE and LENGTH_RULE refuse."""
+        """Raises ValueError for what PAIR_RULE, LENGTH_RULE and EXTENT_RULE refuse."""
         _demand((self.start is None) == (self.end is None), PAIR_RULE)
         _demand(self.start is None or self.start != self.end, LENGTH_RULE)
+        _demand(self.start is not None or self.days is not None, EXTENT_RULE)
         return self
 
 
@@ -146,7 +149,7 @@ class Schedule(APIModel):
 
     model_config = cel(
         PRESET_RULE,
-        ("has(self.preset) || has(self.default)", "a schedule needs preset or default"),
+        CONTENT_RULE,
     )
 
     time_zone: Annotated[
@@ -175,7 +178,8 @@ class Schedule(APIModel):
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
-        """Raises ValueError for what PRESET_RULE refuses, and for windows or exceptions of one name."""
+        """Raises ValueError for what PRESET_RULE and CONTENT_RULE refuse, and for windows or exceptions of one name."""
+        _demand(self.preset is not None or self.default is not None, CONTENT_RULE)
         _demand(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
         for rule, parts in ((UNIQUE_WINDOWS, self.windows), (UNIQUE_EXCEPTIONS, self.exceptions)):
             _demand(_unique_names(parts), rule)

@@ -13,6 +13,8 @@ from tts_operator.api import Schedule, TTSModel, TTSTenant
 from tts_operator.api.crd import definitions
 from tts_operator.api.schedule import (
     BOUNDS_RULE,
+    CONTENT_RULE,
+    EXTENT_RULE,
     LENGTH_RULE,
     ORDER_RULE,
     PAIR_RULE,
@@ -42,18 +44,25 @@ def test_what_is_read_can_be_written_again(body: Object) -> None:
     assert type(read).model_validate(read.model_dump(by_alias=True, mode="json")) == read
 
 
-# Rules on a schedule that only the API server applies: a file with them still means something, or the operator's
-# time zones have the last word.
+# The operator's time zones have the last word on a name; the other two are no question of the calendar.
 ONLY_IN_THE_CLUSTER = {
-    "a schedule of nothing",
-    "a window without times or days",
     "a time zone of another planet",
     "a shared tenant with a schedule",
     "a day of the week twice",
 }
 RULES = [
     rule[1]
-    for rule in (BOUNDS_RULE, PAIR_RULE, LENGTH_RULE, ORDER_RULE, PRESET_RULE, UNIQUE_WINDOWS, UNIQUE_EXCEPTIONS)
+    for rule in (
+        BOUNDS_RULE,
+        PAIR_RULE,
+        LENGTH_RULE,
+        EXTENT_RULE,
+        ORDER_RULE,
+        PRESET_RULE,
+        CONTENT_RULE,
+        UNIQUE_WINDOWS,
+        UNIQUE_EXCEPTIONS,
+    )
 ]
 BAD_SCHEDULES: dict[str, tuple[Object, str]] = {
     story: (body["spec"]["schedule"], message)

@@ -1,9 +1,11 @@
 """What is not supported yet is named, and nothing else is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.builders import ModelBuilder, TenantBuilder, model, tenant
 from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT, PRESET, Object
@@ -11,6 +13,7 @@ from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.crd import definitions
 from tts_operator.api.support import MODEL, TENANT, unsupported_in_model, unsupported_in_tenant
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 ZERO = {"minReplicas": 0, "maxReplicas": 0}
 NIGHT = {"name": "night", "start": "00:00", "end": "06:00"}
 SALE = {"name": "sale", "from": "2026-11-11", "to": "2026-11-12"}
@@ -103,6 +106,15 @@ def test_every_row_of_the_tables_has_a_story_above() -> None:
 def test_the_full_objects_set_only_what_is_supported() -> None:
     assert list(unsupported_in_tenant(TTSTenant.model_validate(FULL_TENANT).spec)) == []
     assert list(unsupported_in_model(TTSModel.model_validate(FULL_MODEL).spec)) == []
+
+
+def test_the_examples_set_only_what_is_supported() -> None:
+    for file in EXAMPLES.glob("*.yaml"):
+        for body in yaml.safe_load_all(file.read_text()):
+            if body["kind"] == "TTSTenant":
+                assert list(unsupported_in_tenant(TTSTenant.model_validate(body).spec)) == []
+            if body["kind"] == "TTSModel":
+                assert list(unsupported_in_model(TTSModel.model_validate(body).spec)) == []
 
 
 def test_the_designs_own_objects_are_named_field_by_field() -> None:
