@@ -1,4 +1,4 @@
-"""One object of each resource that sets every field this version supports, and the two that the design shows."""
+"""Objects of each resource: every field that this version supports, every field that there is, and as much as fits."""
 
 from typing import Any
 
@@ -168,5 +168,49 @@ DESIGN_TENANT: Object = {
         "exposure": {"gateway": {"name": "public", "namespace": "gateways"}, "hostname": "acme.speech.example"},
         "allowExternal": True,
         "preventDeletion": True,
+    },
+}
+
+LANGUAGES = [f"{first}{second}" for first in "abcdefgh" for second in "abcdefghijklmnop"]
+"""As many as a model may speak."""
+
+LARGEST_MODEL: Object = {
+    **FULL_MODEL,
+    "spec": {
+        **FULL_MODEL["spec"],
+        "languages": LANGUAGES,
+        "voices": [
+            {"name": f"{number:->128}", "languages": LANGUAGES[-16:], "adapter": f"{number % 32:a>63}"}
+            for number in range(256)
+        ],
+        "adapters": [
+            {"name": f"{number:a>63}", "source": {"image": {"reference": f"weights:{number}"}}} for number in range(32)
+        ],
+    },
+}
+
+LARGEST_TENANT: Object = {
+    **FULL_TENANT,
+    "spec": {
+        **FULL_TENANT["spec"],
+        "models": [
+            {"name": f"{entry:m>52}", "aliases": [f"{entry}-{alias:a>60}" for alias in range(16)]}
+            for entry in range(16)
+        ],
+        "voiceAliases": {f"{number:a>64}": f"{number:v>128}" for number in range(64)},
+        "languageRouting": [
+            *({"language": language, "voice": "v"} for language in LANGUAGES[:63]),
+            {"language": "default", "voice": "v"},
+        ],
+        "schedule": {
+            "default": {"minReplicas": 1000},
+            "windows": [
+                {"name": f"{number:w>63}", "start": "22:00", "end": "24:00", "minReplicas": 1} for number in range(16)
+            ],
+            "exceptions": [
+                {"name": f"{number:e>63}", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 1}
+                for number in range(64)
+            ],
+        },
     },
 }

@@ -10,7 +10,14 @@ import yaml
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandFailed
 from tests.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
-from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
+from tests.full_objects import (
+    DESIGN_MODEL,
+    DESIGN_TENANT,
+    FULL_MODEL,
+    FULL_TENANT,
+    LARGEST_MODEL,
+    LARGEST_TENANT,
+)
 
 ROOT = Path(__file__).parents[2]
 CRDS, EXAMPLES = ROOT / "crds", ROOT / "examples"
@@ -60,6 +67,9 @@ WHOLE = {
     "the full tenant": FULL_TENANT,
     "the design's model": DESIGN_MODEL,
     "the design's tenant": DESIGN_TENANT,
+    # Rules have a budget at run time, too.
+    "the largest model": LARGEST_MODEL,
+    "the largest tenant": LARGEST_TENANT,
 }
 
 

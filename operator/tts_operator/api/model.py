@@ -171,7 +171,7 @@ class Voice(APIModel):
 
     name: VoiceName
     """As the engine knows it; requests name it so, or by an alias of the tenant."""
-    languages: Annotated[tuple[Language, ...], Field(max_length=32), list_set()] = ()
+    languages: Annotated[tuple[Language, ...], Field(max_length=16), list_set()] = ()
     """Languages it speaks, of the model's. Default: all of them."""
     adapter: DNSLabel | None = None
     """Adapter to speak with, by name."""
