@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
-from hack.cluster import binaries
+from hack.cluster import binaries, choice
+from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import ClusterError
+from hack.cluster.node import Node
+from hack.cluster.progress import say, step
+
+CONTROL_PLANE_FOLDER = choice.BUILD / "control-plane"
 
 
 def main() -> int:
@@ -16,6 +22,16 @@ def main() -> int:
     build = words.add_parser("binaries", help="build the cluster's programs into the cache, link them in build/bin")
     build.add_argument("--control-plane-only", action="store_true", help="what integration tests need, and helm")
     build.set_defaults(act=build_binaries)
+
+    bring_up = words.add_parser("up", help="bring up a cluster; its kubeconfig: build/kubeconfig")
+    bring_up.add_argument(
+        "--control-plane-only", action="store_true", help="the API and its controllers: no node, no root"
+    )
+    bring_up.set_defaults(act=up)
+
+    words.add_parser("down", help="take down what `up` made, and leave nothing behind").set_defaults(act=down)
+    words.add_parser("images", help="build both images and bring them into the cluster").set_defaults(act=load_images)
+    words.add_parser("can-run", help="exit 0 if `up` can bring up a cluster with pods here").set_defaults(act=can_run)
 
     arguments = parser.parse_args()
     try:
@@ -29,8 +45,43 @@ def main() -> int:
 
 
 def build_binaries(arguments: argparse.Namespace) -> None:
-    families = (*binaries.CONTROL_PLANE, *binaries.HELM) if arguments.control_plane_only else binaries.EVERYTHING
-    binaries.link(binaries.ensure(families))
+    node = () if arguments.control_plane_only else binaries.NODE
+    binaries.link(binaries.ensure((*binaries.CONTROL_PLANE, *binaries.HELM, *node)))
+
+
+def up(arguments: argparse.Namespace) -> None:
+    if not arguments.control_plane_only:
+        cluster = choice.choose("cluster")
+        say(f"cluster: {cluster.description}")
+        cluster.up()
+        say(f"cluster: ready. KUBECONFIG={cluster.kubeconfig}, programs in {binaries.BIN}")
+        return
+    programs = binaries.ensure((*binaries.CONTROL_PLANE, *binaries.HELM))
+    with step("starting the control plane", 8):
+        plane = ControlPlane.start(CONTROL_PLANE_FOLDER)
+    choice.publish(plane.kubeconfig)
+    binaries.link(programs)
+    say(f"cluster: the API is ready, without nodes. KUBECONFIG={choice.KUBECONFIG}, programs in {binaries.BIN}")
+
+
+def down(_: argparse.Namespace) -> None:
+    """Whatever CLUSTER says now: what was made under another value must go too."""
+    for folder in (CONTROL_PLANE_FOLDER, choice.NODE_FOLDER):
+        Node(folder).down()
+    if "kind" in {path.name for path in binaries.BIN.glob("*")}:
+        choice.KindCluster().down()
+    for path in (choice.KUBECONFIG, choice.IMAGES_FILE):
+        path.unlink(missing_ok=True)
+
+
+def load_images(_: argparse.Namespace) -> None:
+    references = choice.choose("images").images()
+    choice.IMAGES_FILE.write_text(json.dumps(references, indent=1) + "\n")
+    say("cluster: images ready: " + ", ".join(references.values()))
+
+
+def can_run(_: argparse.Namespace) -> None:
+    choice.choose("e2e")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hack.cluster.commands import run
@@ -114,7 +114,9 @@ NODE = (
     Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 30}),
     Family("pause", "1", {"pause": "."}, {"pause": 2}),
 )
-EVERYTHING = (*CONTROL_PLANE, *HELM, *NODE)
+KIND = (Family("kind", "0.33.0", {"kind": "sigs.k8s.io/kind"}, {"kind": 15}),)
+CLIENTS = (replace(CONTROL_PLANE[0], programs={"kubectl": "k8s.io/kubernetes/cmd/kubectl"}), *HELM)
+"""What a cluster that is not ours to run needs."""
 
 
 def ensure(families: Sequence[Family]) -> dict[str, Path]:
@@ -141,7 +143,7 @@ def _ensure_family(family: Family) -> dict[str, Path]:
             missing.remove(program)
     if missing:
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / ".lock"):
+        with locked(cache / ".lock"):
             for program in missing:
                 found[program] = cache / program
                 if not found[program].exists():  # another run may have built it while this one waited
@@ -185,7 +187,7 @@ def _installed(program: str, version: str) -> Path | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a file lock, so that two runs never build the same thing at once; the kernel frees it if we die."""
     with path.open("w") as file:
         try:

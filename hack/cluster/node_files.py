@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hack.cluster.certificates import Authority
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.files import on_overlay
 from hack.cluster.sandbox import Network
 
 NODE_NAME = "local"
@@ -80,7 +81,7 @@ class Files:
             "containerd.toml",
             CONTAINERD.format(
                 folder=self.folder,
-                snapshotter="native" if _on_overlay(self.folder) else "overlayfs",
+                snapshotter="native" if on_overlay(self.folder) else "overlayfs",
                 pause=PAUSE_IMAGE,
                 cni_programs=CNI_PROGRAMS,
             ),
@@ -178,13 +179,3 @@ class Files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         return path
-
-
-def _on_overlay(folder: Path) -> bool:
-    """An overlay cannot be the upper layer of another: true inside most containers."""
-    best, kind = "", ""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, target, file_system, *_ = line.split()
-        if (str(folder) + "/").startswith(target.rstrip("/") + "/") and len(target) >= len(best):
-            best, kind = target, file_system
-    return kind == "overlay"

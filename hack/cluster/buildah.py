@@ -1,0 +1,104 @@
+"""Builds images without a Docker engine, as root: buildah in chroots, on a base that debootstrap makes.
+
+It runs in a mount namespace of its own, so that a build that is killed leaves no mount behind.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster.commands import run
+from hack.cluster.errors import CommandFailed
+from hack.cluster.files import on_overlay
+from hack.cluster.progress import step
+
+SUITE = "bookworm"
+BASE = f"localhost/ttsfleet-base:{SUITE}"
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "cert")
+"""What of this machine's pip configuration says how to reach an index."""
+
+
+@dataclass(frozen=True)
+class Buildah:
+    """buildah with storage of its own in `folder`."""
+
+    folder: Path
+
+    def build(self, dockerfile: Path, context: Path, reference: str) -> None:
+        """Build into the storage, layer by layer: a change of code repeats the last layers only."""
+        self._run(
+            *("bud", "--isolation", "chroot", "--layers", "--quiet", "--build-arg", f"BASE={BASE}"),
+            *self._build_only_mounts(),
+            *("--file", str(dockerfile), "--tag", reference, str(context)),
+        )
+
+    def export(self, reference: str, target: Path) -> None:
+        """Write an image as a docker-archive."""
+        self._run("push", "--quiet", reference, f"docker-archive:{target}:{reference}")
+
+    def ensure_base(self) -> None:
+        """A minimal Debian with Python, from Debian's packages alone."""
+        if self._succeeds("inspect", "--type=image", BASE):
+            return
+        root = self.folder / "base"
+        shutil.rmtree(root, ignore_errors=True)
+        with step(f"making the base image: Debian {SUITE} with Python (debootstrap)", 60):
+            include = "--include=python3,python3-venv,ca-certificates"
+            root.mkdir(parents=True)
+            _isolated("debootstrap", "--variant=minbase", include, SUITE, str(root))
+            for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "dev"):
+                shutil.rmtree(root / leftover)
+            for log in (root / "var/log").rglob("*.log"):
+                log.unlink()
+            # Builds cover it with this machine's; a cover over nothing would leave an empty file in an image.
+            (root / "etc/pip.conf").touch()
+            container = self._run("from", "scratch").strip()
+            self._run("add", "--quiet", container, str(root), "/")
+            self._run("commit", "--quiet", "--rm", container, BASE)
+        shutil.rmtree(root)
+
+    def _build_only_mounts(self) -> list[str]:
+        """This machine's certificates and way to an index, mounted for the build and not part of the image."""
+        settings = _pip_settings()
+        bundle = Path(settings.get("cert") or os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
+        mounts = [f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro"]
+        if bundle.exists():
+            settings["cert"] = CERTIFICATES
+            mounts.append(f"{bundle}:{CERTIFICATES}:ro")
+        configuration = configparser.RawConfigParser()
+        configuration["global"] = settings
+        with (self.folder / "pip.conf").open("w") as file:
+            configuration.write(file)
+        return [word for mount in mounts for word in ("--volume", mount)]
+
+    def _succeeds(self, *arguments: str) -> bool:
+        try:
+            self._run(*arguments)
+        except CommandFailed:
+            return False
+        return True
+
+    def _run(self, *arguments: str) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        driver = "vfs" if on_overlay(self.folder) else "overlay"
+        storage = ("--root", f"{self.folder}/storage", "--runroot", f"{self.folder}/run", "--storage-driver", driver)
+        return _isolated("buildah", *storage, *arguments)
+
+
+def _isolated(*command: str) -> str:
+    return run(["nice", "unshare", "--mount", "--propagation", "private", "--", *command])
+
+
+def _pip_settings() -> dict[str, str]:
+    """Setting -> value, from pip's files and environment; the environment wins, as in pip."""
+    lines = run([sys.executable, "-m", "pip", "config", "list"]).splitlines()
+    pairs = [match.groups() for line in lines if (match := re.fullmatch(r"([^=]+)\.([\w-]+)='(.*)'", line))]
+    ordered = sorted(pairs, key=lambda pair: pair[0].startswith(":env:"))
+    return {name: value for _, name, value in ordered if name in PIP_SETTINGS}

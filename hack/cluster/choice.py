@@ -1,0 +1,191 @@
+"""Which cluster the Makefile's words act on.
+
+CLUSTER=current is the one of KUBECONFIG. Otherwise kind where a Docker engine answers, else a node of our own as root;
+CLUSTER=kind and CLUSTER=node insist. The choice is the same for every word, so that each finds the others' cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+from hack.cluster import binaries, images
+from hack.cluster.commands import run, succeeds
+from hack.cluster.errors import CannotRun
+from hack.cluster.node import Node
+from hack.cluster.progress import step
+
+BUILD = binaries.ROOT / "build"
+NODE_FOLDER = BUILD / "cluster"
+KUBECONFIG = BUILD / "kubeconfig"
+IMAGES_FILE = BUILD / "images.json"
+"""What `images` brought into the cluster: name -> reference."""
+KIND_NAME = "ttsfleet"
+
+WAYS_ON = """\
+this machine cannot run a local cluster: {why}.
+Ways to go on:
+  - Linux, as root: `sudo make {word}` runs a node of its own, without Docker;
+  - start a Docker engine (on macOS: Docker Desktop, Colima): kind serves;
+  - use a cluster that you have: `make {word} CLUSTER=current KUBECONFIG=... REGISTRY=registry.example/you`;
+  - without pods: `make cluster CONTROL_PLANE_ONLY=1` for the API alone, or `tts-server` for speech on this machine."""
+
+
+class Cluster(Protocol):
+    """A cluster that pods run in."""
+
+    description: str
+
+    @property
+    def kubeconfig(self) -> Path: ...
+
+    def up(self) -> None:
+        """Bring it up; nothing where it is."""
+
+    def down(self) -> None:
+        """Take down what `up` made."""
+
+    def images(self) -> dict[str, str]:
+        """Name of each of the project's images -> the reference under which the cluster can now run it."""
+
+
+def choose(word: str = "demo") -> Cluster:
+    """The cluster for this machine and CLUSTER. Raises CannotRun, naming the ways to go on."""
+    wanted = os.environ.get("CLUSTER", "")
+    if wanted not in {"", "current", "kind", "node"}:
+        raise CannotRun(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
+    if wanted == "current":
+        return CurrentCluster()
+    if wanted == "kind" or (not wanted and not _node_exists() and _docker_answers()):
+        if not _docker_answers():
+            raise CannotRun(WAYS_ON.format(why="no Docker engine answers, which kind needs", word=word))
+        return KindCluster()
+    if platform.system() != "Linux":
+        raise CannotRun(WAYS_ON.format(why=f"{platform.system()} without a Docker engine", word=word))
+    if os.geteuid() != 0:
+        raise CannotRun(WAYS_ON.format(why="no Docker engine answers, and you are not root", word=word))
+    if shutil.which("unshare") is None or not succeeds(["unshare", "--mount", "--net", "true"]):
+        raise CannotRun(
+            WAYS_ON.format(why="no Docker engine answers, and this root may not make namespaces", word=word)
+        )
+    return NodeCluster()
+
+
+class NodeCluster:
+    """The local node, as root."""
+
+    description = "a local node without Docker"
+
+    def __init__(self) -> None:
+        self._node = Node(NODE_FOLDER)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return KUBECONFIG
+
+    def up(self) -> None:
+        self._node.up()
+        publish(self._node.kubeconfig)
+        binaries.link(binaries.ensure((*binaries.CONTROL_PLANE, *binaries.NODE, *binaries.HELM)))
+
+    def down(self) -> None:
+        self._node.down()
+
+    def images(self) -> dict[str, str]:
+        held = self._node.images()
+        for image in images.IMAGES:
+            if image.reference not in held:
+                archive = images.archive(image)
+                with step(f"loading {image.reference} into the node", 5):
+                    self._node.load(archive)
+        return {image.name: image.reference for image in images.IMAGES}
+
+
+class KindCluster:
+    """Kubernetes in Docker."""
+
+    description = "kind, in the Docker engine"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return KUBECONFIG
+
+    def up(self) -> None:
+        programs = binaries.ensure((*binaries.KIND, *binaries.CLIENTS))
+        binaries.link(programs)
+        BUILD.mkdir(exist_ok=True)
+        if KIND_NAME in run([programs["kind"], "get", "clusters"]).split():
+            run([programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
+            return
+        with step("creating a kind cluster", 90):
+            kind: list[str | Path] = [programs["kind"], "create", "cluster", "--name", KIND_NAME]
+            run([*kind, "--wait", "120s", "--kubeconfig", KUBECONFIG])
+
+    def down(self) -> None:
+        if _docker_answers() and KIND_NAME in _kind_clusters():
+            program = binaries.ensure(binaries.KIND)["kind"]
+            with step("deleting the kind cluster", 10):
+                run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
+
+    def images(self) -> dict[str, str]:
+        program = binaries.ensure(binaries.KIND)["kind"]
+        for image in images.IMAGES:
+            images.build_with_docker(image)
+            with step(f"loading {image.reference} into kind", 15):
+                run([program, "load", "docker-image", image.reference, "--name", KIND_NAME])
+        return {image.name: image.reference for image in images.IMAGES}
+
+
+class CurrentCluster:
+    """The cluster of KUBECONFIG; its life is its owner's."""
+
+    description = "the cluster of KUBECONFIG"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+
+    def up(self) -> None:
+        binaries.link(binaries.ensure(binaries.CLIENTS))
+        program = binaries.ensure(binaries.CLIENTS)["kubectl"]
+        run([program, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"], timeout_seconds=30)
+
+    def down(self) -> None:
+        """Nothing: `up` made nothing."""
+
+    def images(self) -> dict[str, str]:
+        registry = os.environ.get("REGISTRY", "").rstrip("/")
+        if not registry:
+            raise CannotRun(
+                "CLUSTER=current pulls its images: name a registry that you may push to, as REGISTRY=host/path"
+            )
+        references = {}
+        for image in images.IMAGES:
+            references[image.name] = f"{registry}/{image.name}:{image.digest}"
+            with step(f"pushing {references[image.name]}", 60):
+                images.push(image, references[image.name], with_docker=_docker_answers())
+        return references
+
+
+def _node_exists() -> bool:
+    """A cluster that runs already is the one to go on with."""
+    return NODE_FOLDER.exists()
+
+
+def _docker_answers() -> bool:
+    return shutil.which("docker") is not None and succeeds(["docker", "info"])
+
+
+def _kind_clusters() -> list[str]:
+    return run([binaries.ensure(binaries.KIND)["kind"], "get", "clusters"]).split()
+
+
+def publish(kubeconfig: Path) -> None:
+    """build/kubeconfig, replaced at once so that no reader sees half of it."""
+    draft = KUBECONFIG.with_name(".kubeconfig")
+    draft.touch(mode=0o600)
+    draft.write_bytes(kubeconfig.read_bytes())
+    draft.rename(KUBECONFIG)

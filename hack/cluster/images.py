@@ -1,0 +1,114 @@
+"""Builds both images from the project's own Dockerfiles and brings them into a cluster.
+
+With a Docker engine, Docker builds. Without one, buildah does, without any registry: on a base that debootstrap makes
+from Debian's packages. An image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import packages
+from hack.cluster.binaries import ROOT, cache_folder, locked
+from hack.cluster.buildah import SUITE, Buildah
+from hack.cluster.commands import run
+from hack.cluster.progress import step
+
+KEPT_ARCHIVES = 3
+"""Of each image; older ones leave the cache."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One of the project's two images."""
+
+    name: str
+    dockerfile: str
+
+    @property
+    def digest(self) -> str:
+        """Of everything that the build reads, and of the base."""
+        digest = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
+        for path in (ROOT / self.dockerfile, ROOT / ".dockerignore", *_context()):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()[:12]
+
+    @property
+    def repository(self) -> str:
+        return f"docker.io/ttsfleet/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        return f"{self.repository}:{self.digest}"
+
+
+OPERATOR = Image("tts-operator", "operator/Dockerfile")
+SERVER = Image("tts-server", "inference_server/Dockerfile")
+IMAGES = (OPERATOR, SERVER)
+
+
+def archive(image: Image) -> Path:
+    """The image as a docker-archive in the cache, built by buildah if its inputs have changed. Needs root."""
+    folder = cache_folder() / "images"
+    target = folder / f"{image.name}-{image.digest}.tar"
+    if target.exists():
+        os.utime(target)
+        return target
+    packages.ensure(packages.IMAGES)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock"):
+        if not target.exists():
+            buildah = Buildah(cache_folder() / "buildah")
+            buildah.ensure_base()
+            draft = folder / f".{image.name}.tar"
+            draft.unlink(missing_ok=True)
+            with step(f"building {image.reference}", 75):
+                buildah.build(ROOT / image.dockerfile, ROOT, image.reference)
+                buildah.export(image.reference, draft)
+            draft.rename(target)
+            for old in sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)[
+                KEPT_ARCHIVES:
+            ]:
+                old.unlink()
+    return target
+
+
+def build_with_docker(image: Image) -> None:
+    """The image in the Docker engine, on the base that the Dockerfile names."""
+    with step(f"building {image.reference} with Docker", 90):
+        run(["docker", "build", "--quiet", "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
+
+
+def push(image: Image, reference: str, *, with_docker: bool) -> None:
+    """Build and push to a registry, with the credentials of `docker login` or `buildah login`."""
+    if with_docker:
+        build_with_docker(image)
+        run(["docker", "tag", image.reference, reference])
+        run(["docker", "push", "--quiet", reference])
+    else:
+        run(
+            [
+                "buildah",
+                "--storage-driver",
+                "vfs",
+                "push",
+                "--quiet",
+                f"docker-archive:{archive(image)}",
+                f"docker://{reference}",
+            ]
+        )
+
+
+def _context() -> list[Path]:
+    """Every file that .dockerignore lets through: it ignores all, then names what it lets in."""
+    entries = [line[1:].strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    files: list[Path] = []
+    for entry in entries:
+        path = ROOT / entry
+        found = [path] if path.is_file() else path.rglob("*")
+        files += [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+    return sorted(files)
