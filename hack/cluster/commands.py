@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hack.cluster.errors import CommandFailed
 
 LAST_WORDS_LINES = 25
+SHOWN_CHARACTERS = 240
 
 
 def run(
@@ -37,10 +40,10 @@ def run(
     except FileNotFoundError as error:
         raise CommandFailed(f"{words[0]}: no such program") from error
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{' '.join(words[:6])}: no end within {timeout_seconds:.0f} s") from error
+        raise CommandFailed(f"{_short(words)}: no end within {timeout_seconds:.0f} s") from error
     if done.returncode != 0:
         spoken = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_WORDS_LINES:]
-        raise CommandFailed(f"{' '.join(words[:6])} ended with {done.returncode}:\n" + "\n".join(spoken))
+        raise CommandFailed(f"{_short(words)} ended with {done.returncode}:\n" + "\n".join(spoken))
     return done.stdout
 
 
@@ -51,3 +54,8 @@ def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30.0) ->
     except CommandFailed:
         return False
     return True
+
+
+def _short(words: Sequence[str]) -> str:
+    """Enough of a command line to know it by."""
+    return textwrap.shorten(shlex.join(words), SHOWN_CHARACTERS, placeholder=" ...")

@@ -6,6 +6,7 @@ from Debian's packages. An image's tag is the hash of what went into it, so that
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -31,11 +32,7 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """Of everything that the build reads, and of the base."""
-        digest = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
-        for path in (ROOT / self.dockerfile, ROOT / ".dockerignore", *_context()):
-            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-        return digest.hexdigest()[:12]
+        return _digest(self.dockerfile)
 
     @property
     def repository(self) -> str:
@@ -101,6 +98,15 @@ def push(image: Image, reference: str, *, with_docker: bool) -> None:
                 f"docker://{reference}",
             ]
         )
+
+
+@functools.cache
+def _digest(dockerfile: str) -> str:
+    """Of everything that the build reads, and of the base. Taken once: what is edited meanwhile is the next image's."""
+    digest = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
+    for path in (ROOT / dockerfile, ROOT / ".dockerignore", *_context()):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _context() -> list[Path]:

@@ -1,0 +1,194 @@
+"""make demo: from a bare machine to speech from a tenant's own endpoint, and how long each step should take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import binaries, choice
+from hack.cluster.commands import run
+from hack.cluster.errors import ClusterError, CommandFailed
+from hack.cluster.progress import say, step
+
+EXAMPLES = binaries.ROOT / "examples"
+CHART = binaries.ROOT / "charts" / "ttsfleet"
+SYSTEM_NAMESPACE = "ttsfleet-system"
+RELEASE = "ttsfleet"
+NAMESPACE, TENANT = "team-acme", "acme"
+API_KEY = "tts-demo-only-not-a-secret"
+"""Its hash is in examples/tenant.yaml, for everybody to read."""
+SENTENCE = "Hello from the fleet. This endpoint belongs to team Acme, and so does this voice."
+WAV = choice.BUILD / "demo.wav"
+FULL_SCALE = 32768
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is in a WAV file of 16-bit samples."""
+
+    seconds: float
+    sample_rate_hz: int
+    loudness_dbfs: float
+    """Root mean square, relative to a full-scale square wave; silence is -inf."""
+
+
+def main() -> int:
+    argparse.ArgumentParser(prog="python -m hack.demo", description=__doc__).parse_args()
+    started = time.monotonic()
+    try:
+        demo()
+    except ClusterError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    say(f"\nDone in {time.monotonic() - started:.0f} s. `make clean` takes all of it down.")
+    return 0
+
+
+def demo() -> None:
+    """The whole story. Raises ClusterError with what to do next."""
+    cluster = choice.choose("demo")
+    say(f"1. A cluster: {cluster.description} (first time on a machine: up to 9 minutes to build its programs)")
+    cluster.up()
+    kube = Kube(cluster.kubeconfig)
+    say("2. Images of the operator and the server, from their Dockerfiles (first time: about 4 minutes)")
+    references = cluster.images()
+    say("3. The Helm chart")
+    with step(f"helm upgrade --install {RELEASE}", 20):
+        install(kube, references)
+    say("4. A model and a tenant: examples/")
+    kube.kubectl("apply", "-f", EXAMPLES / "model-espeak.yaml", "-f", EXAMPLES / "tenant.yaml")
+    with step(f"waiting for ttstenant/{TENANT} to be Ready", 30):
+        wait_ready(kube)
+    say(f"5. Speech through the Service {NAMESPACE}/{TENANT}, with an API key")
+    with step("synthesizing", 3), kube.forwarded(NAMESPACE, f"service/{TENANT}", 80) as port:
+        WAV.parent.mkdir(exist_ok=True)
+        WAV.write_bytes(speak(port))
+    recording = examine(WAV.read_bytes())
+    say(
+        f"   {WAV.relative_to(binaries.ROOT)}: {recording.seconds:.2f} s of sound at {recording.sample_rate_hz} Hz, "
+        f"loudness {recording.loudness_dbfs:.1f} dBFS"
+    )
+    if recording.seconds < 1 or recording.loudness_dbfs < -50:
+        raise ClusterError("that is not speech: too short or too quiet")
+    say("6. What there is now\n")
+    say(kube.kubectl("get", "ttsmodels,ttstenants", "--all-namespaces"))
+    children = "deployments,pods,services,hpa,poddisruptionbudgets,networkpolicies,configmaps,serviceaccounts"
+    say(kube.kubectl("get", children, "--namespace", NAMESPACE, "--selector", f"ttsfleet.io/tenant={TENANT}"))
+    if cluster.kubeconfig == choice.KUBECONFIG:
+        say("Look around: export KUBECONFIG=build/kubeconfig PATH=$PWD/build/bin:$PATH; kubectl get ttst -A")
+
+
+@dataclass(frozen=True)
+class Kube:
+    """The programs that talk to one cluster."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str | Path, timeout_seconds: float = 180) -> str:
+        return run([*self._kubectl(), *arguments], timeout_seconds=timeout_seconds)
+
+    def helm(self, *arguments: str | Path) -> str:
+        program = binaries.ensure(binaries.HELM)["helm"]
+        home = choice.BUILD / "helm"  # else helm writes to the developer's own configuration and cache
+        environment = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+        return run([program, "--kubeconfig", self.kubeconfig, *arguments], environment=environment)
+
+    @contextmanager
+    def forwarded(self, namespace: str, target: str, port: int) -> Iterator[int]:
+        """A local port that leads to `target`, as a developer would: the same on every kind of cluster."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            local = probe.getsockname()[1]
+        command = [*self._kubectl(), "--namespace", namespace, "port-forward", target, f"{local}:{port}"]
+        with subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                first = process.stdout.readline()  # "Forwarding from ...": the port is open
+                if not first.startswith("Forwarding"):
+                    raise CommandFailed(f"kubectl port-forward {target}: {first.strip()}")
+                yield local
+            finally:
+                process.terminate()
+
+    def _kubectl(self) -> list[str | Path]:
+        return [binaries.ensure(binaries.CLIENTS)["kubectl"], "--kubeconfig", self.kubeconfig]
+
+
+def install(kube: Kube, references: dict[str, str]) -> None:
+    """Install or upgrade the chart with the images that the cluster has, and wait for the operator."""
+    settings = []
+    for value, image in (("image", "tts-operator"), ("serverImage", "tts-server")):
+        repository, _, tag = references[image].rpartition(":")
+        settings += ["--set-string", f"{value}.repository={repository}", "--set-string", f"{value}.tag={tag}"]
+    kube.helm(
+        *("upgrade", "--install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
+        *("--wait", "--timeout", "3m", *settings),
+    )
+
+
+def wait_ready(kube: Kube) -> None:
+    """Until Ready. Raises ClusterError with the tenant's own words if it does not come."""
+    tenant = f"ttstenant/{TENANT}"
+    try:
+        kube.kubectl("wait", tenant, "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=150s")
+    except CommandFailed as error:
+        status = json.loads(kube.kubectl("get", tenant, "--namespace", NAMESPACE, "--output=json")).get("status", {})
+        words = [
+            f"  {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
+            for condition in status.get("conditions", [])
+        ]
+        raise ClusterError("\n".join([f"{tenant} is not Ready:", *(words or [f"  {error}"])])) from error
+
+
+def speak(port: int) -> bytes:
+    """A WAV file of SENTENCE, through the OpenAI route."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/audio/speech",
+        data=json.dumps({"model": "tts-1", "voice": "alloy", "input": SENTENCE, "response_format": "wav"}).encode(),
+        headers={"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return bytes(response.read())
+    except urllib.error.HTTPError as error:
+        raise ClusterError(f"the endpoint answered {error.code}: {error.read().decode(errors='replace')}") from error
+    except OSError as error:
+        raise ClusterError(f"the endpoint does not answer: {error}") from error
+
+
+def examine(wav: bytes) -> Recording:
+    """Measure mono 16-bit PCM. A streamed file does not know its length: its data goes to the end."""
+    if wav[:4] != b"RIFF" or wav[8:12] != b"WAVE":
+        raise ClusterError(f"the endpoint sent {len(wav)} bytes that are no WAV file")
+    sample_rate_hz, start = 0, 12
+    while start + 8 <= len(wav):
+        kind, size = wav[start : start + 4], int.from_bytes(wav[start + 4 : start + 8], "little")
+        if kind == b"fmt ":
+            sample_rate_hz = int.from_bytes(wav[start + 12 : start + 16], "little")
+        if kind == b"data":
+            data = wav[start + 8 : start + 8 + size]
+            samples = memoryview(data[: len(data) // 2 * 2]).cast("h")
+            power = sum(sample * sample for sample in samples) / max(1, len(samples))
+            loudness = 20 * math.log10(math.sqrt(power) / FULL_SCALE) if power else -math.inf
+            return Recording(len(samples) / sample_rate_hz, sample_rate_hz, loudness)
+        start += 8 + size + size % 2
+    raise ClusterError("the WAV file that the endpoint sent has no data")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

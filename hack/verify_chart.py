@@ -1,0 +1,135 @@
+"""Prove the chart and the examples: helm lints, bad values are refused, and a real API server accepts every object.
+
+The API server is this run's own: see hack/cluster/control_plane.py.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.cluster import binaries
+from hack.cluster.commands import run
+from hack.cluster.control_plane import ControlPlane, Options
+from hack.cluster.errors import ClusterError, CommandFailed
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "ttsfleet"
+EXAMPLES = ROOT / "examples"
+NAMESPACE = "ttsfleet-system"
+VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
+FOREIGN_KINDS = frozenset({"ServiceMonitor"})
+"""Rendered on request; defined by other projects, so that this API server has no idea of them."""
+
+REFUSED: dict[str, tuple[str, str]] = {
+    # the mistake: (values, what helm must say about it)
+    "a misspelt value": ("replica: 2", "additional properties 'replica' not allowed"),
+    "a misspelt value further in": ("operator: {watchNamespace: [a]}", "additional properties 'watchNamespace'"),
+    "a number as text": ("replicas: two", "/replicas"),
+    "no replica count like that": ("replicas: 99", "/replicas"),
+    "a namespace that cannot be": ("operator: {watchNamespaces: [Team_A]}", "/operator/watchNamespaces/0"),
+    "a digest that is a tag": ("image: {digest: latest}", "/image/digest"),
+    "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
+    "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is needed"),
+    "a monitor of nothing": (
+        "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
+        "needs metrics.service.enabled",
+    ),
+}
+
+
+class Unproven(Exception):
+    """Something is not as the chart promises; the message is for the person who changed it."""
+
+
+def main() -> int:
+    """Returns 1, and says why, where the chart breaks a promise."""
+    try:
+        helm = binaries.ensure(binaries.HELM)["helm"]
+        with tempfile.TemporaryDirectory(prefix="ttsfleet-chart-") as folder, ThreadPoolExecutor() as pool:
+            starting = pool.submit(ControlPlane.start, Path(folder), Options(die_with_parent=True))
+            try:
+                lint(helm)
+                refuse(helm)
+                rendered = {values.stem: list(render(helm, values)) for values in VALUES}
+            finally:
+                plane = starting.result()
+            try:
+                accept(plane, rendered)
+            finally:
+                plane.stop(remove=False)
+    except (Unproven, ClusterError) as error:
+        print(f"verify_chart: {error}", file=sys.stderr)
+        return 1
+    objects = sum(map(len, rendered.values()))
+    print(f"chart: {len(VALUES)} sets of values, {objects} objects accepted by the API server, {len(REFUSED)} refused")
+    return 0
+
+
+def lint(helm: Path) -> None:
+    """Raises CommandFailed with what helm found."""
+    for values in VALUES:
+        run([helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, "-f", values, CHART])
+
+
+def refuse(helm: Path) -> None:
+    """Each mistake must stop the installation, with a message that names it."""
+    for story, (values, message) in REFUSED.items():
+        try:
+            run(template(helm, "-"), stdin=values)
+        except CommandFailed as error:
+            if message not in str(error):
+                raise Unproven(f"{story}: helm should say {message!r}, it says: {error}") from error
+        else:
+            raise Unproven(f"{story}: helm accepts {values!r}")
+
+
+def render(helm: Path, values: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a release with these values."""
+    return (body for body in yaml.safe_load_all(run(template(helm, values))) if body)
+
+
+def template(helm: Path, values: Path | str) -> list[str | Path]:
+    """The command that renders a release."""
+    version = ["--kube-version", binaries.KUBERNETES_VERSION]
+    return [helm, "template", "ttsfleet", CHART, "--namespace", NAMESPACE, *version, "-f", values]
+
+
+def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> None:
+    """Dry-run every object, and the examples against the real definitions."""
+    everything = [body for bodies in rendered.values() for body in bodies]
+    namespaces = {str(body["metadata"].get("namespace", "default")) for body in everything} - {"default"}
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace(name) for name in sorted(namespaces)))
+    for bodies in rendered.values():
+        known = [body for body in bodies if body["kind"] not in FOREIGN_KINDS]
+        server_dry_run(plane, known)
+    plane.kubectl("apply", "-f", str(CHART / "files" / "crds"))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    examples = [
+        body
+        for path in sorted(EXAMPLES.glob("*.yaml"))
+        for body in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(b for b in examples if b["kind"] == "Namespace"))
+    server_dry_run(plane, examples)
+
+
+def server_dry_run(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
+    """Raises CommandFailed with what the API server said."""
+    plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=yaml.safe_dump_all(bodies))
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """As strict about pods as the chart asks for."""
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
