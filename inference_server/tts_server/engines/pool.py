@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import structlog
@@ -109,10 +109,10 @@ class ProcessPool:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         slot = await self._take()
         failed = True
-        parts = slot.process.speak(utterance, self._first_audio_timeout_seconds)
         try:
-            async for samples in parts:
-                yield samples
+            async with aclosing(slot.process.speak(utterance, self._first_audio_timeout_seconds)) as parts:
+                async for samples in parts:
+                    yield samples
             failed = False
         except EngineError as error:
             log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
@@ -166,9 +166,9 @@ class ProcessPool:
                 future.set_exception(EngineCrashed(message))
 
     async def _settle(self, slot: _Slot, *, failed: bool) -> None:
-        had_pending = slot.process.alive
+        was_alive = slot.process.alive
         if not await slot.process.settle():
-            self._replace(slot, "stuck" if had_pending else "crashed")
+            self._replace(slot, "stuck" if was_alive else "crashed")
         elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
             self._replace(slot, "memory")
         else:

@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
-READ_BYTES = 65_536
-"""What a pipe holds, and so the largest part that `speak` yields."""
+READ_BYTES = 262_144
+"""What the pipe holds (`worker.py` sets it), and so the largest part that `speak` yields."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
@@ -156,7 +156,7 @@ class EngineProcess:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "tts_server.engines.worker", self._engine,
-            stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True, limit=262_144,
+            stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True, limit=READ_BYTES,
         )  # fmt: skip
         self._group = self._process.pid
         assert self._process.stderr is not None  # noqa: S101 - asked for two lines above

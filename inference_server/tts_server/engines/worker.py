@@ -6,6 +6,7 @@ the end of stdin. It imports little on purpose: a crashed engine is back within 
 
 import ctypes
 import faulthandler
+import fcntl
 import json
 import os
 import queue
@@ -14,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -25,8 +27,8 @@ from tts_server.errors import EngineError, EngineUnavailable
 
 PR_SET_PDEATHSIG = 1
 SAMPLES_PER_FRAME = AUDIO_BYTES // 4
-PIPE_BYTES = 65_536
-"""What Linux holds in a pipe: a large part leaves in pieces of this size, each frame of it at once."""
+PIPE_BYTES = 262_144
+"""What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
 
 
 class Job:
@@ -63,14 +65,11 @@ def _serve(engine: Engine, job: Job, sink: BinaryIO) -> None:
     try:
         parts = engine.speak(wanted["text"], wanted["voice"], wanted["language"], wanted["speed"])
         for part in parts:
-            for piece in _pieces(part):
-                if job.cancelled.is_set():
-                    break
-                sink.write(frame(Kind.AUDIO, piece))
-            sink.flush()
             if job.cancelled.is_set():
                 _close(parts)
                 break
+            sink.writelines(frame(Kind.AUDIO, piece) for piece in _pieces(part))
+            sink.flush()
     except Exception as error:
         _report(sink, error)
     else:
@@ -160,6 +159,9 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     """The two ends of the protocol; whatever an engine reads or prints meets /dev/null and stderr instead."""
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb", PIPE_BYTES)
+    if sys.platform == "linux":
+        with suppress(OSError):  # refused where a user's pipes hold too much already: slower, no less right
+            fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)

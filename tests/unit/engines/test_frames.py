@@ -1,0 +1,52 @@
+"""The bytes between a worker and its parent."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts_server.engines.frames import AUDIO_BYTES, CONTROL_BYTES, BrokenFrame, Kind, frame, json_frame, take_frames
+
+FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=200)), max_size=8)
+
+
+@given(FRAMES, st.integers(1, 50))
+def test_frames_arrive_whole_and_in_order_however_the_pipe_cuts_them(
+    frames: list[tuple[Kind, bytes]], piece: int
+) -> None:
+    sent = b"".join(frame(kind, payload) for kind, payload in frames)
+    received, taken = bytearray(), []
+    for start in range(0, len(sent), piece):
+        received += sent[start : start + piece]
+        taken += list(take_frames(received))
+    assert taken == frames
+    assert received == b""
+
+
+@given(st.text())
+def test_any_text_survives_the_way(text: str) -> None:
+    ((kind, payload),) = take_frames(bytearray(json_frame(Kind.SPEAK, {"text": text})))
+    assert (kind, json.loads(payload)["text"]) == (Kind.SPEAK, text)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\xff" * 8,
+        frame(Kind.AUDIO, b"\x00" * (AUDIO_BYTES + 1)),
+        frame(Kind.ERROR, b" " * (CONTROL_BYTES + 1)),
+    ],
+    ids=["garbage", "audio too long", "control too long"],
+)
+def test_what_is_no_frame_is_broken(sent: bytes) -> None:
+    with pytest.raises(BrokenFrame):
+        list(take_frames(bytearray(sent)))
+
+
+def test_a_frame_before_the_broken_one_is_still_taken() -> None:
+    received = bytearray(frame(Kind.DONE) + b"\xff" * 8)
+    frames = take_frames(received)
+    assert next(frames) == (Kind.DONE, b"")
+    with pytest.raises(BrokenFrame):
+        next(frames)
