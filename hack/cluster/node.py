@@ -7,11 +7,12 @@ whatever state a crash left: it ends what is marked, removes the control group, 
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster import binaries, cgroups, packages
+from hack.cluster import binaries, cgroups, dns, packages
 from hack.cluster.archive import pack
 from hack.cluster.commands import run, succeeds
 from hack.cluster.control_plane import ControlPlane, Options
@@ -115,6 +116,17 @@ class Node:
         processes.start("kube-proxy", [programs["kube-proxy"], "--config", files.proxy()])
         plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=files.dns_access())
         processes.start("coredns", [programs["coredns"], "-conf", files.dns()])
+        processes.wait("coredns", lambda: dns.knows("kubernetes.default.svc.cluster.local", network.node_address), 30)
+        processes.wait("kube-proxy", lambda: _answers(network), 30)
+
+
+def _answers(network: Network) -> bool:
+    """Whether kube-proxy leads the first Service, the API server's, to where it listens."""
+    try:
+        with socket.create_connection((network.first_service, 443), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _control_plane_options(network: Network, inside: tuple[str, ...]) -> Options:
