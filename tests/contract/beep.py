@@ -97,7 +97,7 @@ class Moody(Beep):
         for entry in Path("/proc/self/fd").iterdir():
             number = int(entry.name)
             with suppress(OSError):
-                if number > 2 and "pipe" in str(entry.readlink()):
+                if number > 2 and str(entry.readlink()).startswith(("pipe:", "socket:")):  # uvloop's are sockets
                     os.write(number, b"\xff" * 64)
 
     def _grow(self) -> Iterator[Samples]:
