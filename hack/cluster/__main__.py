@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from hack.cluster import binaries, choice
+from hack.cluster import binaries, choice, images
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import ClusterError
 from hack.cluster.node import Node
@@ -70,6 +70,7 @@ def down(_: argparse.Namespace) -> None:
         Node(folder).down()
     if "kind" in {path.name for path in binaries.BIN.glob("*")}:
         choice.KindCluster().down()
+    images.BUILDAH.clean()
     for path in (choice.KUBECONFIG, choice.IMAGES_FILE):
         path.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hack.cluster.commands import run
 from hack.cluster.errors import CommandFailed
-from hack.cluster.files import on_overlay
+from hack.cluster.files import CoverPoints, on_overlay
 from hack.cluster.progress import step
 
 SUITE = "bookworm"
@@ -25,9 +25,14 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeou
 """What of this machine's pip configuration says how to reach an index."""
 
 
+HOST_FOLDER = "/var/lib/containers"
+"""buildah keeps a cache there, whatever storage it is given."""
+COVER = 'mkdir -p "$1" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
+
+
 @dataclass(frozen=True)
 class Buildah:
-    """buildah with storage of its own in `folder`."""
+    """buildah with storage of its own in `folder`; one run at a time."""
 
     folder: Path
 
@@ -55,6 +60,8 @@ class Buildah:
             _isolated("debootstrap", "--variant=minbase", include, SUITE, str(root))
             for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "dev"):
                 shutil.rmtree(root / leftover)
+            for unused in ("man", "locale", "info"):
+                shutil.rmtree(root / "usr/share" / unused)
             for log in (root / "var/log").rglob("*.log"):
                 log.unlink()
             # Builds cover it with this machine's; a cover over nothing would leave an empty file in an image.
@@ -63,6 +70,14 @@ class Buildah:
             self._run("add", "--quiet", container, str(root), "/")
             self._run("commit", "--quiet", "--rm", container, BASE)
         shutil.rmtree(root)
+
+    def clean(self) -> None:
+        """Remove what a run that was killed left outside the storage."""
+        self._cover_points.remove()
+
+    @property
+    def _cover_points(self) -> CoverPoints:
+        return CoverPoints(self.folder / "made-folders.json")
 
     def _build_only_mounts(self) -> list[str]:
         """This machine's certificates and way to an index, mounted for the build and not part of the image."""
@@ -88,8 +103,13 @@ class Buildah:
     def _run(self, *arguments: str) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
         driver = "vfs" if on_overlay(self.folder) else "overlay"
+        self._cover_points.make([HOST_FOLDER])
+        cover = ("sh", "-c", COVER, "sh", f"{self.folder}/host", HOST_FOLDER)
         storage = ("--root", f"{self.folder}/storage", "--runroot", f"{self.folder}/run", "--storage-driver", driver)
-        return _isolated("buildah", *storage, *arguments)
+        try:
+            return _isolated(*cover, "buildah", *storage, *arguments)
+        finally:
+            self.clean()
 
 
 def _isolated(*command: str) -> str:

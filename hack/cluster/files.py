@@ -1,8 +1,48 @@
-"""What a file system can carry."""
+"""What the cluster does to the machine's own file systems."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CoverPoints:
+    """Folders of the machine that are covered, inside a mount namespace, by folders of ours.
+
+    A folder must exist to be covered. Those that had to be made are written down before, and removed by `remove`.
+    """
+
+    record: Path
+
+    def make(self, targets: Sequence[str]) -> None:
+        """Have every target exist."""
+        missing = [
+            str(path)
+            for target in targets
+            for path in (*reversed(Path(target).parents), Path(target))
+            if not path.exists()
+        ]
+        if missing:
+            draft = self.record.with_suffix(".draft")
+            draft.write_text(json.dumps(list(dict.fromkeys([*self._made(), *missing]))))
+            draft.rename(self.record)
+        for target in targets:
+            Path(target).mkdir(parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove what `make` made, as far as it is empty: what was written lies in the covers."""
+        for path in sorted(self._made(), reverse=True):
+            try:
+                Path(path).rmdir()
+            except OSError:
+                continue
+        self.record.unlink(missing_ok=True)
+
+    def _made(self) -> list[str]:
+        return [str(path) for path in json.loads(self.record.read_text())] if self.record.exists() else []
 
 
 def on_overlay(folder: Path) -> bool:

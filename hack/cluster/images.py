@@ -46,6 +46,7 @@ class Image:
 OPERATOR = Image("tts-operator", "operator/Dockerfile")
 SERVER = Image("tts-server", "inference_server/Dockerfile")
 IMAGES = (OPERATOR, SERVER)
+BUILDAH = Buildah(cache_folder() / "buildah")
 
 
 def archive(image: Image) -> Path:
@@ -59,13 +60,12 @@ def archive(image: Image) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         if not target.exists():
-            buildah = Buildah(cache_folder() / "buildah")
-            buildah.ensure_base()
+            BUILDAH.ensure_base()
             draft = folder / f".{image.name}.tar"
             draft.unlink(missing_ok=True)
             with step(f"building {image.reference}", 75):
-                buildah.build(ROOT / image.dockerfile, ROOT, image.reference)
-                buildah.export(image.reference, draft)
+                BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference)
+                BUILDAH.export(image.reference, draft)
             draft.rename(target)
             for old in sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)[
                 KEPT_ARCHIVES:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CannotRun, ClusterError, CommandFailed
+from hack.cluster.files import CoverPoints
 from hack.cluster.processes import Processes
 
 ANCHOR = "sandbox"
@@ -82,6 +83,10 @@ class Sandbox:
         return Processes(self.folder)
 
     @property
+    def _cover_points(self) -> CoverPoints:
+        return CoverPoints(self.folder / "made-folders.json")
+
+    @property
     def _alias(self) -> str:
         """Tells whose an interface is; the kernel keeps up to 255 bytes."""
         return str(self.folder)[-255:]
@@ -101,7 +106,7 @@ class Sandbox:
         if ANCHOR not in self.processes.running():
             ready.unlink(missing_ok=True)
             self._forget_a_block_taken_meanwhile()
-            self._cover_host_folders()
+            self._cover_points.make(HOST_FOLDERS)
             command = ["unshare", "--mount", "--net", "--propagation", "private"]
             self.processes.start(ANCHOR, [*command, "sh", "-c", SETUP, "sh", self.folder, *HOST_FOLDERS])
         self.processes.wait(ANCHOR, ready.exists, 20)
@@ -122,7 +127,7 @@ class Sandbox:
             # The kernel drops it with the namespace, but in its own time.
             if self._owns(interface):
                 succeeds(["ip", "link", "delete", interface])
-        self._uncover_host_folders()
+        self._cover_points.remove()
 
     def _connect(self) -> None:
         network, anchor = self.network(), min(self.processes.running()[ANCHOR])
@@ -152,31 +157,6 @@ class Sandbox:
         except CommandFailed:
             return False
         return bool(links) and links[0].get("ifalias") == self._alias
-
-    def _cover_host_folders(self) -> None:
-        """Each needs to exist to be covered; those that we make are written down first, to be removed again."""
-        made = [
-            str(path)
-            for target in HOST_FOLDERS
-            for path in (*reversed(Path(target).parents), Path(target))
-            if not path.exists()
-        ]
-        record = self.folder / "made-folders.json"
-        known = json.loads(record.read_text()) if record.exists() else []
-        draft = record.with_suffix(".draft")
-        draft.write_text(json.dumps([*known, *(path for path in made if path not in known)]))
-        draft.rename(record)
-        for target in HOST_FOLDERS:
-            Path(target).mkdir(parents=True, exist_ok=True)
-
-    def _uncover_host_folders(self) -> None:
-        record = self.folder / "made-folders.json"
-        made = [Path(path) for path in json.loads(record.read_text())] if record.exists() else []
-        for path in sorted(made, reverse=True):
-            try:
-                path.rmdir()  # never more than an empty folder: what was written is under the cluster's own
-            except OSError:
-                continue
 
 
 def _free_blocks() -> list[ipaddress.IPv4Network]:

@@ -1,0 +1,116 @@
+"""A local node leaves nothing behind: not after an orderly life, not after any crash. It needs root, and no Docker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hack.cluster import cgroups
+from hack.cluster.node import Node
+from hack.cluster.node_files import PAUSE_IMAGE
+from hack.cluster.processes import FOLDER_MARK
+from hack.cluster.sandbox import HOST_FOLDERS
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="the local node needs root; kind serves here"),
+    pytest.mark.timeout(600),
+]
+
+UP = "import sys; from pathlib import Path; from hack.cluster.node import Node; Node(Path(sys.argv[1])).up()"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a node could leave on a machine."""
+
+    links: list[str]
+    routes: list[str]
+    rules: list[str]
+    mounts: list[str]
+    groups: list[str]
+    processes: list[str]
+    folders: list[str]
+
+
+def traces(folder: Path) -> Traces:
+    def lines(*command: str) -> list[str]:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return sorted(line for line in done.stdout.splitlines() if not line.startswith(("#", ":")))
+
+    mark = f"{FOLDER_MARK}={folder}".encode()
+    processes = [pid.name for pid in Path("/proc").iterdir() if pid.name.isdigit() and mark in environment(pid)]
+    return Traces(
+        lines("ip", "-brief", "link"),
+        lines("ip", "route"),
+        lines("iptables-save"),
+        lines("cat", "/proc/self/mounts"),
+        [str(path) for path in cgroups.ROOT.rglob(cgroups.name_for(folder))],
+        processes,
+        [str(path) for path in (*HOST_FOLDERS, folder) if Path(path).exists()],
+    )
+
+
+def environment(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A second node beside whatever cluster the run uses: the two do not see each other."""
+    node = Node(Path(f"/tmp/ttsfleet-clean-{os.getpid()}"))
+    yield node
+    node.down()
+
+
+def test_down_removes_every_trace_of_a_node_with_a_running_pod(node: Node) -> None:
+    before = traces(node.folder)
+    node.up()
+    kubectl("run", "sleeper", f"--image={PAUSE_IMAGE}", "--image-pull-policy=Never", node=node)
+    kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=60s", node=node)
+    assert traces(node.folder) != before
+    node.down()
+    assert traces(node.folder) == before
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 4, 8, 11])
+def test_down_removes_every_trace_of_an_up_that_was_killed(node: Node, seconds: float) -> None:
+    before = traces(node.folder)
+    with subprocess.Popen([sys.executable, "-c", UP, str(node.folder)]) as half_way:
+        try:
+            half_way.wait(seconds)  # one that ends in time was no crash; its traces must go all the same
+        except subprocess.TimeoutExpired:
+            half_way.kill()
+    node.down()
+    assert traces(node.folder) == before
+
+
+def test_up_goes_on_where_a_crash_left_it(node: Node) -> None:
+    node.up()
+    running = node.sandbox.processes.running()
+    for name in ("containerd", "kubelet", "kube-apiserver"):
+        for pid in running[name]:
+            os.kill(pid, signal.SIGKILL)
+    node.up()
+    kubectl("wait", "node/local", "--for=condition=Ready", "--timeout=60s", node=node)
+
+
+def test_down_twice_and_down_of_nothing_do_nothing(node: Node) -> None:
+    before = traces(node.folder)
+    node.down()
+    node.down()
+    assert traces(node.folder) == before
+
+
+def kubectl(*arguments: str, node: Node) -> None:
+    program = Path(__file__).resolve().parents[1] / "build" / "bin" / "kubectl"
+    subprocess.run([program, "--kubeconfig", node.kubeconfig, *arguments], check=True, timeout=120)
