@@ -122,7 +122,15 @@ def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> No
 
 def server_dry_run(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
     """Raises CommandFailed with what the API server said."""
-    plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=yaml.safe_dump_all(bodies))
+    plane.kubectl(
+        "apply",
+        "--dry-run=server",
+        "--validate=strict",
+        "--warnings-as-errors",
+        "-f",
+        "-",
+        input=yaml.safe_dump_all(bodies),
+    )
 
 
 def namespace(name: str) -> dict[str, Any]:

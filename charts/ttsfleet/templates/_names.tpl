@@ -1,0 +1,49 @@
+{{/* Name of everything that the release makes: ttsfleet for a release of that name, else <release>-ttsfleet. */}}
+{{- define "ttsfleet.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Cluster-scoped objects also name the namespace: two releases may share a name. */}}
+{{- define "ttsfleet.clusterName" -}}
+{{- if eq .Release.Namespace (include "ttsfleet.name" .) -}}
+{{- include "ttsfleet.name" . -}}
+{{- else -}}
+{{- printf "%s.%s" .Release.Namespace (include "ttsfleet.name" .) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "ttsfleet.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "ttsfleet.name" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "ttsfleet.selector" -}}
+app.kubernetes.io/name: tts-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "ttsfleet.labels" -}}
+{{ include "ttsfleet.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: ttsfleet
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{/* Reference of an image: called with (list . .Values.image). */}}
+{{- define "ttsfleet.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end }}
