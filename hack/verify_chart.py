@@ -44,7 +44,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 }
 
 
-class Unproven(Exception):
+class UnprovenError(Exception):
     """Something is not as the chart promises; the message is for the person who changed it."""
 
 
@@ -64,7 +64,7 @@ def main() -> int:
                 accept(plane, rendered)
             finally:
                 plane.stop(remove=False)
-    except (Unproven, ClusterError) as error:
+    except (UnprovenError, ClusterError) as error:
         print(f"verify_chart: {error}", file=sys.stderr)
         return 1
     objects = sum(map(len, rendered.values()))
@@ -85,9 +85,9 @@ def refuse(helm: Path) -> None:
             run(template(helm, "-"), stdin=values)
         except CommandFailed as error:
             if message not in str(error):
-                raise Unproven(f"{story}: helm should say {message!r}, it says: {error}") from error
+                raise UnprovenError(f"{story}: helm should say {message!r}, it says: {error}") from error
         else:
-            raise Unproven(f"{story}: helm accepts {values!r}")
+            raise UnprovenError(f"{story}: helm accepts {values!r}")
 
 
 def render(helm: Path, values: Path) -> Iterator[dict[str, Any]]:
