@@ -12,13 +12,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster import binaries, choice
 from hack.cluster.commands import run
-from hack.cluster.errors import ClusterError, CommandFailed
+from hack.cluster.errors import ClusterError, CommandError
 from hack.cluster.progress import say, step
 
 EXAMPLES = binaries.ROOT / "examples"
@@ -60,10 +61,14 @@ def main() -> int:
 def demo() -> None:
     """The whole story. Raises ClusterError with what to do next."""
     cluster = choice.choose("demo")
-    say(f"1. A cluster: {cluster.description} (first time on a machine: up to 9 minutes to build its programs)")
-    cluster.up()
+    say(f"1. A cluster: {cluster.description}; and images of the operator and the server, from their Dockerfiles")
+    say("   (the first time on a machine: about 10 minutes; after that: about 20 s)")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        images = beside.submit(cluster.build_images)  # waits for networks while the other waits for compilers
+        cluster.up()
+        images.result()
     kube = Kube(cluster.kubeconfig)
-    say("2. Images of the operator and the server, from their Dockerfiles (first time: about 4 minutes)")
+    say("2. The images, into the cluster")
     references = cluster.images()
     say("3. The Helm chart")
     with step(f"helm upgrade --install {RELEASE}", 20):
@@ -120,7 +125,7 @@ class Kube:
                 assert process.stdout is not None
                 first = process.stdout.readline()  # "Forwarding from ...": the port is open
                 if not first.startswith("Forwarding"):
-                    raise CommandFailed(f"kubectl port-forward {target}: {first.strip()}")
+                    raise CommandError(f"kubectl port-forward {target}: {first.strip()}")
                 yield local
             finally:
                 process.terminate()
@@ -135,10 +140,14 @@ def install(kube: Kube, references: dict[str, str]) -> None:
     for value, image in (("image", "tts-operator"), ("serverImage", "tts-server")):
         repository, _, tag = references[image].rpartition(":")
         settings += ["--set-string", f"{value}.repository={repository}", "--set-string", f"{value}.tag={tag}"]
-    kube.helm(
-        *("upgrade", "--install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
-        *("--wait", "--timeout", "3m", *settings),
-    )
+    where = ("--namespace", SYSTEM_NAMESPACE)
+    kube.helm("upgrade", "--install", RELEASE, CHART, *where, "--create-namespace", *settings)
+    try:
+        kube.kubectl("rollout", "status", f"deployment/{RELEASE}", *where, "--timeout=120s")
+    except CommandError as error:
+        pods = kube.kubectl("get", "pods", *where)
+        words = kube.kubectl("logs", f"deployment/{RELEASE}", *where, "--tail=15")
+        raise ClusterError(f"the operator does not become ready:\n{pods}\nIts last words:\n{words}") from error
 
 
 def wait_ready(kube: Kube) -> None:
@@ -146,7 +155,7 @@ def wait_ready(kube: Kube) -> None:
     tenant = f"ttstenant/{TENANT}"
     try:
         kube.kubectl("wait", tenant, "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=150s")
-    except CommandFailed as error:
+    except CommandError as error:
         status = json.loads(kube.kubectl("get", tenant, "--namespace", NAMESPACE, "--output=json")).get("status", {})
         words = [
             f"  {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"

@@ -17,7 +17,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane, Options
-from hack.cluster.errors import ClusterError, CommandFailed
+from hack.cluster.errors import ClusterError, CommandError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "ttsfleet"
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def lint(helm: Path) -> None:
-    """Raises CommandFailed with what helm found."""
+    """Raises CommandError with what helm found."""
     for values in VALUES:
         run([helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, "-f", values, CHART])
 
@@ -83,7 +83,7 @@ def refuse(helm: Path) -> None:
     for story, (values, message) in REFUSED.items():
         try:
             run(template(helm, "-"), stdin=values)
-        except CommandFailed as error:
+        except CommandError as error:
             if message not in str(error):
                 raise UnprovenError(f"{story}: helm should say {message!r}, it says: {error}") from error
         else:
@@ -121,7 +121,7 @@ def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> No
 
 
 def server_dry_run(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
-    """Raises CommandFailed with what the API server said."""
+    """Raises CommandError with what the API server said."""
     plane.kubectl(
         "apply",
         "--dry-run=server",

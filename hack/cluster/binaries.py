@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hack.cluster.commands import run
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 from hack.cluster.golang import go
 from hack.cluster.progress import say, step
 
@@ -120,7 +120,7 @@ CLIENTS = (replace(CONTROL_PLANE[0], programs={"kubectl": "k8s.io/kubernetes/cmd
 
 
 def ensure(families: Sequence[Family]) -> dict[str, Path]:
-    """Program -> its executable, built if need be. Raises CommandFailed when a build does."""
+    """Program -> its executable, built if need be. Raises CommandError when a build does."""
     return {program: path for family in families for program, path in _ensure_family(family).items()}
 
 
@@ -177,7 +177,7 @@ def _installed(program: str, version: str) -> Path | None:
     for question in (["--version"], ["version", "--client"], ["version"]):
         try:
             answer = run([path, *question], timeout_seconds=10)
-        except CommandFailed:
+        except CommandError:
             continue
         if match := re.search(r"v?(\d+)\.(\d+)\.(\d+)", answer):
             wanted = tuple(int(part) for part in version.split("."))

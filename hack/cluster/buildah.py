@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster.commands import run
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 from hack.cluster.files import CoverPoints, on_overlay
 from hack.cluster.progress import step
 
@@ -96,7 +96,7 @@ class Buildah:
     def _succeeds(self, *arguments: str) -> bool:
         try:
             self._run(*arguments)
-        except CommandFailed:
+        except CommandError:
             return False
         return True
 

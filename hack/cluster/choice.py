@@ -14,7 +14,7 @@ from typing import Protocol
 
 from hack.cluster import binaries, images
 from hack.cluster.commands import run, succeeds
-from hack.cluster.errors import CannotRun
+from hack.cluster.errors import CannotRunError
 from hack.cluster.node import Node
 from hack.cluster.progress import step
 
@@ -48,27 +48,30 @@ class Cluster(Protocol):
     def down(self) -> None:
         """Take down what `up` made."""
 
+    def build_images(self) -> None:
+        """Build the project's images if they have changed. It may go on beside `up`."""
+
     def images(self) -> dict[str, str]:
         """Name of each of the project's images -> the reference under which the cluster can now run it."""
 
 
 def choose(word: str = "demo") -> Cluster:
-    """The cluster for this machine and CLUSTER. Raises CannotRun, naming the ways to go on."""
+    """The cluster for this machine and CLUSTER. Raises CannotRunError, naming the ways to go on."""
     wanted = os.environ.get("CLUSTER", "")
     if wanted not in {"", "current", "kind", "node"}:
-        raise CannotRun(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
+        raise CannotRunError(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
     if wanted == "current":
         return CurrentCluster()
     if wanted == "kind" or (not wanted and not _node_exists() and _docker_answers()):
         if not _docker_answers():
-            raise CannotRun(WAYS_ON.format(why="no Docker engine answers, which kind needs", word=word))
+            raise CannotRunError(WAYS_ON.format(why="no Docker engine answers, which kind needs", word=word))
         return KindCluster()
     if platform.system() != "Linux":
-        raise CannotRun(WAYS_ON.format(why=f"{platform.system()} without a Docker engine", word=word))
+        raise CannotRunError(WAYS_ON.format(why=f"{platform.system()} without a Docker engine", word=word))
     if os.geteuid() != 0:
-        raise CannotRun(WAYS_ON.format(why="no Docker engine answers, and you are not root", word=word))
+        raise CannotRunError(WAYS_ON.format(why="no Docker engine answers, and you are not root", word=word))
     if shutil.which("unshare") is None or not succeeds(["unshare", "--mount", "--net", "true"]):
-        raise CannotRun(
+        raise CannotRunError(
             WAYS_ON.format(why="no Docker engine answers, and this root may not make namespaces", word=word)
         )
     return NodeCluster()
@@ -93,6 +96,10 @@ class NodeCluster:
 
     def down(self) -> None:
         self._node.down()
+
+    def build_images(self) -> None:
+        for image in images.IMAGES:
+            images.archive(image)
 
     def images(self) -> dict[str, str]:
         held = self._node.images()
@@ -130,10 +137,14 @@ class KindCluster:
             with step("deleting the kind cluster", 10):
                 run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
 
-    def images(self) -> dict[str, str]:
-        program = binaries.ensure(binaries.KIND)["kind"]
+    def build_images(self) -> None:
         for image in images.IMAGES:
             images.build_with_docker(image)
+
+    def images(self) -> dict[str, str]:
+        self.build_images()
+        program = binaries.ensure(binaries.KIND)["kind"]
+        for image in images.IMAGES:
             with step(f"loading {image.reference} into kind", 15):
                 run([program, "load", "docker-image", image.reference, "--name", KIND_NAME])
         return {image.name: image.reference for image in images.IMAGES}
@@ -156,10 +167,13 @@ class CurrentCluster:
     def down(self) -> None:
         """Nothing: `up` made nothing."""
 
+    def build_images(self) -> None:
+        """Nothing: `images` builds what it pushes."""
+
     def images(self) -> dict[str, str]:
         registry = os.environ.get("REGISTRY", "").rstrip("/")
         if not registry:
-            raise CannotRun(
+            raise CannotRunError(
                 "CLUSTER=current pulls its images: name a registry that you may push to, as REGISTRY=host/path"
             )
         references = {}

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 
 LAST_WORDS_LINES = 25
 SHOWN_CHARACTERS = 240
@@ -23,7 +23,7 @@ def run(
     stdin: str | None = None,
     timeout_seconds: float | None = None,
 ) -> str:
-    """What the program printed on standard output. Raises CommandFailed with the end of its error output."""
+    """What the program printed on standard output. Raises CommandError with the end of its error output."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
@@ -38,12 +38,12 @@ def run(
             timeout=timeout_seconds,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(f"{words[0]}: no such program") from error
+        raise CommandError(f"{words[0]}: no such program") from error
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{_short(words)}: no end within {timeout_seconds:.0f} s") from error
+        raise CommandError(f"{_short(words)}: no end within {timeout_seconds:.0f} s") from error
     if done.returncode != 0:
         spoken = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_WORDS_LINES:]
-        raise CommandFailed(f"{_short(words)} ended with {done.returncode}:\n" + "\n".join(spoken))
+        raise CommandError(f"{_short(words)} ended with {done.returncode}:\n" + "\n".join(spoken))
     return done.stdout
 
 
@@ -51,7 +51,7 @@ def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30.0) ->
     """Whether the program exists and ends well."""
     try:
         run(command, timeout_seconds=timeout_seconds)
-    except CommandFailed:
+    except CommandError:
         return False
     return True
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hack.cluster import binaries
 from hack.cluster.certificates import Authority, signing_key
 from hack.cluster.commands import run, succeeds
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 from hack.cluster.processes import Processes
 
 ATTEMPTS = 3
@@ -64,7 +64,7 @@ class ControlPlane:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 plane._start_all()
-            except CommandFailed as error:
+            except CommandError as error:
                 taken = "address already in use" in str(error)
                 if attempt == ATTEMPTS or not taken:
                     plane.processes.stop()
@@ -96,7 +96,7 @@ class ControlPlane:
         return f"https://{self.options.address}:{self._ports()['apiserver']}"
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess names it
-        """What kubectl printed. Raises CommandFailed with its error output."""
+        """What kubectl printed. Raises CommandError with its error output."""
         return run([self.programs["kubectl"], "--kubeconfig", self.kubeconfig, *arguments], stdin=input)
 
     def stop(self, *, remove: bool = True) -> None:

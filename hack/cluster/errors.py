@@ -1,6 +1,6 @@
 """ClusterError
-├─ CommandFailed      a program ended badly; its last words are the message
-└─ CannotRun          this machine cannot hold the cluster that was asked for; the message names the ways to go on
+├─ CommandError      a program ended badly; its last words are the message
+└─ CannotRunError          this machine cannot hold the cluster that was asked for; the message names the ways to go on
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ class ClusterError(Exception):
     """Something a developer must read; printed without a traceback."""
 
 
-class CommandFailed(ClusterError):
+class CommandError(ClusterError):
     """A program that had to succeed did not."""
 
 
-class CannotRun(ClusterError):
+class CannotRunError(ClusterError):
     """The machine lacks what this needs."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from hack.cluster.commands import run
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 from hack.cluster.progress import step
 
 NEEDED = (1, 26, 6)
@@ -38,7 +38,7 @@ def _version(program: Path) -> tuple[int, ...]:
     try:
         # GOTOOLCHAIN=local: an old Go must not go and download a newer one.
         answer = run([program, "env", "GOVERSION"], environment={"GOTOOLCHAIN": "local"}, timeout_seconds=20)
-    except CommandFailed:
+    except CommandError:
         return (0,)
     match = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", answer)
     return tuple(int(part or 0) for part in match.groups()) if match else (0,)

@@ -16,7 +16,7 @@ from hack.cluster import binaries, cgroups, dns, packages
 from hack.cluster.archive import pack
 from hack.cluster.commands import run, succeeds
 from hack.cluster.control_plane import ControlPlane, Options
-from hack.cluster.errors import CannotRun
+from hack.cluster.errors import CannotRunError
 from hack.cluster.node_files import NODE_NAME, PAUSE_IMAGE, Files
 from hack.cluster.processes import Processes
 from hack.cluster.progress import say, step
@@ -47,7 +47,7 @@ class Node:
     def up(self) -> None:
         """Bring up what does not run yet; returns when the node is Ready and its Services can be looked up."""
         if len(str(self.socket)) > LONGEST_SOCKET_PATH - len(".ttrpc"):
-            raise CannotRun(f"the path {self.folder} is too long for a socket in it; move the checkout higher up")
+            raise CannotRunError(f"the path {self.folder} is too long for a socket in it; move the checkout higher up")
         packages.ensure(packages.NODE)
         programs = binaries.ensure((*binaries.CONTROL_PLANE, *binaries.NODE))
         self.folder.mkdir(parents=True, exist_ok=True)

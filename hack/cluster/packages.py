@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from hack.cluster.commands import run
-from hack.cluster.errors import CannotRun
+from hack.cluster.errors import CannotRunError
 from hack.cluster.progress import step
 
 NODE: Mapping[str, str] = {
@@ -27,14 +28,26 @@ IMAGES: Mapping[str, str] = {
 }
 
 
+_one_at_a_time = threading.Lock()
+
+
 def ensure(wanted: Mapping[str, str]) -> None:
-    """Install what is missing. Raises CannotRun where there is no apt."""
-    missing = sorted({package for program, package in wanted.items() if not _present(program)})
-    if not missing:
+    """Install what is missing. Raises CannotRunError where there is no apt."""
+    if not _missing(wanted):
         return
+    with _one_at_a_time:
+        _install(_missing(wanted))
+
+
+def _missing(wanted: Mapping[str, str]) -> list[str]:
+    return sorted({package for program, package in wanted.items() if not _present(program)})
+
+
+def _install(missing: list[str]) -> None:
+    if not missing:
+        return  # another thread did it meanwhile
     if shutil.which("apt-get") is None:
-        raise CannotRun(f"these are missing, and there is no apt-get to install them: {', '.join(missing)}")
-    # Services must not start at install: Debian's policy-rc.d says so where it is set, and none of these has one.
+        raise CannotRunError(f"these are missing, and there is no apt-get to install them: {', '.join(missing)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", 20):
         run(["apt-get", "update", "-qq"], environment=quiet)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster.commands import run
-from hack.cluster.errors import ClusterError, CommandFailed
+from hack.cluster.errors import ClusterError, CommandError
 
 FOLDER_MARK = "TTSFLEET_CLUSTER_FOLDER"
 NAME_MARK = "TTSFLEET_CLUSTER_PROCESS"
@@ -92,13 +92,13 @@ class Processes:
         raise ClusterError(f"processes of {self.folder} survive SIGKILL: {self.running()}")
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Poll until `ready`. Raises CommandFailed, with the end of the log, if the process ends or time runs out."""
+        """Poll until `ready`. Raises CommandError, with the end of the log, if the process ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not ready():
             if name not in self.running():
-                raise CommandFailed(f"{name} ended:\n{self.log_tail(name)}")
+                raise CommandError(f"{name} ended:\n{self.log_tail(name)}")
             if time.monotonic() > deadline:
-                raise CommandFailed(f"{name} is not ready after {seconds:.0f} s:\n{self.log_tail(name)}")
+                raise CommandError(f"{name} is not ready after {seconds:.0f} s:\n{self.log_tail(name)}")
             time.sleep(POLL_SECONDS)
 
     def log_tail(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Says what a long step is, how long it should take, and how long it took."""
+"""Says what a long step is, how long it should take, and how long it took. Steps may run at the same time."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 SILENCE_SECONDS = 30.0
 """Without a terminal, a step says that it is still alive this often."""
+ERASE_LINE_ABOVE = "\x1b[1A\x1b[2K"
 
 
 def say(message: str) -> None:
     """One line for the developer, at once even into a pipe."""
-    print(message, flush=True)
+    _output.line(message, author=None)
 
 
 @contextmanager
 def step(what: str, expected_seconds: float | None = None) -> Iterator[None]:
     """Announce a step, show that it lives, and close its line with the seconds it took."""
-    expectation = f" (about {expected_seconds:.0f} s)" if expected_seconds else ""
-    started = time.monotonic()
-    finished = threading.Event()
-    terminal = sys.stdout.isatty()
-    say(f"  {what}{expectation} ...")
-    ticker = threading.Thread(target=_tick, args=(what, expectation, started, finished, terminal), daemon=True)
+    announcement = f"  {what}{f' (about {expected_seconds:.0f} s)' if expected_seconds else ''} ..."
+    started, finished, author = time.monotonic(), threading.Event(), object()
+    _output.line(announcement, author)
+
+    def tick() -> None:
+        while not finished.wait(1.0 if _output.terminal else SILENCE_SECONDS):
+            _output.line(f"{announcement} {time.monotonic() - started:.0f} s", author, is_tick=True)
+
+    ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     outcome = "failed after"
     try:
@@ -34,11 +39,25 @@ def step(what: str, expected_seconds: float | None = None) -> Iterator[None]:
     finally:
         finished.set()
         ticker.join()
-        erase = "\x1b[1A\x1b[2K" if terminal else ""
-        say(f"{erase}  {what}: {outcome} {time.monotonic() - started:.1f} s")
+        _output.line(f"  {what}: {outcome} {time.monotonic() - started:.1f} s", author)
 
 
-def _tick(what: str, expectation: str, started: float, finished: threading.Event, terminal: bool) -> None:
-    while not finished.wait(1.0 if terminal else SILENCE_SECONDS):
-        erase = "\x1b[1A\x1b[2K" if terminal else ""
-        say(f"{erase}  {what}{expectation} ... {time.monotonic() - started:.0f} s")
+@dataclass
+class _Output:
+    """Standard output; on a terminal, a step writes over its own line for as long as that is the last one."""
+
+    terminal: bool = field(default_factory=sys.stdout.isatty)
+    last_author: object | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def line(self, text: str, author: object | None, *, is_tick: bool = False) -> None:
+        """A tick that would need a line of its own on a terminal is left out."""
+        with self.lock:
+            over = self.terminal and author is not None and self.last_author is author
+            if is_tick and self.terminal and not over:
+                return
+            print(f"{ERASE_LINE_ABOVE if over else ''}{text}", flush=True)
+            self.last_author = author
+
+
+_output = _Output()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster.commands import run, succeeds
-from hack.cluster.errors import CannotRun, ClusterError, CommandFailed
+from hack.cluster.errors import CannotRunError, ClusterError, CommandError
 from hack.cluster.files import CoverPoints
 from hack.cluster.processes import Processes
 
@@ -154,7 +154,7 @@ class Sandbox:
     def _owns(self, interface: str) -> bool:
         try:
             links = json.loads(run(["ip", "-json", "link", "show", interface]))
-        except CommandFailed:
+        except CommandError:
             return False
         return bool(links) and links[0].get("ifalias") == self._alias
 
@@ -168,5 +168,5 @@ def _free_blocks() -> list[ipaddress.IPv4Network]:
     ]
     free = [block for block in CANDIDATES if not any(block.overlaps(other) for other in taken)]
     if not free:
-        raise CannotRun(f"no /16 from {CANDIDATES[0]} to {CANDIDATES[-1]} is free of this machine's routes")
+        raise CannotRunError(f"no /16 from {CANDIDATES[0]} to {CANDIDATES[-1]} is free of this machine's routes")
     return free

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.control_plane import ControlPlane, Options
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 
 
 def test_the_api_server_is_the_pinned_version(control_plane: ControlPlane) -> None:
@@ -23,7 +23,7 @@ def test_controllers_act_on_what_is_applied(control_plane: ControlPlane) -> None
 
 
 def test_a_refusal_carries_the_servers_words(control_plane: ControlPlane) -> None:
-    with pytest.raises(CommandFailed, match='namespaces "nowhere" not found'):
+    with pytest.raises(CommandError, match='namespaces "nowhere" not found'):
         control_plane.kubectl("create", "configmap", "lost", "--namespace=nowhere")
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
-from hack.cluster.errors import CommandFailed
+from hack.cluster.errors import CommandError
 from tests.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
 from tests.full_objects import (
     DESIGN_MODEL,
@@ -117,7 +117,7 @@ def test_two_managers_share_a_list_of_voices_an_entry_each(api_server: ControlPl
 def test_a_scale_subresource_would_let_others_fight_the_calendar(api_server: ControlPlane) -> None:
     api_server.kubectl("apply", "-f", "-", input=json.dumps(TENANT))
     try:
-        with pytest.raises(CommandFailed):
+        with pytest.raises(CommandError):
             api_server.kubectl("scale", "ttst/acme", "--replicas=2")
     finally:
         api_server.kubectl("delete", "ttst/acme", "--ignore-not-found")
