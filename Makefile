@@ -65,5 +65,6 @@ lock: setup ## Resolve requirements/*.txt again
 	@hack/lock.sh
 
 clean: ## Take down the local cluster and remove what was built
+	@if [ -d build ]; then $(MAKE) --no-print-directory setup; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m hack.cluster down; fi
 	@rm -rf build

@@ -6,6 +6,7 @@ whatever state a crash left: it ends what is marked, removes the control group, 
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from hack.cluster import binaries, cgroups, dns, packages
 from hack.cluster.archive import pack
 from hack.cluster.commands import run, succeeds
 from hack.cluster.control_plane import ControlPlane, Options
-from hack.cluster.errors import CannotRunError
+from hack.cluster.errors import CannotRunError, ClusterError
 from hack.cluster.node_files import NODE_NAME, PAUSE_IMAGE, Files
 from hack.cluster.processes import Processes
 from hack.cluster.progress import say, step
@@ -65,6 +66,8 @@ class Node:
 
     def down(self) -> None:
         """Leave nothing behind, whatever is there; silent where nothing is."""
+        if self.folder.exists() and self.folder.stat().st_uid != os.geteuid():
+            raise ClusterError(f"{self.folder} is another user's, and so are its processes: `sudo make clean`")
         processes = Processes(self.folder)
         if processes.running():
             say(f"  ending the local node in {self.folder}")
@@ -85,7 +88,8 @@ class Node:
         run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "import", archive])
 
     def images(self) -> set[str]:
-        """The references of the images that the node holds."""
+        """The references of the images that the node holds. Raises ClusterError if it does not run."""
+        self.sandbox.inside()
         program = binaries.ensure(binaries.NODE)["ctr"]
         return set(run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "ls", "--quiet"]).split())
 
