@@ -50,7 +50,7 @@ class AuthMode(StrEnum):
 class VoiceConfig(ConfigModel):
     """One voice of a model."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     languages: tuple[str, ...] = ()
     """BCP 47 primary subtags the voice speaks; none means all of the model's."""
 
@@ -80,12 +80,14 @@ Engine = Annotated[LocalEngine | PoolEngine, Field(discriminator="type")]
 class ModelConfig(ConfigModel):
     """One model the tenant may name in a request."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     engine: Engine = LocalEngine()
-    languages: tuple[str, ...]
-    voices: Annotated[tuple[VoiceConfig, ...], Field(min_length=1)]
-    sample_rate_hz: Annotated[int, Field(ge=8_000, le=192_000)]
-    """What the engine yields."""
+    languages: tuple[str, ...] = ()
+    """BCP 47 primary subtags; none means those of its voices."""
+    voices: tuple[VoiceConfig, ...] = ()
+    """The first is the default one; none means every voice that the engine says it has."""
+    sample_rate_hz: Annotated[int, Field(ge=8_000, le=192_000)] | None = None
+    """What the engine yields. The engine itself has the last word: a difference is logged."""
     precision: Precision = Precision.FP32
     """Spoken when a request names none."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = (Precision.FP32,)
@@ -141,7 +143,6 @@ class ServerConfig(ConfigModel):
     """Longest that requests in flight may take after SIGTERM."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
     """Replicas the pool can have: a limit that no shared store holds is divided by it."""
-    playground: bool = False
 
 
 class QuotaConfig(ConfigModel):

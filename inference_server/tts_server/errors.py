@@ -7,13 +7,15 @@ TTSError
    │    ├─ ModelNotFound        no such model here
    │    ├─ VoiceNotFound        the model has no such voice
    │    ├─ PrecisionNotAllowed  not among the model's allowed precisions
-   │    └─ FormatUnavailable    this installation lacks the format's encoder
+   │    ├─ FormatUnavailable    this installation lacks the format's encoder
+   │    └─ AudioGone            the link has expired, or its audio was removed
    ├─ Unauthenticated       no credential, or one that nobody issued
    ├─ PermissionDenied      a good credential that may not do this
    ├─ Refused               try again later
    │    ├─ QuotaExceeded        a limit of the tenant is used up
    │    ├─ Overloaded           the wait would outlast the caller
    │    └─ Draining             this replica is about to end
+   ├─ StorageUnavailable    audio cannot be kept: the disk is full, or not writable
    └─ EngineError           no sound came, or sound that is none
         ├─ EngineUnavailable    the engine cannot start here: something is not installed
         ├─ EngineTimeout        no first audio in time
@@ -85,6 +87,12 @@ class FormatUnavailable(RequestError):
     code = "format_unavailable"
 
 
+class AudioGone(RequestError):
+    """The audio behind a link was here once, or the link's time is over."""
+
+    code = "audio_gone"
+
+
 class Unauthenticated(TTSError):
     """No credential came with the request, or one that this tenant did not issue."""
 
@@ -130,6 +138,12 @@ class Draining(Refused):
     """This replica finishes what it has and takes nothing new."""
 
     code = "draining"
+
+
+class StorageUnavailable(TTSError):
+    """The store takes no more audio."""
+
+    code = "storage_unavailable"
 
 
 class EngineError(TTSError):
