@@ -70,7 +70,7 @@ class Node:
             raise ClusterError(f"{self.folder} is another user's, and so are its processes: `sudo make clean`")
         processes = Processes(self.folder)
         if processes.running():
-            say(f"  ending the local node in {self.folder}")
+            say(f"  ending what runs in {self.folder}")
         # Agents first, lest they restart what ends; then shims, containers and the sandbox all at once.
         processes.stop("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", patience_seconds=2)
         processes.stop("containerd", patience_seconds=3)
