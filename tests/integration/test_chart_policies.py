@@ -1,0 +1,211 @@
+"""What the chart's admission policies refuse to the operator's own account, on a real API server.
+
+RBAC alone lets this account patch any pod and any Secret: these tests act as a thief of its token would.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from hack.cluster import binaries
+from hack.cluster.commands import run
+from hack.cluster.control_plane import ControlPlane
+
+RELEASE = "policed"
+NAMESPACE = "policed-system"
+TEAM = "policed-team"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
+OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
+READY_SECONDS = 30
+
+
+class DeniedError(Exception):
+    """The API server's message."""
+
+
+class Thief:
+    """Acts with the operator's permissions. Not by kubectl: it reads a pod before it patches it, which is forbidden."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        pair = plane.authority.issue("thief", ACCOUNT, groups=("system:serviceaccounts",))
+        trust = ssl.create_default_context(cafile=str(plane.authority.pair.certificate))
+        trust.load_cert_chain(pair.certificate, pair.key)
+        self._client = httpx.Client(base_url=f"{plane.server}/api/v1/namespaces/{TEAM}/", verify=trust)
+
+    def patches(self, what: str, change: dict[str, Any]) -> None:
+        self._sends("PATCH", what, change, "application/merge-patch+json")
+
+    def creates(self, what: str, body: dict[str, Any]) -> None:
+        self._sends("POST", what, body)
+
+    def deletes(self, what: str) -> None:
+        self._sends("DELETE", what, {})
+
+    def _sends(self, method: str, what: str, body: dict[str, Any], content_type: str = "application/json") -> None:
+        answer = self._client.request(method, what, content=json.dumps(body), headers={"Content-Type": content_type})
+        if answer.is_error:
+            raise DeniedError(answer.json()["message"])
+
+
+@pytest.fixture(scope="module")
+def thief(control_plane: ControlPlane) -> Iterator[Thief]:
+    """The chart's account, roles and policies, and a namespace with things of the operator's and of others."""
+    helm = binaries.ensure(binaries.HELM)["helm"]
+    chart = binaries.ROOT / "charts" / "ttsfleet"
+    version = ["--kube-version", binaries.KUBERNETES_VERSION]
+    rendered = run([helm, "template", RELEASE, chart, "-n", NAMESPACE, *version, "--set", "crds.install=false"])
+    kinds = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    kinds |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    release = [body for body in yaml.safe_load_all(rendered) if body and body["kind"] in kinds]
+    for name in (NAMESPACE, TEAM):
+        control_plane.kubectl("create", "namespace", name)
+    everything = [*release, *pods(), *secrets(), owned_secret()]
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
+    thief = Thief(control_plane)
+    wait_until_enforced(thief)
+    yield thief
+    control_plane.kubectl("delete", "namespace", NAMESPACE, TEAM, "--wait=false")
+    control_plane.kubectl("delete", "-f", "-", "--wait=false", input=yaml.safe_dump_all(release))
+
+
+def wait_until_enforced(thief: Thief) -> None:
+    """The API server learns of roles and compiles policies a moment after they are created."""
+    deadline = time.monotonic() + READY_SECONDS
+    for what in ("pods/own", "secrets/foreign"):
+        said = ""
+        for attempt in itertools.count():  # each another change: none at all is not refused
+            if "denied request" in said:
+                break
+            assert time.monotonic() < deadline, f"no policy holds for {what} after {READY_SECONDS} s: {said}"
+            time.sleep(0.1)
+            try:
+                thief.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
+            except DeniedError as error:
+                said = str(error)
+
+
+def pods() -> Iterator[dict[str, Any]]:
+    for name, labels in (("own", OWN), ("foreign", {"app": "billing"})):
+        yield {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": TEAM,
+                "labels": labels,
+                "annotations": {"ttsfleet.io/config-hash": "1", "other": "1"},
+            },
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "tts-server", "image": "example.invalid/image:1"}],
+                "tolerations": [{"operator": "Exists"}],
+            },
+        }
+
+
+def secrets() -> Iterator[dict[str, Any]]:
+    for name, labels in (("own", OWN), ("foreign", {"app": "billing"}), ("to-delete", OWN)):
+        yield secret(name, labels)
+
+
+def secret(name: str, labels: dict[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": TEAM, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "x"}}
+
+
+def owned_secret() -> dict[str, Any]:
+    """A Secret of a tenant whose label somebody took off."""
+    body = secret("unlabelled", {})
+    body["metadata"]["ownerReferences"] = [
+        {
+            "apiVersion": "ttsfleet.io/v1alpha1",
+            "kind": "TTSTenant",
+            "name": "acme",
+            "uid": "5e9d1e7f-0000-4000-8000-000000000000",
+            "controller": True,
+        }
+    ]
+    return body
+
+
+def test_the_annotation_that_announces_configuration_may_change(thief: Thief) -> None:
+    thief.patches("pods/own", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
+
+
+POD_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "a label": ({"metadata": {"labels": {"app": "billing"}}}, "may change annotations only"),
+    "the label that makes it its own": (
+        {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}},
+        "may change annotations only",
+    ),
+    "the image": (
+        {"spec": {"containers": [{"name": "tts-server", "image": "example.invalid/evil:1"}]}},
+        "may change annotations only",
+    ),
+    "a deadline": ({"spec": {"activeDeadlineSeconds": 1}}, "may change annotations only"),
+    "a finalizer": ({"metadata": {"finalizers": ["example.com/stuck"]}}, "may change annotations only"),
+    "an owner": (
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}]}},
+        "may change annotations only",
+    ),
+    "another annotation": ({"metadata": {"annotations": {"other": "2"}}}, "ttsfleet.io/config-hash only"),
+    "a new annotation": ({"metadata": {"annotations": {"new": "1"}}}, "ttsfleet.io/config-hash only"),
+    "the removal of an annotation": ({"metadata": {"annotations": {"other": None}}}, "ttsfleet.io/config-hash only"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), POD_CHANGES.values(), ids=POD_CHANGES)
+def test_anything_else_about_a_pod_is_refused(thief: Thief, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeniedError, match=message):
+        thief.patches("pods/own", change)
+
+
+def test_a_foreign_pod_is_refused_whole(thief: Thief) -> None:
+    with pytest.raises(DeniedError, match="may only update pods of tenants"):
+        thief.patches("pods/foreign", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
+
+
+def test_its_own_secret_may_be_made_changed_and_deleted(thief: Thief) -> None:
+    thief.creates("secrets", secret("made", OWN))
+    thief.patches("secrets/own", {"stringData": {"token": "y"}})
+    thief.deletes("secrets/to-delete")
+
+
+def test_a_label_that_somebody_took_off_may_be_put_back(thief: Thief) -> None:
+    thief.patches("secrets/unlabelled", {"metadata": {"labels": OWN}})
+
+
+@pytest.mark.parametrize("change", [{"stringData": {"token": "y"}}, {"metadata": {"labels": OWN}}], ids=str)
+def test_a_foreign_secret_may_not_be_changed_nor_taken_over(thief: Thief, change: dict[str, Any]) -> None:
+    with pytest.raises(DeniedError, match="may only change objects of its own"):
+        thief.patches("secrets/foreign", change)
+
+
+def test_a_foreign_secret_may_not_be_deleted(thief: Thief) -> None:
+    with pytest.raises(DeniedError, match="may only change objects of its own"):
+        thief.deletes("secrets/foreign")
+
+
+def test_a_secret_without_the_label_may_not_be_made(thief: Thief) -> None:
+    with pytest.raises(DeniedError, match="carries the label"):
+        thief.creates("secrets", secret("nameless", {}))
+
+
+def test_a_foreign_child_kind_is_refused_as_well(thief: Thief, control_plane: ControlPlane) -> None:
+    control_plane.kubectl("-n", TEAM, "create", "configmap", "foreign", "--from-literal=a=b")
+    with pytest.raises(DeniedError, match="configmaps foreign is not"):
+        thief.patches("configmaps/foreign", {"data": {"a": "c"}})
+
+
+def test_nobody_else_is_held_to_it(thief: Thief, control_plane: ControlPlane) -> None:
+    control_plane.kubectl("-n", TEAM, "label", "pod/foreign", "seen=1")
+    control_plane.kubectl("-n", TEAM, "label", "secret/foreign", "seen=1")
