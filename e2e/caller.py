@@ -1,0 +1,202 @@
+"""Callers of an endpoint: a pod in the cluster that asks for speech through the tenant's Service, as applications do.
+
+In a pod because every cluster lets a pod reach a Service, and because a port-forward sticks to one pod while callers
+must not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from e2e.kube import Kube
+
+NAME = "caller"
+PYTHON = "/opt/ttsfleet/bin/python"
+LONGEST_REQUEST_SECONDS = 30
+
+# One request per argument list: prints what came back.
+ASK = f"""
+import base64, http.client, json, sys
+host, path, key, body = sys.argv[1:5]
+connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
+headers = {{"Content-Type": "application/json", **({{"Authorization": "Bearer " + key}} if key else {{}})}}
+connection.request("POST" if body else "GET", path, body.encode() or None, headers)
+response = connection.getresponse()
+content = response.read()
+print(json.dumps({{"status": response.status, "headers": {{k.lower(): v for k, v in response.getheaders()}},
+                  "content": base64.b64encode(content).decode()}}))
+"""
+
+# A request every interval on a connection of its own, late ones beside it, until standard input ends.
+KEEP_CALLING = f"""
+import http.client, json, sys, threading, time
+host, path, key, body, interval = *sys.argv[1:5], float(sys.argv[5])
+headers = {{"Content-Type": "application/json", "Authorization": "Bearer " + key}}
+stopping, lock = threading.Event(), threading.Lock()
+
+def call():
+    began, status, error, size = time.monotonic(), 0, "", 0
+    try:
+        connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
+        connection.request("POST", path, body.encode(), headers)
+        response = connection.getresponse()
+        status, content = response.status, response.read()
+        size, error = len(content), "" if status == 200 else content.decode(errors="replace")[:300]
+        connection.close()
+    except Exception as problem:
+        status, error = 0, repr(problem)
+    with lock:
+        print(json.dumps({{"status": status, "seconds": time.monotonic() - began, "size": size, "error": error}}),
+              flush=True)
+
+def wait_for_end():
+    sys.stdin.read()
+    stopping.set()
+
+threading.Thread(target=wait_for_end, daemon=True).start()
+started, number, calls = time.monotonic(), 0, []
+while not stopping.wait(max(0.0, started + number * interval - time.monotonic())):
+    thread = threading.Thread(target=call)
+    thread.start()
+    calls.append(thread)
+    number += 1
+for thread in calls:
+    thread.join()
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint answered to one request."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The `error` object of a refusal."""
+        return dict(json.loads(self.content)["error"])
+
+
+@dataclass(frozen=True)
+class Call:
+    """One of many requests."""
+
+    status: int
+    """0: no HTTP answer came, or not a whole one."""
+    seconds: float
+    error: str
+    heard_at: float
+    """On this machine's monotonic clock."""
+
+
+@dataclass
+class Calls:
+    """What constant callers have experienced so far."""
+
+    all: list[Call] = field(default_factory=list)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def spoken(self) -> int:
+        return sum(call.status == 200 for call in self.all)
+
+    @property
+    def failed(self) -> list[str]:
+        """Everything but speech, in words."""
+        return [f"{call.status} after {call.seconds:.2f} s: {call.error}" for call in self.all if call.status != 200]
+
+    async def see(self, count: int, status: int = 200, within_seconds: float = 30) -> Call:
+        """Wait for `count` more answers of this status; the last of them."""
+        seen = len(self.all)
+
+        def matching() -> list[Call]:
+            return [call for call in self.all[seen:] if call.status == status]
+
+        async with asyncio.timeout(within_seconds), self.news:
+            await self.news.wait_for(lambda: len(matching()) >= count)
+        return matching()[count - 1]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The pod."""
+
+    kube: Kube
+    namespace: str
+    image: str
+
+    async def start(self) -> None:
+        """Returns once it runs. Its image is the server's: it has a Python."""
+        await self.kube.apply(pod(self.namespace, self.image))
+        await self.kube.kubectl("wait", f"pod/{NAME}", "-n", self.namespace, "--for=condition=Ready", "--timeout=60s")
+
+    async def ask(self, host: str, path: str, key: str, body: dict[str, Any] | None) -> Answer:
+        """One request; any answer will do, none raises KubectlError."""
+        text = json.dumps(body) if body is not None else ""
+        printed = json.loads(await self.kube.kubectl(*self._exec(), "-c", ASK, host, path, key, text))
+        return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))
+
+    @asynccontextmanager
+    async def keep_calling(
+        self, host: str, key: str, body: dict[str, Any], requests_per_second: float
+    ) -> AsyncIterator[Calls]:
+        """Constant requests until the block ends and the last answer is in."""
+        calls = Calls()
+        words = ["-c", KEEP_CALLING, host, "/v1/audio/speech", key, json.dumps(body), str(1 / requests_per_second)]
+        process = await self.kube.start(*self._exec("-i"), *words)
+        assert process.stdin is not None
+        listening = asyncio.create_task(listen(process, calls))
+        try:
+            await calls.see(1, within_seconds=60)
+            yield calls
+        finally:
+            process.stdin.close()
+            async with asyncio.timeout(LONGEST_REQUEST_SECONDS + 15):
+                await listening
+                await process.wait()
+
+    def _exec(self, *flags: str) -> list[str]:
+        return ["exec", "-n", self.namespace, *flags, NAME, "--", PYTHON]
+
+
+async def listen(process: asyncio.subprocess.Process, calls: Calls) -> None:
+    """Note every line as a call."""
+    assert process.stdout is not None
+    async for line in process.stdout:
+        told = json.loads(line)
+        call = Call(told["status"], told["seconds"], told["error"], time.monotonic())
+        async with calls.news:
+            calls.all.append(call)
+            calls.news.notify_all()
+
+
+def pod(namespace: str, image: str) -> dict[str, Any]:
+    """It only waits for `kubectl exec`, under the strictest pod security."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": NAME,
+                    "image": image,
+                    "command": ["sleep", "infinity"],
+                    "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }

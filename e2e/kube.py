@@ -1,0 +1,83 @@
+"""kubectl, awaited: the stories do to the cluster what people do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+POLL_SECONDS = 0.2
+
+
+class KubectlError(Exception):
+    """What kubectl said when it failed."""
+
+
+@dataclass(frozen=True)
+class Kube:
+    """One cluster."""
+
+    kubectl_path: Path
+    kubeconfig: Path
+
+    async def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """What it printed. Raises KubectlError."""
+        process = await self.start(*words)
+        out, error = await process.communicate(stdin.encode() if stdin is not None else b"")
+        if process.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(words)[:200]}: {error.decode(errors='replace').strip()}")
+        return out.decode()
+
+    async def start(self, *words: str) -> asyncio.subprocess.Process:
+        """A kubectl that goes on."""
+        return await asyncio.create_subprocess_exec(
+            self.kubectl_path,
+            *("--kubeconfig", str(self.kubeconfig), *words),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def apply(self, *bodies: dict[str, Any]) -> None:
+        """kubectl apply, server-side."""
+        text = yaml.safe_dump_all(bodies)
+        await self.kubectl("apply", "--server-side", "--field-manager=e2e", "-f", "-", stdin=text)
+
+    async def patch(self, namespace: str, what: str, change: dict[str, Any]) -> None:
+        """A merge patch; an empty namespace is for what is in none."""
+        where = ["-n", namespace] if namespace else []
+        await self.kubectl("patch", *where, what, "--type=merge", "-p", json.dumps(change))
+
+    async def get(self, namespace: str, *what: str) -> dict[str, Any]:
+        """An object, or a list of them."""
+        where = ["-n", namespace] if namespace else []
+        return dict(json.loads(await self.kubectl("get", *where, *what, "-o", "json")))
+
+    async def items(self, namespace: str, *what: str) -> list[dict[str, Any]]:
+        """The objects of a list."""
+        return list((await self.get(namespace, *what))["items"])
+
+    async def until(
+        self,
+        namespace: str,
+        *what: str,
+        holds: Callable[[dict[str, Any]], bool],
+        within_seconds: float,
+    ) -> float:
+        """Look until it holds; how many seconds that took. Raises AssertionError with what was seen last."""
+        began = time.monotonic()
+        while True:
+            seen = await self.get(namespace, *what)
+            took = time.monotonic() - began
+            if holds(seen):
+                return took
+            if took > within_seconds:
+                shown = json.dumps(seen.get("status") or seen, indent=1, ensure_ascii=False)[:4000]
+                raise AssertionError(f"{' '.join(what)} after {took:.0f} s: {shown}")
+            await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,220 @@
+"""The people of the stories: a platform team that publishes voices, and teams that use them.
+
+Verbs are theirs: a platform `publishes` and `onboards`, a team `sees`, `asks`, `changes` and `keeps_calling`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from e2e.caller import Answer, Caller, Calls
+from e2e.kube import Kube
+from hack.cluster.binaries import ROOT
+
+MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encoding="utf-8"))
+CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"
+SENTENCE = "Nobody notices."
+
+
+def fixed(replicas: int) -> dict[str, Any]:
+    """A schedule that never changes."""
+    return {"default": {"minReplicas": replicas}}
+
+
+@dataclass(frozen=True)
+class Team:
+    """A product team with one endpoint."""
+
+    kube: Kube
+    name: str
+    namespace: str
+    model: str
+    caller: Caller
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{self.namespace}.svc"
+
+    @property
+    def selector(self) -> str:
+        return f"ttsfleet.io/tenant={self.name}"
+
+    async def applies(self, spec: dict[str, Any]) -> None:
+        """Its Secret with the hash of its key, and its TTSTenant."""
+        digest = hashlib.sha256(self.key.encode()).hexdigest()
+        await self.kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": f"{self.name}-keys", "namespace": self.namespace},
+                "stringData": {"e2e": digest},
+            },
+            {
+                "apiVersion": "ttsfleet.io/v1alpha1",
+                "kind": "TTSTenant",
+                "metadata": {"name": self.name, "namespace": self.namespace},
+                "spec": {"tier": "Enterprise", "models": [{"name": self.model}], **spec},
+            },
+        )
+
+    async def changes(self, **spec: Any) -> None:
+        """Part of its TTSTenant's spec."""
+        await self.kube.patch(self.namespace, f"ttstenant/{self.name}", {"spec": spec})
+
+    async def deletes_its_tenant(self) -> None:
+        await self.kube.kubectl("delete", "-n", self.namespace, f"ttstenant/{self.name}", "--wait=false")
+
+    async def sees_condition(self, type_: str, status: str = "True", *, within_seconds: float = 120) -> float:
+        """Wait for it, of the spec as it is now; how many seconds that took."""
+        return await self._until(
+            lambda body: (
+                (found := condition(body, type_)) is not None
+                and found["status"] == status
+                and found.get("observedGeneration", body["metadata"]["generation"]) == body["metadata"]["generation"]
+            ),
+            within_seconds,
+        )
+
+    async def sees_reason(self, type_: str, *reasons: str, within_seconds: float) -> float:
+        """Wait until the condition is not True for one of these reasons."""
+        return await self._until(
+            lambda body: (
+                (found := condition(body, type_)) is not None
+                and found["status"] != "True"
+                and found["reason"] in reasons
+            ),
+            within_seconds,
+        )
+
+    async def sees_status(self, field_: str, value: object, *, within_seconds: float) -> float:
+        return await self._until(lambda body: body.get("status", {}).get(field_) == value, within_seconds)
+
+    async def reads_condition(self, type_: str) -> dict[str, Any]:
+        found = condition(await self.kube.get(self.namespace, f"ttstenant/{self.name}"), type_)
+        assert found is not None, f"no condition {type_}"
+        return found
+
+    async def sees_pods(self, count: int, *, within_seconds: float) -> float:
+        """Wait for exactly so many pods, all ready and none on its way out."""
+
+        def holds(body: dict[str, Any]) -> bool:
+            return len(body["items"]) == count and all(map(ready, body["items"]))
+
+        return await self.kube.until(
+            self.namespace, "pods", "-l", self.selector, holds=holds, within_seconds=within_seconds
+        )
+
+    async def pods(self) -> list[dict[str, Any]]:
+        return await self.kube.items(self.namespace, "pods", "-l", self.selector)
+
+    async def children(self) -> list[str]:
+        """Everything with its label, as kind/name."""
+        found = await self.kube.items(self.namespace, f"{CHILDREN},secrets", "-l", self.selector)
+        return sorted(f"{body['kind']}/{body['metadata']['name']}" for body in found)
+
+    async def asks(self, text: str = SENTENCE, *, key: str | None = None, **request: Any) -> Answer:
+        """For speech, with its own key unless told otherwise."""
+        return await self.caller.ask(
+            self.host, "/v1/audio/speech", self.key if key is None else key, self.speech(text, **request)
+        )
+
+    @asynccontextmanager
+    async def keeps_calling(self, requests_per_second: float) -> AsyncIterator[Calls]:
+        """Callers that go on until the block ends; they begin with an answer."""
+        async with self.caller.keep_calling(self.host, self.key, self.speech(SENTENCE), requests_per_second) as calls:
+            yield calls
+
+    def speech(self, text: str, **request: Any) -> dict[str, Any]:
+        return {"model": self.model, "voice": "en-us", "input": text, "response_format": "wav", **request}
+
+    async def _until(self, holds: Any, within_seconds: float) -> float:
+        return await self.kube.until(
+            self.namespace, f"ttstenant/{self.name}", holds=holds, within_seconds=within_seconds
+        )
+
+
+@dataclass
+class Platform:
+    """The platform team, and everything that one story makes: `cleans_up` takes it away."""
+
+    kube: Kube
+    system_namespace: str
+    server_image: str
+    story: str
+    """Part of every name, so that stories do not meet."""
+    namespaces: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+    async def publishes_model(self, name: str = "espeak", **spec: Any) -> str:
+        """A TTSModel like the one in examples/, with some fields of its spec changed. Its name in this story."""
+        body = copy.deepcopy(MODEL)
+        body["metadata"] = {"name": f"{name}-{self.story}"}
+        body["spec"] |= spec
+        await self.kube.apply(body)
+        self.models.append(body["metadata"]["name"])
+        return str(body["metadata"]["name"])
+
+    async def changes_model(self, name: str, **spec: Any) -> None:
+        await self.kube.patch("", f"ttsmodel/{name}", {"spec": spec})
+
+    async def onboards_team(self, name: str, model: str, *, quota: dict[str, str] | None = None, **spec: Any) -> Team:
+        """A namespace under restricted pod security, a caller in it, a key, and a TTSTenant."""
+        namespace = f"{name}-{self.story}"
+        self.namespaces.append(namespace)
+        await self.kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+            }
+        )
+        caller = Caller(self.kube, namespace, self.server_image)
+        await caller.start()
+        if quota:
+            await self.kube.apply(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ResourceQuota",
+                    "metadata": {"name": "small", "namespace": namespace},
+                    "spec": {"hard": quota},
+                }
+            )
+        team = Team(self.kube, name, namespace, model, caller)
+        await team.applies(spec)
+        return team
+
+    async def leader(self) -> str:
+        """Name of the operator's pod that holds the Lease."""
+        lease = await self.kube.get(self.system_namespace, "lease/ttsfleet")
+        return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
+
+    async def cleans_up(self) -> None:
+        """Does not wait: the next story has names of its own."""
+        for kind, names in (("namespace", self.namespaces), ("ttsmodel", self.models)):
+            if names:
+                await self.kube.kubectl("delete", kind, *names, "--wait=false", "--ignore-not-found")
+
+
+def condition(body: dict[str, Any], type_: str) -> dict[str, Any] | None:
+    """The condition of that type, if it was reported."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return next((found for found in conditions if found["type"] == type_), None)
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    """Whether a pod answers and means to go on."""
+    found = condition(pod, "Ready")
+    return found is not None and found["status"] == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def restarts(pod: dict[str, Any]) -> int:
+    return sum(each["restartCount"] for each in pod["status"].get("containerStatuses", []))
