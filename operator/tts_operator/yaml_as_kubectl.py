@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeAlias
 
 import yaml
@@ -26,9 +26,8 @@ class YAMLError(ValueError):
 def load_all(text: str) -> Iterator[JSON]:
     """Every document of the text that is not empty, as the JSON that kubectl would send. Raises YAMLError."""
     text = text.removeprefix("\ufeff")
-    if text.lstrip().startswith("{"):  # kubectl takes this for JSON, in which a tab may indent
-        yield from _json_documents(text)
-        return
+    if text.lstrip().startswith("{"):
+        text = yield from _leading_json(text)
     try:
         for node in yaml.compose_all(text, Loader=_Composer):
             document = _value(node, ())
@@ -49,8 +48,6 @@ def resolve(text: str) -> str | int | float | bool | None:
         integer = _integer(digits)
         if -(2**63) <= integer < 2**63:
             return integer
-        if 0 < integer < 2**64:
-            return int(float(integer))  # a uint64 leaves Go as JSON, and comes back as a float64
     if _FLOAT.fullmatch(digits):
         number = float(digits)
         if math.isfinite(number):
@@ -96,18 +93,23 @@ class _Composer(yaml.SafeLoader):
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # its stub lacks types
 
 
-def _json_documents(text: str) -> Iterator[JSON]:
+def _leading_json(text: str) -> Generator[JSON, None, str]:
+    """What begins with a brace is tried as JSON, in which a tab may indent; returns the rest, which is YAML.
+
+    After two objects the stream is JSON to its end, as in apimachinery's `YAMLOrJSONDecoder`.
+    """
     decoder = json.JSONDecoder()
-    position = 0
-    while position < len(text):
-        if text[position].isspace():
-            position += 1
-            continue
+    count, position = 0, 0
+    while text := text[position:].lstrip():
         try:
-            document, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise YAMLError(f"line {error.lineno}: {error.msg}") from error
+            document, position = decoder.raw_decode(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            if count > 1:
+                raise YAMLError(f"object {count + 1} is not JSON, but those before it are: {error}") from error
+            break
+        count += 1
         yield document
+    return text
 
 
 def _one_line(error: yaml.YAMLError) -> str:

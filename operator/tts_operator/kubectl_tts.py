@@ -1,0 +1,180 @@
+"""The kubectl plugin: `kubectl tts schedule` and `kubectl tts keygen`. It needs no cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tts_operator.api import Schedule
+from tts_operator.api.support import unsupported_in_tenant
+from tts_operator.api_keys import NAME, APIKey, secret_manifest
+from tts_operator.schedule import Bounds, changes, state_at, time_zone
+from tts_operator.tenant_file import STDIN, TenantFileError, read_tenant
+
+RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
+YEARS = range(1900, 9000)
+DEFAULT_SPAN = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """From `at` on, `window` holds."""
+
+    at: datetime
+    window: str
+    bounds: Bounds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0; 1 where the input is at fault; argparse leaves with 2 for a wrong command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing may be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def schedule(options: argparse.Namespace) -> int:
+    """Prints the state at --from, then every change before --to."""
+    name = "standard input" if options.filename == STDIN else options.filename
+    start = options.start or datetime.now(UTC).replace(microsecond=0)
+    end = options.end or start + DEFAULT_SPAN
+    if end <= start:
+        return _fail(f"--to {_rfc3339(end)} is not later than --from {_rfc3339(start)}")
+    try:
+        tenant = read_tenant(options.filename, options.tenant)
+    except TenantFileError as error:
+        return _fail(*(f"{name}: {problem}" for problem in error.problems))
+    for later in unsupported_in_tenant(tenant.spec):
+        if later.startswith("spec.schedule"):
+            print(f"warning: {later} is not supported yet: the operator refuses this tenant", file=sys.stderr)
+    rows = list(_rows(tenant.spec.schedule, start, end))
+    if options.output == "json":
+        print(json.dumps([_entry(row) for row in rows], indent=2))
+    else:
+        print(_table(rows, tenant.spec.schedule.time_zone if tenant.spec.schedule else "UTC"))
+    return 0
+
+
+def keygen(options: argparse.Namespace) -> int:
+    """Prints a new key to standard error, and the Secret with its hash to standard output."""
+    key = APIKey.new(options.name)
+    secret_name = f"{options.tenant}-keys" if options.tenant else "tts-keys"
+    print(f"API key {key.name}, shown only now:\n\n    {key.secret}\n", file=sys.stderr)
+    print(secret_manifest(key, secret_name, options.namespace), end="")
+    return 0
+
+
+def _rows(calendar: Schedule | None, start: datetime, end: datetime) -> Iterator[Row]:
+    now = state_at(calendar, start)
+    yield Row(start, now.window, now.bounds)
+    for change in changes(calendar, start, end):
+        yield Row(change.at, change.window, change.bounds)
+
+
+def _entry(row: Row) -> dict[str, str | int]:
+    return {
+        "time": _rfc3339(row.at),
+        "window": row.window,
+        "minReplicas": row.bounds.min_replicas,
+        "maxReplicas": row.bounds.max_replicas,
+    }
+
+
+def _table(rows: Sequence[Row], zone_name: str) -> str:
+    zone = time_zone(zone_name)
+    header = ("UTC", zone_name.upper() if zone_name != "UTC" else "WEEKDAY", "WINDOW", "MIN", "MAX")
+    lines = [header]
+    for row in rows:
+        local = row.at.astimezone(zone)
+        wall = f"{local:%a %Y-%m-%d %H:%M:%S %z}" if zone_name != "UTC" else f"{local:%a}"
+        lines.append((_rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _fail(*problems: str) -> int:
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1
+
+
+def _instant(text: str) -> datetime:
+    """RFC 3339, whose offset is required: a time without one could be the tenant's, the reader's or UTC."""
+    problem = f"{text!r} is not a time as RFC 3339 writes it, with its offset: write 2026-11-11T00:00:00Z or +08:00"
+    if not RFC3339.fullmatch(text):
+        raise argparse.ArgumentTypeError(problem)
+    try:
+        instant = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{problem} ({error})") from error
+    if instant.year not in YEARS:
+        raise argparse.ArgumentTypeError(f"{text!r} is outside the years {YEARS[0]} to {YEARS[-1]}")
+    return instant
+
+
+def _key_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot name a key: at most 63 letters, digits, dashes, dots and underscores"
+        )
+    return text
+
+
+def _object_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name in Kubernetes: lower-case letters, digits and dashes")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kubectl tts", description="Tools for tenants of TTS Fleet.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("schedule", help="what a tenant's calendar does between two instants")
+    command.add_argument(
+        "-f",
+        "--filename",
+        required=True,
+        metavar="FILE",
+        help="file with the TTSTenant, in YAML or JSON; - reads stdin",
+    )
+    command.add_argument("--tenant", metavar="NAME", help="which TTSTenant, where the file has several")
+    command.add_argument(
+        "--from", dest="start", type=_instant, metavar="T", help="RFC 3339, such as 2026-11-11T00:00:00Z; default: now"
+    )
+    command.add_argument(
+        "--to", dest="end", type=_instant, metavar="T", help="RFC 3339, itself excluded; default: 7 days after --from"
+    )
+    command.add_argument("-o", "--output", choices=("json", "table"), default="table", help="default: table")
+    command.set_defaults(run=schedule)
+
+    command = commands.add_parser("keygen", help="a new API key, and the Secret that holds its hash")
+    command.add_argument(
+        "--tenant", type=_object_name, metavar="NAME", help="the tenant; its server reads the Secret NAME-keys"
+    )
+    command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="the tenant's namespace")
+    command.add_argument(
+        "--name", type=_key_name, metavar="NAME", help="whose key it is, for revoking; default: made from its hash"
+    )
+    command.set_defaults(run=keygen)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

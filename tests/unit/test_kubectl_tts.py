@@ -1,0 +1,299 @@
+"""The kubectl plugin, as a person runs it: arguments in, output and exit status out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tts_operator.kubectl_tts import main
+
+TENANT = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: team-acme}
+---
+apiVersion: ttsfleet.io/v1alpha1
+kind: TTSTenant
+metadata: {name: acme, namespace: team-acme}
+spec:
+  tier: VIP
+  scenario: CustomerService
+  models: [{name: espeak}]
+  languageRouting: [{language: default, voice: en}]
+  schedule:
+    timeZone: Asia/Shanghai
+    default: {minReplicas: 3, maxReplicas: 6}
+    windows:
+      - {name: night, start: 22:00, end: 06:00, minReplicas: 1, maxReplicas: 2}
+    exceptions:
+      - {name: singles-day, from: 2026-11-11, to: 2026-11-11, minReplicas: 6, maxReplicas: 20}
+"""
+SPAN = ("--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T22:00:00Z")
+
+
+@pytest.fixture
+def tenant(tmp_path: Path) -> Path:
+    path = tmp_path / "tenant.yaml"
+    path.write_text(TENANT)
+    return path
+
+
+def refusal(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """The lines of standard error, without the file's name, after a run that must fail and print nothing else."""
+    assert main(["schedule", "-f", str(path), *SPAN, *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [line.removeprefix(f"error: {path}: ") for line in err.splitlines()]
+
+
+def test_json_is_the_state_at_from_and_then_every_change_before_to(
+    tenant: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedule", "-f", str(tenant), *SPAN, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"time": "2026-11-10T00:00:00Z", "window": "default", "minReplicas": 3, "maxReplicas": 6},
+        {"time": "2026-11-10T14:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 2},
+        {"time": "2026-11-10T16:00:00Z", "window": "singles-day", "minReplicas": 6, "maxReplicas": 20},
+        {"time": "2026-11-11T16:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 2},
+    ]
+
+
+def test_the_table_shows_utc_and_the_tenants_own_time(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "UTC                    ASIA/SHANGHAI                   WINDOW        MIN   MAX",
+        "2026-11-10T00:00:00Z   Tue 2026-11-10 08:00:00 +0800   default       3     6",
+        "2026-11-10T14:00:00Z   Tue 2026-11-10 22:00:00 +0800   night         1     2",
+        "2026-11-10T16:00:00Z   Wed 2026-11-11 00:00:00 +0800   singles-day   6     20",
+        "2026-11-11T16:00:00Z   Thu 2026-11-12 00:00:00 +0800   night         1     2",
+    ]
+
+
+def test_an_offset_in_from_is_printed_as_utc(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    span = ("--from", "2026-11-10T08:00:00.5+08:00", "--to", "2026-11-10t14:00:00z")
+    assert main(["schedule", "-f", str(tenant), *span, "-o", "json"]) == 0
+    assert [row["time"] for row in json.loads(capsys.readouterr().out)] == ["2026-11-10T00:00:00.500000Z"]
+
+
+def test_without_from_and_to_the_next_seven_days_are_shown(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule", "-f", str(tenant), "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) in range(8, 16)
+
+
+def test_a_tenant_without_a_schedule_is_one_replica(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tenant.yaml"
+    path.write_text(TENANT[: TENANT.index("  schedule:")])
+    assert main(["schedule", "-f", str(path), *SPAN, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"time": "2026-11-10T00:00:00Z", "window": "default", "minReplicas": 1, "maxReplicas": 1}
+    ]
+
+
+def test_a_dash_reads_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TENANT.encode())))
+    assert main(["schedule", "-f", "-", *SPAN, "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 4
+
+
+def test_of_several_tenants_one_is_chosen(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = TENANT[TENANT.index("---") :].replace("name: acme", "name: beta").replace("22:00", "20:00")
+    tenant.write_text(TENANT + other)
+    assert refusal(tenant, capsys) == ["there are 2 TTSTenants in it (acme, beta): choose one with --tenant NAME"]
+    assert main(["schedule", "-f", str(tenant), *SPAN, "--tenant", "beta", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[1]["time"] == "2026-11-10T12:00:00Z"
+
+
+def test_what_kubectl_get_printed_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (_, stored) = yaml.safe_load_all(TENANT.replace("22:00", "'22:00'").replace("06:00", "'06:00'"))
+    exception: dict[str, Any] = stored["spec"]["schedule"]["exceptions"][0]
+    exception |= {"from": "2026-11-11", "to": "2026-11-11"}
+    stored["metadata"] |= {"uid": "u", "managedFields": [{"manager": "kubectl"}], "resourceVersion": "12"}
+    stored["status"] = {"whatever": "a newer operator wrote"}
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [stored]}, indent="\t"))
+    assert main(["schedule", "-f", str(path), *SPAN, "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 4
+
+
+def test_a_schedule_that_the_operator_refuses_until_later_is_shown_with_a_warning(
+    tenant: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant.write_text(TENANT.replace("    windows:", "    preWarmSeconds: 60\n    windows:"))
+    assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
+    warning = "warning: spec.schedule.preWarmSeconds above 0 is not supported yet: the operator refuses this tenant\n"
+    assert capsys.readouterr().err == warning
+
+
+PROBLEMS: dict[str, tuple[str, str, str]] = {
+    # the mistake: what is replaced, by what, and what the author reads
+    "a zone that is not one": (
+        "Asia/Shanghai",
+        "Asia/Shangai",
+        "spec.schedule.timeZone: 'Asia/Shangai' is not an IANA time zone, such as Europe/Paris or UTC",
+    ),
+    "an offset for a zone": (
+        "Asia/Shanghai",
+        "'+08:00'",
+        'spec.schedule.timeZone: "+08:00" is not valid: write an IANA name, such as Asia/Shanghai or UTC',
+    ),
+    "start = end": (
+        "end: 06:00",
+        "end: 22:00",
+        "spec.schedule.windows[0]: start and end must differ; for the whole day leave out both",
+    ),
+    "start without end": (
+        "end: 06:00, ",
+        "",
+        "spec.schedule.windows[0]: start and end go together; leave out both for the whole day",
+    ),
+    "min above max": (
+        "minReplicas: 1",
+        "minReplicas: 5",
+        "spec.schedule.windows[0]: minReplicas must not exceed maxReplicas; minReplicas is 0 only if",
+    ),
+    "min 0 below a max": (
+        "minReplicas: 3",
+        "minReplicas: 0",
+        "spec.schedule.default: minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
+    ),
+    "a time that is a boolean": (
+        "22:00",
+        "y",
+        "spec.schedule.windows[0].start: true is not valid: write local time as HH:MM, from 00:00 to 23:59",
+    ),
+    "24:00 for a start": (
+        "22:00",
+        "24:00",
+        'spec.schedule.windows[0].start: "24:00" is not valid: write local time as HH:MM, from 00:00 to 23:59',
+    ),
+    "an hour without its zero": (
+        "06:00",
+        "6:00",
+        'spec.schedule.windows[0].end: "6:00" is not valid: write local time as HH:MM, from 00:00 to 24:00',
+    ),
+    "a number that is a string": (
+        "minReplicas: 3",
+        'minReplicas: "3"',
+        'spec.schedule.default.minReplicas: "3" is not valid: write a whole number from 0 to 1000',
+    ),
+    "a day in full": (
+        "start: 22:00",
+        "days: [Monday], start: 22:00",
+        'spec.schedule.windows[0].days[0]: "Monday" is not valid: write a list of Mon, Tue, Wed, Thu, Fri, Sat, Sun',
+    ),
+    "dates the wrong way round": (
+        "to: 2026-11-11",
+        "to: 2026-11-10",
+        "spec.schedule.exceptions[0]: from must not be later than to",
+    ),
+    "a date with slashes": (
+        "from: 2026-11-11",
+        "from: 2026/11/11",
+        'spec.schedule.exceptions[0].from: "2026/11/11" is not valid: write a date as YYYY-MM-DD',
+    ),
+    "a field that is not one": (
+        "windows:",
+        "window:",
+        "spec.schedule.window: there is no such field; check its spelling",
+    ),
+    "a preset with windows": (
+        "default: {minReplicas: 3, maxReplicas: 6}",
+        "preset: DayNightWeekend",
+        "spec.schedule: preset comes with its own default and windows; leave those out, or leave out preset",
+    ),
+    "no name": ("{name: night, ", "{", "spec.schedule.windows[0].name: is missing"),
+    "no tenant": (
+        "kind: TTSTenant",
+        "kind: Tenant",
+        "there is no TTSTenant (apiVersion ttsfleet.io/v1alpha1) in it",
+    ),
+    "no YAML": ("metadata: {name: acme", "metadata: {name: ]", "it is not YAML: line 7: "),
+}
+
+
+@pytest.mark.parametrize(("written", "instead", "message"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_mistake_is_named_with_its_field(
+    tenant: Path, capsys: pytest.CaptureFixture[str], written: str, instead: str, message: str
+) -> None:
+    assert written in TENANT
+    tenant.write_text(TENANT.replace(written, instead))
+    (problem,) = refusal(tenant, capsys)
+    assert problem.startswith(message)
+
+
+def test_every_mistake_is_named_at_once(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tenant.write_text(TENANT.replace("22:00", "22.00").replace("name: singles-day", "name: Singles"))
+    assert [line.split(": ")[0] for line in refusal(tenant, capsys)] == [
+        "spec.schedule.windows[0].start",
+        "spec.schedule.exceptions[0].name",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(tmp_path / "absent.yaml", capsys) == ["it cannot be read: No such file or directory"]
+    assert refusal(tmp_path, capsys) == ["it cannot be read: Is a directory"]
+    (tmp_path / "latin").write_bytes(b"a: \xe9")
+    assert refusal(tmp_path / "latin", capsys) == ["it is not UTF-8 text"]
+
+
+def test_to_must_be_later_than_from(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    instant = "2026-11-10T00:00:00Z"
+    assert main(["schedule", "-f", str(tenant), "--from", instant, "--to", instant]) == 1
+    assert capsys.readouterr().err == f"error: --to {instant} is not later than --from {instant}\n"
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        "2026-11-10",
+        "2026-11-10T00:00:00",
+        "now",
+        "2026-02-30T00:00:00Z",
+        "2026-11-10T24:00:01Z",
+        "0001-01-01T00:00:00Z",
+    ],
+)
+def test_a_time_that_is_not_rfc_3339_is_a_wrong_command_line(
+    tenant: Path, capsys: pytest.CaptureFixture[str], instant: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["schedule", "-f", str(tenant), "--from", instant])
+    assert left.value.code == 2
+    assert "argument --from" in capsys.readouterr().err
+
+
+def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keygen", "--tenant", "acme", "--namespace", "team-acme", "--name", "laptop"]) == 0
+    out, err = capsys.readouterr()
+    (key,) = re.findall(r"tts_[-_A-Za-z0-9]{43}", err)
+    assert key not in out
+    secret = yaml.safe_load(out)
+    assert (secret["kind"], secret["metadata"]) == ("Secret", {"name": "acme-keys", "namespace": "team-acme"})
+    assert base64.b64decode(secret["data"]["laptop"]).decode() == hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_keygen_names_a_key_after_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    names = []
+    for _ in range(2):
+        assert main(["keygen"]) == 0
+        secret = yaml.safe_load(capsys.readouterr().out)
+        ((name, entry),) = secret["data"].items()
+        assert name == f"key-{base64.b64decode(entry).decode()[:8]}"
+        assert secret["metadata"] == {"name": "tts-keys"}
+        names.append(name)
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("arguments", [["--name", "a b"], ["--name", "../x"], ["--tenant", "Acme"], ["-n", "a/b"]])
+def test_keygen_refuses_names_that_kubernetes_would_refuse(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["keygen", *arguments])
+    assert left.value.code == 2
