@@ -66,7 +66,7 @@ def test_the_api_server_refuses_what_the_plugin_refuses(plane: ControlPlane, tmp
 
 
 def test_a_second_key_leaves_the_first_in_place(plane: ControlPlane, capsys: pytest.CaptureFixture[str]) -> None:
-    hashes = {}
+    hashes: dict[str, str] = {}
     for name in ("laptop", "ci"):
         assert main(["keygen", "--tenant", "acme", "--namespace", "team-acme", "--name", name]) == 0
         manifest = capsys.readouterr().out
