@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,7 +122,16 @@ CLIENTS = (replace(CONTROL_PLANE[0], programs={"kubectl": "k8s.io/kubernetes/cmd
 
 def ensure(families: Sequence[Family]) -> dict[str, Path]:
     """Program -> its executable, built if need be. Raises CommandError when a build does."""
-    return {program: path for family in families for program, path in _ensure_family(family).items()}
+    merged: dict[Path, Family] = {}
+    for family in families:
+        known = merged.setdefault(family.cache(), family)
+        merged[family.cache()] = replace(
+            known, programs={**known.programs, **family.programs}, seconds={**known.seconds, **family.seconds}
+        )
+    # Two at a time: a linker uses one core, and the compilers of the other family the rest.
+    with ThreadPoolExecutor(max_workers=2) as builders:
+        found = list(builders.map(_ensure_family, merged.values()))
+    return {program: path for programs in found for program, path in programs.items()}
 
 
 def link(programs: Mapping[str, Path], folder: Path = BIN) -> None:

