@@ -67,7 +67,7 @@ class LocalEngine(ConfigModel):
 
 
 class PoolEngine(ConfigModel):
-    """The model is served by another pool of the same tenant, reached over HTTP with the tenant's internal credential."""
+    """Another pool of the same tenant serves the model, reached over HTTP with the tenant's internal credential."""
 
     type: Literal["Pool"] = "Pool"
     url: str

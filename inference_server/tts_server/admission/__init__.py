@@ -1,0 +1,1 @@
+"""Admission: who may call, and how often."""

@@ -1,0 +1,165 @@
+"""One request, from the door to the last byte: admit, segment, route, speak, encode, account."""
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from tts_server.admission.admission import Ticket
+from tts_server.audio import Encoder, encoder_for, streams
+from tts_server.audio.containers import wav_header
+from tts_server.config import ServerConfig
+from tts_server.errors import Overloaded
+from tts_server.routing import Choice, Line, Wish, choose, lines
+from tts_server.server import Scene, Server
+from tts_server.speaking import Speaking
+from tts_server.text import Segment, segments
+
+SETTLE_SECONDS = 0.1
+"""What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
+WAV_HEADER_BYTES = 44
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """What a caller wants, whichever route it came by. Its values have the right types; nothing more is known."""
+
+    text: str
+    wish: Wish
+    format: str
+    sample_rate_hz: int | None = None
+    prepared: bool = False
+    """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
+    text_param: str = "input"
+    """What the route calls the text, for its errors."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What a request came to, for metrics and its line in the log; names are configured ones or empty."""
+
+    model: str = ""
+    voice: str = ""
+    text_characters: int = 0
+    begun: float = field(default_factory=time.monotonic)
+    first_audio: float | None = None
+    first_byte: float | None = None
+    audio_seconds: float = 0.0
+
+
+class Speech:
+    """An answer that has begun to sound: `whole()` or `parts()` once, then `close()`, always."""
+
+    def __init__(self, server: Server, scene: Scene, account: Account, speaking: Speaking, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.account = account
+        self.ticket: Ticket | None = None
+        self.single = False
+        """One segment: it is short enough to be sent whole."""
+        self._server = server
+        self._scene = scene
+        self._speaking = speaking
+
+    @property
+    def model(self) -> str:
+        """Who speaks."""
+        return self.account.model
+
+    @property
+    def config(self) -> ServerConfig:
+        """What the request was served by."""
+        return self._scene.config
+
+    def delivered(self) -> None:
+        """The first byte leaves, or the link: the request counts from here on."""
+        self.account.first_byte = time.monotonic()
+
+    async def is_short(self) -> bool:
+        """Whether all of it is spoken already, or will be in a moment: then it is better sent with its length."""
+        if self.single and not self._speaking.finished:
+            await self._speaking.settle(SETTLE_SECONDS)
+        return self._speaking.finished
+
+    async def whole(self, format_: str) -> bytes:
+        """All of it, with true lengths in its header. Raises `EngineError`."""
+        data = b"".join([part async for part in self.parts()])
+        if format_ == "wav":
+            return wav_header(self.encoder.sample_rate_hz, len(data) - WAV_HEADER_BYTES) + data[WAV_HEADER_BYTES:]
+        return data
+
+    async def parts(self) -> AsyncGenerator[bytes]:
+        """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off."""
+        run = self._server.threads.run
+        while (samples := await self._speaking.take()) is not None:
+            self.account.audio_seconds += samples.size / self._speaking.sample_rate_hz
+            if part := await run(self.encoder.feed, samples):
+                yield part
+        if part := await run(self.encoder.finish):
+            yield part
+
+    async def close(self) -> None:
+        """Stop what still speaks; give the quota back if nothing was sent."""
+        try:
+            await self._speaking.stop()
+            if self.ticket is not None and self.account.first_byte is None:
+                await self.ticket.give_back()
+        finally:
+            self._scene.leave()
+
+
+async def speak(request: SpeechRequest, server: Server, account: Account) -> Speech:
+    """Answer one request. Returns once there is sound; a failure after that cuts the stream.
+
+    Raises whatever refuses it: nothing has been sent then, and nothing is counted.
+    """
+    scene = _scene(server)
+    server.admission.check_length(len(request.text), param=request.text_param)
+    ticket = None if request.prepared else await server.admission.admit(scene.config.tenant)
+    scene.enter()
+    speaking = None
+    try:
+        spoken = _lines(request, scene, account)
+        speaker = scene.speakers[spoken[0].model]
+        encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
+        speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
+        await speaking.first()
+    except BaseException:  # a caller that hung up gets its quota back too
+        if speaking is not None:
+            await speaking.stop()
+        if ticket is not None:
+            await ticket.give_back()
+        scene.leave()
+        raise
+    account.first_audio = time.monotonic()
+    speech = Speech(server, scene, account, speaking, encoder)
+    speech.ticket = ticket
+    speech.single = len(spoken) == 1 or not streams(request.format)
+    return speech
+
+
+def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:
+    """Who says what, and whose name goes on the account. Raises `RequestError`."""
+    choice = choose(scene.catalogue, request.wish)
+    account.model = choice.model.name
+    account.voice = choice.voice.name if choice.voice is not None else ""
+    found = _segments(request, choice)
+    spoken = lines(scene.catalogue, choice, request.wish, found)
+    account.model, account.voice = spoken[0].model, spoken[0].utterance.voice
+    return spoken
+
+
+def _segments(request: SpeechRequest, choice: Choice) -> list[Segment]:
+    if request.prepared:
+        return [Segment(request.text, request.wish.language)]
+    return segments(
+        request.text,
+        default_language=choice.default_language,
+        routed_languages=choice.routed_languages,
+        requested_language=request.wish.language,
+        param=request.text_param,
+    )
+
+
+def _scene(server: Server) -> Scene:
+    if server.scene is None:
+        raise Overloaded("The engines are still loading.")
+    return server.scene

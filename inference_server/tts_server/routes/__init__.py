@@ -1,0 +1,1 @@
+"""HTTP, and nothing else: read a request, call the pipeline, answer."""

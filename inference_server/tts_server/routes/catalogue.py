@@ -1,0 +1,59 @@
+"""What may be asked for: `GET /v1/models` as OpenAI has it, and `GET /v1/audio/voices`."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tts_server.catalogue import Catalogue, Model, Voice
+from tts_server.routes.common import admit_caller, server_of
+
+router = APIRouter()
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> Response:
+    """Every name that `model` may have."""
+    catalogue, tenant = _catalogue(request)
+    return JSONResponse({"object": "list", "data": [_model(name, model, tenant) for name, model in catalogue.names()]})
+
+
+@router.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> Response:
+    """One of them."""
+    catalogue, tenant = _catalogue(request)
+    return JSONResponse(_model(name, catalogue.model(name), tenant))
+
+
+@router.get("/v1/audio/voices")
+async def voices(request: Request) -> Response:
+    """Every voice of every model, then the aliases."""
+    catalogue, _ = _catalogue(request)
+    listed = [_voice(voice.name, voice) for model in catalogue.models.values() for voice in model.voices.values()]
+    for alias, name in catalogue.voice_aliases.items():
+        listed += [_voice(alias, m.voices[name]) for m in catalogue.models.values() if name in m.voices]
+    return JSONResponse({"object": "list", "data": listed})
+
+
+def _catalogue(request: Request) -> tuple[Catalogue, str]:
+    admit_caller(request)
+    scene = server_of(request).scene
+    assert scene is not None  # noqa: S101 - nobody is admitted before
+    return scene.catalogue, scene.config.tenant
+
+
+def _model(name: str, model: Model, tenant: str) -> dict[str, object]:
+    languages = model.config.languages or tuple(
+        dict.fromkeys(language for voice in model.voices.values() for language in voice.languages[:1])
+    )
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": tenant,
+        "languages": list(languages),
+        "precisions": list(model.config.allowed_precisions),
+    }
+
+
+def _voice(name: str, voice: Voice) -> dict[str, object]:
+    return {"id": name, "object": "voice", "name": voice.name, "model": voice.model, "languages": list(voice.languages)}

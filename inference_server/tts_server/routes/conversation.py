@@ -1,0 +1,127 @@
+"""Around every request: its id, its line in the log, its metrics, and an answer whatever happens inside.
+
+Plain ASGI, because a streamed reply passes through it chunk by chunk.
+"""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tts_server.admission.auth import Caller
+from tts_server.pipeline import Account
+from tts_server.routes.errors import error_response
+from tts_server.server import Server
+from tts_server.telemetry import UNKNOWN
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+QUIET = frozenset({"/healthz", "/readyz"})
+"""Asked every few seconds by the kubelet: logged only when they fail."""
+HUNG_UP = 499
+"""In metrics and logs, as nginx has it: the caller left before the answer began."""
+
+
+class HungUp(Exception):  # noqa: N818 - it is no error of ours
+    """The caller closed the connection: there is nobody to answer."""
+
+
+class CutOff(Exception):  # noqa: N818 - the error is its cause
+    """A reply that has begun cannot be finished: its connection is closed without the end of the body."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One request and its answer, as far as it has come."""
+
+    request_id: str
+    route: str
+    account: Account = field(default_factory=Account)
+    speech: bool = False
+    """Whether it asks for speech: counted and timed."""
+    caller: Caller = field(default_factory=Caller)
+    status: int = 0
+    failure: str = ""
+    """Code of what went wrong, if anything did."""
+
+
+def conversation_of(scope: Scope) -> Conversation:
+    """The conversation that a request belongs to."""
+    found: Conversation = scope["conversation"]
+    return found
+
+
+class Conversations:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self._app = app
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+                return
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        talk = scope["conversation"] = Conversation(request_id.decode(), scope["path"])
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                talk.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if self._server.draining:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except HungUp:
+            talk.status = talk.status or HUNG_UP
+            talk.failure = "hung_up"
+        except CutOff:
+            pass  # unfinished: the server closes the connection
+        except Exception as error:
+            talk.failure = talk.failure or "internal_error"
+            log.exception("request failed", request_id=talk.request_id)
+            if not talk.status:
+                await error_response(error, talk.request_id)(scope, receive, answer)
+        finally:
+            self._account(talk, scope)
+
+    def _account(self, talk: Conversation, scope: Scope) -> None:
+        duration = time.monotonic() - talk.account.begun
+        tenant = self._server.scene.config.tenant if self._server.scene is not None else UNKNOWN
+        if talk.speech:
+            self._measure(talk, tenant, duration)
+        if talk.route in QUIET and talk.status < 500:
+            return
+        route = getattr(scope.get("route"), "path", UNKNOWN)
+        fields = {"tenant": tenant, "request_id": talk.request_id, "route": route, "status": talk.status}
+        if talk.speech:
+            account = talk.account
+            fields |= {"text_len": account.text_characters, "model": account.model, "voice": account.voice}
+            fields |= {"audio_seconds": round(account.audio_seconds, 3)}
+        if talk.caller.key:
+            fields["key_name"] = talk.caller.key
+        if talk.failure:
+            fields["error"] = talk.failure
+        level = log.error if talk.status >= 500 else log.info
+        level("request", **fields, duration=round(duration, 4))
+
+    def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
+        metrics, account = self._server.metrics, talk.account
+        metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
+        if account.first_audio is not None:
+            metrics.first_audio.labels(tenant, account.model).observe(account.first_audio - account.begun)
+        if account.first_byte is not None:
+            metrics.first_byte.labels(tenant, account.model).observe(account.first_byte - account.begun)
+            metrics.latency.labels(tenant, account.model).observe(duration)
+            metrics.audio_seconds.labels(tenant, account.model).inc(account.audio_seconds)

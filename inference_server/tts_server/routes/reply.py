@@ -1,0 +1,150 @@
+"""The answer to a request for speech: whole with its length, streamed as it is spoken, or as server-sent events."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tts_server.admission.admission import Ticket
+from tts_server.audio import streams
+from tts_server.errors import EngineError
+from tts_server.pipeline import Speech, SpeechRequest, speak
+from tts_server.routes.conversation import Conversation, CutOff, conversation_of
+from tts_server.routes.errors import error_object
+from tts_server.routes.listening import listening
+from tts_server.server import Server
+from tts_server.telemetry import UNKNOWN
+
+SEND_SECONDS = 60.0
+"""For one part of a reply: a caller that takes nothing for so long is gone, whatever its connection says."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class SpeechReply(Response):
+    """Speaks when it is sent: refusals become errors as long as nothing has left, afterwards the connection is cut.
+
+    `events`: server-sent events in place of bare audio.
+    """
+
+    def __init__(self, server: Server, request: SpeechRequest, *, events: bool = False) -> None:
+        super().__init__()
+        self.server = server
+        self.request = request
+        self.events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        talk = conversation_of(scope)
+        with counted_in_flight(self.server):
+            async with listening(receive):
+                speech = await speak(self.request, self.server, talk.account)
+                try:
+                    await self._send(speech, talk, scope, send)
+                finally:
+                    await speech.close()
+
+    async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
+        if self.events:
+            await self._stream(_events(speech, talk), speech, talk, b"text/event-stream", send)
+        # HTTP/1.0 has no way to tell a reply that ended from one that broke off, unless its length is known.
+        elif not streams(self.request.format) or scope["http_version"] == "1.0" or await speech.is_short():
+            await self._send_whole(speech, send)
+        else:
+            await self._stream(speech.parts(), speech, talk, speech.encoder.media_type.encode(), send)
+
+    async def _send_whole(self, speech: Speech, send: Send) -> None:
+        body = await speech.whole(self.request.format)
+        speech.delivered()
+        length = (b"content-length", str(len(body)).encode())
+        headers = [*speech_headers(speech, speech.encoder.media_type.encode()), length]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _stream(
+        self, parts: AsyncGenerator[bytes], speech: Speech, talk: Conversation, media_type: bytes, send: Send
+    ) -> None:
+        async with aclosing(parts):
+            part = await anext(
+                parts
+            )  # encoded before the status is sent: what fails until here has an error of its own
+            await send({"type": "http.response.start", "status": 200, "headers": speech_headers(speech, media_type)})
+            speech.delivered()
+            try:
+                await _send_part(part, send)
+                async for part in parts:
+                    await _send_part(part, send)
+            except EngineError as error:
+                talk.failure = error.code
+                raise CutOff from error
+            except TimeoutError as error:
+                talk.failure = "slow_reader"
+                raise CutOff from error
+        await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def counted_in_flight(server: Server) -> Iterator[None]:
+    """While it is served, a request counts as load."""
+    inflight = server.metrics.inflight.labels(server.scene.config.tenant if server.scene is not None else UNKNOWN)
+    inflight.inc()
+    try:
+        yield
+    finally:
+        inflight.dec()
+
+
+def speech_headers(speech: Speech, media_type: bytes) -> Headers:
+    """What a caller may want to know about who spoke, and about its limit."""
+    return [
+        (b"content-type", media_type),
+        (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
+        (b"x-tts-status", b"ok"),
+        (b"cache-control", b"no-store"),
+        *limit_headers(speech.ticket),
+    ]
+
+
+def limit_headers(ticket: Ticket | None) -> Headers:
+    """In OpenAI's words."""
+    if ticket is None or ticket.limit is None:
+        return []
+    reservation = ticket.reservation
+    return [
+        (b"x-ratelimit-limit-requests", str(ticket.limit).encode()),
+        (b"x-ratelimit-remaining-requests", str(reservation.remaining).encode()),
+        (b"x-ratelimit-reset-requests", f"{reservation.resets_after_seconds:.3f}s".encode()),
+    ]
+
+
+async def _send_part(part: bytes, send: Send) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _events(speech: Speech, talk: Conversation) -> AsyncGenerator[bytes]:
+    """OpenAI's events. A failure is the last one, so that nobody takes what came for the whole."""
+    begun = False
+    try:
+        async with aclosing(speech.parts()) as parts:
+            async for part in parts:
+                begun = True
+                yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode()})
+    except EngineError as error:
+        if not begun:
+            raise
+        talk.failure = error.code
+        yield _event({"type": "error", "error": error_object(error, talk.request_id)})
+        return
+    # Nothing here is counted in tokens: characters in, and the audio's length beside them.
+    characters = talk.account.text_characters
+    usage = {"input_tokens": characters, "output_tokens": 0, "total_tokens": characters}
+    usage_here = {"characters": characters, "audio_seconds": round(talk.account.audio_seconds, 3)}
+    yield _event({"type": "speech.audio.done", "usage": usage | usage_here})
+
+
+def _event(content: dict[str, object]) -> bytes:
+    return f"event: {content['type']}\ndata: {json.dumps(content)}\n\n".encode("ascii")

@@ -1,0 +1,80 @@
+"""`POST /v1/audio/speech`, as OpenAI has it: unknown fields are ignored."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tts_server.config import Precision
+from tts_server.pipeline import SpeechRequest
+from tts_server.routes.body import checked, read_object, spoken_text
+from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.conversation import conversation_of
+from tts_server.routes.reply import SpeechReply
+from tts_server.routing import Wish
+
+router = APIRouter()
+
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+Speed = Annotated[float, Field(ge=0.25, le=4.0, allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
+
+
+class SpeechBody(BaseModel):
+    """The fields that are understood; null is as good as absent, as some clients send it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    model: Name
+    input: str
+    voice: Name
+    response_format: Format | None = None
+    speed: Speed | None = None
+    stream_format: Literal["audio", "sse"] | None = None
+
+    @field_validator("voice", mode="before")
+    @classmethod
+    def _named(cls, voice: Any) -> Any:
+        """A voice may come as `{"id": name}`."""
+        if not isinstance(voice, dict):
+            return voice
+        if "id" not in voice:
+            raise ValueError("a voice is its name, or an object with its name as id")
+        return voice["id"]
+
+
+class PreparedBody(SpeechBody):
+    """What the tenant's entry pool sends besides."""
+
+    language: Language | None = None
+    precision: Annotated[Precision, Field(strict=False)] | None = None
+
+
+@router.post("/v1/audio/speech")
+async def speech(request: Request) -> Response:
+    """Speak `input`, sentence by sentence."""
+    talk = conversation_of(request.scope)
+    talk.speech = True
+    caller = admit_caller(request)
+    server = server_of(request)
+    content = await read_object(request, text_characters=server.admission.config.max_text_characters)
+    body = checked(PreparedBody if caller.internal else SpeechBody, content)
+    talk.account.text_characters = len(body.input)
+    prepared = body if isinstance(body, PreparedBody) else None
+    wish = Wish(
+        model=body.model,
+        voice=body.voice,
+        speed=body.speed or 1.0,
+        language=prepared.language if prepared else None,
+        precision=prepared.precision if prepared else None,
+    )
+    wanted = SpeechRequest(
+        text=spoken_text(body.input),
+        wish=wish,
+        format=body.response_format or "mp3",
+        prepared=prepared is not None,
+    )
+    return SpeechReply(server, wanted, events=body.stream_format == "sse")

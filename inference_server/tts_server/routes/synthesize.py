@@ -1,0 +1,135 @@
+"""`POST /v1/tts/synthesize`: a link to audio that is kept for a while, or the bytes. Unknown fields are refused."""
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tts_server.config import Precision, ServerConfig
+from tts_server.pipeline import SpeechRequest, speak
+from tts_server.routes.body import checked, read_object, spoken_text
+from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.conversation import Conversation, conversation_of
+from tts_server.routes.listening import listening
+from tts_server.routes.reply import SpeechReply, counted_in_flight, limit_headers
+from tts_server.routes.speech import Format, Language, Name, Speed
+from tts_server.routing import Wish
+from tts_server.server import Server
+from tts_server.stores.protocol import new_key
+
+router = APIRouter()
+
+
+class OptionsBody(BaseModel):
+    """How to compute."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    precision: Annotated[Precision, Field(strict=False)] | None = None
+
+
+class SynthesizeBody(BaseModel):
+    """Everything but the text may be left out: the tenant's routing decides then."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    text: str
+    voice: Name | None = None
+    model: Name | None = None
+    language: Language | None = None
+    speed: Speed | None = None
+    format: Format | None = None
+    sample_rate: int | None = None
+    options: OptionsBody | None = None
+
+
+@router.post("/v1/tts/synthesize")
+async def synthesize(request: Request) -> Response:
+    """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
+    talk = conversation_of(request.scope)
+    talk.speech = True
+    admit_caller(request)
+    server = server_of(request)
+    content = await read_object(request, text_characters=server.admission.config.max_text_characters)
+    body = checked(SynthesizeBody, content)
+    talk.account.text_characters = len(body.text)
+    wanted = SpeechRequest(
+        text=spoken_text(body.text),
+        wish=Wish(
+            model=body.model,
+            voice=body.voice,
+            language=body.language,
+            speed=body.speed or 1.0,
+            precision=body.options.precision if body.options else None,
+        ),
+        format=body.format or "mp3",
+        sample_rate_hz=body.sample_rate,
+        text_param="text",
+    )
+    if _wants_audio(request.headers.get("accept", "")):
+        return SpeechReply(server, wanted)
+    return LinkReply(server, wanted, _origin(request))
+
+
+class LinkReply(Response):
+    """Speaks all of it when it is sent, keeps it, and says where it is."""
+
+    def __init__(self, server: Server, request: SpeechRequest, origin: str) -> None:
+        super().__init__()
+        self.server = server
+        self.request = request
+        self.origin = origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        talk = conversation_of(scope)
+        with counted_in_flight(self.server):
+            async with listening(receive):
+                speech = await speak(self.request, self.server, talk.account)
+                try:
+                    audio = await speech.whole(self.request.format)
+                    url = await self._keep(speech.config, audio)
+                    speech.delivered()
+                finally:
+                    await speech.close()
+        body = json.dumps(self._answer(talk, speech.model, url)).encode("ascii")
+        reply = Response(body, media_type="application/json")
+        reply.raw_headers += [
+            (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
+            (b"x-tts-status", b"ok"),
+            *limit_headers(speech.ticket),
+        ]
+        await reply(scope, receive, send)
+
+    async def _keep(self, config: ServerConfig, audio: bytes) -> str:
+        key = new_key(config.tenant, self.request.format)
+        await self.server.store.keep(key, audio)
+        allowed = self.server.links.allow(key, config.storage.link_seconds)
+        permission = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
+        return f"{self.origin}/v1/tts/audio/{quote(key)}?{permission}"
+
+    def _answer(self, talk: Conversation, model: str, url: str) -> dict[str, Any]:
+        return {
+            "request_id": talk.request_id,
+            "audio_url": url,
+            "duration": round(talk.account.audio_seconds, 3),
+            "engine_used": model,
+            "status": "ok",
+            "cached": False,
+        }
+
+
+def _wants_audio(accept: str) -> bool:
+    kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return any(kind.startswith("audio/") for kind in kinds)
+
+
+def _origin(request: Request) -> str:
+    """Where the caller reached this server, as far as it says so; empty, and the link relative, where it does not."""
+    host = request.headers.get("host", "")
+    plain = host.isascii() and all(character.isalnum() or character in "-._:[]" for character in host)
+    return f"{request.url.scheme}://{host}" if host and plain else ""

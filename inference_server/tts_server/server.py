@@ -1,0 +1,158 @@
+"""What a running server holds: its configuration of the moment, engines, counters, store. Requests see one moment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from tts_server.admission.admission import Admission
+from tts_server.admission.auth import Keyring
+from tts_server.audio import EncodingThreads
+from tts_server.catalogue import Catalogue, catalogue, missing_voices
+from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
+from tts_server.engines.speaker import Speaker
+from tts_server.errors import EngineError
+from tts_server.stores.links import Links
+from tts_server.stores.protocol import Store
+from tts_server.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+MakeSpeaker = Callable[[ModelConfig], Speaker]
+
+
+@dataclass
+class Scene:
+    """A configuration with its engines running: what one request sees from its beginning to its end."""
+
+    config: ServerConfig
+    catalogue: Catalogue
+    speakers: Mapping[str, Speaker]
+    requests: int = 0
+    """Under way. Engines that a newer scene lacks stop when this is zero."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self) -> None:
+        """A request begins here."""
+        self.requests += 1
+        self.idle.clear()
+
+    def leave(self) -> None:
+        """It has ended."""
+        self.requests -= 1
+        if self.requests == 0:
+            self.idle.set()
+
+
+class Server:
+    """Made once per process; `scene` is None until the engines are loaded."""
+
+    def __init__(self, *, make_speaker: MakeSpeaker, quota: Admission, store: Store, links: Links) -> None:
+        self.scene: Scene | None = None
+        self.keyring = Keyring()
+        self.admission = quota
+        self.store = store
+        self.links = links
+        self.metrics = Metrics()
+        self.threads = EncodingThreads()
+        self.draining = False
+        self._make_speaker = make_speaker
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Engines loaded and warm, and not about to end."""
+        return not self.draining and self.scene is not None and all(s.ready for s in self.scene.speakers.values())
+
+    def limit(self, config: QuotaConfig) -> None:
+        """New limits, over the counts there are."""
+        replicas = self.scene.config.max_replicas if self.scene is not None else self.admission.replicas
+        self.admission = Admission(self.admission.quota, config, replicas)
+
+    async def show(self, config: ServerConfig) -> None:
+        """Serve `config`: engines that it adds are started first, those that it lacks are stopped afterwards.
+
+        Raises `EngineError` or `CatalogueError`, and nothing has changed then.
+        """
+        async with self._changing:
+            old = self.scene
+            speakers, fresh = self._cast(config, old)
+            started: list[Speaker] = []
+            try:
+                for name in fresh:
+                    await speakers[name].start()
+                    started.append(speakers[name])
+                names = catalogue(config, {name: speaker.voices for name, speaker in speakers.items()})
+            except BaseException:
+                for speaker in started:
+                    await speaker.stop()
+                raise
+            self.scene = Scene(config, names, speakers)
+            self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
+            _report(config, speakers, fresh)
+            if old is not None:
+                self._spawn(_retire(old, [s for n, s in old.speakers.items() if speakers.get(n) is not s]))
+
+    async def stop(self) -> None:
+        """End every engine. Requests under way fail."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.scene is not None:
+            await asyncio.gather(*(speaker.stop() for speaker in self.scene.speakers.values()))
+        self.threads.close()
+
+    def _cast(self, config: ServerConfig, old: Scene | None) -> tuple[dict[str, Speaker], list[str]]:
+        """Every model's speaker, those that go on as they are, and the names of the new ones."""
+        before = {model.name: model for model in old.config.models} if old is not None else {}
+        speakers: dict[str, Speaker] = {}
+        fresh = []
+        for model in config.models:
+            known = before.get(model.name)
+            if old is not None and known is not None and _same_engine(known, model):
+                speakers[model.name] = old.speakers[model.name]
+            else:
+                speakers[model.name] = self._make_speaker(model)
+                fresh.append(model.name)
+        return speakers, fresh
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _same_engine(one: ModelConfig, other: ModelConfig) -> bool:
+    return (one.engine, one.first_audio_timeout_seconds) == (other.engine, other.first_audio_timeout_seconds)
+
+
+def _report(config: ServerConfig, speakers: Mapping[str, Speaker], fresh: list[str]) -> None:
+    for model in config.models:
+        speaker = speakers[model.name]
+        missing = missing_voices(model, speaker.voices)
+        if missing:
+            log.error("voices are not served: the engine lacks them", model=model.name, voices=missing)
+        if model.name not in fresh:
+            continue
+        spoken = {language for languages in speaker.voices.values() for language in languages[:1]}
+        languages = sorted(model.languages or spoken)
+        log.info("engine is loaded", model=model.name, engine=model.engine.type, languages=languages)
+        if model.sample_rate_hz not in {None, speaker.sample_rate_hz}:
+            log.warning(
+                "engine has another sample rate than its configuration says",
+                model=model.name, configured_hz=model.sample_rate_hz, sample_rate_hz=speaker.sample_rate_hz,
+            )  # fmt: skip
+
+
+async def _retire(scene: Scene, speakers: list[Speaker]) -> None:
+    if not speakers:
+        return
+    if scene.requests:
+        await scene.idle.wait()
+    for speaker in speakers:
+        try:
+            await speaker.stop()
+        except EngineError as error:
+            log.warning("engine did not stop", error=error.code)

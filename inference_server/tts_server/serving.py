@@ -1,0 +1,181 @@
+"""The process around the application: sockets, signals, and an end that drops nothing.
+
+start      port open, /readyz 503 -> engines loaded, /readyz 200
+SIGTERM    /readyz 503, still answering, every answer closes its connection (LINGER_SECONDS)
+           -> the port closed, requests under way end (drainSeconds) -> engines end, exit code 0
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+import uvicorn
+from prometheus_client import start_http_server
+
+from tts_server.app import Application
+from tts_server.config import METRICS_PORT
+from tts_server.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS = 2.0
+"""In which callers with open connections learn that they must come back on new ones, which lead elsewhere."""
+TICK_SECONDS = 0.05
+BACKLOG = 2048
+
+OnReady = Callable[[Application, str], None]
+
+
+class PortTaken(Exception):  # noqa: N818 - it says what happened
+    """Somebody else listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen; port 0 is any, metrics port None the usual one if it is free."""
+
+    host: str
+    port: int
+    metrics_port: int | None = None
+
+
+async def serve(application: Application, listener: Listener, on_ready: OnReady | None = None) -> None:
+    """Until a signal ends it. Raises `PortTaken`, and `EngineError` or `CatalogueError` where it cannot start."""
+    sock = _bound(listener.host, listener.port)
+    metrics, metrics_port = _serve_metrics(application.server.metrics, listener)
+    port = sock.getsockname()[1]
+    server = _Server(_config(application))
+    ending = _on_signals(asyncio.get_running_loop())
+    http = asyncio.create_task(server.serve([sock]))
+    try:
+        log.info("listening", host=listener.host, port=port, metrics_port=metrics_port)
+        await _load(application, ending)
+        if not ending.done():
+            log.info("ready")
+            if on_ready is not None:
+                on_ready(application, f"http://{_shown(listener.host)}:{port}")
+        await _either(http, ending)
+        await _drain(application, server, ending)
+    finally:
+        server.should_exit = True
+        await asyncio.wait([http])
+        await application.stop()
+        if metrics is not None:
+            metrics.shutdown()
+            metrics.server_close()
+    http.result()
+    log.info("ended")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, whose signals are handled here: its own handler ends in the signal's exit code, not in 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _config(application: Application) -> uvicorn.Config:
+    # Its log of requests would hold paths and no tenant; its other lines go where ours go.
+    logging.getLogger("uvicorn.error").addFilter(_not_said_already)
+    return uvicorn.Config(
+        application.asgi,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,  # longer than the usual 60 s of what stands before it: the caller closes first
+        ws="none",
+    )
+
+
+def _not_said_already(record: logging.LogRecord) -> bool:
+    return "without completing response" not in record.msg  # the request's own line says why
+
+
+async def _load(application: Application, ending: "asyncio.Future[signal.Signals]") -> None:
+    loading = asyncio.create_task(application.start())
+    await _either(loading, ending)
+    if not loading.done():
+        loading.cancel()
+        await asyncio.wait([loading])
+    elif loading.exception() is not None:
+        loading.result()
+
+
+async def _either(one: "asyncio.Future[Any]", other: "asyncio.Future[Any]") -> None:
+    await asyncio.wait([one, other], return_when=asyncio.FIRST_COMPLETED)
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[signal.Signals]":
+    """The first signal that ends the server; a second one ends it at once."""
+    ending: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def handle(number: signal.Signals) -> None:
+        if not ending.done():
+            ending.set_result(number)
+            return
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle, number)
+    return ending
+
+
+async def _drain(application: Application, server: _Server, ending: "asyncio.Future[signal.Signals]") -> None:
+    application.server.draining = True
+    scene = application.server.scene
+    drain_seconds = scene.config.drain_seconds if scene is not None else 0
+    begun = time.monotonic()
+    log.info("draining", requests=scene.requests if scene is not None else 0, drain_seconds=drain_seconds)
+    if ending.done() and ending.result() is signal.SIGTERM:
+        linger_until = begun + min(LINGER_SECONDS, drain_seconds)
+        while server.server_state.connections and time.monotonic() < linger_until:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(TICK_SECONDS)
+    # Rounded up: uvicorn takes whole seconds.
+    server.config.timeout_graceful_shutdown = max(1, round(drain_seconds - (time.monotonic() - begun)))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise PortTaken(f"{host} is no address of this machine: {error.strerror}") from error
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise PortTaken(
+            f"port {port} of {host} is not free: {error.strerror}. Choose another one with --port."
+        ) from error
+    return sock
+
+
+def _serve_metrics(metrics: Metrics, listener: Listener) -> tuple[WSGIServer | None, int | None]:
+    """In a thread of its own, so that it answers while the event loop is busy."""
+    wanted = METRICS_PORT if listener.metrics_port is None else listener.metrics_port
+    try:
+        server, _ = start_http_server(wanted, listener.host, metrics.registry)
+    except OSError as error:
+        if listener.metrics_port is not None:
+            raise PortTaken(f"port {wanted} is not free: choose another one with --metrics-port.") from error
+        log.warning("no metrics: their port is taken", port=wanted)
+        return None, None
+    return server, server.server_port
+
+
+def _shown(host: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""Stores: where audio is kept that a caller fetches by link."""

@@ -1,0 +1,101 @@
+"""What the server says about itself: metrics on a port of their own, and one JSON line per fact.
+
+Neither ever holds a caller's text, a key or a token. Labels come from configured names only: what a caller made up is
+the empty string, so that nobody can fill the monitoring's memory.
+"""
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import EventDict, WrappedLogger
+
+LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, float("inf"))
+"""Seconds. 2 and 3 are what tenants are promised."""
+UNKNOWN = ""
+
+
+class Metrics:
+    """Everything Prometheus reads, in a registry of this server's own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tts_requests", "Speech requests that were answered.", ("tenant", "model", "voice", "status_code"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.latency = self._seconds("tts_request_latency_seconds", "From the request to the last byte of its answer.")
+        self.first_audio = self._seconds("tts_first_audio_seconds", "From the request to the engine's first sound.")
+        self.first_byte = self._seconds("tts_first_byte_seconds", "From the request to the first byte of audio sent.")
+        self.audio_seconds = Counter(
+            "tts_audio_seconds", "Seconds of audio that were sent.", ("tenant", "model"), registry=self.registry
+        )
+        self.inflight = Gauge(
+            "tts_inflight_requests", "Speech requests being served now.", ("tenant",), registry=self.registry
+        )
+        self.engine_restarts = Counter(
+            "tts_engine_restarts", "Engine processes that were replaced.", ("model", "reason"), registry=self.registry
+        )
+        self.segment_retries = Counter(
+            "tts_segment_retries", "Segments spoken twice: the engine failed after audio was sent.", ("model",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.quota_remaining = Gauge(
+            "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.config_loads = Counter(
+            "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
+        )
+
+    def _seconds(self, name: str, documentation: str) -> Histogram:
+        return Histogram(name, documentation, ("tenant", "model"), buckets=LATENCY_BUCKETS, registry=self.registry)
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on stdout from here on, those of libraries too."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _where_it_failed,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
+
+
+def _where_it_failed(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """An exception as its type and the lines it passed: its message may quote what a caller sent."""
+    del logger, method
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        event["stack"] = where(error)
+    return event
+
+
+def where(error: BaseException) -> list[str]:
+    """File, line and function of every frame, the innermost last."""
+    frames: list[Any] = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
