@@ -1,0 +1,98 @@
+"""`python -m bench [NAME ...]`: measure, and write bench/RESULTS.md. Sections that are not measured again stay."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import inspect
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.figures import Figure, table
+
+MEASUREMENTS = {
+    "schedule": "The calendar",
+    "reconcile": "One tenant's reconcile",
+    "transitions": "Lateness of a transition",
+    "apply_to_ready": "Apply to Ready",
+    "first_byte": "First audio byte",
+    "server_overhead": "Requests per second on one core",
+    "engine_alone": "The engine alone",
+}
+"""Modules of this package, in the order of the page: each has `measure() -> list[Figure]`, sync or async."""
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEAD = """\
+# Measurements
+
+Written by `make bench`, each section by the command below its title; what stands in brackets there is the machine, the
+day and the commit. A section says what is measured in the docstring of its module.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; default: all")
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    if unknown := sorted(set(names) - set(MEASUREMENTS)):
+        parser.error(f"no measurement is named {unknown[0]}; there are {', '.join(MEASUREMENTS)}")
+    failed = []
+    for name in names:
+        print(f"{MEASUREMENTS[name]} ...", flush=True)
+        started = time.perf_counter()
+        try:
+            section = measured(name)
+        except Exception as error:
+            print(f"  not measured: {type(error).__name__}: {error}", file=sys.stderr)
+            failed.append(name)
+            continue
+        print(f"{section}\n  ({time.perf_counter() - started:.0f} s)\n", flush=True)
+        write(name, section)
+    return 1 if failed else 0
+
+
+def measured(name: str) -> str:
+    module = importlib.import_module(f"bench.{name}")
+    result = module.measure()
+    figures: list[Figure] = asyncio.run(result) if inspect.iscoroutine(result) else result
+    about = " ".join((module.__doc__ or "").split())
+    return f"## {MEASUREMENTS[name]}\n`python -m bench {name}` ({where()})\n\n{about}\n\n{table(figures)}\n"
+
+
+def write(name: str, section: str) -> None:
+    """Put one section in its place; the others stay as they were."""
+    old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else HEAD
+    sections = {part.split("\n", 1)[0]: f"## {part}" for part in re.split(r"^## ", old, flags=re.MULTILINE)[1:]}
+    sections[MEASUREMENTS[name]] = section
+    ordered = [sections[title].rstrip() for title in MEASUREMENTS.values() if title in sections]
+    RESULTS.write_text("\n\n".join([HEAD.rstrip(), *ordered]) + "\n", encoding="utf-8")
+
+
+def where() -> str:
+    """The machine, the Python, the day and the commit."""
+    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False)
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{cores} cores of {processor()}, {gibibytes:.0f} GiB, {system()}, Python {platform.python_version()}; "
+        f"{datetime.now(UTC):%Y-%m-%d}, {commit.stdout.strip() or 'no commit'}"
+    )
+
+
+def processor() -> str:
+    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def system() -> str:
+    return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
