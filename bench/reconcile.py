@@ -1,25 +1,77 @@
-"""One reconcile against a real API server without nodes, from reading everything to writing the status, in this process.
-
-Writes are counted as the operator's own client sends them; the status is one of them.
+"""One reconcile against a real API server on the same machine, without nodes: from reading everything to writing the
+status, one tenant after the other, in this process. Writes are counted where the operator's client sends them.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-
-import yaml
+from collections import Counter
+from collections.abc import Sequence
 
 from bench.figures import Figure, percentile
-from hack.cluster.control_plane import ControlPlane, Options
-from tests.integration.operator.world import SETTINGS, World, tenant
-from tests.integration.operator.world import open_world as connected
-from tts_operator.api.crd import definitions
+from bench.operators import administrator, control_plane
+from tests.integration.operator.world import SETTINGS, model, tenant
 from tts_operator.clock import SystemClock
+from tts_operator.cluster import Cluster, Write
+from tts_operator.manifest import Ref
+from tts_operator.names import GROUP
 from tts_operator.observed import Key
 from tts_operator.reconcile import reconcile
 
 TENANTS = 100
+NAMESPACE = "team-bench"
+SCHEDULE = {"default": {"minReplicas": 3, "maxReplicas": 6}}
+
+
+async def measure() -> list[Figure]:
+    with control_plane():
+        return await _measure()
+
+
+async def _measure() -> list[Figure]:
+    keys = [Key(NAMESPACE, f"tenant-{number}") for number in range(TENANTS)]
+    writes: list[Write] = []
+    async with administrator(NAMESPACE) as person, await Cluster.connect(lambda: True, wrote=writes.append) as cluster:
+        await person.create(model())
+        for key in keys:
+            await person.create(tenant(key, "espeak", schedule=SCHEDULE))
+        created = await _reconciled(cluster, keys)
+        first = Counter(write.kind for write in writes)
+        for _ in range(3):  # the Deployments' own status arrives meanwhile, and goes into the tenants'
+            await _reconciled(cluster, keys)
+        until_converged = len(writes)
+        idle = await _reconciled(cluster, keys)
+        idle_writes = len(writes) - until_converged
+        for key in keys:
+            ref = Ref(f"{GROUP}/v1alpha1", "TTSTenant", key.namespace, key.name)
+            await person.patch(ref, {"spec": {"quota": {"requestsPerMinute": 7}}})
+        before = len(writes)
+        changed = await _reconciled(cluster, keys)
+        change_writes = len(writes) - before
+    kinds = ", ".join(f"{kind} {count / TENANTS:g}" for kind, count in sorted(first.items()))
+    return [
+        *_times("a new tenant", created),
+        *_times("a converged tenant", idle),
+        *_times("a changed quota", changed),
+        Figure("API writes of a create, first reconcile", sum(first.values()) / TENANTS, "", kinds),
+        Figure("API writes of a create, until converged", until_converged / TENANTS, ""),
+        Figure("API writes of a converged tenant's reconcile", idle_writes / TENANTS, "", "must be 0"),
+        Figure("API writes of a changed quota", change_writes / TENANTS, ""),
+    ]
+
+
+async def _reconciled(cluster: Cluster, keys: Sequence[Key]) -> list[float]:
+    """Milliseconds of each."""
+    clock, milliseconds = SystemClock(), []
+    for key in keys:
+        started = time.perf_counter()
+        await reconcile(key, cluster, SETTINGS, clock)
+        milliseconds.append((time.perf_counter() - started) * 1e3)
+    return milliseconds
+
+
+def _times(what: str, milliseconds: Sequence[float]) -> list[Figure]:
+    return [
+        Figure(f"{what}, P{percent}", percentile(milliseconds, percent), "ms", f"{len(milliseconds)} tenants")
+        for percent in (50, 99)
+    ]

@@ -1,0 +1,42 @@
+"""A control plane of the measurement's own, without nodes, that knows both resources."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import yaml
+
+from hack.cluster.control_plane import ControlPlane, Options
+from tests.integration.operator.world import Person
+from tts_operator.api.crd import definitions
+from tts_operator.cluster import Cluster
+
+
+@contextmanager
+def control_plane() -> Iterator[ControlPlane]:
+    """Gone when the block ends, and with this process."""
+    with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder:
+        plane = ControlPlane.start(Path(folder) / "control-plane", Options(audit=True, die_with_parent=True))
+        try:
+            plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(definitions()))
+            for plural in ("ttsmodels", "ttstenants"):
+                crd = f"crd/{plural}.ttsfleet.io"
+                plane.kubectl("wait", crd, "--for=condition=Established", "--timeout=60s")
+            os.environ["KUBECONFIG"] = str(plane.kubeconfig)  # where the operator's client looks
+            yield plane
+        finally:
+            plane.stop()
+
+
+@asynccontextmanager
+async def administrator(*namespaces: str) -> AsyncIterator[Person]:
+    """Somebody who may do everything, after making these namespaces."""
+    async with await Cluster.connect(lambda: True) as cluster:
+        person = Person(cluster)
+        for namespace in namespaces:
+            await person.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        yield person
