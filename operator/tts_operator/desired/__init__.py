@@ -1,0 +1,119 @@
+"""Pure builders, one file per kind of child: what a tenant resolved to in, manifests out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tts_operator import live
+from tts_operator.api import TTSTenant
+from tts_operator.desired.configmap import digest, quota_config_map, server_config_map
+from tts_operator.desired.deployment import deployment
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.networkpolicy import network_policy
+from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
+from tts_operator.desired.secret import internal_secret
+from tts_operator.desired.service import pool_service, tenant_service
+from tts_operator.desired.serviceaccount import service_account
+from tts_operator.manifest import Manifest, Ref
+from tts_operator.names import POOL_LABEL, internal_secret_name, server_config_name
+from tts_operator.resolve import Pool, Resolved
+from tts_server.config import CONFIG_FILE, QUOTA_FILE
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything that should be there for one tenant."""
+
+    manifests: tuple[Manifest, ...]
+    """In the order in which to apply them: what pods mount comes before the pods."""
+    kept: frozenset[Ref]
+    """Children that stay as they are, because what they are made from is missing for now."""
+    replicas: Mapping[Ref, int]
+    """By Deployment, where it begins and where it wakes; 0 only where the tenant is suspended."""
+    config_hashes: Mapping[str, str]
+    """By pool: what its running pods are to be told they have read."""
+
+
+def build(resolved: Resolved) -> Desired | None:
+    """What one tenant should have. None where its spec cannot be followed: then its last good children stay."""
+    tenant = resolved.tenant
+    if tenant is None or resolved.refused is not None or resolved.observed.deleting:
+        return None
+    current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.running)]
+    configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
+    quota = quota_config_map(resolved)
+    manifests = [
+        service_account(resolved),
+        *present(internal_secret(resolved)),
+        quota,
+        *configs.values(),
+        *(network_policy(resolved, pool) for pool in current),
+        *(pool_service(resolved, pool) for pool in current),
+        *(manifest for pool in current for manifest in present(deployment(resolved, pool))),
+        *(pod_disruption_budget(resolved, pool) for pool in current),
+        *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
+        tenant_service(resolved),
+    ]
+    wanted = {manifest.ref for manifest in manifests}
+    kept = {ref for pool in resolved.pools for ref in keepsakes(resolved, pool)} - wanted
+    return Desired(
+        manifests=tuple(manifests),
+        kept=frozenset(kept & resolved.observed.children.keys()),
+        replicas={
+            deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
+            for pool in current
+        },
+        config_hashes=dict(hashes(resolved, current, configs, quota)),
+    )
+
+
+def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
+    """A pool's server.json; None where the live one has to do, because a model that it names cannot be read now."""
+    named = resolved.pools if pool.role == "Entry" else (pool,)
+    unreadable = any(each.model is None and each.running for each in named)
+    if (unreadable and live_config(resolved, pool) is not None) or all(each.model is None for each in named):
+        return None
+    return server_config_map(resolved, tenant, pool)
+
+
+def live_config(resolved: Resolved, pool: Pool) -> str | None:
+    """The server.json that the pool's pods read now."""
+    name = server_config_name(resolved.key.name, pool.model_name)
+    found = live.child(resolved.observed, "v1", "ConfigMap", name)
+    return None if found is None else (found.get("data") or {}).get(CONFIG_FILE)
+
+
+def hashes(
+    resolved: Resolved, pools: list[Pool], configs: Mapping[str, Manifest], quota: Manifest
+) -> Iterator[tuple[str, str]]:
+    """One digest per pool over everything that its pods read again: configuration, limits, keys, credential."""
+    observed = resolved.observed
+    shared = (quota.body["data"][QUOTA_FILE], observed.keys_secret_version)
+    token = (observed.internal_token,) if len(resolved.pools) > 1 else ()
+    for pool in pools:
+        made = configs.get(pool.name)
+        config = made.body["data"][CONFIG_FILE] if made else live_config(resolved, pool)
+        if config is not None:
+            yield pool.name, digest(config, *shared, *token)
+
+
+def keepsakes(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
+    """Children of a pool that may stay although nothing builds them now."""
+    config = Ref("v1", "ConfigMap", resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
+    if not pool.retiring:
+        yield from (config, deployment_ref(resolved, pool))
+        return
+    yield Ref("v1", "Secret", resolved.key.namespace, internal_secret_name(resolved.key.name))
+    yield config
+    for ref, child in resolved.observed.children.items():
+        if (child["metadata"].get("labels") or {}).get(POOL_LABEL) == pool.name:
+            yield ref
+
+
+def deployment_ref(resolved: Resolved, pool: Pool) -> Ref:
+    """Where a pool's Deployment is, made or not."""
+    return Ref("apps/v1", "Deployment", resolved.key.namespace, pool.name)
+
+
+def present(manifest: Manifest | None) -> tuple[Manifest, ...]:
+    """For builders that make nothing where nothing is due."""
+    return () if manifest is None else (manifest,)

@@ -1,0 +1,149 @@
+"""The two files that pods read, and a digest by which a running pod is told of a change."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel
+
+from tts_operator import quantity
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.desired.metadata import pool_metadata, tenant_metadata
+from tts_operator.desired.service import pool_url
+from tts_operator.manifest import Manifest
+from tts_operator.names import quota_config_name, server_config_name
+from tts_operator.resolve import Pool, Resolved
+from tts_server.config import (
+    CONFIG_FILE,
+    DATA_DIRECTORY,
+    INTERNAL_DIRECTORY,
+    KEYS_DIRECTORY,
+    QUOTA_FILE,
+    AuthConfig,
+    AuthMode,
+    LanguageRoute,
+    LocalEngine,
+    ModelConfig,
+    PoolEngine,
+    Precision,
+    QuotaConfig,
+    ServerConfig,
+    StorageConfig,
+    VoiceConfig,
+)
+
+DATA_SHARE = 0.9
+"""Of the pod's volume: the server makes room before the kubelet evicts the pod for it."""
+
+
+def quota_config_map(resolved: Resolved) -> Manifest:
+    """The tenant's limits, in a file of their own: they change more often than models, and for every pool at once."""
+    config = QuotaConfig(
+        requests_per_minute=resolved.requests_per_minute, max_text_characters=resolved.max_text_characters
+    )
+    return Manifest.of(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": tenant_metadata(resolved, quota_config_name(resolved.key.name)),
+            "data": {QUOTA_FILE: text(config)},
+        }
+    )
+
+
+def server_config_map(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest:
+    """What one pool serves."""
+    return Manifest.of(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": pool_metadata(resolved, pool, server_config_name(resolved.key.name, pool.model_name)),
+            "data": {CONFIG_FILE: text(server_config(resolved, tenant, pool))},
+        }
+    )
+
+
+def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerConfig:
+    """An entry pool knows every model and all that callers may say; a member knows its own model only."""
+    spec = tenant.spec
+    entry = pool.role == "Entry"
+    usable = [each for each in resolved.pools if each.model is not None]
+    return ServerConfig(
+        tenant=f"{resolved.key.namespace}.{resolved.key.name}",
+        tenant_uid=resolved.uid,
+        role=pool.role,
+        models=tuple(model_config(resolved, each, pool) for each in usable if entry or each is pool),
+        model_aliases={alias: each.name for each in spec.models for alias in each.aliases} if entry else {},
+        voice_aliases=dict(spec.voice_aliases) if entry else {},
+        language_routing=tuple(
+            LanguageRoute(language=route.language, voice=route.voice) for route in spec.language_routing if entry
+        ),
+        auth=auth_config(resolved),
+        storage=storage_config(resolved, tenant),
+        drain_seconds=resolved.settings.drain_seconds,
+        max_replicas=max(pool.bounds.max_replicas, 1),
+    )
+
+
+def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
+    """One model as the pool ``by`` speaks it: with its own engine, or through the pool that has one."""
+    model, choice = served.spoken
+    return ModelConfig(
+        name=served.model_name,
+        engine=local_engine(model, choice.name)
+        if served is by
+        else PoolEngine(url=pool_url(served.name, resolved.key.namespace)),
+        languages=model.spec.languages,
+        voices=tuple(VoiceConfig(name=voice.name, languages=voice.languages) for voice in model.spec.voices),
+        sample_rate_hz=model.spec.sample_rate_hz,
+        precision=Precision(choice.name),
+        allowed_precisions=tuple(Precision(name) for name in served.loaded),
+        first_audio_timeout_seconds=model.spec.first_audio_timeout_seconds,
+    )
+
+
+def local_engine(model: TTSModel, precision: str) -> LocalEngine:
+    """Engine processes of a pod: as many as its CPU limit has room for."""
+    resources = next(option.resources for option in model.spec.precisions if option.name == precision)
+    cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
+    limit = model.spec.memory_limit
+    return LocalEngine(
+        processes=min(max(int(cores / model.spec.threads), 1), 64),
+        threads=model.spec.threads,
+        memory_limit_bytes=quantity.whole(limit) if limit else None,
+    )
+
+
+def auth_config(resolved: Resolved) -> AuthConfig:
+    """Who may call; the same for every pool, because each can become the entry."""
+    keys = AuthMode.API_KEY.value in {mode.value for mode in resolved.auth_modes}
+    return AuthConfig(
+        modes=tuple(AuthMode(mode.value) for mode in resolved.auth_modes),
+        keys_directory=KEYS_DIRECTORY if keys else None,
+        internal_directory=INTERNAL_DIRECTORY if len(resolved.pools) > 1 else None,
+    )
+
+
+def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
+    """The pod's own volume."""
+    storage = tenant.spec.storage
+    given = {"link_seconds": storage.link_seconds, "retention_seconds": storage.retention_seconds} if storage else {}
+    size = quantity.parse(resolved.settings.data_size_limit)
+    return StorageConfig(directory=DATA_DIRECTORY, max_bytes=int(float(size) * DATA_SHARE), **given)
+
+
+def text(config: BaseModel) -> str:
+    """JSON that is the same for the same meaning, whatever order it was built in."""
+    return (
+        json.dumps(
+            config.model_dump(mode="json", by_alias=True, exclude_none=True),
+            ensure_ascii=False,
+            indent=1,
+            sort_keys=True,
+        )
+        + "\n"
+    )
+
+
+def digest(*parts: str) -> str:
+    """Short, and different whenever a part is."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

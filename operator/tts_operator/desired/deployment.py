@@ -1,0 +1,199 @@
+"""The pods of one pool."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tts_operator import precision
+from tts_operator.desired.configmap import digest, local_engine, text
+from tts_operator.desired.metadata import pool_metadata
+from tts_operator.manifest import Manifest
+from tts_operator.names import (
+    CONTAINER,
+    POOL_LABEL,
+    internal_secret_name,
+    pool_labels,
+    quota_config_name,
+    server_config_name,
+    service_account_name,
+)
+from tts_operator.resolve import Pool, Resolved
+from tts_server.config import (
+    CONFIG_DIRECTORY,
+    CONFIG_FILE,
+    DATA_DIRECTORY,
+    HTTP_PORT,
+    INTERNAL_DIRECTORY,
+    KEYS_DIRECTORY,
+    METRICS_PORT,
+    QUOTA_DIRECTORY,
+    QUOTA_FILE,
+)
+
+ENGINE_HASH = "ttsfleet.io/engine-hash"
+"""Annotation of the pod template: what the server reads once, at its start, and so has to roll for."""
+KILL_MARGIN_SECONDS = 10
+"""Between the longest request and SIGKILL."""
+START_SECONDS = 600
+"""Longest that loading an engine may take."""
+TMP_SIZE_LIMIT = "64Mi"
+
+UPDATES: Mapping[str, Mapping[str, int]] = {
+    "Surge": {"maxSurge": 1, "maxUnavailable": 0},
+    "Replace": {"maxSurge": 0, "maxUnavailable": 1},
+}
+
+
+def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
+    """None while the model cannot be used: the pool keeps its last pods.
+
+    There is no ``spec.replicas`` here, ever: in an apply set it would fight the HPA, and once dropped from one it is 1.
+    """
+    if pool.model is None:
+        return None
+    return Manifest.of(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": pool_metadata(resolved, pool),
+            "spec": {
+                "revisionHistoryLimit": 3,
+                "selector": {"matchLabels": {POOL_LABEL: pool.name}},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(UPDATES[pool.rollout.strategy])},
+                "template": {
+                    "metadata": {
+                        "labels": pool_labels(resolved.key.name, pool.model_name),
+                        "annotations": {ENGINE_HASH: engine_hash(pool)},
+                    },
+                    "spec": pod_spec(resolved, pool),
+                },
+            },
+        }
+    )
+
+
+def engine_hash(pool: Pool) -> str:
+    """Of all that the server settles at its start. Voices, aliases and limits are not: those it reads again."""
+    model, choice = pool.spoken
+    engine = local_engine(model, choice.name)
+    loaded = ",".join(sorted(pool.loaded))
+    return digest(model.metadata.name, model.spec.engine.value, text(engine), loaded, str(model.spec.sample_rate_hz))
+
+
+def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
+    """A pod that passes Pod Security ``restricted`` and holds nothing worth stealing but hashes of keys."""
+    settings, (model, _) = resolved.settings, pool.spoken
+    spec: dict[str, Any] = {
+        "serviceAccountName": service_account_name(resolved.key.name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.pre_stop_seconds + settings.drain_seconds + KILL_MARGIN_SECONDS,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "topologySpreadConstraints": [
+            spread(pool, "kubernetes.io/hostname"),
+            spread(pool, "topology.kubernetes.io/zone"),
+        ],
+        "containers": [container(resolved, pool)],
+        "volumes": volumes(resolved, pool),
+    }
+    if model.spec.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in model.spec.image_pull_secrets]
+    if model.spec.runtime_class_name:
+        spec["runtimeClassName"] = model.spec.runtime_class_name
+    if model.spec.priority_class_name:
+        spec["priorityClassName"] = model.spec.priority_class_name
+    return spec
+
+
+def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
+    """The server. What it may do is settled by the image's entry point; only where its files are is said here."""
+    settings, (model, _) = resolved.settings, pool.spoken
+    mounts = {
+        "data": (DATA_DIRECTORY, False),
+        "internal": (INTERNAL_DIRECTORY, True),
+        "keys": (KEYS_DIRECTORY, True),
+        "quota": (QUOTA_DIRECTORY, True),
+        "server": (CONFIG_DIRECTORY, True),
+        "tmp": ("/tmp", False),  # noqa: S108 - the pod's own volume
+    }
+    return {
+        "name": CONTAINER,
+        "image": model.spec.image or settings.server_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": [
+            "--config",
+            str(CONFIG_DIRECTORY / CONFIG_FILE),
+            "--quota",
+            str(QUOTA_DIRECTORY / QUOTA_FILE),
+            "--host",
+            "0.0.0.0",  # noqa: S104 - a pod is reached by its own address
+            "--port",
+            str(HTTP_PORT),
+            "--metrics-port",
+            str(METRICS_PORT),
+        ],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        "resources": resources(pool),
+        "startupProbe": probe("/readyz", period=1, timeout=2, failures=START_SECONDS),
+        "readinessProbe": probe("/readyz", period=5, timeout=3, failures=2),
+        "livenessProbe": probe("/healthz", period=10, timeout=5, failures=3),
+        # uvicorn refuses new connections right after SIGTERM: the pod has to leave the Service before.
+        "lifecycle": {"preStop": {"sleep": {"seconds": settings.pre_stop_seconds}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [
+            {"name": name, "mountPath": str(path), **({"readOnly": True} if read_only else {})}
+            for name, (path, read_only) in mounts.items()
+        ],
+    }
+
+
+def resources(pool: Pool) -> dict[str, dict[str, str]]:
+    """Of the effective precision, with room for every other one that is loaded."""
+    model, choice = pool.spoken
+    options = {option.name.value: option.resources for option in model.spec.precisions}
+    effective = options[choice.name]
+    loaded = [options[name] for name in pool.loaded]
+    sized = {
+        "limits": precision.sized(effective.limits, [option.limits for option in loaded]),
+        "requests": precision.sized(effective.requests, [option.requests for option in loaded]),
+    }
+    return {name: amounts for name, amounts in sized.items() if amounts}
+
+
+def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
+    """Secrets are optional and always mounted: one that appears later reaches running pods, without a roll."""
+    tenant = resolved.key.name
+    return [
+        {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
+        {"name": "internal", "secret": {"secretName": internal_secret_name(tenant), "optional": True}},
+        {"name": "keys", "secret": {"secretName": resolved.keys_secret, "optional": True}},
+        {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
+        {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
+    ]
+
+
+def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+    """An HTTP probe; numbers in seconds."""
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def spread(pool: Pool, topology: str) -> dict[str, Any]:
+    """Apart where possible, together where not: a pool on one node is better than none."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": topology,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {POOL_LABEL: pool.name}},
+    }

@@ -1,0 +1,47 @@
+"""Who may reach a pool, and whom it may reach."""
+
+from typing import Any
+
+from tts_operator.desired.metadata import pool_metadata
+from tts_operator.manifest import Manifest
+from tts_operator.names import POOL_LABEL, TENANT_LABEL
+from tts_operator.resolve import Pool, Resolved
+from tts_server.config import HTTP_PORT, METRICS_PORT
+
+DNS_PORT = 53
+
+
+def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
+    """Callers come to the entry pool from anywhere, with a key; to other pools only the tenant's own pods come.
+
+    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, a member nothing.
+    So a text cannot leave through a compromised engine.
+    """
+    siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
+    entry = pool.role == "Entry"
+    speech: dict[str, Any] = {"ports": [port("TCP", HTTP_PORT)]}
+    if not entry:
+        speech["from"] = [siblings]
+    return Manifest.of(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": pool_metadata(resolved, pool),
+            "spec": {
+                "podSelector": {"matchLabels": {POOL_LABEL: pool.name}},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [speech, {"ports": [port("TCP", METRICS_PORT)]}],
+                "egress": [
+                    {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]},
+                    {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
+                ]
+                if entry
+                else [],
+            },
+        }
+    )
+
+
+def port(protocol: str, number: int) -> dict[str, Any]:
+    """As the API server would complete it: a NetworkPolicy's lists are compared whole."""
+    return {"protocol": protocol, "port": number}

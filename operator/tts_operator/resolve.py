@@ -1,0 +1,261 @@
+"""What a tenant asks for, made definite: models found, precisions chosen, the bounds of now, the limits that hold.
+
+Never raises: what cannot be resolved becomes a verdict that the status tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from tts_operator import live, schedule
+from tts_operator.api import AuthMode, MetricType, TenantModel, TTSModel, TTSTenant
+from tts_operator.api.support import unsupported_in_model, unsupported_in_tenant
+from tts_operator.live import Verdict
+from tts_operator.metrics_hold import hold
+from tts_operator.names import keys_secret_name, pool_name
+from tts_operator.observed import Key, Observed
+from tts_operator.precision import Choice, choose
+from tts_operator.rollout import Rollout, rollout
+from tts_operator.schedule import Bounds, Change, State
+from tts_operator.settings import Settings
+from tts_operator.turnover import Turnover, is_entry, turnover
+
+CPU_UTILIZATION = 70
+"""Percent of the requested CPU, where the tenant sets no metric."""
+ONE_REPLICA = Bounds(1, 1)
+CEILINGS = ("ttsfleet.io/max-tier", "ttsfleet.io/max-replicas", "ttsfleet.io/max-accelerators")
+"""Labels of a namespace that this version reads and does not enforce."""
+
+Role = Literal["Entry", "Member"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One Deployment of the tenant, and what stands around it."""
+
+    name: str
+    """Of its Deployment and everything that has its name; also its selector's value."""
+    model_name: str
+    role: Role
+    bounds: Bounds
+    model: TTSModel | None
+    """None where it cannot be used now: the pool keeps its last pod spec, everything else goes on converging."""
+    precision: Choice | None
+    """None without a model."""
+    loaded: tuple[str, ...]
+    """Precisions that a request may ask for, in the model's order."""
+    rollout: Rollout
+    running: bool
+    """Its Deployment exists."""
+    held: bool = False
+    """Without metrics max is held at min."""
+    retiring: bool = False
+    """No longer in the spec, but callers arrive here until the new entry pool answers: it stays exactly as it is."""
+
+    @property
+    def spoken(self) -> tuple[TTSModel, Choice]:
+        """The model and how it computes. Raises ValueError where it cannot be used."""
+        if self.model is None or self.precision is None:
+            raise ValueError(f"{self.model_name} cannot be used now: ask for `model` before")
+        return self.model, self.precision
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Everything that the builders and the status need, and nothing that they must decide."""
+
+    observed: Observed
+    settings: Settings
+    now: datetime
+    refused: Verdict | None = None
+    """Why the spec as a whole cannot be followed: nothing is built, the last good children stay."""
+    notes: tuple[Verdict, ...] = ()
+    """What holds otherwise than the spec says, while the rest converges."""
+    models: tuple[Verdict, ...] = ()
+    """What is wrong with models, in the order of the spec."""
+    window: State | None = None
+    next_transition: Change | None = None
+    next_change: datetime | None = None
+    """When to look again even if nothing happens; None for never."""
+    pools: tuple[Pool, ...] = ()
+    """The default model's first, a retiring one last."""
+    entry: str = ""
+    """Name of the pool that the tenant's Service selects."""
+    auth_modes: tuple[AuthMode, ...] = (AuthMode.API_KEY,)
+    keys_secret: str = ""
+    """Name of the Secret with the hashes of API keys."""
+    cpu_utilization: int = CPU_UTILIZATION
+    requests_per_minute: int = 0
+    max_text_characters: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The tenant's name."""
+        return self.observed.key
+
+    @property
+    def uid(self) -> str:
+        """The tenant's UID."""
+        return self.observed.uid
+
+    @property
+    def tenant(self) -> TTSTenant | None:
+        """The tenant, where it can be read."""
+        return self.observed.tenant
+
+    @property
+    def suspended(self) -> bool:
+        """Whether every pool is to be at zero."""
+        return self.tenant is not None and self.tenant.spec.suspend
+
+
+def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
+    """Everything definite, or the reason why not."""
+    tenant = observed.tenant
+    bare = Resolved(observed, settings, now)
+    if tenant is None or observed.deleting:
+        return replace(bare, refused=Verdict("Invalid", observed.tenant_error or "the tenant is being deleted"))
+    if later := list(unsupported_in_tenant(tenant.spec)):
+        return replace(bare, refused=Verdict("NotSupportedYet", not_supported(later)))
+    try:
+        window = schedule.state_at(tenant.spec.schedule, now)
+        change = schedule.next_change(tenant.spec.schedule, now)
+    except schedule.UnknownTimeZone as error:
+        return replace(bare, refused=Verdict("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
+    held = hold(observed, pool_name(observed.key.name, tenant.spec.models[0].name), window.bounds, now)
+    problems = {entry.name: model_problem(observed, entry.name) for entry in tenant.spec.models}
+    bounds = [held.bounds, *(own_bounds(entry) for entry in tenant.spec.models[1:])]
+    pools = [
+        pool(observed, tenant, entry, each, usable=problems[entry.name] is None, now=now)
+        for entry, each in zip(tenant.spec.models, bounds, strict=True)
+    ]
+    pools[0] = replace(pools[0], held=held.held)
+    turn = turnover(observed, pools[0].name, held.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    moments = [change and change.at, turn.look_again, held.look_again, *(each.rollout.look_again for each in pools)]
+    limit, notes = requests_per_minute(tenant, settings)
+    quota, auth = tenant.spec.quota, tenant.spec.auth
+    return replace(
+        bare,
+        notes=(*notes, *ceilings(observed.namespace_labels)),
+        models=tuple(problem for problem in problems.values() if problem),
+        window=window,
+        next_transition=change,
+        next_change=min((moment for moment in moments if moment), default=None),
+        pools=with_roles(observed, pools, turn),
+        entry=turn.entry,
+        auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
+        keys_secret=auth.api_keys_secret_ref.name
+        if auth and auth.api_keys_secret_ref
+        else keys_secret_name(observed.key.name),
+        cpu_utilization=cpu_utilization(tenant),
+        requests_per_minute=limit,
+        max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,
+    )
+
+
+def not_supported(phrases: Sequence[str]) -> str:
+    """One line that names what to take out."""
+    return f"{', '.join(phrases)}: not supported yet; take {'it' if len(phrases) == 1 else 'them'} out of the spec"
+
+
+def model_problem(observed: Observed, name: str) -> Verdict | None:
+    """Why the tenant cannot use the model; None if it can."""
+    model = observed.models.get(name)
+    if model is None:
+        return Verdict("ModelNotFound", f"spec.models names {name}, and there is no TTSModel of that name to read")
+    allowed = model.spec.allowed_namespaces
+    labels = observed.namespace_labels
+    if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):
+        wanted = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
+        message = f"TTSModel {name} is only for namespaces labelled {wanted}, and {observed.key.namespace} is not"
+        return Verdict("ModelNotAllowed", message)
+    if later := list(unsupported_in_model(model.spec)):
+        return Verdict("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
+    return None
+
+
+def own_bounds(entry: TenantModel) -> Bounds:
+    """Of a model after the first: the schedule's bounds are the first one's."""
+    least = 1 if entry.min_replicas is None else entry.min_replicas
+    return Bounds(least, least if entry.max_replicas is None else entry.max_replicas)
+
+
+def pool(
+    observed: Observed, tenant: TTSTenant, entry: TenantModel, bounds: Bounds, *, usable: bool, now: datetime
+) -> Pool:
+    """One pool, before its role is known."""
+    name = pool_name(observed.key.name, entry.name)
+    model = observed.models[entry.name] if usable else None
+    choice: Choice | None = None
+    loaded: tuple[str, ...] = ()
+    if model is not None:
+        offered = [option.name.value for option in model.spec.precisions]
+        scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
+        choice = choose(offered, entry.precision, scenario)
+        asked = (choice.name, *(each.value for each in entry.allowed_precisions or ()))
+        loaded = tuple(each for each in offered if each in asked)
+    strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
+    return Pool(
+        name=name,
+        model_name=entry.name,
+        role="Member",
+        bounds=bounds,
+        model=model,
+        precision=choice,
+        loaded=loaded,
+        rollout=rollout(observed, name, strategy, now),
+        running=live.deployment(observed, name) is not None,
+    )
+
+
+def with_roles(observed: Observed, pools: Sequence[Pool], turn: Turnover) -> tuple[Pool, ...]:
+    """An entry is the default model's pool, and during a turnover every pool where callers may still arrive."""
+
+    def role(position: int, pool: Pool) -> Role:
+        lingers = turn.lingering and is_entry(observed, pool.name)
+        return "Entry" if position == 0 or pool.name == turn.entry or lingers else "Member"
+
+    given = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
+    if any(pool.name == turn.entry for pool in given):
+        return given
+    return (*given, retiring(observed, turn.entry))
+
+
+def retiring(observed: Observed, name: str) -> Pool:
+    """A pool that the spec no longer names, and that callers still need."""
+    return Pool(
+        name=name,
+        model_name=live.model_of(observed, name),
+        role="Entry",
+        bounds=live.autoscaler_bounds(observed, name) or ONE_REPLICA,
+        model=None,
+        precision=None,
+        loaded=(),
+        rollout=Rollout("Surge"),
+        running=True,
+        retiring=True,
+    )
+
+
+def requests_per_minute(tenant: TTSTenant, settings: Settings) -> tuple[int, tuple[Verdict, ...]]:
+    """The tier's number, or the tenant's where that is lower."""
+    tier = settings.requests_per_minute[tenant.spec.tier.value]
+    asked = tenant.spec.quota.requests_per_minute if tenant.spec.quota else None
+    if asked is None or asked <= tier:
+        return asked or tier, ()
+    message = f"spec.quota.requestsPerMinute {asked} is above the {tier} of tier {tenant.spec.tier.value}: {tier} holds"
+    return tier, (Verdict("QuotaClamped", message),)
+
+
+def ceilings(labels: Mapping[str, str]) -> tuple[Verdict, ...]:
+    """Labels that people may take for enforced."""
+    found = [label for label in CEILINGS if label in labels]
+    return (Verdict("CeilingsNotEnforced", f"{', '.join(found)} on the namespace: not enforced yet"),) if found else ()
+
+
+def cpu_utilization(tenant: TTSTenant) -> int:
+    """What the HPA aims at."""
+    metrics = tenant.spec.autoscaling.metrics if tenant.spec.autoscaling else ()
+    targets = (metric.average_utilization for metric in metrics if metric.type is MetricType.CPU)
+    return next((target for target in targets if target is not None), CPU_UTILIZATION)
