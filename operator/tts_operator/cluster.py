@@ -119,7 +119,8 @@ class Cluster:
             if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                await config.load_kube_config(client_configuration=configuration)
+                file = os.environ.get("KUBECONFIG")  # the client's own default is from when it was imported
+                await config.load_kube_config(config_file=file, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise Unreachable(f"no way to a cluster: {error}; set KUBECONFIG") from error
         return cls(configuration, may_write, patience, wrote)
@@ -150,7 +151,7 @@ class Cluster:
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._ask(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
-            for item in page["items"]:
+            for item in page["items"] or ():  # a metadata-only list of nothing says null
                 yield {**item, "apiVersion": api_version, "kind": kind}  # a list leaves them out of its items
             follows = page["metadata"].get("continue")
             if not follows:

@@ -147,7 +147,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.request_timeout = 60.0
     chosen.networking.connect_timeout = 10.0
     chosen.watching.connect_timeout = 10.0
-    chosen.watching.server_timeout = 300.0
+    chosen.watching.server_timeout = 300  # as it goes into the query: whole seconds, not 300.0
     chosen.process.ultimate_exiting_timeout = None  # it would kill this process
     for group, version_, plural in CHILDREN:
         chosen.watching.label_selectors[group, version_, plural] = f"app.kubernetes.io/managed-by={MANAGER}"
