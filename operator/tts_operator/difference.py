@@ -111,7 +111,9 @@ def changed(desired: Any, live: Any, path: Path) -> Iterator[Change]:
 
 
 def equal(desired: object, live: object, *, quantities: bool) -> bool:
-    """Deep equality, where quantities may be spelled in two ways."""
+    """Deep equality, where quantities may be spelled in two ways, and what is empty may be left out."""
+    if live is None and isinstance(desired, Mapping | list | tuple) and not desired:
+        return True  # Go's omitempty: an empty list comes back as none
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         return desired.keys() == live.keys() and all(
             equal(value, live[name], quantities=quantities or name in QUANTITIES) for name, value in desired.items()

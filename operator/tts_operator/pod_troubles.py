@@ -1,8 +1,9 @@
 """Why pods do not run, in words that reach the tenant: nobody should need `kubectl describe pod`."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tts_operator import live
 from tts_operator.manifest import Body
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
@@ -11,6 +12,7 @@ ADVICE = {
     "ImagePullBackOff": "check the image's name and the imagePullSecrets of its TTSModel",
     "ErrImagePull": "check the image's name and the imagePullSecrets of its TTSModel",
     "InvalidImageName": "correct the image of its TTSModel",
+    "ContainerEnded": "read the pod's log",
     "CrashLoopBackOff": "read the pod's log",
     "OOMKilled": "raise the memory limit of the TTSModel's precision",
     "Unschedulable": "make room, or ask for less",
@@ -34,37 +36,46 @@ def troubles(deployment: Body | None, pods: Iterable[Body]) -> list[Trouble]:
 
 
 def of_pod(pod: Body) -> Iterator[Trouble]:
-    """What one pod suffers from; nothing on its way out does."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return
+    """What one pod suffers from."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield trouble("Unschedulable", f"pod {name}", condition.get("message", ""))
+    scheduled = live.condition(pod, "PodScheduled")
+    if scheduled and scheduled.get("reason") == "Unschedulable":
+        yield trouble("Unschedulable", f"pod {name}", str(scheduled.get("message", "")))
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = (container.get("state") or {}).get("waiting")
+        state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
+        waiting, ended = state.get("waiting"), state.get("terminated")
         if waiting and waiting.get("reason") not in ORDINARY:
-            yield of_waiting(name, waiting, (container.get("lastState") or {}).get("terminated") or {})
+            yield of_waiting(name, waiting, last)
+        elif ended and ended.get("exitCode"):
+            yield of_ended(name, ended)
+        elif "running" in state and not container.get("ready") and last.get("reason") == "OOMKilled":
+            yield of_ended(name, last)
 
 
 def of_waiting(pod: str, waiting: Body, last: Body) -> Trouble:
     """A crash loop is told by what ended the container: the kernel says more than the loop."""
     reason = str(waiting.get("reason") or "Waiting")
-    if reason == "CrashLoopBackOff" and last.get("reason") == "OOMKilled":
+    if reason != "CrashLoopBackOff":
+        return trouble(reason, f"pod {pod}", str(waiting.get("message") or ""))
+    if last.get("reason") == "OOMKilled":
+        return of_ended(pod, last)
+    return trouble(reason, f"pod {pod}", f"the container ended with exit code {last.get('exitCode', 'unknown')}")
+
+
+def of_ended(pod: str, ended: Body) -> Trouble:
+    """A container that was ended, and is about to start again."""
+    if ended.get("reason") == "OOMKilled":
         return trouble("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
-    if reason == "CrashLoopBackOff":
-        return trouble(reason, f"pod {pod}", f"the container ended with exit code {last.get('exitCode', 'unknown')}")
-    return trouble(reason, f"pod {pod}", str(waiting.get("message") or ""))
+    return trouble("ContainerEnded", f"pod {pod}", f"the container ended with exit code {ended.get('exitCode')}")
 
 
 def of_deployment(deployment: Body | None) -> Iterator[Trouble]:
     """Pods that the API server would not make."""
-    name = deployment["metadata"]["name"] if deployment else ""
-    for condition in conditions(deployment):
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            message = str(condition.get("message", ""))
-            reason = "QuotaExceeded" if "exceeded quota" in message else "AdmissionDenied"
-            yield trouble(reason, f"deployment {name}", message)
+    failure = live.condition(deployment, "ReplicaFailure")
+    if deployment and failure and failure.get("status") == "True":
+        message = str(failure.get("message", ""))
+        reason = "QuotaExceeded" if "exceeded quota" in message else "AdmissionDenied"
+        yield trouble(reason, f"deployment {deployment['metadata']['name']}", message)
 
 
 def trouble(reason: str, what: str, message: str) -> Trouble:
@@ -73,8 +84,3 @@ def trouble(reason: str, what: str, message: str) -> Trouble:
     if reason in ADVICE:
         parts.append(ADVICE[reason])
     return Trouble(reason, "; ".join(parts))
-
-
-def conditions(body: Body | None) -> list[dict[str, Any]]:
-    """An object's conditions; none where there is no object or no status."""
-    return list(((body or {}).get("status") or {}).get("conditions") or ())

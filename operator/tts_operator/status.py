@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from tts_operator import live
 from tts_operator.api import AuthMode
 from tts_operator.live import Verdict
-from tts_operator.manifest import Body, Ref
-from tts_operator.names import POOL_LABEL
 from tts_operator.observed import Observed
 from tts_operator.outcome import Outcome
-from tts_operator.pod_troubles import Trouble, conditions, troubles
+from tts_operator.pod_troubles import Trouble, troubles
 from tts_operator.resolve import Pool, Resolved
 
 LONGEST_MESSAGE = 2000
@@ -50,15 +49,24 @@ def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     """What changed that people should see."""
     found = []
-    was, now = (_named(each.get("conditions") or (), "Ready") for each in (before, after))
+    conditions_before = before.get("conditions") or ()
+    was, now = _named(conditions_before, "Ready"), _named(after.get("conditions") or (), "Ready")
     if (was.get("status"), was.get("reason")) != (now.get("status"), now.get("reason")):
         kind = "Normal" if now["status"] == "True" or now["reason"] in {"Starting", "Suspended"} else "Warning"
         message = now["message"] or "the endpoint answers"
         found.append(Event(kind, "Ready" if now["status"] == "True" else now["reason"], message))
     opened, closed = after.get("activeWindow"), before.get("activeWindow")
     if closed is not None and opened != closed:
-        found.append(Event("Normal", "WindowChanged", f"window {opened} opens after {closed}"))
+        found.append(Event("Normal", "WindowChanged", f"window {opened} opens after {closed}{_bounds(after)}"))
+    blind = _named(after.get("conditions") or (), "ScalingActive")
+    if blind.get("status") == "False" and blind["reason"] != _named(conditions_before, "ScalingActive").get("reason"):
+        found.append(Event("Warning", blind["reason"], blind["message"]))
     return found
+
+
+def _bounds(said: Mapping[str, Any]) -> str:
+    entry = next(iter(said.get("pools") or ()), None)
+    return f": {entry['min']} to {entry['max']} replicas of {entry['model']}" if entry else ""
 
 
 def described(facts: Facts) -> dict[str, Any]:
@@ -82,12 +90,15 @@ def described(facts: Facts) -> dict[str, Any]:
         }
     if default.precision:
         said["precision"], said["precisionReason"] = default.precision.name, default.precision.message
+    else:  # the pool keeps its last pods, so what was said of them still holds
+        kept = ("precision", "precisionReason")
+        said.update({name: facts.observed.status[name] for name in kept if name in facts.observed.status})
     return said
 
 
 def pool_status(facts: Facts, pool: Pool) -> dict[str, Any]:
     """One Deployment."""
-    live = deployment_of(facts, pool.name)
+    deployment = live.deployment(facts.observed, pool.name)
     found = troubles_of(facts, pool.name)
     before = {each["model"]: each for each in facts.observed.status.get("pools") or ()}.get(pool.model_name, {})
     said = {
@@ -96,8 +107,8 @@ def pool_status(facts: Facts, pool: Pool) -> dict[str, Any]:
         "precision": pool.precision.name if pool.precision else before.get("precision", ""),
         "min": pool.bounds.min_replicas,
         "max": pool.bounds.max_replicas,
-        "desired": int(((live or {}).get("spec") or {}).get("replicas", 0)),
-        "ready": ready_replicas(live),
+        "desired": live.replicas(deployment) if deployment else 0,
+        "ready": live.count(deployment, "readyReplicas") if deployment else 0,
     }
     return {**said, "reason": found[0].reason} if found else said
 
@@ -164,57 +175,59 @@ def write_failed(facts: Facts) -> Verdict | None:
 
 def suspended(facts: Facts) -> Verdict | None:
     """Nobody is to answer."""
-    tenant = facts.resolved.tenant
-    if tenant is None or not tenant.spec.suspend:
+    if not facts.resolved.suspended:
         return None
     return Verdict("Suspended", "spec.suspend is true: set it to false to wake the endpoint")
 
 
 def keys_missing(facts: Facts) -> Verdict | None:
     """Pods that would answer turn every caller away."""
-    tenant = facts.resolved.tenant
-    if tenant is None or facts.observed.keys_secret_exists is not False:
+    resolved = facts.resolved
+    if facts.observed.keys_secret_exists is not False or AuthMode.API_KEY not in resolved.auth_modes:
         return None
-    auth = tenant.spec.auth
-    if auth and AuthMode.API_KEY not in auth.modes:
+    if resolved.tenant is None or resolved.refused:
         return None
-    name = auth.api_keys_secret_ref.name if auth and auth.api_keys_secret_ref else f"{tenant.metadata.name}-keys"
-    return Verdict(
-        "KeysNotFound", f"there is no Secret {name}: `kubectl tts keygen` prints a key and the Secret for it"
-    )
+    message = f"there is no Secret {resolved.keys_secret}: `kubectl tts keygen` prints a key and the Secret for it"
+    return Verdict("KeysNotFound", message)
 
 
 def nobody_answers(facts: Facts) -> Verdict | None:
     """A pool without a ready pod, and why."""
     for name in pool_names(facts):
-        live = deployment_of(facts, name)
-        if ready_replicas(live) > 0:
+        deployment = live.deployment(facts.observed, name)
+        if deployment and live.count(deployment, "readyReplicas") > 0:
             continue
         found = troubles_of(facts, name)
         if found:
             return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found))
-        wanted = int(((live or {}).get("spec") or {}).get("replicas", 0))
-        return Verdict("Starting", f"0 of {wanted} replicas of {name} answer yet")
+        return Verdict("Starting", f"no pod of {name} answers yet")
     return None
 
 
 def failing(facts: Facts) -> Verdict | None:
     """Some pods answer, others cannot run: a rollout that is stuck, or a scale-up that finds no room."""
-    found = [trouble for name in pool_names(facts) for trouble in troubles_of(facts, name)]
-    if not found:
-        return None
-    return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found) + "; the other pods answer")
+    waiting = {pool.name for pool in facts.resolved.pools if pool.rollout.no_room}
+    for name in pool_names(facts):
+        if found := troubles_of(facts, name):
+            why = "; ".join(trouble.message for trouble in found)
+            if name in waiting:
+                advice = "the old pods go on; make room, or set spec.rollout.strategy to Replace"
+                return Verdict("NoRoomToSurge", f"{why}; {advice}")
+            return Verdict(found[0].reason, f"{why}; the other pods answer")
+    return None
 
 
 def scaling_blind(facts: Facts) -> Verdict | None:
     """An HPA with room to move cannot read its metric; it goes on holding its bounds."""
     for pool in facts.resolved.pools:
-        if pool.bounds.min_replicas == pool.bounds.max_replicas:
+        if pool.bounds.min_replicas == pool.bounds.max_replicas and not pool.held:
             continue
-        ref = Ref("autoscaling/v2", "HorizontalPodAutoscaler", facts.resolved.key.namespace, pool.name)
-        active = _named(conditions(facts.observed.children.get(ref)), "ScalingActive")
-        if active.get("status") == "False":
-            return Verdict(active.get("reason", "Unknown"), f"{ref}: {active.get('message', '')}")
+        active = live.condition(live.autoscaler(facts.observed, pool.name), "ScalingActive")
+        if active is None or active.get("status") != "False" or active.get("reason") == "ScalingDisabled":
+            continue
+        held = f"; max is held at min {pool.bounds.min_replicas} until it can" if pool.held else ""
+        message = f"hpa/{pool.name} cannot read its metric: {active.get('message', '')}{held}"
+        return Verdict(str(active.get("reason") or "Unknown"), message)
     return None
 
 
@@ -237,20 +250,9 @@ def pool_names(facts: Facts) -> list[str]:
     return sorted(ref.name for ref in facts.observed.children if ref.kind == "Deployment")
 
 
-def deployment_of(facts: Facts, pool: str) -> Body | None:
-    """The pool's Deployment as observed."""
-    return facts.observed.children.get(Ref("apps/v1", "Deployment", facts.resolved.key.namespace, pool))
-
-
 def troubles_of(facts: Facts, pool: str) -> list[Trouble]:
     """What keeps the pool's pods from running."""
-    pods = [pod for pod in facts.observed.pods if (pod["metadata"].get("labels") or {}).get(POOL_LABEL) == pool]
-    return troubles(deployment_of(facts, pool), pods)
-
-
-def ready_replicas(deployment: Body | None) -> int:
-    """Pods that answer."""
-    return int(((deployment or {}).get("status") or {}).get("readyReplicas") or 0)
+    return troubles(live.deployment(facts.observed, pool), live.pods_of(facts.observed, pool))
 
 
 def stamp(instant: datetime) -> str:
