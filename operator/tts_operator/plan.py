@@ -50,12 +50,21 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
         return
     current = 1 if live is None else int(live.get("spec", {}).get("replicas", 1))
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
-    if live is None and wanted != current:
+    if wanted != current and (live is None or never_scaled(live)):
         yield Scale(ref, wanted, version, "created")
     elif wanted == 0 and current != 0:
         yield Scale(ref, 0, version, "suspended")
     elif wanted != 0 and current == 0:
         yield Scale(ref, wanted, version, "woken: nothing asks for zero")
+
+
+def never_scaled(live: Body) -> bool:
+    """Whether replicas are still the API server's default, which nobody owns: the first write of them is the operator's.
+
+    So a creation that was cut short before it, or that lost the race with the Deployment's controller, is completed.
+    """
+    fields = [entry.get("fieldsV1") or {} for entry in live["metadata"].get("managedFields") or ()]
+    return bool(fields) and not any("f:replicas" in (each.get("f:spec") or {}) for each in fields)
 
 
 def annotations(desired: Desired, observed: Observed) -> Iterator[Annotate]:
