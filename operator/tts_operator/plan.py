@@ -59,7 +59,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
 
 
 def never_scaled(live: Body) -> bool:
-    """Whether replicas are still the API server's default, which nobody owns: the first write of them is the operator's.
+    """Whether replicas are still the API server's default, which nobody owns: the first write is the operator's.
 
     So a creation that was cut short before it, or that lost the race with the Deployment's controller, is completed.
     """
