@@ -167,6 +167,7 @@ def asgi(server: Server) -> ASGIApp:
         app.include_router(module.router)
     for kind in (TTSError, HTTPError, HTTPException):
         app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(Exception, _refuse)
     app.add_exception_handler(HungUp, _leave)
     return Conversations(app, server)
 

@@ -1,7 +1,6 @@
 """`tts-server`: speech on a port, alone on a laptop or as a tenant's pod."""
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tts_server.config import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, Se
 from tts_server.embedded import embedded_config, embedded_quota
 from tts_server.errors import EngineError
 from tts_server.reload import BrokenFile, read_model
-from tts_server.serving import Listener, PortTaken, serve
+from tts_server.serving import Listener, PortTaken, run, serve
 from tts_server.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -37,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     if AuthMode.NONE in sources.config.auth.modes and options.host not in LOOPBACK:
         log.warning("no API key is asked for: whoever reaches this address can speak", host=options.host)
     try:
-        asyncio.run(serve(application, listener, on_ready=None if options.config else _greet))
+        run(serve(application, listener, on_ready=None if options.config else _greet))
     except PortTaken as error:
         return _fail(str(error))
     except EngineError as error:

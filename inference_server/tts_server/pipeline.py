@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
-from tts_server.audio import Encoder, encoder_for, streams
+from tts_server.audio import Encoder, encoder_for
 from tts_server.audio.containers import wav_header
 from tts_server.config import ServerConfig
 from tts_server.errors import Overloaded
-from tts_server.routing import Choice, Line, Wish, choose, lines
+from tts_server.routing import Choice, Line, Wish, choose, lines, wished_model
 from tts_server.server import Scene, Server
 from tts_server.speaking import Speaking
 from tts_server.text import Segment, segments
@@ -17,6 +17,9 @@ from tts_server.text import Segment, segments
 SETTLE_SECONDS = 0.1
 """What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
 WAV_HEADER_BYTES = 44
+CHEAP_FORMATS = frozenset({"wav", "pcm"})
+CHEAP_SECONDS = 5.0
+"""Of audio in these formats cost less to encode, under 2 ms, than a thread is to wake under load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,19 @@ class Account:
     audio_seconds: float = 0.0
 
 
+@dataclass(slots=True)
 class Speech:
     """An answer that has begun to sound: `whole()` or `parts()` once, then `close()`, always."""
 
-    def __init__(self, server: Server, scene: Scene, account: Account, speaking: Speaking, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self.account = account
-        self.ticket: Ticket | None = None
-        self.single = False
-        """One segment: it is short enough to be sent whole."""
-        self._server = server
-        self._scene = scene
-        self._speaking = speaking
+    server: Server
+    scene: Scene
+    request: SpeechRequest
+    account: Account
+    ticket: Ticket | None
+    speaking: Speaking
+    encoder: Encoder
+    single: bool
+    """One segment: it is short enough to be sent whole."""
 
     @property
     def model(self) -> str:
@@ -67,7 +71,7 @@ class Speech:
     @property
     def config(self) -> ServerConfig:
         """What the request was served by."""
-        return self._scene.config
+        return self.scene.config
 
     def delivered(self) -> None:
         """The first byte leaves, or the link: the request counts from here on."""
@@ -75,35 +79,40 @@ class Speech:
 
     async def is_short(self) -> bool:
         """Whether all of it is spoken already, or will be in a moment: then it is better sent with its length."""
-        if self.single and not self._speaking.finished:
-            await self._speaking.settle(SETTLE_SECONDS)
-        return self._speaking.finished
+        if self.single and not self.speaking.finished:
+            await self.speaking.settle(SETTLE_SECONDS)
+        return self.speaking.finished
 
-    async def whole(self, format_: str) -> bytes:
+    async def whole(self) -> bytes:
         """All of it, with true lengths in its header. Raises `EngineError`."""
         data = b"".join([part async for part in self.parts()])
-        if format_ == "wav":
+        if self.request.format == "wav":
             return wav_header(self.encoder.sample_rate_hz, len(data) - WAV_HEADER_BYTES) + data[WAV_HEADER_BYTES:]
         return data
 
     async def parts(self) -> AsyncGenerator[bytes]:
         """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off."""
-        run = self._server.threads.run
-        while (samples := await self._speaking.take()) is not None:
-            self.account.audio_seconds += samples.size / self._speaking.sample_rate_hz
-            if part := await run(self.encoder.feed, samples):
+        rate_hz = self.speaking.sample_rate_hz
+        cheap = self.request.format in CHEAP_FORMATS
+        while (samples := await self.speaking.take()) is not None:
+            self.account.audio_seconds += samples.size / rate_hz
+            if cheap and samples.size < CHEAP_SECONDS * rate_hz:
+                part = self.encoder.feed(samples)
+            else:
+                part = await self.server.threads.run(self.encoder.feed, samples)
+            if part:
                 yield part
-        if part := await run(self.encoder.finish):
+        if part := self.encoder.finish() if cheap else await self.server.threads.run(self.encoder.finish):
             yield part
 
     async def close(self) -> None:
         """Stop what still speaks; give the quota back if nothing was sent."""
         try:
-            await self._speaking.stop()
+            await self.speaking.stop()
             if self.ticket is not None and self.account.first_byte is None:
                 await self.ticket.give_back()
         finally:
-            self._scene.leave()
+            self.scene.leave()
 
 
 async def speak(request: SpeechRequest, server: Server, account: Account) -> Speech:
@@ -130,16 +139,14 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
         scene.leave()
         raise
     account.first_audio = time.monotonic()
-    speech = Speech(server, scene, account, speaking, encoder)
-    speech.ticket = ticket
-    speech.single = len(spoken) == 1 or not streams(request.format)
-    return speech
+    return Speech(server, scene, request, account, ticket, speaking, encoder, single=len(spoken) == 1)
 
 
 def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:
     """Who says what, and whose name goes on the account. Raises `RequestError`."""
-    choice = choose(scene.catalogue, request.wish)
-    account.model = choice.model.name
+    model = wished_model(scene.catalogue, request.wish)
+    account.model = model.name
+    choice = choose(scene.catalogue, request.wish, model)
     account.voice = choice.voice.name if choice.voice is not None else ""
     found = _segments(request, choice)
     spoken = lines(scene.catalogue, choice, request.wish, found)

@@ -42,12 +42,15 @@ class Line:
     utterance: Utterance
 
 
-def choose(catalogue: Catalogue, wish: Wish) -> Choice:
-    """Resolve the names. Raises `ModelNotFound`, `VoiceNotFound`, `PrecisionNotAllowed`, `InvalidParameter`."""
+def wished_model(catalogue: Catalogue, wish: Wish) -> Model:
+    """The model that is named, else the one that has the voice, else the default one. Raises `ModelNotFound`."""
     if wish.model is None and wish.voice is not None:
-        model = catalogue.model_with_voice(wish.voice)
-    else:
-        model = catalogue.model(wish.model)
+        return catalogue.model_with_voice(wish.voice)
+    return catalogue.model(wish.model)
+
+
+def choose(catalogue: Catalogue, wish: Wish, model: Model) -> Choice:
+    """Resolve the other names. Raises `VoiceNotFound`, `PrecisionNotAllowed`, `InvalidParameter`."""
     voice = None if wish.voice is None else catalogue.voice(wish.voice, model)
     speaker = voice or catalogue.route(None, model) or model.default_voice
     if wish.language is not None:

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -19,6 +19,7 @@ from wsgiref.simple_server import WSGIServer
 import structlog
 import uvicorn
 from prometheus_client import start_http_server
+from uvicorn.loops.auto import auto_loop_factory
 
 from tts_server.app import Application
 from tts_server.config import METRICS_PORT
@@ -45,6 +46,12 @@ class Listener:
     host: str
     port: int
     metrics_port: int | None = None
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Like `asyncio.run`, on the loop that uvicorn would choose: uvloop where there is one."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(work)
 
 
 async def serve(application: Application, listener: Listener, on_ready: OnReady | None = None) -> None:

@@ -64,7 +64,7 @@ class Speaking:
             await asyncio.wait([self._task], timeout=seconds)
 
     async def take(self) -> Samples | None:
-        """Everything that waits, at least one sample; None at the end. After its sound, raises what the engine raised."""
+        """All that waits, at least one sample; None at the end. After its sound, raises what the engine raised."""
         while not self._waiting:
             if self._task.done():
                 self._task.result()

@@ -57,7 +57,7 @@ class SpeechReply(Response):
             await self._stream(speech.parts(), speech, talk, speech.encoder.media_type.encode(), send)
 
     async def _send_whole(self, speech: Speech, send: Send) -> None:
-        body = await speech.whole(self.request.format)
+        body = await speech.whole()
         speech.delivered()
         length = (b"content-length", str(len(body)).encode())
         headers = [*speech_headers(speech, speech.encoder.media_type.encode()), length]

@@ -91,7 +91,7 @@ class LinkReply(Response):
             async with listening(receive):
                 speech = await speak(self.request, self.server, talk.account)
                 try:
-                    audio = await speech.whole(self.request.format)
+                    audio = await speech.whole()
                     url = await self._keep(speech.config, audio)
                     speech.delivered()
                 finally:
