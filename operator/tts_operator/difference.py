@@ -90,11 +90,14 @@ class Change:
         if self.before is None:
             return f"{label(self.path)} added"
         values = (self.before, self.after)
-        if hide or any(
-            isinstance(value, Mapping | list | tuple) or len(str(value)) > LONGEST_VALUE for value in values
-        ):
+        if hide or not all(readable(value) for value in values):
             return f"{label(self.path)} changed"
         return f"{label(self.path)} {self.before} -> {self.after}"
+
+
+def readable(value: object) -> bool:
+    """Whether a value fits into a line."""
+    return not isinstance(value, Mapping | list | tuple) and len(str(value)) <= LONGEST_VALUE and "\n" not in str(value)
 
 
 def changed(desired: Any, live: Any, path: Path) -> Iterator[Change]:

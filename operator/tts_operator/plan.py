@@ -50,12 +50,14 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
         return
     current = 1 if live is None else int(live.get("spec", {}).get("replicas", 1))
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
-    if wanted != current and (live is None or never_scaled(live)):
-        yield Scale(ref, wanted, version, "created")
-    elif wanted == 0 and current != 0:
+    if wanted == current:
+        return
+    if wanted == 0:
         yield Scale(ref, 0, version, "suspended")
-    elif wanted != 0 and current == 0:
+    elif current == 0:
         yield Scale(ref, wanted, version, "woken: nothing asks for zero")
+    elif live is None or never_scaled(live):
+        yield Scale(ref, wanted, version, "created")
 
 
 def never_scaled(live: Body) -> bool:

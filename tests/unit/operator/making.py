@@ -1,0 +1,229 @@
+"""Objects for the tests of the operator's pure parts: each test names only what matters to it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tts_operator.actions import Apply, Scale
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.desired import Desired, build
+from tts_operator.difference import LIST_KEYS
+from tts_operator.manifest import Body, Manifest, Ref, ref_of
+from tts_operator.names import GROUP, MANAGER, SCALE_MANAGER, pool_labels
+from tts_operator.observed import Key, Observed
+from tts_operator.plan import plan
+from tts_operator.resolve import Resolved, resolve
+from tts_operator.settings import Settings
+
+Object = dict[str, Any]
+
+API_VERSION = f"{GROUP}/v1alpha1"
+KEY = Key("team-acme", "acme")
+UID = "5f0c2d9e-0000-4000-8000-000000000001"
+SETTINGS = Settings(server_image="registry.example/tts-server:1")
+NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
+"""A Wednesday."""
+DAY = {"default": {"minReplicas": 3, "maxReplicas": 6}}
+
+
+def option(name: str = "fp32", **limits: str) -> Object:
+    """One precision; `limits` adds to what is limited."""
+    return {
+        "name": name,
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": "1", "memory": "448Mi", **limits},
+        },
+    }
+
+
+def model(name: str = "espeak", **spec: Any) -> TTSModel:
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "TTSModel",
+        "metadata": {"name": name, "uid": f"uid-of-{name}", "generation": 1},
+        "spec": {
+            "engine": "Espeak",
+            "languages": ["en", "de"],
+            "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}],
+            "sampleRateHz": 22050,
+            "precisions": [option()],
+            **spec,
+        },
+    }
+    return TTSModel.model_validate(body)
+
+
+def tenant_body(*models: str | Object, **spec: Any) -> Object:
+    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in models or ("espeak",)]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TTSTenant",
+        "metadata": {"name": KEY.name, "namespace": KEY.namespace, "uid": UID, "generation": 4},
+        "spec": {"models": entries, **spec},
+    }
+
+
+def observe(
+    *models: str | Object,
+    known: Iterable[TTSModel] | None = None,
+    children: Iterable[Body] = (),
+    pods: Sequence[Body] = (),
+    before: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    keys: bool | None = True,
+    **spec: Any,
+) -> Observed:
+    """One reading. `known` are the TTSModels that exist: by default those that the tenant names."""
+    body = tenant_body(*models, **spec)
+    tenant = TTSTenant.model_validate(body)
+    names = [entry.name for entry in tenant.spec.models]
+    found = {each.metadata.name: each for each in ([model(name) for name in names] if known is None else known)}
+    return Observed(
+        key=KEY,
+        body={**body, "status": dict(before)} if before else body,
+        tenant=tenant,
+        models={name: found.get(name) for name in names},
+        children={ref_of(child): child for child in children},
+        pods=pods,
+        namespace_labels=labels or {},
+        keys_secret_exists=keys,
+        keys_secret_version="7" if keys else "",
+        internal_token="a-token",
+    )
+
+
+def resolved(observed: Observed, now: datetime = NOON) -> Resolved:
+    return resolve(observed, SETTINGS, now)
+
+
+def desired(observed: Observed, now: datetime = NOON) -> Desired:
+    found = build(resolved(observed, now))
+    assert found is not None
+    return found
+
+
+def planned(observed: Observed, now: datetime = NOON) -> list[str]:
+    """The plan as a person reads it in a log."""
+    return [str(action) for action in plan(build(resolved(observed, now)), observed)]
+
+
+def settle(observed: Observed, now: datetime = NOON, *, at: datetime | None = None) -> list[Object]:
+    """The children after this reading's plan was carried out, with pods that answer."""
+    children = {ref: copy.deepcopy(dict(child)) for ref, child in observed.children.items()}
+    for action in plan(build(resolved(observed, now)), observed):
+        match action:
+            case Apply():
+                kept = {name: children.get(action.ref, {}).get(name) for name in ("status",)}
+                fresh = live(action.manifest, at=at or now)
+                old = children.get(action.ref, {})
+                if "replicas" in old.get("spec", {}):
+                    fresh["spec"]["replicas"] = old["spec"]["replicas"]
+                children[action.ref] = {**fresh, **{name: value for name, value in kept.items() if value}}
+            case Scale():
+                scaled = {"manager": SCALE_MANAGER, "operation": "Update", "subresource": "scale"}
+                deployment = children[action.ref]
+                deployment["spec"]["replicas"] = action.replicas
+                deployment["metadata"]["managedFields"].append({**scaled, "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+            case _:
+                children.pop(action.ref, None)
+    for ref, child in children.items():
+        if ref.kind == "Deployment":
+            answering(child)
+    return list(children.values())
+
+
+def answering(deployment: Object, ready: int | None = None) -> Object:
+    """The Deployment with so many ready pods; by default all of them."""
+    replicas = deployment["spec"].setdefault("replicas", 1)
+    ready = replicas if ready is None else ready
+    deployment["status"] = {
+        "observedGeneration": deployment["metadata"].get("generation", 1),
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "readyReplicas": ready,
+    }
+    return deployment
+
+
+def live(manifest: Manifest, at: datetime = NOON, manager: str = MANAGER) -> Object:
+    """An applied manifest as the API server would return it."""
+    body = copy.deepcopy(dict(manifest.body))
+    fields = {name: value for name, value in body.items() if name not in {"apiVersion", "kind", "metadata"}}
+    fields["metadata"] = {name: value for name, value in body["metadata"].items() if name not in {"name", "namespace"}}
+    body["metadata"] |= {
+        "uid": f"uid-of-{manifest.ref}",
+        "resourceVersion": "41",
+        "generation": 1,
+        "managedFields": [
+            {"manager": manager, "operation": "Apply", "time": stamp(at), "fieldsV1": owned(fields, ())},
+        ],
+    }
+    return body
+
+
+def owned(value: Any, path: tuple[str, ...]) -> Object:
+    """FieldsV1 of what an apply holds."""
+    if isinstance(value, Mapping):
+        return {f"f:{name}": owned(below, (*path, name)) for name, below in value.items()}
+    if path in LIST_KEYS:
+        keys = [{name: element.get(name) for name in LIST_KEYS[path]} for element in value]
+        return {
+            f"k:{json.dumps(key)}": {".": {}, **owned(element, path)} for key, element in zip(keys, value, strict=True)
+        }
+    return {}
+
+
+def pod(
+    pool_of: str = "espeak", name: str = "acme-espeak-1", annotations: Mapping[str, str] | None = None, **status: Any
+) -> Object:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": KEY.namespace,
+            "labels": pool_labels(KEY.name, pool_of),
+            "annotations": dict(annotations or {}),
+        },
+        "status": {"phase": "Running", **status},
+    }
+
+
+def unschedulable(since: datetime = NOON) -> Object:
+    """Status of a pod that finds no node."""
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        "lastTransitionTime": stamp(since),
+    }
+    return {"phase": "Pending", "conditions": [condition]}
+
+
+def container(**state: Any) -> Object:
+    """Status of a pod whose container is waiting, running or terminated; `last` is how it ended before."""
+    last = state.pop("last", None)
+    found: Object = {"name": "tts-server", "ready": False, "state": state}
+    return {"containerStatuses": [found if last is None else {**found, "lastState": {"terminated": last}}]}
+
+
+def child(children: Iterable[Object], kind: str, name: str) -> Object:
+    return next(each for each in children if each["kind"] == kind and each["metadata"]["name"] == name)
+
+
+def ref(kind: str, name: str) -> Ref:
+    versions = {
+        "Deployment": "apps/v1",
+        "HorizontalPodAutoscaler": "autoscaling/v2",
+        "NetworkPolicy": "networking.k8s.io/v1",
+        "PodDisruptionBudget": "policy/v1",
+    }
+    return Ref(versions.get(kind, "v1"), kind, KEY.namespace, name)
+
+
+def stamp(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
