@@ -69,3 +69,7 @@ def run_of(options: argparse.Namespace) -> Run:
         metrics_port=options.metrics_port,
         health_port=options.health_port,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
