@@ -4,9 +4,12 @@ status, one tenant after the other, in this process. Writes are counted where th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+
+import structlog
 
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
@@ -24,6 +27,7 @@ SCHEDULE = {"default": {"minReplicas": 3, "maxReplicas": 6}}
 
 
 async def measure() -> list[Figure]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with control_plane():
         return await _measure()
 

@@ -1,0 +1,144 @@
+"""A real `tts-server` on chosen cores, and callers with connections that stay open."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SENTENCE = "The quick brown fox jumps over the lazy dog today."
+"""Ten words."""
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers at `port`."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """What the server has computed so far, and what its engine processes have."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        return _cpu_seconds(self.pid), sum(_cpu_seconds(int(child)) for child in children)
+
+
+@contextmanager
+def running(cores: Collection[int]) -> Iterator[Running]:
+    """A server, with its engine processes, that may use only these cores. It needs no configuration."""
+    port, metrics_port = _free_ports(2)
+    program = Path(sys.executable).with_name("tts-server")
+    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}", "--log-level=warning"]
+    with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["taskset", "--cpu-list", ",".join(map(str, cores)), *command],
+            env={**os.environ, "XDG_CACHE_HOME": folder},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            _wait_ready(process, port)
+            yield Running(port, process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+class Caller:
+    """One connection that is used again and again."""
+
+    def __init__(self, port: int, text: str, response_format: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection.connect()
+        # Else the kernel holds a small segment back until the last one is acknowledged.
+        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = {"model": "tts-1", "voice": "alloy", "input": text, "response_format": response_format}
+        self._body = json.dumps(body)
+
+    def ask(self) -> tuple[float, float]:
+        """Seconds to the first byte of sound, and to the last. Raises RuntimeError for anything but a 200."""
+        started = time.perf_counter()
+        self._connection.request("POST", "/v1/audio/speech", self._body, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        response.read(1)
+        first = time.perf_counter() - started
+        rest = response.read()
+        if response.status != 200 or not rest:
+            raise RuntimeError(f"the server answered {response.status}: {rest[:200]!r}")
+        return first, time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What callers together got out of a server."""
+
+    per_second: float
+    server_milliseconds: float
+    """Processor time of the server itself, for one request."""
+    engine_milliseconds: float
+    """And of its engine processes."""
+
+
+def throughput(server: Running, text: str, response_format: str, *, callers: int, seconds: float) -> Throughput:
+    """Each caller asks again as soon as it has its answer."""
+
+    def keep_calling(_: int) -> int:
+        caller, count = Caller(server.port, text, response_format), 0
+        while time.perf_counter() < ends:
+            caller.ask()
+            count += 1
+        return count
+
+    Caller(server.port, text, response_format).ask()
+    before = server.cpu_seconds()
+    started = time.perf_counter()
+    ends = started + seconds
+    with ThreadPoolExecutor(callers) as threads:
+        answered = sum(threads.map(keep_calling, range(callers)))
+    elapsed = time.perf_counter() - started
+    spent = [(now - then) * 1e3 / answered for now, then in zip(server.cpu_seconds(), before, strict=True)]
+    return Throughput(answered / elapsed, *spent)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time, of all its threads: proc(5), fields 14 and 15 of stat."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.perf_counter() + START_SECONDS
+    while time.perf_counter() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"tts-server ended with {process.returncode}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    raise RuntimeError(f"tts-server is not ready after {START_SECONDS:.0f} s")
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(listener.getsockname()[1]) for listener in listeners]
+    finally:
+        for listener in listeners:
+            listener.close()
