@@ -61,12 +61,12 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
 
 
 def never_scaled(live: Body) -> bool:
-    """Whether replicas are still the API server's default, which nobody owns: the first write is the operator's.
+    """Whether replicas are still the API server's default: every write of them would have made a new generation.
 
     So a creation that was cut short before it, or that lost the race with the Deployment's controller, is completed.
+    managedFields would not tell: a write through /scale of a field that nobody owns is not recorded there.
     """
-    fields = [entry.get("fieldsV1") or {} for entry in live["metadata"].get("managedFields") or ()]
-    return bool(fields) and not any("f:replicas" in (each.get("f:spec") or {}) for each in fields)
+    return live["metadata"].get("generation") == 1
 
 
 def annotations(desired: Desired, observed: Observed) -> Iterator[Annotate]:

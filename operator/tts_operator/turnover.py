@@ -49,7 +49,8 @@ def moved(observed: Observed, wanted: str, now: datetime) -> Turnover:
     """The Service selects the wanted pool; every node has heard of it a moment later."""
     service = live.child(observed, "v1", "Service", observed.key.name)
     since = live.applied_at(service) if service else None
-    if since is None or now >= since + SETTLE:
+    pools = {ref.name for ref in observed.children if ref.kind == "Deployment"} - {wanted}
+    if since is None or now >= since + SETTLE or not any(is_entry(observed, pool) for pool in pools):
         return Turnover(wanted)
     return Turnover(wanted, lingering=True, look_again=since + SETTLE)
 

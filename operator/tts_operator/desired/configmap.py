@@ -119,7 +119,7 @@ def auth_config(resolved: Resolved) -> AuthConfig:
     return AuthConfig(
         modes=tuple(AuthMode(mode.value) for mode in resolved.auth_modes),
         keys_directory=KEYS_DIRECTORY if keys else None,
-        internal_directory=INTERNAL_DIRECTORY if len(resolved.pools) > 1 else None,
+        internal_directory=INTERNAL_DIRECTORY,
     )
 
 

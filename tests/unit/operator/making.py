@@ -13,7 +13,7 @@ from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.desired import Desired, build
 from tts_operator.difference import LIST_KEYS
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.names import GROUP, MANAGER, SCALE_MANAGER, pool_labels
+from tts_operator.names import GROUP, MANAGER, pool_labels
 from tts_operator.observed import Key, Observed
 from tts_operator.plan import plan
 from tts_operator.resolve import Resolved, resolve
@@ -125,10 +125,9 @@ def settle(observed: Observed, now: datetime = NOON, *, at: datetime | None = No
                     fresh["spec"]["replicas"] = old["spec"]["replicas"]
                 children[action.ref] = {**fresh, **{name: value for name, value in kept.items() if value}}
             case Scale():
-                scaled = {"manager": SCALE_MANAGER, "operation": "Update", "subresource": "scale"}
                 deployment = children[action.ref]
                 deployment["spec"]["replicas"] = action.replicas
-                deployment["metadata"]["managedFields"].append({**scaled, "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+                deployment["metadata"]["generation"] += 1
             case _:
                 children.pop(action.ref, None)
     for ref, child in children.items():

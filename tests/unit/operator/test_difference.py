@@ -180,7 +180,7 @@ def test_what_was_applied_once_and_is_wanted_no_longer_is_noticed(path: tuple[st
 
 def test_a_set_of_scalars_is_followed_by_value() -> None:
     wanted = {"kind": "X", "metadata": {"finalizers": ["b"]}}
-    fields = {"f:metadata": {"f:finalizers": {'v:"a"': {}, 'v:"b"': {}}}}
+    fields: Object = {"f:metadata": {"f:finalizers": {'v:"a"': {}, 'v:"b"': {}}}}
     found = {
         "kind": "X",
         "metadata": {

@@ -1,0 +1,172 @@
+"""What a tenant asks for, made definite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.operator.making import DAY, NOON, SETTINGS, model, observe, option, resolved
+from tts_operator.api import AuthMode, TTSModel
+from tts_operator.desired import build
+from tts_operator.resolve import resolve
+from tts_operator.schedule import Bounds
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a field that comes later": ({"preventDeletion": True}, "NotSupportedYet", "spec.preventDeletion true"),
+    "two of them": (
+        {"redis": {"secretRef": {"name": "r"}}, "allowExternal": True},
+        "NotSupportedYet",
+        "spec.redis, spec.allowExternal true: not supported yet; take them out of the spec",
+    ),
+    "a zone that the tz database lacks": (
+        {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
+        "UnknownTimeZone",
+        "'Mars/Olympus' is not an IANA time zone",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "reason", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_spec_that_cannot_be_followed_is_refused_and_nothing_is_built(
+    spec: dict[str, Any], reason: str, message: str
+) -> None:
+    found = resolved(observe(**spec))
+    assert found.refused is not None
+    assert found.refused.reason == reason
+    assert message in found.refused.message
+    assert build(found) is None
+
+
+def test_a_stored_object_that_does_not_parse_is_refused() -> None:
+    found = resolve(replace(observe(), tenant=None, tenant_error="spec.models: required"), SETTINGS, NOON)
+    assert found.refused == ("Invalid", "spec.models: required")
+
+
+def test_a_tenant_on_its_way_out_gets_nothing_new() -> None:
+    observed = observe()
+    assert observed.body is not None
+    body = {**observed.body, "metadata": {**observed.metadata, "deletionTimestamp": "2026-11-04T12:00:00Z"}}
+    assert build(resolved(replace(observed, body=body))) is None
+
+
+MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
+    "published for everyone": ([model()], {}, None),
+    "not published": ([], {}, "ModelNotFound"),
+    "not supported yet": ([model(accelerator={"nodeSelector": {"gpu": "yes"}})], {}, "ModelNotSupported"),
+    "for namespaces of another kind": (
+        [model(allowedNamespaces={"matchLabels": {"team": "b"}})],
+        {},
+        "ModelNotAllowed",
+    ),
+    "for this namespace": ([model(allowedNamespaces={"matchLabels": {"team": "b"}})], {"team": "b"}, None),
+    "for every namespace, in so many words": ([model(allowedNamespaces={})], {}, None),
+}
+
+
+@pytest.mark.parametrize(("known", "labels", "reason"), MODELS.values(), ids=MODELS)
+def test_model(known: list[TTSModel], labels: dict[str, str], reason: str | None) -> None:
+    found = resolved(observe(known=known, labels=labels))
+    assert [problem.reason for problem in found.models] == ([reason] if reason else [])
+    assert (found.pools[0].model is None) == (reason is not None)
+
+
+LIMITS: dict[str, tuple[dict[str, Any], int, int, list[str]]] = {
+    "the tier's": ({}, 10, 4096, []),
+    "a higher tier's": ({"tier": "Enterprise"}, 1000, 4096, []),
+    "lowered": ({"tier": "VIP", "quota": {"requestsPerMinute": 7, "maxTextCharacters": 80}}, 7, 80, []),
+    "raised, in vain": ({"quota": {"requestsPerMinute": 11}}, 10, 4096, ["QuotaClamped"]),
+}
+
+
+@pytest.mark.parametrize(("spec", "minute", "characters", "notes"), LIMITS.values(), ids=LIMITS)
+def test_limits(spec: dict[str, Any], minute: int, characters: int, notes: list[str]) -> None:
+    found = resolved(observe(**spec))
+    assert (found.requests_per_minute, found.max_text_characters) == (minute, characters)
+    assert [note.reason for note in found.notes] == notes
+
+
+def test_ceilings_that_are_not_enforced_are_not_passed_over_in_silence() -> None:
+    notes = resolved(observe(labels={"ttsfleet.io/max-replicas": "3"})).notes
+    assert [note.reason for note in notes] == ["CeilingsNotEnforced"]
+
+
+def test_the_schedule_is_the_default_models_and_others_have_bounds_of_their_own() -> None:
+    entries = (
+        "espeak",
+        "fixed",
+        {"name": "wide", "minReplicas": 2, "maxReplicas": 4},
+        {"name": "two", "minReplicas": 2},
+    )
+    found = resolved(observe(*entries, schedule=DAY))
+    assert [pool.bounds for pool in found.pools] == [Bounds(3, 6), Bounds(1, 1), Bounds(2, 4), Bounds(2, 2)]
+    assert [pool.role for pool in found.pools] == ["Entry", "Member", "Member", "Member"]
+    assert found.entry == "acme-espeak"
+
+
+def test_the_next_look_is_at_the_next_transition() -> None:
+    found = resolved(observe(schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"}))
+    assert found.window is not None
+    assert found.window.window == "day"
+    assert found.next_change == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
+    assert resolved(observe()).next_change is None
+
+
+def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
+    both = [option("fp32"), option("int8")]
+    entries = ("a", {"name": "b", "precision": "fp32", "allowedPrecisions": ["int8", "fp32"]}, "c")
+    known = [model("a", precisions=both), model("b", precisions=both), model("c")]
+    pools = resolved(observe(*entries, known=known, scenario="Testing")).pools
+    assert [pool.precision and (pool.precision.name, pool.precision.reason) for pool in pools] == [
+        ("int8", "Scenario"),
+        ("fp32", "ModelEntry"),
+        ("fp32", "NotOffered"),
+    ]
+    assert [pool.loaded for pool in pools] == [("int8",), ("fp32", "int8"), ("fp32",)]
+
+
+def test_api_keys_are_asked_for_unless_the_tenant_says_otherwise() -> None:
+    assert resolved(observe()).auth_modes == (AuthMode.API_KEY,)
+    assert resolved(observe()).keys_secret == "acme-keys"
+    found = resolved(observe(auth={"apiKeysSecretRef": {"name": "mine"}}))
+    assert found.keys_secret == "mine"
+
+
+def test_the_autoscaler_aims_at_seventy_percent_unless_told_otherwise() -> None:
+    assert resolved(observe()).cpu_utilization == 70
+    metrics = {"metrics": [{"type": "CPU", "averageUtilization": 40}]}
+    assert resolved(observe(autoscaling=metrics)).cpu_utilization == 40
+
+
+Specs = Callable[..., st.SearchStrategy[dict[str, Any]]]
+SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "tier": st.sampled_from(["Basic", "VIP", "Enterprise"]),
+        "scenario": st.sampled_from(["CustomerService", "Education", "Testing"]),
+        "suspend": st.booleans(),
+        "schedule": st.sampled_from([DAY, {"preset": "DayNightWeekend"}, {**DAY, "timeZone": "Nowhere/Land"}]),
+        "quota": st.fixed_dictionaries({}, optional={"requestsPerMinute": st.integers(1, 10**9)}),
+        "rollout": st.fixed_dictionaries({"strategy": st.sampled_from(["Auto", "Surge", "Replace"])}),
+        "preventDeletion": st.booleans(),
+    },
+)
+
+
+@given(
+    SPECS,
+    st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, unique=True),
+    st.sets(st.sampled_from(["a", "b", "c"])),
+    st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - made aware
+)
+def test_whatever_is_asked_and_found_resolving_never_raises(
+    spec: dict[str, Any], entries: list[str], known: set[str], now: datetime
+) -> None:
+    observed = observe(*entries, known=[model(name) for name in known], **spec)
+    found = resolve(observed, SETTINGS, now)
+    assert (build(found) is None) == (found.refused is not None)
