@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 LINGER_SECONDS = 2.0
 """In which callers with open connections learn that they must come back on new ones, which lead elsewhere."""
+LAST_REQUEST_SECONDS = 0.1
 TICK_SECONDS = 0.05
 BACKLOG = 2048
 
@@ -149,7 +150,11 @@ async def _drain(application: Application, server: _Server, ending: "asyncio.Fut
         linger_until = begun + min(LINGER_SECONDS, drain_seconds)
         while server.server_state.connections and time.monotonic() < linger_until:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(TICK_SECONDS)
-    # Rounded up: uvicorn takes whole seconds.
+        # Not both at once: a request may be on its way over a connection that was only just accepted.
+        for accepting in server.servers:
+            accepting.close()
+        await asyncio.sleep(LAST_REQUEST_SECONDS)
+    # Rounded: uvicorn takes whole seconds.
     server.config.timeout_graceful_shutdown = max(1, round(drain_seconds - (time.monotonic() - begun)))
 
 

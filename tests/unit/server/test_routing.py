@@ -1,0 +1,148 @@
+"""Names find models and voices; languages find who speaks them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tts_server.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
+from tts_server.config import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
+from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
+from tts_server.routing import Wish, choose, lines, wished_model
+from tts_server.text import Segment
+
+
+def model(name: str, *voices: tuple[str, Sequence[str]], **changes: Any) -> ModelConfig:
+    listed = tuple(VoiceConfig(name=voice, languages=tuple(languages)) for voice, languages in voices)
+    return ModelConfig(name=name, voices=listed, **changes)
+
+
+TENANT = ServerConfig(
+    models=(
+        model("cosy", ("中文女", ["zh"]), ("英文女", ["en"]), languages=("zh", "en")),
+        model("piper", ("amy", []), ("英文女", ["en"]), languages=("en", "de")),
+    ),
+    model_aliases={"tts-1": "cosy"},
+    voice_aliases={"alloy": "中文女", "nova": "amy"},
+    language_routing=(
+        LanguageRoute(language="zh", voice="中文女"),
+        LanguageRoute(language="de", voice="amy"),
+        LanguageRoute(language="default", voice="英文女"),
+    ),
+)
+
+
+def names(config: ServerConfig = TENANT) -> Catalogue:
+    return catalogue(config, {})
+
+
+def spoken(wish: Wish, *languages: str | None) -> list[str]:
+    """Who speaks a segment of each language, as model/voice."""
+    found = names()
+    choice = choose(found, wish, wished_model(found, wish))
+    said = lines(found, choice, wish, [Segment("x", language) for language in languages])
+    return [f"{line.model}/{line.utterance.voice}" for line in said]
+
+
+ALLOY = Wish("tts-1", "alloy")
+
+STORIES: dict[str, tuple[Wish, list[str | None], str]] = {
+    # the story                                what is asked        languages           who speaks
+    "a voice speaks its language":            (ALLOY,               ["zh"],             "cosy/中文女"),
+    "a route speaks what the voice does not": (ALLOY,               ["zh", "de"],       "cosy/中文女 piper/amy"),
+    "without a route the voice tries":        (ALLOY,               ["fr", None],       "cosy/中文女 cosy/中文女"),
+    "a regional tag finds its language":      (ALLOY,               ["zh-TW", "de-AT"], "cosy/中文女 piper/amy"),
+    "a voice may have its model's languages": (Wish("piper", "amy"), ["de", "en"],      "piper/amy piper/amy"),
+    "a route's voice in the model itself":    (Wish("piper", None), ["en"],             "piper/英文女"),
+    "no voice: routes alone":                 (Wish(None, None),    ["zh", "de"],       "cosy/中文女 piper/amy"),
+    "no model: the one that has the voice":   (Wish(None, "amy"),   ["en"],             "piper/amy"),
+    "no model: by alias too":                 (Wish(None, "nova"),  ["de"],             "piper/amy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("wish", "languages", "expected"), STORIES.values(), ids=STORIES)
+def test_who_speaks(wish: Wish, languages: list[str | None], expected: str) -> None:
+    assert spoken(wish, *languages) == expected.split()
+
+
+def test_text_without_a_language_is_the_voices_own() -> None:
+    found = names()
+    assert choose(found, Wish("tts-1", "alloy"), found.model("tts-1")).default_language == "zh"
+    assert choose(found, Wish("tts-1", None), found.model("tts-1")).default_language == "en"
+
+
+def test_unknown_names_are_refused_with_what_there_is() -> None:
+    found = names()
+    with pytest.raises(ModelNotFound, match="cosy, piper"):
+        found.model("gpt-9")
+    with pytest.raises(VoiceNotFound, match="amy, 英文女"):
+        choose(found, Wish("piper", "alloy"), found.model("piper"))
+    with pytest.raises(VoiceNotFound):
+        spoken(Wish(None, "zoe"), "en")
+
+
+def test_a_message_lists_no_hundred_voices() -> None:
+    many = ServerConfig(models=(model("m", *((f"v{number}", ["en"]) for number in range(100))),))
+    with pytest.raises(VoiceNotFound) as refused:
+        names(many).voice("zoe", names(many).model("m"))
+    assert "v19 and more" in refused.value.message
+
+
+def test_a_language_nobody_speaks_is_refused_and_a_region_is_not() -> None:
+    found = names()
+    with pytest.raises(InvalidParameter, match="de, en, zh"):
+        choose(found, Wish("tts-1", "alloy", language="fr"), found.model("tts-1"))
+    choose(found, Wish("tts-1", "alloy", language="en-GB"), found.model("tts-1"))
+
+
+def test_only_allowed_precisions_may_be_asked_for() -> None:
+    config = model("m", ("v", ["en"]), precision=Precision.FP16, allowed_precisions=(Precision.FP16, Precision.INT8))
+    found = names(ServerConfig(models=(config,)))
+    only = found.model("m")
+    assert only.precision(None) is Precision.FP16
+    assert only.precision(Precision.INT8) is Precision.INT8
+    with pytest.raises(PrecisionNotAllowed, match="fp16, int8"):
+        only.precision(Precision.FP32)
+
+
+def test_a_precision_is_asked_of_the_requests_model_only() -> None:
+    config = TENANT.model_copy(
+        update={
+            "models": (TENANT.models[0].model_copy(update={"allowed_precisions": tuple(Precision)}), TENANT.models[1])
+        }
+    )
+    found = names(config)
+    wish = Wish("tts-1", "alloy", precision=Precision.INT8)
+    said = lines(found, choose(found, wish, found.model("tts-1")), wish, [Segment("x", "zh"), Segment("x", "de")])
+    assert [line.utterance.precision for line in said] == ["int8", "fp32"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": (model("m", ("v", [])), model("m", ("v", [])))}, "twice"),
+        ({"model_aliases": {"a": "none"}}, "modelAliases"),
+        ({"voice_aliases": {"a": "nobody"}}, "voiceAliases"),
+        ({"language_routing": (LanguageRoute(language="default", voice="nobody"),)}, "languageRouting"),
+    ],
+)
+def test_a_configuration_that_leads_nowhere_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        names(TENANT.model_copy(update=changes))
+
+
+def test_the_engine_has_the_last_word_on_its_voices() -> None:
+    config = ServerConfig(models=(model("m", ("here", ["en"]), ("away", ["de"])),))
+    heard = {"here": ("en-us",), "more": ("fr",)}
+    found = catalogue(config, {"m": heard})
+    assert list(found.model("m").voices) == ["here"]
+    assert missing_voices(config.models[0], heard) == ["away"]
+    with pytest.raises(CatalogueError, match="no voice"):
+        catalogue(config, {"m": {"other": ("en",)}})
+
+
+def test_without_a_list_every_voice_of_the_engine_speaks() -> None:
+    found = catalogue(ServerConfig(models=(ModelConfig(name="m"),)), {"m": {"a": ("en",), "b": ("de", "nl")}})
+    assert [(voice.name, voice.languages) for voice in found.model("m").voices.values()] == [
+        ("a", ("en",)), ("b", ("de", "nl")),
+    ]  # fmt: skip
