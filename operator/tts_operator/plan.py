@@ -57,7 +57,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     elif current == 0:
         yield Scale(ref, wanted, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
-        yield Scale(ref, wanted, version, "created")
+        yield Scale(ref, wanted, version, "never scaled before")
 
 
 def never_scaled(live: Body) -> bool:

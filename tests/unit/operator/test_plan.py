@@ -142,7 +142,7 @@ def test_a_creation_writes_what_pods_mount_before_the_pods_and_the_address_last(
         "apply netpol/acme-espeak: missing",
         "apply svc/acme-espeak: missing",
         "apply deploy/acme-espeak: missing",
-        "scale deploy/acme-espeak to 3: created",
+        "scale deploy/acme-espeak to 3: never scaled before",
         "apply pdb/acme-espeak: missing",
         "apply hpa/acme-espeak: missing",
         "apply svc/acme: missing",
@@ -154,7 +154,7 @@ def test_a_creation_that_stopped_before_its_replicas_goes_on() -> None:
     deployment = child(children, "Deployment", "acme-espeak")
     deployment["spec"]["replicas"] = 1  # as the API server defaults it
     deployment["metadata"]["generation"] = 1  # and nobody has written it since
-    assert planned(observe(children=children, schedule=DAY)) == ["scale deploy/acme-espeak to 3: created"]
+    assert planned(observe(children=children, schedule=DAY)) == ["scale deploy/acme-espeak to 3: never scaled before"]
 
 
 def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:

@@ -1,0 +1,272 @@
+"""What a tenant gets, manifest by manifest: whole ones are in golden/, the rules around them are below.
+
+After a change that is meant, `python -m tests.unit.operator.test_desired` writes golden/ again: read the diff.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.operator.making import (
+    DAY,
+    NOON,
+    Object,
+    child,
+    desired,
+    live,
+    model,
+    observe,
+    option,
+    planned,
+    ref,
+    resolved,
+    settle,
+)
+from tts_operator.desired import Desired, build
+from tts_operator.manifest import Manifest
+from tts_operator.names import pool_name
+from tts_operator.observed import Observed
+from tts_server.config import QuotaConfig, ServerConfig
+
+GOLDEN = Path(__file__).parent / "golden"
+TENANTS: dict[str, Observed] = {
+    "one-pool": observe(
+        {"name": "espeak", "aliases": ["tts-1"]},
+        known=[model(memoryLimit="128Mi", loadSeconds=2)],
+        tier="VIP",
+        voiceAliases={"alloy": "en-us"},
+        languageRouting=[{"language": "de", "voice": "de"}, {"language": "default", "voice": "en-us"}],
+        schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"},
+    ),
+    "two-pools": observe(
+        "espeak",
+        {"name": "large", "minReplicas": 2, "maxReplicas": 4, "allowedPrecisions": ["fp16", "int8"]},
+        known=[
+            model(),
+            model(
+                "large",
+                image="registry.example/large:2",
+                imagePullSecrets=[{"name": "registry"}],
+                precisions=[option("fp16", cpu="4"), option("int8", cpu="2", memory="300Mi")],
+                priorityClassName="speech",
+                runtimeClassName="gvisor",
+                threads=2,
+            ),
+        ],
+        auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "callers"}},
+        autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 50}]},
+        quota={"requestsPerMinute": 5, "maxTextCharacters": 300},
+        rollout={"strategy": "Replace"},
+        scenario="CustomerService",
+        schedule=DAY,
+        storage={"linkSeconds": 60, "retentionSeconds": 600},
+    ),
+}
+
+
+class Readable(yaml.SafeDumper):
+    """Files in ConfigMaps are blocks of text, and nothing is an alias of something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Readable.add_representer(str, block)
+
+
+def written(found: Desired) -> str:
+    bodies = [dict(manifest.body) for manifest in found.manifests]
+    return yaml.dump_all(bodies, Dumper=Readable, sort_keys=False, allow_unicode=True, width=120)
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_golden(name: str) -> None:
+    expected = (GOLDEN / f"{name}.yaml").read_text()
+    assert list(yaml.safe_load_all(written(desired(TENANTS[name])))) == list(yaml.safe_load_all(expected))
+
+
+def test_what_is_built_does_not_depend_on_how_often() -> None:
+    assert written(desired(TENANTS["two-pools"])) == written(desired(TENANTS["two-pools"]))
+
+
+def bodies(observed: Observed) -> list[Object]:
+    return [dict(manifest.body) for manifest in desired(observed).manifests]
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_replicas_are_in_no_manifest(name: str) -> None:
+    assert all("replicas" not in body.get("spec", {}) for body in bodies(TENANTS[name]))
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_every_selector_names_the_pool_and_nothing_else(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        selector = body.get("spec", {}).get("selector") or body.get("spec", {}).get("podSelector")
+        if selector is not None:
+            assert set(selector.get("matchLabels", selector)) == {"ttsfleet.io/pool"}
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_pods_pass_pod_security_restricted(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        if body["kind"] != "Deployment":
+            continue
+        pod = body["spec"]["template"]["spec"]
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert pod["automountServiceAccountToken"] is False
+        for each in pod["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+        assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", "configMap", "secret", "emptyDir"}
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_the_server_can_read_what_the_operator_writes(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        for file, text in body.get("data", {}).items() if body["kind"] == "ConfigMap" else ():
+            kind = QuotaConfig if file == "quota.json" else ServerConfig
+            parsed = kind.model_validate_json(text)
+            assert parsed.model_dump(mode="json", by_alias=True, exclude_none=True) == json.loads(text)
+
+
+def template(observed: Observed) -> Any:
+    return child(bodies(observed), "Deployment", "acme-espeak")["spec"]["template"]
+
+
+ROLLS: dict[str, Observed] = {
+    "another image": observe(known=[model(image="other:2")]),
+    "more memory": observe(known=[model(precisions=[option(memory="1Gi")])]),
+    "more threads": observe(known=[model(threads=2)]),
+    "another sample rate": observe(known=[model(sampleRateHz=16000)]),
+    "another precision": observe(known=[model(precisions=[option("int8")])]),
+    "one more loaded": observe(
+        {"name": "espeak", "allowedPrecisions": ["fp32", "int8"]}, known=[model(precisions=[option(), option("int8")])]
+    ),
+}
+REREAD: dict[str, Observed] = {
+    "a tier": observe(tier="VIP"),
+    "a quota": observe(quota={"requestsPerMinute": 1}),
+    "an alias": observe({"name": "espeak", "aliases": ["tts-1"]}),
+    "a voice alias": observe(voiceAliases={"alloy": "de"}),
+    "routing": observe(languageRouting=[{"language": "default", "voice": "de"}]),
+    "a schedule": observe(schedule=DAY),
+    "a voice of the model": observe(known=[model(voices=[{"name": "de"}])]),
+    "a slower first audio": observe(known=[model(firstAudioTimeoutSeconds=9)]),
+    "no keys asked for": observe(auth={"modes": ["None"]}),
+    "shorter links": observe(storage={"linkSeconds": 5}),
+    "another model beside it": observe("espeak", "other"),
+    "how it rolls": observe(rollout={"strategy": "Replace"}),
+}
+
+
+@pytest.mark.parametrize("changed", ROLLS.values(), ids=ROLLS)
+def test_it_rolls(changed: Observed) -> None:
+    assert template(changed) != template(observe())
+
+
+@pytest.mark.parametrize("changed", REREAD.values(), ids=REREAD)
+def test_it_reaches_running_pods_without_a_roll(changed: Observed) -> None:
+    assert template(changed) == template(observe())
+
+
+def digest_of(observed: Observed) -> str:
+    return desired(observed).config_hashes["acme-espeak"]
+
+
+def test_the_digest_moves_with_everything_that_pods_read_again() -> None:
+    digests = [digest_of(observed) for name, observed in REREAD.items() if name != "how it rolls"]
+    digests += [digest_of(observe()), digest_of(observe(keys=False))]
+    assert len(set(digests)) == len(digests)
+    assert digest_of(REREAD["how it rolls"]) == digest_of(observe())
+
+
+def config(observed: Observed, pool_of: str) -> Any:
+    text = child(bodies(observed), "ConfigMap", f"acme-{pool_of}-server")["data"]["server.json"]
+    return json.loads(text)
+
+
+def test_an_entry_reaches_other_models_through_their_pools() -> None:
+    entry = config(TENANTS["two-pools"], "espeak")
+    assert [each["engine"]["type"] for each in entry["models"]] == ["Espeak", "Pool"]
+    assert entry["models"][1]["engine"]["url"] == "http://acme-large.team-acme.svc:8080"
+
+
+def test_a_member_knows_only_its_own_model() -> None:
+    member = config(TENANTS["two-pools"], "large")
+    assert member["role"] == "Member"
+    assert [each["name"] for each in member["models"]] == ["large"]
+    assert member["models"][0]["engine"]["processes"] == 2
+
+
+def kinds(found: Desired, name: str) -> set[str]:
+    return {manifest.ref.kind for manifest in found.manifests if manifest.ref.name == name}
+
+
+def test_a_model_that_is_missing_from_the_start_makes_no_pool_and_hinders_no_other() -> None:
+    observed = observe("espeak", "missing", known=[model()])
+    found = desired(observed)
+    assert kinds(found, "acme-missing") == set()
+    assert "Deployment" in kinds(found, "acme-espeak")
+    assert [each["name"] for each in config(observed, "espeak")["models"]] == ["espeak"]
+
+
+def test_a_model_that_went_missing_keeps_its_pods_while_bounds_and_limits_converge() -> None:
+    children = settle(observe())
+    now = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
+    assert planned(observe(known=[], children=children, **now)) == [
+        "apply cm/acme-quota: quota.json changed",
+        "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
+        "scale deploy/acme-espeak to 3: never scaled before",
+    ]
+
+
+def test_a_model_that_went_missing_still_sleeps_and_wakes() -> None:
+    children = settle(observe())
+    asleep = observe(known=[], children=children, suspend=True)
+    assert planned(asleep) == ["scale deploy/acme-espeak to 0: suspended"]
+    assert planned(observe(known=[], children=settle(asleep))) == [
+        "scale deploy/acme-espeak to 1: woken: nothing asks for zero"
+    ]
+
+
+def test_one_missing_model_leaves_the_others_free_to_change() -> None:
+    children = settle(observe("espeak", "other"))
+    observed = observe("espeak", "other", known=[model(image="new:2")], children=children)
+    assert planned(observed) == [
+        "apply deploy/acme-espeak: containers[tts-server].image registry.example/tts-server:1 -> new:2"
+    ]
+
+
+def test_the_internal_credential_stays_what_it_is() -> None:
+    secret = live(Manifest.of(child(bodies(observe("a", "b")), "Secret", "acme-internal")))
+    assert secret["data"] == {"token": "YS10b2tlbg=="}
+    assert ref("Secret", "acme-internal") not in {each.ref for each in desired(observe()).manifests}
+
+
+def test_long_names_are_cut_and_stay_apart() -> None:
+    tenant, models = "t" * 40, ["m" * 51 + "a", "m" * 51 + "b"]
+    names = {pool_name(tenant, each) for each in models}
+    assert len(names) == 2
+    assert all(len(name) == 63 for name in names)
+
+
+def test_nothing_is_built_for_a_refused_tenant() -> None:
+    assert build(resolved(observe(preventDeletion=True), NOON)) is None
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for each, observed in TENANTS.items():
+        (GOLDEN / f"{each}.yaml").write_text(written(desired(observed)))
