@@ -104,6 +104,20 @@ def test_up_goes_on_where_a_crash_left_it(node: Node) -> None:
     kubectl("wait", "node/local", "--for=condition=Ready", "--timeout=60s", node=node)
 
 
+def test_a_node_survives_the_end_of_the_one_before_it(node: Node) -> None:
+    before = traces(node.folder)
+    elder = Node(node.folder.with_name(f"{node.folder.name}-elder"))
+    try:
+        elder.up()
+        node.up()
+    finally:
+        elder.down()
+    kubectl("run", "sleeper", f"--image={PAUSE_IMAGE}", "--image-pull-policy=Never", node=node)
+    kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=60s", node=node)
+    node.down()
+    assert traces(node.folder) == before
+
+
 def test_down_twice_and_down_of_nothing_do_nothing(node: Node) -> None:
     before = traces(node.folder)
     node.down()

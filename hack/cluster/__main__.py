@@ -70,7 +70,7 @@ def down(_: argparse.Namespace) -> None:
         Node(folder).down()
     if "kind" in {path.name for path in binaries.BIN.glob("*")}:
         choice.KindCluster().down()
-    images.BUILDAH.clean()
+    images.clean()
     for path in (choice.KUBECONFIG, choice.IMAGES_FILE):
         path.unlink(missing_ok=True)
 

@@ -26,9 +26,7 @@ class CoverPoints:
             if not path.exists()
         ]
         if missing:
-            draft = self.record.with_suffix(".draft")
-            draft.write_text(json.dumps(list(dict.fromkeys([*self._made(), *missing]))))
-            draft.rename(self.record)
+            self._write([*self._made(), *missing])
         for target in targets:
             Path(target).mkdir(parents=True, exist_ok=True)
 
@@ -40,6 +38,16 @@ class CoverPoints:
             except OSError:
                 continue
         self.record.unlink(missing_ok=True)
+
+    def hand_over(self, heir: CoverPoints) -> None:
+        """Leave to another cluster what it still covers: to remove a folder would undo its mount too."""
+        heir._write([*heir._made(), *self._made()])
+        self.record.unlink(missing_ok=True)
+
+    def _write(self, made: Sequence[str]) -> None:
+        draft = self.record.with_suffix(".draft")
+        draft.write_text(json.dumps(list(dict.fromkeys(made))))
+        draft.rename(self.record)
 
     def _made(self) -> list[str]:
         return [str(path) for path in json.loads(self.record.read_text())] if self.record.exists() else []

@@ -6,10 +6,12 @@ from Debian's packages. An image's tag is the hash of what went into it, so that
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +109,15 @@ def _digest(dockerfile: str) -> str:
     for path in (ROOT / dockerfile, ROOT / ".dockerignore", *_context()):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def clean() -> None:
+    """Remove what a build that was killed left outside the cache; nothing while another run builds."""
+    folder = cache_folder() / "images"
+    if folder.exists():
+        with (folder / ".lock").open("w") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            BUILDAH.clean()
 
 
 def _context() -> list[Path]:

@@ -108,6 +108,12 @@ class Processes:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
+def folders_with(name: str) -> set[Path]:
+    """The folders of all clusters on this machine in which a process of this name runs."""
+    environments = (environment for _, environment in _environments())
+    return {Path(found[FOLDER_MARK]) for found in environments if FOLDER_MARK in found and found.get(NAME_MARK) == name}
+
+
 def _end_with_parent() -> None:
     """Between fork and exec: ask the kernel for SIGKILL when the parent dies (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -16,12 +16,13 @@ from pathlib import Path
 from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CannotRunError, ClusterError, CommandError
 from hack.cluster.files import CoverPoints
-from hack.cluster.processes import Processes
+from hack.cluster.processes import Processes, folders_with
 
 ANCHOR = "sandbox"
 """The process that holds the namespaces."""
 CANDIDATES = [ipaddress.IPv4Network(f"10.{block}.0.0/16") for block in range(213, 253)]
 
+MADE_FOLDERS = "made-folders.json"
 HOST_FOLDERS = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 """What containerd, CNI and kubelet write to, whatever they are told: each is covered by a folder of the cluster's."""
 
@@ -84,7 +85,7 @@ class Sandbox:
 
     @property
     def _cover_points(self) -> CoverPoints:
-        return CoverPoints(self.folder / "made-folders.json")
+        return CoverPoints(self.folder / MADE_FOLDERS)
 
     @property
     def _alias(self) -> str:
@@ -127,7 +128,11 @@ class Sandbox:
             # The kernel drops it with the namespace, but in its own time.
             if self._owns(interface):
                 succeeds(["ip", "link", "delete", interface])
-        self._cover_points.remove()
+        others = sorted(folders_with(ANCHOR) - {self.folder})
+        if others:
+            self._cover_points.hand_over(CoverPoints(others[0] / MADE_FOLDERS))
+        else:
+            self._cover_points.remove()
 
     def _connect(self) -> None:
         network, anchor = self.network(), min(self.processes.running()[ANCHOR])
