@@ -224,7 +224,7 @@ def test_a_model_that_is_missing_from_the_start_makes_no_pool_and_hinders_no_oth
 
 def test_a_model_that_went_missing_keeps_its_pods_while_bounds_and_limits_converge() -> None:
     children = settle(observe())
-    now = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
+    now: dict[str, Any] = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
     assert planned(observe(known=[], children=children, **now)) == [
         "apply cm/acme-quota: quota.json changed",
         "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
