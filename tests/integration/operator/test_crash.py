@@ -1,0 +1,140 @@
+"""An operator may die after any of its writes: the next one finishes what it began, and the end is the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
+from tests.integration.operator.world import NUMBERS, SETTINGS, World, eventually, specs, tenant
+from tts_operator.cluster import Cluster, Request
+from tts_operator.observed import Key
+from tts_operator.reconcile import reconcile
+
+
+class Died(BaseException):
+    """The end of the process, as far as anything inside it can tell."""
+
+
+class DyingCluster(Cluster):
+    """Ends the operator right after its n-th write."""
+
+    writes_left = 0
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        answer = await super()._ask(request)
+        if request.writes:
+            self.writes_left -= 1
+            if self.writes_left == 0:
+                raise Died
+        return answer
+
+
+@asynccontextmanager
+async def dying_after(writes: int) -> AsyncIterator[DyingCluster]:
+    async with await DyingCluster.connect(lambda: True) as cluster:
+        cluster.writes_left = writes
+        yield cluster
+
+
+async def dies_after(writes: int, key: Key) -> bool:
+    """Reconcile with an operator that dies after so many writes; False if it had fewer to make."""
+    async with dying_after(writes) as cluster:
+        try:
+            while await reconcile(key, cluster, SETTINGS, CLOCK) is not None:
+                pass
+        except Died:
+            return True
+    return False
+
+
+async def picture(world: World, key: Key) -> tuple[str, list[tuple[str, str, str]]]:
+    """The children and what the status says of them, whatever the tenant is called."""
+    status = await world.status(key.name)
+    conditions = [(each["type"], each["status"], each["reason"]) for each in status["conditions"]]
+    return repr(specs(await world.children(key.name))).replace(key.name, "NAME"), sorted(conditions)
+
+
+@pytest.fixture
+async def models(world: World) -> tuple[str, str, str]:
+    first, second, third = [await world.publishes_model() for _ in range(3)]
+    return first, second, third
+
+
+def new_key(world: World) -> Key:
+    return Key(world.namespace, f"tenant-{next(NUMBERS)}")
+
+
+async def created(world: World, key: Key, models: tuple[str, str, str]) -> None:
+    await world.person.create(tenant(key, *models[:2], schedule=DAY, tier="VIP"))
+
+
+async def updated(world: World, key: Key, models: tuple[str, str, str]) -> None:
+    """Another second model, another tier, another schedule: writes of every sort, deletes too."""
+    await world.person.put(tenant(key, models[0], models[2], tier="Enterprise", suspend=True))
+
+
+async def test_a_create_survives_a_death_after_each_write(world: World, models: tuple[str, str, str]) -> None:
+    undisturbed = new_key(world)
+    await created(world, undisturbed, models)
+    await converge(world, undisturbed)
+    expected = await picture(world, undisturbed)
+    deaths = 0
+    while True:
+        key = new_key(world)
+        await created(world, key, models)
+        died = await dies_after(deaths + 1, key)
+        await converge(world, key)
+        assert await picture(world, key) == expected, f"after a death at write {deaths + 1}"
+        if not died:
+            break
+        deaths += 1
+    assert deaths >= 12
+
+
+async def test_an_update_survives_a_death_after_each_write(world: World, models: tuple[str, str, str]) -> None:
+    undisturbed = new_key(world)
+    await created(world, undisturbed, models)
+    await converge(world, undisturbed)
+    await updated(world, undisturbed, models)
+    await converge(world, undisturbed)
+    expected = await picture(world, undisturbed)
+    deaths = 0
+    while True:
+        key = new_key(world)
+        await created(world, key, models)
+        await converge(world, key)
+        await updated(world, key, models)
+        died = await dies_after(deaths + 1, key)
+        await converge(world, key)
+        assert await picture(world, key) == expected, f"after a death at write {deaths + 1}"
+        if not died:
+            break
+        deaths += 1
+    assert deaths >= 10
+
+
+async def test_a_delete_after_a_death_at_each_write_of_the_create_leaves_nothing(
+    world: World, models: tuple[str, str, str]
+) -> None:
+    deaths = 0
+    keys = []
+    while True:
+        key = new_key(world)
+        keys.append(key)
+        await created(world, key, models)
+        died = await dies_after(deaths + 1, key)
+        await world.person.delete(world.ref("TTSTenant", key.name))
+        assert await reconcile(key, world.cluster, SETTINGS, CLOCK) is None
+        if not died:
+            break
+        deaths += 1
+    for key in keys:
+        await eventually(lambda key=key: empty(world, key), f"nothing is left of {key}")  # type: ignore[misc]
+
+
+async def empty(world: World, key: Key) -> bool:
+    return not await world.children(key.name)

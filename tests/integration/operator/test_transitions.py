@@ -1,0 +1,105 @@
+"""The calendar moves the HPA's bounds at the right instant, and one that was missed is made up for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.integration.operator.world import SETTINGS, World, eventually, tenant
+from tts_operator.clock import SystemClock
+from tts_operator.controller import Controller, Pace
+from tts_operator.metrics import Metrics
+from tts_operator.observed import Key
+
+SCHEDULE = {
+    "timeZone": "Europe/Berlin",
+    "default": {"minReplicas": 3, "maxReplicas": 6},
+    "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}],
+}
+NIGHTFALL = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
+
+
+class ShiftedClock(SystemClock):
+    """Shows this instant at the start, and goes on from there."""
+
+    def __init__(self, start: datetime) -> None:
+        self._shift = start - super().now()
+
+    def now(self) -> datetime:
+        return super().now() + self._shift
+
+
+@asynccontextmanager
+async def operating(world: World, clock: ShiftedClock, *keys: Key) -> AsyncIterator[Metrics]:
+    """An operator's controller, told of these tenants as a watch would."""
+    metrics = Metrics()
+    controller = Controller(world.cluster, SETTINGS, clock, metrics, Pace(namespaces=(world.namespace,)))
+    for key in keys:
+        controller.tenant_changed(key, ())
+    working = asyncio.create_task(controller.work())
+    try:
+        yield metrics
+    finally:
+        controller.stop()
+        await asyncio.wait_for(working, 10)
+
+
+async def bounds(world: World, key: Key, model: str) -> tuple[int, int] | None:
+    found = await world.cluster.get(world.ref("HorizontalPodAutoscaler", f"{key.name}-{model}"))
+    return (found["spec"]["minReplicas"], found["spec"]["maxReplicas"]) if found else None
+
+
+async def test_night_falls_at_its_instant_and_not_before(world: World) -> None:
+    name = await world.publishes_model()
+    keys = [world.key(f"tenant-{number}") for number in range(10)]
+    for key in keys:
+        await world.person.create(tenant(key, name, schedule=SCHEDULE))
+    clock = ShiftedClock(NIGHTFALL - timedelta(seconds=6))
+    changed_at: dict[Key, datetime] = {}
+
+    async def all_changed() -> bool:
+        for key in keys:
+            found = await bounds(world, key, name)
+            if clock.now() < NIGHTFALL:
+                assert found in {None, (3, 6)}
+            elif found == (1, 2):
+                changed_at.setdefault(key, clock.now())
+        return len(changed_at) == len(keys)
+
+    async with operating(world, clock) as metrics:
+        await eventually(lambda: every(world, keys, name, (3, 6)), "it is day", within_seconds=5.5)
+        status = await world.status(keys[0].name)
+        assert status["activeWindow"] == "default"
+        assert status["nextTransition"]["time"] == "2026-11-20T21:00:00Z"
+        assert status["nextTransition"]["window"] == "night"
+        await eventually(all_changed, "night has fallen")
+        await eventually(lambda: window(world, keys[-1], "night"), "the status says so")
+        lag = metrics.registry.get_sample_value("tts_operator_schedule_lag_seconds_count")
+    assert max(changed_at.values()) - NIGHTFALL < timedelta(seconds=5)
+    assert lag == len(keys)
+
+
+async def test_a_transition_missed_while_the_operator_was_down_is_made_up_for(world: World) -> None:
+    name = await world.publishes_model()
+    key = world.key()
+    await world.person.create(tenant(key, name, schedule=SCHEDULE))
+    async with operating(world, ShiftedClock(NIGHTFALL - timedelta(hours=5))):
+        await eventually(lambda: every(world, [key], name, (3, 6)), "it is day")
+    async with operating(world, ShiftedClock(NIGHTFALL + timedelta(hours=2))):
+        await eventually(lambda: every(world, [key], name, (1, 2)), "it is night, though nobody saw it fall")
+    async with operating(world, ShiftedClock(NIGHTFALL + timedelta(hours=20))):
+        await eventually(lambda: every(world, [key], name, (3, 6)), "it is day again")
+        await eventually(lambda: window(world, key, "default"), "the status says so")
+
+
+async def every(world: World, keys: list[Key], model: str, wanted: tuple[int, int]) -> bool:
+    found = await asyncio.gather(*(bounds(world, key, model) for key in keys))
+    return set(found) == {wanted}
+
+
+async def window(world: World, key: Key, name: str) -> bool:
+    status: Any = await world.status(key.name)
+    return bool(status.get("activeWindow") == name)

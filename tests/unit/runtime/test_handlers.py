@@ -1,0 +1,77 @@
+"""Which events are news, and that kopf writes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings
+from tts_operator.observed import CHILD_KINDS
+
+
+def hpa(**changes: Any) -> dict[str, Any]:
+    status = {"currentReplicas": 1, "currentMetrics": [{"resource": {"current": {"averageUtilization": 40}}}]}
+    return {
+        "metadata": {"uid": "1", "name": "acme", "resourceVersion": "7", "managedFields": [{"time": "noon"}]},
+        "spec": {"maxReplicas": 3},
+        "status": status,
+        **changes,
+    }
+
+
+NOISE: dict[str, dict[str, Any]] = {
+    "the version": {"metadata": {"uid": "1", "name": "acme", "resourceVersion": "8", "managedFields": []}},
+    "what an HPA measures": {"status": {"currentReplicas": 1, "currentMetrics": [{"resource": {"current": {}}}]}},
+}
+NEWS: dict[str, dict[str, Any]] = {
+    "the spec": {"spec": {"maxReplicas": 4}},
+    "replicas": {"status": {"currentReplicas": 2}},
+    "a label": {"metadata": {"uid": "1", "name": "acme", "labels": {"app": "other"}}},
+    "a condition": {"status": {"currentReplicas": 1, "conditions": [{"type": "ScalingActive", "status": "False"}]}},
+}
+
+
+def test_what_was_never_seen_is_news() -> None:
+    assert Fingerprints().changed(hpa(), gone=False)
+
+
+@pytest.mark.parametrize("changes", NOISE.values(), ids=NOISE)
+def test_noise_is_no_news(changes: dict[str, Any]) -> None:
+    prints = Fingerprints()
+    prints.changed(hpa(), gone=False)
+    assert not prints.changed(hpa(**changes), gone=False)
+
+
+@pytest.mark.parametrize("changes", NEWS.values(), ids=NEWS)
+def test_what_a_reconcile_reads_is_news(changes: dict[str, Any]) -> None:
+    prints = Fingerprints()
+    prints.changed(hpa(), gone=False)
+    assert prints.changed(hpa(**changes), gone=False)
+
+
+def test_a_deletion_is_news_and_is_forgotten() -> None:
+    prints = Fingerprints()
+    prints.changed(hpa(), gone=False)
+    assert prints.changed(hpa(), gone=True)
+    assert prints.changed(hpa(), gone=False)
+
+
+def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:
+    plurals = {plural for _, _, plural in CHILDREN}
+    assert len(plurals) == len(CHILD_KINDS)
+    assert "secrets" not in plurals
+    assert "pods" in plurals
+
+
+def test_an_api_server_that_is_gone_for_long_does_not_end_the_watches() -> None:
+    waits = iter(EveryFewSeconds())
+    assert sum(next(waits) for _ in range(1000)) > 3600
+    assert next(iter(EveryFewSeconds())) == 0.5, "each request begins anew"
+
+
+def test_kopf_posts_nothing_and_scans_nothing() -> None:
+    chosen = settings()
+    assert not chosen.posting.enabled
+    assert chosen.scanning.disabled
+    assert chosen.process.ultimate_exiting_timeout is None
