@@ -13,7 +13,7 @@ MODEL_LABEL = "ttsfleet.io/model"
 POOL_LABEL = "ttsfleet.io/pool"
 """The only label in selectors: a pool's other labels may change, a Deployment's selector may not."""
 CONFIG_HASH = "ttsfleet.io/config-hash"
-"""Annotation of running pods. Patching it makes the kubelet read mounted ConfigMaps and Secrets again within a second."""
+"""Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
 
 CONTAINER = "tts-server"
 LONGEST_NAME = 63
