@@ -21,11 +21,12 @@ from tts_operator.schedule import State, changes, next_change, state_at
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 LOOK = settings(
-    max_examples=2000 if THOROUGH else 50,
+    max_examples=1000 if THOROUGH else 50,
     deadline=None,
     derandomize=not THOROUGH,
     suppress_health_check=[HealthCheck.too_slow],
 )
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 300)
 DAYS_WALKED = 5 if THOROUGH else 3
 Row = tuple[datetime, str, int, int]
 
