@@ -30,7 +30,8 @@ class Reading(NamedTuple):
 
 def read(spec: Spec, instant: datetime) -> Reading:
     wall = instant.astimezone(ZoneInfo(spec.get("timeZone", "UTC")))
-    today, clock = wall.isoformat()[:10], wall.isoformat()[11:26]
+    text = wall.isoformat()
+    today, clock = text[:10], text[11:26]
     today_name, yesterday_name = DAY_NAMES[wall.weekday()], DAY_NAMES[wall.weekday() - 1]
     for exception in spec.get("exceptions", []):
         if exception["from"] <= today <= exception["to"]:
