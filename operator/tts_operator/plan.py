@@ -66,7 +66,7 @@ def never_scaled(live: Body) -> bool:
     So a creation that was cut short before it, or that lost the race with the Deployment's controller, is completed.
     managedFields would not tell: a write through /scale of a field that nobody owns is not recorded there.
     """
-    return live["metadata"].get("generation") == 1
+    return int(live["metadata"].get("generation", 0)) == 1
 
 
 def annotations(desired: Desired, observed: Observed) -> Iterator[Annotate]:
