@@ -161,7 +161,7 @@ class Application:
 
 def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
-    app = FastAPI(title="TTS Fleet", redirect_slashes=False, docs_url=None, redoc_url=None)
+    app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
     for module in (speech, synthesize, audio, catalogue, health):
         app.include_router(module.router)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
+from tts_server.admission.quota import REQUESTS_PER_MINUTE
 from tts_server.audio import Encoder, encoder_for
 from tts_server.audio.containers import wav_header
 from tts_server.config import ServerConfig
@@ -122,7 +123,7 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     """
     scene = _scene(server)
     server.admission.check_length(len(request.text), param=request.text_param)
-    ticket = None if request.prepared else await server.admission.admit(scene.config.tenant)
+    ticket = None if request.prepared else await _admitted(server, scene.config.tenant)
     scene.enter()
     speaking = None
     try:
@@ -140,6 +141,13 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
         raise
     account.first_audio = time.monotonic()
     return Speech(server, scene, request, account, ticket, speaking, encoder, single=len(spoken) == 1)
+
+
+async def _admitted(server: Server, tenant: str) -> Ticket:
+    ticket = await server.admission.admit(tenant)
+    if ticket.reservation.remaining is not None:
+        server.metrics.quota_remaining.labels(tenant, REQUESTS_PER_MINUTE).set(ticket.reservation.remaining)
+    return ticket
 
 
 def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:

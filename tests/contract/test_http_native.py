@@ -159,6 +159,8 @@ async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) 
         assert refused.json()["error"]["type"] == "rate_limit_error"
         assert "requestsPerMinute" in refused.json()["error"]["message"]
         assert 58 <= int(refused.headers["retry-after"]) <= 60
+        metrics = generate_latest(acme.application.server.metrics.registry).decode()
+        assert 'tts_quota_remaining{quota="requestsPerMinute",tenant="team-acme.acme"} 0.0' in metrics
         assert refused.headers["ratelimit"].startswith('"requestsPerMinute";r=0;t=')
 
 

@@ -20,9 +20,10 @@ SET_OGG_PAGE_LATENCY_MS = 0x1302
 
 
 def int16_bytes(samples: Samples) -> bytes:
-    """Signed 16 bit, little endian."""
-    scaled = np.rint(np.clip(samples, -1.0, 1.0) * 32767.0)
-    return bytes(scaled.astype("<i2").tobytes())
+    """Signed 16 bit, little endian, of samples in [-1, 1]."""
+    scaled = samples * np.float32(32767.0)
+    np.rint(scaled, out=scaled)
+    return scaled.astype("<i2").tobytes()
 
 
 def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:

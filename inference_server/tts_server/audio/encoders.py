@@ -102,12 +102,14 @@ def encode_whole(samples: Samples, format_: str, sample_rate_hz: int, *, output_
         return encoder.feed(samples) + encoder.finish()
     resampler = Resampler(sample_rate_hz, encoder.sample_rate_hz)
     checked = sound(samples)
-    data = int16_bytes(np.concatenate([resampler.feed(checked), resampler.finish()]))
+    data = int16_bytes(sound(np.concatenate([resampler.feed(checked), resampler.finish()])))
     return wav_header(encoder.sample_rate_hz, len(data)) + data
 
 
 def sound(samples: Samples) -> Samples:
     """`samples` within [-1, 1]. Raises `EngineError` where one is not a number."""
+    if samples.dtype == np.float32 and (samples.size == 0 or (samples.min() >= -1.0 and samples.max() <= 1.0)):
+        return samples  # the usual case, and NaN is never in it: both would be NaN
     if not np.isfinite(samples).all():
         raise EngineError("The engine yielded samples that are not numbers.")
     return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
@@ -133,7 +135,7 @@ class _Encoder:
     def _write(self, samples: Samples) -> bytes:
         self._empty = self._empty and samples.size == 0
         # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
-        return self._container.write(np.clip(samples, -1.0, 1.0))
+        return self._container.write(sound(samples))
 
 
 def _format(format_: str) -> _Format:

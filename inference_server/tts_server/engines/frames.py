@@ -1,8 +1,9 @@
 """The pipe between a worker and its parent: frames of one kind byte, a length of four bytes, and a payload.
 
 parent -> worker   SPEAK (JSON: an utterance), CANCEL (empty: the utterance under way; ignored when there is none)
-worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (float32, little endian)
-                   any number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE.
+worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian: the
+                   depth of every format that is served) any number of times and DONE (empty), or ERROR (JSON: `kind`,
+                   `message`) in place of DONE.
                    An ERROR in place of READY: the engine cannot load.
 
 A worker whose stdin ends exits at once. Whatever else comes over the pipe is a crash.
@@ -15,6 +16,8 @@ from enum import IntEnum
 
 AUDIO_BYTES = 10_000
 """Largest AUDIO payload: small enough to be heard at once and to stop between two."""
+FULL_SCALE = 32_767
+"""The int16 of a sample of 1.0, and minus that of -1.0: what is served as 16 bit has them back unchanged."""
 CONTROL_BYTES = 1_048_576
 """Largest payload of the other kinds."""
 HEADER_BYTES = 5
@@ -31,13 +34,17 @@ class Kind(IntEnum):
     ERROR = 0x45
 
 
+_HEADER = struct.Struct("<BI")
+_AUDIO = int(Kind.AUDIO)
+
+
 class BrokenFrame(ValueError):  # noqa: N818 - what happened
     """The bytes are no frame of this protocol."""
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
     """The bytes of one frame."""
-    return struct.pack("<BI", kind, len(payload)) + payload
+    return _HEADER.pack(kind, len(payload)) + payload
 
 
 def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
@@ -47,7 +54,7 @@ def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
 
 def header(data: bytes | bytearray) -> tuple[Kind, int]:
     """The kind and the payload's length. Raises `BrokenFrame`."""
-    number, length = struct.unpack("<BI", data)
+    number, length = _HEADER.unpack(data)
     try:
         kind = Kind(number)
     except ValueError:
@@ -59,12 +66,16 @@ def header(data: bytes | bytearray) -> tuple[Kind, int]:
 
 def take_frames(received: bytearray) -> Iterator[tuple[Kind, bytes]]:
     """Take every whole frame off the front of what was received. Raises `BrokenFrame`."""
-    start = 0
+    start, size = 0, len(received)
     try:
-        while len(received) - start >= HEADER_BYTES:
-            kind, length = header(received[start : start + HEADER_BYTES])
+        while size - start >= HEADER_BYTES:
+            number, length = _HEADER.unpack_from(received, start)
+            if number == _AUDIO and length <= AUDIO_BYTES:
+                kind = Kind.AUDIO  # thirty times a sentence: not through the enumeration
+            else:
+                kind, length = header(received[start : start + HEADER_BYTES])
             end = start + HEADER_BYTES + length
-            if len(received) < end:
+            if size < end:
                 return
             yield kind, bytes(received[start + HEADER_BYTES : end])
             start = end

@@ -20,13 +20,12 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from tts_server.engines.frames import AUDIO_BYTES, HEADER_BYTES, Kind, frame, header, json_frame
+from tts_server.engines.frames import AUDIO_BYTES, FULL_SCALE, HEADER_BYTES, Kind, frame, header, json_frame
 from tts_server.engines.protocol import Engine, Samples
 from tts_server.engines.registry import engine_factory
 from tts_server.errors import EngineError, EngineUnavailable
 
 PR_SET_PDEATHSIG = 1
-SAMPLES_PER_FRAME = AUDIO_BYTES // 4
 PIPE_BYTES = 262_144
 """What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
 
@@ -79,9 +78,13 @@ def _serve(engine: Engine, job: Job, sink: BinaryIO) -> None:
 def _pieces(part: Samples) -> Iterator[bytes]:
     if part.ndim != 1:
         raise EngineError(f"The engine yielded samples of {part.ndim} dimensions; they must have one.")
-    samples = np.ascontiguousarray(part, dtype="<f4")
-    for start in range(0, samples.size, SAMPLES_PER_FRAME):
-        yield samples[start : start + SAMPLES_PER_FRAME].tobytes()
+    if part.size and not (part.min() >= -1.0 and part.max() <= 1.0):  # NaN is in no range
+        if not np.isfinite(part).all():
+            raise EngineError("The engine yielded samples that are not numbers.")
+        part = np.clip(part, -1.0, 1.0)
+    data = np.rint(part * FULL_SCALE).astype("<i2").tobytes()
+    for start in range(0, len(data), AUDIO_BYTES):
+        yield data[start : start + AUDIO_BYTES]
 
 
 def _close(parts: Iterator[Samples]) -> None:

@@ -39,7 +39,8 @@ class Conversation:
     """One request and its answer, as far as it has come."""
 
     request_id: str
-    route: str
+    path: str
+    """As the caller wrote it: nothing to log or count, unless a route without parameters was found for it."""
     account: Account = field(default_factory=Account)
     speech: bool = False
     """Whether it asks for speech: counted and timed."""
@@ -101,9 +102,9 @@ class Conversations:
         tenant = self._server.scene.config.tenant if self._server.scene is not None else UNKNOWN
         if talk.speech:
             self._measure(talk, tenant, duration)
-        if talk.route in QUIET and talk.status < 500:
+        if talk.path in QUIET and talk.status < 500:
             return
-        route = getattr(scope.get("route"), "path", UNKNOWN)
+        route = talk.path if talk.speech else getattr(scope.get("route"), "path", UNKNOWN)
         fields = {"tenant": tenant, "request_id": talk.request_id, "route": route, "status": talk.status}
         if talk.speech:
             account = talk.account
@@ -120,8 +121,9 @@ class Conversations:
         metrics, account = self._server.metrics, talk.account
         metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
         if account.first_audio is not None:
-            metrics.first_audio.labels(tenant, account.model).observe(account.first_audio - account.begun)
-        if account.first_byte is not None:
-            metrics.first_byte.labels(tenant, account.model).observe(account.first_byte - account.begun)
-            metrics.latency.labels(tenant, account.model).observe(duration)
-            metrics.audio_seconds.labels(tenant, account.model).inc(account.audio_seconds)
+            timings = metrics.timings(tenant, account.model)
+            timings.first_audio.observe(account.first_audio - account.begun)
+            if account.first_byte is not None:
+                timings.first_byte.observe(account.first_byte - account.begun)
+                timings.latency.observe(duration)
+                timings.audio_seconds.inc(account.audio_seconds)

@@ -3,6 +3,7 @@
 Scripts of many languages (Latin, Cyrillic, Arabic, Devanagari) give nothing away here: they take the default language.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ _KANA = ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF),
 _HANGUL = ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97F), (0xAC00, 0xD7FF), (0xFFA0, 0xFFDC))
 _HAN = ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3021, 0x3029), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
         (0x20000, 0x323AF))  # fmt: skip
+
+
+_TELLING = re.compile("[\u1100-\U0010ffff]")
+"""What could be in one of these blocks: most sentences of most languages have nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ def script_runs(sentence: str) -> list[Run]:
 
     Whatever leads the sentence goes with its first letters.
     """
+    if not _TELLING.search(sentence):
+        return [Run(sentence, None)] if sentence else []
     han = "ja" if any(_in(character, _KANA) for character in sentence) else "zh"
     runs: list[Run] = []
     start, current, known = 0, None, False

@@ -85,6 +85,8 @@ def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
 
 def _limit(text: str) -> int:
     head = text[:LONGEST_CHARACTERS]
+    if head.isascii():
+        return LONGEST_CHARACTERS
     dense = sum(1 for character in head if ord(character) >= 0x2E80)
     return LONGEST_DENSE_CHARACTERS if dense * 2 > len(head) else LONGEST_CHARACTERS
 
