@@ -37,7 +37,7 @@ def rollout(observed: Observed, pool: str, asked: Literal["Auto", "Surge", "Repl
     since = unschedulable_since(observed, pool)
     denied = surge_denied(found)
     if asked == "Surge" or live.replicas(found) < 2:
-        return Rollout("Surge", no_room=(denied or since is not None) and live.count(found, "readyReplicas") > 0)
+        return Rollout("Surge", no_room=(denied or since is not None) and live.count(found, "availableReplicas") > 0)
     if replacing(found) or denied or (since is not None and now >= since + PATIENCE):
         return Rollout("Replace")
     return Rollout("Surge", look_again=since + PATIENCE if since else None)

@@ -192,10 +192,10 @@ def keys_missing(facts: Facts) -> Verdict | None:
 
 
 def nobody_answers(facts: Facts) -> Verdict | None:
-    """A pool without a ready pod, and why."""
+    """A pool without a pod that callers reach, and why."""
     for name in pool_names(facts):
         deployment = live.deployment(facts.observed, name)
-        if deployment and live.count(deployment, "readyReplicas") > 0:
+        if deployment and live.count(deployment, "availableReplicas") > 0:
             continue
         found = troubles_of(facts, name)
         if found:

@@ -56,9 +56,9 @@ def moved(observed: Observed, wanted: str, now: datetime) -> Turnover:
 
 
 def answers(observed: Observed, pool: str, replicas: int) -> bool:
-    """Whether so many pods of a pool are ready."""
+    """Whether callers reach so many pods of a pool."""
     found = live.deployment(observed, pool)
-    return found is not None and live.count(found, "readyReplicas") >= replicas
+    return found is not None and live.count(found, "availableReplicas") >= replicas
 
 
 def told_at(observed: Observed, pool: str) -> datetime | None:

@@ -36,6 +36,11 @@ KILL_MARGIN_SECONDS = 10
 START_SECONDS = 600
 """Longest that loading an engine may take."""
 TMP_SIZE_LIMIT = "64Mi"
+MIN_READY_SECONDS = 2
+"""From a pod's readiness to the last node's routing: kube-proxy gathers changes for a second by default.
+
+An old pod goes, and the tenant is Available, only when callers really reach the new one.
+"""
 
 UPDATES: Mapping[str, Mapping[str, int]] = {
     "Surge": {"maxSurge": 1, "maxUnavailable": 0},
@@ -56,6 +61,7 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
             "kind": "Deployment",
             "metadata": pool_metadata(resolved, pool),
             "spec": {
+                "minReadySeconds": MIN_READY_SECONDS,
                 "revisionHistoryLimit": 3,
                 "selector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(UPDATES[pool.rollout.strategy])},

@@ -145,6 +145,7 @@ def answering(deployment: Object, ready: int | None = None) -> Object:
         "replicas": replicas,
         "updatedReplicas": replicas,
         "readyReplicas": ready,
+        "availableReplicas": ready,
     }
     return deployment
 

@@ -251,6 +251,14 @@ def test_the_first_cause_that_a_person_must_mend_is_the_one_they_read() -> None:
     assert verdict(said, "Programmed") == ("False", "NameTaken")
 
 
+def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
+    children = running()
+    child(children, "Deployment", "acme-espeak")["status"]["availableReplicas"] = 0
+    said = report(observe(children=children))
+    assert verdict(said, "Available") == ("False", "Starting")
+    assert said["pools"][0]["ready"] == 1
+
+
 def test_some_pods_that_fail_beside_others_that_answer_are_not_passed_over() -> None:
     observed = observe(children=running(2, schedule=DAY), pods=[waits("ErrImagePull", "not found")], schedule=DAY)
     said = report(observed)
