@@ -93,6 +93,43 @@ def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
     assert "pip install 'ttsfleet[server,espeak]'" in ended.stderr
 
 
+def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:
+    """Two pools of one tenant: the entry prepares and counts, the member only speaks, and only for the entry."""
+    internal, voices = tmp_path / "internal", [{"name": "en-us"}, {"name": "cmn"}]
+    internal.mkdir()
+    (internal / "token").write_text("between-pools")
+
+    def configure(folder: Path, **changes: object) -> str:
+        folder.mkdir()
+        config = {
+            "tenant": "team-acme.acme",
+            "auth": {"modes": ["None"], "internalDirectory": str(internal)},
+            "storage": {"directory": str(folder / "audio")},
+        }
+        (folder / "server.json").write_text(json.dumps(config | changes))
+        return f"--config={folder / 'server.json'}"
+
+    model = {"name": "heavy", "languages": ["en", "zh"], "voices": voices}
+    member_config = configure(tmp_path / "member", role="Member", models=[model])
+    with running(tmp_path / "member", member_config) as member:
+        url = {"type": "Pool", "url": member.url}
+        entry_config = configure(tmp_path / "entry", models=[{"name": "light"}, model | {"engine": url}])
+        with running(tmp_path / "entry", entry_config) as entry:
+            text = "Hello from two pools. And <lang=zh> is text here."
+            asked = {"model": "heavy", "voice": "en-us", "input": text, "response_format": "wav"}
+            reply = httpx.post(f"{entry.url}/v1/audio/speech", json=asked)
+            assert reply.status_code == 200
+            assert reply.headers["x-tts-engine"] == "heavy"
+            assert len(reply.content) > 24_000 * 2 * 2
+            assert httpx.post(f"{member.url}/v1/audio/speech", json=asked).status_code == 401
+            heard = [line for line in member.lines() if line["event"] == "request" and line["status"] == 200]
+            assert sum(line["text_len"] for line in heard) == len(text) - 1, "segment by segment"
+            member.end()
+            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked).status_code == 502
+            asked = asked | {"model": "light"}
+            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked).status_code == 200
+
+
 def test_an_engine_that_is_killed_is_replaced(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
