@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.process import Operator, role, role_binding, writes_of
 from tests.integration.operator.world import Person, eventually, model, tenant
+from tts_operator.manifest import Ref
+from tts_operator.names import GROUP
 from tts_operator.observed import Key
 
 FLEETS = (1, 200)
@@ -26,6 +28,7 @@ DAY = {"minReplicas": 3, "maxReplicas": 6}
 NIGHT = {"minReplicas": 1, "maxReplicas": 2}
 HPAS = "horizontalpodautoscalers"
 LOOK_SECONDS = 3.0
+PATIENCE_SECONDS = 900.0
 
 
 async def measure() -> list[Figure]:
@@ -51,17 +54,22 @@ async def _is_ready(operator: Operator) -> bool:
 
 
 async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: int) -> list[Figure]:
-    # Windows open on whole minutes: the next one that leaves time to make the children.
-    opens = (datetime.now(UTC) + timedelta(seconds=20 + 1.5 * count)).replace(second=0, microsecond=0)
-    opens += timedelta(minutes=1)
+    keys = [Key(namespace, f"tenant-{number}") for number in range(count)]
+    for key in keys:
+        await person.create(tenant(key, "espeak", schedule={"default": DAY}))
+    await _wait(lambda: _all(plane, HPAS, namespace, count, "minReplicas", DAY["minReplicas"]))
+    # Windows open on whole minutes: one that leaves time to tell every tenant of it.
+    opens = (datetime.now(UTC) + timedelta(seconds=20 + count)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     closes = opens + timedelta(hours=2)
     night = {"name": "night", "start": f"{opens:%H:%M}", "end": f"{closes:%H:%M}", **NIGHT}
-    for number in range(count):
-        key = Key(namespace, f"tenant-{number}")
-        await person.create(tenant(key, "espeak", schedule={"default": DAY, "windows": [night]}))
-    await _wait(plane, namespace, DAY, count, opens)
+    for key in keys:
+        ref = Ref(f"{GROUP}/v1alpha1", "TTSTenant", key.namespace, key.name)
+        await person.patch(ref, {"spec": {"schedule": {"windows": [night]}}})
+    await _wait(lambda: _all(plane, "ttstenants", namespace, count, "time", f"{opens:%Y-%m-%dT%H:%M:%SZ}"))
+    if datetime.now(UTC) >= opens:
+        raise RuntimeError(f"{count} tenants took until after {opens:%H:%M} to learn of it: the machine is too busy")
     await asyncio.sleep((opens - datetime.now(UTC)).total_seconds())
-    await _wait(plane, namespace, NIGHT, count, opens + timedelta(minutes=5))
+    await _wait(lambda: _all(plane, HPAS, namespace, count, "minReplicas", NIGHT["minReplicas"]))
     late = [
         (write.at - opens).total_seconds()
         for write in writes_of(plane, "operator")
@@ -78,13 +86,17 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
     ]
 
 
-async def _wait(plane: ControlPlane, namespace: str, bounds: dict[str, int], count: int, deadline: datetime) -> None:
-    """Until all HPAs hold these bounds; looked at seldom, since looking costs what is measured."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        listed = await asyncio.to_thread(plane.kubectl, "get", HPAS, "-n", namespace, "-o", "json")
-        specs: Sequence[dict[str, object]] = [item["spec"] for item in json.loads(listed)["items"]]
-        if datetime.now(UTC) >= deadline:
-            raise RuntimeError(f"{len(specs)} of {count} HPAs at {deadline:%H:%M}: the machine is too busy")
-        if len(specs) == count and all(spec[name] == value for spec in specs for name, value in bounds.items()):
-            return
+async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Looks seldom, since looking costs what is measured. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await holds():
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _all(plane: ControlPlane, plural: str, namespace: str, count: int, field: str, value: object) -> bool:
+    """Whether so many objects carry this value: in the HPA's spec, or in the tenant's next transition."""
+    listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", plural, "-n", namespace, "-o", "json"))
+    places = [
+        item["spec"] if plural == HPAS else item.get("status", {}).get("nextTransition", {}) for item in listed["items"]
+    ]
+    return len(places) == count and all(place.get(field) == value for place in places)

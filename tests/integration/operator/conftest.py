@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,13 @@ from tts_operator.cluster import Cluster, Write
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(control_plane: ControlPlane) -> Iterator[Path]:
+def kubeconfig(control_plane: ControlPlane) -> Path:
     """Of an administrator, on an API server that knows both resources."""
     crds = yaml.safe_dump_all(definitions())
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crds)
     for plural in ("ttsmodels", "ttstenants"):
         control_plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
-    yield control_plane.kubeconfig
+    return control_plane.kubeconfig
 
 
 @pytest_asyncio.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,11 +52,12 @@ async def dies_after(writes: int, key: Key) -> bool:
     return False
 
 
-async def picture(world: World, key: Key) -> tuple[str, list[tuple[str, str, str]]]:
-    """The children and what the status says of them, whatever the tenant is called."""
+async def picture(world: World, key: Key) -> list[str]:
+    """The children and what the status says of them, line by line, whatever the tenant is called."""
     status = await world.status(key.name)
-    conditions = [(each["type"], each["status"], each["reason"]) for each in status["conditions"]]
-    return repr(specs(await world.children(key.name))).replace(key.name, "NAME"), sorted(conditions)
+    conditions = [f"{each['type']}={each['status']} {each['reason']}" for each in status["conditions"]]
+    children = json.dumps(specs(await world.children(key.name)), sort_keys=True, indent=1)
+    return [*children.replace(key.name, "NAME").splitlines(), *sorted(conditions)]
 
 
 @pytest.fixture
