@@ -89,11 +89,13 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
 async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:
     """Looks seldom, since looking costs what is measured. Raises TimeoutError."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - a cluster sends no event for it
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _all(plane: ControlPlane, plural: str, namespace: str, count: int, field: str, value: object) -> bool:
+async def _all(  # noqa: PLR0917
+    plane: ControlPlane, plural: str, namespace: str, count: int, field: str, value: object
+) -> bool:
     """Whether so many objects carry this value: in the HPA's spec, or in the tenant's next transition."""
     listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", plural, "-n", namespace, "-o", "json"))
     places = [
