@@ -57,7 +57,7 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
     keys = [Key(namespace, f"tenant-{number}") for number in range(count)]
     for key in keys:
         await person.create(tenant(key, "espeak", schedule={"default": DAY}))
-    await _wait(lambda: _all(plane, HPAS, namespace, count, "minReplicas", DAY["minReplicas"]))
+    await _wait(lambda: _all(plane, HPAS, namespace, count, **DAY))
     # Windows open on whole minutes: one that leaves time to tell every tenant of it.
     opens = (datetime.now(UTC) + timedelta(seconds=20 + count)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     closes = opens + timedelta(hours=2)
@@ -65,11 +65,11 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
     for key in keys:
         ref = Ref(f"{GROUP}/v1alpha1", "TTSTenant", key.namespace, key.name)
         await person.patch(ref, {"spec": {"schedule": {"windows": [night]}}})
-    await _wait(lambda: _all(plane, "ttstenants", namespace, count, "time", f"{opens:%Y-%m-%dT%H:%M:%SZ}"))
+    await _wait(lambda: _all(plane, "ttstenants", namespace, count, time=f"{opens:%Y-%m-%dT%H:%M:%SZ}"))
     if datetime.now(UTC) >= opens:
         raise RuntimeError(f"{count} tenants took until after {opens:%H:%M} to learn of it: the machine is too busy")
     await asyncio.sleep((opens - datetime.now(UTC)).total_seconds())
-    await _wait(lambda: _all(plane, HPAS, namespace, count, "minReplicas", NIGHT["minReplicas"]))
+    await _wait(lambda: _all(plane, HPAS, namespace, count, **NIGHT))
     late = [
         (write.at - opens).total_seconds()
         for write in writes_of(plane, "operator")
@@ -96,9 +96,9 @@ async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:
 async def _all(  # noqa: PLR0917
     plane: ControlPlane, plural: str, namespace: str, count: int, field: str, value: object
 ) -> bool:
-    """Whether so many objects carry this value: in the HPA's spec, or in the tenant's next transition."""
+    """Whether there are so many objects that carry these values: in the HPA's spec, or in the tenant's next transition."""
     listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", plural, "-n", namespace, "-o", "json"))
     places = [
         item["spec"] if plural == HPAS else item.get("status", {}).get("nextTransition", {}) for item in listed["items"]
     ]
-    return len(places) == count and all(place.get(field) == value for place in places)
+    return len(places) == count and all(place.get(name) == value for place in places for name, value in wanted.items())
