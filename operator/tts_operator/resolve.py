@@ -73,7 +73,7 @@ class Resolved:
     notes: tuple[Verdict, ...] = ()
     """What holds otherwise than the spec says, while the rest converges."""
     models: tuple[Verdict, ...] = ()
-    """What is wrong with models, in the order of the spec."""
+    """What is wrong with models, in the order of the spec, then with voices."""
     window: State | None = None
     next_transition: Change | None = None
     next_change: datetime | None = None
@@ -138,7 +138,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     return replace(
         bare,
         notes=(*notes, *ceilings(observed.namespace_labels)),
-        models=tuple(problem for problem in problems.values() if problem),
+        models=(*(problem for problem in problems.values() if problem), *voice_problems(tenant, pools)),
         window=window,
         next_transition=change,
         next_change=min((moment for moment in moments if moment), default=None),
@@ -173,6 +173,26 @@ def model_problem(observed: Observed, name: str) -> Verdict | None:
     if later := list(unsupported_in_model(model.spec)):
         return Verdict("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
     return None
+
+
+def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Verdict]:
+    """Aliases and routes that lead nowhere; nothing while a model is missing that may have the voice."""
+    models = [each.model for each in pools if each.model is not None]
+    if len(models) < len(pools):
+        return []
+    voices = {voice.name for model in models for voice in model.spec.voices}
+    aliases, routes = tenant.spec.voice_aliases, tenant.spec.language_routing
+    named = [
+        *((f"spec.voiceAliases[{alias}]", voice) for alias, voice in aliases.items() if voice not in voices),
+        *(
+            (f"spec.languageRouting[{route.language}]", route.voice)
+            for route in routes
+            if route.voice not in voices and aliases.get(route.voice) not in voices
+        ),
+    ]
+    return [
+        Verdict("VoiceNotFound", f"{where} names {voice}, a voice that no model here has") for where, voice in named
+    ]
 
 
 def own_bounds(entry: TenantModel) -> Bounds:

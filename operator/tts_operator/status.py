@@ -157,7 +157,7 @@ def refused(facts: Facts) -> Verdict | None:
 
 
 def model_unusable(facts: Facts) -> Verdict | None:
-    """A model is missing, not allowed here, or not supported."""
+    """A model is missing, not allowed here, or not supported; or a voice is named that no model has."""
     problems = facts.resolved.models
     if not problems:
         return None

@@ -63,19 +63,29 @@ def server_config_map(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Mani
 
 
 def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerConfig:
-    """An entry pool knows every model and all that callers may say; a member knows its own model only."""
+    """An entry pool knows every model and all that callers may say; a member knows its own model only.
+
+    Names that lead nowhere are left out: a condition tells of them, and the server would refuse the whole file.
+    """
     spec = tenant.spec
     entry = pool.role == "Entry"
-    usable = [each for each in resolved.pools if each.model is not None]
+    told = [each for each in resolved.pools if each.model is not None and (entry or each is pool)]
+    models = {each.model_name for each in told}
+    voices = {voice.name for each in told for voice in each.spoken[0].spec.voices}
+    aliases = {alias: voice for alias, voice in spec.voice_aliases.items() if entry and voice in voices}
     return ServerConfig(
         tenant=f"{resolved.key.namespace}.{resolved.key.name}",
         tenant_uid=resolved.uid,
         role=pool.role,
-        models=tuple(model_config(resolved, each, pool) for each in usable if entry or each is pool),
-        model_aliases={alias: each.name for each in spec.models for alias in each.aliases} if entry else {},
-        voice_aliases=dict(spec.voice_aliases) if entry else {},
+        models=tuple(model_config(resolved, each, pool) for each in told),
+        model_aliases={
+            alias: each.name for each in spec.models if entry and each.name in models for alias in each.aliases
+        },
+        voice_aliases=aliases,
         language_routing=tuple(
-            LanguageRoute(language=route.language, voice=route.voice) for route in spec.language_routing if entry
+            LanguageRoute(language=route.language, voice=route.voice)
+            for route in spec.language_routing
+            if entry and (route.voice in voices or route.voice in aliases)
         ),
         auth=auth_config(resolved),
         storage=storage_config(resolved, tenant),

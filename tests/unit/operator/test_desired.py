@@ -31,6 +31,7 @@ from tts_operator.desired import Desired, build
 from tts_operator.manifest import Manifest
 from tts_operator.names import pool_name
 from tts_operator.observed import Observed
+from tts_server.catalogue import catalogue
 from tts_server.config import QuotaConfig, ServerConfig
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -208,6 +209,21 @@ def test_a_member_knows_only_its_own_model() -> None:
     assert member["role"] == "Member"
     assert [each["name"] for each in member["models"]] == ["large"]
     assert member["models"][0]["engine"]["processes"] == 2
+
+
+def test_names_that_lead_nowhere_do_not_reach_the_server_which_would_refuse_them_all() -> None:
+    observed = observe(
+        {"name": "espeak", "aliases": ["tts-1"]},
+        {"name": "missing", "aliases": ["tts-1-hd"]},
+        known=[model()],
+        voiceAliases={"alloy": "de", "nova": "nobody"},
+        languageRouting=[{"language": "de", "voice": "alloy"}, {"language": "default", "voice": "nova"}],
+    )
+    entry = config(observed, "espeak")
+    assert entry["modelAliases"] == {"tts-1": "espeak"}
+    assert entry["voiceAliases"] == {"alloy": "de"}
+    assert entry["languageRouting"] == [{"language": "de", "voice": "alloy"}]
+    assert catalogue(ServerConfig.model_validate(entry), {}).default_model.name == "espeak"
 
 
 def kinds(found: Desired, name: str) -> set[str]:

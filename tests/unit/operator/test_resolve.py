@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -76,6 +75,34 @@ def test_model(known: list[TTSModel], labels: dict[str, str], reason: str | None
     assert (found.pools[0].model is None) == (reason is not None)
 
 
+VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "every name leads to a voice": (
+        {"voiceAliases": {"alloy": "de"}, "languageRouting": [{"language": "default", "voice": "alloy"}]},
+        [],
+    ),
+    "an alias of nobody": (
+        {"voiceAliases": {"alloy": "nobody"}},
+        ["spec.voiceAliases[alloy] names nobody, a voice that no model here has"],
+    ),
+    "a route to nobody": (
+        {"languageRouting": [{"language": "default", "voice": "nobody"}]},
+        ["spec.languageRouting[default] names nobody, a voice that no model here has"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "messages"), VOICES.values(), ids=VOICES)
+def test_voices_that_callers_are_led_to(spec: dict[str, Any], messages: list[str]) -> None:
+    found = resolved(observe(**spec))
+    assert [problem.message for problem in found.models] == messages
+    assert found.pools[0].model is not None, "the pool goes on"
+
+
+def test_a_voice_may_belong_to_the_model_that_is_missing() -> None:
+    found = resolved(observe("espeak", "missing", known=[model()], voiceAliases={"alloy": "nobody"}))
+    assert [problem.reason for problem in found.models] == ["ModelNotFound"]
+
+
 LIMITS: dict[str, tuple[dict[str, Any], int, int, list[str]]] = {
     "the tier's": ({}, 10, 4096, []),
     "a higher tier's": ({"tier": "Enterprise"}, 1000, 4096, []),
@@ -143,7 +170,6 @@ def test_the_autoscaler_aims_at_seventy_percent_unless_told_otherwise() -> None:
     assert resolved(observe(autoscaling=metrics)).cpu_utilization == 40
 
 
-Specs = Callable[..., st.SearchStrategy[dict[str, Any]]]
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={

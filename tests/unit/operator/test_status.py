@@ -99,6 +99,13 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "ModelNotAllowed",
         "team=b",
     ),
+    "an alias of a voice that nobody has": (
+        observe(children=running(), voiceAliases={"alloy": "nobody"}),
+        {},
+        "ModelsResolved",
+        "VoiceNotFound",
+        "spec.voiceAliases[alloy] names nobody",
+    ),
     "a name that is taken": (
         observe(children=running()),
         {"acme": ("NameTaken", "svc/acme exists and is not this tenant's")},
