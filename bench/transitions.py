@@ -94,7 +94,7 @@ async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def _all(plane: ControlPlane, plural: str, namespace: str, count: int, **wanted: object) -> bool:
-    """Whether there are so many objects that carry these values: in the HPA's spec, or in the tenant's next transition."""
+    """Whether there are so many objects that carry these values: in the HPA's spec or the tenant's next transition."""
     listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", plural, "-n", namespace, "-o", "json"))
     places = [
         item["spec"] if plural == HPAS else item.get("status", {}).get("nextTransition", {}) for item in listed["items"]
