@@ -124,18 +124,20 @@ class _Encoder:
         self._empty = not spec.may_be_empty
 
     def feed(self, samples: Samples) -> bytes:
-        return self._write(self._resampler.feed(sound(samples)))
+        checked = sound(samples)
+        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
+        resampled = self._resampler.feed(checked)
+        return self._write(checked if resampled is checked else sound(resampled))
 
     def finish(self) -> bytes:
-        rest = self._write(self._resampler.finish())
+        rest = self._write(sound(self._resampler.finish()))
         if self._empty:
             rest += self._write(np.zeros(self.sample_rate_hz // 50, np.float32))
         return rest + self._container.close()
 
     def _write(self, samples: Samples) -> bytes:
         self._empty = self._empty and samples.size == 0
-        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
-        return self._container.write(sound(samples))
+        return self._container.write(samples)
 
 
 def _format(format_: str) -> _Format:

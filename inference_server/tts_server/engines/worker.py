@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
+from tts_server.engines.allocation import keep_freed_memory
 from tts_server.engines.frames import AUDIO_BYTES, FULL_SCALE, HEADER_BYTES, Kind, frame, header, json_frame
 from tts_server.engines.protocol import Engine, Samples
 from tts_server.engines.registry import engine_factory
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     """Serve until stdin ends. The exit code is 0 then, 1 when the engine does not load."""
     _die_with_parent()
     faulthandler.enable()
+    keep_freed_memory()
     source, sink = _claim_pipes()
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
     listener = Listener(source, jobs)
