@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
+from tts_operator.api.crd import definitions
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,13 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     plane = ControlPlane.start(folder, Options(audit=True, die_with_parent=True))
     yield plane
     plane.stop()
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(control_plane: ControlPlane) -> Path:
+    """Of an administrator, on an API server that knows both resources."""
+    crds = yaml.safe_dump_all(definitions())
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crds)
+    for plural in ("ttsmodels", "ttstenants"):
+        control_plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
+    return control_plane.kubeconfig

@@ -10,6 +10,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
+from tests.integration.operator.world import tenant
+from tts_operator.observed import Key
 
 RELEASE = "policed"
 NAMESPACE = "policed-system"
@@ -57,7 +60,7 @@ class Thief:
 
 
 @pytest.fixture(scope="module")
-def thief(control_plane: ControlPlane) -> Iterator[Thief]:
+def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
     """The chart's account, roles and policies, and a namespace with things of the operator's and of others."""
     helm = binaries.ensure(binaries.HELM)["helm"]
     chart = binaries.ROOT / "charts" / "ttsfleet"
@@ -68,8 +71,10 @@ def thief(control_plane: ControlPlane) -> Iterator[Thief]:
     release = [body for body in yaml.safe_load_all(rendered) if body and body["kind"] in kinds]
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
-    everything = [*release, *pods(), *secrets(), owned_secret()]
+    everything = [*release, *pods(), *secrets(), tenant(Key(TEAM, "acme"))]
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
+    uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(owned_secret(uid)))
     thief = Thief(control_plane)
     wait_until_enforced(thief)
     yield thief
@@ -122,15 +127,15 @@ def secret(name: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "x"}}
 
 
-def owned_secret() -> dict[str, Any]:
-    """A Secret of a tenant whose label somebody took off."""
+def owned_secret(uid: str) -> dict[str, Any]:
+    """A Secret of a tenant whose label somebody took off. The tenant exists, or the collector would take its Secret."""
     body = secret("unlabelled", {})
     body["metadata"]["ownerReferences"] = [
         {
             "apiVersion": "ttsfleet.io/v1alpha1",
             "kind": "TTSTenant",
             "name": "acme",
-            "uid": "5e9d1e7f-0000-4000-8000-000000000000",
+            "uid": uid,
             "controller": True,
         }
     ]
