@@ -123,21 +123,24 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     """
     scene = _scene(server)
     server.admission.check_length(len(request.text), param=request.text_param)
-    ticket = None if request.prepared else await _admitted(server, scene.config.tenant)
     scene.enter()
-    speaking = None
+    ticket, speaking = None, None
     try:
+        if not request.prepared:
+            ticket = await _admitted(server, scene.config.tenant)
         spoken = _lines(request, scene, account)
         speaker = scene.speakers[spoken[0].model]
         encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
         speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
         await speaking.first()
     except BaseException:  # a caller that hung up gets its quota back too
-        if speaking is not None:
-            await speaking.stop()
-        if ticket is not None:
-            await ticket.give_back()
-        scene.leave()
+        try:
+            if speaking is not None:
+                await speaking.stop()
+            if ticket is not None:
+                await ticket.give_back()
+        finally:
+            scene.leave()
         raise
     account.first_audio = time.monotonic()
     return Speech(server, scene, request, account, ticket, speaking, encoder, single=len(spoken) == 1)

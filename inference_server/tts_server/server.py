@@ -1,7 +1,7 @@
 """What a running server holds: its configuration of the moment, engines, counters, store. Requests see one moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -12,7 +12,6 @@ from tts_server.audio import EncodingThreads
 from tts_server.catalogue import Catalogue, catalogue, missing_voices
 from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
-from tts_server.errors import EngineError
 from tts_server.stores.links import Links
 from tts_server.stores.protocol import Store
 from tts_server.telemetry import Metrics
@@ -59,7 +58,8 @@ class Server:
         self.draining = False
         self._make_speaker = make_speaker
         self._changing = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring: asyncio.Task[None] | None = None
+        """The last change's; each one awaits the one before it."""
 
     @property
     def ready(self) -> bool:
@@ -93,13 +93,14 @@ class Server:
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
             _report(config, speakers, fresh)
             if old is not None:
-                self._spawn(_retire(old, [s for n, s in old.speakers.items() if speakers.get(n) is not s]))
+                unused = [speaker for name, speaker in old.speakers.items() if speakers.get(name) is not speaker]
+                self._retiring = asyncio.create_task(_retire(self._retiring, old, unused))
 
     async def stop(self) -> None:
         """End every engine. Requests under way fail."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._retiring is not None:
+            self._retiring.cancel()
+            await asyncio.wait([self._retiring])
         if self.scene is not None:
             await asyncio.gather(*(speaker.stop() for speaker in self.scene.speakers.values()))
         self.threads.close()
@@ -117,11 +118,6 @@ class Server:
                 speakers[model.name] = self._make_speaker(model)
                 fresh.append(model.name)
         return speakers, fresh
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _same_engine(one: ModelConfig, other: ModelConfig) -> bool:
@@ -146,13 +142,12 @@ def _report(config: ServerConfig, speakers: Mapping[str, Speaker], fresh: list[s
             )  # fmt: skip
 
 
-async def _retire(scene: Scene, speakers: list[Speaker]) -> None:
-    if not speakers:
-        return
-    if scene.requests:
-        await scene.idle.wait()
-    for speaker in speakers:
-        try:
-            await speaker.stop()
-        except EngineError as error:
-            log.warning("engine did not stop", error=error.code)
+async def _retire(before: asyncio.Task[None] | None, scene: Scene, speakers: list[Speaker]) -> None:
+    """Stop what only this scene and older ones used, once the last of their requests has ended."""
+    try:
+        if before is not None:
+            await before
+        if scene.requests:
+            await scene.idle.wait()
+    finally:  # when the server ends too: nobody else knows them any more
+        await asyncio.gather(*(speaker.stop() for speaker in speakers))

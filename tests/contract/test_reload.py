@@ -1,5 +1,6 @@
 """Files that change under a running server: as an editor, a copy and the kubelet change them."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.tone import Stage, Tone, config
+from tests.contract.tone import Stage, Tone, config, until
 from tts_server.app import Application, Sources
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, ServerConfig
 from tts_server.reload import BrokenFile, Watcher, read_model, signature
@@ -254,6 +255,30 @@ async def test_a_new_model_is_started_and_an_old_one_stopped(acme: Mutable, tmp_
     assert acme.speakers["tone2"].ready
     assert not acme.speakers["tone"].ready
     assert acme.speakers["bass"].ready
+
+
+async def test_an_engine_speaks_to_its_end_however_often_the_configuration_changes(
+    acme: Mutable, tmp_path: Path
+) -> None:
+    tone = acme.speakers["tone"]
+    tone.gate.clear()
+    begun = asyncio.create_task(acme.speech())
+    await until(lambda: tone.spoken)
+    change(acme, tmp_path, voice_aliases={"alloy": "bob"})
+    await acme.application.watcher.look()
+    bass_only = {
+        "models": config(tmp_path).models[1:],
+        "model_aliases": {},
+        "voice_aliases": {},
+        "language_routing": (),
+    }
+    change(acme, tmp_path, **bass_only)
+    await acme.application.watcher.look()
+    assert (await acme.speech(model="tone")).status_code == 404
+    assert tone.ready
+    tone.gate.set()
+    assert (await begun).status_code == 200
+    await until(lambda: not tone.ready)
 
 
 async def test_a_new_key_is_good_at_once_and_a_removed_one_no_more(acme: Mutable, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from tts_server.admission.admission import Ticket
 from tts_server.audio import streams
-from tts_server.errors import EngineError
+from tts_server.errors import TTSError
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.conversation import Conversation, CutOff, conversation_of
 from tts_server.routes.errors import error_object
@@ -77,7 +77,7 @@ class SpeechReply(Response):
                 await _send_part(part, send)
                 async for part in parts:
                     await _send_part(part, send)
-            except EngineError as error:
+            except TTSError as error:
                 talk.failure = error.code
                 raise CutOff from error
             except TimeoutError as error:
@@ -133,7 +133,7 @@ async def _events(speech: Speech, talk: Conversation) -> AsyncGenerator[bytes]:
             async for part in parts:
                 begun = True
                 yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode()})
-    except EngineError as error:
+    except TTSError as error:
         if not begun:
             raise
         talk.failure = error.code
