@@ -12,9 +12,9 @@ lock() {
     --no-emit-find-links --custom-compile-command "hack/lock.sh" -o "requirements/$out.txt" pyproject.toml "$@"
 }
 # The two images install subsets of what the tests ran with: dev is resolved first and constrains them.
-lock dev --extra operator --extra server --extra espeak --extra aac --group dev "$@"
+lock dev --extra operator --extra server --extra espeak --extra aac --extra tracing --group dev "$@"
 lock operator --extra operator --constraint requirements/dev.txt
-lock server --extra server --extra espeak --extra aac --constraint requirements/dev.txt
+lock server --extra server --extra espeak --extra aac --extra tracing --constraint requirements/dev.txt
 # What builds the wheel inside an image, and nothing of the project.
 "${uv[@]}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "hack/lock.sh" -o requirements/build.txt --group pyproject.toml:build \
