@@ -6,10 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Minutes each on two cores: kept out of the run that people wait for.
-LONG := tests/integration/operator/test_crash.py tests/integration/operator/test_sequences.py
 
-.PHONY: help setup fmt check lint unit test long verify e2e demo cluster images generate bench docs lock clean
+.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench docs lock clean
 
 help: ## Print these words
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -37,11 +35,7 @@ check: lint unit ## The inner loop: lint and unit tests, under a minute
 
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
-	@$(BIN)/pytest tests/contract tests/integration -q $(addprefix --ignore=,$(LONG))
-	@echo "not run here: $(LONG); make long runs them"
-
-long: setup ## Integration tests that take many minutes: crashes after each write, random edits
-	@$(BIN)/pytest $(LONG) -q -o timeout=1800
+	@$(BIN)/pytest tests/contract tests/integration -q
 
 verify: lint ## Lint, generated files current, chart lints and validates
 	@$(BIN)/python -m hack.generate --check

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ edits = st.one_of(
 )
 
 
+@pytest.mark.timeout(1200)  # two tenants' lives, a hundred times
 @settings(
     max_examples=100,
     deadline=None,

@@ -1,0 +1,195 @@
+"""Two operators as real processes: one writes, and the other takes over when the first one freezes or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hack.cluster.control_plane import ControlPlane
+from tests.integration.operator.process import Operator, role, role_binding, writes_of
+from tests.integration.operator.world import World, eventually, tenant
+from tts_operator.controller import Pace
+from tts_operator.leader import Timing
+from tts_operator.observed import Key
+
+LEASE_SECONDS = 6.0
+TIMING = Timing.of_lease(LEASE_SECONDS)
+IN_FLIGHT_SECONDS = 0.25
+"""What a frozen process had sent may be on its way to the audit log."""
+BUSY_SECONDS = 5.0
+"""For a machine that does other things: a start, a list, a reconcile."""
+IDLE_SECONDS = 60.0
+
+
+@pytest.fixture
+def pair(control_plane: ControlPlane, world: World, tmp_path: Path) -> Iterator[tuple[Operator, Operator]]:
+    """Two operators of one Lease, with the permissions of the chart, for this test's namespace only."""
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
+    flags = (
+        f"--lease-seconds={LEASE_SECONDS}",
+        f"--watch-namespaces={world.namespace}",
+        "--log-level=debug",
+    )
+    operators = tuple(
+        Operator.start(control_plane, tmp_path, f"{world.namespace}-{name}", world.namespace, flags)
+        for name in ("one", "two")
+    )
+    yield operators[0], operators[1]
+    for operator in operators:
+        operator.end()
+
+
+async def elected(pair: tuple[Operator, Operator]) -> tuple[Operator, Operator]:
+    """The one that leads, and the one that waits."""
+
+    async def one_leads() -> bool:
+        return all(operator.ready() for operator in pair) and any(operator.leads() for operator in pair)
+
+    await eventually(one_leads, "both are ready, one leads", within_seconds=60)
+    leader, other = sorted(pair, key=lambda operator: not operator.leads())
+    assert not other.leads()
+    return leader, other
+
+
+@asynccontextmanager
+async def changing(world: World, name: str) -> AsyncIterator[None]:
+    """As many tenants as a leader has workers, edited all the time: every worker is about to write something."""
+    keys = [world.key(f"tenant-{number}") for number in range(Pace().workers)]
+    for key in keys:
+        await world.person.create(tenant(key, name))
+
+    async def edit(key: Key) -> None:
+        for turn in itertools.count():
+            quota = {"requestsPerMinute": 1 + turn % 9}
+            await world.person.patch(world.ref("TTSTenant", key.name), {"spec": {"quota": quota}})
+            await asyncio.sleep(0.3)
+
+    editing = [asyncio.create_task(edit(key)) for key in keys]
+    try:
+        yield
+    finally:
+        for task in editing:
+            task.cancel()
+        await asyncio.wait(editing)
+
+
+def wrote_since(plane: ControlPlane, operator: Operator, since: datetime) -> list[datetime]:
+    return [write.at for write in writes_of(plane, operator.user) if write.at > since]
+
+
+async def takes_over(plane: ControlPlane, successor: Operator, since: datetime) -> float:
+    """Seconds from `since` to the successor's first write."""
+
+    async def writes() -> bool:
+        return bool(wrote_since(plane, successor, since))
+
+    await eventually(writes, f"{successor.user} writes", within_seconds=LEASE_SECONDS * 3 + BUSY_SECONDS)
+    return (wrote_since(plane, successor, since)[0] - since).total_seconds()
+
+
+async def test_a_frozen_leader_writes_nothing_when_it_wakes(
+    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+) -> None:
+    """Given a leader in the middle of its writes, when it is frozen for longer than its lease, another one takes over;
+    and when it runs again, what it was about to write stays unwritten."""
+    name = await world.publishes_model()
+    async with changing(world, name):
+        leader, other = await elected(pair)
+        begun = datetime.now(UTC)
+
+        async def busy() -> bool:
+            return len(wrote_since(control_plane, leader, begun)) > 5
+
+        await eventually(busy, "the leader writes")
+        leader.freeze()
+        frozen = datetime.now(UTC)
+        seconds = await takes_over(control_plane, other, frozen)
+        # Not before the frozen one's lease has run out: that may have been renewed just before.
+        assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
+        assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
+        leader.thaw()
+
+        async def knows() -> bool:
+            return leader.probe("healthz") == 200 and not leader.leads()
+
+        await eventually(knows, "the one that was frozen leads no longer")
+        woken = datetime.now(UTC)
+
+        async def goes_on() -> bool:
+            return len(wrote_since(control_plane, other, woken)) > 10
+
+        await eventually(goes_on, "the new leader goes on")
+        assert wrote_since(control_plane, leader, frozen + timedelta(seconds=IN_FLIGHT_SECONDS)) == []
+        assert wrote_since(control_plane, other, begun)[0] > frozen
+
+
+async def test_a_dead_leader_is_replaced_in_the_time_of_its_lease(
+    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+) -> None:
+    name = await world.publishes_model()
+    async with changing(world, name):
+        leader, other = await elected(pair)
+        leader.kill()
+        died = datetime.now(UTC)
+        seconds = await takes_over(control_plane, other, died)
+    assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
+    assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
+
+
+async def test_a_leader_that_is_told_to_stop_lets_the_lease_go(
+    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+) -> None:
+    name = await world.publishes_model()
+    async with changing(world, name):
+        leader, other = await elected(pair)
+        asked = datetime.now(UTC)
+        status = await asyncio.to_thread(leader.terminate)
+        assert status == 0
+        ended = datetime.now(UTC)
+        await takes_over(control_plane, other, asked)
+        assert wrote_since(control_plane, leader, ended) == []
+        first = wrote_since(control_plane, other, asked)[0]
+        # Sooner than any lease that was not let go; and never while the first one still wrote.
+        assert (first - ended).total_seconds() < TIMING.lease_seconds
+        assert first > wrote_since(control_plane, leader, datetime.min.replace(tzinfo=UTC))[-1]
+
+
+async def test_nobody_writes_while_nothing_happens(
+    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+) -> None:
+    """A minute of a converged tenant, with watches, probes and the Lease going on: no write at all."""
+    name = await world.publishes_model()
+    await world.person.create(tenant(world.key(), name, schedule={"preset": "DayNightWeekend"}))
+    leader, other = await elected(pair)
+
+    def count() -> int:
+        return sum(len(writes_of(control_plane, operator.user)) for operator in (leader, other))
+
+    async def programmed() -> bool:
+        conditions = (await world.status("acme")).get("conditions") or []
+        return {"Programmed": "True"}.items() <= {each["type"]: each["status"] for each in conditions}.items()
+
+    await eventually(programmed, "its children are there")
+    quiet_since = time.monotonic()
+    seen = count()
+
+    async def settled() -> bool:
+        nonlocal quiet_since, seen
+        if (now := count()) != seen:
+            quiet_since, seen = time.monotonic(), now
+        return time.monotonic() - quiet_since > 3
+
+    await eventually(settled, "the last write of the create", within_seconds=30)
+    reconciles = leader.metric("tts_operator_reconciles_total")
+    await world.person.patch(world.ref("TTSTenant", "acme"), {"metadata": {"annotations": {"note": "look again"}}})
+    await asyncio.sleep(IDLE_SECONDS)
+    assert leader.metric("tts_operator_reconciles_total") > reconciles, "it did look"
+    assert count() == seen
