@@ -6,15 +6,16 @@ from e2e.platform import Platform, fixed
 
 WITHIN_SECONDS = 10
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff")
+MISSING_IMAGE = "localhost:1/no-such-server:1"
+"""Nobody listens there, so that the kubelet hears at once what a resolver may take half a minute to find out."""
 
 
 async def test_a_model_whose_image_is_missing_reports_why(platform: Platform) -> None:
     """Given a model with an image that no registry has, its tenant says so within 10 s, and names the image."""
-    image = "ttsfleet.invalid/no-such-server:1"
-    acme = await platform.onboards_team("acme", await platform.publishes_model(image=image), schedule=fixed(1))
+    acme = await platform.onboards_team("acme", await platform.publishes_model(image=MISSING_IMAGE), schedule=fixed(1))
     seconds = await acme.sees_reason("Ready", *IMAGE_REASONS, within_seconds=WITHIN_SECONDS)
     print(f"apply to the reason: {seconds:.1f} s")
-    assert image in (await acme.reads_condition("Ready"))["message"]
+    assert MISSING_IMAGE in (await acme.reads_condition("Ready"))["message"]
 
 
 async def test_pods_that_no_node_has_room_for_report_why(platform: Platform) -> None:
@@ -46,15 +47,16 @@ async def test_pods_that_run_out_of_memory_report_why(platform: Platform) -> Non
 
 async def test_a_bad_tenant_does_not_stop_a_good_one(platform: Platform) -> None:
     """Given a tenant that cannot run, another one beside it becomes Ready."""
-    image = "ttsfleet.invalid/no-such-server:1"
-    await platform.onboards_team("bad", await platform.publishes_model("broken", image=image), schedule=fixed(1))
+    await platform.onboards_team(
+        "bad", await platform.publishes_model("broken", image=MISSING_IMAGE), schedule=fixed(1)
+    )
     good = await platform.onboards_team("good", await platform.publishes_model(), schedule=fixed(1))
     await good.sees_condition("Ready", within_seconds=60)
 
 
 async def test_a_repaired_model_makes_its_tenants_ready(platform: Platform) -> None:
     """Given a tenant that waits for a missing image, when the platform names the right one, it becomes Ready."""
-    model = await platform.publishes_model(image="ttsfleet.invalid/no-such-server:1")
+    model = await platform.publishes_model(image=MISSING_IMAGE)
     acme = await platform.onboards_team("acme", model, schedule=fixed(1))
     await acme.sees_reason("Ready", *IMAGE_REASONS, within_seconds=WITHIN_SECONDS)
     await platform.changes_model(model, image=platform.server_image)
