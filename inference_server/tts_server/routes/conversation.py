@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUIET = frozenset({"/healthz", "/readyz"})
-"""Asked every few seconds by the kubelet: logged only when they fail."""
+"""Asked every second by the kubelet. Why a server is not ready is logged by what makes it so."""
 HUNG_UP = 499
 """In metrics and logs, as nginx has it: the caller left before the answer began."""
 
@@ -102,7 +102,7 @@ class Conversations:
         tenant = self._server.scene.config.tenant if self._server.scene is not None else UNKNOWN
         if talk.speech:
             self._measure(talk, tenant, duration)
-        if talk.path in QUIET and talk.status < 500:
+        if talk.path in QUIET:
             return
         route = talk.path if talk.speech else getattr(scope.get("route"), "path", UNKNOWN)
         fields = {"tenant": tenant, "request_id": talk.request_id, "route": route, "status": talk.status}
