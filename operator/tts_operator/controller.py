@@ -15,7 +15,7 @@ from tts_operator.cluster import Cluster
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.observe import API_VERSION
-from tts_operator.observed import Key
+from tts_operator.observed import Key, model_key
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
 from tts_operator.settings import Settings
@@ -40,11 +40,6 @@ class Pace:
     """Between full lists, which repair what a missed event lost."""
     namespaces: tuple[str, ...] = ()
     """Only these; empty: all."""
-
-
-def model_key(name: str) -> Key:
-    """A TTSModel in the queue: cluster-scoped, so it has no namespace."""
-    return Key("", name)
 
 
 class Controller:
@@ -78,6 +73,10 @@ class Controller:
 
     def child_changed(self, key: Key) -> None:
         """Something that carries this tenant's label was made, changed or removed."""
+        self._queue.add_after(key, CHILD_DELAY_SECONDS)
+
+    def status_changed(self, key: Key) -> None:
+        """Its status alone is not what it was."""
         self._queue.add_after(key, CHILD_DELAY_SECONDS)
 
     def stop(self) -> None:

@@ -17,7 +17,7 @@ import kopf
 import structlog
 
 from tts_operator.names import GROUP, MANAGER, TENANT_LABEL
-from tts_operator.observed import Key
+from tts_operator.observed import Key, model_key
 from tts_operator.usage import named_models
 
 log = structlog.get_logger()
@@ -44,6 +44,9 @@ class Sink(Protocol):
     def model_changed(self, name: str) -> None: ...
 
     def child_changed(self, key: Key) -> None: ...
+
+    def status_changed(self, key: Key) -> None:
+        """Nothing but the status of a tenant or a model differs: most often we wrote it ourselves."""
 
     def saw(self, kind: str, version: str) -> None:
         """A watch delivered an object of this plural and resourceVersion, whatever came of it."""
@@ -112,12 +115,19 @@ class Watches:
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._tell(self._sink.saw, "ttstenants", version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
+            if not self._prints.changed(without_status(body), gone=type == "DELETED"):
+                self._tell(self._sink.status_changed, key)
+                return
             models = () if type == "DELETED" else named_models(body)
             self._tell(self._sink.tenant_changed, key, models)
 
-        async def model(body: kopf.Body, **_: Any) -> None:
+        async def model(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._tell(self._sink.saw, "ttsmodels", version(body))
-            self._tell(self._sink.model_changed, body["metadata"]["name"])
+            name = body["metadata"]["name"]
+            if self._prints.changed(without_status(body), gone=type == "DELETED"):
+                self._tell(self._sink.model_changed, name)
+            else:  # its tenants have nothing to do with how many they are
+                self._tell(self._sink.status_changed, model_key(name))
 
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
             self._tell(self._sink.saw, resource.plural, version(body))
@@ -157,7 +167,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 class Fingerprints:
-    """Tells a child's real changes from the noise: an HPA reports its metrics every 15 s."""
+    """Tells an object's real changes from the noise: an HPA reports its metrics every 15 s."""
 
     def __init__(self) -> None:
         self._known: dict[str, bytes] = {}
@@ -180,6 +190,11 @@ def fingerprint(body: Mapping[str, Any]) -> bytes:
     """Of everything but NOISE, at any depth."""
     text = json.dumps(_quiet(dict(body)), sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def without_status(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What people write of a tenant or a model."""
+    return {name: part for name, part in body.items() if name != "status"}
 
 
 def _quiet(value: Any) -> Any:

@@ -33,6 +33,11 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def model_key(name: str) -> Key:
+    """A TTSModel in the queue: cluster-scoped, so it has no namespace."""
+    return Key("", name)
+
+
 @dataclass(frozen=True)
 class Observed:
     """What the cluster holds for one tenant."""

@@ -71,6 +71,9 @@ class Listener:
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)
 
+    def status_changed(self, key: Key) -> None:
+        self._controller.status_changed(key)
+
     def saw(self, kind: str, version: str) -> None:
         self._freshness.saw(kind, version)
 

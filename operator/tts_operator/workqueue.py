@@ -1,5 +1,9 @@
 """The work queue: what must be looked at again, each key once, in the order in which it came.
 
+There are two lanes. What somebody asked for, a person or the calendar, goes first; what only follows from it, such as
+a child that reports its state, or the periodic list, waits until the first lane is empty. So two hundred tenants whose
+night begins together all change their bounds before anything looks at what the first of them came to.
+
 Its rules are those of client-go's ``util/workqueue``, on one event loop instead of many threads:
 
 - A key waits at most once, however often it is added.
@@ -39,9 +43,11 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
-        self._ready: dict[K, float] = {}  # insertion order is the order of service; the value is when it came
+        # Of each lane insertion order is the order of service; the value is when the key came.
+        self._first: dict[K, float] = {}
+        self._second: dict[K, float] = {}
         self._processing: set[K] = set()
-        self._again: set[K] = set()  # added while processing
+        self._again: dict[K, bool] = {}  # added while processing, and whether for the first lane
         self._due: dict[K, float] = {}
         self._delays: list[tuple[float, int, K]] = []  # a heap; entries that _due no longer confirms are void
         self._sequence = 0  # breaks ties, so that keys need no order
@@ -52,30 +58,22 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """Keys that could be handed out now."""
-        return len(self._ready)
+        return len(self._first) + len(self._second)
 
     def oldest_wait_seconds(self) -> float:
-        """How long the next key has been waiting; 0 if none is."""
-        first = next(iter(self._ready.values()), None)
-        return 0.0 if first is None else self._now() - first
+        """How long the key that has waited longest has been waiting; 0 if none is."""
+        return self._now() - min((*self._first.values(), *self._second.values()), default=self._now())
 
     def add(self, key: K) -> None:
-        """Have it looked at as soon as possible."""
-        if self._closed:
-            return
-        self._due.pop(key, None)
-        if key in self._processing:
-            self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = self._now()
-            self._wake_one()
+        """Have it looked at as soon as possible: in the first lane, also if it waits in the second one."""
+        self._add(key, first=True)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have it looked at once the delay is over, unless it is looked at anyway before."""
-        if self._closed or key in self._ready or key in self._again:
+        """Have it looked at once the delay is over, in the second lane, unless it is looked at anyway before."""
+        if self._closed or key in self._first or key in self._second or key in self._again:
             return
         if seconds <= 0:
-            self.add(key)
+            self._add(key, first=False)
             return
         at = self._now() + seconds
         if at < self._due.get(key, float("inf")):
@@ -94,8 +92,8 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The key that has waited longest. The caller says `done` when it is through. Raises Closed."""
-        while not self._ready:
+        """The next key. The caller says `done` when it is through. Raises Closed."""
+        while not self._first and not self._second:
             if self._closed:
                 raise Closed
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -111,8 +109,9 @@ class WorkQueue(Generic[K]):
                     self._waiters.remove(waiter)
         if self._closed:
             raise Closed
-        key = next(iter(self._ready))
-        del self._ready[key]
+        lane = self._first or self._second
+        key = next(iter(lane))
+        del lane[key]
         self._processing.add(key)
         return key
 
@@ -120,8 +119,7 @@ class WorkQueue(Generic[K]):
         """The caller is through with it."""
         self._processing.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self._add(key, first=self._again.pop(key))
 
     def close(self) -> None:
         """Hand out nothing more; whoever waits hears Closed."""
@@ -132,6 +130,18 @@ class WorkQueue(Generic[K]):
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _add(self, key: K, *, first: bool) -> None:
+        if self._closed:
+            return
+        self._due.pop(key, None)
+        if key in self._processing:
+            self._again[key] = first or self._again.get(key, False)
+        elif key in self._second and first:
+            self._first[key] = self._second.pop(key)
+        elif key not in self._first and key not in self._second:
+            (self._first if first else self._second)[key] = self._now()
+            self._wake_one()
 
     def _wake_one(self) -> None:
         while self._waiters:
@@ -156,7 +166,7 @@ class WorkQueue(Generic[K]):
         while self._delays and self._delays[0][0] <= horizon:
             at, _, key = heapq.heappop(self._delays)
             if self._due.get(key) == at:
-                self.add(key)
+                self._add(key, first=False)
         self._timer = None
         self._set_timer()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings
+from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings, without_status
 from tts_operator.observed import CHILD_KINDS
 
 
@@ -55,6 +55,13 @@ def test_a_deletion_is_news_and_is_forgotten() -> None:
     prints.changed(hpa(), gone=False)
     assert prints.changed(hpa(), gone=True)
     assert prints.changed(hpa(), gone=False)
+
+
+def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:
+    prints = Fingerprints()
+    prints.changed(without_status(hpa()), gone=False)
+    assert not prints.changed(without_status(hpa(status={"replicas": "3/3"})), gone=False)
+    assert prints.changed(without_status(hpa(metadata={"uid": "1", "name": "acme", "labels": {}})), gone=False)
 
 
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:

@@ -57,6 +57,37 @@ async def test_a_busy_key_goes_to_the_back_of_the_line() -> None:
     assert [await queue.get(), await queue.get()] == ["quiet", "busy"]
 
 
+async def test_what_was_asked_for_goes_before_what_follows_from_it() -> None:
+    queue = WorkQueue[str]()
+    queue.add_after("child", 1)
+    queue.add_after("resync", 0)
+    await asyncio.sleep(2)
+    queue.add("night")
+    queue.add("edit")
+    assert [await queue.get() for _ in range(4)] == ["night", "edit", "resync", "child"]
+
+
+async def test_a_key_that_waits_in_the_second_lane_moves_to_the_first() -> None:
+    queue = WorkQueue[str]()
+    for key in ("acme", "beta"):
+        queue.add_after(key, 0)
+    queue.add("beta")
+    assert len(queue) == 2
+    assert [await queue.get(), await queue.get()] == ["beta", "acme"]
+
+
+async def test_a_key_added_to_both_lanes_while_processed_comes_once_in_the_first() -> None:
+    queue = WorkQueue[str]()
+    queue.add("acme")
+    await queue.get()
+    queue.add("acme")
+    queue.add_after("acme", 0)
+    queue.add_after("beta", 0)
+    queue.done("acme")
+    assert [await queue.get(), await queue.get()] == ["acme", "beta"]
+    assert len(queue) == 0
+
+
 async def test_a_delayed_key_comes_when_its_delay_is_over() -> None:
     queue = WorkQueue[str]()
     queue.add_after("acme", 30)
