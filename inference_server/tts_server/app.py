@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring, read_digests, read_token
-from tts_server.admission.quota import MemoryQuota
+from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.pool import ProcessPool
@@ -23,7 +23,7 @@ from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, TTSError
 from tts_server.reload import BrokenFile, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, speech, synthesize
+from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server
@@ -163,7 +163,7 @@ def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
     app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, health):
+    for module in (speech, synthesize, audio, catalogue, usage, health):
         app.include_router(module.router)
     for kind in (TTSError, HTTPError, HTTPException):
         app.add_exception_handler(kind, _refuse)

@@ -44,6 +44,11 @@ class Scene:
             self.idle.set()
 
 
+def quota_key(config: ServerConfig) -> str:
+    """What a tenant is counted by: its UID, so that a namesake inherits nothing."""
+    return config.tenant_uid or config.tenant
+
+
 class Server:
     """Made once per process; `scene` is None until the engines are loaded."""
 

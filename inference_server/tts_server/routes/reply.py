@@ -9,20 +9,18 @@ from contextlib import aclosing, contextmanager
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tts_server.admission.admission import Ticket
 from tts_server.audio import streams
 from tts_server.errors import TTSError
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.conversation import Conversation, CutOff, conversation_of
 from tts_server.routes.errors import error_object
+from tts_server.routes.limits import Headers, limit_headers
 from tts_server.routes.listening import listening
 from tts_server.server import Server
 from tts_server.telemetry import UNKNOWN
 
 SEND_SECONDS = 60.0
 """For one part of a reply: a caller that takes nothing for so long is gone, whatever its connection says."""
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class SpeechReply(Response):
@@ -105,18 +103,6 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
         (b"x-tts-status", b"ok"),
         (b"cache-control", b"no-store"),
         *limit_headers(speech.ticket),
-    ]
-
-
-def limit_headers(ticket: Ticket | None) -> Headers:
-    """In OpenAI's words."""
-    if ticket is None or ticket.limit is None:
-        return []
-    reservation = ticket.reservation
-    return [
-        (b"x-ratelimit-limit-requests", str(ticket.limit).encode()),
-        (b"x-ratelimit-remaining-requests", str(reservation.remaining).encode()),
-        (b"x-ratelimit-reset-requests", f"{reservation.resets_after_seconds:.3f}s".encode()),
     ]
 
 
