@@ -15,13 +15,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring, read_digests, read_token
+from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.memory_quota import MemoryQuota
+from tts_server.admission.redis_quota import RedisQuota
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, TTSError
+from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
@@ -52,9 +55,12 @@ class Application:
         config = sources.config
         self._sources = sources
         self._store = FilesystemStore(config.storage.directory, _store_limits(config))
+        counters = MemoryQuota(time.monotonic)
+        self._redis = redis_client(config.redis) if config.redis is not None else None
+        self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
         self.server = Server(
             make_speaker=make_speaker or self._speaker,
-            quota=Admission(MemoryQuota(time.monotonic), sources.quota, config.max_replicas),
+            quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
             store=self._store,
             links=Links(link_secret(config.storage.directory), config.tenant_uid),
         )
@@ -74,6 +80,9 @@ class Application:
         await self._take_keys()
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
+        if self._guard is not None:
+            self._guard.tell(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
+            self._tasks.append(asyncio.create_task(self._guard.run()))
 
     async def stop(self) -> None:
         """Engines end last."""
@@ -81,6 +90,10 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop()
+        if self._guard is not None:
+            await self._guard.close()
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -174,7 +187,7 @@ def asgi(server: Server) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     talk = conversation_of(request.scope)
-    talk.failure = describe(error)[2]
+    talk.failure = talk.failure or describe(error)[2]
     return error_response(error, talk.request_id)
 
 

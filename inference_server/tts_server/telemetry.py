@@ -66,7 +66,7 @@ class Metrics:
         )  # fmt: skip
         self.quota_store_up = Gauge(
             "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
-            registry=self.registry,
+            ("tenant",), registry=self.registry,
         )  # fmt: skip
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry

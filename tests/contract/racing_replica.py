@@ -28,7 +28,8 @@ async def race(url: str, error_seconds: float, calls: int) -> tuple[int, int]:
         local = MemoryQuota(
             lambda: time.monotonic() + error_seconds, lambda: datetime.now(UTC) + timedelta(seconds=error_seconds)
         )
-        quota = GuardedQuota(RedisQuota(client, call_seconds=20), local, time.monotonic, lost.append)
+        quota = GuardedQuota(RedisQuota(client, call_seconds=20), local, time.monotonic)
+        quota.tell(lost.append)
         print("ready", flush=True)
         sys.stdin.readline()
 

@@ -86,7 +86,8 @@ async def replica(store: CounterStore) -> AsyncIterator[Replica]:
     changes: list[bool] = []
     async with store.client() as client:
         clock = Clock()
-        guarded = GuardedQuota(RedisQuota(client), MemoryQuota(clock), clock, changes.append)
+        guarded = GuardedQuota(RedisQuota(client), MemoryQuota(clock), clock)
+        guarded.tell(changes.append)
         yield Replica(guarded, changes, clock)
 
 

@@ -75,12 +75,11 @@ class GuardedQuota:
         shared: SharedQuota,
         local: LocalQuota,
         monotonic: Callable[[], float],
-        on_change: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._shared = shared
         self._local = local
         self._monotonic = monotonic
-        self._on_change = on_change
+        self._tell: Callable[[bool], None] = lambda _: None
         self._breaker = Breaker(monotonic)
         self._tend_at = monotonic() + RENEW_SECONDS
         self._tenants: set[str] = set()
@@ -89,7 +88,6 @@ class GuardedQuota:
         self._undelivered: list[Step] = []
         """Sent perhaps, but not answered: each may be sent again."""
         self._delivering: set[asyncio.Task[None]] = set()
-        on_change(True)
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> GuardedReservation:
         """See `Quota.reserve`."""
@@ -129,8 +127,16 @@ class GuardedQuota:
     async def run(self) -> None:
         """Look after the store until cancelled."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("quota store cannot be looked after")
             await asyncio.sleep(LOOK_SECONDS)
+
+    def tell(self, listener: Callable[[bool], None]) -> None:
+        """Whether the store answers: now, and whenever that changes."""
+        self._tell = listener
+        listener(self._breaker.is_closed)
 
     async def look(self) -> None:
         """One round: try a lost store once its time has come; bring to one that answers what it must know."""
@@ -150,7 +156,7 @@ class GuardedQuota:
             return
         if not self._breaker.is_closed:
             self._breaker.succeed()
-            self._on_change(True)
+            self._tell(True)
             log.info("quota store is back")
 
     async def close(self) -> None:
@@ -202,6 +208,6 @@ class GuardedQuota:
 
     def _lose(self, error: StoreLost) -> None:
         if self._breaker.is_closed:
-            self._on_change(False)
+            self._tell(False)
             log.warning("quota store is lost: this replica counts alone", error=str(error))
         self._breaker.fail()

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from tts_server.audio import streams
 from tts_server.errors import TTSError
 from tts_server.pipeline import Speech, SpeechRequest, speak
-from tts_server.routes.conversation import Conversation, CutOff, conversation_of
+from tts_server.routes.conversation import Conversation, CutOff, HungUp, conversation_of
 from tts_server.routes.errors import error_object
 from tts_server.routes.limits import Headers, limit_headers
 from tts_server.routes.listening import listening
@@ -37,12 +37,19 @@ class SpeechReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
+        speech: Speech | None = None
         with counted_in_flight(self.server):
-            async with listening(receive):
-                speech = await speak(self.request, self.server, talk.account)
-                try:
+            try:
+                async with listening(receive):
+                    speech = await speak(self.request, self.server, talk.account)
                     await self._send(speech, talk, scope, send)
-                finally:
+            except HungUp as error:
+                if not talk.status:
+                    raise
+                talk.failure = "hung_up"
+                raise CutOff from error
+            finally:  # the end of an answer looks like hanging up, which must not disturb its account
+                if speech is not None:
                     await speech.close()
 
     async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tts_server.config import Precision, ServerConfig
-from tts_server.pipeline import SpeechRequest, speak
+from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, client_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
@@ -88,14 +88,16 @@ class LinkReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
+        speech: Speech | None = None
         with counted_in_flight(self.server):
-            async with listening(receive):
-                speech = await speak(self.request, self.server, talk.account)
-                try:
+            try:
+                async with listening(receive):
+                    speech = await speak(self.request, self.server, talk.account)
                     audio = await speech.whole()
                     url = await self._keep(speech.config, audio)
                     speech.delivered()
-                finally:
+            finally:
+                if speech is not None:
                     await speech.close()
         body = json.dumps(self._answer(talk, speech.model, url)).encode("ascii")
         reply = Response(body, media_type="application/json")
