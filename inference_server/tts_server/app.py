@@ -29,13 +29,14 @@ from tts_server.reload import BrokenFile, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
-from tts_server.server import MakeSpeaker, Server
+from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.filesystem import FilesystemStore, Limits
 from tts_server.stores.links import Links, link_secret
 
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 60.0
+LIMITS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Application:
         if self._guard is not None:
             self._guard.tell(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
             self._tasks.append(asyncio.create_task(self._guard.run()))
+        self._tasks.append(asyncio.create_task(self._watch_limits()))
 
     async def stop(self) -> None:
         """Engines end last."""
@@ -104,6 +106,8 @@ class Application:
         except (BrokenFile, CatalogueError, EngineError) as error:
             loads.labels("server", "refused").inc()
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
+        if config.redis != self._config.redis:
+            log.warning("another Redis is used from the next start on")
         self._store.limits = _store_limits(config)
         self._watch_keys(config)
         self._config = config
@@ -141,6 +145,17 @@ class Application:
         self.server.keyring = Keyring(digests, token)
         if auth.keys_directory:
             log.info("API keys are taken", keys=sorted(digests))
+
+    async def _watch_limits(self) -> None:
+        """What is left grows while nobody asks: without this, a metric would show the last request's view for ever."""
+        while True:
+            await asyncio.sleep(LIMITS_SECONDS)
+            await self.show_limits()
+
+    async def show_limits(self) -> None:
+        """Bring the metrics of the limits up to date."""
+        left = await self.server.admission.remaining(quota_key(self._config), "")
+        self.server.note_left(self._config.tenant, left)
 
     async def _sweep(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.ledger import Entry
-from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Request
+from tts_server.admission.limits import Request
 from tts_server.audio import Encoder, encoder_for
 from tts_server.audio.containers import wav_header
 from tts_server.config import ServerConfig
@@ -175,9 +175,7 @@ async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest
     except QuotaExceeded as error:
         server.metrics.quota_refusals.labels(config.tenant, error.limit).inc()
         raise
-    for name, left in ticket.standing.items():
-        if name != CLIENT_REQUESTS_PER_MINUTE:  # one number cannot speak for all clients
-            server.metrics.quota_remaining.labels(config.tenant, name).set(left.remaining)
+    server.note_left(config.tenant, ticket.standing)
     return ticket
 
 

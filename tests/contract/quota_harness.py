@@ -17,6 +17,13 @@ from tts_server.admission.redis_quota import RedisQuota
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC)
 TENANT = "acme"
 DAY_SECONDS = 86_400
+AGE = """
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('TYPE', key).ok == 'zset' then
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, ARGV[1], member) end
+  end
+end
+"""
 
 
 class QuotaHarness(Protocol):
@@ -26,6 +33,9 @@ class QuotaHarness(Protocol):
 
     async def advance(self, seconds: float) -> None:
         """Of a minute."""
+
+    async def keep(self) -> None:
+        """Requests under way are still served."""
 
     async def midnight(self) -> None:
         """The next day begins."""
@@ -53,6 +63,9 @@ class MemoryHarness:
     async def advance(self, seconds: float) -> None:
         self.seconds += seconds
 
+    async def keep(self) -> None:
+        """They cannot outlive their server."""
+
     async def midnight(self) -> None:
         self.days += 1
         self.seconds += DAY_SECONDS
@@ -66,15 +79,14 @@ class RedisHarness:
     """Redis's clock cannot be told: what is stored grows older instead."""
 
     client: "Redis"
+    shared: RedisQuota
     quota: Quota
 
     async def advance(self, seconds: float) -> None:
-        shift = -round(seconds * 1_000_000)
-        async for key in self.client.scan_iter("*"):
-            if await self.client.type(key) == b"zset":
-                members: list[bytes] = await self.client.zrange(key, 0, -1)  # type: ignore[assignment]  # undecoded
-                for member in members:
-                    await self.client.zincrby(key, shift, member)
+        await self.client.eval(AGE, 0, -round(seconds * 1_000_000))
+
+    async def keep(self) -> None:
+        await self.shared.tend()
 
     async def midnight(self) -> None:
         await self.advance(DAY_SECONDS)
@@ -109,7 +121,8 @@ async def memory_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
 async def redis_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     async with store.client() as client:
         await client.flushall()
-        yield RedisHarness(client, RedisQuota(client, call_seconds=5))
+        shared = RedisQuota(client, call_seconds=5)
+        yield RedisHarness(client, shared, shared)
 
 
 @asynccontextmanager
@@ -118,8 +131,9 @@ async def guarded_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     async with store.client() as client:
         await client.flushall()
         local = MemoryHarness()
-        guarded = GuardedQuota(RedisQuota(client, call_seconds=5), MemoryQuota(local.monotonic), local.monotonic)
-        yield RedisHarness(client, guarded)
+        shared = RedisQuota(client, call_seconds=5)
+        guarded = GuardedQuota(shared, MemoryQuota(local.monotonic), local.monotonic)
+        yield RedisHarness(client, shared, guarded)
 
 
 HARNESSES: dict[str, Callable[[CounterStore], AbstractAsyncContextManager[QuotaHarness]]] = {

@@ -70,6 +70,14 @@ async def test_every_answer_says_what_is_left_of_every_limit(tmp_path: Path, set
             assert metric(acme, "tts_quota_remaining", quota=name) == value
 
 
+async def test_metrics_show_what_is_left_while_nobody_asks(tmp_path: Path, settings: dict[str, Any]) -> None:
+    async with stage(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
+        await acme.speech()
+        assert metric(acme, "tts_quota_remaining", quota="concurrentRequests") == 1
+        await acme.application.show_limits()
+        assert metric(acme, "tts_quota_remaining", quota="concurrentRequests") == 2
+
+
 async def test_without_limits_an_answer_says_nothing_about_them(tmp_path: Path) -> None:
     async with stage(config(tmp_path)) as acme:
         assert not [name for name in (await acme.speech()).headers if "ratelimit" in name]

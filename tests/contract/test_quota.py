@@ -1,8 +1,10 @@
 """One suite over every Quota: what is let in, what is refused, what comes back. The harness says how time passes."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.quota_harness import HARNESSES, QuotaHarness
 from tts_server.admission.ledger import Entry, Line
 from tts_server.admission.limits import Left, Limits, Request
+from tts_server.admission.quota import Reservation
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
 
 ONE_A_MINUTE = Limits(requests_per_minute=1)
@@ -307,51 +310,105 @@ def test_replicas_never_give_out_more_than_the_limit_together() -> None:
     assert Limits(2).shared_by(3) == Limits(1), "but each gives out one"
 
 
-CALLS = st.lists(
-    st.tuples(st.integers(0, 30), st.booleans(), st.sampled_from(["ann", "bob"]), st.integers(0, 40)), max_size=40
+class Oracle:
+    """Remembers everything, and looks at all of it each time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.second = 0
+        self.asked: list[tuple[int, Request, str]] = []
+        """When, what, and what became of it: open, settled or returned."""
+        self.audio: dict[int, float] = {}
+
+    def counted(self) -> list[tuple[int, Request, str]]:
+        return [one for one in self.asked if one[2] != "returned"]
+
+    def used(self, client: str) -> dict[str, float]:
+        counted = self.counted()
+        recent = [request for second, request, _ in counted if second > self.second - 60]
+        settled = sum(self.audio.values())
+        return {
+            "requestsPerMinute": len(recent),
+            "perClientRequestsPerMinute": sum(request.client == client for request in recent),
+            "concurrentRequests": sum(state == "open" for _, _, state in counted),
+            "requestsPerDay": len(counted),
+            "charactersPerDay": sum(request.characters for _, request, _ in counted),
+            "audioSecondsPerDay": settled + sum(r.audio_seconds for _, r, state in counted if state == "open"),
+        }
+
+    def has_room(self, request: Request) -> bool:
+        limits, used = self.limits, self.used(request.client)
+        most = dict(zip(used, (getattr(limits, name) for name in Limits.__slots__), strict=False))
+        wanted = dict.fromkeys(used, 1.0) | {
+            "charactersPerDay": request.characters, "audioSecondsPerDay": request.audio_seconds,
+        }  # fmt: skip
+        return all(used[name] + wanted[name] <= most[name] for name in used)
+
+
+REQUESTS = st.builds(
+    Request, st.integers(0, 30), st.integers(0, 40).map(lambda n: n / 4), st.sampled_from(["ann", "bob"])
 )
+STEPS = st.lists(
+    st.one_of(
+        REQUESTS,
+        REQUESTS,
+        st.integers(1, 30),
+        st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 60).map(lambda n: n / 4)),
+        st.tuples(st.just("give back"), st.integers(0, 9), st.just(0.0)),
+    ),
+    max_size=40,
+)
+LIMITS = st.builds(
+    Limits, st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.integers(1, 20), st.integers(20, 200),
+    st.integers(5, 60),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HARNESSES)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(CALLS, st.integers(1, 5), st.integers(1, 4), st.integers(20, 200))
-async def test_no_sixty_seconds_see_more_than_the_limit(
-    name: str,
-    store: CounterStore,
-    calls: list[tuple[int, bool, str, int]],
-    per_minute: int,
-    per_client: int,
-    characters_a_day: int,
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, LIMITS)
+async def test_whatever_happens_in_whatever_order_an_oracle_agrees(
+    name: str, store: CounterStore, steps: list[Any], limits: Limits
 ) -> None:
-    """Against an oracle that remembers everything."""
-    limits = Limits(per_minute, per_client, requests_per_day=25, characters_per_day=characters_a_day)
+    """No 60 seconds see more than the limit, no limit lets in more than it has or refuses less, no sum is off."""
+    oracle = Oracle(limits)
+    reservations: dict[int, Reservation] = {}
     async with HARNESSES[name](store) as harness:
-        second = 0
-        kept: list[tuple[int, str, int]] = []
-        for wait, is_kept, client, characters in calls:
-            await harness.advance(wait)
-            second += wait
-            recent = [who for when, who, _ in kept if when > second - 60]
-            has_room = (
-                len(recent) < per_minute
-                and recent.count(client) < per_client
-                and len(kept) < 25
-                and sum(used for _, _, used in kept) + characters <= characters_a_day
-            )
-            try:
-                reservation = await harness.quota.reserve("acme", limits, Request(characters, client=client))
-            except QuotaExceeded:
-                assert not has_room, "refused with room left"
-                continue
-            assert has_room, "let in without room"
-            if is_kept:
-                kept.append((second, client, characters))
-                await reservation.settle(entry(audio_seconds=second, characters=characters))
-            else:
-                await reservation.give_back()
+        for step in steps:
+            match step:
+                case int(seconds):
+                    # Shifting what is stored makes leases older, too: all of them are renewed in time.
+                    await harness.advance(seconds)
+                    await harness.keep()
+                    oracle.second += seconds
+                case Request() as request:
+                    has_room = oracle.has_room(request)
+                    try:
+                        reservation = await harness.quota.reserve("acme", limits, request)
+                    except QuotaExceeded:
+                        assert not has_room, "refused with room left"
+                        continue
+                    assert has_room, "let in without room"
+                    reservations[len(oracle.asked)] = reservation
+                    oracle.asked.append((oracle.second, request, "open"))
+                case end, pick, audio_seconds if reservations:
+                    number = sorted(reservations)[pick % len(reservations)]
+                    when, request, state = oracle.asked[number]
+                    if end == "settle":
+                        await reservations[number].settle(entry(audio_seconds, request.characters))
+                        if state == "open":
+                            oracle.asked[number] = (when, request, "settled")
+                            oracle.audio[number] = audio_seconds
+                    else:
+                        await reservations[number].give_back()
+                        if state == "open":
+                            oracle.asked[number] = (when, request, "returned")
+        left = await harness.quota.remaining("acme", limits, "ann")
+        used = oracle.used("ann")
+        assert {n: one.remaining for n, one in left.items()} == {
+            n: max(0, math.floor(one.limit - used[n])) for n, one in left.items()
+        }
+        settled = [request for _, request, state in oracle.asked if state == "settled"]
         total = (await harness.quota.ledger("acme")).total
-        assert (total.requests, total.characters) == (len(kept), sum(used for _, _, used in kept))
-        assert total.audio_seconds == sum(when for when, _, _ in kept)
-        day = await harness.quota.remaining("acme", limits)
-        assert day["requestsPerDay"].remaining == 25 - len(kept)
-        assert day["charactersPerDay"].remaining == characters_a_day - total.characters
+        assert (total.requests, total.characters) == (len(settled), sum(one.characters for one in settled))
+        assert total.audio_seconds == sum(oracle.audio.values())

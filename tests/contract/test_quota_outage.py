@@ -277,6 +277,53 @@ async def test_flushes_in_the_middle_lose_no_line_of_the_ledger(store: CounterSt
         assert await acme.total() == Line(300, 300, 150_000_000)
 
 
+async def test_a_replica_that_takes_over_may_lack_the_last_second(store: CounterStore) -> None:
+    """Redis answers before its replicas have a write; the epoch is the same, the reservation is not there."""
+    async with replica(store) as acme:
+        await acme.serve(characters=10, audio_seconds=1)
+        before = store.run("HGETALL", "tts:{acme}:quota:day")
+        reservation = await acme.reserve(characters=20)
+        for name in ("open", "leases"):
+            store.run("DEL", f"tts:{{acme}}:quota:{name}")
+        store.run("HSET", "tts:{acme}:quota:day", *(word for pair in before.items() for word in pair))
+        await reservation.settle(Entry("tone", "fp32", 20, 2.0))
+        assert await acme.total() == Line(2, 30, 3_000_000)
+        assert await acme.left("requestsPerDay") == 98
+        assert await acme.left("charactersPerDay") == 970
+
+
+async def test_a_caller_that_leaves_while_it_is_counted_takes_nothing(store: CounterStore) -> None:
+    async with replica(store) as acme:
+        store.freeze()
+        asking = asyncio.create_task(acme.reserve(characters=10))
+        await asyncio.sleep(0.05)  # it is on its way to the store, where nobody reads it yet
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        store.thaw()
+        async with asyncio.timeout(5):
+            while await acme.left("concurrentRequests") != 30 or await acme.left("requestsPerMinute") != 60:
+                await acme.quota.look()
+        assert await acme.left("charactersPerDay") == 1000
+        assert acme.changes == [True]
+
+
+async def test_a_cluster_finds_all_of_a_tenant_on_one_node() -> None:
+    with counter_store(**{"cluster-enabled": "yes"}) as store:
+        store.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        while "cluster_state:ok" not in str(store.run("CLUSTER", "INFO")):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        async with replica(store) as acme:
+            limits = Limits(60, 10, 30, 100, 1000, 100)
+            await (await acme.reserve(limits, client="ann")).give_back()
+            await acme.serve(limits)
+            await acme.quota._shared.charge("acme", charge())
+            await acme.reserve(limits)
+            await acme.tends()
+            assert (await acme.total()).requests == 1
+            assert acme.changes == [True]
+
+
 async def test_a_server_that_loads_its_data_is_lost_until_it_is_done(store: CounterStore) -> None:
     for number in range(200):
         store.run("SET", f"ballast:{number}", "x" * 100)

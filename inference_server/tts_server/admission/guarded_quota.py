@@ -97,6 +97,9 @@ class GuardedQuota:
                 shared = await self._shared.reserve(tenant, limits, request)
             except StoreLost as error:
                 self._lose(error)
+            except asyncio.CancelledError:
+                self._tend_at = self._monotonic()  # whether it was counted, nobody knows
+                raise
             else:
                 own = await self._local.reserve(tenant, Limits(), request)
                 seen = self._shared.seen(tenant)

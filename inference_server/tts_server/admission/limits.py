@@ -150,8 +150,10 @@ class _Measured(NamedTuple):
 
     name: str
     limit: int
-    used: float
-    wanted: float
+    unit: int
+    """`used` and `wanted` are counted in so many parts of what `limit` is counted in: whole numbers compare exactly."""
+    used: int
+    wanted: int
     next_seconds: float
     frees_seconds: float
     all_seconds: float
@@ -160,14 +162,16 @@ class _Measured(NamedTuple):
 def standing(limits: Limits, counts: Counts) -> Standing:
     """What is left of each limit."""
     return {
-        one.name: Left(one.limit, max(0, math.floor(one.limit - one.used)), one.next_seconds if one.used else 0.0)
+        one.name: Left(
+            one.limit, max(0, one.limit * one.unit - one.used) // one.unit, one.next_seconds if one.used else 0.0
+        )
         for one in _measured(limits, counts, Request())
     }
 
 
 def exceeded(limits: Limits, request: Request, counts: Counts) -> QuotaExceeded | None:
     """The refusal of a request, by the limit that keeps it waiting longest; None where it has room under all."""
-    over = [one for one in _measured(limits, counts, request) if one.used + one.wanted > one.limit]
+    over = [one for one in _measured(limits, counts, request) if one.used + one.wanted > one.limit * one.unit]
     if not over:
         return None
     worst = max(over, key=lambda one: one.frees_seconds)
@@ -194,24 +198,25 @@ def _measured(limits: Limits, counts: Counts, request: Request) -> Iterator[_Mea
     ):
         if limit is not None:
             yield _Measured(
-                name, limit, window.requests, 1, window.next_seconds, window.frees_seconds, window.all_seconds
+                name, limit, 1, window.requests, 1, window.next_seconds, window.frees_seconds, window.all_seconds
             )
     if limits.concurrent_requests is not None:
         wait = LEASE_RETRY_SECONDS
-        yield _Measured(CONCURRENT_REQUESTS, limits.concurrent_requests, counts.concurrent, 1, wait, wait, wait)
+        yield _Measured(CONCURRENT_REQUESTS, limits.concurrent_requests, 1, counts.concurrent, 1, wait, wait, wait)
     midnight = _seconds_to_midnight(counts.now)
-    for name, limit, used, wanted in (
-        (REQUESTS_PER_DAY, limits.requests_per_day, counts.today.requests, 1.0),
-        (CHARACTERS_PER_DAY, limits.characters_per_day, counts.today.characters, request.characters),
+    for name, limit, unit, used, wanted in (
+        (REQUESTS_PER_DAY, limits.requests_per_day, 1, counts.today.requests, 1),
+        (CHARACTERS_PER_DAY, limits.characters_per_day, 1, counts.today.characters, request.characters),
         (
             AUDIO_SECONDS_PER_DAY,
             limits.audio_seconds_per_day,
-            counts.today.audio_microseconds / MICROSECONDS,
-            request.audio_microseconds / MICROSECONDS,
+            MICROSECONDS,
+            counts.today.audio_microseconds,
+            request.audio_microseconds,
         ),
     ):
         if limit is not None:
-            yield _Measured(name, limit, used, wanted, midnight, midnight, midnight)
+            yield _Measured(name, limit, unit, used, wanted, midnight, midnight, midnight)
 
 
 def _seconds_to_midnight(now: datetime) -> float:

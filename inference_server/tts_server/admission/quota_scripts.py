@@ -152,15 +152,17 @@ return epoch
 
 # KEYS 6 ledger of the reservation's day, 7 done.
 # ARGV 7 id, 8 epoch of the reservation, 9 its record, 10 audio sent, 11 name in the ledger, 12 cached, 13 degraded,
-# 14 characters.
+# 14 characters, 15 whether it was sent before.
 _SETTLE = """
 local record = redis.call('HGET', KEYS[3], ARGV[7])
 if record then
   if redis.call('ZREM', KEYS[5], ARGV[7]) == 1 then count(record, 1) end
   redis.call('HDEL', KEYS[3], ARGV[7])
   redis.call('ZREM', KEYS[4], ARGV[7])
-elseif ARGV[8] == epoch or not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
+elseif ARGV[8] == epoch and ARGV[15] == '1' or not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
   return epoch
+elseif ARGV[8] == epoch then
+  count(ARGV[9], 1)  -- a server that took over had not heard of it yet
 end
 local day, _, audio = string.match(record or ARGV[9], '(%d+) (%d+) (%d+)')
 add(day, 0, 0, ARGV[10] - audio)
@@ -170,10 +172,10 @@ return epoch
 
 # KEYS 6 minute, 7 done, 8 client. ARGV 7 id, 8 epoch of the reservation, 9 its record.
 _GIVE_BACK = """
-redis.call('ZREM', KEYS[6], ARGV[7])
-redis.call('ZREM', KEYS[8], ARGV[7])
 local record = redis.call('HGET', KEYS[3], ARGV[7])
 if record then
+  redis.call('ZREM', KEYS[6], ARGV[7])
+  redis.call('ZREM', KEYS[8], ARGV[7])
   if redis.call('ZREM', KEYS[5], ARGV[7]) == 0 then count(record, -1) end
   redis.call('HDEL', KEYS[3], ARGV[7])
   redis.call('ZREM', KEYS[4], ARGV[7])

@@ -110,6 +110,8 @@ def _quota_headers(error: QuotaExceeded) -> dict[str, str]:
     if error.allowed is not None:
         headers["RateLimit-Policy"] = policy_item(error.limit, error.allowed)
     if error.limit == REQUESTS_PER_MINUTE:
+        if error.allowed is not None:
+            headers["x-ratelimit-limit-requests"] = str(error.allowed)
         headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{seconds}s"}
     if isinstance(error, DayQuotaExceeded):
         headers["x-should-retry"] = "false"  # OpenAI's clients would wait for seconds, and ask again in vain
