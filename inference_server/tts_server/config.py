@@ -121,19 +121,6 @@ class StorageConfig(ConfigModel):
     """The oldest audio goes first once the folder holds more."""
 
 
-class RedisConfig(ConfigModel):
-    """Redis or Valkey, which the replicas of a tenant share."""
-
-    url: Annotated[str, Field(pattern=r"^rediss?://[^@/]+(/[0-9]+)?$")]
-    """Without credentials; `rediss` is TLS."""
-    username: str | None = None
-    """Of an ACL user; none is the default one."""
-    password_file: Path | None = None
-    """Read for every new connection."""
-    ca_file: Path | None = None
-    """Certificates that may sign the server's; none: those of the system."""
-
-
 class ServerConfig(ConfigModel):
     """``server.json``: what one pool of one tenant serves."""
 
@@ -152,8 +139,6 @@ class ServerConfig(ConfigModel):
     language_routing: tuple[LanguageRoute, ...] = ()
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
-    redis: RedisConfig | None = None
-    """Limits of the tenant are counted there; without it, each replica gives out its part."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest that requests in flight may take after SIGTERM."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
