@@ -27,8 +27,9 @@ from tts_server.routes import audio, catalogue, health, speech, synthesize
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server
-from tts_server.stores.filesystem import FilesystemStore, Limits
+from tts_server.stores.filesystem import FilesystemStore
 from tts_server.stores.links import Links, link_secret
+from tts_server.stores.protocol import Limits
 
 log = structlog.get_logger(__name__)
 

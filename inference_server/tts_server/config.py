@@ -111,10 +111,32 @@ class AuthConfig(ConfigModel):
     """Holds ``token``, the credential between the pools of one tenant."""
 
 
+class S3Config(ConfigModel):
+    """An object store. The bucket must exist."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
+    """Address as this server reaches it."""
+    region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    prefix: str = ""
+    """Before every key, with a slash between."""
+    public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")] | None = None
+    """Address as callers reach it: links are signed for it; none: `endpoint`."""
+    path_style: bool = False
+    """Bucket in the path instead of in the host name."""
+    access_key_file: Path
+    """Read again when it changes, as the other files here."""
+    secret_key_file: Path
+    ca_file: Path | None = None
+    """Certificates, in PEM, that vouch for the endpoint; none: the usual public ones."""
+
+
 class StorageConfig(ConfigModel):
     """Where audio is kept that a caller fetches by link."""
 
     directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - of a laptop; the operator always names the pod's own volume
+    s3: S3Config | None = None
+    """Keeps the audio instead of `directory`."""
     link_seconds: Annotated[int, Field(ge=1)] = 3600
     retention_seconds: Annotated[int, Field(ge=1)] = 604_800
     max_bytes: Annotated[int, Field(gt=0)] = 512 * 1024 * 1024
