@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +20,14 @@ from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfi
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
-from tts_server.errors import EngineError, TTSError
+from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.reload import BrokenFile, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server
-from tts_server.stores.filesystem import FilesystemStore
 from tts_server.stores.links import Links, link_secret
-from tts_server.stores.protocol import Limits
+from tts_server.stores.opening import open_store, store_limits
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +50,10 @@ class Application:
     def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
         config = sources.config
         self._sources = sources
-        self._store = FilesystemStore(config.storage.directory, _store_limits(config))
         self.server = Server(
             make_speaker=make_speaker or self._speaker,
             quota=Admission(MemoryQuota(time.monotonic), sources.quota, config.max_replicas),
-            store=self._store,
+            store=open_store(config.storage, config.tenant),
             links=Links(link_secret(config.storage.directory), config.tenant_uid),
         )
         self.asgi = asgi(self.server)
@@ -82,6 +79,7 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop()
+        self.server.store.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -92,12 +90,21 @@ class Application:
         except (BrokenFile, CatalogueError, EngineError) as error:
             loads.labels("server", "refused").inc()
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
-        self._store.limits = _store_limits(config)
+        self._take_storage(config)
         self._watch_keys(config)
         self._config = config
         await self._take_keys()
         loads.labels("server", "taken").inc()
         log.info("configuration is taken", models=[model.name for model in config.models])
+
+    def _take_storage(self, config: ServerConfig) -> None:
+        """Another store holds what is new; local links to what is old lead nowhere then."""
+        store = self.server.store
+        if config.storage.s3 != self._config.storage.s3:
+            self.server.store = open_store(config.storage, config.tenant)
+            store.close()
+        else:
+            store.limits = store_limits(config.storage)
 
     async def _take_quota(self) -> None:
         assert self._sources.quota_file is not None  # noqa: S101 - it is watched
@@ -132,8 +139,10 @@ class Application:
 
     async def _sweep(self) -> None:
         while True:
-            with suppress(OSError):
-                await self._store.sweep()
+            try:
+                await self.server.store.sweep()
+            except (OSError, StorageUnavailable) as error:
+                log.warning("audio past its time is not removed yet", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _speaker(self, model: ModelConfig) -> Speaker:
@@ -191,7 +200,3 @@ class _Silence(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive, send
-
-
-def _store_limits(config: ServerConfig) -> Limits:
-    return Limits(config.storage.retention_seconds, config.storage.max_bytes)

@@ -1,6 +1,7 @@
 """What an object store alone can do: links of its own, keys that change, and being away."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import httpx
 import pytest
 
 from tests.contract.object_store import SECRET_KEY, ObjectStore
-from tts_server.config import S3Config
+from tests.contract.tone import config, stage
+from tts_server.config import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
 from tts_server.stores.breaker import Breaker
 from tts_server.stores.protocol import Limits, new_key
@@ -163,3 +165,43 @@ async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_stor
     audio = await store.fetch(key)
     assert audio is not None
     assert audio.content == b"sound"
+
+
+async def test_the_native_route_answers_with_a_presigned_link(object_store: ObjectStore, tmp_path: Path) -> None:
+    storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
+    async with stage(config(tmp_path, storage=storage)) as acme, httpx.AsyncClient(trust_env=False) as client:
+        said = (await acme.synthesize(format="wav")).json()
+        assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
+        audio = await client.get(said["audio_url"])
+        assert audio.headers["content-type"] == "audio/wav"
+        assert len(audio.content) == 44 + 3200
+
+
+async def test_without_the_store_callers_get_their_audio_in_time(object_store: ObjectStore, tmp_path: Path) -> None:
+    storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
+    async with stage(config(tmp_path, storage=storage)) as acme:
+        with object_store.hung():
+            for longest_seconds in (CALL_SECONDS + 0.5, 0.5, 0.5):
+                begun = time.monotonic()
+                reply = await acme.synthesize(format="wav")
+                assert time.monotonic() - begun < longest_seconds
+                assert reply.status_code == 200
+                said = reply.json()
+                assert (said["audio_url"], said["audio_url_error"]["code"]) == (None, "storage_unavailable")
+                assert len(base64.b64decode(said["audio"])) == 44 + 3200
+
+
+async def test_a_running_server_moves_to_another_store(object_store: ObjectStore, tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    local = config(tmp_path)
+    file.write_text(local.model_dump_json(by_alias=True))
+    async with stage(local, config_file=file) as acme:
+        before = (await acme.synthesize(format="wav")).json()["audio_url"]
+        moved = local.model_copy(
+            update={"storage": StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())}
+        )
+        file.write_text(moved.model_dump_json(by_alias=True))
+        await acme.application.watcher.look()
+        after = (await acme.synthesize(format="wav")).json()["audio_url"]
+        assert before.startswith("http://acme.test/")
+        assert after.startswith(f"http://{object_store.address}/bucket-")

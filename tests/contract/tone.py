@@ -175,11 +175,13 @@ class Call:
 
 
 @asynccontextmanager
-async def stage(config: ServerConfig, quota: QuotaConfig | None = None, **speakers: Tone) -> AsyncIterator[Stage]:
+async def stage(
+    config: ServerConfig, quota: QuotaConfig | None = None, *, config_file: Path | None = None, **speakers: Tone
+) -> AsyncIterator[Stage]:
     """Every model speaks with a `Tone` of its own, or the one given by its name."""
     cast = {model.name: speakers.get(model.name) or Tone() for model in config.models}
     application = Application(
-        Sources(config, quota or QuotaConfig()), lambda model: cast.setdefault(model.name, Tone())
+        Sources(config, quota or QuotaConfig(), config_file), lambda model: cast.setdefault(model.name, Tone())
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi, raise_app_exceptions=True)

@@ -113,8 +113,8 @@ class S3Store:
                 return
 
     def close(self) -> None:
-        """See `Store.close`. Calls under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """See `Store.close`. What was called before is done all the same."""
+        self._threads.shutdown(wait=False)
 
     @property
     def _own_prefix(self) -> str:

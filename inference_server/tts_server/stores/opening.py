@@ -1,0 +1,19 @@
+"""Which store a configuration asks for."""
+
+from tts_server.config import StorageConfig
+from tts_server.stores.filesystem import FilesystemStore
+from tts_server.stores.protocol import Limits, Store
+from tts_server.stores.s3 import S3Store
+
+
+def open_store(storage: StorageConfig, tenant: str) -> Store:
+    """Where audio is kept that callers fetch by link."""
+    limits = store_limits(storage)
+    if storage.s3 is not None:
+        return S3Store(storage.s3, limits, tenant)
+    return FilesystemStore(storage.directory, limits)
+
+
+def store_limits(storage: StorageConfig) -> Limits:
+    """What the store keeps to, as the configuration is now."""
+    return Limits(storage.retention_seconds, storage.max_bytes)
