@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring, read_digests, read_token
 from tts_server.admission.quota import MemoryQuota
+from tts_server.cache.opening import open_cache
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.pool import ProcessPool
@@ -56,6 +57,7 @@ class Application:
             store=open_store(config.storage, config.tenant),
             links=Links(link_secret(config.storage.directory), config.tenant_uid),
         )
+        self._open_cache(config)
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
         self._config = config
@@ -80,6 +82,8 @@ class Application:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop()
         self.server.store.close()
+        if self.server.cache is not None:
+            self.server.cache.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -105,6 +109,16 @@ class Application:
             store.close()
         else:
             store.limits = store_limits(config.storage)
+        if (config.cache, config.storage.s3) != (self._config.cache, self._config.storage.s3):
+            self._open_cache(config)
+
+    def _open_cache(self, config: ServerConfig) -> None:
+        server, old = self.server, self.server.cache
+        cache = server.cache = open_cache(config)
+        server.metrics.cache_bytes.set_function(lambda: cache.memory.bytes if cache else 0)
+        server.metrics.cache_entries.set_function(lambda: len(cache.memory) if cache else 0)
+        if old is not None:
+            old.close()
 
     async def _take_quota(self) -> None:
         assert self._sources.quota_file is not None  # noqa: S101 - it is watched
@@ -141,6 +155,8 @@ class Application:
         while True:
             try:
                 await self.server.store.sweep()
+                if self.server.cache is not None:
+                    await self.server.cache.sweep()
             except (OSError, StorageUnavailable) as error:
                 log.warning("audio past its time is not removed yet", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)

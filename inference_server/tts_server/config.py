@@ -92,6 +92,11 @@ class ModelConfig(ConfigModel):
     """Spoken when a request names none."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = (Precision.FP32,)
     first_audio_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
+    weights_digest: str | None = None
+    """Another one whenever the model sounds otherwise. Audio is cached under it; none: under its engine and version.
+
+    A model that another pool serves needs one, or cached audio outlives a change of its weights.
+    """
 
 
 class LanguageRoute(ConfigModel):
@@ -143,6 +148,19 @@ class StorageConfig(ConfigModel):
     """The oldest audio goes first once the folder holds more."""
 
 
+class CacheConfig(ConfigModel):
+    """What is spoken once and heard often: identical requests share what is spoken, and what was."""
+
+    enabled: bool = False
+    ttl_seconds: Annotated[int, Field(ge=1)] = 86_400
+    max_entries: Annotated[int, Field(ge=1)] = 10_000
+    """In memory."""
+    max_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Of audio in memory, and of files beside it where storage is a folder."""
+    small_bytes: Annotated[int, Field(ge=0)] = 64 * 1024
+    """Audio up to this size is shared through Redis, larger audio through the store."""
+
+
 class ServerConfig(ConfigModel):
     """``server.json``: what one pool of one tenant serves."""
 
@@ -161,6 +179,7 @@ class ServerConfig(ConfigModel):
     language_routing: tuple[LanguageRoute, ...] = ()
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
+    cache: CacheConfig = CacheConfig()
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest that requests in flight may take after SIGTERM."""
     max_replicas: Annotated[int, Field(ge=1)] = 1

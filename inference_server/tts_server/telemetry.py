@@ -60,6 +60,12 @@ class Metrics:
             "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
             registry=self.registry,
         )  # fmt: skip
+        self.cache_requests = Counter(
+            "tts_cache_requests", "Requests by what became of them: hit, shared (spoken already), miss.", ("outcome",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.cache_bytes = Gauge("tts_cache_bytes", "Audio cached in memory.", registry=self.registry)
+        self.cache_entries = Gauge("tts_cache_entries", "Recordings cached in memory.", registry=self.registry)
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
         )

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -37,7 +37,8 @@ class FilesHarness:
     """A folder."""
 
     directory: Path
-    seconds: float = 1_800_000_000.0
+    seconds: float = field(default_factory=time.time)
+    """The kernel's clock at first: a file that is being written has that one's time."""
 
     def __post_init__(self) -> None:
         self.store = FilesystemStore(self.directory, DAY, lambda: self.seconds)

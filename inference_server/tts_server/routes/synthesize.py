@@ -21,7 +21,7 @@ from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.listening import listening
-from tts_server.routes.reply import SpeechReply, counted_in_flight, limit_headers
+from tts_server.routes.reply import SpeechReply, cache_headers, counted_in_flight, limit_headers
 from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
@@ -105,6 +105,7 @@ class LinkReply(Response):
         reply.raw_headers += [
             (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
             (b"x-tts-status", b"ok"),
+            *cache_headers(speech),
             *limit_headers(speech.ticket),
         ]
         await reply(scope, receive, send)
@@ -120,7 +121,7 @@ class LinkReply(Response):
     async def _keep(self, speech: Speech, audio: bytes) -> str:
         config, store = speech.config, self.server.store
         key = new_key(config.tenant, self.request.format)
-        await store.keep(key, audio, speech.encoder.media_type)
+        await store.keep(key, audio, speech.media_type)
         if (url := store.link(key, config.storage.link_seconds)) is not None:
             return url
         allowed = self.server.links.allow(key, config.storage.link_seconds)
@@ -134,7 +135,7 @@ class LinkReply(Response):
             "duration": round(talk.account.audio_seconds, 3),
             "engine_used": speech.model,
             "status": "ok",
-            "cached": False,
+            "cached": speech.cached,
         }
 
 
