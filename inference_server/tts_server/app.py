@@ -22,6 +22,7 @@ from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, StorageUnavailable, TTSError
+from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
@@ -51,6 +52,7 @@ class Application:
     def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
         config = sources.config
         self._sources = sources
+        self._redis = redis_client(config.redis) if config.redis is not None else None
         self.server = Server(
             make_speaker=make_speaker or self._speaker,
             quota=Admission(MemoryQuota(time.monotonic), sources.quota, config.max_replicas),
@@ -84,6 +86,8 @@ class Application:
         self.server.store.close()
         if self.server.cache is not None:
             self.server.cache.close()
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -114,7 +118,7 @@ class Application:
 
     def _open_cache(self, config: ServerConfig) -> None:
         server, old = self.server, self.server.cache
-        cache = server.cache = open_cache(config)
+        cache = server.cache = open_cache(config, self._redis)
         server.metrics.cache_bytes.set_function(lambda: cache.memory.bytes if cache else 0)
         server.metrics.cache_entries.set_function(lambda: len(cache.memory) if cache else 0)
         if old is not None:

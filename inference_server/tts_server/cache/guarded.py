@@ -9,6 +9,8 @@ from tts_server.stores.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 
+PUT_SECONDS = 5.0
+
 
 class Guarded:
     """`Cache` around one that raises `failures`, or is late: `get` takes `seconds` at most, then none for a while."""
@@ -36,11 +38,12 @@ class Guarded:
         return recording
 
     async def put(self, key: str, recording: Recording) -> None:
-        """See `Cache.put`. It is nobody's time that this takes: the cache's own limits hold."""
+        """See `Cache.put`. Nobody waits for it."""
         if not self._breaker.admits():
             return
         try:
-            await self._cache.put(key, recording)
+            async with asyncio.timeout(PUT_SECONDS):
+                await self._cache.put(key, recording)
         except self._failures as error:
             self._failed(error)
         else:
