@@ -30,6 +30,7 @@ from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server
 from tts_server.stores.links import Links, link_secret
 from tts_server.stores.opening import open_store, store_limits
+from tts_server.stores.peers import Peers, place_of
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ class Sources:
     quota: QuotaConfig
     config_file: Path | None = None
     quota_file: Path | None = None
+    replica: str = ""
+    """IP address at which the other replicas find this one, if there are any."""
 
 
 class Application:
@@ -57,9 +60,14 @@ class Application:
             make_speaker=make_speaker or self._speaker,
             quota=Admission(MemoryQuota(time.monotonic), sources.quota, config.max_replicas),
             store=open_store(config.storage, config.tenant),
-            links=Links(link_secret(config.storage.directory), config.tenant_uid),
+            links=Links(
+                link_secret(config.storage.directory),
+                config.tenant_uid,
+                place=place_of(sources.replica) if sources.replica else "",
+            ),
         )
         self._open_cache(config)
+        self.server.peers = _peers(config)
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
         self._config = config
@@ -88,6 +96,8 @@ class Application:
             self.server.cache.close()
         if self._redis is not None:
             await self._redis.aclose()
+        if self.server.peers is not None:
+            await self.server.peers.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -98,14 +108,14 @@ class Application:
         except (BrokenFile, CatalogueError, EngineError) as error:
             loads.labels("server", "refused").inc()
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
-        self._take_storage(config)
+        await self._take_storage(config)
         self._watch_keys(config)
         self._config = config
         await self._take_keys()
         loads.labels("server", "taken").inc()
         log.info("configuration is taken", models=[model.name for model in config.models])
 
-    def _take_storage(self, config: ServerConfig) -> None:
+    async def _take_storage(self, config: ServerConfig) -> None:
         """Another store holds what is new; local links to what is old lead nowhere then."""
         store = self.server.store
         if config.storage.s3 != self._config.storage.s3:
@@ -115,6 +125,10 @@ class Application:
             store.limits = store_limits(config.storage)
         if (config.cache, config.storage.s3) != (self._config.cache, self._config.storage.s3):
             self._open_cache(config)
+        if config.storage.peers_url != self._config.storage.peers_url:
+            old, self.server.peers = self.server.peers, _peers(config)
+            if old is not None:
+                await old.close()
 
     def _open_cache(self, config: ServerConfig) -> None:
         server, old = self.server, self.server.cache
@@ -200,6 +214,11 @@ def asgi(server: Server) -> ASGIApp:
     app.add_exception_handler(Exception, _refuse)
     app.add_exception_handler(HungUp, _leave)
     return Conversations(app, server)
+
+
+def _peers(config: ServerConfig) -> Peers | None:
+    url = config.storage.peers_url
+    return Peers(url) if url is not None else None
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -142,6 +142,8 @@ class StorageConfig(ConfigModel):
     directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - of a laptop; the operator always names the pod's own volume
     s3: S3Config | None = None
     """Keeps the audio instead of `directory`."""
+    peers_url: Annotated[str, Field(pattern=r"^http://[^/?#@]+$")] | None = None
+    """Of a name that leads to every replica, such as a headless Service's: links to local files work at all of them."""
     link_seconds: Annotated[int, Field(ge=1)] = 3600
     retention_seconds: Annotated[int, Field(ge=1)] = 604_800
     max_bytes: Annotated[int, Field(gt=0)] = 512 * 1024 * 1024

@@ -15,6 +15,7 @@ from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
 from tts_server.flight import Flights
 from tts_server.stores.links import Links
+from tts_server.stores.peers import Peers
 from tts_server.stores.protocol import Store
 from tts_server.telemetry import Metrics
 
@@ -57,6 +58,7 @@ class Server:
         self.admission = quota
         self.store = store
         self.links = links
+        self.peers: Peers | None = None
         self.cache: Cache | None = None
         self.metrics = Metrics()
         self.threads = EncodingThreads()
