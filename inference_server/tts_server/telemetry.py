@@ -60,6 +60,10 @@ class Metrics:
             "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
             registry=self.registry,
         )  # fmt: skip
+        self.unkept_audio = Counter(
+            "tts_unkept_audio", "Replies without a link: the store did not take their audio.", ("tenant",),
+            registry=self.registry,
+        )  # fmt: skip
         self.cache_requests = Counter(
             "tts_cache_requests", "Requests by what became of them: hit, shared (spoken already), miss.", ("outcome",),
             registry=self.registry,

@@ -1,8 +1,10 @@
 """A real object store for tests: MinIO's server, built from its module like the cluster's programs."""
 
 import os
+import shutil
 import signal
 import socket
+import ssl
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import urllib3
 from minio import Minio
 
 from hack.cluster import binaries
+from hack.cluster.certificates import Authority
 from hack.cluster.processes import Processes
 from tts_server.config import S3Config
 
@@ -30,10 +34,15 @@ class ObjectStore:
     """Host and port."""
     folder: Path
     processes: Processes
+    ca_file: Path | None = None
+    """Of a server with TLS."""
 
     @property
     def client(self) -> Minio:
-        return Minio(self.address, ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
+        http = urllib3.PoolManager(ca_certs=str(self.ca_file)) if self.ca_file else None
+        return Minio(
+            self.address, ACCESS_KEY, SECRET_KEY, secure=http is not None, region="us-east-1", http_client=http
+        )
 
     def bucket(self, **changes: Any) -> S3Config:
         """A fresh bucket, and how a server is told of it."""
@@ -43,8 +52,9 @@ class ObjectStore:
         access_key.write_text(ACCESS_KEY + "\n")
         secret_key.write_text(SECRET_KEY + "\n")
         given: dict[str, Any] = {
-            "endpoint": f"http://{self.address}",
+            "endpoint": f"{'https' if self.ca_file else 'http'}://{self.address}",
             "bucket": name,
+            "ca_file": self.ca_file,
             "path_style": True,
             "access_key_file": access_key,
             "secret_key_file": secret_key,
@@ -69,26 +79,37 @@ class ObjectStore:
 
 
 @contextmanager
-def running_object_store(folder: Path) -> Iterator[ObjectStore]:
-    """Started on a free port; the kernel ends it if the run is killed."""
+def running_object_store(folder: Path, authority: Authority | None = None) -> Iterator[ObjectStore]:
+    """Started on a free port, with TLS where an authority is given; the kernel ends it if the run is killed."""
     program = binaries.ensure(binaries.STORES)[NAME]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     processes = Processes(folder, die_with_parent=True)
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    if authority is not None:
+        pair = authority.issue("minio", "minio", addresses=["127.0.0.1"])
+        shutil.copy(pair.certificate, certificates / "public.crt")
+        shutil.copy(pair.key, certificates / "private.key")
     environment = {
         "MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off",
     }  # fmt: skip
-    processes.start(NAME, [program, "server", "--address", address, folder / "data"], environment)
+    where: list[str | Path] = ["--address", address, "--certs-dir", certificates, folder / "data"]
+    processes.start(NAME, [program, "server", *where], environment)
     try:
-        processes.wait(NAME, lambda: _ready(address), seconds=60)
-        yield ObjectStore(address, folder, processes)
+        ca_file = authority.pair.certificate if authority is not None else None
+        processes.wait(NAME, lambda: _ready(address, ca_file), seconds=60)
+        yield ObjectStore(address, folder, processes, ca_file)
     finally:
         processes.stop()
 
 
-def _ready(address: str) -> bool:
+def _ready(address: str, ca_file: Path | None) -> bool:
+    scheme = "http" if ca_file is None else "https"
+    trusted = ssl.create_default_context(cafile=ca_file)
     try:
-        return httpx.get(f"http://{address}/minio/health/ready", trust_env=False).status_code == httpx.codes.OK
+        reply = httpx.get(f"{scheme}://{address}/minio/health/ready", trust_env=False, verify=trusted)
     except httpx.HTTPError:
         return False
+    return reply.status_code == httpx.codes.OK

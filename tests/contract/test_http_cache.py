@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from tests.contract.counter_store import counter_store
+from tests.contract.object_store import ObjectStore
 from tests.contract.test_http_speech import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.contract.tone import SENTENCES, Call, Stage, config, stage, until
 from tts_server import pipeline
 from tts_server.cache.tiered import TieredCache
-from tts_server.config import CacheConfig, ModelConfig, QuotaConfig, VoiceConfig
+from tts_server.config import CacheConfig, ModelConfig, QuotaConfig, RedisConfig, StorageConfig, VoiceConfig
 from tts_server.speaking import Speaking
 
 CACHE = CacheConfig(enabled=True)
@@ -191,8 +194,14 @@ async def test_what_is_asked_for_at_once_is_spoken_once_and_counted_for_each(tmp
 
 
 async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: Stage) -> None:
-    acme.speakers["tone"].fail = fails(0, part=0)
-    replies = await asyncio.gather(*(acme.speech() for _ in range(5)))
+    tone = acme.speakers["tone"]
+    tone.fail = fails(0, part=0)
+    tone.gate.clear()
+    asking = [asyncio.create_task(acme.speech()) for _ in range(5)]
+    shared = acme.application.server.metrics.cache_requests.labels("shared")
+    await until(lambda: shared._value.get() == 4)
+    tone.gate.set()
+    replies = await asyncio.gather(*asking)
     assert [reply.status_code for reply in replies] == [502] * 5
     assert len({json.loads(reply.text)["error"]["request_id"] for reply in replies}) == 5
     assert len(acme.speakers["tone"].spoken) == 1
@@ -240,3 +249,40 @@ async def test_a_cache_is_turned_on_and_off_while_the_server_runs(tmp_path: Path
             file.write_text(changed.model_dump_json(by_alias=True))
             await acme.application.watcher.look()
             assert [(await acme.speech()).headers.get("x-tts-cache") for _ in range(2)] == seen
+
+
+async def test_a_cache_that_is_away_costs_callers_a_moment_once(object_store: ObjectStore, tmp_path: Path) -> None:
+    with counter_store() as valkey:
+        storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
+        cache = CacheConfig(enabled=True, small_bytes=1000)
+        redis = RedisConfig(url=valkey.url)
+        async with stage(config(tmp_path, storage=storage, cache=cache, redis=redis)) as acme:
+            await acme.speech(input="One.")
+            valkey.freeze()
+            with object_store.hung():
+                times = []
+                for text in ("Two.", "Three.", "Four.", "Two."):
+                    begun = time.monotonic()
+                    reply = await acme.speech(input=text)
+                    times.append(time.monotonic() - begun)
+                    assert reply.status_code == 200
+                assert reply.headers["x-tts-cache"] == "hit", "memory is not away"
+                assert times[0] < 1.0
+                assert max(times[1:]) < 0.2
+            valkey.thaw()
+
+
+async def test_replicas_share_what_is_cached(object_store: ObjectStore, tmp_path: Path) -> None:
+    with counter_store() as valkey:
+        storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
+        cache = CacheConfig(enabled=True, small_bytes=5000)
+        shared = config(tmp_path, storage=storage, cache=cache, redis=RedisConfig(url=valkey.url), tenant_uid="uid-1")
+        async with stage(shared) as one, stage(shared) as other:
+            for text in ("Hello.", SENTENCES):  # 3,244 bytes in Redis, and 9,644 in the store
+                spoken = await one.speech(input=text)
+                assert isinstance(one.application.server.cache, TieredCache)
+                await one.application.server.cache.written()
+                again = await other.speech(input=text)
+                assert again.headers["x-tts-cache"] == "hit"
+                assert again.content[44:] == spoken.content[44:]
+            assert other.spoken == 0

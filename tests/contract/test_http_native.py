@@ -87,6 +87,8 @@ async def test_audio_that_cannot_be_kept_comes_in_the_answer_which_says_why(tmp_
         assert said["audio_url_error"]["code"] == "storage_unavailable"
         assert "larger than the whole store" in said["audio_url_error"]["message"]
         assert len(base64.b64decode(said["audio"])) == 44 + 3200
+        text = generate_latest(acme.application.server.metrics.registry).decode()
+        assert 'tts_unkept_audio_total{tenant="team-acme.acme"} 1.0' in text
 
 
 @pytest.mark.parametrize(

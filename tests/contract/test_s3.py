@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.contract.object_store import SECRET_KEY, ObjectStore
+from hack.cluster.certificates import Authority
+from tests.contract.object_store import SECRET_KEY, ObjectStore, running_object_store
 from tests.contract.tone import config, stage
 from tts_server.config import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
@@ -140,6 +141,20 @@ async def test_keys_that_are_missing_refuse_links_too(
     store = opened.store(object_store.bucket(access_key_file=tmp_path / "nowhere"))
     with pytest.raises(StorageUnavailable):
         store.link(new_key(ACME, "mp3"), 60)
+
+
+async def test_a_store_with_tls_must_show_who_it_is(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with running_object_store(tmp_path / "store", Authority(tmp_path / "authority")) as secure:
+        store = opened.store(secure.bucket())
+        key = new_key(ACME, "mp3")
+        await store.keep(key, b"sound")
+        assert store.link(key, 60).startswith(f"https://{secure.address}/")
+        stranger = Authority(tmp_path / "stranger").pair.certificate
+        with pytest.raises(StorageUnavailable):
+            await opened.store(secure.bucket(ca_file=stranger)).keep(key, b"sound")
+        with pytest.raises(StorageUnavailable):
+            await opened.store(secure.bucket(ca_file=None)).keep(key, b"sound")
 
 
 async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_store: ObjectStore, opened: Opened) -> None:

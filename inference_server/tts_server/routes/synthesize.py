@@ -115,6 +115,7 @@ class LinkReply(Response):
         try:
             return {"audio_url": await self._keep(speech, audio)}
         except StorageUnavailable as error:
+            self.server.metrics.unkept_audio.labels(speech.config.tenant).inc()
             reason = {"code": error.code, "message": error.message}
             return {"audio_url": None, "audio_url_error": reason, "audio": base64.b64encode(audio).decode("ascii")}
 
