@@ -150,19 +150,6 @@ class StorageConfig(ConfigModel):
     """The oldest audio goes first once the folder holds more."""
 
 
-class RedisConfig(ConfigModel):
-    """Redis or Valkey, which the replicas of a tenant share."""
-
-    url: Annotated[str, Field(pattern=r"^rediss?://[^@/]+(/[0-9]+)?$")]
-    """Without credentials; `rediss` is TLS."""
-    username: str | None = None
-    """Of an ACL user; none is the default one."""
-    password_file: Path | None = None
-    """Read for every new connection."""
-    ca_file: Path | None = None
-    """Certificates that may sign the server's; none: those of the system."""
-
-
 class CacheConfig(ConfigModel):
     """What is spoken once and heard often: identical requests share what is spoken, and what was."""
 
@@ -195,8 +182,6 @@ class ServerConfig(ConfigModel):
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
-    redis: RedisConfig | None = None
-    """Small audio is cached there for all replicas; without it, each has its own."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest that requests in flight may take after SIGTERM."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
