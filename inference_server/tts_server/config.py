@@ -163,6 +163,19 @@ class CacheConfig(ConfigModel):
     """Audio up to this size is shared through Redis, larger audio through the store."""
 
 
+class RedisConfig(ConfigModel):
+    """The store that replicas share: counters, refresh tokens, small audio. It is never needed in order to speak."""
+
+    url: Annotated[str, Field(pattern=r"^rediss?://[^/@?#\s]+(/[0-9]{1,4})?$", max_length=512)]
+    """Where, without credentials: `redis://host:6379`, or `rediss://` for TLS; the database's number may follow."""
+    username: str | None = None
+    """ACL user; none: the default one."""
+    password_file: Path | None = None
+    """Holds the password; read for each new connection, so that a rotated one needs no restart."""
+    ca_file: Path | None = None
+    """PEM certificates that `rediss://` trusts; none: the system's."""
+
+
 class ServerConfig(ConfigModel):
     """``server.json``: what one pool of one tenant serves."""
 
@@ -182,6 +195,8 @@ class ServerConfig(ConfigModel):
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
+    redis: RedisConfig | None = None
+    """None: this replica counts and remembers alone."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest that requests in flight may take after SIGTERM."""
     max_replicas: Annotated[int, Field(ge=1)] = 1

@@ -1,0 +1,64 @@
+"""The one way to Redis: connects when first asked, answers or fails within moments, never keeps a start waiting."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from tts_server.config import RedisConfig
+
+TIMEOUT_SECONDS = 0.25
+"""To connect, for an answer, and for a free connection: a request must not notice a Redis that is gone."""
+MOST_CONNECTIONS = 32
+
+RedisClient = Redis
+
+
+def redis_client(config: RedisConfig) -> RedisClient:
+    """A client whose commands answer in bytes or raise `redis.exceptions.RedisError`; `aclose()` it.
+
+    Nothing is tried twice: a command whose answer was lost may have been done, and only its caller knows whether
+    doing it again does harm.
+    """
+    options: dict[str, Any] = {}
+    if config.url.startswith("rediss:") and config.ca_file is not None:
+        options["ssl_ca_certs"] = str(config.ca_file)
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        config.url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        # Greetings that cost a round trip each, and that an ACL user of few commands may not send.
+        driver_info=None,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        credential_provider=_Password(config) if config.password_file is not None else None,
+        **options,
+    )
+    return Redis.from_pool(pool)
+
+
+class _Password(CredentialProvider):
+    """The password as its file has it when a connection is made."""
+
+    def __init__(self, config: RedisConfig) -> None:
+        assert config.password_file is not None  # noqa: S101 - nobody makes one without
+        self._file: Path = config.password_file
+        self._user = config.username
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = self._file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise AuthenticationError("The file with Redis's password cannot be read.") from None
+        return (password,) if self._user is None else (self._user, password)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return await asyncio.to_thread(self.get_credentials)

@@ -1,0 +1,72 @@
+"""The client of Redis against a real server: credentials from a file, and a server that is not there."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+
+from tests.contract.redis_server import address, valkey
+from tts_server.config import RedisConfig
+from tts_server.redis_client import redis_client
+
+
+async def test_it_speaks_without_credentials() -> None:
+    with valkey() as server:
+        client = redis_client(RedisConfig(url=f"{address(server)}/3"))
+        await client.set("a", "1")
+        assert await client.get("a") == b"1"
+        await client.aclose()
+
+
+async def test_an_acl_user_of_few_commands_reads_its_password_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    with valkey(user="acme on >s3cret ~acme:* resetchannels -@all +get +set") as server:
+        client = redis_client(RedisConfig(url=address(server), username="acme", password_file=file))
+        with pytest.raises(RedisError, match="cannot be read"):
+            await client.get("acme:a")
+        file.write_text("wrong\n")
+        with pytest.raises(RedisError):
+            await client.get("acme:a")
+        file.write_text("s3cret\n")
+        await client.set("acme:a", "1")
+        assert await client.get("acme:a") == b"1"
+        with pytest.raises(RedisError):
+            await client.get("other:a")
+        await client.aclose()
+
+
+async def test_a_server_that_never_answers_costs_a_quarter_of_a_second() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        client = redis_client(RedisConfig(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+        begun = time.monotonic()
+        with pytest.raises(RedisError):
+            await client.get("a")
+        assert time.monotonic() - begun < 1
+        await client.aclose()
+
+
+async def test_it_goes_on_after_the_server_was_away() -> None:
+    with valkey() as server:
+        client = redis_client(RedisConfig(url=address(server)))
+        await client.set("a", "1")
+        port = server.port
+        server.stop()
+        with pytest.raises(RedisError):
+            await client.get("a")
+    with valkey(port=port):
+        await client.set("a", "2")
+        assert await client.get("a") == b"2"
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://user:secret@host", "http://host", "redis://", "redis://host?password=x", "redis://host/a b"]
+)
+def test_an_address_with_credentials_or_of_another_scheme_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        RedisConfig(url=url)
