@@ -20,7 +20,9 @@ def main() -> int:
     words = parser.add_subparsers(required=True)
 
     build = words.add_parser("binaries", help="build the cluster's programs into the cache, link them in build/bin")
-    build.add_argument("--control-plane-only", action="store_true", help="what integration tests need, and helm")
+    build.add_argument(
+        "--control-plane-only", action="store_true", help="what contract and integration tests need, and helm"
+    )
     build.set_defaults(act=build_binaries)
 
     bring_up = words.add_parser("up", help="bring up a cluster; its kubeconfig: build/kubeconfig")
@@ -46,7 +48,7 @@ def main() -> int:
 
 def build_binaries(arguments: argparse.Namespace) -> None:
     node = () if arguments.control_plane_only else binaries.NODE
-    binaries.link(binaries.ensure((*binaries.CONTROL_PLANE, *binaries.HELM, *node)))
+    binaries.link(binaries.ensure((*binaries.CONTROL_PLANE, *binaries.HELM, *binaries.STORES, *node)))
 
 
 def up(arguments: argparse.Namespace) -> None:

@@ -115,6 +115,8 @@ NODE = (
     Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 30}),
     Family("pause", "1", {"pause": "."}, {"pause": 2}),
 )
+STORES = (Family("minio", "2026.2.12", {"minio": "github.com/minio/minio"}, {"minio": 200}),)
+"""S3 for the contract tests. The module has no releases: the version is the day of the pinned commit."""
 KIND = (Family("kind", "0.33.0", {"kind": "sigs.k8s.io/kind"}, {"kind": 15}),)
 CLIENTS = (replace(CONTROL_PLANE[0], programs={"kubectl": "k8s.io/kubernetes/cmd/kubectl"}), *HELM)
 """What a cluster that is not ours to run needs."""

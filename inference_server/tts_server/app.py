@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,20 +17,22 @@ from tts_server.admission.auth import Keyring, read_digests, read_token
 from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.redis_quota import RedisQuota
+from tts_server.cache.opening import open_cache
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
-from tts_server.errors import EngineError, TTSError
+from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server, quota_key
-from tts_server.stores.filesystem import FilesystemStore, Limits
 from tts_server.stores.links import Links, link_secret
+from tts_server.stores.opening import open_store, store_limits
+from tts_server.stores.peers import Peers, place_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ class Sources:
     quota: QuotaConfig
     config_file: Path | None = None
     quota_file: Path | None = None
+    replica: str = ""
+    """IP address at which the other replicas find this one, if there are any."""
 
 
 class Application:
@@ -55,16 +58,21 @@ class Application:
     def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
         config = sources.config
         self._sources = sources
-        self._store = FilesystemStore(config.storage.directory, _store_limits(config))
         counters = MemoryQuota(time.monotonic)
         self._redis = redis_client(config.redis) if config.redis is not None else None
         self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
         self.server = Server(
             make_speaker=make_speaker or self._speaker,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
-            store=self._store,
-            links=Links(link_secret(config.storage.directory), config.tenant_uid),
+            store=open_store(config.storage, config.tenant),
+            links=Links(
+                link_secret(config.storage.directory),
+                config.tenant_uid,
+                place=place_of(sources.replica) if sources.replica else "",
+            ),
         )
+        self._open_cache(config)
+        self.server.peers = _peers(config)
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
         self._config = config
@@ -92,10 +100,15 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop()
+        self.server.store.close()
+        if self.server.cache is not None:
+            self.server.cache.close()
         if self._guard is not None:
             await self._guard.close()
         if self._redis is not None:
             await self._redis.aclose()
+        if self.server.peers is not None:
+            await self.server.peers.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -108,12 +121,35 @@ class Application:
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
         if config.redis != self._config.redis:
             log.warning("another Redis is used from the next start on")
-        self._store.limits = _store_limits(config)
+        await self._take_storage(config)
         self._watch_keys(config)
         self._config = config
         await self._take_keys()
         loads.labels("server", "taken").inc()
         log.info("configuration is taken", models=[model.name for model in config.models])
+
+    async def _take_storage(self, config: ServerConfig) -> None:
+        """Another store holds what is new; local links to what is old lead nowhere then."""
+        store = self.server.store
+        if config.storage.s3 != self._config.storage.s3:
+            self.server.store = open_store(config.storage, config.tenant)
+            store.close()
+        else:
+            store.limits = store_limits(config.storage)
+        if (config.cache, config.storage.s3) != (self._config.cache, self._config.storage.s3):
+            self._open_cache(config)
+        if config.storage.peers_url != self._config.storage.peers_url:
+            old, self.server.peers = self.server.peers, _peers(config)
+            if old is not None:
+                await old.close()
+
+    def _open_cache(self, config: ServerConfig) -> None:
+        server, old = self.server, self.server.cache
+        cache = server.cache = open_cache(config, self._redis)
+        server.metrics.cache_bytes.set_function(lambda: cache.memory.bytes if cache else 0)
+        server.metrics.cache_entries.set_function(lambda: len(cache.memory) if cache else 0)
+        if old is not None:
+            old.close()
 
     async def _take_quota(self) -> None:
         assert self._sources.quota_file is not None  # noqa: S101 - it is watched
@@ -159,8 +195,12 @@ class Application:
 
     async def _sweep(self) -> None:
         while True:
-            with suppress(OSError):
-                await self._store.sweep()
+            try:
+                await self.server.store.sweep()
+                if self.server.cache is not None:
+                    await self.server.cache.sweep()
+            except (OSError, StorageUnavailable) as error:
+                log.warning("audio past its time is not removed yet", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _speaker(self, model: ModelConfig) -> Speaker:
@@ -200,6 +240,11 @@ def asgi(server: Server) -> ASGIApp:
     return Conversations(app, server)
 
 
+def _peers(config: ServerConfig) -> Peers | None:
+    url = config.storage.peers_url
+    return Peers(url) if url is not None else None
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
     talk = conversation_of(request.scope)
     talk.failure = talk.failure or describe(error)[2]
@@ -218,7 +263,3 @@ class _Silence(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive, send
-
-
-def _store_limits(config: ServerConfig) -> Limits:
-    return Limits(config.storage.retention_seconds, config.storage.max_bytes)

@@ -1,6 +1,7 @@
 """`tts-server`: speech on a port, alone on a laptop or as a tenant's pod."""
 
 import argparse
+import ipaddress
 import sys
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     configure_logging(options.log_level)
     keep_freed_memory()
     try:
-        sources = _sources(options.config, options.quota)
+        sources = _sources(options.config, options.quota, options.replica)
         application = Application(sources)
     except BrokenFile as error:
         return _fail(f"the configuration cannot be used: {error}")
@@ -57,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="server.json or YAML; default: eSpeak NG, no keys")
     parser.add_argument("--quota", type=Path, metavar="FILE", help="quota.json or YAML; default: no limit on requests")
+    parser.add_argument(
+        "--replica",
+        type=_address,
+        default="",
+        metavar="IP",
+        help="where other replicas find this one: storage.peersUrl",
+    )
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return parser
 
@@ -68,12 +76,18 @@ def _port(text: str) -> int:
     return port
 
 
-def _sources(config_file: Path | None, quota_file: Path | None) -> Sources:
+def _address(text: str) -> str:
+    """Empty is none: a pod's template may leave it so."""
+    return ipaddress.ip_address(text).compressed if text else ""
+
+
+def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> Sources:
     return Sources(
         config=embedded_config() if config_file is None else read_model(config_file, ServerConfig),
         quota=embedded_quota() if quota_file is None else read_model(quota_file, QuotaConfig),
         config_file=config_file,
         quota_file=quota_file,
+        replica=replica,
     )
 
 

@@ -92,6 +92,11 @@ class ModelConfig(ConfigModel):
     """Spoken when a request names none."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = (Precision.FP32,)
     first_audio_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
+    weights_digest: str | None = None
+    """Another one whenever the model sounds otherwise. Audio is cached under it; none: under its engine and version.
+
+    A model that another pool serves needs one, or cached audio outlives a change of its weights.
+    """
 
 
 class LanguageRoute(ConfigModel):
@@ -111,14 +116,51 @@ class AuthConfig(ConfigModel):
     """Holds ``token``, the credential between the pools of one tenant."""
 
 
+class S3Config(ConfigModel):
+    """An object store. The bucket must exist."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
+    """Address as this server reaches it."""
+    region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    prefix: str = ""
+    """Before every key, with a slash between."""
+    public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")] | None = None
+    """Address as callers reach it: links are signed for it; none: `endpoint`."""
+    path_style: bool = False
+    """Bucket in the path instead of in the host name."""
+    access_key_file: Path
+    """Read again when it changes, as the other files here."""
+    secret_key_file: Path
+    ca_file: Path | None = None
+    """Certificates, in PEM, that vouch for the endpoint; none: the usual public ones."""
+
+
 class StorageConfig(ConfigModel):
     """Where audio is kept that a caller fetches by link."""
 
     directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - of a laptop; the operator always names the pod's own volume
+    s3: S3Config | None = None
+    """Keeps the audio instead of `directory`."""
+    peers_url: Annotated[str, Field(pattern=r"^http://[^/?#@]+$")] | None = None
+    """Of a name that leads to every replica, such as a headless Service's: links to local files work at all of them."""
     link_seconds: Annotated[int, Field(ge=1)] = 3600
     retention_seconds: Annotated[int, Field(ge=1)] = 604_800
     max_bytes: Annotated[int, Field(gt=0)] = 512 * 1024 * 1024
     """The oldest audio goes first once the folder holds more."""
+
+
+class CacheConfig(ConfigModel):
+    """What is spoken once and heard often: identical requests share what is spoken, and what was."""
+
+    enabled: bool = False
+    ttl_seconds: Annotated[int, Field(ge=1)] = 86_400
+    max_entries: Annotated[int, Field(ge=1)] = 10_000
+    """In memory."""
+    max_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Of audio in memory, and of files beside it where storage is a folder."""
+    small_bytes: Annotated[int, Field(ge=0)] = 64 * 1024
+    """Audio up to this size is shared through Redis, larger audio through the store."""
 
 
 class RedisConfig(ConfigModel):
@@ -152,6 +194,7 @@ class ServerConfig(ConfigModel):
     language_routing: tuple[LanguageRoute, ...] = ()
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
+    cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     """None: this replica counts and remembers alone."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60

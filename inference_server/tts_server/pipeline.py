@@ -1,17 +1,20 @@
-"""One request, from the door to the last byte: admit, segment, route, speak, encode, account."""
+"""One request, from the door to the last byte: admit, segment, route, cache, speak, encode, account."""
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.ledger import Entry
 from tts_server.admission.limits import Request
-from tts_server.audio import Encoder, encoder_for
-from tts_server.audio.containers import wav_header
+from tts_server.audio import encoder_for, media_type
+from tts_server.audio.containers import whole_wav
+from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
 from tts_server.errors import Overloaded, QuotaExceeded
+from tts_server.flight import Flight, Kept, Sound
 from tts_server.routing import Choice, Line, Wish, choose, lines, wished_model
 from tts_server.server import Scene, Server, quota_key
 from tts_server.speaking import Speaking
@@ -19,10 +22,8 @@ from tts_server.text import Segment, segments
 
 SETTLE_SECONDS = 0.1
 """What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
-WAV_HEADER_BYTES = 44
-CHEAP_FORMATS = frozenset({"wav", "pcm"})
-CHEAP_SECONDS = 5.0
-"""Of audio in these formats cost less to encode, under 2 ms, than a thread is to wake under load."""
+HIT, SHARED, MISS = "hit", "shared", "miss"
+"""What the cache made of a request: it had the audio, others were hearing it already, it was spoken anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ class Account:
     first_byte: float | None = None
     audio_seconds: float = 0.0
     """Sent, or handed over as a whole."""
+    cache: str = ""
+    """`HIT`, `SHARED` or `MISS`; empty where nothing is cached."""
+
+    @property
+    def spoken_seconds(self) -> float:
+        """Of what was sent, what an engine spoke for it or for one like it: the cache's sound costs nothing again."""
+        return 0.0 if self.cache == HIT else self.audio_seconds
 
 
 @dataclass(slots=True)
@@ -65,8 +73,7 @@ class Speech:
     request: SpeechRequest
     account: Account
     ticket: Ticket | None
-    speaking: Speaking
-    encoder: Encoder
+    sound: Sound
     single: bool
     """One segment: it is short enough to be sent whole."""
 
@@ -80,49 +87,45 @@ class Speech:
         """What the request was served by."""
         return self.scene.config
 
+    @property
+    def media_type(self) -> str:
+        """Of what `whole` and `parts` give."""
+        return media_type(self.request.format)
+
+    @property
+    def cached(self) -> bool:
+        """Whether no engine spoke for it, now or a moment ago."""
+        return self.account.cache == HIT
+
     def delivered(self) -> None:
         """The first byte leaves, or the link: the request counts from here on."""
         self.account.first_byte = time.monotonic()
 
     async def is_short(self) -> bool:
         """Whether all of it is spoken already, or will be in a moment: then it is better sent with its length."""
-        if self.single and not self.speaking.finished:
-            await self.speaking.settle(SETTLE_SECONDS)
-        return self.speaking.finished
+        if self.single and not self.sound.finished:
+            await self.sound.settle(SETTLE_SECONDS)
+        return self.sound.finished
 
     async def whole(self) -> bytes:
         """All of it, with true lengths in its header. Raises `EngineError`."""
         data = b"".join([part async for part in self.parts()])
-        if self.request.format == "wav":
-            return wav_header(self.encoder.sample_rate_hz, len(data) - WAV_HEADER_BYTES) + data[WAV_HEADER_BYTES:]
-        return data
+        return whole_wav(data) if self.request.format == "wav" else data
 
     async def parts(self) -> AsyncGenerator[bytes]:
         """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off.
 
         Whoever asks for the next part has sent the one before it: only then is its sound on the account.
         """
-        rate_hz = self.speaking.sample_rate_hz
-        cheap = self.request.format in CHEAP_FORMATS
-        unsent_seconds = 0.0
-        while (samples := await self.speaking.take()) is not None:
-            unsent_seconds += samples.size / rate_hz
-            if cheap and samples.size < CHEAP_SECONDS * rate_hz:
-                part = self.encoder.feed(samples)
-            else:
-                part = await self.server.threads.run(self.encoder.feed, samples)
-            if part:
+        async with aclosing(self.sound.parts()) as parts:
+            async for part, seconds in parts:
                 yield part
-                self.account.audio_seconds += unsent_seconds
-                unsent_seconds = 0.0
-        if part := self.encoder.finish() if cheap else await self.server.threads.run(self.encoder.finish):
-            yield part
-        self.account.audio_seconds += unsent_seconds
+                self.account.audio_seconds = seconds
 
     async def close(self) -> None:
         """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""
         try:
-            await self.speaking.stop()
+            await self.sound.leave()
         finally:
             try:
                 await self._end_ticket()
@@ -146,26 +149,25 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     scene = _scene(server)
     server.admission.check_length(len(request.text), param=request.text_param)
     scene.enter()
-    ticket, speaking = None, None
+    ticket, sound = None, None
     try:
         if not request.prepared:
             ticket = await _admitted(server, scene.config, request)
         spoken = _lines(request, scene, account)
-        speaker = scene.speakers[spoken[0].model]
-        encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
-        speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
-        await speaking.first()
+        sound = await _sound(spoken, request, scene, server, account)
+        await sound.first()
     except BaseException:  # a caller that hung up gets its quota back too
         try:
-            if speaking is not None:
-                await speaking.stop()
+            if sound is not None:
+                await sound.leave()
             if ticket is not None:
                 await ticket.give_back()
         finally:
             scene.leave()
         raise
-    account.first_audio = time.monotonic()
-    return Speech(server, scene, request, account, ticket, speaking, encoder, single=len(spoken) == 1)
+    if account.cache != HIT:
+        account.first_audio = time.monotonic()
+    return Speech(server, scene, request, account, ticket, sound, single=len(spoken) == 1)
 
 
 async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest) -> Ticket:
@@ -181,7 +183,39 @@ async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest
 
 def _entry(request: SpeechRequest, account: Account) -> Entry:
     """What the ledger says about a request that was served."""
-    return Entry(account.model, account.precision, len(request.text), account.audio_seconds)
+    cached = account.cache == HIT
+    return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached)
+
+
+async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Sound:
+    """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
+    cache = server.cache
+    if cache is None:
+        return _flight(spoken, request, scene, server).listen()
+    rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
+    key = cache_key(scene.config, spoken, request.format, rates_hz)
+    recording = None if key in scene.flights else await cache.get(key)
+    sound: Sound
+    if recording is not None:
+        account.cache, sound = HIT, Kept(recording)
+    else:
+        account.cache = SHARED if key in scene.flights else MISS
+        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, key))
+    server.metrics.cache_requests.labels(account.cache).inc()
+    return sound
+
+
+def _flight(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, key: str | None = None) -> Flight:
+    """Begins to speak. What comes to its end is kept under `key`, None: nowhere."""
+    speaker = scene.speakers[spoken[0].model]
+    encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
+    speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
+
+    async def keep(data: bytes, seconds: float) -> None:
+        if key is not None and server.cache is not None and not speaking.degraded:
+            await server.cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
+
+    return Flight(speaking, encoder, request.format, server.threads, None if key is None else keep)
 
 
 def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:

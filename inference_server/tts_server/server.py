@@ -10,10 +10,13 @@ from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring
 from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Standing
 from tts_server.audio import EncodingThreads
+from tts_server.cache import Cache
 from tts_server.catalogue import Catalogue, catalogue, missing_voices
 from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
+from tts_server.flight import Flights
 from tts_server.stores.links import Links
+from tts_server.stores.peers import Peers
 from tts_server.stores.protocol import Store
 from tts_server.telemetry import Metrics
 
@@ -32,6 +35,8 @@ class Scene:
     requests: int = 0
     """Under way. Engines that a newer scene lacks stop when this is zero."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    flights: Flights = field(default_factory=Flights)
+    """Of this scene's engines: nobody joins one whose engine is about to stop."""
 
     def enter(self) -> None:
         """A request begins here."""
@@ -59,6 +64,8 @@ class Server:
         self.admission = quota
         self.store = store
         self.links = links
+        self.peers: Peers | None = None
+        self.cache: Cache | None = None
         self.metrics = Metrics()
         self.threads = EncodingThreads()
         self.draining = False

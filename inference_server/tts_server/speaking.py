@@ -29,6 +29,8 @@ class Speaking:
     def __init__(
         self, lines: Sequence[Line], speakers: Mapping[str, Speaker], on_retry: Callable[[str], None] = lambda _: None
     ) -> None:
+        self.degraded = False
+        """Whether another speaks than the lines say: nothing to keep under their names."""
         self._lines = lines
         self._speakers = speakers
         self._on_retry = on_retry

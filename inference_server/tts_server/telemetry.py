@@ -44,7 +44,10 @@ class Metrics:
         self.first_audio = self._seconds("tts_first_audio_seconds", "From the request to the engine's first sound.")
         self.first_byte = self._seconds("tts_first_byte_seconds", "From the request to the first byte of audio sent.")
         self.audio_seconds = Counter(
-            "tts_audio_seconds", "Seconds of audio that were sent.", ("tenant", "model"), registry=self.registry
+            "tts_audio_seconds",
+            "Seconds of audio that were spoken and sent; not the cache's.",
+            ("tenant", "model"),
+            registry=self.registry,
         )
         self.inflight = Gauge(
             "tts_inflight_requests", "Speech requests being served now.", ("tenant",), registry=self.registry
@@ -68,6 +71,16 @@ class Metrics:
             "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
             ("tenant",), registry=self.registry,
         )  # fmt: skip
+        self.unkept_audio = Counter(
+            "tts_unkept_audio", "Replies without a link: the store did not take their audio.", ("tenant",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.cache_requests = Counter(
+            "tts_cache_requests", "Requests by what became of them: hit, shared (spoken already), miss.", ("outcome",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.cache_bytes = Gauge("tts_cache_bytes", "Audio cached in memory.", registry=self.registry)
+        self.cache_entries = Gauge("tts_cache_entries", "Recordings cached in memory.", registry=self.registry)
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
         )

@@ -1,5 +1,6 @@
 """`/v1/tts/synthesize` and its links; who may call; what is left of a limit; what there is to choose from."""
 
+import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -76,12 +77,18 @@ async def test_a_link_whose_audio_was_removed_is_gone(acme: Stage, tmp_path: Pat
     assert refusal(await acme.client.get(url)) == (410, None, "audio_gone")
 
 
-async def test_a_full_store_says_how_to_get_the_audio_all_the_same(tmp_path: Path) -> None:
+async def test_audio_that_cannot_be_kept_comes_in_the_answer_which_says_why(tmp_path: Path) -> None:
     small = StorageConfig(directory=tmp_path / "audio", max_bytes=100)
-    async with stage(config(tmp_path, storage=small), QuotaConfig(requests_per_minute=1)) as acme:
-        assert refusal(await acme.synthesize()) == (503, None, "storage_unavailable")
-        audio = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers={"Accept": "audio/*"})
-        assert audio.status_code == 200, "the failed request was given back"
+    async with stage(config(tmp_path, storage=small)) as acme:
+        reply = await acme.synthesize(format="wav")
+        assert reply.status_code == 200
+        said = reply.json()
+        assert said["audio_url"] is None
+        assert said["audio_url_error"]["code"] == "storage_unavailable"
+        assert "larger than the whole store" in said["audio_url_error"]["message"]
+        assert len(base64.b64decode(said["audio"])) == 44 + 3200
+        text = generate_latest(acme.application.server.metrics.registry).decode()
+        assert 'tts_unkept_audio_total{tenant="team-acme.acme"} 1.0' in text
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,15 @@ async def test_a_failure_between_two_sentences_is_mended_unheard(acme: Stage) ->
 
 
 async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -> None:
-    acme.speakers["tone"].fail = fails(1, part=0, times=2)
+    tone = acme.speakers["tone"]
+    tone.fail = fails(1, part=0, times=2)
+    tone.gated_from = 1
+    tone.gate.clear()
     call = Call(acme, LONG)
-    await call.run()
+    running = asyncio.create_task(call.run())
+    await until(lambda: call.parts)  # what fails before that is an error of its own
+    tone.gate.set()
+    await running
     assert call.status == 200
     assert call.parts
     assert not call.has_ended()

@@ -1,28 +1,35 @@
-"""One suite over every Store; then what only files can do wrong."""
+"""One suite over every Store; then what only files, and what only links of this server, can do wrong."""
 
 import asyncio
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
 import pytest
 
+from tests.contract.object_store import ObjectStore
 from tts_server.errors import AudioGone, PermissionDenied, StorageUnavailable
-from tts_server.stores.filesystem import FilesystemStore, Limits
+from tts_server.stores.filesystem import FilesystemStore
 from tts_server.stores.links import Links, Permission, link_secret
-from tts_server.stores.protocol import KEY, Store, new_key
+from tts_server.stores.protocol import KEY, Limits, Store, new_key
+from tts_server.stores.s3 import S3Store
 
 DAY = Limits(retention_seconds=86_400, max_bytes=1000)
 ACME = "team-acme.acme"
 
 
 class StoreHarness(Protocol):
-    """An implementation with `DAY`'s limits, and time that passes when told."""
+    """An implementation with `DAY`'s limits, time that passes when told, and the keys of all that lies there."""
 
     store: Store
 
     async def advance(self, seconds: float) -> None: ...
+
+    @property
+    def files(self) -> list[str]: ...
 
 
 @dataclass
@@ -30,7 +37,8 @@ class FilesHarness:
     """A folder."""
 
     directory: Path
-    seconds: float = 1_700_000_000.0  # past: a file half written carries the real time, and must not look abandoned
+    seconds: float = field(default_factory=time.time)
+    """The kernel's clock at first: a file that is being written has that one's time."""
 
     def __post_init__(self) -> None:
         self.store = FilesystemStore(self.directory, DAY, lambda: self.seconds)
@@ -48,7 +56,33 @@ def files_store(tmp_path: Path) -> FilesHarness:
     return FilesHarness(tmp_path / "audio")
 
 
-@pytest.fixture(params=["files"])
+@dataclass
+class S3Harness:
+    """A bucket of its own. The server's clock is the real one at first: only what this server makes of it advances."""
+
+    object_store: ObjectStore
+
+    def __post_init__(self) -> None:
+        self.seconds = time.time()
+        self.config = self.object_store.bucket(prefix="audio/v1")
+        self.store = S3Store(self.config, DAY, ACME, now=lambda: self.seconds)
+
+    async def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    @property
+    def files(self) -> list[str]:
+        return [name.removeprefix("audio/v1/") for name in self.object_store.names(self.config)]
+
+
+@pytest.fixture
+def s3_store(object_store: ObjectStore) -> Iterator[S3Harness]:
+    harness = S3Harness(object_store)
+    yield harness
+    harness.store.close()
+
+
+@pytest.fixture(params=["files", "s3"])
 def harness(request: pytest.FixtureRequest) -> StoreHarness:
     return cast("StoreHarness", request.getfixturevalue(f"{request.param}_store"))
 
@@ -84,13 +118,51 @@ async def test_no_key_leads_anywhere_else(harness: StoreHarness, key: str) -> No
 async def test_audio_is_gone_after_its_time_before_anyone_sweeps(harness: StoreHarness) -> None:
     key = new_key(ACME, "mp3")
     await harness.store.keep(key, b"sound")
-    await harness.advance(86_399)
+    await harness.advance(86_390)
     assert await harness.store.fetch(key) is not None
-    await harness.advance(1)
+    await harness.advance(20)
     assert await harness.store.fetch(key) is None
 
 
-async def test_the_oldest_audio_makes_room_for_the_newest(harness: StoreHarness) -> None:
+async def test_what_is_removed_is_gone_and_may_be_removed_again(harness: StoreHarness) -> None:
+    key, other = new_key(ACME, "mp3"), new_key(ACME, "mp3")
+    await harness.store.keep(key, b"sound")
+    await harness.store.keep(other, b"sound")
+    for _ in range(2):
+        await harness.store.remove(key)
+    assert await harness.store.fetch(key) is None
+    assert await harness.store.fetch(other) is not None
+
+
+async def test_what_is_kept_again_is_what_was_kept_last(harness: StoreHarness) -> None:
+    key = new_key(ACME, "mp3")
+    for content in (b"first", b"second"):
+        await harness.store.keep(key, content)
+    audio = await harness.store.fetch(key)
+    assert audio is not None
+    assert audio.content == b"second"
+
+
+async def test_a_sweep_removes_what_is_past_its_time(harness: StoreHarness) -> None:
+    for _ in range(3):
+        await harness.store.keep(new_key(ACME, "mp3"), b"sound")
+    await harness.advance(86_410)
+    for _ in range(2):  # a sweep is bounded: the second one ends what the first one began
+        await harness.store.sweep()
+    assert harness.files == []
+
+
+async def test_a_sweep_leaves_what_has_time_left(harness: StoreHarness) -> None:
+    key = new_key(ACME, "mp3")
+    await harness.store.keep(key, b"sound")
+    await harness.advance(86_000)
+    for _ in range(2):
+        await harness.store.sweep()
+    assert harness.files == [key]
+
+
+async def test_the_oldest_audio_makes_room_for_the_newest(files_store: FilesHarness) -> None:
+    harness = files_store
     keys = [new_key(ACME, "mp3") for _ in range(12)]
     for key in keys:
         await harness.store.keep(key, b"x" * 100)
@@ -102,7 +174,8 @@ async def test_the_oldest_audio_makes_room_for_the_newest(harness: StoreHarness)
     assert 8 <= sum(there) <= 10
 
 
-async def test_what_the_whole_store_cannot_hold_is_refused(harness: StoreHarness) -> None:
+async def test_what_the_whole_store_cannot_hold_is_refused(files_store: FilesHarness) -> None:
+    harness = files_store
     kept = new_key(ACME, "mp3")
     await harness.store.keep(kept, b"x" * 900)
     with pytest.raises(StorageUnavailable):
@@ -118,11 +191,12 @@ async def test_many_at_once_are_all_kept_or_swept_whole(harness: StoreHarness) -
         assert audio is None or audio.content == key.encode() * 2
 
 
-async def test_a_sweep_removes_files_past_their_time(files_store: FilesHarness) -> None:
-    await files_store.store.keep(new_key(ACME, "mp3"), b"sound")
-    await files_store.advance(86_400)
+async def test_a_folder_inside_the_folder_is_nothing_to_sweep(files_store: FilesHarness) -> None:
+    inner = files_store.directory / ".cache" / ACME
+    inner.mkdir(parents=True)
+    os.utime(inner, (0, 0))
     await files_store.store.sweep()
-    assert files_store.files == []
+    assert inner.exists()
 
 
 async def test_a_file_that_was_never_finished_is_swept_when_nobody_can_be_writing_it(files_store: FilesHarness) -> None:

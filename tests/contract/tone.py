@@ -128,6 +128,8 @@ class Call:
     body: dict[str, Any]
     path: str = "/v1/audio/speech"
     http_version: str = "1.1"
+    method: str = "POST"
+    query: str = ""
     sent: list[Message] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it to hang up."""
@@ -139,7 +141,8 @@ class Call:
         self.stalled.set()
         headers = [(b"content-type", b"application/json"), (b"host", b"acme.test")]
         scope = {
-            "type": "http", "method": "POST", "path": self.path, "raw_path": self.path.encode(), "query_string": b"",
+            "type": "http", "method": self.method, "path": self.path, "raw_path": self.path.encode(),
+            "query_string": self.query.encode(),
             "headers": headers, "http_version": self.http_version, "scheme": "http", "server": ("acme.test", 80),
             "client": ("127.0.0.1", 1), "root_path": "", "asgi": {"version": "3.0", "spec_version": "2.3"},
         }  # fmt: skip
@@ -175,11 +178,19 @@ class Call:
 
 
 @asynccontextmanager
-async def stage(config: ServerConfig, quota: QuotaConfig | None = None, **speakers: Tone) -> AsyncIterator[Stage]:
+async def stage(
+    config: ServerConfig,
+    quota: QuotaConfig | None = None,
+    *,
+    config_file: Path | None = None,
+    replica: str = "",
+    **speakers: Tone,
+) -> AsyncIterator[Stage]:
     """Every model speaks with a `Tone` of its own, or the one given by its name."""
     cast = {model.name: speakers.get(model.name) or Tone() for model in config.models}
     application = Application(
-        Sources(config, quota or QuotaConfig()), lambda model: cast.setdefault(model.name, Tone())
+        Sources(config, quota or QuotaConfig(), config_file, replica=replica),
+        lambda model: cast.setdefault(model.name, Tone()),
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi, raise_app_exceptions=True)

@@ -14,6 +14,7 @@ from tts_server.errors import FormatUnavailable
 Samples = NDArray[np.float32]
 
 UNKNOWN_LENGTH = 0xFFFFFFFF
+WAV_HEADER_BYTES = 44
 OPUS_PAGE_MILLISECONDS = 100.0
 SET_OGG_PAGE_LATENCY_MS = 0x1302
 """SFC_SET_OGG_PAGE_LATENCY_MS of libsndfile's sndfile.h; the Python binding has no name for it."""
@@ -35,6 +36,12 @@ def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
         b"fmt ", 16, 1, 1, sample_rate_hz, sample_rate_hz * 2, 2, 16,
         b"data", UNKNOWN_LENGTH if data_bytes is None else data_bytes,
     )  # fmt: skip
+
+
+def whole_wav(streamed: bytes) -> bytes:
+    """What `StreamingWav` wrote from its first byte to its last, with its true lengths."""
+    (sample_rate_hz,) = struct.unpack_from("<I", streamed, 24)
+    return wav_header(sample_rate_hz, len(streamed) - WAV_HEADER_BYTES) + streamed[WAV_HEADER_BYTES:]
 
 
 class Container(Protocol):

@@ -1,6 +1,8 @@
 """Engines by name: those of this package, then the entry points of the group `ttsfleet.engines`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from importlib import import_module, metadata
 
 from tts_server.engines.protocol import EngineFactory
@@ -10,6 +12,10 @@ GROUP = "ttsfleet.engines"
 
 BUILT_IN: Mapping[str, str] = {"espeak": "tts_server.engines.espeak:Espeak"}
 """Found without a look at the installed packages, which would cost a worker's start more than eSpeak's loading."""
+
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {"espeak": ("ttsfleet", "espeakng-loader")}
+"""What makes the sound of an engine that is built in: this package, and the one with its library and voices."""
 
 
 def engine_factory(name: str) -> EngineFactory:
@@ -29,6 +35,17 @@ def engine_factory(name: str) -> EngineFactory:
 def engine_names() -> list[str]:
     """Every registered name, sorted."""
     return sorted({*BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
+
+
+@cache
+def engine_version(name: str) -> str:
+    """Another one whenever the engine may sound otherwise: the versions of the packages that make its sound."""
+    brought = [entry.dist for entry in metadata.entry_points(group=GROUP, name=name) if entry.dist is not None]
+    versions = [f"{package.name} {package.version}" for package in brought]
+    for package in PACKAGES.get(name, ()):
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{package} {metadata.version(package)}")
+    return ", ".join(versions)
 
 
 def _entry_point(name: str) -> str:

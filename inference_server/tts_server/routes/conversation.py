@@ -120,10 +120,10 @@ class Conversations:
     def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, talk.account
         metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
-        if account.first_audio is not None:
-            timings = metrics.timings(tenant, account.model)
+        timings = metrics.timings(tenant, account.model)
+        if account.first_audio is not None:  # cached audio has none
             timings.first_audio.observe(account.first_audio - account.begun)
-            if account.first_byte is not None:
-                timings.first_byte.observe(account.first_byte - account.begun)
-                timings.latency.observe(duration)
-                timings.audio_seconds.inc(account.audio_seconds)
+        if account.first_byte is not None:
+            timings.first_byte.observe(account.first_byte - account.begun)
+            timings.latency.observe(duration)
+            timings.audio_seconds.inc(account.spoken_seconds)

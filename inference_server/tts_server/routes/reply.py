@@ -59,13 +59,13 @@ class SpeechReply(Response):
         elif not streams(self.request.format) or scope["http_version"] == "1.0" or await speech.is_short():
             await self._send_whole(speech, send)
         else:
-            await self._stream(speech.parts(), speech, talk, speech.encoder.media_type.encode(), send)
+            await self._stream(speech.parts(), speech, talk, speech.media_type.encode(), send)
 
     async def _send_whole(self, speech: Speech, send: Send) -> None:
         body = await speech.whole()
         speech.delivered()
         length = (b"content-length", str(len(body)).encode())
-        headers = [*speech_headers(speech, speech.encoder.media_type.encode()), length]
+        headers = [*speech_headers(speech, speech.media_type.encode()), length]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -109,8 +109,14 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
         (b"x-tts-status", b"ok"),
         (b"cache-control", b"no-store"),
+        *cache_headers(speech),
         *limit_headers(speech.ticket),
     ]
+
+
+def cache_headers(speech: Speech) -> Headers:
+    """Whether the audio was kept from an earlier request; nothing where none is kept."""
+    return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.account.cache else []
 
 
 async def _send_part(part: bytes, send: Send) -> None:

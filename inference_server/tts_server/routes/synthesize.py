@@ -1,5 +1,9 @@
-"""`POST /v1/tts/synthesize`: a link to audio that is kept for a while, or the bytes. Unknown fields are refused."""
+"""`POST /v1/tts/synthesize`: a link to audio that is kept for a while, or the bytes. Unknown fields are refused.
 
+Audio that cannot be kept comes in the answer itself, which says why it has no link.
+"""
+
+import base64
 import json
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,14 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tts_server.config import Precision, ServerConfig
+from tts_server.config import Precision
+from tts_server.errors import StorageUnavailable
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, client_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.limits import limit_headers
 from tts_server.routes.listening import listening
-from tts_server.routes.reply import SpeechReply, counted_in_flight
+from tts_server.routes.reply import SpeechReply, cache_headers, counted_in_flight
 from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
@@ -94,35 +99,48 @@ class LinkReply(Response):
                 async with listening(receive):
                     speech = await speak(self.request, self.server, talk.account)
                     audio = await speech.whole()
-                    url = await self._keep(speech.config, audio)
+                    place = await self._place(speech, audio)
                     speech.delivered()
             finally:
                 if speech is not None:
                     await speech.close()
-        body = json.dumps(self._answer(talk, speech.model, url)).encode("ascii")
+        body = json.dumps(self._answer(talk, speech) | place).encode("ascii")
         reply = Response(body, media_type="application/json")
         reply.raw_headers += [
             (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
             (b"x-tts-status", b"ok"),
+            *cache_headers(speech),
             *limit_headers(speech.ticket),
         ]
         await reply(scope, receive, send)
 
-    async def _keep(self, config: ServerConfig, audio: bytes) -> str:
+    async def _place(self, speech: Speech, audio: bytes) -> dict[str, Any]:
+        """Where the audio is: behind a link, or here and why."""
+        try:
+            return {"audio_url": await self._keep(speech, audio)}
+        except StorageUnavailable as error:
+            self.server.metrics.unkept_audio.labels(speech.config.tenant).inc()
+            reason = {"code": error.code, "message": error.message}
+            return {"audio_url": None, "audio_url_error": reason, "audio": base64.b64encode(audio).decode("ascii")}
+
+    async def _keep(self, speech: Speech, audio: bytes) -> str:
+        config, store = speech.config, self.server.store
         key = new_key(config.tenant, self.request.format)
-        await self.server.store.keep(key, audio)
+        await store.keep(key, audio, speech.media_type)
+        if (url := store.link(key, config.storage.link_seconds)) is not None:
+            return url
         allowed = self.server.links.allow(key, config.storage.link_seconds)
         permission = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
         return f"{self.origin}/v1/tts/audio/{quote(key)}?{permission}"
 
-    def _answer(self, talk: Conversation, model: str, url: str) -> dict[str, Any]:
+    def _answer(self, talk: Conversation, speech: Speech) -> dict[str, Any]:
         return {
             "request_id": talk.request_id,
-            "audio_url": url,
+            "audio_url": None,
             "duration": round(talk.account.audio_seconds, 3),
-            "engine_used": model,
+            "engine_used": speech.model,
             "status": "ok",
-            "cached": False,
+            "cached": speech.cached,
         }
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import structlog
 
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.protocol import KEY, Audio
+from tts_server.stores.protocol import ANY_BYTES, KEY, Audio, Limits
 
 log = structlog.get_logger(__name__)
 
@@ -21,14 +22,6 @@ ROOM = 0.9
 """Of the limit, what a full folder is brought down to: a sweep for every new file would cost more than the file."""
 ABANDONED_SECONDS = 600
 """After that, a file that was never finished belongs to a server that is no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long audio is kept, and how much of it."""
-
-    retention_seconds: float
-    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +42,9 @@ class FilesystemStore:
         """Kept, as far as this process knows; every sweep counts again."""
         self._sweeping = asyncio.Lock()
 
-    async def keep(self, key: str, content: bytes) -> None:
-        """See `Store.keep`."""
+    async def keep(self, key: str, content: bytes, media_type: str = ANY_BYTES) -> None:
+        """See `Store.keep`. The route that hands a file out knows its media type."""
+        del media_type
         if not KEY.fullmatch(key):
             raise ValueError("a key is made by new_key")
         if len(content) > self.limits.max_bytes:
@@ -74,10 +68,25 @@ class FilesystemStore:
             return None
         return None if content is None else Audio(content, key.rpartition(".")[2])
 
+    async def remove(self, key: str) -> None:
+        """See `Store.remove`."""
+        if KEY.fullmatch(key):
+            try:
+                await asyncio.to_thread((self._directory / key).unlink, missing_ok=True)
+            except OSError as error:
+                raise StorageUnavailable("Audio cannot be removed now.") from error
+
+    def link(self, key: str, seconds: int) -> None:
+        """See `Store.link`."""
+        del key, seconds
+
     async def sweep(self) -> None:
         """See `Store.sweep`."""
         async with self._sweeping:
             self._bytes = await asyncio.to_thread(self._sweep)
+
+    def close(self) -> None:
+        """See `Store.close`."""
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,5 +127,6 @@ class FilesystemStore:
         for path in self._directory.glob("*/*"):
             with suppress(OSError):
                 state = path.lstat()
-                found.append(_File(path, state.st_mtime, state.st_size))
+                if S_ISREG(state.st_mode):
+                    found.append(_File(path, state.st_mtime, state.st_size))
         return found

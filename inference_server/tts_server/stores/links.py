@@ -33,16 +33,24 @@ class Links:
     secret: bytes = field(repr=False)
     owner: str
     now: Callable[[], float] = time.time
+    place: str = ""
+    """Where the other replicas find this one; empty where there are none."""
 
     @property
     def replica(self) -> str:
-        """Tells replicas apart, and nothing else: local files are on one of them."""
-        return hashlib.sha256(b"replica" + self.secret).hexdigest()[: 2 * REPLICA_BYTES]
+        """Tells replicas apart, those that had one address after the other too: local files are on one of them."""
+        return self.place + hashlib.sha256(b"replica" + self.secret).hexdigest()[: 2 * REPLICA_BYTES]
 
     def allow(self, key: str, seconds: int) -> Permission:
         """Permission to fetch `key` for so many seconds."""
         expires = int(self.now()) + seconds
         return Permission(self.replica, expires, self._sign(key, expires))
+
+    def is_elsewhere(self, permission: Permission) -> bool:
+        """Whether another replica may know this link, and its time is not over: then only that one can check it."""
+        named = permission.replica
+        other = len(named) == len(self.replica) and not named.startswith(self.place)
+        return bool(self.place) and other and permission.expires > self.now()
 
     def check(self, key: str, permission: Permission) -> None:
         """Raises `PermissionDenied` for a link that was not made here, `AudioGone` for one whose time is over."""

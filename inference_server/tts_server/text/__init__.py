@@ -2,4 +2,7 @@
 
 from tts_server.text.segments import Segment, segments
 
-__all__ = ["Segment", "segments"]
+__all__ = ["TEXT_VERSION", "Segment", "segments"]
+
+TEXT_VERSION = 1
+"""Raise it when what is done to a text between its segments and an engine changes: cached audio is spoken anew then."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -136,7 +137,9 @@ def auth_config(resolved: Resolved) -> AuthConfig:
 def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
     """The pod's own volume."""
     storage = tenant.spec.storage
-    given = {"link_seconds": storage.link_seconds, "retention_seconds": storage.retention_seconds} if storage else {}
+    given: dict[str, Any] = (
+        {"link_seconds": storage.link_seconds, "retention_seconds": storage.retention_seconds} if storage else {}
+    )
     size = quantity.parse(resolved.settings.data_size_limit)
     return StorageConfig(directory=DATA_DIRECTORY, max_bytes=int(float(size) * DATA_SHARE), **given)
 

@@ -1,0 +1,281 @@
+"""A sound on its way: spoken and encoded once, heard by everyone who asks for the same while it lasts.
+
+Speaking -> encode -> parts so far -> listener, listener, ...
+
+It is made as fast as its fastest listener takes it, and no faster: a slow one finds its parts later, all there. It ends
+when all is encoded, when the engine fails, or when its last listener leaves.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol
+
+from tts_server.audio import Encoder, EncodingThreads
+from tts_server.audio.containers import whole_wav
+from tts_server.cache import Recording
+from tts_server.errors import EngineError
+from tts_server.speaking import Speaking
+
+SHARED_BYTES = 8 * 1024 * 1024
+"""Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
+CHEAP_FORMATS = frozenset({"wav", "pcm"})
+CHEAP_SECONDS = 5.0
+"""Of audio in these formats cost less to encode, under 2 ms, than a thread is to wake under load."""
+
+
+class Sound(Protocol):
+    """What one request hears, from a flight or from the cache."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of it is spoken, heard or not."""
+
+    async def first(self) -> None:
+        """Return when there is sound. Raises `EngineError` where none comes."""
+
+    async def settle(self, seconds: float) -> None:
+        """Return when all of it is spoken, or after so long."""
+
+    def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
+        """Encoded audio as it comes, from the beginning, each with the seconds of sound up to its end; once.
+
+        No part is empty. Raises `EngineError` where it broke off.
+        """
+
+    async def leave(self) -> None:
+        """Nobody hears it here any more; safe at any time, and needed always."""
+
+
+class Kept:
+    """`Sound` from the cache."""
+
+    finished = True
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    async def first(self) -> None:
+        """See `Sound.first`."""
+
+    async def settle(self, seconds: float) -> None:
+        """See `Sound.settle`."""
+        del seconds
+
+    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
+        """See `Sound.parts`."""
+        yield self._recording.content, self._recording.audio_seconds
+
+    async def leave(self) -> None:
+        """See `Sound.leave`."""
+
+
+OnWhole = Callable[[bytes, float], Awaitable[None]]
+
+
+class Flight:
+    """One sound being made. `on_whole` gets the file and its seconds of sound, if it comes to its end.
+
+    Without `on_whole` it is for one listener only, and what that one has heard is forgotten.
+    """
+
+    def __init__(
+        self,
+        speaking: Speaking,
+        encoder: Encoder,
+        format_: str,
+        threads: EncodingThreads,
+        on_whole: OnWhole | None = None,
+    ) -> None:
+        self._speaking = speaking
+        self._encoder = encoder
+        self._format = format_
+        self._threads = threads
+        self._on_whole = on_whole
+        self._listeners: set[Listener] = set()
+        self._parts: list[tuple[bytes, float]] = []
+        self._forgotten = 0
+        """Parts before the first of those."""
+        self._bytes = 0
+        self.seconds = 0.0
+        """Of sound, encoded so far."""
+        self.sounding = False
+        self.over = False
+        """No more parts will come."""
+        self._whole = False
+        self._failure: Exception | None = None
+        self._wanted = asyncio.Event()
+        """Somebody waits for the next part."""
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def open(self) -> bool:
+        """Whether one more listener would hear all of it: not yet over, nothing forgotten."""
+        return not self.over and self._keeping
+
+    @property
+    def finished(self) -> bool:
+        """See `Sound.finished`."""
+        return self._speaking.finished
+
+    def listen(self) -> "Listener":
+        """One more, from the beginning; `open` flights only."""
+        listener = Listener(self)
+        self._listeners.add(listener)
+        return listener
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Once, after its last part was made or it failed."""
+        self._task.add_done_callback(lambda _: call())
+
+    async def settle(self, seconds: float) -> None:
+        """See `Sound.settle`."""
+        await self._speaking.settle(seconds)
+
+    async def wait_for_first(self) -> None:
+        """See `Sound.first`."""
+        while not self.sounding:
+            if self.over:
+                self._end()
+            await self._changed.wait()
+
+    async def part(self, number: int) -> tuple[bytes, float] | None:
+        """Part `number`, counted from 0; None after the last one. Raises what ended it too early."""
+        while number - self._forgotten >= len(self._parts):
+            if self.over:
+                self._end()
+                return None
+            self._wanted.set()
+            await self._changed.wait()
+        return self._parts[number - self._forgotten]
+
+    def heard(self) -> None:
+        """A listener went on by one part."""
+        if self._keeping:
+            return
+        slowest = min((listener.position for listener in self._listeners), default=self._forgotten)
+        del self._parts[: slowest - self._forgotten]
+        self._forgotten = max(slowest, self._forgotten)
+
+    async def leave(self, listener: "Listener") -> None:
+        """The last one turns out the light."""
+        self._listeners.discard(listener)
+        self.heard()
+        if self._listeners:
+            return
+        if not self.over:
+            self.over = True  # from here on nobody joins
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._speaking.stop()  # a task that was cancelled before it began has stopped nothing
+
+    @property
+    def _keeping(self) -> bool:
+        return self._on_whole is not None and self._bytes <= SHARED_BYTES
+
+    def _end(self) -> None:
+        if not self._whole:
+            raise self._failure or EngineError("The sound broke off.")
+
+    async def _run(self) -> None:
+        try:
+            await self._speaking.first()
+            self.sounding = True
+            self._tell()
+            await self._encode()
+            self._whole = True
+            if self._on_whole is not None and self._keeping:
+                data = b"".join(part for part, _ in self._parts)
+                await self._on_whole(whole_wav(data) if self._format == "wav" else data, self.seconds)
+        except Exception as error:  # its listeners raise it, each for its own caller
+            self._failure = error
+        finally:
+            self.over = True
+            self._tell()
+            await self._speaking.stop()
+
+    async def _encode(self) -> None:
+        rate_hz = self._speaking.sample_rate_hz
+        cheap = self._format in CHEAP_FORMATS
+        while True:
+            await self._wanted.wait()
+            samples = await self._speaking.take()
+            if samples is None:
+                break
+            self.seconds += samples.size / rate_hz
+            if cheap and samples.size < CHEAP_SECONDS * rate_hz:
+                self._put(self._encoder.feed(samples))
+            else:
+                self._put(await self._threads.run(self._encoder.feed, samples))
+        self._put(self._encoder.finish() if cheap else await self._threads.run(self._encoder.finish))
+
+    def _put(self, part: bytes) -> None:
+        if not part:
+            return
+        self._parts.append((part, self.seconds))
+        self._bytes += len(part)
+        self._wanted.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake everyone who waits now."""
+        self._changed.set()
+        self._changed.clear()
+
+
+class Listener:
+    """`Sound` of a flight."""
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self.position = 0
+        """The next part to hear."""
+
+    @property
+    def finished(self) -> bool:
+        """See `Sound.finished`."""
+        return self._flight.finished
+
+    async def first(self) -> None:
+        """See `Sound.first`."""
+        await self._flight.wait_for_first()
+
+    async def settle(self, seconds: float) -> None:
+        """See `Sound.settle`."""
+        await self._flight.settle(seconds)
+
+    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
+        """See `Sound.parts`."""
+        while (part := await self._flight.part(self.position)) is not None:
+            self.position += 1
+            self._flight.heard()
+            yield part
+
+    async def leave(self) -> None:
+        """See `Sound.leave`."""
+        await self._flight.leave(self)
+
+
+class Flights:
+    """Those of one scene, by what they sound like."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, Flight] = {}
+
+    def __contains__(self, key: str) -> bool:
+        flight = self._flights.get(key)
+        return flight is not None and flight.open
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def join(self, key: str, begin: Callable[[], Flight]) -> Sound:
+        """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises."""
+        if key not in self:
+            flight = self._flights[key] = begin()
+            flight.when_over(lambda: self._forget(key, flight))
+        return self._flights[key].listen()
+
+    def _forget(self, key: str, flight: Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]

@@ -1,0 +1,345 @@
+"""A sound that many hear: everyone gets the same bytes from the beginning, and nothing is left running."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tts_server import flight as flight_module
+from tts_server.audio import EncodingThreads, encode_whole, encoder_for
+from tts_server.engines.speaker import Samples, Utterance, Voices
+from tts_server.errors import EngineCrashed, EngineError
+from tts_server.flight import Flight, Flights, Sound
+from tts_server.routing import Line
+from tts_server.speaking import Speaking
+
+RATE_HZ = 24_000
+LINES = 2
+PARTS_OF_LINE = 3
+PARTS = LINES * PARTS_OF_LINE
+PART_SAMPLES = 240
+
+
+def part_of_engine(line: int, number: int) -> Samples:
+    return np.full(PART_SAMPLES, (1 + line * PARTS_OF_LINE + number) / 16, np.float32)
+
+
+ALL = np.concatenate([part_of_engine(line, number) for line in range(LINES) for number in range(PARTS_OF_LINE)])
+WHOLE = encode_whole(ALL, "pcm", RATE_HZ)
+
+
+class Stepping:
+    """An engine that yields a part when it is told to, and fails when it is told to."""
+
+    sample_rate_hz = RATE_HZ
+    voices: Voices = {}
+    ready = True
+
+    def __init__(self) -> None:
+        self.permits = asyncio.Semaphore(0)
+        self.fails = False
+        """At its next part, once."""
+        self.begun = 0
+        self.running = 0
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+        self.begun += 1
+        self.running += 1
+        try:
+            for number in range(PARTS_OF_LINE):
+                await self.permits.acquire()
+                if self.fails:
+                    self.fails = False
+                    raise EngineCrashed("Engine tone ended with SIGSEGV.")
+                yield part_of_engine(int(utterance.text), number)
+        finally:
+            self.running -= 1
+
+
+@dataclass
+class Ear:
+    """A request that listens: it takes a part for every `go`, or all that come once it is `released`."""
+
+    sound: Sound
+    stalled: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    released: bool = False
+    heard: bytes = b""
+    seconds: float = 0.0
+    whole: bool = False
+    failure: Exception | None = None
+    begun: bool = False
+
+    async def listen(self) -> None:
+        self.begun = True
+        try:
+            await self.sound.first()
+            async with aclosing(self.sound.parts()) as parts:
+                async for part, seconds in parts:
+                    assert part
+                    self.heard += part
+                    self.seconds = seconds
+                    if not self.released:
+                        await self.stalled.acquire()
+            self.whole = True
+        except EngineError as error:
+            self.failure = error
+        finally:
+            await self.sound.leave()
+
+    def go(self) -> None:
+        self.stalled.release()
+
+    def release(self) -> None:
+        self.released = True
+        self.stalled.release()
+
+
+class Scene:
+    """Flights of one sound, and what was kept of it."""
+
+    def __init__(self, format_: str = "pcm") -> None:
+        self.engine = Stepping()
+        self.flights = Flights()
+        self.threads = EncodingThreads(1)
+        self.format = format_
+        self.kept: list[tuple[bytes, float]] = []
+        self.ears: list[tuple[Ear, asyncio.Task[None]]] = []
+        self.made: list[Flight] = []
+
+    def begin(self) -> Flight:
+        lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
+        encoder = encoder_for(self.format, RATE_HZ)
+        speaking = Speaking(lines, {"tone": self.engine})
+        self.made.append(Flight(speaking, encoder, self.format, self.threads, self._keep))
+        return self.made[-1]
+
+    def join(self) -> Ear:
+        ear = Ear(self.flights.join("key", self.begin))
+        self.ears.append((ear, asyncio.create_task(ear.listen())))
+        return ear
+
+    def play(self, parts: int) -> None:
+        for _ in range(parts):
+            self.engine.permits.release()
+
+    async def end(self) -> None:
+        """Everyone who still listens hears all there is."""
+        for ear, _ in self.ears:
+            ear.release()
+        async with asyncio.timeout(5):
+            while not all(task.done() for _, task in self.ears):
+                self.play(1)
+                await asyncio.sleep(0)
+
+    async def _keep(self, data: bytes, seconds: float) -> None:
+        self.kept.append((data, seconds))
+
+
+@asynccontextmanager
+async def scene() -> AsyncIterator[Scene]:
+    running = Scene()
+    yield running
+    await running.end()
+    running.threads.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in the product, which tells nobody
+            await asyncio.sleep(0)
+
+
+def _has_heard(ear: Ear, length: int) -> bool:
+    return len(ear.heard) == length
+
+
+async def go_round(times: int = 20) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+ACTIONS = st.one_of(
+    st.just(("join", 0)),
+    st.tuples(st.sampled_from(["go", "leave", "release"]), st.integers(0, 5)),
+    st.tuples(st.just("play"), st.integers(1, PARTS)),
+    st.just(("fail", 0)),
+    st.tuples(st.just("wait"), st.integers(0, 6)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ACTIONS, max_size=40))
+async def test_any_interleaving_gives_everyone_the_same_bytes(actions: list[tuple[str, int]]) -> None:
+    others = asyncio.all_tasks()
+    run = Scene()
+    left: set[int] = set()
+    for action, number in actions:
+        if action == "join":
+            run.join()
+        elif action == "play":
+            run.play(number)
+        elif action == "fail":
+            run.engine.fails = True
+        elif action == "wait":
+            await go_round(number)
+        elif run.ears:
+            index = number % len(run.ears)
+            ear, task = run.ears[index]
+            if action == "leave":
+                left.add(index)
+                task.cancel()
+                if not ear.begun:  # a task that never ran has cleaned nothing up
+                    await ear.sound.leave()
+            elif action == "go":
+                ear.go()
+            else:
+                ear.release()
+    await run.end()
+    for index, (ear, task) in enumerate(run.ears):
+        assert WHOLE.startswith(ear.heard)
+        assert ear.whole == (ear.heard == WHOLE) or index in left
+        assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
+        assert task.cancelled() or task.exception() is None
+    assert all(data == WHOLE and seconds == pytest.approx(ALL.size / RATE_HZ) for data, seconds in run.kept)
+    await go_round()
+    assert run.engine.running == 0
+    assert len(run.flights) == 0
+    assert asyncio.all_tasks() == others
+    run.threads.close()
+
+
+async def test_who_comes_late_hears_it_from_the_beginning() -> None:
+    async with scene() as run:
+        early = run.join()
+        early.release()
+        run.play(4)
+        await until(lambda: len(early.heard) >= 3 * PART_SAMPLES * 2)
+        late = run.join()
+        late.release()
+        await until(lambda: late.heard == early.heard)
+        run.play(2)
+        await run.end()
+        assert early.whole
+        assert late.whole
+        assert (late.heard, late.seconds) == (WHOLE, early.seconds)
+        assert run.engine.begun == LINES, "spoken once"
+        assert [data for data, _ in run.kept] == [WHOLE]
+
+
+async def test_a_listener_that_stalls_stops_nobody() -> None:
+    async with scene() as run:
+        stalled, other = run.join(), run.join()
+        other.release()
+        run.play(1)
+        await until(lambda: stalled.heard and other.heard)
+        run.play(PARTS - 1)
+        await until(lambda: other.whole)
+        assert len(stalled.heard) < len(WHOLE)
+        stalled.release()
+        await until(lambda: stalled.whole)
+        assert stalled.heard == WHOLE
+
+
+async def test_without_anyone_asking_nothing_more_is_encoded() -> None:
+    async with scene() as run:
+        run.join()
+        run.play(1)
+        await go_round()
+        run.play(PARTS - 1)
+        await go_round(100)
+        assert run.made[0].seconds == pytest.approx(PART_SAMPLES / RATE_HZ)
+
+
+async def test_it_stops_when_the_last_one_leaves_and_not_before() -> None:
+    async with scene() as run:
+        ears = [run.join() for _ in range(3)]
+        run.play(1)
+        await until(lambda: all(ear.heard for ear in ears))
+        for _, task in run.ears[:2]:
+            task.cancel()
+        await go_round()
+        assert run.engine.running == 1
+        run.ears[2][1].cancel()
+        await until(lambda: run.engine.running == 0)
+        assert run.kept == []
+        assert run.join() is not None
+        assert len(run.made) == 2, "and who comes then begins anew"
+
+
+async def test_a_failure_before_the_first_sound_is_everyones() -> None:
+    async with scene() as run:
+        ears = [run.join() for _ in range(3)]
+        run.engine.fails = True
+        run.play(1)
+        await until(lambda: all(ear.failure for ear in ears))
+        assert {type(ear.failure) for ear in ears} == {EngineCrashed}
+        assert run.kept == []
+
+
+async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
+    async with scene() as run:
+        ears = [run.join() for _ in range(3)]
+        for ear in ears[:2]:
+            ear.release()
+        run.play(2)
+        await until(lambda: len(ears[0].heard) == 2 * PART_SAMPLES * 2)
+        run.engine.fails = True
+        run.play(1)
+        await until(lambda: ears[0].failure and ears[1].failure)
+        ears[2].release()
+        await until(lambda: ears[2].failure)
+        assert {ear.heard for ear in ears} == {WHOLE[: 2 * PART_SAMPLES * 2]}
+        assert run.kept == []
+
+
+async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight_module, "SHARED_BYTES", 2 * PART_SAMPLES * 2)
+    async with scene() as run:
+        one, other = run.join(), run.join()
+        one.release()
+        run.play(3)
+        await until(lambda: len(one.heard) == 3 * PART_SAMPLES * 2)
+        assert not run.made[0].open
+        late = run.join()
+        assert len(run.made) == 2, "it begins anew: the beginning may be gone"
+        await run.end()
+        assert {one.heard, other.heard, late.heard} == {WHOLE}
+        assert run.made[0]._parts == []
+        assert run.kept == []
+
+
+async def test_a_flight_for_one_keeps_nothing_that_was_heard() -> None:
+    run = Scene()
+    speaking = Speaking([Line("tone", Utterance("0", "ann"))], {"tone": run.engine})
+    flight = Flight(speaking, encoder_for("pcm", RATE_HZ), "pcm", run.threads)
+    ear = Ear(flight.listen())
+    ear.release()
+    listening = asyncio.create_task(ear.listen())
+    for number in range(PARTS_OF_LINE):
+        run.play(1)
+        await until(partial(_has_heard, ear, (number + 1) * PART_SAMPLES * 2))
+        assert flight._parts == []
+    await listening
+    assert ear.whole
+    run.threads.close()
+
+
+async def test_a_wav_is_kept_with_its_length() -> None:
+    run = Scene("wav")
+    ear = run.join()
+    await run.end()
+    assert ear.heard[40:44] == b"\xff\xff\xff\xff", "as it was streamed"
+    assert [data for data, _ in run.kept] == [encode_whole(ALL, "wav", RATE_HZ)]
+    run.threads.close()
