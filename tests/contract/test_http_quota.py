@@ -401,6 +401,32 @@ async def test_metrics_say_whether_the_store_answers(tmp_path: Path, running: Co
         assert b"tts_quota_store_up{" not in generate_latest(alone.application.server.metrics.registry)
 
 
+COMMANDS = (
+    "eval evalsha time get set del expire hdel hexists hget hgetall hincrby hmget hset zadd zcard zrange zrangebyscore "
+    "zrem zremrangebyscore"
+)
+
+
+async def test_an_acl_user_of_the_tenants_keys_and_few_commands_is_enough(tmp_path: Path) -> None:
+    allowed = [f"+{command}" for command in COMMANDS.split()]
+    with counter_store() as store:
+        store.run("ACL", "SETUSER", "acme", "on", ">right", "resetchannels", f"~tts:{{{UID}}}:*", "-@all", *allowed)
+        password = tmp_path / "password"
+        password.write_text("right")
+        redis = RedisConfig(url=store.url, username="acme", password_file=password)
+        quota = QuotaConfig(requests_per_minute=9, per_client_requests_per_minute=9, audio_seconds_per_day=9)
+        async with stage(config(tmp_path, redis=redis, tenant_uid=UID), quota) as acme:
+            assert (await acme.speech()).status_code == 200
+            assert (await acme.speech(voice="zoe")).status_code == 400
+            await acme.application.show_limits()
+            guard = acme.application._guard
+            assert guard is not None
+            await guard._shared.tend()
+            assert (await usage(acme))["total"]["requests"] == 1
+            assert metric(acme, "tts_quota_store_up") == 1
+            assert store.run("ACL", "LOG") == []
+
+
 async def test_a_server_starts_without_its_store_and_with_a_wrong_password(tmp_path: Path) -> None:
     with counter_store(requirepass="right") as store:
         password = tmp_path / "password"
