@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
@@ -9,10 +10,10 @@ from tts_server.admission.quota import REQUESTS_PER_MINUTE
 from tts_server.audio import Encoder, encoder_for
 from tts_server.audio.containers import wav_header
 from tts_server.config import ServerConfig
-from tts_server.errors import Overloaded
-from tts_server.routing import Choice, Line, Wish, choose, lines, wished_model
+from tts_server.errors import EngineError, Overloaded
+from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
 from tts_server.server import Scene, Server
-from tts_server.speaking import Speaking
+from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
 
 SETTLE_SECONDS = 0.1
@@ -48,6 +49,8 @@ class Account:
     first_audio: float | None = None
     first_byte: float | None = None
     audio_seconds: float = 0.0
+    spoken_by: str = ""
+    """The model that spoke in place of `model`, if one did."""
 
 
 @dataclass(slots=True)
@@ -66,8 +69,13 @@ class Speech:
 
     @property
     def model(self) -> str:
-        """Who speaks."""
-        return self.account.model
+        """Who speaks: the model that was asked for, unless the reply is degraded."""
+        return self.account.spoken_by or self.account.model
+
+    @property
+    def status(self) -> str:
+        """`degraded` where another model speaks than the one that was asked for, else `ok`."""
+        return "degraded" if self.speaking.degraded else "ok"
 
     @property
     def config(self) -> ServerConfig:
@@ -86,13 +94,40 @@ class Speech:
 
     async def whole(self) -> bytes:
         """All of it, with true lengths in its header. Raises `EngineError`."""
-        data = b"".join([part async for part in self.parts()])
+        while True:
+            try:
+                data = b"".join([part async for part in self._encoded()])
+                break
+            except EngineError as error:
+                await self._fall_back(error)
         if self.request.format == "wav":
             return wav_header(self.encoder.sample_rate_hz, len(data) - WAV_HEADER_BYTES) + data[WAV_HEADER_BYTES:]
         return data
 
     async def parts(self) -> AsyncGenerator[bytes]:
         """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off."""
+        begun = False
+        while True:
+            try:
+                async with aclosing(self._encoded()) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
+                break
+            except EngineError as error:
+                if begun:
+                    raise
+                await self._fall_back(error)
+
+    async def _fall_back(self, error: EngineError) -> None:
+        """Begin again with another model's sound: nothing of this one's has left. Raises `error` if nobody is left."""
+        if not await self.speaking.fall_back(error):
+            raise error
+        self.encoder = _encoder(self.request, self.speaking)
+        self.account.audio_seconds = 0.0
+        self.account.spoken_by = self.speaking.lines[0].model
+
+    async def _encoded(self) -> AsyncGenerator[bytes]:
         rate_hz = self.speaking.sample_rate_hz
         cheap = self.request.format in CHEAP_FORMATS
         while (samples := await self.speaking.take()) is not None:
@@ -129,10 +164,11 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
         if not request.prepared:
             ticket = await _admitted(server, scene.config.tenant)
         spoken = _lines(request, scene, account)
-        speaker = scene.speakers[spoken[0].model]
-        encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
-        speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
+        speaking = Speaking(_cast(scene, spoken), _hooks(server))
+        encoder = _encoder(request, speaking)
         await speaking.first()
+        if speaking.degraded:
+            account.spoken_by = speaking.lines[0].model
     except BaseException:  # a caller that hung up gets its quota back too
         try:
             if speaking is not None:
@@ -144,6 +180,23 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
         raise
     account.first_audio = time.monotonic()
     return Speech(server, scene, request, account, ticket, speaking, encoder, single=len(spoken) == 1)
+
+
+def _encoder(request: SpeechRequest, speaking: Speaking) -> Encoder:
+    return encoder_for(request.format, speaking.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
+
+
+def _cast(scene: Scene, spoken: list[Line]) -> Cast:
+    names = scene.catalogue
+    return Cast(spoken, scene.guards, names.standbys, lambda standby: standby_lines(names, standby, spoken))
+
+
+def _hooks(server: Server) -> Hooks:
+    metrics = server.metrics
+    return Hooks(
+        on_retry=lambda model: metrics.segment_retries.labels(model).inc(),
+        on_fallback=lambda model, reason: metrics.fallbacks.labels(model, reason).inc(),
+    )
 
 
 async def _admitted(server: Server, tenant: str) -> Ticket:

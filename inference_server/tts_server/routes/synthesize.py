@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tts_server.config import Precision, ServerConfig
-from tts_server.pipeline import SpeechRequest, speak
+from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
@@ -95,11 +95,11 @@ class LinkReply(Response):
                     speech.delivered()
                 finally:
                     await speech.close()
-        body = json.dumps(self._answer(talk, speech.model, url)).encode("ascii")
+        body = json.dumps(self._answer(talk, speech, url)).encode("ascii")
         reply = Response(body, media_type="application/json")
         reply.raw_headers += [
             (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
-            (b"x-tts-status", b"ok"),
+            (b"x-tts-status", speech.status.encode()),
             *limit_headers(speech.ticket),
         ]
         await reply(scope, receive, send)
@@ -111,13 +111,13 @@ class LinkReply(Response):
         permission = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
         return f"{self.origin}/v1/tts/audio/{quote(key)}?{permission}"
 
-    def _answer(self, talk: Conversation, model: str, url: str) -> dict[str, Any]:
+    def _answer(self, talk: Conversation, speech: Speech, url: str) -> dict[str, Any]:
         return {
             "request_id": talk.request_id,
             "audio_url": url,
             "duration": round(talk.account.audio_seconds, 3),
-            "engine_used": model,
-            "status": "ok",
+            "engine_used": speech.model,
+            "status": speech.status,
             "cached": False,
         }
 
