@@ -56,6 +56,21 @@ class Metrics:
             "tts_segment_retries", "Segments spoken twice: the engine failed after audio was sent.", ("model",),
             registry=self.registry,
         )  # fmt: skip
+        self.breaker_state = Gauge(
+            "tts_breaker_state", "Of each engine's breaker: 0 closed, 1 half-open, 2 open.", ("model",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.fallbacks = Counter(
+            "tts_fallbacks", "Replies that another model spoke, by the model that could not.", ("model", "reason"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.queue_depth = Gauge(
+            "tts_queue_depth", "Utterances that wait for an engine.", ("tenant", "model"), registry=self.registry
+        )
+        self.queue_wait = Histogram(
+            "tts_queue_wait_seconds", "What utterances waited for an engine.", ("tenant", "model"),
+            buckets=LATENCY_BUCKETS, registry=self.registry,
+        )  # fmt: skip
         self.quota_remaining = Gauge(
             "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
             registry=self.registry,

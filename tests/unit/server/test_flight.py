@@ -15,9 +15,10 @@ from tts_server import flight as flight_module
 from tts_server.audio import EncodingThreads, encode_whole, encoder_for
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError
-from tts_server.flight import Flight, Flights, Sound
+from tts_server.flight import Encoding, Flight, Flights, Sound
 from tts_server.routing import Line
-from tts_server.speaking import Speaking
+from tts_server.scheduling.guard import Guard
+from tts_server.speaking import Cast, Hooks, Speaking
 
 RATE_HZ = 24_000
 LINES = 2
@@ -120,10 +121,15 @@ class Scene:
 
     def begin(self) -> Flight:
         lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
-        encoder = encoder_for(self.format, RATE_HZ)
-        speaking = Speaking(lines, {"tone": self.engine})
-        self.made.append(Flight(speaking, encoder, self.format, self.threads, self._keep))
+        self.made.append(Flight(self.speaking(lines), self.encoding(), self._keep))
         return self.made[-1]
+
+    def speaking(self, lines: list[Line]) -> Speaking:
+        return Speaking(Cast(lines, {"tone": Guard("tone", self.engine)}, {"tone": ()}, lambda _: lines), Hooks())
+
+    def encoding(self) -> Encoding:
+        begin = partial(encoder_for, self.format, RATE_HZ)
+        return Encoding(self.format, begin(), begin, self.threads)
 
     def join(self) -> Ear:
         ear = Ear(self.flights.join("key", self.begin))
@@ -322,8 +328,7 @@ async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pyte
 
 async def test_a_flight_for_one_keeps_nothing_that_was_heard() -> None:
     run = Scene()
-    speaking = Speaking([Line("tone", Utterance("0", "ann"))], {"tone": run.engine})
-    flight = Flight(speaking, encoder_for("pcm", RATE_HZ), "pcm", run.threads)
+    flight = Flight(run.speaking([Line("tone", Utterance("0", "ann"))]), run.encoding())
     ear = Ear(flight.listen())
     ear.release()
     listening = asyncio.create_task(ear.listen())
