@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring, read_digests, read_token
-from tts_server.admission.quota import MemoryQuota
+from tts_server.admission.guarded_quota import GuardedQuota
+from tts_server.admission.memory_quota import MemoryQuota
+from tts_server.admission.redis_quota import RedisQuota
 from tts_server.cache.opening import open_cache
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
@@ -24,10 +26,10 @@ from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, speech, synthesize
+from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
-from tts_server.server import MakeSpeaker, Server
+from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.links import Links, link_secret
 from tts_server.stores.opening import open_store, store_limits
 from tts_server.stores.peers import Peers, place_of
@@ -35,6 +37,7 @@ from tts_server.stores.peers import Peers, place_of
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 60.0
+LIMITS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,12 @@ class Application:
     def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
         config = sources.config
         self._sources = sources
+        counters = MemoryQuota(time.monotonic)
         self._redis = redis_client(config.redis) if config.redis is not None else None
+        self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
         self.server = Server(
             make_speaker=make_speaker or self._speaker,
-            quota=Admission(MemoryQuota(time.monotonic), sources.quota, config.max_replicas),
+            quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
             store=open_store(config.storage, config.tenant),
             links=Links(
                 link_secret(config.storage.directory),
@@ -84,6 +89,10 @@ class Application:
         await self._take_keys()
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
+        if self._guard is not None:
+            self._guard.tell(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
+            self._tasks.append(asyncio.create_task(self._guard.run()))
+        self._tasks.append(asyncio.create_task(self._watch_limits()))
 
     async def stop(self) -> None:
         """Engines end last."""
@@ -94,10 +103,12 @@ class Application:
         self.server.store.close()
         if self.server.cache is not None:
             self.server.cache.close()
-        if self._redis is not None:
-            await self._redis.aclose()
         if self.server.peers is not None:
             await self.server.peers.close()
+        if self._guard is not None:
+            await self._guard.close()
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -108,6 +119,8 @@ class Application:
         except (BrokenFile, CatalogueError, EngineError) as error:
             loads.labels("server", "refused").inc()
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
+        if config.redis != self._config.redis:
+            log.warning("another Redis is used from the next start on")
         await self._take_storage(config)
         self._watch_keys(config)
         self._config = config
@@ -169,6 +182,17 @@ class Application:
         if auth.keys_directory:
             log.info("API keys are taken", keys=sorted(digests))
 
+    async def _watch_limits(self) -> None:
+        """What is left grows while nobody asks: without this, a metric would show the last request's view for ever."""
+        while True:
+            await asyncio.sleep(LIMITS_SECONDS)
+            await self.show_limits()
+
+    async def show_limits(self) -> None:
+        """Bring the metrics of the limits up to date."""
+        left = await self.server.admission.remaining(quota_key(self._config), "")
+        self.server.note_left(self._config.tenant, left)
+
     async def _sweep(self) -> None:
         while True:
             try:
@@ -207,7 +231,7 @@ def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
     app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, health):
+    for module in (speech, synthesize, audio, catalogue, usage, health):
         app.include_router(module.router)
     for kind in (TTSError, HTTPError, HTTPException):
         app.add_exception_handler(kind, _refuse)
@@ -223,7 +247,7 @@ def _peers(config: ServerConfig) -> Peers | None:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     talk = conversation_of(request.scope)
-    talk.failure = describe(error)[2]
+    talk.failure = talk.failure or describe(error)[2]
     return error_response(error, talk.request_id)
 
 

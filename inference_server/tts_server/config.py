@@ -229,4 +229,15 @@ class QuotaConfig(ConfigModel):
     """``quota.json``: the tenant's limits. Unset means unlimited."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """In any 60 seconds."""
+    requests_per_day: Annotated[int, Field(ge=1)] | None = None
+    """Days are UTC days."""
+    concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    """Being served at the same time, by all replicas together."""
+    audio_seconds_per_day: Annotated[int, Field(ge=1)] | None = None
+    """Of sound that was sent; what comes out of the cache is free."""
+    characters_per_day: Annotated[int, Field(ge=1)] | None = None
+    """Of text that was spoken, cached or not."""
+    per_client_requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """In any 60 seconds, of one caller: by its key or subject, else by its address."""
     max_text_characters: Annotated[int, Field(ge=1)] = 4096

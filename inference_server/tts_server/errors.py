@@ -13,6 +13,7 @@ TTSError
    ├─ PermissionDenied      a good credential that may not do this
    ├─ Refused               try again later
    │    ├─ QuotaExceeded        a limit of the tenant is used up
+   │    │    └─ DayQuotaExceeded    until midnight: trying again soon is of no use
    │    ├─ Overloaded           the wait would outlast the caller
    │    └─ Draining             this replica is about to end
    ├─ StorageUnavailable    audio cannot be kept: the disk is full, or not writable
@@ -118,16 +119,32 @@ class Refused(TTSError):
 
 
 class QuotaExceeded(Refused):
-    """A limit is used up: `limit` is its name in `spec.quota`, `resets_at` (UTC) when all of it is back."""
+    """A limit is used up: `limit` is its name in `spec.quota`, `allowed` how much that is.
+
+    `resets_at` (UTC) is when all of it is back.
+    """
 
     code = "rate_limit_exceeded"
 
     def __init__(
-        self, message: str, *, limit: str, retry_after_seconds: float, resets_at: datetime | None = None
+        self,
+        message: str,
+        *,
+        limit: str,
+        retry_after_seconds: float,
+        resets_at: datetime | None = None,
+        allowed: int | None = None,
     ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.limit = limit
         self.resets_at = resets_at
+        self.allowed = allowed
+
+
+class DayQuotaExceeded(QuotaExceeded):
+    """A limit of the day is used up."""
+
+    code = "insufficient_quota"
 
 
 class Overloaded(Refused):

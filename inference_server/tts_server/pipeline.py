@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tts_server.admission.admission import Ticket
-from tts_server.admission.quota import REQUESTS_PER_MINUTE
+from tts_server.admission.estimate import estimated_seconds
+from tts_server.admission.ledger import Entry
+from tts_server.admission.limits import Request
 from tts_server.audio import encoder_for, media_type
 from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
-from tts_server.errors import Overloaded
+from tts_server.errors import Overloaded, QuotaExceeded
 from tts_server.flight import Encoding, Flight, Kept, Sound
 from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
-from tts_server.server import Scene, Server
+from tts_server.server import Scene, Server, quota_key
 from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
 
@@ -37,6 +39,8 @@ class SpeechRequest:
     """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
     text_param: str = "input"
     """What the route calls the text, for its errors."""
+    client: str = ""
+    """Who asks, among the tenant's callers."""
 
 
 @dataclass(slots=True)
@@ -45,11 +49,13 @@ class Account:
 
     model: str = ""
     voice: str = ""
+    precision: str = ""
     text_characters: int = 0
     begun: float = field(default_factory=time.monotonic)
     first_audio: float | None = None
     first_byte: float | None = None
     audio_seconds: float = 0.0
+    """Sent, or handed over as a whole."""
     spoken_by: str = ""
     """The model that spoke in place of `model`, if one did."""
     cache: str = ""
@@ -111,21 +117,33 @@ class Speech:
         return whole_wav(data) if self.request.format == "wav" else data
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off."""
+        """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off.
+
+        Whoever asks for the next part has sent the one before it: only then is its sound on the account.
+        """
         async with aclosing(self.sound.parts()) as parts:
             async for part, seconds in parts:
                 yield part
                 self.account.audio_seconds = seconds
 
     async def close(self) -> None:
-        """Stop what still speaks; give the quota back if nothing was sent."""
+        """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""
         self.account.spoken_by = self.sound.spoken_by
         try:
             await self.sound.leave()
-            if self.ticket is not None and self.account.first_byte is None:
-                await self.ticket.give_back()
         finally:
-            self.scene.leave()
+            try:
+                await self._end_ticket()
+            finally:
+                self.scene.leave()
+
+    async def _end_ticket(self) -> None:
+        if self.ticket is None:
+            return
+        if self.account.first_byte is None:
+            await self.ticket.give_back()
+        else:
+            await self.ticket.settle(_entry(self.request, self.account))
 
 
 async def speak(request: SpeechRequest, server: Server, account: Account) -> Speech:
@@ -139,7 +157,7 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     ticket, sound = None, None
     try:
         if not request.prepared:
-            ticket = await _admitted(server, scene.config.tenant)
+            ticket = await _admitted(server, scene.config, request)
         spoken = _lines(request, scene, account)
         sound = await _sound(spoken, request, scene, server, account)
         await sound.first()
@@ -170,11 +188,21 @@ def _hooks(server: Server) -> Hooks:
     )
 
 
-async def _admitted(server: Server, tenant: str) -> Ticket:
-    ticket = await server.admission.admit(tenant)
-    if ticket.reservation.remaining is not None:
-        server.metrics.quota_remaining.labels(tenant, REQUESTS_PER_MINUTE).set(ticket.reservation.remaining)
+async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest) -> Ticket:
+    seconds = estimated_seconds(request.text, request.wish.speed)
+    try:
+        ticket = await server.admission.admit(quota_key(config), Request(len(request.text), seconds, request.client))
+    except QuotaExceeded as error:
+        server.metrics.quota_refusals.labels(config.tenant, error.limit).inc()
+        raise
+    server.note_left(config.tenant, ticket.standing)
     return ticket
+
+
+def _entry(request: SpeechRequest, account: Account) -> Entry:
+    """What the ledger says about a request that was served."""
+    cached, degraded = account.cache == HIT, bool(account.spoken_by)
+    return Entry(account.model, account.precision, len(request.text), account.audio_seconds, cached, degraded)
 
 
 async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Sound:
@@ -219,6 +247,7 @@ def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]
     found = _segments(request, choice)
     spoken = lines(scene.catalogue, choice, request.wish, found)
     account.model, account.voice = spoken[0].model, spoken[0].utterance.voice
+    account.precision = spoken[0].utterance.precision
     return spoken
 
 

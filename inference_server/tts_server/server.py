@@ -8,6 +8,7 @@ import structlog
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring
+from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Standing
 from tts_server.audio import EncodingThreads
 from tts_server.cache import Cache
 from tts_server.catalogue import Catalogue, catalogue, missing_voices
@@ -54,6 +55,11 @@ class Scene:
             self.idle.set()
 
 
+def quota_key(config: ServerConfig) -> str:
+    """What a tenant is counted by: its UID, so that a namesake inherits nothing."""
+    return config.tenant_uid or config.tenant
+
+
 class Server:
     """Made once per process; `scene` is None until the engines are loaded."""
 
@@ -86,6 +92,12 @@ class Server:
         """New limits, over the counts there are."""
         replicas = self.scene.config.max_replicas if self.scene is not None else self.admission.replicas
         self.admission = Admission(self.admission.quota, config, replicas)
+
+    def note_left(self, tenant: str, left: Standing) -> None:
+        """For whoever watches the limits from outside."""
+        for name, one in left.items():
+            if name != CLIENT_REQUESTS_PER_MINUTE:  # one number cannot speak for all clients
+                self.metrics.quota_remaining.labels(tenant, name).set(one.remaining)
 
     async def show(self, config: ServerConfig) -> None:
         """Serve `config`: engines that it adds are started first, those that it lacks are stopped afterwards.

@@ -85,6 +85,14 @@ class Metrics:
         )  # fmt: skip
         self.cache_bytes = Gauge("tts_cache_bytes", "Audio cached in memory.", registry=self.registry)
         self.cache_entries = Gauge("tts_cache_entries", "Recordings cached in memory.", registry=self.registry)
+        self.quota_refusals = Counter(
+            "tts_quota_refusals", "Requests refused with 429, by the limit that was used up.", ("tenant", "quota"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.quota_store_up = Gauge(
+            "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
+            ("tenant",), registry=self.registry,
+        )  # fmt: skip
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
         )

@@ -33,7 +33,8 @@ def refusal(reply: httpx.Response) -> tuple[int, str | None, str]:
     body = reply.json()
     assert list(body) == ["error"]
     error = body["error"]
-    assert list(error) == ["message", "type", "param", "code", "request_id"]
+    of_limits = ["limit", "resets_at"] if reply.status_code == 429 else []
+    assert list(error) == ["message", "type", "param", "code", "request_id", *of_limits]
     assert error["request_id"] == reply.headers["x-request-id"]
     assert isinstance(error["message"], str)
     assert error["message"]

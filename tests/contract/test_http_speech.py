@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from tests.contract.tone import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config import QuotaConfig
@@ -193,9 +194,11 @@ async def test_hanging_up_in_the_middle_stops_the_engine_and_is_paid(tmp_path: P
         call = Call(acme, LONG | {"input": "One more. " * 100})
         running = asyncio.create_task(call.run())
         await until(lambda: call.parts)
-        call.gone.set()
-        await running
+        with capture_logs() as lines:
+            call.gone.set()
+            await running
         assert not call.has_ended()
+        assert [(line["event"], line["log_level"], line["error"]) for line in lines] == [("request", "info", "hung_up")]
         assert len(tone.spoken) < 100
         assert (await acme.speech()).status_code == 429
 

@@ -1,18 +1,29 @@
 """The door: what a request must pass before anything is done for it."""
 
 from dataclasses import dataclass
+from datetime import date
 
-from tts_server.admission.quota import Limits, Quota, Reservation
+from tts_server.admission.ledger import DayLedger, Entry
+from tts_server.admission.limits import Limits, Request, Standing
+from tts_server.admission.quota import Quota, Reservation
 from tts_server.config import QuotaConfig
 from tts_server.errors import TextRejected
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request that was let in; `limit` and the rest are what its caller may know about the next ones."""
+    """A request that was let in. One of its methods ends it; what comes after that does nothing."""
 
     reservation: Reservation
-    limit: int | None
+
+    @property
+    def standing(self) -> Standing:
+        """What its caller may know about the next requests."""
+        return self.reservation.standing
+
+    async def settle(self, entry: Entry) -> None:
+        """It was served, wholly or in part."""
+        await self.reservation.settle(entry)
 
     async def give_back(self) -> None:
         """Nothing was sent for it: it counts no more."""
@@ -26,12 +37,21 @@ class Admission:
     quota: Quota
     config: QuotaConfig
     replicas: int
-    """How many servers count for themselves: each of them gives out its part."""
+    """How many servers there can be: where they cannot see each other's counts, each gives out its part."""
 
     @property
     def limits(self) -> Limits:
-        """Of this replica."""
-        return Limits(self.config.requests_per_minute).shared_by(self.replicas)
+        """Of the tenant."""
+        config = self.config
+        return Limits(
+            requests_per_minute=config.requests_per_minute,
+            client_requests_per_minute=config.per_client_requests_per_minute,
+            concurrent_requests=config.concurrent_requests,
+            requests_per_day=config.requests_per_day,
+            characters_per_day=config.characters_per_day,
+            audio_seconds_per_day=config.audio_seconds_per_day,
+            replicas=self.replicas,
+        )
 
     def check_length(self, characters: int, *, param: str) -> None:
         """Raises `TextRejected` for a text over `maxTextCharacters`."""
@@ -41,7 +61,14 @@ class Admission:
                 f"The text has {characters} characters; at most {longest} are spoken at once.", param=param
             )
 
-    async def admit(self, tenant: str) -> Ticket:
-        """Count the request. Raises `QuotaExceeded`."""
-        limits = self.limits
-        return Ticket(await self.quota.reserve(tenant, limits), limits.requests_per_minute)
+    async def admit(self, tenant: str, request: Request) -> Ticket:
+        """Count the request. `tenant` is what no namesake shares. Raises `QuotaExceeded`."""
+        return Ticket(await self.quota.reserve(tenant, self.limits, request))
+
+    async def remaining(self, tenant: str, client: str) -> Standing:
+        """What is left of each limit."""
+        return await self.quota.remaining(tenant, self.limits, client)
+
+    async def ledger(self, tenant: str, day: date | None) -> DayLedger:
+        """What was served on a UTC day; None is today."""
+        return await self.quota.ledger(tenant, day)

@@ -1,115 +1,75 @@
-"""Limits of a tenant: what a request reserves before it is served, and gives back when it is not."""
+"""Counting: what a request reserves before it is served, and what becomes of that when it ends."""
 
-import math
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import date
 from typing import Protocol
 
-from tts_server.errors import QuotaExceeded
+from tts_server.admission.ledger import Charge, DayLedger, Entry
+from tts_server.admission.limits import DayCounts, Limits, Request, Standing
 
-REQUESTS_PER_MINUTE = "requestsPerMinute"
-WINDOW_SECONDS = 60.0
+LEASE_SECONDS = 30.0
+"""How long a request runs on without a word from its server: then the server is gone, and the request with it."""
+RENEW_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one store of counters allows one tenant; None is no limit."""
-
-    requests_per_minute: int | None = None
-
-    def shared_by(self, replicas: int) -> "Limits":
-        """The part of one of so many replicas that cannot see each other's counts: never less than one request."""
-        if self.requests_per_minute is None:
-            return self
-        return Limits(max(1, self.requests_per_minute // replicas))
+class StoreLost(Exception):  # noqa: N818 - it says what happened
+    """The shared counters cannot be reached, or take no writes. Not seen outside of this package."""
 
 
 class Reservation(Protocol):
-    """A request that was let in."""
+    """A request that was let in. It ends by one of its two methods; whatever comes after the first does nothing."""
 
     @property
-    def remaining(self) -> int | None:
-        """Requests left in this minute when it was let in; None without a limit."""
+    def standing(self) -> Standing:
+        """What was left once it was let in."""
 
     @property
-    def resets_after_seconds(self) -> float:
-        """Until the oldest of the counted requests is forgotten."""
+    def day(self) -> int:
+        """The UTC day on which it was let in, since 1970-01-01, by the counting store's clock."""
+
+    async def settle(self, entry: Entry) -> None:
+        """It was served: the sound that was sent replaces the estimate, and the ledger has one entry more."""
 
     async def give_back(self) -> None:
-        """Undo it: the request was refused or failed, and nothing was sent. Twice is once."""
+        """Undo it: the request was refused or failed, and nothing was sent."""
 
 
 class Quota(Protocol):
-    """Counts by tenant. `requestsPerMinute` is exact: no 60 seconds see more requests that were kept."""
+    """Counts by tenant. All limits are checked, then all is counted, or nothing.
 
-    async def reserve(self, tenant: str, limits: Limits) -> Reservation:
+    `requestsPerMinute` is exact: no 60 seconds see more requests that were kept. `tenant` is what no namesake shares.
+    """
+
+    async def reserve(self, tenant: str, limits: Limits, request: Request = ...) -> Reservation:
         """Count one request. Raises `QuotaExceeded`, and counts nothing then."""
 
-    async def remaining(self, tenant: str, limits: Limits) -> int | None:
-        """Requests that would be let in now; None without a limit."""
+    async def remaining(self, tenant: str, limits: Limits, client: str = ...) -> Standing:
+        """What is left of each limit now."""
+
+    async def ledger(self, tenant: str, day: date | None = ...) -> DayLedger:
+        """What was served on a UTC day; None is today, by the counting store's clock."""
 
 
-@dataclass(slots=True)
-class MemoryReservation:
-    """See `Reservation`."""
+class LocalQuota(Quota, Protocol):
+    """Counts in this process, which never fail."""
 
-    log: OrderedDict[int, float]
-    number: int
-    remaining: int | None
-    resets_after_seconds: float
+    def counted(self, tenant: str) -> DayCounts:
+        """Of today."""
 
-    async def give_back(self) -> None:
-        self.log.pop(self.number, None)
+    def continue_from(self, tenant: str, counts: DayCounts) -> None:
+        """The day's counts become these, which were seen elsewhere."""
 
 
-class MemoryQuota:
-    """`Quota` in this process: a sliding log. It keeps one number per request of the last minute."""
+class SharedQuota(Quota, Protocol):
+    """Counts that all replicas share. Every method may raise `StoreLost`; then it may be called again."""
 
-    def __init__(self, monotonic: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._monotonic = monotonic
-        self._now = now
-        self._logs: dict[str, OrderedDict[int, float]] = {}
-        self._count = 0
+    def seen(self, tenant: str) -> DayCounts | None:
+        """The day's counts as they were when they were last seen."""
 
-    async def reserve(self, tenant: str, limits: Limits) -> MemoryReservation:
-        """See `Quota.reserve`."""
-        limit = limits.requests_per_minute
-        if limit is None:
-            return MemoryReservation(OrderedDict(), 0, None, 0.0)
-        now = self._monotonic()
-        log = self._recent(tenant, now)
-        if len(log) >= limit:
-            raise self._exceeded(log, limit, now)
-        self._count += 1
-        log[self._count] = now
-        oldest = next(iter(log.values()))
-        return MemoryReservation(log, self._count, limit - len(log), oldest + WINDOW_SECONDS - now)
+    async def probe(self, tenant: str) -> None:
+        """Return when a request of this tenant could be counted now."""
 
-    async def remaining(self, tenant: str, limits: Limits) -> int | None:
-        """See `Quota.remaining`."""
-        if limits.requests_per_minute is None:
-            return None
-        return max(0, limits.requests_per_minute - len(self._recent(tenant, self._monotonic())))
+    async def tend(self) -> None:
+        """To call every `RENEW_SECONDS`: requests under way are still served; what the store lost is written again."""
 
-    def _recent(self, tenant: str, now: float) -> OrderedDict[int, float]:
-        """Requests younger than a minute, the oldest first."""
-        log = self._logs.setdefault(tenant, OrderedDict())
-        while log and next(iter(log.values())) <= now - WINDOW_SECONDS:
-            log.popitem(last=False)
-        return log
-
-    def _exceeded(self, log: OrderedDict[int, float], limit: int, now: float) -> QuotaExceeded:
-        times = log.values()
-        # A limit that was lowered leaves more in the log than it allows: that many must be forgotten first.
-        frees = next(islice(times, len(log) - limit, None)) + WINDOW_SECONDS - now
-        newest = next(reversed(times)) + WINDOW_SECONDS - now
-        seconds = math.ceil(frees)
-        return QuotaExceeded(
-            f"requestsPerMinute is used up: {limit} in any 60 seconds. Try again in {seconds} s.",
-            limit=REQUESTS_PER_MINUTE,
-            retry_after_seconds=frees,
-            resets_at=self._now() + timedelta(seconds=newest),
-        )
+    async def charge(self, tenant: str, charge: Charge) -> None:
+        """Count what was served without having been counted. The same charge twice is one."""

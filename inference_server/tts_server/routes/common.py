@@ -16,6 +16,13 @@ def server_of(request: Request) -> Server:
     return server
 
 
+def client_of(request: Request, caller: Caller) -> str:
+    """Who asks, among the tenant's callers: by its key, else by its address."""
+    if caller.key:
+        return f"key {caller.key}"
+    return f"address {request.client.host}" if request.client is not None else ""
+
+
 def admit_caller(request: Request) -> Caller:
     """Who calls, before a byte of the body is read. Raises `Unauthenticated`, `Overloaded` while nothing is loaded."""
     server = server_of(request)

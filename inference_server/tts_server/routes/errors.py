@@ -8,8 +8,10 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from tts_server.admission.limits import REQUESTS_PER_MINUTE
 from tts_server.errors import (
     AudioGone,
+    DayQuotaExceeded,
     EngineError,
     EngineTimeout,
     ModelNotFound,
@@ -21,6 +23,7 @@ from tts_server.errors import (
     TTSError,
     Unauthenticated,
 )
+from tts_server.routes.limits import item, policy_item
 
 STATUS: Mapping[type[TTSError], int] = {
     RequestError: 400,
@@ -58,13 +61,17 @@ def error_object(error: Exception, request_id: str) -> dict[str, object]:
     """What stands under `error`: in a body, or in the last event of a stream."""
     status, message, code = describe(error)
     fallback = "server_error" if status >= 500 else "invalid_request_error"
-    return {
+    described: dict[str, object] = {
         "message": message,
         "type": TYPES.get(status, fallback),
         "param": error.param if isinstance(error, RequestError) else None,
         "code": code,
         "request_id": request_id,
     }
+    if isinstance(error, QuotaExceeded):
+        described["limit"] = error.limit
+        described["resets_at"] = error.resets_at.isoformat(timespec="seconds") if error.resets_at else None
+    return described
 
 
 def describe(error: Exception) -> tuple[int, str, str]:
@@ -89,19 +96,26 @@ def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, QuotaExceeded):
-        seconds = _whole(error.retry_after_seconds)
-        # draft-ietf-httpapi-ratelimit-headers-10: which limit, what is left, when it is back.
-        return {
-            "Retry-After": seconds,
-            "RateLimit": f'"{error.limit}";r=0;t={seconds}',
-            "x-ratelimit-remaining-requests": "0",
-            "x-ratelimit-reset-requests": f"{seconds}s",
-        }
+        return _quota_headers(error)
     if isinstance(error, Refused):
         return {"Retry-After": _whole(error.retry_after_seconds)}
     if isinstance(error, HTTPException | HTTPError):
         return dict(error.headers or {})
     return {}
+
+
+def _quota_headers(error: QuotaExceeded) -> dict[str, str]:
+    seconds = _whole(error.retry_after_seconds)
+    headers = {"Retry-After": seconds, "RateLimit": item(error.limit, 0, int(seconds))}
+    if error.allowed is not None:
+        headers["RateLimit-Policy"] = policy_item(error.limit, error.allowed)
+    if error.limit == REQUESTS_PER_MINUTE:
+        if error.allowed is not None:
+            headers["x-ratelimit-limit-requests"] = str(error.allowed)
+        headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{seconds}s"}
+    if isinstance(error, DayQuotaExceeded):
+        headers["x-should-retry"] = "false"  # OpenAI's clients would wait for seconds, and ask again in vain
+    return headers
 
 
 def _whole(seconds: float) -> str:

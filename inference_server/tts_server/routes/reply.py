@@ -9,20 +9,18 @@ from contextlib import aclosing, contextmanager
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tts_server.admission.admission import Ticket
 from tts_server.audio import streams
 from tts_server.errors import TTSError
 from tts_server.pipeline import Speech, SpeechRequest, speak
-from tts_server.routes.conversation import Conversation, CutOff, conversation_of
+from tts_server.routes.conversation import Conversation, CutOff, HungUp, conversation_of
 from tts_server.routes.errors import error_object
+from tts_server.routes.limits import Headers, limit_headers
 from tts_server.routes.listening import listening
 from tts_server.server import Server
 from tts_server.telemetry import UNKNOWN
 
 SEND_SECONDS = 60.0
 """For one part of a reply: a caller that takes nothing for so long is gone, whatever its connection says."""
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class SpeechReply(Response):
@@ -39,12 +37,19 @@ class SpeechReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
+        speech: Speech | None = None
         with counted_in_flight(self.server):
-            async with listening(receive):
-                speech = await speak(self.request, self.server, talk.account)
-                try:
+            try:
+                async with listening(receive):
+                    speech = await speak(self.request, self.server, talk.account)
                     await self._send(speech, talk, scope, send)
-                finally:
+            except HungUp as error:
+                if not talk.status:
+                    raise
+                talk.failure = "hung_up"
+                raise CutOff from error
+            finally:  # the end of an answer looks like hanging up, which must not disturb its account
+                if speech is not None:
                     await speech.close()
 
     async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
@@ -112,18 +117,6 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
 def cache_headers(speech: Speech) -> Headers:
     """Whether the audio was kept from an earlier request; nothing where none is kept."""
     return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.account.cache else []
-
-
-def limit_headers(ticket: Ticket | None) -> Headers:
-    """In OpenAI's words."""
-    if ticket is None or ticket.limit is None:
-        return []
-    reservation = ticket.reservation
-    return [
-        (b"x-ratelimit-limit-requests", str(ticket.limit).encode()),
-        (b"x-ratelimit-remaining-requests", str(reservation.remaining).encode()),
-        (b"x-ratelimit-reset-requests", f"{reservation.resets_after_seconds:.3f}s".encode()),
-    ]
 
 
 async def _send_part(part: bytes, send: Send) -> None:

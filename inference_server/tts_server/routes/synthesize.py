@@ -18,10 +18,11 @@ from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import admit_caller, client_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
+from tts_server.routes.limits import limit_headers
 from tts_server.routes.listening import listening
-from tts_server.routes.reply import SpeechReply, cache_headers, counted_in_flight, limit_headers
+from tts_server.routes.reply import SpeechReply, cache_headers, counted_in_flight
 from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
@@ -57,7 +58,7 @@ async def synthesize(request: Request) -> Response:
     """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    admit_caller(request)
+    caller = admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(SynthesizeBody, content)
@@ -74,6 +75,7 @@ async def synthesize(request: Request) -> Response:
         format=body.format or "mp3",
         sample_rate_hz=body.sample_rate,
         text_param="text",
+        client=client_of(request, caller),
     )
     if _wants_audio(request.headers.get("accept", "")):
         return SpeechReply(server, wanted)
@@ -91,14 +93,16 @@ class LinkReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
+        speech: Speech | None = None
         with counted_in_flight(self.server):
-            async with listening(receive):
-                speech = await speak(self.request, self.server, talk.account)
-                try:
+            try:
+                async with listening(receive):
+                    speech = await speak(self.request, self.server, talk.account)
                     audio = await speech.whole()
                     place = await self._place(speech, audio)
                     speech.delivered()
-                finally:
+            finally:
+                if speech is not None:
                     await speech.close()
         body = json.dumps(self._answer(talk, speech) | place).encode("ascii")
         reply = Response(body, media_type="application/json")

@@ -38,7 +38,8 @@ def test_every_error_has_a_status_of_its_own_and_none_is_500(kind: type[TTSError
 def test_every_error_leaves_in_one_shape(kind: type[TTSError]) -> None:
     reply = error_response(made(kind), "id-1")
     error = json.loads(bytes(reply.body))["error"]
-    assert list(error) == ["message", "type", "param", "code", "request_id"]
+    of_limits = ["limit", "resets_at"] if issubclass(kind, QuotaExceeded) else []
+    assert list(error) == ["message", "type", "param", "code", "request_id", *of_limits]
     assert error["code"] == kind.code
     assert error["request_id"] == "id-1"
 

@@ -1,0 +1,95 @@
+"""What follows from limits and counts, without any store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts_server.admission.breaker import FIRST_WAIT_SECONDS, Breaker, State
+from tts_server.admission.estimate import estimated_seconds
+from tts_server.admission.limits import Counts, DayCounts, Limits, Request, Window, exceeded, standing
+
+EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
+
+
+def counts(today: DayCounts) -> Counts:
+    return Counts(EVENING, Window(), Window(), 0, today)
+
+
+def test_a_day_ends_at_midnight_utc() -> None:
+    limits = Limits(requests_per_day=3)
+    assert standing(limits, counts(DayCounts(requests=2)))["requestsPerDay"] == (3, 1, 30.0)
+    refusal = exceeded(limits, Request(), counts(DayCounts(requests=3)))
+    assert refusal is not None
+    assert (refusal.retry_after_seconds, refusal.resets_at) == (30.0, datetime(2026, 11, 22, tzinfo=UTC))
+    assert refusal.message == "requestsPerDay is used up: 3 a day (UTC). Try again in 30 s."
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_audio_is_compared_to_the_microsecond(used: int, limit: int) -> None:
+    """A script compares the same whole numbers: both must come to the same end."""
+    limits = Limits(audio_seconds_per_day=limit)
+    for wanted in (limit * 1_000_000 - used, limit * 1_000_000 - used + 1):
+        if wanted >= 0:
+            request = Request(audio_seconds=wanted / 1_000_000)
+            refusal = exceeded(limits, request, counts(DayCounts(audio_microseconds=used)))
+            assert (refusal is not None) == (used + request.audio_microseconds > limit * 1_000_000)
+
+
+@given(st.integers(1, 10_000), st.integers(0, 20_000), st.integers(1, 50))
+def test_what_is_left_of_a_day_is_given_out_once(limit: int, used: int, replicas: int) -> None:
+    part = Limits(requests_per_day=limit).rest_shared_by(replicas, DayCounts(requests=used)).requests_per_day
+    assert part is not None
+    assert max(0, part - used) * replicas <= max(0, limit - used)
+
+
+def test_parts_keep_what_is_not_limited_unlimited() -> None:
+    assert Limits(replicas=3).part == Limits()
+    assert Limits(30, 9, 6, 300, 3000, 90, replicas=3).part == Limits(10, 3, 2, 100, 1000, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed", "seconds"), [("a" * 100, 1.0, 6.5), ("你好", 1.0, 0.4), ("a" * 100, 2.0, 3.25)]
+)
+def test_an_estimate_knows_scripts_and_speed(text: str, speed: float, seconds: float) -> None:
+    assert estimated_seconds(text, speed) == pytest.approx(seconds)
+
+
+def test_a_breaker_waits_longer_after_each_probe_that_fails() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    assert breaker.state is State.CLOSED
+    assert not breaker.may_probe()
+    breaker.fail()
+    waits = []
+    for _ in range(8):
+        waits.append(clock.until(breaker.may_probe))
+        assert not breaker.may_probe(), "one probe at a time"
+        breaker.fail()
+        breaker.fail()
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+    clock.until(breaker.may_probe)
+    breaker.succeed()
+    assert breaker.is_closed
+    breaker.fail()
+    assert clock.until(breaker.may_probe) == FIRST_WAIT_SECONDS, "the next loss begins with a short wait again"
+
+
+@dataclass
+class Clock:
+    """In steps of 10 ms."""
+
+    steps: int = 0
+
+    def __call__(self) -> float:
+        return self.steps / 100
+
+    def until(self, condition: Callable[[], bool]) -> float:
+        """Seconds that passed, rounded to the tenth."""
+        begun = self.steps
+        while not condition():
+            self.steps += 1
+        return round((self.steps - begun) / 100, 1)
