@@ -49,7 +49,8 @@ class Stepping:
         self.sign = sign
         self.permits = asyncio.Semaphore(0)
         self.fails = False
-        """At its next part, once."""
+        """At its next part, once, or from then on."""
+        self.fails_again = False
         self.begun = 0
         self.running = 0
 
@@ -66,7 +67,7 @@ class Stepping:
             for number in range(PARTS_OF_LINE):
                 await self.permits.acquire()
                 if self.fails:
-                    self.fails = False
+                    self.fails = self.fails_again
                     raise EngineCrashed("Engine tone ended with SIGSEGV.")
                 yield part_of_engine(int(utterance.text), number, self.sign)
         finally:
@@ -196,12 +197,15 @@ ACTIONS = st.one_of(
     st.tuples(st.just("play"), st.integers(1, PARTS)),
     st.tuples(st.just("fail"), st.integers(0, 1)),
     st.tuples(st.just("wait"), st.integers(0, 6)),
+    st.just(("step", 0)),
 )
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ACTIONS, max_size=40), st.booleans())
-async def test_any_interleaving_gives_everyone_the_same_bytes(actions: list[tuple[str, int]], standby: bool) -> None:
+async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 - a branch for each action
+    actions: list[tuple[str, int]], standby: bool
+) -> None:
     others = asyncio.all_tasks()
     run = Scene(standby=standby)
     left: set[int] = set()
@@ -214,6 +218,11 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(actions: list[tupl
             [run.engine, run.standby][number].fails = True
         elif action == "wait":
             await go_round(number)
+        elif action == "step":  # everyone hears one part more
+            run.play(1)
+            for ear, _ in run.ears:
+                ear.go()
+            await go_round()
         elif run.ears:
             index = number % len(run.ears)
             ear, task = run.ears[index]
@@ -328,6 +337,76 @@ async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
         await until(lambda: ears[2].failure)
         assert {ear.heard for ear in ears} == {WHOLE[: 2 * PART_SAMPLES * 2]}
         assert run.kept == []
+
+
+@pytest.mark.parametrize("failing_part", range(PARTS))
+async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part: int) -> None:
+    run = Scene(standby=True)
+    ears = [run.join(takes_whole=True) for _ in range(2)]
+    for part in range(PARTS):
+        if part == failing_part:
+            run.engine.fails = run.engine.fails_again = True
+        run.play(1)
+        await go_round()
+    await run.end()
+    assert {ear.heard for ear in ears} == {STANDBYS_WHOLE}
+    assert all(ear.sound.spoken_by == "bass" for ear in ears)
+    run.threads.close()
+
+
+@pytest.mark.parametrize("sent", range(1, PARTS))
+async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
+    run = Scene(standby=True)
+    streams, whole = run.join(), run.join(takes_whole=True)
+    streams.release()
+    for part in range(sent):
+        run.play(1)
+        await until(partial(_has_heard, streams, (part + 1) * PART_SAMPLES * 2))
+    run.engine.fails = run.engine.fails_again = True
+    await run.end()
+    assert streams.heard == WHOLE[: sent * PART_SAMPLES * 2]
+    assert isinstance(streams.failure, EngineCrashed)
+    assert isinstance(whole.failure, EngineCrashed), "it shares the sound of the other one"
+    assert run.standby.begun == 0
+    run.threads.close()
+
+
+async def test_who_leaves_at_once_leaves_nothing_running() -> None:
+    run = Scene()
+    sound = run.flights.join("key", run.begin)
+    await sound.leave()
+    await sound.leave()
+    await go_round()
+    assert (len(run.flights), run.engine.running) == (0, 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    run.threads.close()
+
+
+async def test_nobody_joins_what_is_being_stopped() -> None:
+    run = Scene()
+    sound = run.flights.join("key", run.begin)
+    run.play(1)
+    await go_round()
+    leaving = asyncio.create_task(sound.leave())
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    ear = run.join()
+    assert len(run.made) == 2
+    await leaving
+    await run.end()
+    assert ear.heard == WHOLE
+    run.threads.close()
+
+
+async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
+    run = Scene()
+    ear = run.join(takes_whole=True)
+    run.play(2)
+    await go_round()
+    run.made[0]._task.cancel()
+    await until(lambda: ear.failure)
+    assert not ear.whole
+    run.threads.close()
 
 
 async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
