@@ -26,7 +26,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog."
 @pytest.fixture(autouse=True)
 def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers find this package as they find any other: on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 @dataclass
