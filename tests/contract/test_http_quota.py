@@ -17,8 +17,11 @@ from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig
 from tts_server.errors import EngineCrashed
+from tts_server.routes import reply as reply_module
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
+PCM_BYTES_A_SECOND = 48_000
+UTTERANCE_BYTES = PCM_BYTES_A_SECOND // 10
 UID = "0b7c2a52-9f4e-4a47-8f0e-6a3d5f1c9e11"
 
 
@@ -354,6 +357,36 @@ async def until_up(acme: Stage) -> None:
         while not guard._breaker.is_closed or guard._undelivered or guard._owed:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     await guard._shared.tend()
+
+
+@pytest.mark.parametrize("parts", [1, 3, 7])
+@pytest.mark.parametrize("ending", ["the caller leaves", "the engine dies", "the caller stops reading"])
+async def test_the_ledger_holds_the_bytes_that_had_left(
+    tmp_path: Path, settings: dict[str, Any], parts: int, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply_module, "SEND_SECONDS", 0.05)
+    pcm_as_spoken = Tone(sample_rate_hz=24_000)
+    quota = QuotaConfig(audio_seconds_per_day=1000)
+    async with stage(config(tmp_path, **settings), quota, tone=pcm_as_spoken) as acme:
+        tone = acme.speakers["tone"]
+        tone.gated_from = parts
+        tone.gate.clear()
+        call = Call(acme, LONG | {"input": "One more. " * 60})
+        running = asyncio.create_task(call.run())
+        await until(lambda: len(tone.spoken) > parts and len(b"".join(call.parts)) > (parts - 0.5) * UTTERANCE_BYTES)
+        if ending == "the caller leaves":
+            call.gone.set()
+        elif ending == "the engine dies":
+            tone.fail = dies(0)
+            tone.gate.set()
+        else:
+            call.stalled.clear()
+            tone.gate.set()
+        await running
+        sent_seconds = len(b"".join(call.parts)) / PCM_BYTES_A_SECOND
+        found = await usage(acme)
+        assert found["total"]["audio_seconds"] == pytest.approx(sent_seconds)
+        assert found["limits"]["audioSecondsPerDay"]["remaining"] == 999
 
 
 async def test_metrics_say_whether_the_store_answers(tmp_path: Path, running: CounterStore) -> None:

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.counter_store import CounterStore, counter_store
-from tests.contract.quota_harness import HARNESSES, QuotaHarness
+from tests.contract.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
 from tts_server.admission.ledger import Entry, Line
-from tts_server.admission.limits import Left, Limits, Request
+from tts_server.admission.limits import DayCounts, Left, Limits, Request
+from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.quota import Reservation
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
 
@@ -302,6 +303,19 @@ async def test_many_at_once_are_as_many_as_are_allowed(harness: QuotaHarness) ->
         return True
 
     assert sum(await asyncio.gather(*(ask() for _ in range(60)))) == 20
+
+
+async def test_counts_of_another_day_are_not_gone_on_from() -> None:
+    """Two clocks around midnight: what the other one counted is of a day that this one has left, or not reached."""
+    harness = MemoryHarness()
+    quota = MemoryQuota(harness.monotonic, harness.wall)
+    await quota.reserve("acme", Limits(requests_per_day=9))
+    today = quota.counted("acme").day
+    for day in (today - 1, today + 1):
+        quota.continue_from("acme", DayCounts(day, requests=5))
+        assert quota.counted("acme").requests == 1
+    quota.continue_from("acme", DayCounts(today, requests=5))
+    assert quota.counted("acme").requests == 5
 
 
 def test_replicas_never_give_out_more_than_the_limit_together() -> None:

@@ -199,6 +199,24 @@ async def test_what_is_served_meanwhile_is_counted_once_it_is_back(store: Counte
         assert await other.left("concurrentRequests") == 30
 
 
+async def test_a_request_whose_end_finds_the_store_lost_ends_when_it_is_back(store: CounterStore, lose: Lose) -> None:
+    async with replica(store) as acme:
+        settled = await acme.reserve(characters=10)
+        back = lose()
+        await settled.settle(Entry("tone", "fp32", 10, 2.0))
+        assert acme.changes == [True, False]
+        back()
+        await acme.returns()
+        failed = await acme.reserve(characters=10)
+        back = lose()
+        await failed.give_back()
+        back()
+        await acme.returns()
+        assert await acme.total() == Line(1, 10, 2_000_000)
+        assert await acme.left("charactersPerDay") == 990
+        assert await acme.left("concurrentRequests") == 30
+
+
 async def test_meanwhile_a_replica_gives_out_its_part_of_what_is_left(store: CounterStore, lose: Lose) -> None:
     async with replica(store) as acme, replica(store) as other:
         for _ in range(39):
@@ -297,6 +315,7 @@ async def test_a_replica_that_takes_over_may_lack_the_last_second(store: Counter
 
 async def test_a_caller_that_leaves_while_it_is_counted_takes_nothing(store: CounterStore) -> None:
     async with replica(store) as acme:
+        await (await acme.reserve()).give_back()  # there is a connection, and the server knows the script
         store.freeze()
         asking = asyncio.create_task(acme.reserve(characters=10))
         await asyncio.sleep(0.05)  # it is on its way to the store, where nobody reads it yet
@@ -309,6 +328,24 @@ async def test_a_caller_that_leaves_while_it_is_counted_takes_nothing(store: Cou
                 await acme.quota.look()
         assert await acme.left("charactersPerDay") == 1000
         assert acme.changes == [True]
+
+
+async def test_a_caller_that_leaves_at_any_moment_has_left(store: CounterStore) -> None:
+    """The library may lose a cancellation; the work of a caller that is gone would go on."""
+    async with replica(store) as acme:
+        await acme.serve()
+        left_early = 0
+        for moments in range(60):
+            asking = asyncio.create_task(acme.reserve(Limits(requests_per_day=1000)))
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            if asking.done():
+                continue
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+            left_early += 1
+        assert left_early > 5
 
 
 async def test_a_cluster_finds_all_of_a_tenant_on_one_node() -> None:

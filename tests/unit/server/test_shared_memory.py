@@ -1,0 +1,48 @@
+"""What a replica does not forget about a ledger that others may lose."""
+
+from tts_server.admission.ledger import LEDGER_DAYS, Line
+from tts_server.admission.shared_memory import SharedMemory
+
+BOOK = ("tone", "fp32")
+ONE = Line(1, 10, 500)
+
+
+def owed(memory: SharedMemory) -> Line:
+    return sum((charge.line for charge in memory.lost), Line())
+
+
+def test_what_was_entered_before_the_counters_were_lost_is_owed() -> None:
+    memory = SharedMemory()
+    memory.learn("first")
+    for _ in range(3):
+        memory.enter("first", 100, BOOK, ONE)
+    memory.learn("first")
+    assert memory.lost == []
+    memory.learn("second")
+    assert [(charge.day, charge.book, charge.line, charge.is_counted) for charge in memory.lost] == [
+        (100, BOOK, Line(3, 30, 1500), True)
+    ]
+    memory.enter("second", 100, BOOK, ONE)
+    memory.learn("third")
+    assert owed(memory) == Line(4, 40, 2000)
+    assert len({charge.id for charge in memory.lost}) == 2
+
+
+def test_an_answer_that_comes_late_is_one_from_before() -> None:
+    memory = SharedMemory()
+    memory.learn("first")
+    memory.learn("second")
+    memory.enter("second", 100, BOOK, ONE)
+    memory.learn("first")
+    assert memory.lost == [], "the second epoch goes on"
+    memory.enter("first", 100, BOOK, ONE)
+    assert owed(memory) == ONE, "it was entered in what is lost"
+    assert memory.entered == {(100, BOOK): ONE}
+
+
+def test_days_that_no_ledger_holds_are_forgotten() -> None:
+    memory = SharedMemory()
+    memory.learn("first")
+    for day in (100, 100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS):
+        memory.enter("first", day, BOOK, ONE)
+    assert {day for day, _ in memory.entered} == {100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS}
