@@ -103,12 +103,12 @@ class Application:
         self.server.store.close()
         if self.server.cache is not None:
             self.server.cache.close()
+        if self.server.peers is not None:
+            await self.server.peers.close()
         if self._guard is not None:
             await self._guard.close()
         if self._redis is not None:
             await self._redis.aclose()
-        if self.server.peers is not None:
-            await self.server.peers.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched

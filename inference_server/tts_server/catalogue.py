@@ -6,6 +6,7 @@ from typing import Final
 
 from tts_server.config import ModelConfig, Precision, ServerConfig
 from tts_server.errors import ModelNotFound, PrecisionNotAllowed, VoiceNotFound
+from tts_server.scheduling.fallback import BrokenChain, Standby, chains
 from tts_server.text.tags import match
 
 LISTED_VOICES = 20
@@ -71,6 +72,8 @@ class Catalogue:
         }
         """Which voice speaks a language that the request's own voice does not."""
         self.routed_languages = tuple(language for language in self.routes if language != DEFAULT)
+        self.standbys = _standbys(config, self.models)
+        """Who speaks for whom, in order."""
         for alias, name in config.model_aliases.items():
             if name not in self.models:
                 raise CatalogueError(f"modelAliases: {alias} stands for {name}, which is no model here")
@@ -133,6 +136,21 @@ def catalogue(config: ServerConfig, spoken: Mapping[str, Spoken]) -> Catalogue:
     if len(set(names)) != len(names):
         raise CatalogueError("models: a name occurs twice")
     return Catalogue([_model(model, spoken.get(model.name, {})) for model in config.models], config)
+
+
+def _standbys(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[Standby, ...]]:
+    try:
+        found = chains(config.models)
+    except BrokenChain as error:
+        raise CatalogueError(str(error)) from None
+    for model in config.models:
+        for entry in model.fallback.voices if model.fallback is not None else ():
+            if entry.voice not in models[found[model.name][0].model].voices:
+                raise CatalogueError(
+                    f"models: the fallback of {model.name} names voice {entry.voice}, "
+                    f"which {found[model.name][0].model} does not have"
+                )
+    return found
 
 
 def missing_voices(config: ModelConfig, spoken: Spoken) -> list[str]:

@@ -77,6 +77,22 @@ class PoolEngine(ConfigModel):
 Engine = Annotated[LocalEngine | PoolEngine, Field(discriminator="type")]
 
 
+class FallbackVoice(ConfigModel):
+    """Text of ``language`` is spoken by ``voice`` of the fallback model."""
+
+    language: str
+    voice: str
+
+
+class FallbackConfig(ConfigModel):
+    """Who speaks a whole reply when the model cannot."""
+
+    model: str
+    """Another model of this file; it may have a fallback of its own, three models in all."""
+    voices: tuple[FallbackVoice, ...] = ()
+    """A language without an entry is spoken by the fallback model's first voice for it, else by its first voice."""
+
+
 class ModelConfig(ConfigModel):
     """One model the tenant may name in a request."""
 
@@ -97,6 +113,8 @@ class ModelConfig(ConfigModel):
 
     A model that another pool serves needs one, or cached audio outlives a change of its weights.
     """
+    fallback: FallbackConfig | None = None
+    """None: where the engine fails, the request does."""
 
 
 class LanguageRoute(ConfigModel):
@@ -199,6 +217,10 @@ class ServerConfig(ConfigModel):
     """None: this replica counts and remembers alone."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Longest that requests in flight may take after SIGTERM."""
+    max_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest wait for an engine: a request that would wait longer is refused on arrival."""
+    batch_ages_after_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """After this wait, work of priority ``batch`` competes as if it were interactive."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
     """Replicas the pool can have: a limit that no shared store holds is divided by it."""
 

@@ -20,7 +20,9 @@ TTSError
    └─ EngineError           no sound came, or sound that is none
         ├─ EngineUnavailable    the engine cannot start here: something is not installed
         ├─ EngineTimeout        no first audio in time
-        └─ EngineCrashed        its process died or broke the protocol
+        ├─ EngineCrashed        its process died or broke the protocol
+        ├─ EngineGarbage        what came is no speech: not numbers, silence, far too long
+        └─ EngineGivenUp        it failed too often lately: it is left alone for a while
 
 `code` is the error's name in replies and metrics. Messages say what, where and what to do; they never carry a caller's
 text or a key.
@@ -185,3 +187,15 @@ class EngineCrashed(EngineError):
     """The engine's process died, or said something that is not its protocol."""
 
     code = "engine_crashed"
+
+
+class EngineGarbage(EngineError):
+    """The engine yielded what cannot be the text: not numbers, silence, or sound without end."""
+
+    code = "engine_garbage"
+
+
+class EngineGivenUp(EngineError):
+    """The engine's breaker is open: it is not asked for a while."""
+
+    code = "engine_given_up"

@@ -3,16 +3,19 @@
 Speaking -> encode -> parts so far -> listener, listener, ...
 
 It is made as fast as its fastest listener takes it, and no faster: a slow one finds its parts later, all there. It ends
-when all is encoded, when the engine fails, or when its last listener leaves.
+when all is encoded, when nobody is left who can speak it, or when its last listener leaves. As long as nobody has taken
+a part to send it, another model may speak in place of one that failed, from the beginning.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from tts_server.audio import Encoder, EncodingThreads
 from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording
+from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError
 from tts_server.speaking import Speaking
 
@@ -30,6 +33,10 @@ class Sound(Protocol):
     def finished(self) -> bool:
         """Whether all of it is spoken, heard or not."""
 
+    @property
+    def spoken_by(self) -> str:
+        """The model that speaks in place of the one that was asked for; empty where that one does."""
+
     async def first(self) -> None:
         """Return when there is sound. Raises `EngineError` where none comes."""
 
@@ -42,6 +49,9 @@ class Sound(Protocol):
         No part is empty. Raises `EngineError` where it broke off.
         """
 
+    async def whole(self) -> tuple[bytes, float]:
+        """All of it, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
+
     async def leave(self) -> None:
         """Nobody hears it here any more; safe at any time, and needed always."""
 
@@ -50,6 +60,7 @@ class Kept:
     """`Sound` from the cache."""
 
     finished = True
+    spoken_by = ""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -65,11 +76,40 @@ class Kept:
         """See `Sound.parts`."""
         yield self._recording.content, self._recording.audio_seconds
 
+    async def whole(self) -> tuple[bytes, float]:
+        """See `Sound.whole`."""
+        return self._recording.content, self._recording.audio_seconds
+
     async def leave(self) -> None:
         """See `Sound.leave`."""
 
 
 OnWhole = Callable[[bytes, float], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Encoding:
+    """How samples become bytes."""
+
+    format: str
+    encoder: Encoder
+    begin: Callable[[], Encoder]
+    """Another encoder, for a sound that begins again."""
+    threads: EncodingThreads
+
+    async def feed(self, samples: Samples, rate_hz: int) -> bytes:
+        """See `Encoder.feed`."""
+        if self._cheap and samples.size < CHEAP_SECONDS * rate_hz:
+            return self.encoder.feed(samples)
+        return await self.threads.run(self.encoder.feed, samples)
+
+    async def finish(self) -> bytes:
+        """See `Encoder.finish`."""
+        return self.encoder.finish() if self._cheap else await self.threads.run(self.encoder.finish)
+
+    @property
+    def _cheap(self) -> bool:
+        return self.format in CHEAP_FORMATS
 
 
 class Flight:
@@ -78,18 +118,9 @@ class Flight:
     Without `on_whole` it is for one listener only, and what that one has heard is forgotten.
     """
 
-    def __init__(
-        self,
-        speaking: Speaking,
-        encoder: Encoder,
-        format_: str,
-        threads: EncodingThreads,
-        on_whole: OnWhole | None = None,
-    ) -> None:
+    def __init__(self, speaking: Speaking, encoding: Encoding, on_whole: OnWhole | None = None) -> None:
         self._speaking = speaking
-        self._encoder = encoder
-        self._format = format_
-        self._threads = threads
+        self._encoding = encoding
         self._on_whole = on_whole
         self._listeners: set[Listener] = set()
         self._parts: list[tuple[bytes, float]] = []
@@ -102,6 +133,8 @@ class Flight:
         self.over = False
         """No more parts will come."""
         self._whole = False
+        self._sent = False
+        """Somebody has a part: what comes after it must be the same voice."""
         self._failure: Exception | None = None
         self._wanted = asyncio.Event()
         """Somebody waits for the next part."""
@@ -117,6 +150,11 @@ class Flight:
     def finished(self) -> bool:
         """See `Sound.finished`."""
         return self._speaking.finished
+
+    @property
+    def spoken_by(self) -> str:
+        """See `Sound.spoken_by`."""
+        return self._speaking.lines[0].model if self._speaking.degraded else ""
 
     def listen(self) -> "Listener":
         """One more, from the beginning; `open` flights only."""
@@ -147,10 +185,19 @@ class Flight:
                 return None
             self._wanted.set()
             await self._changed.wait()
+        self._sent = True
         return self._parts[number - self._forgotten]
 
+    async def whole(self) -> tuple[bytes, float]:
+        """See `Sound.whole`: whoever takes nothing before its end leaves room for another model to begin again."""
+        while not self.over:
+            self._wanted.set()
+            await self._changed.wait()
+        self._end()
+        return b"".join(part for part, _ in self._parts), self.seconds
+
     def heard(self) -> None:
-        """A listener went on by one part."""
+        """A listener went on by one part, or left."""
         if self._keeping:
             return
         slowest = min((listener.position for listener in self._listeners), default=self._forgotten)
@@ -182,11 +229,11 @@ class Flight:
             await self._speaking.first()
             self.sounding = True
             self._tell()
-            await self._encode()
+            await self._make()
             self._whole = True
             if self._on_whole is not None and self._keeping:
                 data = b"".join(part for part, _ in self._parts)
-                await self._on_whole(whole_wav(data) if self._format == "wav" else data, self.seconds)
+                await self._on_whole(whole_wav(data) if self._encoding.format == "wav" else data, self.seconds)
         except Exception as error:  # its listeners raise it, each for its own caller
             self._failure = error
         finally:
@@ -194,20 +241,29 @@ class Flight:
             self._tell()
             await self._speaking.stop()
 
+    async def _make(self) -> None:
+        while True:
+            try:
+                await self._encode()
+            except EngineError as error:
+                if self._sent or not await self._speaking.fall_back(error):
+                    raise
+                self._encoding.encoder = self._encoding.begin()
+                self._parts.clear()
+                self._bytes, self.seconds = 0, 0.0
+            else:
+                return
+
     async def _encode(self) -> None:
         rate_hz = self._speaking.sample_rate_hz
-        cheap = self._format in CHEAP_FORMATS
         while True:
             await self._wanted.wait()
             samples = await self._speaking.take()
             if samples is None:
                 break
             self.seconds += samples.size / rate_hz
-            if cheap and samples.size < CHEAP_SECONDS * rate_hz:
-                self._put(self._encoder.feed(samples))
-            else:
-                self._put(await self._threads.run(self._encoder.feed, samples))
-        self._put(self._encoder.finish() if cheap else await self._threads.run(self._encoder.finish))
+            self._put(await self._encoding.feed(samples, rate_hz))
+        self._put(await self._encoding.finish())
 
     def _put(self, part: bytes) -> None:
         if not part:
@@ -236,6 +292,11 @@ class Listener:
         """See `Sound.finished`."""
         return self._flight.finished
 
+    @property
+    def spoken_by(self) -> str:
+        """See `Sound.spoken_by`."""
+        return self._flight.spoken_by
+
     async def first(self) -> None:
         """See `Sound.first`."""
         await self._flight.wait_for_first()
@@ -250,6 +311,10 @@ class Listener:
             self.position += 1
             self._flight.heard()
             yield part
+
+    async def whole(self) -> tuple[bytes, float]:
+        """See `Sound.whole`."""
+        return await self._flight.whole()
 
     async def leave(self) -> None:
         """See `Sound.leave`."""

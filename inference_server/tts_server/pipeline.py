@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
@@ -14,10 +15,10 @@ from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
 from tts_server.errors import Overloaded, QuotaExceeded
-from tts_server.flight import Flight, Kept, Sound
-from tts_server.routing import Choice, Line, Wish, choose, lines, wished_model
+from tts_server.flight import Encoding, Flight, Kept, Sound
+from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
 from tts_server.server import Scene, Server, quota_key
-from tts_server.speaking import Speaking
+from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
 
 SETTLE_SECONDS = 0.1
@@ -55,6 +56,8 @@ class Account:
     first_byte: float | None = None
     audio_seconds: float = 0.0
     """Sent, or handed over as a whole."""
+    spoken_by: str = ""
+    """The model that spoke in place of `model`, if one did."""
     cache: str = ""
     """`HIT`, `SHARED` or `MISS`; empty where nothing is cached."""
 
@@ -79,8 +82,13 @@ class Speech:
 
     @property
     def model(self) -> str:
-        """Who speaks."""
-        return self.account.model
+        """Who speaks: the model that was asked for, unless the reply is degraded."""
+        return self.sound.spoken_by or self.account.model
+
+    @property
+    def status(self) -> str:
+        """`degraded` where another model speaks than the one that was asked for, else `ok`."""
+        return "degraded" if self.sound.spoken_by else "ok"
 
     @property
     def config(self) -> ServerConfig:
@@ -109,7 +117,8 @@ class Speech:
 
     async def whole(self) -> bytes:
         """All of it, with true lengths in its header. Raises `EngineError`."""
-        data = b"".join([part async for part in self.parts()])
+        data, seconds = await self.sound.whole()
+        self.account.audio_seconds = seconds
         return whole_wav(data) if self.request.format == "wav" else data
 
     async def parts(self) -> AsyncGenerator[bytes]:
@@ -124,6 +133,7 @@ class Speech:
 
     async def close(self) -> None:
         """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""
+        self.account.spoken_by = self.sound.spoken_by
         try:
             await self.sound.leave()
         finally:
@@ -170,6 +180,19 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     return Speech(server, scene, request, account, ticket, sound, single=len(spoken) == 1)
 
 
+def _cast(scene: Scene, spoken: list[Line]) -> Cast:
+    names = scene.catalogue
+    return Cast(spoken, scene.guards, names.standbys, lambda standby: standby_lines(names, standby, spoken))
+
+
+def _hooks(server: Server) -> Hooks:
+    metrics = server.metrics
+    return Hooks(
+        on_retry=lambda model: metrics.segment_retries.labels(model).inc(),
+        on_fallback=lambda model, reason: metrics.fallbacks.labels(model, reason).inc(),
+    )
+
+
 async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest) -> Ticket:
     seconds = estimated_seconds(request.text, request.wish.speed)
     try:
@@ -183,8 +206,8 @@ async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest
 
 def _entry(request: SpeechRequest, account: Account) -> Entry:
     """What the ledger says about a request that was served."""
-    cached = account.cache == HIT
-    return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached)
+    cached, degraded = account.cache == HIT, bool(account.spoken_by)
+    return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached, degraded)
 
 
 async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Sound:
@@ -207,15 +230,17 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
 
 def _flight(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, key: str | None = None) -> Flight:
     """Begins to speak. What comes to its end is kept under `key`, None: nowhere."""
-    speaker = scene.speakers[spoken[0].model]
-    encoder = encoder_for(request.format, speaker.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
-    speaking = Speaking(spoken, scene.speakers, lambda model: server.metrics.segment_retries.labels(model).inc())
+    rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
+    begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
+    encoder = begin_encoding()
+    speaking = Speaking(_cast(scene, spoken), _hooks(server))
 
     async def keep(data: bytes, seconds: float) -> None:
         if key is not None and server.cache is not None and not speaking.degraded:
             await server.cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
 
-    return Flight(speaking, encoder, request.format, server.threads, None if key is None else keep)
+    encoding = Encoding(request.format, encoder, begin_encoding, server.threads)
+    return Flight(speaking, encoding, None if key is None else keep)
 
 
 def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:

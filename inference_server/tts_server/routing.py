@@ -7,6 +7,7 @@ from tts_server.catalogue import Catalogue, Model, Voice
 from tts_server.config import Precision
 from tts_server.engines.speaker import Utterance
 from tts_server.errors import InvalidParameter
+from tts_server.scheduling.fallback import Standby
 from tts_server.text import Segment
 from tts_server.text.tags import match
 
@@ -68,6 +69,26 @@ def choose(catalogue: Catalogue, wish: Wish, model: Model) -> Choice:
 def lines(catalogue: Catalogue, choice: Choice, wish: Wish, segments: Sequence[Segment]) -> list[Line]:
     """Give each segment its voice: the request's own as long as it speaks the language, else the language's route."""
     return [_line(catalogue, choice, wish, segment) for segment in segments]
+
+
+def standby_lines(catalogue: Catalogue, standby: Standby, replaced: Sequence[Line]) -> list[Line]:
+    """The same words from the standby model: voices by language, in its own precision."""
+    model = catalogue.models[standby.model]
+    return [_standby_line(catalogue, standby, model, line) for line in replaced]
+
+
+def _standby_line(catalogue: Catalogue, standby: Standby, model: Model, line: Line) -> Line:
+    said = line.utterance
+    languages = catalogue.models[line.model].voices[said.voice].languages
+    language = said.language or (languages[0] if languages else None)
+    by_language = {entry.language: entry.voice for entry in standby.voices}
+    mapped = match(language, by_language) if language is not None else None
+    if mapped is not None:
+        voice = by_language[mapped]
+    else:
+        speakers = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
+        voice = next(speakers, model.default_voice).name
+    return Line(model.name, Utterance(said.text, voice, said.language, said.speed, model.config.precision))
 
 
 def _line(catalogue: Catalogue, choice: Choice, wish: Wish, segment: Segment) -> Line:

@@ -15,6 +15,9 @@ from tts_server.catalogue import Catalogue, catalogue, missing_voices
 from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
 from tts_server.flight import Flights
+from tts_server.scheduling.breaker import State
+from tts_server.scheduling.fallback import can_speak
+from tts_server.scheduling.guard import Guard
 from tts_server.stores.links import Links
 from tts_server.stores.peers import Peers
 from tts_server.stores.protocol import Store
@@ -32,6 +35,8 @@ class Scene:
     config: ServerConfig
     catalogue: Catalogue
     speakers: Mapping[str, Speaker]
+    guards: Mapping[str, Guard]
+    """Around the speakers."""
     requests: int = 0
     """Under way. Engines that a newer scene lacks stop when this is zero."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,8 +81,12 @@ class Server:
 
     @property
     def ready(self) -> bool:
-        """Engines loaded and warm, and not about to end."""
-        return not self.draining and self.scene is not None and all(s.ready for s in self.scene.speakers.values())
+        """Engines loaded and warm, and not about to end. A model that another one stands in for is as good as ready."""
+        scene = self.scene
+        if self.draining or scene is None:
+            return False
+        standbys = scene.catalogue.standbys
+        return all(can_speak(name, standbys, lambda model: scene.speakers[model].ready) for name in scene.speakers)
 
     def limit(self, config: QuotaConfig) -> None:
         """New limits, over the counts there are."""
@@ -108,7 +117,7 @@ class Server:
                 for speaker in started:
                     await speaker.stop()
                 raise
-            self.scene = Scene(config, names, speakers)
+            self.scene = Scene(config, names, speakers, self._guarded(speakers, old))
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
             _report(config, speakers, fresh)
             if old is not None:
@@ -123,6 +132,18 @@ class Server:
         if self.scene is not None:
             await asyncio.gather(*(speaker.stop() for speaker in self.scene.speakers.values()))
         self.threads.close()
+
+    def _guarded(self, speakers: Mapping[str, Speaker], old: Scene | None) -> dict[str, Guard]:
+        """Everybody's guard: one that goes on with its speaker remembers its failures."""
+        guards = {}
+        for name, speaker in speakers.items():
+            known = old.guards.get(name) if old is not None else None
+            if known is None or known.speaker is not speaker:
+                gauge = self.metrics.breaker_state.labels(name)
+                gauge.set(State.CLOSED.value)
+                known = Guard(name, speaker, on_change=lambda state, gauge=gauge: gauge.set(state.value))  # type: ignore[misc]
+            guards[name] = known
+        return guards
 
     def _cast(self, config: ServerConfig, old: Scene | None) -> tuple[dict[str, Speaker], list[str]]:
         """Every model's speaker, those that go on as they are, and the names of the new ones."""

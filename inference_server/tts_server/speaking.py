@@ -5,47 +5,110 @@ speak(line 1) speak(line 2) ...   ->   samples waiting   ->   take() by whoever 
 A listener that is slow stops the speaking between two lines, never inside one: an engine's process is not held for
 it. A line is spoken a second time when its engine fails before any of its sound was taken and other lines' was; what
 was taken is never repeated, so after that the failure ends the reply.
+
+As long as nothing has been sent, another model may speak in place of one that cannot: then it speaks the whole reply,
+from its beginning, so that a reply has one voice.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import numpy as np
 
 from tts_server.audio import Resampler
-from tts_server.engines.speaker import Samples, Speaker
-from tts_server.errors import EngineError
+from tts_server.engines.speaker import Samples
+from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.routing import Line
+from tts_server.scheduling.fallback import Chains, Standby, choose
+from tts_server.scheduling.guard import Guard
 
 AHEAD_SECONDS = 10.0
 """Of sound that waits before the next line is begun."""
 
 
-class Speaking:
-    """The sound of `lines`, all at the rate of the first one's speaker. Begins at once; always `stop` it."""
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who may speak a reply: its lines as routed, everybody's guard, and who stands in for whom."""
 
-    def __init__(
-        self, lines: Sequence[Line], speakers: Mapping[str, Speaker], on_retry: Callable[[str], None] = lambda _: None
-    ) -> None:
+    lines: Sequence[Line]
+    guards: Mapping[str, Guard]
+    standbys: Chains
+    lines_of: Callable[[Standby], Sequence[Line]]
+    """The same words as a standby speaks them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the metrics hear."""
+
+    on_retry: Callable[[str], None] = lambda _: None
+    """A model spoke a line a second time."""
+    on_fallback: Callable[[str, str], None] = lambda _, __: None
+    """A model could not, and the code of why: another one speaks."""
+
+
+class Speaking:
+    """The sound of a reply, all at the rate of the model it was asked of. Begins at once; always `stop` it.
+
+    Raises `EngineError` where nobody is left to try.
+    """
+
+    def __init__(self, cast: Cast, hooks: Hooks) -> None:
+        self._cast = cast
+        self._hooks = hooks
+        self._failed: set[str] = set()
+        self.lines = cast.lines
+        """As they are spoken now."""
         self.degraded = False
-        """Whether another speaks than the lines say: nothing to keep under their names."""
-        self._lines = lines
-        self._speakers = speakers
-        self._on_retry = on_retry
-        self.sample_rate_hz = speakers[lines[0].model].sample_rate_hz
+        """Whether another model than the routed ones speaks."""
+        self.sample_rate_hz = cast.guards[cast.lines[0].model].sample_rate_hz
+        self._model = cast.lines[0].model
+        """Whose turn it is."""
+        self._changed = asyncio.Event()
+        """Something to take, or the end."""
+        self._room = asyncio.Event()
+        self._choose(EngineGivenUp.code)
+        self._begin()
+
+    def _begin(self) -> None:
         self._waiting: deque[Samples] = deque()
         self._waiting_samples = 0
         self._parts_of_line = 0
         """Of the line being spoken, how many parts wait."""
         self._taken_of_line = False
-        self._changed = asyncio.Event()
-        """Something to take, or the end."""
-        self._room = asyncio.Event()
         self._room.set()
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda _: self._changed.set())
+
+    def _choose(self, reason: str) -> bool:
+        """Who is next; false when nobody is left."""
+        cast = self._cast
+        needed = [line.model for line in cast.lines]
+        choice = choose(needed, cast.standbys, self._failed, lambda model: cast.guards[model].allows)
+        if choice is None:
+            return False
+        self._anyway = not choice.worth_a_try
+        if choice.standby is not None and choice.without is not None:
+            self.lines = cast.lines_of(choice.standby)
+            self.degraded = True
+            self._hooks.on_fallback(choice.without, reason)
+        return True
+
+    async def fall_back(self, error: EngineError) -> bool:
+        """Have another model speak all of it, because this one failed; false when nobody is left.
+
+        What was taken so far is void: only for a reply of which nothing has been sent.
+        """
+        await self.stop()
+        self._failed.add(self._model)
+        if not self._choose(error.code):
+            return False
+        self._begin()
+        await self.first()
+        return True
 
     @property
     def finished(self) -> bool:
@@ -53,12 +116,12 @@ class Speaking:
         return self._task.done()
 
     async def first(self) -> None:
-        """Return when there is sound. Raises what the engine raised instead."""
-        while not self._waiting:
-            if self._task.done():
-                self._task.result()
-                raise EngineError("The engine gave no sound at all.")
-            await self._change()
+        """Return when there is sound, whoever makes it. Raises what the last engine that was asked raised instead."""
+        try:
+            await self._sound()
+        except EngineError as error:
+            if not await self.fall_back(error):
+                raise
 
     async def settle(self, seconds: float) -> None:
         """Return when all of it is spoken, or after so long."""
@@ -88,29 +151,38 @@ class Speaking:
         if not self._task.cancelled():
             self._task.exception()  # looked at, or asyncio would report it
 
+    async def _sound(self) -> None:
+        while not self._waiting:
+            if self._task.done():
+                self._task.result()
+                raise EngineError("The engine gave no sound at all.")
+            await self._change()
+
     async def _change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
 
     async def _run(self) -> None:
-        for number, line in enumerate(self._lines):
+        for number, line in enumerate(self.lines):
             await self._room.wait()
+            self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
             try:
-                await self._speak(line)
+                # Once it has begun, a reply goes on with its engine, whatever that one's breaker says.
+                await self._speak(line, anyway=self._anyway or number > 0)
             except EngineError:
                 if number == 0 or self._taken_of_line:
                     raise
                 self._drop_line()
-                self._on_retry(line.model)
-                await self._speak(line)
+                self._hooks.on_retry(line.model)
+                await self._speak(line, anyway=True)
 
-    async def _speak(self, line: Line) -> None:
-        speaker = self._speakers[line.model]
+    async def _speak(self, line: Line, *, anyway: bool) -> None:
+        speaker = self._cast.guards[line.model]
         resampler = None
         if speaker.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(speaker.sample_rate_hz, self.sample_rate_hz)
-        async with aclosing(speaker.speak(line.utterance)) as parts:
+        async with aclosing(speaker.speak(line.utterance, anyway=anyway)) as parts:
             async for part in parts:
                 self._put(part if resampler is None else resampler.feed(part))
         if resampler is not None:

@@ -59,17 +59,24 @@ class Metrics:
             "tts_segment_retries", "Segments spoken twice: the engine failed after audio was sent.", ("model",),
             registry=self.registry,
         )  # fmt: skip
+        self.breaker_state = Gauge(
+            "tts_breaker_state", "Of each engine's breaker: 0 closed, 1 half-open, 2 open.", ("model",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.fallbacks = Counter(
+            "tts_fallbacks", "Replies that another model spoke, by the model that could not.", ("model", "reason"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.queue_depth = Gauge(
+            "tts_queue_depth", "Utterances that wait for an engine.", ("tenant", "model"), registry=self.registry
+        )
+        self.queue_wait = Histogram(
+            "tts_queue_wait_seconds", "What utterances waited for an engine.", ("tenant", "model"),
+            buckets=LATENCY_BUCKETS, registry=self.registry,
+        )  # fmt: skip
         self.quota_remaining = Gauge(
             "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
             registry=self.registry,
-        )  # fmt: skip
-        self.quota_refusals = Counter(
-            "tts_quota_refusals", "Requests refused with 429, by the limit that was used up.", ("tenant", "quota"),
-            registry=self.registry,
-        )  # fmt: skip
-        self.quota_store_up = Gauge(
-            "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
-            ("tenant",), registry=self.registry,
         )  # fmt: skip
         self.unkept_audio = Counter(
             "tts_unkept_audio", "Replies without a link: the store did not take their audio.", ("tenant",),
@@ -81,6 +88,14 @@ class Metrics:
         )  # fmt: skip
         self.cache_bytes = Gauge("tts_cache_bytes", "Audio cached in memory.", registry=self.registry)
         self.cache_entries = Gauge("tts_cache_entries", "Recordings cached in memory.", registry=self.registry)
+        self.quota_refusals = Counter(
+            "tts_quota_refusals", "Requests refused with 429, by the limit that was used up.", ("tenant", "quota"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.quota_store_up = Gauge(
+            "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
+            ("tenant",), registry=self.registry,
+        )  # fmt: skip
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
         )

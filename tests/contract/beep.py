@@ -11,6 +11,9 @@ import numpy as np
 
 from tts_server.engines.protocol import Samples, Voices
 
+QUIET = np.full(1600, 0.01, np.float32)
+"""A tenth of a second of something."""
+
 
 class Beep:
     """A tone of 50 ms per character: it needs no weights and always sounds the same."""
@@ -25,18 +28,26 @@ class Beep:
             yield (0.5 * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.float32)
 
 
+class StopSpeaking(Exception):  # noqa: N818 - it is an order
+    """Not a word more."""
+
+
 class Moody(Beep):
     """Beeps, until the text is one of its words."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
+        self._muted = False
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
-        yield from getattr(self, f"_{text}", lambda: iter(()))()
-        yield from super().speak(text, voice, language, speed)
+        with suppress(StopSpeaking):
+            if self._muted:
+                yield from self._unread()
+            yield from getattr(self, f"_{text}", lambda: iter(()))()
+            yield from super().speak(text, voice, language, speed)
 
     def _crash(self) -> Iterator[Samples]:
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         ctypes.string_at(0)
 
     def _exit(self) -> Iterator[Samples]:
@@ -44,7 +55,7 @@ class Moody(Beep):
         os._exit(3)
 
     def _raise(self) -> Iterator[Samples]:
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         raise ValueError("the caller said: secret words")
 
     def _hang(self) -> Iterator[Samples]:
@@ -52,25 +63,43 @@ class Moody(Beep):
         yield from ()
 
     def _stall(self) -> Iterator[Samples]:
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         time.sleep(3600)
 
     def _seize(self) -> Iterator[Samples]:
         """Hold the interpreter's lock for ever, as native code does that never gives it back."""
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         ctypes.PyDLL(None).sleep(3600)
 
     def _endless(self) -> Iterator[Samples]:
         while True:
-            yield np.zeros(1600, np.float32)
+            yield QUIET
 
     def _slow(self) -> Iterator[Samples]:
         for _ in range(20):
             time.sleep(0.05)
-            yield np.zeros(1600, np.float32)
+            yield QUIET
 
     def _nan(self) -> Iterator[Samples]:
         yield np.full(1600, np.nan, np.float32)
+
+    def _unread(self) -> Iterator[Samples]:
+        """A script that it does not know."""
+        yield np.zeros(1600, np.float32)
+        raise StopSpeaking
+
+    def _mute(self) -> Iterator[Samples]:
+        """Not a sound from here on, whatever it is asked to say."""
+        self._muted = True
+        yield from self._unread()
+
+    def _pause(self) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float32)
+
+    def _babble(self) -> Iterator[Samples]:
+        """More sound than any text has."""
+        for _ in range(1000):
+            yield np.full(16_000, 0.1, np.float32)
 
     def _loud(self) -> Iterator[Samples]:
         yield np.full(1600, 7.0, np.float32)
@@ -83,17 +112,17 @@ class Moody(Beep):
 
     def _empty(self) -> Iterator[Samples]:
         yield np.zeros(0, np.float32)
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         yield np.zeros(0, np.float32)
 
     def _print(self) -> Iterator[Samples]:
         print("progress: 50 %", flush=True)
         os.write(1, b"native progress\n")
-        yield np.zeros(1600, np.float32)
+        yield QUIET
 
     def _garbage(self) -> Iterator[Samples]:
         """Write into whatever pipe there is, the protocol's own too."""
-        yield np.zeros(1600, np.float32)
+        yield QUIET
         for entry in Path("/proc/self/fd").iterdir():
             number = int(entry.name)
             with suppress(OSError):
@@ -102,7 +131,7 @@ class Moody(Beep):
 
     def _grow(self) -> Iterator[Samples]:
         self._kept.append(b"\x01" * 190_000_000)
-        yield np.zeros(1600, np.float32)
+        yield QUIET
 
     def _hoard(self) -> Iterator[Samples]:
         while True:
@@ -112,7 +141,7 @@ class Moody(Beep):
     def _spawn(self) -> Iterator[Samples]:
         if os.fork() == 0:
             time.sleep(3600)
-        yield np.zeros(1600, np.float32)
+        yield QUIET
 
 
 class Unloadable(Beep):

@@ -17,7 +17,7 @@ import structlog
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Samples, Speaker, Utterance
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, Overloaded
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable, Overloaded
 
 MOODY = "tests.contract.beep:Moody"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
@@ -26,7 +26,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog."
 @pytest.fixture(autouse=True)
 def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers find this package as they find any other: on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 @dataclass
@@ -323,6 +323,35 @@ async def test_what_is_not_sound_is_an_engine_error(text: str) -> None:
         with pytest.raises(EngineError):
             await said(pool, beep(text))
         assert (await said(pool, beep("ok"))).size > 0
+
+
+@pytest.mark.parametrize(("text", "reason"), [("nan", "not numbers"), ("babble", "far more"), ("mute", "silent")])
+async def test_who_yields_garbage_is_replaced(text: str, reason: str) -> None:
+    reasons: list[str] = []
+    async with moody(on_restart=reasons.append) as pool:
+        before = pool.pids
+        with pytest.raises(EngineGarbage, match=reason):
+            await said(pool, beep(text))
+        assert (await said(pool, beep("ok"))).any()
+        assert pool.pids != before
+    assert reasons == ["garbage"]
+
+
+async def test_a_text_that_the_engine_cannot_read_is_silence_and_no_fault_of_the_engine() -> None:
+    async with moody() as pool:
+        before = pool.pids
+        heard = await said(pool, beep("unread"))
+        assert heard.size == 1600
+        assert not heard.any()
+        assert (await said(pool, beep("ok"))).any()
+        assert pool.pids == before
+
+
+async def test_a_pause_at_the_beginning_is_kept() -> None:
+    async with moody() as pool:
+        heard = await said(pool, beep("pause"))
+        assert not heard[:1600].any()
+        assert heard[1600:].any()
 
 
 async def test_careless_samples_are_brought_into_shape() -> None:

@@ -18,7 +18,15 @@ from tests.contract.test_http_speech import LONG, UTTERANCE_BYTES, events, fails
 from tests.contract.tone import SENTENCES, Call, Stage, config, stage, until
 from tts_server import pipeline
 from tts_server.cache.tiered import TieredCache
-from tts_server.config import CacheConfig, ModelConfig, QuotaConfig, RedisConfig, StorageConfig, VoiceConfig
+from tts_server.config import (
+    CacheConfig,
+    FallbackConfig,
+    ModelConfig,
+    QuotaConfig,
+    RedisConfig,
+    StorageConfig,
+    VoiceConfig,
+)
 from tts_server.speaking import Speaking
 
 CACHE = CacheConfig(enabled=True)
@@ -286,3 +294,67 @@ async def test_replicas_share_what_is_cached(object_store: ObjectStore, tmp_path
                 assert again.headers["x-tts-cache"] == "hit"
                 assert again.content[44:] == spoken.content[44:]
             assert other.spoken == 0
+
+
+async def test_a_hit_pays_its_request_and_characters_and_no_audio(tmp_path: Path) -> None:
+    quota = QuotaConfig(requests_per_day=10, characters_per_day=100, audio_seconds_per_day=100)
+    async with stage(config(tmp_path, cache=CACHE), quota) as acme:
+        for _ in range(3):
+            await acme.speech(input="Hello there.")
+        used = (await acme.client.get("/v1/usage")).json()
+        assert (used["total"]["requests"], used["total"]["characters"], used["total"]["cached"]) == (3, 36, 2)
+        assert used["limits"]["requestsPerDay"]["remaining"] == 7
+        assert used["limits"]["charactersPerDay"]["remaining"] == 64
+        assert used["limits"]["audioSecondsPerDay"]["remaining"] == 99, "0.1 seconds, once"
+
+
+@pytest.fixture
+async def covered(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Where `tone` cannot speak, `bass` does."""
+    tone, bass = config(tmp_path).models
+    models = (tone.model_copy(update={"fallback": FallbackConfig(model="bass")}), bass)
+    async with stage(config(tmp_path, cache=CACHE, models=models)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("format_", ["wav", "flac"])
+async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(covered: Stage, format_: str) -> None:
+    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone.fail = fails(0, part=0)
+    bass.gate.clear()
+    asking = [asyncio.create_task(covered.speech(input=SENTENCES, response_format=format_)) for _ in range(3)]
+    shared = covered.application.server.metrics.cache_requests.labels("shared")
+    await until(lambda: shared._value.get() == 2)
+    bass.gate.set()
+    replies = await asyncio.gather(*asking)
+    assert {(reply.status_code, reply.headers["x-tts-status"]) for reply in replies} == {(200, "degraded")}
+    assert {reply.headers["x-tts-engine"] for reply in replies} == {"bass"}
+    assert len(bass.spoken) == 3, "spoken once for all"
+    assert len(memory_of(covered)) == 0
+    tone.fail = lambda utterance, part: None
+    again = await covered.speech(input=SENTENCES, response_format=format_)
+    assert (again.headers["x-tts-cache"], again.headers["x-tts-status"]) == ("miss", "ok")
+
+
+async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(covered: Stage) -> None:
+    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone.fail = fails(1, part=1, times=2)  # the first sentence sounds, the second does not
+    said = (await covered.synthesize(text=SENTENCES, format="wav")).json()
+    assert (said["status"], said["engine_used"], said["cached"]) == ("degraded", "bass", False)
+    assert len(bass.spoken) == 3, "all of it, in one voice"
+    assert said["duration"] == pytest.approx(0.3)
+    assert len(memory_of(covered)) == 0
+
+
+async def test_a_stream_that_has_begun_goes_on_with_nobody_else(covered: Stage) -> None:
+    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone.fail, tone.gated_from = fails(1, part=1, times=2), 1
+    tone.gate.clear()
+    call = Call(covered, LONG)
+    running = asyncio.create_task(call.run())
+    await until(lambda: call.parts)
+    tone.gate.set()
+    await running
+    assert call.status == 200
+    assert not call.has_ended()
+    assert bass.spoken == []

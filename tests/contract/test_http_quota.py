@@ -228,8 +228,7 @@ async def engine_dies_before_the_first_sound(acme: Stage) -> None:
 
 async def engine_dies_in_the_middle(acme: Stage) -> None:
     tone = acme.speakers["tone"]
-    tone.fail = dies(1)
-    tone.gated_from = 1
+    tone.fail, tone.gated_from = dies(1), 1
     tone.gate.clear()
     call = Call(acme, LONG | {"response_format": "pcm"})
     running = asyncio.create_task(call.run())

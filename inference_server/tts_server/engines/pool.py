@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from tts_server.engines.process import EngineProcess
+from tts_server.engines.protocol import WARM_UP_TEXT
+from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.errors import EngineCrashed, EngineError
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,8 @@ class ProcessPool:
     """`Speaker` over N processes of one engine.
 
     A process that crashes is replaced at once, the second time in a row after 0.2 s, then twice as late each time, up
-    to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled) or `memory`.
+    to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `garbage` (yielded no speech) or
+    `memory`.
     """
 
     def __init__(
@@ -108,13 +111,21 @@ class ProcessPool:
     async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         slot = await self._take()
-        failed = True
+        failed, garbage = True, False
+        check = SoundCheck(utterance, self.sample_rate_hz)
         try:
             async with aclosing(slot.process.speak(utterance, self._first_audio_timeout_seconds)) as parts:
                 async for samples in parts:
-                    yield samples
+                    if (passed := check.passed(samples)) is not None:
+                        yield passed
+            if check.silent:
+                if not await self._sounds(slot.process):
+                    raise EngineGarbage(f"Engine {self._engine} has gone silent.")
+                if (silence := check.held()).size:
+                    yield silence
             failed = False
         except EngineError as error:
+            garbage = isinstance(error, EngineGarbage)
             log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
             raise
         except (GeneratorExit, asyncio.CancelledError):
@@ -123,7 +134,7 @@ class ProcessPool:
         finally:
             # In a task of its own: whoever hung up need not wait until the engine has noticed. After `stop`, nothing.
             if self._running:
-                self._spawn(self._settle(slot, failed=failed))
+                self._spawn(self._settle(slot, failed=failed, garbage=garbage))
 
     async def stop(self) -> None:
         """See `Speaker.stop`."""
@@ -133,6 +144,16 @@ class ProcessPool:
         self._fail_waiting("The engine is stopping.")
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
+
+    async def _sounds(self, process: EngineProcess) -> bool:
+        """Whether it can be heard at all: silence may also be all that it knows of a script."""
+        voice, languages = next(iter(process.voices.items()))
+        words = Utterance(WARM_UP_TEXT, voice, languages[0] if languages else None)
+        heard = False
+        async with aclosing(process.speak(words, self._first_audio_timeout_seconds)) as parts:
+            async for samples in parts:
+                heard = heard or bool(samples.any())
+        return heard
 
     async def _take(self) -> _Slot:
         while self._idle:
@@ -165,9 +186,11 @@ class ProcessPool:
             if not future.done():
                 future.set_exception(EngineCrashed(message))
 
-    async def _settle(self, slot: _Slot, *, failed: bool) -> None:
+    async def _settle(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
         was_alive = slot.process.alive
-        if not await slot.process.settle():
+        if garbage and was_alive:
+            self._replace(slot, "garbage")
+        elif not await slot.process.settle():
             self._replace(slot, "stuck" if was_alive else "crashed")
         elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
             self._replace(slot, "memory")

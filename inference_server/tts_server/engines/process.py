@@ -17,7 +17,7 @@ import structlog
 
 from tts_server.engines.frames import FULL_SCALE, BrokenFrame, Kind, frame, json_frame, take_frames
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,8 @@ CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
 READ_BYTES = 262_144
 """What the pipe holds (`worker.py` sets it), and so the largest part that `speak` yields."""
+_KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "garbage": EngineGarbage}
+"""Of an ERROR frame."""
 _UNIT = np.float32(1 / FULL_SCALE)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -205,7 +207,7 @@ class EngineProcess:
 
     def _samples(self, payload: bytes) -> Samples:
         if not payload or len(payload) % 2:
-            raise EngineError(f"Engine {self._engine} yielded samples that are not numbers.")
+            raise EngineGarbage(f"Engine {self._engine} yielded samples that are not numbers.")
         return np.frombuffer(payload, "<i2").astype(np.float32) * _UNIT
 
     async def _log(self, stderr: asyncio.StreamReader) -> None:
@@ -224,7 +226,7 @@ def _error(kind: Kind, payload: bytes) -> EngineError:
     if kind is not Kind.ERROR:
         return EngineCrashed(f"The engine sent {kind.name} where it may not.")
     said: Mapping[str, Any] = json.loads(payload)
-    return (EngineUnavailable if said["kind"] == "unavailable" else EngineError)(str(said["message"]))
+    return _KINDS.get(said["kind"], EngineError)(str(said["message"]))
 
 
 async def _line(stream: asyncio.StreamReader) -> str:

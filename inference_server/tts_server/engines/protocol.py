@@ -12,6 +12,9 @@ Samples = NDArray[np.float32]
 Voices = Mapping[str, tuple[str, ...]]
 """Each voice's name with the BCP 47 tags of the languages it speaks, the best first."""
 
+WARM_UP_TEXT = "1"
+"""Every engine can say it, whatever its language: spoken before it serves, and to hear whether it still sounds."""
+
 
 class Engine(Protocol):
     """Turns one segment of text into sound. It may block, and it may be killed at any time.

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import structlog
 
+from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
 
@@ -63,11 +64,15 @@ class PoolSpeaker:
         """
         for attempt in (1, 2):
             heard = False
+            check = SoundCheck(utterance, self.sample_rate_hz)
             try:
                 async with aclosing(self._attempt(utterance)) as parts:
                     async for part in parts:
                         heard = True
-                        yield part
+                        if (passed := check.passed(part)) is not None:
+                            yield passed
+                if (silence := check.held()).size:  # the other pool has heard its engine, and found nothing wrong
+                    yield silence
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
                 if heard or attempt == 2:
                     raise EngineCrashed(f"The pool of model {self._model} broke off.") from error

@@ -44,7 +44,8 @@ class Speaker(Protocol):
 
         Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; one that does not
         stop within two seconds is killed. Raises `EngineTimeout` when no first audio comes in time, counted from when
-        an engine is free for it, `EngineCrashed` when its process dies; the utterance after that is spoken again.
+        an engine is free for it, `EngineCrashed` when its process dies, `EngineGarbage` for what cannot be the text:
+        the engine is made anew then, and the utterance after that is spoken again.
         """
 
     async def stop(self) -> None:

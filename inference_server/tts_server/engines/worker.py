@@ -22,13 +22,16 @@ import numpy as np
 
 from tts_server.engines.allocation import keep_freed_memory
 from tts_server.engines.frames import AUDIO_BYTES, FULL_SCALE, HEADER_BYTES, Kind, frame, header, json_frame
-from tts_server.engines.protocol import Engine, Samples
+from tts_server.engines.protocol import WARM_UP_TEXT, Engine, Samples
 from tts_server.engines.registry import engine_factory
-from tts_server.errors import EngineError, EngineUnavailable
+from tts_server.errors import EngineError, EngineGarbage, EngineUnavailable
 
 PR_SET_PDEATHSIG = 1
 PIPE_BYTES = 262_144
 """What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
+
+_KINDS = {EngineUnavailable: "unavailable", EngineGarbage: "garbage"}
+"""What an ERROR frame calls them; every other error is an "error"."""
 
 
 class Job:
@@ -79,10 +82,10 @@ def _serve(engine: Engine, job: Job, sink: BinaryIO) -> None:
 
 def _pieces(part: Samples) -> Iterator[bytes]:
     if part.ndim != 1:
-        raise EngineError(f"The engine yielded samples of {part.ndim} dimensions; they must have one.")
+        raise EngineGarbage(f"The engine yielded samples of {part.ndim} dimensions; they must have one.")
     if part.size and not (part.min() >= -1.0 and part.max() <= 1.0):  # NaN is in no range
         if not np.isfinite(part).all():
-            raise EngineError("The engine yielded samples that are not numbers.")
+            raise EngineGarbage("The engine yielded samples that are not numbers.")
         part = np.clip(part, -1.0, 1.0)
     data = np.rint(part * FULL_SCALE).astype("<i2").tobytes()
     for start in range(0, len(data), AUDIO_BYTES):
@@ -98,7 +101,7 @@ def _close(parts: Iterator[Samples]) -> None:
 def _warm_up(engine: Engine) -> None:
     """The first words are slow with most engines: spoken here, nobody waits for them."""
     voice, languages = next(iter(engine.voices.items()))
-    for part in engine.speak("1", voice, languages[0] if languages else None, 1.0):
+    for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
         for _ in _pieces(part):
             pass
 
@@ -106,7 +109,7 @@ def _warm_up(engine: Engine) -> None:
 def _report(sink: BinaryIO, error: Exception) -> None:
     """Say what went wrong. Only messages that an engine wrote for it travel: others may carry a caller's text."""
     if isinstance(error, EngineError):
-        kind = "unavailable" if isinstance(error, EngineUnavailable) else "error"
+        kind = next((name for kind, name in _KINDS.items() if isinstance(error, kind)), "error")
         message = error.message
     else:
         traceback.print_exc()

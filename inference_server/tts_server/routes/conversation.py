@@ -110,6 +110,8 @@ class Conversations:
             account = talk.account
             fields |= {"text_len": account.text_characters, "model": account.model, "voice": account.voice}
             fields |= {"audio_seconds": round(account.audio_seconds, 3)}
+            if account.spoken_by:
+                fields["spoken_by"] = account.spoken_by
         if talk.caller.key:
             fields["key_name"] = talk.caller.key
         if talk.failure:

@@ -107,7 +107,7 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
     return [
         (b"content-type", media_type),
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
-        (b"x-tts-status", b"ok"),
+        (b"x-tts-status", speech.status.encode()),
         (b"cache-control", b"no-store"),
         *cache_headers(speech),
         *limit_headers(speech.ticket),

@@ -108,7 +108,7 @@ class LinkReply(Response):
         reply = Response(body, media_type="application/json")
         reply.raw_headers += [
             (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
-            (b"x-tts-status", b"ok"),
+            (b"x-tts-status", speech.status.encode()),
             *cache_headers(speech),
             *limit_headers(speech.ticket),
         ]
@@ -139,7 +139,7 @@ class LinkReply(Response):
             "audio_url": None,
             "duration": round(talk.account.audio_seconds, 3),
             "engine_used": speech.model,
-            "status": "ok",
+            "status": speech.status,
             "cached": speech.cached,
         }
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from tts_server import flight as flight_module
 from tts_server.audio import EncodingThreads, encode_whole, encoder_for
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError
-from tts_server.flight import Flight, Flights, Sound
+from tts_server.flight import Encoding, Flight, Flights, Listener, Sound
 from tts_server.routing import Line
-from tts_server.speaking import Speaking
+from tts_server.scheduling.fallback import Standby
+from tts_server.scheduling.guard import Guard
+from tts_server.speaking import Cast, Hooks, Speaking
 
 RATE_HZ = 24_000
 LINES = 2
@@ -26,12 +29,13 @@ PARTS = LINES * PARTS_OF_LINE
 PART_SAMPLES = 240
 
 
-def part_of_engine(line: int, number: int) -> Samples:
-    return np.full(PART_SAMPLES, (1 + line * PARTS_OF_LINE + number) / 16, np.float32)
+def part_of_engine(line: int, number: int, sign: int = 1) -> Samples:
+    return np.full(PART_SAMPLES, sign * (1 + line * PARTS_OF_LINE + number) / 16, np.float32)
 
 
 ALL = np.concatenate([part_of_engine(line, number) for line in range(LINES) for number in range(PARTS_OF_LINE)])
 WHOLE = encode_whole(ALL, "pcm", RATE_HZ)
+STANDBYS_WHOLE = encode_whole(-ALL, "pcm", RATE_HZ)
 
 
 class Stepping:
@@ -41,10 +45,12 @@ class Stepping:
     voices: Voices = {}
     ready = True
 
-    def __init__(self) -> None:
+    def __init__(self, sign: int = 1) -> None:
+        self.sign = sign
         self.permits = asyncio.Semaphore(0)
         self.fails = False
-        """At its next part, once."""
+        """At its next part, once, or from then on."""
+        self.fails_again = False
         self.begun = 0
         self.running = 0
 
@@ -61,9 +67,9 @@ class Stepping:
             for number in range(PARTS_OF_LINE):
                 await self.permits.acquire()
                 if self.fails:
-                    self.fails = False
+                    self.fails = self.fails_again
                     raise EngineCrashed("Engine tone ended with SIGSEGV.")
-                yield part_of_engine(int(utterance.text), number)
+                yield part_of_engine(int(utterance.text), number, self.sign)
         finally:
             self.running -= 1
 
@@ -75,6 +81,8 @@ class Ear:
     sound: Sound
     stalled: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     released: bool = False
+    takes_whole: bool = False
+    """It sends nothing before the end."""
     heard: bytes = b""
     seconds: float = 0.0
     whole: bool = False
@@ -85,6 +93,10 @@ class Ear:
         self.begun = True
         try:
             await self.sound.first()
+            if self.takes_whole:
+                self.heard, self.seconds = await self.sound.whole()
+                self.whole = True
+                return
             async with aclosing(self.sound.parts()) as parts:
                 async for part, seconds in parts:
                     assert part
@@ -109,8 +121,9 @@ class Ear:
 class Scene:
     """Flights of one sound, and what was kept of it."""
 
-    def __init__(self, format_: str = "pcm") -> None:
-        self.engine = Stepping()
+    def __init__(self, format_: str = "pcm", *, standby: bool = False) -> None:
+        self.engine, self.standby = Stepping(), Stepping(sign=-1)
+        self.has_standby = standby
         self.flights = Flights()
         self.threads = EncodingThreads(1)
         self.format = format_
@@ -120,19 +133,27 @@ class Scene:
 
     def begin(self) -> Flight:
         lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
-        encoder = encoder_for(self.format, RATE_HZ)
-        speaking = Speaking(lines, {"tone": self.engine})
-        self.made.append(Flight(speaking, encoder, self.format, self.threads, self._keep))
+        self.made.append(Flight(self.speaking(lines), self.encoding(), self._keep))
         return self.made[-1]
 
-    def join(self) -> Ear:
-        ear = Ear(self.flights.join("key", self.begin))
+    def speaking(self, lines: list[Line]) -> Speaking:
+        guards = {"tone": Guard("tone", self.engine), "bass": Guard("bass", self.standby)}
+        chains = {"tone": (Standby("bass"),) if self.has_standby else (), "bass": ()}
+        return Speaking(Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines]), Hooks())
+
+    def encoding(self) -> Encoding:
+        begin = partial(encoder_for, self.format, RATE_HZ)
+        return Encoding(self.format, begin(), begin, self.threads)
+
+    def join(self, *, takes_whole: bool = False) -> Ear:
+        ear = Ear(self.flights.join("key", self.begin), takes_whole=takes_whole)
         self.ears.append((ear, asyncio.create_task(ear.listen())))
         return ear
 
     def play(self, parts: int) -> None:
         for _ in range(parts):
             self.engine.permits.release()
+            self.standby.permits.release()
 
     async def end(self) -> None:
         """Everyone who still listens hears all there is."""
@@ -171,29 +192,37 @@ async def go_round(times: int = 20) -> None:
 
 
 ACTIONS = st.one_of(
-    st.just(("join", 0)),
+    st.tuples(st.sampled_from(["join", "join whole"]), st.just(0)),
     st.tuples(st.sampled_from(["go", "leave", "release"]), st.integers(0, 5)),
     st.tuples(st.just("play"), st.integers(1, PARTS)),
-    st.just(("fail", 0)),
+    st.tuples(st.just("fail"), st.integers(0, 1)),
     st.tuples(st.just("wait"), st.integers(0, 6)),
+    st.just(("step", 0)),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(ACTIONS, max_size=40))
-async def test_any_interleaving_gives_everyone_the_same_bytes(actions: list[tuple[str, int]]) -> None:
+@given(st.lists(ACTIONS, max_size=40), st.booleans())
+async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 - a branch for each action
+    actions: list[tuple[str, int]], standby: bool
+) -> None:
     others = asyncio.all_tasks()
-    run = Scene()
+    run = Scene(standby=standby)
     left: set[int] = set()
     for action, number in actions:
-        if action == "join":
-            run.join()
+        if action.startswith("join"):
+            run.join(takes_whole=action == "join whole")
         elif action == "play":
             run.play(number)
         elif action == "fail":
-            run.engine.fails = True
+            [run.engine, run.standby][number].fails = True
         elif action == "wait":
             await go_round(number)
+        elif action == "step":  # everyone hears one part more
+            run.play(1)
+            for ear, _ in run.ears:
+                ear.go()
+            await go_round()
         elif run.ears:
             index = number % len(run.ears)
             ear, task = run.ears[index]
@@ -208,13 +237,19 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(actions: list[tupl
                 ear.release()
     await run.end()
     for index, (ear, task) in enumerate(run.ears):
-        assert WHOLE.startswith(ear.heard)
-        assert ear.whole == (ear.heard == WHOLE) or index in left
+        voices = [voice for voice in (WHOLE, STANDBYS_WHOLE) if voice.startswith(ear.heard)]
+        assert voices, "one voice, from its beginning"
+        assert ear.whole == (ear.heard in voices) or index in left
         assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
         assert task.cancelled() or task.exception() is None
-    assert all(data == WHOLE and seconds == pytest.approx(ALL.size / RATE_HZ) for data, seconds in run.kept)
+    for flight in run.made:
+        longest = max((ear.heard for ear, _ in run.ears if cast("Listener", ear.sound)._flight is flight), key=len)
+        assert all(longest.startswith(ear.heard) for ear, _ in run.ears
+                   if cast("Listener", ear.sound)._flight is flight), "one sound for all of its listeners"  # fmt: skip
+    assert all(data in {WHOLE, STANDBYS_WHOLE} for data, _ in run.kept)
+    assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.kept)
     await go_round()
-    assert run.engine.running == 0
+    assert run.engine.running == run.standby.running == 0
     assert len(run.flights) == 0
     assert asyncio.all_tasks() == others
     run.threads.close()
@@ -304,6 +339,76 @@ async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
         assert run.kept == []
 
 
+@pytest.mark.parametrize("failing_part", range(PARTS))
+async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part: int) -> None:
+    run = Scene(standby=True)
+    ears = [run.join(takes_whole=True) for _ in range(2)]
+    for part in range(PARTS):
+        if part == failing_part:
+            run.engine.fails = run.engine.fails_again = True
+        run.play(1)
+        await go_round()
+    await run.end()
+    assert {ear.heard for ear in ears} == {STANDBYS_WHOLE}
+    assert all(ear.sound.spoken_by == "bass" for ear in ears)
+    run.threads.close()
+
+
+@pytest.mark.parametrize("sent", range(1, PARTS))
+async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
+    run = Scene(standby=True)
+    streams, whole = run.join(), run.join(takes_whole=True)
+    streams.release()
+    for part in range(sent):
+        run.play(1)
+        await until(partial(_has_heard, streams, (part + 1) * PART_SAMPLES * 2))
+    run.engine.fails = run.engine.fails_again = True
+    await run.end()
+    assert streams.heard == WHOLE[: sent * PART_SAMPLES * 2]
+    assert isinstance(streams.failure, EngineCrashed)
+    assert isinstance(whole.failure, EngineCrashed), "it shares the sound of the other one"
+    assert run.standby.begun == 0
+    run.threads.close()
+
+
+async def test_who_leaves_at_once_leaves_nothing_running() -> None:
+    run = Scene()
+    sound = run.flights.join("key", run.begin)
+    await sound.leave()
+    await sound.leave()
+    await go_round()
+    assert (len(run.flights), run.engine.running) == (0, 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    run.threads.close()
+
+
+async def test_nobody_joins_what_is_being_stopped() -> None:
+    run = Scene()
+    sound = run.flights.join("key", run.begin)
+    run.play(1)
+    await go_round()
+    leaving = asyncio.create_task(sound.leave())
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    ear = run.join()
+    assert len(run.made) == 2
+    await leaving
+    await run.end()
+    assert ear.heard == WHOLE
+    run.threads.close()
+
+
+async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
+    run = Scene()
+    ear = run.join(takes_whole=True)
+    run.play(2)
+    await go_round()
+    run.made[0]._task.cancel()
+    await until(lambda: ear.failure)
+    assert not ear.whole
+    run.threads.close()
+
+
 async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flight_module, "SHARED_BYTES", 2 * PART_SAMPLES * 2)
     async with scene() as run:
@@ -322,8 +427,7 @@ async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pyte
 
 async def test_a_flight_for_one_keeps_nothing_that_was_heard() -> None:
     run = Scene()
-    speaking = Speaking([Line("tone", Utterance("0", "ann"))], {"tone": run.engine})
-    flight = Flight(speaking, encoder_for("pcm", RATE_HZ), "pcm", run.threads)
+    flight = Flight(run.speaking([Line("tone", Utterance("0", "ann"))]), run.encoding())
     ear = Ear(flight.listen())
     ear.release()
     listening = asyncio.create_task(ear.listen())

@@ -1,0 +1,45 @@
+"""Whether what an engine yields can be the text it was given. Cheap: one look at the largest and smallest sample."""
+
+import math
+
+import numpy as np
+
+from tts_server.engines.speaker import Samples, Utterance
+from tts_server.errors import EngineGarbage
+
+SECONDS_PER_HUNDRED_CHARACTERS = 60.0
+"""At speed 1.0, each hundred begun: slow speech takes about 8, a hundred digits spoken one by one about 40."""
+
+
+class SoundCheck:
+    """Of one utterance. Zeros at its beginning wait until it sounds: an engine gone silent must not be heard as one."""
+
+    def __init__(self, utterance: Utterance, sample_rate_hz: int) -> None:
+        hundreds = max(1, math.ceil(len(utterance.text) / 100))
+        seconds = hundreds * SECONDS_PER_HUNDRED_CHARACTERS / min(utterance.speed, 1.0)
+        self._samples_left = seconds * sample_rate_hz
+        self._zeros = 0
+        """Held back."""
+        self.silent = any(character.isalpha() for character in utterance.text)
+        """Whether it has letters, and nothing of it has sounded yet."""
+
+    def passed(self, samples: Samples) -> Samples | None:
+        """What may be sent on now. Raises `EngineGarbage`."""
+        low, high = float(samples.min()), float(samples.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise EngineGarbage("The engine yielded samples that are not numbers.")
+        self._samples_left -= samples.size
+        if self._samples_left < 0:
+            raise EngineGarbage("The engine yielded far more sound than its text can be.")
+        if not self.silent:
+            return samples
+        if low == 0.0 == high:
+            self._zeros += samples.size
+            return None
+        self.silent = False
+        return samples if self._zeros == 0 else np.concatenate([self.held(), samples])
+
+    def held(self) -> Samples:
+        """The silence that waits; perhaps none."""
+        zeros, self._zeros = self._zeros, 0
+        return np.zeros(zeros, np.float32)

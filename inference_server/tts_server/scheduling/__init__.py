@@ -1,0 +1,1 @@
+"""Who speaks next, and who speaks when another cannot."""

@@ -1,0 +1,68 @@
+"""Around a speaker: its breaker hears how every attempt ends."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import structlog
+
+from tts_server.engines.speaker import Samples, Speaker, Utterance
+from tts_server.errors import EngineError, EngineGivenUp
+from tts_server.scheduling.breaker import Breaker, Now, State
+from tts_server.scheduling.breaker import Limits as BreakerLimits
+
+log = structlog.get_logger(__name__)
+
+
+class Guard:
+    """Of one speaker, for as long as that lives. `on_change` hears the breaker's state when an attempt changed it."""
+
+    def __init__(
+        self,
+        model: str,
+        speaker: Speaker,
+        *,
+        limits: BreakerLimits | None = None,
+        now: Now = time.monotonic,
+        on_change: Callable[[State], None] = lambda _: None,
+    ) -> None:
+        self.speaker = speaker
+        self.breaker = Breaker(now, limits)
+        self._model = model
+        self._on_change = on_change
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.speaker.sample_rate_hz
+
+    @property
+    def allows(self) -> bool:
+        """Whether it is worth a try: started, not in a crash loop, and the breaker says so."""
+        return self.speaker.ready and self.breaker.allows
+
+    async def speak(self, utterance: Utterance, *, anyway: bool = False) -> AsyncGenerator[Samples]:
+        """See `Speaker.speak`; `anyway`: also while the breaker says no, and then without counting.
+
+        Raises `EngineGivenUp` too, where the breaker says no.
+        """
+        permit = self.breaker.permit()
+        if permit is None and not anyway:
+            raise EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
+        ended = False
+        try:
+            async with aclosing(self.speaker.speak(utterance)) as parts:
+                async for part in parts:
+                    yield part
+            ended = True
+            if permit is not None:
+                self.breaker.succeeded(permit)
+        except EngineError:
+            ended = True
+            if permit is not None and self.breaker.failed(permit):
+                log.warning("engine is given up for a while", model=self._model)
+            raise
+        finally:
+            if permit is not None:
+                if not ended:
+                    self.breaker.abandoned(permit)
+                self._on_change(self.breaker.state)

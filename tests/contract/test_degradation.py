@@ -1,0 +1,203 @@
+"""What callers hear while engines fail: real processes that misbehave on command, behind the whole application."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import generate_latest
+
+from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage
+from tts_server.app import Application, Sources
+from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, QuotaConfig, VoiceConfig
+from tts_server.engines.pool import ProcessPool
+from tts_server.errors import EngineCrashed, EngineGarbage
+from tts_server.scheduling.breaker import State
+
+MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
+FIRST_AUDIO_SECONDS = 0.5
+MEMORY_BYTES = 400_000_000
+
+
+@pytest.fixture(autouse=True)
+def _engines_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+
+
+def spared(tmp_path: Path, **changes: Any) -> Any:
+    """`tone` falls back to `bass`."""
+    models = (
+        ModelConfig(
+            name="tone",
+            voices=(VoiceConfig(name="ann", languages=("en",)), VoiceConfig(name="bob", languages=("de",))),
+            fallback=FallbackConfig(model="bass", voices=(FallbackVoice(language="de", voice="max"),)),
+        ),
+        ModelConfig(
+            name="bass",
+            voices=(VoiceConfig(name="mei", languages=("en", "zh")), VoiceConfig(name="max", languages=("de",))),
+        ),
+    )
+    return config(tmp_path, models=models, language_routing=(), **changes)
+
+
+@pytest.fixture
+async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(spared(tmp_path)) as running:
+        yield running
+
+
+def always(error: Exception) -> Callable[[int, int], None]:
+    def fail(utterance: int, part: int) -> None:
+        raise error
+
+    return fail
+
+
+def metric(stage: Stage, line: str) -> bool:
+    return line in generate_latest(stage.application.server.metrics.registry).decode()
+
+
+async def test_the_fallback_speaks_and_says_so(acme: Stage) -> None:
+    acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+    reply = await acme.speech()
+    assert reply.status_code == 200
+    assert reply.headers["x-tts-engine"] == "bass"
+    assert reply.headers["x-tts-status"] == "degraded"
+    native = await acme.synthesize(voice="bob", language="de")
+    assert native.json()["engine_used"] == "bass"
+    assert native.json()["status"] == "degraded"
+    assert [u.voice for u in acme.speakers["bass"].spoken] == ["mei", "max"]
+    assert metric(acme, 'tts_fallbacks_total{model="tone",reason="engine_crashed"} 2.0')
+
+
+async def test_a_reply_has_one_voice(acme: Stage) -> None:
+    """The engine speaks two sentences of three, and nothing has been sent: the fallback speaks all three."""
+    tone = acme.speakers["tone"]
+    tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 2 else None
+    reply = await acme.speech(input=SENTENCES, response_format="flac")
+    assert reply.headers["x-tts-status"] == "degraded"
+    assert len(acme.speakers["bass"].spoken) == 3
+
+
+async def test_after_the_first_byte_nobody_else_speaks(acme: Stage) -> None:
+    tone = acme.speakers["tone"]
+    tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 1 else None
+    tone.gated_from = 1
+    tone.gate.clear()
+    call = Call(acme, {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "wav"})
+    running = asyncio.create_task(call.run())
+    while not any(call.parts):  # noqa: ASYNC110 - its first byte leaves
+        await asyncio.sleep(0)
+    tone.gate.set()
+    await running
+    assert call.status == 200
+    assert call.headers[b"x-tts-status"] == b"ok"
+    assert not call.has_ended()
+    assert acme.speakers["bass"].spoken == []
+    assert len(tone.spoken) == 3, "the sentence was tried twice"
+
+
+async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it(acme: Stage) -> None:
+    tone = acme.speakers["tone"]
+    tone.fail = always(EngineGarbage("Noise."))
+    for _ in range(3):
+        await acme.speech()
+    assert len(tone.spoken) == 3
+    assert (await acme.speech()).headers["x-tts-status"] == "degraded"
+    assert len(tone.spoken) == 3, "it is not asked any more"
+    assert metric(acme, 'tts_breaker_state{model="tone"} 2.0')
+    assert metric(acme, 'tts_fallbacks_total{model="tone",reason="engine_given_up"} 1.0')
+    scene = acme.application.server.scene
+    assert scene is not None
+    breaker = scene.guards["tone"].breaker
+    breaker._now = lambda: float("inf")  # as if its time were over
+    assert breaker.state is State.HALF_OPEN
+    tone.fail = lambda utterance, part: None
+    tone.gated_from = 3
+    tone.gate.clear()
+    probe = asyncio.create_task(acme.speech())
+    while len(tone.spoken) == 3:  # noqa: ASYNC110 - the probe is under way
+        await asyncio.sleep(0)
+    assert (await acme.speech()).headers["x-tts-status"] == "degraded", "one probe at a time"
+    tone.gate.set()
+    assert (await probe).headers["x-tts-status"] == "ok"
+    assert (await acme.speech()).headers["x-tts-status"] == "ok"
+    assert metric(acme, 'tts_breaker_state{model="tone"} 0.0')
+
+
+async def test_without_a_fallback_an_open_breaker_refuses_nobody(tmp_path: Path) -> None:
+    async with stage(config(tmp_path)) as alone:
+        alone.speakers["tone"].fail = always(EngineCrashed("It died."))
+        assert [(await alone.speech()).status_code for _ in range(5)] == [502] * 5
+        alone.speakers["tone"].fail = lambda utterance, part: None
+        assert (await alone.speech()).status_code == 200
+
+
+async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: Stage) -> None:
+    for tone in acme.speakers.values():
+        tone.fail = always(EngineCrashed("It died."))
+    assert (await acme.speech()).status_code == 502
+    assert (await acme.synthesize()).status_code == 502
+
+
+async def test_a_fallback_of_another_rate_speaks_at_the_models_own(tmp_path: Path) -> None:
+    async with stage(spared(tmp_path), bass=Tone(22_050)) as acme:
+        acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+        reply = await acme.speech(response_format="wav")
+        assert int.from_bytes(reply.content[24:28], "little") == 16_000
+
+
+async def test_readiness_goes_only_when_nothing_can_speak(acme: Stage) -> None:
+    acme.speakers["tone"].ready = False
+    assert (await acme.client.get("/readyz")).status_code == 200
+    assert (await acme.speech()).headers["x-tts-status"] == "degraded"
+    assert acme.speakers["tone"].spoken == []
+    acme.speakers["bass"].ready = False
+    assert (await acme.client.get("/readyz")).status_code == 503
+
+
+@asynccontextmanager
+async def processes(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """`tone` is an engine with bad days, `bass` one that behaves; both in processes of their own."""
+
+    def speaker(model: ModelConfig) -> ProcessPool:
+        name = {"tone": "Moody", "bass": "Beep"}[model.name]
+        return ProcessPool(
+            f"tests.contract.beep:{name}",
+            processes=2,
+            first_audio_timeout_seconds=FIRST_AUDIO_SECONDS,
+            memory_limit_bytes=MEMORY_BYTES,
+        )
+
+    models = (
+        ModelConfig(name="tone", voices=(VoiceConfig(name="beep"),), fallback=FallbackConfig(model="bass")),
+        ModelConfig(name="bass", voices=(VoiceConfig(name="low"),)),
+    )
+    settings = config(tmp_path, models=models, language_routing=(), voice_aliases={})
+    application = Application(Sources(settings, QuotaConfig()), speaker)
+    await application.start()
+    transport = httpx.ASGITransport(application.asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://acme.test", timeout=60) as client:
+        yield client
+    await application.stop()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_request_is_answered_whatever_the_engine_does(tmp_path: Path, mode: str) -> None:
+    """A quarter of the texts make the engine fail, four callers at a time."""
+    async with processes(tmp_path) as client:
+        texts = iter([mode if number % 4 == 0 else "ok" for number in range(24)])
+        replies: list[httpx.Response] = []
+
+        async def caller() -> None:
+            for text in texts:
+                body = {"model": "tone", "voice": "beep", "input": text, "response_format": "flac"}
+                replies.append(await client.post("/v1/audio/speech", json=body))
+
+        await asyncio.gather(*(caller() for _ in range(4)))
+        assert [reply.status_code for reply in replies] == [200] * 24
+        assert sum(reply.headers["x-tts-status"] == "degraded" for reply in replies) >= 6

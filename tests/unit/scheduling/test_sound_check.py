@@ -1,0 +1,56 @@
+"""What cannot be a text is not passed on; what can be is not touched."""
+
+import numpy as np
+import pytest
+
+from tts_server.engines.sound_check import SoundCheck
+from tts_server.engines.speaker import Samples, Utterance
+from tts_server.errors import EngineGarbage
+
+RATE_HZ = 1000
+
+
+def check(text: str = "words", speed: float = 1.0) -> SoundCheck:
+    return SoundCheck(Utterance(text, "ann", None, speed), RATE_HZ)
+
+
+def sound(seconds: float, level: float = 0.5) -> Samples:
+    return np.full(int(seconds * RATE_HZ), level, np.float32)
+
+
+@pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_garbage(level: float) -> None:
+    samples = sound(1)
+    samples[500] = level
+    with pytest.raises(EngineGarbage, match="not numbers"):
+        check().passed(samples)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed", "seconds"),
+    [("x", 1.0, 60), ("x" * 100, 1.0, 60), ("x" * 101, 1.0, 120), ("x", 0.5, 120), ("x", 4.0, 60)],
+)
+def test_a_minute_for_each_hundred_characters_is_the_most(text: str, speed: float, seconds: float) -> None:
+    found = check(text, speed)
+    assert found.passed(sound(seconds)) is not None
+    with pytest.raises(EngineGarbage, match="far more"):
+        found.passed(sound(0.001))
+
+
+def test_zeros_wait_for_a_sound_and_lose_nothing() -> None:
+    found = check()
+    assert found.passed(sound(1, 0)) is None
+    assert found.silent
+    passed = found.passed(sound(1))
+    assert passed is not None
+    assert passed.tolist() == [*sound(1, 0).tolist(), *sound(1).tolist()]
+    assert not found.silent
+    assert found.passed(sound(1, 0)) is not None
+
+
+def test_silence_is_held_and_a_text_without_letters_may_be_silent() -> None:
+    found = check()
+    found.passed(sound(2, 0))
+    assert found.held().size == 2 * RATE_HZ
+    assert not check("...").silent
+    assert check("...").passed(sound(1, 0)) is not None
