@@ -22,8 +22,9 @@ from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, TTSError
-from tts_server.reload import BrokenFile, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, speech, synthesize
+from tts_server.redis_client import redis_client
+from tts_server.reload import BrokenFile, Take, Watcher, read_model
+from tts_server.routes import audio, catalogue, health, speech, synthesize, token
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server
@@ -60,6 +61,7 @@ class Application:
         )
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
+        self._redis = redis_client(config.redis) if config.redis is not None else None
         self._config = config
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,6 +74,7 @@ class Application:
             self.watcher.watch(sources.quota_file, self._take_quota)
         self._watch_keys(self._config)
         await self._take_keys()
+        await self._take_identity()
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
 
@@ -81,6 +84,9 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop()
+        await self.server.identity.close()
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -93,8 +99,10 @@ class Application:
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
         self._store.limits = _store_limits(config)
         self._watch_keys(config)
+        await self._take_redis(config)
         self._config = config
         await self._take_keys()
+        await self._take_identity()
         loads.labels("server", "taken").inc()
         log.info("configuration is taken", models=[model.name for model in config.models])
 
@@ -111,12 +119,20 @@ class Application:
         log.info("quota is taken", **quota.model_dump())
 
     def _watch_keys(self, config: ServerConfig) -> None:
-        wanted = {folder for folder in (config.auth.keys_directory, config.auth.internal_directory) if folder}
-        for folder in {self._config.auth.keys_directory, self._config.auth.internal_directory} - wanted:
-            if folder is not None:
-                self.watcher.forget(folder)
-        for folder in wanted:
-            self.watcher.watch(folder, self._take_keys)
+        wanted = self._secret_folders(config)
+        for folder in self._secret_folders(self._config).keys() - wanted.keys():
+            self.watcher.forget(folder)
+        for folder, take in wanted.items():
+            self.watcher.watch(folder, take)
+
+    def _secret_folders(self, config: ServerConfig) -> dict[Path, Take]:
+        auth = config.auth
+        takes = {
+            auth.keys_directory: self._take_keys,
+            auth.internal_directory: self._take_keys,
+            auth.signing_directory: self._take_signing_keys,
+        }
+        return {folder: take for folder, take in takes.items() if folder is not None}
 
     async def _take_keys(self) -> None:
         auth = self._config.auth
@@ -128,6 +144,27 @@ class Application:
         self.server.keyring = Keyring(digests, token)
         if auth.keys_directory:
             log.info("API keys are taken", keys=sorted(digests))
+
+    async def _take_signing_keys(self) -> None:
+        await self.server.identity.take_signing_keys(self._config)
+        log.info("signing keys are taken", kid=self.server.identity.current_kid)
+
+    async def _take_identity(self) -> None:
+        """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""
+        identity = self.server.identity
+        await identity.take(self._config, self._redis)
+        try:
+            await identity.take_signing_keys(self._config)
+        except BrokenFile as error:
+            # Without its stack: the folder is to blame.
+            log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
+
+    async def _take_redis(self, config: ServerConfig) -> None:
+        if config.redis == self._config.redis:
+            return
+        old, self._redis = self._redis, redis_client(config.redis) if config.redis is not None else None
+        if old is not None:
+            await old.aclose()
 
     async def _sweep(self) -> None:
         while True:
@@ -163,7 +200,7 @@ def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
     app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, health):
+    for module in (speech, synthesize, audio, catalogue, health, token):
         app.include_router(module.router)
     for kind in (TTSError, HTTPError, HTTPException):
         app.add_exception_handler(kind, _refuse)

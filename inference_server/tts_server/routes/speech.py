@@ -57,7 +57,7 @@ async def speech(request: Request) -> Response:
     """Speak `input`, sentence by sentence."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    caller = admit_caller(request)
+    caller = await admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(PreparedBody if caller.internal else SpeechBody, content)

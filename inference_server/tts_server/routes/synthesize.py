@@ -52,7 +52,7 @@ async def synthesize(request: Request) -> Response:
     """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    admit_caller(request)
+    await admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(SynthesizeBody, content)
