@@ -25,7 +25,7 @@ TOKEN = "/v1/auth/token"
 
 
 def auth(folder: Path, *modes: AuthMode, **changes: Any) -> AuthConfig:
-    settings = {
+    settings: dict[str, Any] = {
         "modes": modes or (AuthMode.API_KEY, AuthMode.JWT),
         "keys_directory": keys_folder(folder / "keys", app=KEY, web=OTHER_KEY),
         "signing_directory": signing_folder(folder / "signing", "k1", k1=rsa_key("ours")),

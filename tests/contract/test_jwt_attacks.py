@@ -292,7 +292,7 @@ async def test_a_forgery_is_refused(acme: Stage, forger: Forger, attack: Attack)
     acme.application.server.identity.failures = Failures()  # each attack comes from an address without a past
     token = attack(forger)
     sent = token if isinstance(token, bytes) else token.encode()
-    reply = await acme.client.get("/v1/models", headers={"Authorization": b"Bearer " + sent})
+    reply = await acme.client.get("/v1/models", headers={b"Authorization": b"Bearer " + sent})
     assert reply.status_code == 401
     error = reply.json()["error"]
     assert error["code"] in {"invalid_token", "invalid_api_key"}

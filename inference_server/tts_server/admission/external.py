@@ -21,6 +21,7 @@ from tts_server.config import ExternalIssuer
 
 TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 MOST_KEYS = 64
+LARGEST_EXPONENT = 2**32
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
 _ES256 = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
 
@@ -91,6 +92,12 @@ def _public_key(fields: Any) -> PublicKey | None:
         key = (RSAAlgorithm if kind == "RSA" else ECAlgorithm).from_jwk(fields)
     except (InvalidKeyError, ValueError, TypeError, KeyError):
         return None
-    fits = isinstance(key, RSAPublicKey) and KEY_BITS <= key.key_size <= LARGEST_KEY_BITS
+    fits = isinstance(key, RSAPublicKey) and _is_sound(key)
     fits |= isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
     return PublicKey(algorithm, cast("RSAPublicKey | EllipticCurvePublicKey", key)) if fits else None
+
+
+def _is_sound(key: RSAPublicKey) -> bool:
+    """Numbers that no key generator makes cost minutes, or make the library fail later."""
+    numbers = key.public_numbers()
+    return KEY_BITS <= key.key_size <= LARGEST_KEY_BITS and numbers.n % 2 == 1 and 3 <= numbers.e < LARGEST_EXPONENT
