@@ -128,7 +128,7 @@ class AuthConfig(ConfigModel):
     signing_directory: Path | None = None
     """Holds ``<kid>.pem``, RSA private keys, and ``current``, the kid that signs. None: a key of this process."""
     external: ExternalIssuer | None = None
-    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
     """Networks whose ``X-Forwarded-For`` is believed; none: a caller's address is its connection's."""
 
 
