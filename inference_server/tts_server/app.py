@@ -147,7 +147,8 @@ class Application:
 
     async def _take_signing_keys(self) -> None:
         await self.server.identity.take_signing_keys(self._config)
-        log.info("signing keys are taken", kid=self.server.identity.current_kid)
+        if self.server.identity.current_kid:
+            log.info("signing keys are taken", kid=self.server.identity.current_kid)
 
     async def _take_identity(self) -> None:
         """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""

@@ -10,7 +10,8 @@ TTSError
    │    ├─ FormatUnavailable    this installation lacks the format's encoder
    │    └─ AudioGone            the link has expired, or its audio was removed
    ├─ Unauthenticated       no credential, or one that nobody issued
-   │    ├─ InvalidToken         an access token that is not good here, or not any more
+   │    ├─ InvalidToken         an access token that is not good here
+   │    │    └─ TokenExpired         one that was
    │    ├─ InvalidGrant         a refresh token that is unknown, spent or out of time
    │    └─ TooManyFailures      one bad credential after the other from this address
    ├─ PermissionDenied      a good credential that may not do this
@@ -108,6 +109,10 @@ class InvalidToken(Unauthenticated):
     """An access token that is malformed, expired, or meant for somebody else (RFC 6750's name)."""
 
     code = "invalid_token"
+
+
+class TokenExpired(InvalidToken):
+    """An access token whose time is over, or whose API key: every honest caller sends one now and then."""
 
 
 class InvalidGrant(Unauthenticated):

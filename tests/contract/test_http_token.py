@@ -361,10 +361,20 @@ async def test_a_guesser_is_slowed_and_nobody_beside_it(acme: Stage) -> None:
         200, 200, 401,
     ]  # fmt: skip
     assert len(slow.slept) == slept
-    assert (await renewed(acme, "guess")).status_code == 429
+    assert code(await renewed(acme, "guess")) == (400, "invalid_grant")
+    assert len(slow.slept) == slept + 1
     assert (await acme.client.post(TOKEN, headers=bearer("guess"))).status_code == 429
     slow.now += 400
     assert await opens(acme, "guess") == 401
+
+
+async def test_callers_behind_one_address_hear_that_their_tokens_are_over(acme: Stage) -> None:
+    """A 429 would keep an OAuth client from getting a new one."""
+    old = Forger(rsa_key("ours")).token(claims={"exp": 1})
+    assert [await opens(acme, old) for _ in range(20)] == [401] * 20
+    acme.application.server.identity.failures = Slow().failures()
+    stale = "a" * 22 + "." + "b" * 43
+    assert {code(await renewed(acme, stale)) for _ in range(20)} == {(400, "invalid_grant")}
 
 
 async def test_refused_credentials_are_counted_by_code(acme: Stage) -> None:

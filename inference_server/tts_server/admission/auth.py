@@ -11,7 +11,7 @@ import structlog
 
 from tts_server.admission.jws import looks_like_token
 from tts_server.config import AuthConfig, AuthMode
-from tts_server.errors import InvalidToken, Unauthenticated
+from tts_server.errors import TokenExpired, Unauthenticated
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ async def _bearer_of(token: bytes, keyring: Keyring, verify: VerifyToken) -> Cal
     if not own:
         return Caller(subject=subject)
     if subject not in keyring.digests:  # a key that is removed takes its tokens along
-        raise InvalidToken("The API key that this access token came from is not good any more.")
+        raise TokenExpired("The API key that this access token came from is not good any more.")
     return Caller(key=subject)
 
 

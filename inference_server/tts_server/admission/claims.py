@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tts_server.admission.jws import invalid
-from tts_server.errors import InvalidToken
+from tts_server.errors import TokenExpired
 
 LEEWAY_SECONDS = 5.0
 """Between the clocks of who signs and who checks."""
@@ -19,7 +19,7 @@ def check_times(claims: dict[str, Any], now: float) -> None:
     if any(_time(claims[name]) > now + LEEWAY_SECONDS for name in ("nbf", "iat") if name in claims):
         raise invalid()
     if expires <= now - LEEWAY_SECONDS:
-        raise InvalidToken("The access token has expired: get another one.")
+        raise TokenExpired("The access token has expired: get another one.")
 
 
 def subject(claims: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from tts_server.admission.auth import Caller, authenticate
 from tts_server.admission.failures import client_address
 from tts_server.config import AuthConfig
-from tts_server.errors import Overloaded, TooManyFailures, Unauthenticated
+from tts_server.errors import InvalidGrant, Overloaded, TokenExpired, TooManyFailures, Unauthenticated
 from tts_server.routes.conversation import conversation_of
 from tts_server.server import Server
 
@@ -46,10 +46,14 @@ async def refuse_guess(server: Server, address: str, error: Unauthenticated) -> 
     """Raises `error`, or `TooManyFailures` for an address that has guessed too often."""
     failures = server.identity.failures
     server.metrics.auth_failures.labels(error.code).inc()
+    if isinstance(error, TokenExpired):
+        raise error  # no guess: its caller must hear 401 in order to get a new one
     wait_seconds = failures.count(address)
     if wait_seconds is None:
         raise error
     await failures.pause()
+    if isinstance(error, InvalidGrant):
+        raise error  # late, but as it is: after a store was lost, honest callers must hear that they need their key
     raise TooManyFailures(
         "Too many bad credentials came from this address. A good one is let in at any time.",
         retry_after_seconds=wait_seconds,
