@@ -25,8 +25,8 @@ from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.redis_client import redis_client
-from tts_server.reload import BrokenFile, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, speech, synthesize, usage
+from tts_server.reload import BrokenFile, Take, Watcher, read_model
+from tts_server.routes import audio, catalogue, health, speech, synthesize, token, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server, quota_key
@@ -87,6 +87,7 @@ class Application:
             self.watcher.watch(sources.quota_file, self._take_quota)
         self._watch_keys(self._config)
         await self._take_keys()
+        await self._take_identity()
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
         if self._guard is not None:
@@ -105,6 +106,7 @@ class Application:
             self.server.cache.close()
         if self.server.peers is not None:
             await self.server.peers.close()
+        await self.server.identity.close()
         if self._guard is not None:
             await self._guard.close()
         if self._redis is not None:
@@ -125,6 +127,7 @@ class Application:
         self._watch_keys(config)
         self._config = config
         await self._take_keys()
+        await self._take_identity()
         loads.labels("server", "taken").inc()
         log.info("configuration is taken", models=[model.name for model in config.models])
 
@@ -164,12 +167,20 @@ class Application:
         log.info("quota is taken", **quota.model_dump())
 
     def _watch_keys(self, config: ServerConfig) -> None:
-        wanted = {folder for folder in (config.auth.keys_directory, config.auth.internal_directory) if folder}
-        for folder in {self._config.auth.keys_directory, self._config.auth.internal_directory} - wanted:
-            if folder is not None:
-                self.watcher.forget(folder)
-        for folder in wanted:
-            self.watcher.watch(folder, self._take_keys)
+        wanted = self._secret_folders(config)
+        for folder in self._secret_folders(self._config).keys() - wanted.keys():
+            self.watcher.forget(folder)
+        for folder, take in wanted.items():
+            self.watcher.watch(folder, take)
+
+    def _secret_folders(self, config: ServerConfig) -> dict[Path, Take]:
+        auth = config.auth
+        takes = {
+            auth.keys_directory: self._take_keys,
+            auth.internal_directory: self._take_keys,
+            auth.signing_directory: self._take_signing_keys,
+        }
+        return {folder: take for folder, take in takes.items() if folder is not None}
 
     async def _take_keys(self) -> None:
         auth = self._config.auth
@@ -192,6 +203,21 @@ class Application:
         """Bring the metrics of the limits up to date."""
         left = await self.server.admission.remaining(quota_key(self._config), "")
         self.server.note_left(self._config.tenant, left)
+
+    async def _take_signing_keys(self) -> None:
+        await self.server.identity.take_signing_keys(self._config)
+        if self.server.identity.current_kid:
+            log.info("signing keys are taken", kid=self.server.identity.current_kid)
+
+    async def _take_identity(self) -> None:
+        """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""
+        identity = self.server.identity
+        await identity.take(self._config, self._redis)
+        try:
+            await identity.take_signing_keys(self._config)
+        except BrokenFile as error:
+            # Without its stack: the folder is to blame.
+            log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
 
     async def _sweep(self) -> None:
         while True:
@@ -231,7 +257,7 @@ def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
     app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, usage, health):
+    for module in (speech, synthesize, audio, catalogue, token, usage, health):
         app.include_router(module.router)
     for kind in (TTSError, HTTPError, HTTPException):
         app.add_exception_handler(kind, _refuse)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 from pydantic.alias_generators import to_camel
 
 HTTP_PORT = 8080
@@ -19,6 +19,7 @@ CONFIG_DIRECTORY = Path("/etc/ttsfleet/server")
 QUOTA_DIRECTORY = Path("/etc/ttsfleet/quota")
 KEYS_DIRECTORY = Path("/etc/ttsfleet/keys")
 INTERNAL_DIRECTORY = Path("/etc/ttsfleet/internal")
+SIGNING_DIRECTORY = Path("/etc/ttsfleet/signing")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"
@@ -45,6 +46,8 @@ class AuthMode(StrEnum):
 
     NONE = "None"
     API_KEY = "APIKey"
+    JWT = "JWT"
+    """An access token: our own, which an API key buys at `/v1/auth/token`, or one of an external issuer."""
 
 
 class VoiceConfig(ConfigModel):
@@ -124,6 +127,19 @@ class LanguageRoute(ConfigModel):
     voice: str
 
 
+class ExternalIssuer(ConfigModel):
+    """Somebody else whose access tokens are accepted: RS256 or ES256, with `exp` and `sub`."""
+
+    jwks_url: Annotated[str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048)]
+    """Where its public keys are. Exactly there: a redirect is not followed."""
+    issuer: Annotated[str, Field(min_length=1, max_length=512)]
+    """What `iss` must be."""
+    audience: Annotated[str, Field(min_length=1, max_length=512)]
+    """What `aud` must be or contain. It is what tells this tenant from others that trust the same issuer."""
+    ca_file: Path | None = None
+    """PEM certificates that are trusted for `jwksUrl`; none: the system's."""
+
+
 class AuthConfig(ConfigModel):
     """Who may call."""
 
@@ -132,6 +148,11 @@ class AuthConfig(ConfigModel):
     """Each file is one API key: the file's name is the key's, its content the key's SHA-256 in hexadecimal."""
     internal_directory: Path | None = None
     """Holds ``token``, the credential between the pools of one tenant."""
+    signing_directory: Path | None = None
+    """Holds ``<kid>.pem``, RSA private keys, and ``current``, the kid that signs. None: a key of this process."""
+    external: ExternalIssuer | None = None
+    trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
+    """Networks whose ``X-Forwarded-For`` is believed; none: a caller's address is its connection's."""
 
 
 class S3Config(ConfigModel):

@@ -10,11 +10,17 @@ TTSError
    │    ├─ FormatUnavailable    this installation lacks the format's encoder
    │    └─ AudioGone            the link has expired, or its audio was removed
    ├─ Unauthenticated       no credential, or one that nobody issued
+   │    ├─ InvalidToken         an access token that is not good here
+   │    │    └─ TokenExpired         one that was
+   │    ├─ InvalidGrant         a refresh token that is unknown, spent or out of time
+   │    └─ TooManyFailures      one bad credential after the other from this address
    ├─ PermissionDenied      a good credential that may not do this
    ├─ Refused               try again later
    │    ├─ QuotaExceeded        a limit of the tenant is used up
    │    │    └─ DayQuotaExceeded    until midnight: trying again soon is of no use
    │    ├─ Overloaded           the wait would outlast the caller
+   │    ├─ RefreshUnavailable   the store of refresh tokens does not answer
+   │    ├─ TokensUnavailable    no key to sign with, or the external issuer's keys cannot be had
    │    └─ Draining             this replica is about to end
    ├─ StorageUnavailable    audio cannot be kept: the disk is full, or not writable
    └─ EngineError           no sound came, or sound that is none
@@ -102,6 +108,32 @@ class Unauthenticated(TTSError):
     code = "invalid_api_key"
 
 
+class InvalidToken(Unauthenticated):
+    """An access token that is malformed, expired, or meant for somebody else (RFC 6750's name)."""
+
+    code = "invalid_token"
+
+
+class TokenExpired(InvalidToken):
+    """An access token whose time is over, or whose API key: every honest caller sends one now and then."""
+
+
+class InvalidGrant(Unauthenticated):
+    """A refresh token that buys nothing (RFC 6749's name)."""
+
+    code = "invalid_grant"
+
+
+class TooManyFailures(Unauthenticated):
+    """A bad credential from an address that has sent several; a good one from there is let in all the same."""
+
+    code = "too_many_failures"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class PermissionDenied(TTSError):
     """The credential is good, but not for this."""
 
@@ -151,6 +183,18 @@ class Overloaded(Refused):
     """Too much is waiting already."""
 
     code = "overloaded"
+
+
+class RefreshUnavailable(Refused):
+    """Refresh tokens are kept in a store that does not answer now."""
+
+    code = "refresh_unavailable"
+
+
+class TokensUnavailable(Refused):
+    """Tokens can be neither made nor checked until a key is there."""
+
+    code = "tokens_unavailable"
 
 
 class Draining(Refused):

@@ -8,6 +8,7 @@ import structlog
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring
+from tts_server.admission.identity import Identity
 from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Standing
 from tts_server.audio import EncodingThreads
 from tts_server.cache import Cache
@@ -66,6 +67,7 @@ class Server:
     def __init__(self, *, make_speaker: MakeSpeaker, quota: Admission, store: Store, links: Links) -> None:
         self.scene: Scene | None = None
         self.keyring = Keyring()
+        self.identity = Identity()
         self.admission = quota
         self.store = store
         self.links = links

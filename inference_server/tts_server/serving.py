@@ -100,7 +100,7 @@ def _config(application: Application) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nothing here asks where a caller comes from
+        proxy_headers=False,  # whom to believe about addresses is our configuration: auth.trustedProxies
         backlog=BACKLOG,
         timeout_keep_alive=75,  # longer than the usual 60 s of what stands before it: the caller closes first
         ws="none",

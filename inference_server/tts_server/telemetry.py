@@ -99,6 +99,10 @@ class Metrics:
         self.config_loads = Counter(
             "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
         )
+        self.auth_failures = Counter(
+            "tts_auth_failures", "Credentials that were refused, by the error's code.", ("code",),
+            registry=self.registry,
+        )  # fmt: skip
 
         self._timings: dict[tuple[str, str], Timings] = {}
 

@@ -1,21 +1,25 @@
-"""Who calls: API keys known by their SHA-256, or the credential between the pools of one tenant."""
+"""Who calls: API keys known by their SHA-256, access tokens, or the credential between the pools of one tenant."""
 
 import hashlib
 import hmac
 import string
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
+from tts_server.admission.jws import looks_like_token
 from tts_server.config import AuthConfig, AuthMode
-from tts_server.errors import Unauthenticated
+from tts_server.errors import TokenExpired, Unauthenticated
 
 log = structlog.get_logger(__name__)
 
 TOKEN_FILE = "token"  # noqa: S105 - a file's name
 ANONYMOUS = ""
+
+VerifyToken = Callable[[bytes], Awaitable[tuple[str, bool]]]
+"""The subject of an access token, and whether it is one of ours. Raises `InvalidToken`, `TokensUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +37,64 @@ class Caller:
     """Who was let in: the name of its key, which may be logged; empty where none was asked for."""
 
     key: str = ANONYMOUS
+    """Of the API key itself, or of the one that bought the access token."""
     internal: bool = False
     """The tenant's entry pool: it has prepared the text, and counted the request."""
+    subject: str = ANONYMOUS
+    """Of an external issuer's token: it may be a person's name, and is never logged."""
+    address: str = ANONYMOUS
+    """The connection's, or what a trusted proxy says."""
+
+    @property
+    def client(self) -> str:
+        """Whom limits for each client count by: the key, else the subject, else the address. Never logged."""
+        if self.key:
+            return f"key:{self.key}"
+        return f"subject:{self.subject}" if self.subject else f"address:{self.address}"
 
 
-def authenticate(authorization: bytes | None, auth: AuthConfig, keyring: Keyring, *, member: bool) -> Caller:
-    """The caller behind an `Authorization` header. Raises `Unauthenticated`.
+async def authenticate(
+    authorization: bytes | None, auth: AuthConfig, keyring: Keyring, verify: VerifyToken, *, member: bool
+) -> Caller:
+    """The caller behind an `Authorization` header. Raises `Unauthenticated`, `TokensUnavailable`.
 
     `member`: this pool is only for the tenant's entry pool, which alone holds the internal credential.
     """
-    presented = _bearer(authorization)
+    presented = bearer(authorization)
     if member:
         if presented is None or keyring.token is None or not hmac.compare_digest(presented, keyring.token):
             raise Unauthenticated("This pool is reached through its tenant's own endpoint only.")
         return Caller(internal=True)
+    keys, tokens = AuthMode.API_KEY in auth.modes, AuthMode.JWT in auth.modes
     if authorization is None:
         if AuthMode.NONE in auth.modes:
             return Caller()
-        raise Unauthenticated("An API key is required: send it as 'Authorization: Bearer <key>'.")
-    if AuthMode.API_KEY not in auth.modes:
+        raise Unauthenticated(_REQUIRED if keys else _TOKEN_REQUIRED)
+    if not keys and not tokens:
         return Caller()  # clients of this API always send a key, whether or not one is needed
     if presented is None:
         raise Unauthenticated("The Authorization header must be 'Bearer <key>'.")
-    name = _holder(hashlib.sha256(presented).digest(), keyring.digests)
-    if name is None:
-        raise Unauthenticated("No such API key here.")
-    return Caller(key=name)
+    # Keys first: they may look like anything, and a look at them costs least.
+    if keys and (name := holder(presented, keyring)) is not None:
+        return Caller(key=name)
+    if tokens and looks_like_token(presented):
+        return await _bearer_of(presented, keyring, verify)
+    if not keys and AuthMode.NONE in auth.modes:
+        return Caller()  # what is no token can only be the key that such a client always sends
+    raise Unauthenticated("No such API key here." if keys else _TOKEN_REQUIRED)
+
+
+_REQUIRED = "An API key is required: send it as 'Authorization: Bearer <key>'."
+_TOKEN_REQUIRED = "An access token is required: POST /v1/auth/token gives one for an API key."  # noqa: S105 - a sentence
+
+
+async def _bearer_of(token: bytes, keyring: Keyring, verify: VerifyToken) -> Caller:
+    subject, own = await verify(token)
+    if not own:
+        return Caller(subject=subject)
+    if subject not in keyring.digests:  # a key that is removed takes its tokens along
+        raise TokenExpired("The API key that this access token came from is not good any more.")
+    return Caller(key=subject)
 
 
 def read_digests(directory: Path) -> dict[str, bytes]:
@@ -83,7 +119,13 @@ def read_token(directory: Path) -> bytes | None:
         return None
 
 
-def _bearer(authorization: bytes | None) -> bytes | None:
+def holder(presented: bytes, keyring: Keyring) -> str | None:
+    """The name of the API key that `presented` is."""
+    return _holder(hashlib.sha256(presented).digest(), keyring.digests)
+
+
+def bearer(authorization: bytes | None) -> bytes | None:
+    """The credential of the scheme Bearer (RFC 6750)."""
     scheme, _, credential = (authorization or b"").strip().partition(b" ")
     return credential.strip() or None if scheme.lower() == b"bearer" else None
 

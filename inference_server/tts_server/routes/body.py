@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -20,18 +21,24 @@ DISCARDED_BYTES = 8 * 1024 * 1024
 """Of a body that is too large, read to its end so that the caller hears why; beyond it the connection is closed."""
 READ_SECONDS = 30.0
 LONGEST_PARAM_CHARACTERS = 64
+FORM = "application/x-www-form-urlencoded"
+MOST_FORM_FIELDS = 32
 
 
 async def read_object(request: Request, *, text_characters: int) -> dict[str, Any]:
     """The JSON object in the body. Raises `HTTPError` 408, 413 and 415, and `RequestError`."""
     _check_content_type(request)
-    limit = SPARE_BYTES + BYTES_PER_CHARACTER * text_characters
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            body = await _read(request, limit)
-    except TimeoutError:
-        raise HTTPError(408, "The body did not arrive in time.", code="request_timeout", headers=_CLOSE) from None
-    return _parsed(body)
+    return _parsed(await _read_in_time(request, SPARE_BYTES + BYTES_PER_CHARACTER * text_characters))
+
+
+async def read_fields(request: Request) -> dict[str, Any]:
+    """The fields of a short body: a form's, a JSON object's, or none without a body. Raises as `read_object`."""
+    if "content-type" not in request.headers:
+        if not await _read_in_time(request, SPARE_BYTES):
+            return {}
+    elif request.headers["content-type"].partition(";")[0].strip().lower() == FORM:
+        return _parsed_form(await _read_in_time(request, SPARE_BYTES))
+    return await read_object(request, text_characters=0)
 
 
 def checked(model: type[B], content: dict[str, Any]) -> B:
@@ -65,6 +72,14 @@ def _check_content_type(request: Request) -> None:
         raise HTTPError(415, "JSON must be UTF-8.", code="unsupported_media_type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPError(415, "Content-Encoding must be identity.", code="unsupported_media_type")
+
+
+async def _read_in_time(request: Request, limit: int) -> bytes:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise HTTPError(408, "The body did not arrive in time.", code="request_timeout", headers=_CLOSE) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -105,6 +120,13 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RequestError("The body must be a JSON object.")
     return content
+
+
+def _parsed_form(body: bytes) -> dict[str, Any]:
+    try:
+        return _object(parse_qsl(body.decode("ascii"), True, True, errors="strict", max_num_fields=MOST_FORM_FIELDS))
+    except ValueError:  # of ASCII, of UTF-8, of the grammar
+        raise RequestError("The body is not a form.") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

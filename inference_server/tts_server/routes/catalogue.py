@@ -13,29 +13,29 @@ router = APIRouter()
 @router.get("/v1/models")
 async def models(request: Request) -> Response:
     """Every name that `model` may have."""
-    catalogue, tenant = _catalogue(request)
+    catalogue, tenant = await _catalogue(request)
     return JSONResponse({"object": "list", "data": [_model(name, model, tenant) for name, model in catalogue.names()]})
 
 
 @router.get("/v1/models/{name:path}")
 async def model(request: Request, name: str) -> Response:
     """One of them."""
-    catalogue, tenant = _catalogue(request)
+    catalogue, tenant = await _catalogue(request)
     return JSONResponse(_model(name, catalogue.model(name), tenant))
 
 
 @router.get("/v1/audio/voices")
 async def voices(request: Request) -> Response:
     """Every voice of every model, then the aliases."""
-    catalogue, _ = _catalogue(request)
+    catalogue, _ = await _catalogue(request)
     listed = [_voice(voice.name, voice) for model in catalogue.models.values() for voice in model.voices.values()]
     for alias, name in catalogue.voice_aliases.items():
         listed += [_voice(alias, m.voices[name]) for m in catalogue.models.values() if name in m.voices]
     return JSONResponse({"object": "list", "data": listed})
 
 
-def _catalogue(request: Request) -> tuple[Catalogue, str]:
-    admit_caller(request)
+async def _catalogue(request: Request) -> tuple[Catalogue, str]:
+    await admit_caller(request)
     scene = server_of(request).scene
     assert scene is not None  # noqa: S101 - nobody is admitted before
     return scene.catalogue, scene.config.tenant

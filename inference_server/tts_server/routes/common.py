@@ -1,9 +1,14 @@
 """What the routes share: the server behind them, and who calls."""
 
+from dataclasses import replace
+from typing import NoReturn
+
 from starlette.requests import Request
 
 from tts_server.admission.auth import Caller, authenticate
-from tts_server.errors import Overloaded
+from tts_server.admission.failures import client_address
+from tts_server.config import AuthConfig
+from tts_server.errors import InvalidGrant, Overloaded, TokenExpired, TooManyFailures, Unauthenticated
 from tts_server.routes.conversation import conversation_of
 from tts_server.server import Server
 
@@ -16,21 +21,55 @@ def server_of(request: Request) -> Server:
     return server
 
 
-def client_of(request: Request, caller: Caller) -> str:
-    """Who asks, among the tenant's callers: by its key, else by its address."""
-    if caller.key:
-        return f"key {caller.key}"
-    return f"address {request.client.host}" if request.client is not None else ""
-
-
-def admit_caller(request: Request) -> Caller:
+async def admit_caller(request: Request) -> Caller:
     """Who calls, before a byte of the body is read. Raises `Unauthenticated`, `Overloaded` while nothing is loaded."""
     server = server_of(request)
     if server.scene is None:
         raise Overloaded("The engines are still loading.")
     config = server.scene.config
-    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    authorization = given[0] if len(given) == 1 else b"" if given else None
-    caller = authenticate(authorization, config.auth, server.keyring, member=config.role == MEMBER)
+    authorization = authorization_of(request)
+    address = address_of(request, config.auth)
+    member = config.role == MEMBER
+    try:
+        found = await authenticate(authorization, config.auth, server.keyring, server.identity.verify, member=member)
+    except Unauthenticated as error:
+        # Without a credential nothing was guessed; between pools nobody guesses.
+        if authorization is None or member:
+            raise
+        await refuse_guess(server, address, error)
+    caller = replace(found, address=address)
     conversation_of(request.scope).caller = caller
     return caller
+
+
+async def refuse_guess(server: Server, address: str, error: Unauthenticated) -> NoReturn:
+    """Raises `error`, or `TooManyFailures` for an address that has guessed too often."""
+    failures = server.identity.failures
+    server.metrics.auth_failures.labels(error.code).inc()
+    if isinstance(error, TokenExpired):
+        raise error  # no guess: its caller must hear 401 in order to get a new one
+    wait_seconds = failures.count(address)
+    if wait_seconds is None:
+        raise error
+    await failures.pause()
+    if isinstance(error, InvalidGrant):
+        raise error  # late, but as it is: after a store was lost, honest callers must hear that they need their key
+    raise TooManyFailures(
+        "Too many bad credentials came from this address. A good one is let in at any time.",
+        retry_after_seconds=wait_seconds,
+    ) from None
+
+
+def authorization_of(request: Request) -> bytes | None:
+    """The header's value; several are as good as an empty one."""
+    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    return given[0] if len(given) == 1 else b"" if given else None
+
+
+def address_of(request: Request, auth: AuthConfig) -> str:
+    """The caller's, as far as it can be known; empty for a connection without one."""
+    peer: str = (request.scope.get("client") or ("",))[0]
+    if not auth.trusted_proxies:
+        return peer
+    forwarded = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"]
+    return client_address(peer, forwarded, auth.trusted_proxies)

@@ -14,12 +14,15 @@ from tts_server.errors import (
     DayQuotaExceeded,
     EngineError,
     EngineTimeout,
+    InvalidGrant,
+    InvalidToken,
     ModelNotFound,
     PermissionDenied,
     QuotaExceeded,
     Refused,
     RequestError,
     StorageUnavailable,
+    TooManyFailures,
     TTSError,
     Unauthenticated,
 )
@@ -30,6 +33,8 @@ STATUS: Mapping[type[TTSError], int] = {
     ModelNotFound: 404,
     AudioGone: 410,
     Unauthenticated: 401,
+    InvalidGrant: 400,  # RFC 6749, section 5.2
+    TooManyFailures: 429,
     PermissionDenied: 403,
     Refused: 503,
     QuotaExceeded: 429,
@@ -94,7 +99,7 @@ def error_response(error: Exception, request_id: str) -> Response:
 
 def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": "Bearer"}
+        return _challenge(error)
     if isinstance(error, QuotaExceeded):
         return _quota_headers(error)
     if isinstance(error, Refused):
@@ -116,6 +121,16 @@ def _quota_headers(error: QuotaExceeded) -> dict[str, str]:
     if isinstance(error, DayQuotaExceeded):
         headers["x-should-retry"] = "false"  # OpenAI's clients would wait for seconds, and ask again in vain
     return headers
+
+
+def _challenge(error: Unauthenticated) -> dict[str, str]:
+    if isinstance(error, TooManyFailures):
+        # Closed, so that each further guess costs a connection.
+        return {"Retry-After": _whole(error.retry_after_seconds), "Connection": "close"}
+    if isinstance(error, InvalidGrant):
+        return {}
+    # RFC 6750, section 3.1
+    return {"WWW-Authenticate": 'Bearer error="invalid_token"' if isinstance(error, InvalidToken) else "Bearer"}
 
 
 def _whole(seconds: float) -> str:

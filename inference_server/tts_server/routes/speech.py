@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tts_server.config import Precision
 from tts_server.pipeline import SpeechRequest
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, client_of, server_of
+from tts_server.routes.common import admit_caller, server_of
 from tts_server.routes.conversation import conversation_of
 from tts_server.routes.reply import SpeechReply
 from tts_server.routing import Wish
@@ -57,7 +57,7 @@ async def speech(request: Request) -> Response:
     """Speak `input`, sentence by sentence."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    caller = admit_caller(request)
+    caller = await admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(PreparedBody if caller.internal else SpeechBody, content)
@@ -75,7 +75,7 @@ async def speech(request: Request) -> Response:
         wish=wish,
         format=body.response_format or "mp3",
         prepared=prepared is not None,
-        client=client_of(request, caller),
+        client=caller.client,
     )
     return SpeechReply(server, wanted, events=body.stream_format == "sse")
 

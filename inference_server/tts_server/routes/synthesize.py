@@ -18,7 +18,7 @@ from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, client_of, server_of
+from tts_server.routes.common import admit_caller, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.limits import limit_headers
 from tts_server.routes.listening import listening
@@ -58,7 +58,7 @@ async def synthesize(request: Request) -> Response:
     """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    caller = admit_caller(request)
+    caller = await admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(SynthesizeBody, content)
@@ -75,7 +75,7 @@ async def synthesize(request: Request) -> Response:
         format=body.format or "mp3",
         sample_rate_hz=body.sample_rate,
         text_param="text",
-        client=client_of(request, caller),
+        client=caller.client,
     )
     if _wants_audio(request.headers.get("accept", "")):
         return SpeechReply(server, wanted)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from tts_server.admission.ledger import Line
 from tts_server.errors import InvalidParameter
-from tts_server.routes.common import admit_caller, client_of, server_of
+from tts_server.routes.common import admit_caller, server_of
 from tts_server.server import quota_key
 
 router = APIRouter()
@@ -18,13 +18,13 @@ router = APIRouter()
 @router.get("/v1/usage")
 async def usage(request: Request) -> Response:
     """`?day=2026-11-30` asks for the ledger of another day; days are UTC days, 35 of them are kept."""
-    caller = admit_caller(request)
+    caller = await admit_caller(request)
     server = server_of(request)
     assert server.scene is not None  # noqa: S101 - nobody is admitted before
     config = server.scene.config
     tenant = quota_key(config)
     ledger = await server.admission.ledger(tenant, _day(request.query_params.get("day")))
-    left = await server.admission.remaining(tenant, client_of(request, caller))
+    left = await server.admission.remaining(tenant, caller.client)
     return JSONResponse(
         {
             "object": "usage",

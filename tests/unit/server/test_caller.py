@@ -1,0 +1,14 @@
+"""Whom limits for each client count by."""
+
+from tts_server.admission.auth import Caller
+
+
+def test_a_client_is_its_key_else_its_subject_else_its_address() -> None:
+    assert Caller(key="app", address="192.0.2.1").client == "key:app"
+    assert Caller(subject="ada", address="192.0.2.1").client == "subject:ada"
+    assert Caller(address="192.0.2.1").client == "address:192.0.2.1"
+
+
+def test_one_kind_of_client_cannot_pass_for_another() -> None:
+    assert Caller(subject="app").client != Caller(key="app").client
+    assert Caller(subject="192.0.2.1").client != Caller(address="192.0.2.1").client
