@@ -10,8 +10,9 @@ from tts_server.admission.quota import REQUESTS_PER_MINUTE
 from tts_server.audio import Encoder, encoder_for
 from tts_server.audio.containers import wav_header
 from tts_server.config import ServerConfig
-from tts_server.errors import EngineError, Overloaded
+from tts_server.errors import Draining, EngineError, Overloaded
 from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
+from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server
 from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
@@ -32,6 +33,7 @@ class SpeechRequest:
     wish: Wish
     format: str
     sample_rate_hz: int | None = None
+    priority: Priority = Priority.INTERACTIVE
     prepared: bool = False
     """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
     text_param: str = "input"
@@ -157,6 +159,8 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     Raises whatever refuses it: nothing has been sent then, and nothing is counted.
     """
     scene = _scene(server)
+    if server.draining and request.priority is Priority.BATCH:
+        raise Draining("This replica is about to end: batch work is taken by the others.")
     server.admission.check_length(len(request.text), param=request.text_param)
     scene.enter()
     ticket, speaking = None, None
@@ -164,7 +168,7 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
         if not request.prepared:
             ticket = await _admitted(server, scene.config.tenant)
         spoken = _lines(request, scene, account)
-        speaking = Speaking(_cast(scene, spoken), _hooks(server))
+        speaking = Speaking(_cast(scene, spoken), _hooks(server), _turn(request, scene.config))
         encoder = _encoder(request, speaking)
         await speaking.first()
         if speaking.degraded:
@@ -184,6 +188,15 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
 
 def _encoder(request: SpeechRequest, speaking: Speaking) -> Encoder:
     return encoder_for(request.format, speaking.sample_rate_hz, output_rate_hz=request.sample_rate_hz)
+
+
+def _turn(request: SpeechRequest, config: ServerConfig) -> Turn:
+    return Turn(
+        tenant=config.tenant,
+        priority=request.priority,
+        ages_after_seconds=config.batch_ages_after_seconds,
+        max_wait_seconds=config.max_wait_seconds,
+    )
 
 
 def _cast(scene: Scene, spoken: list[Line]) -> Cast:

@@ -3,8 +3,9 @@
 from starlette.requests import Request
 
 from tts_server.admission.auth import Caller, authenticate
-from tts_server.errors import Overloaded
+from tts_server.errors import InvalidParameter, Overloaded
 from tts_server.routes.conversation import conversation_of
+from tts_server.scheduling.fair_queue import Priority
 from tts_server.server import Server
 
 MEMBER = "Member"
@@ -27,3 +28,13 @@ def admit_caller(request: Request) -> Caller:
     caller = authenticate(authorization, config.auth, server.keyring, member=config.role == MEMBER)
     conversation_of(request.scope).caller = caller
     return caller
+
+
+def priority_of(request: Request) -> Priority:
+    """What `X-TTS-Priority` asks for: it may lower a request, `interactive` is what every one has. Refuses others."""
+    asked = request.headers.get("x-tts-priority", Priority.INTERACTIVE.value)
+    try:
+        return Priority(asked.strip().lower())
+    except ValueError:
+        known = ", ".join(priority.value for priority in Priority)
+        raise InvalidParameter(f"X-TTS-Priority is one of {known}.", param="X-TTS-Priority") from None

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tts_server.config import Precision, ServerConfig
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import admit_caller, priority_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.listening import listening
 from tts_server.routes.reply import SpeechReply, counted_in_flight, limit_headers
@@ -68,6 +68,7 @@ async def synthesize(request: Request) -> Response:
         ),
         format=body.format or "mp3",
         sample_rate_hz=body.sample_rate,
+        priority=priority_of(request),
         text_param="text",
     )
     if _wants_audio(request.headers.get("accept", "")):
