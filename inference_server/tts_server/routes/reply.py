@@ -13,7 +13,7 @@ from tts_server.admission.admission import Ticket
 from tts_server.audio import streams
 from tts_server.errors import TTSError
 from tts_server.pipeline import Speech, SpeechRequest, speak
-from tts_server.routes.conversation import Conversation, CutOff, conversation_of
+from tts_server.routes.conversation import Conversation, CutOff, HungUp, conversation_of
 from tts_server.routes.errors import error_object
 from tts_server.routes.listening import listening
 from tts_server.server import Server
@@ -40,12 +40,18 @@ class SpeechReply(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
         with counted_in_flight(self.server):
-            async with listening(receive):
-                speech = await speak(self.request, self.server, talk.account)
-                try:
-                    await self._send(speech, talk, scope, send)
-                finally:
-                    await speech.close()
+            try:
+                async with listening(receive):
+                    speech = await speak(self.request, self.server, talk.account)
+                    try:
+                        await self._send(speech, talk, scope, send)
+                    finally:
+                        await speech.close()
+            except HungUp as left:
+                if not talk.status:
+                    raise
+                talk.failure = "hung_up"  # no handler may answer any more, and none is to be looked for
+                raise CutOff from left
 
     async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
         if self.events:
