@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "first_byte": "First audio byte",
     "server_overhead": "Requests per second on one core",
     "engine_alone": "The engine alone",
+    "degradation": "Requests answered while an engine fails",
 }
 """Modules of this package, in the order of the page: each has `measure() -> list[Figure]`, sync or async."""
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -231,7 +231,8 @@ class Application:
 
     def _speaker(self, model: ModelConfig) -> Speaker:
         engine = model.engine
-        restarts = self.server.metrics.engine_restarts
+        metrics = self.server.metrics
+        restarts = metrics.engine_restarts
         if isinstance(engine, LocalEngine):
             return ProcessPool(
                 engine.type.lower(),
@@ -240,6 +241,8 @@ class Application:
                 memory_limit_bytes=engine.memory_limit_bytes,
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
+                on_wait=lambda tenant, seconds: metrics.queue_wait.labels(tenant, model.name).observe(seconds),
+                on_depth=lambda tenant, depth: metrics.queue_depth.labels(tenant, model.name).set(depth),
             )
         return PoolSpeaker(
             engine.url,

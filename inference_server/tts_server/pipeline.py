@@ -14,9 +14,10 @@ from tts_server.audio import encoder_for, media_type
 from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
-from tts_server.errors import Overloaded, QuotaExceeded
+from tts_server.errors import Draining, Overloaded, QuotaExceeded
 from tts_server.flight import Encoding, Flight, Kept, Sound
 from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
+from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
 from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
@@ -35,6 +36,7 @@ class SpeechRequest:
     wish: Wish
     format: str
     sample_rate_hz: int | None = None
+    priority: Priority = Priority.INTERACTIVE
     prepared: bool = False
     """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
     text_param: str = "input"
@@ -157,6 +159,8 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     Raises whatever refuses it: nothing has been sent then, and nothing is counted.
     """
     scene = _scene(server)
+    if server.draining and request.priority is Priority.BATCH:
+        raise Draining("This replica is about to end: batch work is taken by the others.")
     server.admission.check_length(len(request.text), param=request.text_param)
     scene.enter()
     ticket, sound = None, None
@@ -178,6 +182,15 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     if account.cache != HIT:
         account.first_audio = time.monotonic()
     return Speech(server, scene, request, account, ticket, sound, single=len(spoken) == 1)
+
+
+def _turn(request: SpeechRequest, config: ServerConfig) -> Turn:
+    return Turn(
+        tenant=config.tenant,
+        priority=request.priority,
+        ages_after_seconds=config.batch_ages_after_seconds,
+        max_wait_seconds=config.max_wait_seconds,
+    )
 
 
 def _cast(scene: Scene, spoken: list[Line]) -> Cast:
@@ -233,7 +246,7 @@ def _flight(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Se
     rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
-    speaking = Speaking(_cast(scene, spoken), _hooks(server))
+    speaking = Speaking(_cast(scene, spoken), _hooks(server), _turn(request, scene.config))
 
     async def keep(data: bytes, seconds: float) -> None:
         if key is not None and server.cache is not None and not speaking.degraded:

@@ -15,9 +15,11 @@ from tts_server.cache import Cache
 from tts_server.catalogue import Catalogue, catalogue, missing_voices
 from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
+from tts_server.errors import Draining
 from tts_server.flight import Flights
 from tts_server.scheduling.breaker import State
-from tts_server.scheduling.fallback import can_speak
+from tts_server.scheduling.fair_queue import Priority
+from tts_server.scheduling.fallback import Chains, can_speak
 from tts_server.scheduling.guard import Guard
 from tts_server.stores.links import Links
 from tts_server.stores.peers import Peers
@@ -90,6 +92,12 @@ class Server:
         standbys = scene.catalogue.standbys
         return all(can_speak(name, standbys, lambda model: scene.speakers[model].ready) for name in scene.speakers)
 
+    def drain(self) -> None:
+        """Take no more batch work, and refuse what waits: other replicas have time for it, this one has not."""
+        self.draining = True
+        for guard in self.scene.guards.values() if self.scene is not None else ():
+            guard.refuse_waiting(Draining("This replica is about to end."), Priority.BATCH)
+
     def limit(self, config: QuotaConfig) -> None:
         """New limits, over the counts there are."""
         replicas = self.scene.config.max_replicas if self.scene is not None else self.admission.replicas
@@ -119,7 +127,7 @@ class Server:
                 for speaker in started:
                     await speaker.stop()
                 raise
-            self.scene = Scene(config, names, speakers, self._guarded(speakers, old))
+            self.scene = Scene(config, names, speakers, self._guarded(speakers, names.standbys, old))
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
             _report(config, speakers, fresh)
             if old is not None:
@@ -135,7 +143,7 @@ class Server:
             await asyncio.gather(*(speaker.stop() for speaker in self.scene.speakers.values()))
         self.threads.close()
 
-    def _guarded(self, speakers: Mapping[str, Speaker], old: Scene | None) -> dict[str, Guard]:
+    def _guarded(self, speakers: Mapping[str, Speaker], standbys: Chains, old: Scene | None) -> dict[str, Guard]:
         """Everybody's guard: one that goes on with its speaker remembers its failures."""
         guards = {}
         for name, speaker in speakers.items():
@@ -144,6 +152,7 @@ class Server:
                 gauge = self.metrics.breaker_state.labels(name)
                 gauge.set(State.CLOSED.value)
                 known = Guard(name, speaker, on_change=lambda state, gauge=gauge: gauge.set(state.value))  # type: ignore[misc]
+            known.has_standby = bool(standbys[name])
             guards[name] = known
         return guards
 

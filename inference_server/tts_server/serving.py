@@ -142,7 +142,7 @@ def _on_signals(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[signal.Signa
 
 
 async def _drain(application: Application, server: _Server, ending: "asyncio.Future[signal.Signals]") -> None:
-    application.server.draining = True
+    application.server.drain()
     scene = application.server.scene
     drain_seconds = scene.config.drain_seconds if scene is not None else 0
     begun = time.monotonic()

@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tts_server.audio import Resampler
 from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.routing import Line
+from tts_server.scheduling.fair_queue import Turn
 from tts_server.scheduling.fallback import Chains, Standby, choose
 from tts_server.scheduling.guard import Guard
 
@@ -56,8 +57,9 @@ class Speaking:
     Raises `EngineError` where nobody is left to try.
     """
 
-    def __init__(self, cast: Cast, hooks: Hooks) -> None:
+    def __init__(self, cast: Cast, hooks: Hooks, turn: Turn) -> None:
         self._cast = cast
+        self._turn = turn
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -167,22 +169,23 @@ class Speaking:
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
+            # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
+            turn = self._turn if number == 0 else replace(self._turn, max_wait_seconds=None)
             try:
-                # Once it has begun, a reply goes on with its engine, whatever that one's breaker says.
-                await self._speak(line, anyway=self._anyway or number > 0)
+                await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:
                 if number == 0 or self._taken_of_line:
                     raise
                 self._drop_line()
                 self._hooks.on_retry(line.model)
-                await self._speak(line, anyway=True)
+                await self._speak(line, turn, anyway=True)
 
-    async def _speak(self, line: Line, *, anyway: bool) -> None:
+    async def _speak(self, line: Line, turn: Turn, *, anyway: bool) -> None:
         speaker = self._cast.guards[line.model]
         resampler = None
         if speaker.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(speaker.sample_rate_hz, self.sample_rate_hz)
-        async with aclosing(speaker.speak(line.utterance, anyway=anyway)) as parts:
+        async with aclosing(speaker.speak(line.utterance, turn, anyway=anyway)) as parts:
             async for part in parts:
                 self._put(part if resampler is None else resampler.feed(part))
         if resampler is not None:

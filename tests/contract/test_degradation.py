@@ -2,25 +2,19 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage
-from tts_server.app import Application, Sources
-from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, QuotaConfig, VoiceConfig
-from tts_server.engines.pool import ProcessPool
+from tests.contract.misbehaving import MODES, misbehaving
+from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
+from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
 from tts_server.errors import EngineCrashed, EngineGarbage
 from tts_server.scheduling.breaker import State
-
-MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
-FIRST_AUDIO_SECONDS = 0.5
-MEMORY_BYTES = 400_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -160,44 +154,35 @@ async def test_readiness_goes_only_when_nothing_can_speak(acme: Stage) -> None:
     assert (await acme.client.get("/readyz")).status_code == 503
 
 
-@asynccontextmanager
-async def processes(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """`tone` is an engine with bad days, `bass` one that behaves; both in processes of their own."""
-
-    def speaker(model: ModelConfig) -> ProcessPool:
-        name = {"tone": "Moody", "bass": "Beep"}[model.name]
-        return ProcessPool(
-            f"tests.contract.beep:{name}",
-            processes=2,
-            first_audio_timeout_seconds=FIRST_AUDIO_SECONDS,
-            memory_limit_bytes=MEMORY_BYTES,
-        )
-
-    models = (
-        ModelConfig(name="tone", voices=(VoiceConfig(name="beep"),), fallback=FallbackConfig(model="bass")),
-        ModelConfig(name="bass", voices=(VoiceConfig(name="low"),)),
-    )
-    settings = config(tmp_path, models=models, language_routing=(), voice_aliases={})
-    application = Application(Sources(settings, QuotaConfig()), speaker)
-    await application.start()
-    transport = httpx.ASGITransport(application.asgi)
-    async with httpx.AsyncClient(transport=transport, base_url="http://acme.test", timeout=60) as client:
-        yield client
-    await application.stop()
-
-
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_request_is_answered_whatever_the_engine_does(tmp_path: Path, mode: str) -> None:
-    """A quarter of the texts make the engine fail, four callers at a time."""
-    async with processes(tmp_path) as client:
-        texts = iter([mode if number % 4 == 0 else "ok" for number in range(24)])
-        replies: list[httpx.Response] = []
+    async with misbehaving(tmp_path) as server:
+        heard = await server.load(mode, requests=24)
+    assert heard.statuses == {200: 24}
+    assert heard.degraded >= 6
 
-        async def caller() -> None:
-            for text in texts:
-                body = {"model": "tone", "voice": "beep", "input": text, "response_format": "flac"}
-                replies.append(await client.post("/v1/audio/speech", json=body))
 
-        await asyncio.gather(*(caller() for _ in range(4)))
-        assert [reply.status_code for reply in replies] == [200] * 24
-        assert sum(reply.headers["x-tts-status"] == "degraded" for reply in replies) >= 6
+async def test_who_waits_goes_to_the_fallback_when_the_breaker_opens(tmp_path: Path) -> None:
+    """Both processes hang three times: six more requests wait behind them, and not one for a turn of its own."""
+    async with misbehaving(tmp_path) as server:
+        begun = time.monotonic()
+        replies = await asyncio.gather(*(server.speech("hang") for _ in range(10)))
+        assert [reply.headers["x-tts-status"] for reply in replies] == ["degraded"] * 10
+        # Two rounds of a timeout of 0.5 s and 2 s until a hanging process is killed, where five would be 12 s.
+        assert time.monotonic() - begun < 9
+
+
+async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path: Path) -> None:
+    async with misbehaving(tmp_path) as server:
+        waits = []
+        for _ in range(5):
+            body = {"model": "tone", "voice": "beep", "input": "slow", "response_format": "wav"}
+            call = Call(Stage(server.application, server.client), body)
+            running = asyncio.create_task(call.run())
+            await until(lambda sent=call: len(sent.parts) > 1)  # type: ignore[misc]
+            begun = time.monotonic()
+            call.gone.set()
+            await until(lambda: len(server.pools["tone"]._idle) == 2)
+            waits.append(time.monotonic() - begun)
+            await running
+        assert min(waits) < 0.1

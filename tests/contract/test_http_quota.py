@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.test_http_refusals import refusal
-from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
+from tests.contract.tone import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig
 from tts_server.errors import EngineCrashed
 from tts_server.routes import reply as reply_module
@@ -329,12 +329,12 @@ async def lost_when(tone: Tone, first: int, loss: str, store: CounterStore) -> A
     spoken = tone.speak
     is_lost = False
 
-    def speak(utterance: Any) -> Any:
+    def speak(utterance: Any, turn: Any = AT_ONCE) -> Any:
         nonlocal is_lost
         if not is_lost:
             is_lost = True
             lose()
-        return spoken(utterance)
+        return spoken(utterance, turn)
 
     tone.speak = speak  # type: ignore[method-assign]
     try:

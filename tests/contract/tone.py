@@ -23,9 +23,11 @@ from tts_server.config import (
     VoiceConfig,
 )
 from tts_server.engines.speaker import Samples, Utterance, Voices
+from tts_server.scheduling.fair_queue import Turn
 
 RATE_HZ = 16_000
 SENTENCES = "The first one. The second one is longer. And this is the third."
+AT_ONCE = Turn()
 
 
 class Tone:
@@ -37,6 +39,7 @@ class Tone:
         self.ready = False
         self.parts = parts
         self.spoken: list[Utterance] = []
+        self.turns: list[Turn] = []
         self.closed = 0
         """Utterances that ended before their end."""
         self.fail: Callable[[int, int], None] = lambda utterance, part: None
@@ -51,9 +54,10 @@ class Tone:
     async def stop(self) -> None:
         self.ready = False
 
-    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         number = len(self.spoken)
         self.spoken.append(utterance)
+        self.turns.append(turn)
         try:
             for part in range(self.parts):
                 if number >= self.gated_from:

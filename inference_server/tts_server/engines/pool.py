@@ -1,6 +1,7 @@
 """A local model's engine processes as one Speaker: who is free speaks, who dies is replaced."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
@@ -12,13 +13,18 @@ from tts_server.engines.process import EngineProcess
 from tts_server.engines.protocol import WARM_UP_TEXT
 from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, Overloaded, TTSError
+from tts_server.scheduling.fair_queue import FairQueue, Priority, Turn
+from tts_server.scheduling.pace import Pace
 
 log = structlog.get_logger(__name__)
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
 WATCH_SECONDS = 0.5
+MOST_WAITING = 1024
+"""Utterances: a bound where nothing is known yet of how long they will take."""
+AT_ONCE = Turn()
 EXCESS = 1.25
 """Times its memory limit at which a process is killed while it speaks; between utterances the limit itself holds."""
 
@@ -44,7 +50,8 @@ class ProcessPool:
 
     A process that crashes is replaced at once, the second time in a row after 0.2 s, then twice as late each time, up
     to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `garbage` (yielded no speech) or
-    `memory`.
+    `memory`. Who waits is served by `FairQueue`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
+    how many of its utterances wait now.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class ProcessPool:
         first_audio_timeout_seconds: float = 3.0,
         load_timeout_seconds: float = 120.0,
         on_restart: Callable[[str], None] | None = None,
+        on_wait: Callable[[str, float], None] = lambda _, __: None,
+        on_depth: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -64,9 +73,14 @@ class ProcessPool:
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._load_timeout_seconds = load_timeout_seconds
         self._on_restart = on_restart
+        self._on_wait = on_wait
+        self._on_depth = on_depth
         self._slots = [_Slot(EngineProcess(engine, threads)) for _ in range(processes)]
         self._idle: deque[_Slot] = deque()
-        self._waiting: deque[asyncio.Future[_Slot]] = deque()
+        self._waiting: FairQueue[asyncio.Future[_Slot]] = FairQueue(time.monotonic)
+        self._pace = Pace()
+        self._spoken_cost = 0.0
+        """Of what is being spoken now."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self.sample_rate_hz = 0
@@ -85,7 +99,7 @@ class ProcessPool:
     @property
     def waiting(self) -> int:
         """Utterances without a process yet."""
-        return sum(not future.done() for future in self._waiting)
+        return len(self._waiting)
 
     async def start(self) -> None:
         """Start every process. Raises `EngineError` if one does not load; none is left then."""
@@ -108,9 +122,12 @@ class ProcessPool:
         if self._memory_limit_bytes is not None:
             self._spawn(self._watch(self._memory_limit_bytes))
 
-    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
-        slot = await self._take()
+        cost = float(max(1, len(utterance.text)))
+        slot = await self._take(turn, cost)
+        begun = time.monotonic()
+        self._spoken_cost += cost
         failed, garbage = True, False
         check = SoundCheck(utterance, self.sample_rate_hz)
         try:
@@ -124,6 +141,7 @@ class ProcessPool:
                 if (silence := check.held()).size:
                     yield silence
             failed = False
+            self._pace.learn(cost, time.monotonic() - begun)
         except EngineError as error:
             garbage = isinstance(error, EngineGarbage)
             log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
@@ -132,6 +150,7 @@ class ProcessPool:
             failed = False
             raise
         finally:
+            self._spoken_cost -= cost
             # In a task of its own: whoever hung up need not wait until the engine has noticed. After `stop`, nothing.
             if self._running:
                 self._spawn(self._settle(slot, failed=failed, garbage=garbage))
@@ -155,36 +174,58 @@ class ProcessPool:
                 heard = heard or bool(samples.any())
         return heard
 
-    async def _take(self) -> _Slot:
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """See `Queueing`."""
+        for item in list(self._waiting):
+            if priority in {None, item.turn.priority}:
+                self._waiting.remove(item)
+                item.work.set_exception(error)
+                self._depth_changed(item.turn.tenant)
+
+    async def _take(self, turn: Turn, cost: float) -> _Slot:
         while self._idle:
             slot = self._idle.popleft()
             if slot.process.alive:
+                self._on_wait(turn.tenant, 0.0)
                 return slot
             self._replace(slot, "crashed")  # it died while nobody spoke
         if not self.ready:
             raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
+        self._check_wait(turn)
         future: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+        item = self._waiting.push(future, turn, cost)
+        self._depth_changed(turn.tenant)
         try:
-            return await future
+            slot = await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
+            if self._waiting.remove(item):
+                self._depth_changed(turn.tenant)
+            elif future.done() and not future.cancelled() and future.exception() is None:
                 self._offer(future.result())
             raise
+        self._on_wait(turn.tenant, time.monotonic() - item.arrived)
+        return slot
+
+    def _check_wait(self, turn: Turn) -> None:
+        """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
+        seconds = self._pace.wait_seconds(self._waiting.ahead_of(turn) + self._spoken_cost / 2, len(self._slots))
+        too_long = turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds
+        if too_long or len(self._waiting) >= MOST_WAITING:
+            raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
 
     def _offer(self, slot: _Slot) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(slot)
-                return
-        self._idle.append(slot)
+        item = self._waiting.pop()
+        if item is None:
+            self._idle.append(slot)
+            return
+        item.work.set_result(slot)
+        self._depth_changed(item.turn.tenant)
 
     def _fail_waiting(self, message: str) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(EngineCrashed(message))
+        self.refuse_waiting(EngineCrashed(message))
+
+    def _depth_changed(self, tenant: str) -> None:
+        self._on_depth(tenant, self._waiting.depth(tenant))
 
     async def _settle(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
         was_alive = slot.process.alive

@@ -49,6 +49,7 @@ class EngineProcess:
         self._received = bytearray()
         self._frames: deque[tuple[Kind, bytes]] = deque()
         self._spoke = False
+        self._reading = asyncio.Lock()
         self._pending = False
         """Whether a DONE or an ERROR is still to come."""
 
@@ -149,6 +150,11 @@ class EngineProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
             self._group = None
+        # asyncio's `wait` waits for the pipes too, and one that is full is not read: nobody is told of its end then.
+        if process.stdout is not None and not self._reading.locked():
+            async with self._reading:
+                while await process.stdout.read(READ_BYTES):
+                    pass
         await process.wait()
         if self._stderr is not None:
             self._stderr.cancel()
@@ -182,7 +188,8 @@ class EngineProcess:
         assert self._process is not None  # noqa: S101 - only called while it runs
         assert self._process.stdout is not None  # noqa: S101
         while not self._frames:
-            data = await self._process.stdout.read(READ_BYTES)
+            async with self._reading:
+                data = await self._process.stdout.read(READ_BYTES)
             if not data:
                 raise await self._crashed()
             self._received += data

@@ -11,6 +11,7 @@ import structlog
 from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
+from tts_server.scheduling.fair_queue import Turn
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,7 @@ SAMPLE_RATE_HZ = 24_000
 MARGIN_SECONDS = 1.0
 """The other pool answers its own timeout with an error; this waits for that, and a moment longer."""
 CONNECT_SECONDS = 2.0
+AT_ONCE = Turn()
 
 
 class PoolSpeaker:
@@ -57,7 +59,7 @@ class PoolSpeaker:
         """Open no connection yet: the other pool may start later than this one."""
         self._client = httpx.AsyncClient(timeout=self._timeout, limits=self._limits, trust_env=False)
 
-    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `Overloaded` too, when the other pool takes no more.
 
         A connection that the other side closed while it was idle shows only when it is used: that is tried once more.
@@ -66,7 +68,7 @@ class PoolSpeaker:
             heard = False
             check = SoundCheck(utterance, self.sample_rate_hz)
             try:
-                async with aclosing(self._attempt(utterance)) as parts:
+                async with aclosing(self._attempt(utterance, turn)) as parts:
                     async for part in parts:
                         heard = True
                         if (passed := check.passed(part)) is not None:
@@ -89,7 +91,7 @@ class PoolSpeaker:
         if client is not None:
             await client.aclose()
 
-    async def _attempt(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    async def _attempt(self, utterance: Utterance, turn: Turn) -> AsyncGenerator[Samples]:
         if self._client is None:
             raise EngineCrashed(f"The pool of model {self._model} is not in use any more.")
         token = self._token()
@@ -102,7 +104,9 @@ class PoolSpeaker:
             "speed": utterance.speed,
             "response_format": "pcm",
         }
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Content-Type": "application/json", "X-TTS-Priority": turn.priority.value} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         # Not httpx's own JSON: that fails on a lone surrogate, which a caller's JSON may hold.
         content = json.dumps(request).encode("ascii")
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tts_server.engines.protocol import Samples, Voices
+from tts_server.errors import TTSError
+from tts_server.scheduling.fair_queue import Priority, Turn
 
 __all__ = ["Samples", "Speaker", "Utterance", "Voices"]
 
@@ -19,6 +21,14 @@ class Utterance:
     """BCP 47; None leaves it to the voice."""
     speed: float = 1.0
     precision: str = "fp32"
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A speaker that has its utterances wait here, in this process."""
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Whoever waits for an engine gets `error` at once: all of them, or those of one priority."""
 
 
 class Speaker(Protocol):
@@ -39,8 +49,10 @@ class Speaker(Protocol):
     async def start(self) -> None:
         """Load and warm up. Raises `EngineError` when that fails; nothing is left running then."""
 
-    def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    def speak(self, utterance: Utterance, turn: Turn = ...) -> AsyncGenerator[Samples]:
         """Yield mono float32 in [-1, 1], finite, each part as it is made; no part is empty.
+
+        `turn` says who is first where several wait. Raises `Overloaded` where it would wait longer than that allows.
 
         Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; one that does not
         stop within two seconds is killed. Raises `EngineTimeout` when no first audio comes in time, counted from when

@@ -8,8 +8,16 @@ from starlette.requests import Request
 from tts_server.admission.auth import Caller, authenticate
 from tts_server.admission.failures import client_address
 from tts_server.config import AuthConfig
-from tts_server.errors import InvalidGrant, Overloaded, TokenExpired, TooManyFailures, Unauthenticated
+from tts_server.errors import (
+    InvalidGrant,
+    InvalidParameter,
+    Overloaded,
+    TokenExpired,
+    TooManyFailures,
+    Unauthenticated,
+)
 from tts_server.routes.conversation import conversation_of
+from tts_server.scheduling.fair_queue import Priority
 from tts_server.server import Server
 
 MEMBER = "Member"
@@ -73,3 +81,13 @@ def address_of(request: Request, auth: AuthConfig) -> str:
         return peer
     forwarded = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"]
     return client_address(peer, forwarded, auth.trusted_proxies)
+
+
+def priority_of(request: Request) -> Priority:
+    """What `X-TTS-Priority` asks for: it may lower a request, `interactive` is what every one has. Refuses others."""
+    asked = request.headers.get("x-tts-priority", Priority.INTERACTIVE.value)
+    try:
+        return Priority(asked.strip().lower())
+    except ValueError:
+        known = ", ".join(priority.value for priority in Priority)
+        raise InvalidParameter(f"X-TTS-Priority is one of {known}.", param="X-TTS-Priority") from None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tts_server.config import Precision
 from tts_server.pipeline import SpeechRequest
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import admit_caller, priority_of, server_of
 from tts_server.routes.conversation import conversation_of
 from tts_server.routes.reply import SpeechReply
 from tts_server.routing import Wish
@@ -74,6 +74,7 @@ async def speech(request: Request) -> Response:
         text=spoken_text(body.input),
         wish=wish,
         format=body.response_format or "mp3",
+        priority=priority_of(request),
         prepared=prepared is not None,
         client=caller.client,
     )

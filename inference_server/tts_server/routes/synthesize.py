@@ -18,7 +18,7 @@ from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.pipeline import Speech, SpeechRequest, speak
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import admit_caller, priority_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.limits import limit_headers
 from tts_server.routes.listening import listening
@@ -74,6 +74,7 @@ async def synthesize(request: Request) -> Response:
         ),
         format=body.format or "mp3",
         sample_rate_hz=body.sample_rate,
+        priority=priority_of(request),
         text_param="text",
         client=caller.client,
     )

@@ -6,10 +6,11 @@ from contextlib import aclosing
 
 import structlog
 
-from tts_server.engines.speaker import Samples, Speaker, Utterance
-from tts_server.errors import EngineError, EngineGivenUp
+from tts_server.engines.speaker import Queueing, Samples, Speaker, Utterance
+from tts_server.errors import EngineError, EngineGivenUp, TTSError
 from tts_server.scheduling.breaker import Breaker, Now, State
 from tts_server.scheduling.breaker import Limits as BreakerLimits
+from tts_server.scheduling.fair_queue import Priority, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ class Guard:
     ) -> None:
         self.speaker = speaker
         self.breaker = Breaker(now, limits)
+        self.has_standby = False
         self._model = model
         self._on_change = on_change
 
@@ -40,7 +42,7 @@ class Guard:
         """Whether it is worth a try: started, not in a crash loop, and the breaker says so."""
         return self.speaker.ready and self.breaker.allows
 
-    async def speak(self, utterance: Utterance, *, anyway: bool = False) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: Turn, *, anyway: bool = False) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`; `anyway`: also while the breaker says no, and then without counting.
 
         Raises `EngineGivenUp` too, where the breaker says no.
@@ -50,7 +52,7 @@ class Guard:
             raise EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
         ended = False
         try:
-            async with aclosing(self.speaker.speak(utterance)) as parts:
+            async with aclosing(self.speaker.speak(utterance, turn)) as parts:
                 async for part in parts:
                     yield part
             ended = True
@@ -60,9 +62,22 @@ class Guard:
             ended = True
             if permit is not None and self.breaker.failed(permit):
                 log.warning("engine is given up for a while", model=self._model)
+                self._send_on()
             raise
         finally:
             if permit is not None:
                 if not ended:
                     self.breaker.abandoned(permit)
                 self._on_change(self.breaker.state)
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """See `Queueing`; nothing where nobody waits here."""
+        if isinstance(self.speaker, Queueing):
+            self.speaker.refuse_waiting(error, priority)
+
+    def _send_on(self) -> None:
+        """Who waits for an engine that was given up goes to the fallback now, where there is one."""
+        if self.has_standby:
+            self.refuse_waiting(
+                EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
+            )

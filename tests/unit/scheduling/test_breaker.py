@@ -23,6 +23,10 @@ def opened(clock: Clock) -> Breaker:
     return breaker
 
 
+def state(breaker: Breaker) -> State:
+    return breaker.state
+
+
 def fail(breaker: Breaker) -> bool:
     permit = breaker.permit()
     assert permit is not None
@@ -44,7 +48,7 @@ def test_one_probe_closes_it() -> None:
     clock = Clock()
     breaker = opened(clock)
     clock.seconds += 5
-    assert breaker.state is State.HALF_OPEN
+    assert state(breaker) is State.HALF_OPEN
     probe = breaker.permit()
     assert probe is not None
     assert breaker.permit() is None, "one probe at a time"
@@ -80,7 +84,7 @@ def test_what_began_before_it_opened_says_nothing_afterwards() -> None:
         fail(breaker)
     assert late[0] is not None
     breaker.succeeded(late[0])
-    assert breaker.state is State.OPEN
+    assert state(breaker) is State.OPEN
     clock.seconds += 5
     assert late[1] is not None
     assert not breaker.failed(late[1])

@@ -18,6 +18,7 @@ from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError
 from tts_server.flight import Encoding, Flight, Flights, Listener, Sound
 from tts_server.routing import Line
+from tts_server.scheduling.fair_queue import Turn
 from tts_server.scheduling.fallback import Standby
 from tts_server.scheduling.guard import Guard
 from tts_server.speaking import Cast, Hooks, Speaking
@@ -27,6 +28,8 @@ LINES = 2
 PARTS_OF_LINE = 3
 PARTS = LINES * PARTS_OF_LINE
 PART_SAMPLES = 240
+
+AT_ONCE = Turn()
 
 
 def part_of_engine(line: int, number: int, sign: int = 1) -> Samples:
@@ -60,7 +63,8 @@ class Stepping:
     async def stop(self) -> None:
         """Nothing to end."""
 
-    async def speak(self, utterance: Utterance) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
+        del turn
         self.begun += 1
         self.running += 1
         try:
@@ -139,7 +143,8 @@ class Scene:
     def speaking(self, lines: list[Line]) -> Speaking:
         guards = {"tone": Guard("tone", self.engine), "bass": Guard("bass", self.standby)}
         chains = {"tone": (Standby("bass"),) if self.has_standby else (), "bass": ()}
-        return Speaking(Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines]), Hooks())
+        cast = Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
+        return Speaking(cast, Hooks(), AT_ONCE)
 
     def encoding(self) -> Encoding:
         begin = partial(encoder_for, self.format, RATE_HZ)

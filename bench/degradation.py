@@ -1,0 +1,37 @@
+"""Requests answered while an engine fails: for each way to fail, a thousand requests of which a quarter make it fail.
+
+The application in this process, engines in processes of their own, four callers; the fallback is an engine that works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from bench.figures import Figure
+from tests.contract.misbehaving import MODES, misbehaving
+
+REQUESTS = int(os.environ.get("REQUESTS", "1000"))
+
+
+def measure() -> list[Figure]:
+    # The engines of the tests are found from here.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
+    )
+    return [figure for mode in MODES for figure in asyncio.run(_measure(mode))]
+
+
+async def _measure(mode: str) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with misbehaving(Path(folder)) as server:
+            started = time.perf_counter()
+            heard = await server.load(mode, requests=REQUESTS)
+            seconds = time.perf_counter() - started
+    return [
+        Figure(f"{mode}: answered", heard.statuses[200], f"of {REQUESTS}", f"{heard.degraded} by the fallback"),
+        Figure(f"{mode}: all of them", seconds, "s"),
+    ]

@@ -1,0 +1,135 @@
+"""Who is next: interactive before batch, tenants by weight, each tenant's own in order. Pure, on a clock that is given.
+
+Start-time fair queueing (Goyal, Vin, Cheng, 1996) over the cost of each item: every tenant has a virtual time that
+advances by cost / weight when it is served, and the tenant that is furthest behind is next. One that had nothing to do
+begins at the present virtual time: idling earns no credit.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+Work = TypeVar("Work")
+
+
+class Priority(Enum):
+    """Of a request; the value is the header's."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What decides when an utterance is spoken."""
+
+    tenant: str = ""
+    weight: float = 1.0
+    """Of the tenant: with twice as much it is served twice as many characters while others wait too."""
+    priority: Priority = Priority.INTERACTIVE
+    ages_after_seconds: float = 5.0
+    """Of batch: after this wait it competes as if it were interactive."""
+    max_wait_seconds: float | None = None
+    """It is refused on arrival where it would wait longer; None: it waits."""
+
+
+@dataclass(eq=False, slots=True)
+class Item(Generic[Work]):
+    """Something that waits. `number` grows with arrival."""
+
+    work: Work
+    turn: Turn
+    cost: float
+    arrived: float
+    number: int
+
+
+@dataclass(slots=True)
+class _Flow(Generic[Work]):
+    """One tenant's."""
+
+    start: float
+    """Virtual time at which its next item begins."""
+    waiting: dict[Priority, dict[int, Item[Work]]] = field(default_factory=lambda: {p: {} for p in Priority})
+
+    def heads(self) -> Iterator[Item[Work]]:
+        return (next(iter(items.values())) for items in self.waiting.values() if items)
+
+
+class FairQueue(Generic[Work]):
+    """Every operation takes time in proportion to the tenants that wait, not to their items."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._flows: dict[str, _Flow[Work]] = {}
+        self._virtual = 0.0
+        self._numbers = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Item[Work]]:
+        """All that waits, in no order."""
+        for flow in self._flows.values():
+            for items in flow.waiting.values():
+                yield from items.values()
+
+    def depth(self, tenant: str) -> int:
+        """How many of this tenant wait."""
+        flow = self._flows.get(tenant)
+        return sum(len(items) for items in flow.waiting.values()) if flow is not None else 0
+
+    def push(self, work: Work, turn: Turn, cost: float) -> Item[Work]:
+        """Let it wait. `cost` is positive, in any unit that all items share."""
+        self._numbers += 1
+        item = Item(work, turn, cost, self._now(), self._numbers)
+        flow = self._flows.get(turn.tenant)
+        if flow is None:
+            flow = self._flows[turn.tenant] = _Flow(self._virtual)
+        flow.waiting[turn.priority][item.number] = item
+        self._size += 1
+        return item
+
+    def pop(self) -> Item[Work] | None:
+        """Who is next; it waits no more. None when nobody does."""
+        found = self._next()
+        if found is None:
+            return None
+        flow = self._flows[found.turn.tenant]
+        self._virtual = max(self._virtual, flow.start)
+        flow.start = self._virtual + found.cost / found.turn.weight
+        self.remove(found)
+        for tenant in [name for name, flow in self._flows.items() if flow.start <= self._virtual]:
+            self._forget(tenant)
+        return found
+
+    def remove(self, item: Item[Work]) -> bool:
+        """It waits no more; whether it did. A tenant's past is kept until it counts no longer."""
+        flow = self._flows.get(item.turn.tenant)
+        if flow is None or flow.waiting[item.turn.priority].pop(item.number, None) is None:
+            return False
+        self._size -= 1
+        return True
+
+    def ahead_of(self, turn: Turn) -> float:
+        """The cost of what waits and may be served before an item that arrives now: at most so much."""
+        return sum(item.cost for item in self if turn.priority is Priority.BATCH or self._is_urgent(item))
+
+    def _next(self) -> Item[Work] | None:
+        heads = [head for flow in self._flows.values() for head in flow.heads()]
+        urgent = [head for head in heads if self._is_urgent(head)]
+        return min(urgent or heads, key=self._order, default=None)
+
+    def _order(self, item: Item[Work]) -> tuple[float, int]:
+        return max(self._flows[item.turn.tenant].start, self._virtual), item.number
+
+    def _is_urgent(self, item: Item[Work]) -> bool:
+        if item.turn.priority is Priority.INTERACTIVE:
+            return True
+        return self._now() - item.arrived >= item.turn.ages_after_seconds
+
+    def _forget(self, tenant: str) -> None:
+        if not any(self._flows[tenant].waiting.values()):
+            del self._flows[tenant]

@@ -1,0 +1,138 @@
+"""Who waits for an engine, and for how long: real processes, one engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from tests.contract.test_engines import beep, moody, said, until
+from tests.contract.tone import Stage, config, stage
+from tts_server.engines.pool import ProcessPool
+from tts_server.errors import Draining, Overloaded
+from tts_server.scheduling.fair_queue import Priority, Turn
+
+BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
+
+
+@asynccontextmanager
+async def busy(pool: ProcessPool) -> AsyncIterator[None]:
+    """Its one process speaks until the block ends."""
+    parts = pool.speak(beep("endless"))
+    await anext(parts)
+    try:
+        yield
+    finally:
+        await parts.aclose()
+
+
+async def speaks(pool: ProcessPool, name: str, turn: Turn, order: list[str]) -> None:
+    async for _ in pool.speak(beep("ok"), turn):
+        pass
+    order.append(name)
+
+
+async def test_interactive_work_overtakes_batch_that_waits() -> None:
+    order: list[str] = []
+    async with moody() as pool:
+        async with busy(pool):
+            tasks = []
+            for number, (name, turn) in enumerate([("batch", BATCH), ("first", Turn()), ("second", Turn())]):
+                tasks.append(asyncio.create_task(speaks(pool, name, turn, order)))
+                await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
+        await asyncio.gather(*tasks)
+    assert order == ["first", "second", "batch"]
+
+
+async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
+    async with moody() as pool:
+        pool._pace.learn(1, 1.0)  # a second for each character
+        async with busy(pool):
+            waiting = asyncio.create_task(said(pool, beep("x" * 20)))
+            await until(lambda: pool.waiting == 1)
+            begun = time.monotonic()
+            with pytest.raises(Overloaded) as caught:
+                async for _ in pool.speak(beep("ok"), Turn(max_wait_seconds=10)):
+                    pass
+            assert time.monotonic() - begun < 0.1
+            assert caught.value.retry_after_seconds == pytest.approx(20 + len("endless") / 2)
+            patient = asyncio.create_task(speaks(pool, "", Turn(max_wait_seconds=30), []))
+            await until(lambda: pool.waiting == 2)
+        await asyncio.gather(waiting, patient)
+
+
+async def test_who_leaves_the_queue_is_gone_at_once() -> None:
+    depths: list[int] = []
+    async with moody(on_depth=lambda tenant, depth: depths.append(depth)) as pool:
+        async with busy(pool):
+            waiting = asyncio.create_task(speaks(pool, "", Turn(), []))
+            await until(lambda: pool.waiting == 1)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            assert pool.waiting == 0
+            assert depths == [1, 0]
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_batch_that_waits_is_refused_by_itself() -> None:
+    async with moody() as pool:
+        async with busy(pool):
+            batch = asyncio.create_task(speaks(pool, "", BATCH, []))
+            interactive = asyncio.create_task(speaks(pool, "", Turn(), []))
+            await until(lambda: pool.waiting == 2)
+            pool.refuse_waiting(Draining("This replica is about to end."), Priority.BATCH)
+            with pytest.raises(Draining):
+                await batch
+            assert pool.waiting == 1
+        await interactive
+
+
+@pytest.fixture
+async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(config(tmp_path, max_wait_seconds=7, batch_ages_after_seconds=3)) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("header", "priority"),
+    [({}, Priority.INTERACTIVE), ({"X-TTS-Priority": "batch"}, Priority.BATCH),
+     ({"X-TTS-Priority": "Interactive"}, Priority.INTERACTIVE)],
+)  # fmt: skip
+async def test_a_header_lowers_a_request(acme: Stage, header: dict[str, str], priority: Priority) -> None:
+    body = {"model": "tts-1", "voice": "alloy", "input": "One. Two.", "response_format": "flac"}
+    for path, content in (("/v1/audio/speech", body), ("/v1/tts/synthesize", {"text": "Hello."})):
+        assert (await acme.client.post(path, json=content, headers=header)).status_code == 200
+    first = acme.speakers["tone"].turns[0]
+    assert first == Turn("team-acme.acme", 1.0, priority, 3, 7)
+    assert {turn.priority for turn in acme.speakers["tone"].turns} == {priority}
+
+
+async def test_a_priority_that_nobody_knows_is_refused(acme: Stage) -> None:
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "urgent"})
+    assert reply.status_code == 400
+    assert "interactive, batch" in reply.json()["error"]["message"]
+
+
+async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: Stage) -> None:
+    acme.application.server.drain()
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "batch"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "draining")
+    assert "retry-after" in reply.headers
+    assert (await acme.synthesize()).status_code == 200
+
+
+async def test_only_the_first_line_of_a_reply_is_refused_for_its_wait(acme: Stage) -> None:
+    await acme.speech(input="The first one is here. And the second one follows it.", response_format="flac")
+    waits = [turn.max_wait_seconds for turn in acme.speakers["tone"].turns]
+    assert waits[0] == 7
+    assert set(waits[1:]) <= {None}
+
+
+async def test_the_queue_is_measured_under_configured_names(acme: Stage) -> None:
+    metrics = acme.application.server.metrics
+    metrics.queue_wait.labels("team-acme.acme", "tone").observe(0.1)
+    text = generate_latest(metrics.registry).decode()
+    assert 'tts_queue_wait_seconds_count{model="tone",tenant="team-acme.acme"} 1.0' in text

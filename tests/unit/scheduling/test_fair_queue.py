@@ -1,0 +1,170 @@
+"""Who is next: nobody starves, shares are weights, everybody's own order is kept."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
+from tts_server.scheduling.pace import Pace
+
+BATCH = Priority.BATCH
+TENANTS = st.sampled_from(["acme", "blue", "coral"])
+COSTS = st.integers(1, 400).map(float)
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def drained(queue: FairQueue[str]) -> list[str]:
+    found = []
+    while (item := queue.pop()) is not None:
+        found.append(item.work)
+    return found
+
+
+def test_interactive_goes_first_and_each_in_order() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    for name in ("b1", "i1", "b2", "i2"):
+        queue.push(name, Turn(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE), 10)
+    assert drained(queue) == ["i1", "i2", "b1", "b2"]
+
+
+def test_batch_that_has_aged_competes_as_if_it_were_interactive() -> None:
+    clock = Clock()
+    queue: FairQueue[str] = FairQueue(clock)
+    queue.push("old batch", Turn(priority=BATCH, ages_after_seconds=5), 10)
+    clock.seconds = 4.9
+    queue.push("i1", Turn(), 10)
+    queue.push("new batch", Turn(priority=BATCH, ages_after_seconds=5), 10)
+    queue.push("i2", Turn(), 10)
+    first = queue.pop()
+    assert first is not None
+    assert first.work == "i1"
+    clock.seconds = 5
+    assert drained(queue) == ["old batch", "i2", "new batch"]
+
+
+def test_one_who_leaves_is_gone_at_once() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    items = [queue.push(name, Turn("acme"), 10) for name in "abc"]
+    assert queue.remove(items[1])
+    assert not queue.remove(items[1])
+    assert len(queue) == queue.depth("acme") == 2
+    assert queue.ahead_of(Turn()) == 20
+    assert drained(queue) == ["a", "c"]
+
+
+def test_batch_is_not_ahead_of_interactive() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    queue.push("b", Turn(priority=BATCH), 100)
+    queue.push("i", Turn(), 10)
+    assert queue.ahead_of(Turn()) == 10
+    assert queue.ahead_of(Turn(priority=BATCH)) == 110
+
+
+@given(
+    weights=st.lists(st.sampled_from([1.0, 2.0, 5.0]), min_size=2, max_size=4),
+    costs=st.lists(COSTS, min_size=20, max_size=80),
+)
+def test_while_all_of_them_wait_shares_are_weights(weights: list[float], costs: list[float]) -> None:
+    """Goyal, Vin, Cheng 1996, theorem 1: shares differ by no more than the largest item of each."""
+    queue: FairQueue[int] = FairQueue(Clock())
+    turns = [Turn(str(number), weight) for number, weight in enumerate(weights)]
+    for turn in turns:
+        for _ in range(2):
+            queue.push(0, turn, costs[0])
+    served: dict[str, float] = defaultdict(float)
+    for cost in costs:
+        item = queue.pop()
+        assert item is not None
+        served[item.turn.tenant] += item.cost
+        queue.push(0, item.turn, cost)
+        shares = [served[turn.tenant] / turn.weight for turn in turns]
+        for one in range(len(turns)):
+            for other in range(one):
+                bound = max(costs) / turns[one].weight + max(costs) / turns[other].weight
+                assert abs(shares[one] - shares[other]) <= bound + 1e-6
+
+
+@given(st.data())
+def test_nobody_starves_and_order_is_kept(data: st.DataObject) -> None:
+    """Whatever comes, at most this much is served before an item that waits: what was there, and the others' shares."""
+    clock = Clock()
+    queue: FairQueue[int] = FairQueue(clock)
+    waiting: dict[int, Item[int]] = {}
+    passed: dict[int, int] = {}
+    for number in range(data.draw(st.integers(1, 60))):
+        clock.seconds += 1
+        priority = data.draw(st.sampled_from(Priority))
+        turn = Turn(data.draw(TENANTS), 1.0, priority, ages_after_seconds=10)
+        waiting[number] = queue.push(number, turn, 10.0)
+        passed[number] = 0
+        if data.draw(st.booleans()):
+            popped = queue.pop()
+            assert popped is not None
+            own = [i.number for i in waiting.values() if (i.turn.tenant, i.turn.priority) ==
+                   (popped.turn.tenant, popped.turn.priority)]  # fmt: skip
+            assert popped.number == min(own), "each tenant's own in order"
+            del waiting[popped.work]
+            for other in waiting:
+                passed[other] += 1
+            # Equal costs and weights: once it has aged, each other tenant is served once for each of its own.
+            assert all(passed[other] <= 10 + 3 * (number + 1) for other in waiting)
+    left = set()
+    while (item := queue.pop()) is not None:
+        left.add(item.work)
+    assert left == set(waiting)
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("flood", [1, 100, 1000])
+def test_a_flood_of_one_tenant_does_not_delay_another(flood: int) -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    for _ in range(flood):
+        queue.push("flood", Turn("acme"), 100)
+    queue.push("word", Turn("blue"), 10)
+    assert "word" in {item.work for item in (queue.pop(), queue.pop()) if item is not None}
+
+
+def test_aged_batch_is_served_although_interactive_work_never_ends() -> None:
+    clock = Clock()
+    queue: FairQueue[str] = FairQueue(clock)
+    queue.push("batch", Turn("acme", priority=BATCH, ages_after_seconds=5), 10)
+    served = []
+    for _ in range(20):
+        queue.push("interactive", Turn("blue"), 10)
+        queue.push("interactive", Turn("acme"), 10)
+        clock.seconds += 1
+        item = queue.pop()
+        assert item is not None
+        served.append(item.work)
+    assert "batch" not in served[:4]
+    assert "batch" in served[4:6]
+
+
+def test_idling_earns_no_credit() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    for _ in range(50):
+        queue.push("acme", Turn("acme"), 10)
+    for _ in range(40):
+        queue.pop()
+    for _ in range(10):
+        queue.push("blue", Turn("blue"), 10)
+    assert drained(queue)[:8].count("acme") >= 3
+
+
+def test_a_wait_is_what_has_been_measured() -> None:
+    pace = Pace()
+    assert pace.wait_seconds(1000, 1) == 0, "nothing is known yet"
+    pace.learn(100, 1.0)
+    assert pace.wait_seconds(1000, 1) == 10
+    assert pace.wait_seconds(1000, 4) == 2.5
+    for _ in range(50):
+        pace.learn(100, 2.0)
+    assert pace.wait_seconds(1000, 1) == pytest.approx(20, rel=0.01)
