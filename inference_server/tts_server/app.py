@@ -177,7 +177,7 @@ def asgi(server: Server) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     talk = conversation_of(request.scope)
-    talk.failure = describe(error)[2]
+    talk.failure = talk.failure or describe(error)[2]
     return error_response(error, talk.request_id)
 
 
