@@ -77,6 +77,21 @@ async def test_who_leaves_the_queue_is_gone_at_once() -> None:
         assert (await said(pool, beep("ok"))).size > 0
 
 
+async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> None:
+    async with moody() as pool:
+        parts = pool.speak(beep("endless"))
+        await anext(parts)
+        waiting = asyncio.create_task(speaks(pool, "", Turn(), []))
+        await until(lambda: pool.waiting == 1)
+        waiting.cancel()  # it has not run yet when the process is offered
+        slot = pool._slots[0]
+        pool._offer(slot)
+        assert list(pool._idle) == [slot]
+        pool._idle.clear()
+        await parts.aclose()
+        assert (await said(pool, beep("ok"))).size > 0
+
+
 async def test_batch_that_waits_is_refused_by_itself() -> None:
     async with moody() as pool:
         async with busy(pool):

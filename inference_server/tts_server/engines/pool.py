@@ -179,7 +179,8 @@ class ProcessPool:
         for item in list(self._waiting):
             if priority in {None, item.turn.priority}:
                 self._waiting.remove(item)
-                item.work.set_exception(error)
+                if not item.work.done():
+                    item.work.set_exception(error)
                 self._depth_changed(item.turn.tenant)
 
     async def _take(self, turn: Turn, cost: float) -> _Slot:
@@ -214,12 +215,12 @@ class ProcessPool:
             raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
 
     def _offer(self, slot: _Slot) -> None:
-        item = self._waiting.pop()
-        if item is None:
-            self._idle.append(slot)
-            return
-        item.work.set_result(slot)
-        self._depth_changed(item.turn.tenant)
+        while (item := self._waiting.pop()) is not None:
+            self._depth_changed(item.turn.tenant)
+            if not item.work.done():  # its caller may have left, and not have come round to leave the queue
+                item.work.set_result(slot)
+                return
+        self._idle.append(slot)
 
     def _fail_waiting(self, message: str) -> None:
         self.refuse_waiting(EngineCrashed(message))
