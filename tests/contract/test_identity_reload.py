@@ -10,7 +10,6 @@ from tests.contract.forging import keys_folder, pem, rsa_key
 from tests.contract.redis_server import address, valkey
 from tests.contract.test_reload import Mounted
 from tests.contract.tone import Tone, config, stage
-from tts_server.admission.refresh import MemoryRefreshTokens
 from tts_server.admission.refresh_redis import RedisRefreshTokens
 from tts_server.app import Application, Sources
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig, ServerConfig
@@ -21,22 +20,22 @@ KEY = "s3cret-key"
 
 
 async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None:
-    """Given keys alone, when JWT, its volume and Redis are added, tokens are given; and none when they go."""
+    """Given keys alone, when JWT and its volume are added, tokens are given; and none when they go."""
     keys = keys_folder(tmp_path / "keys", app=KEY)
     signing = Mounted(tmp_path / "signing")
     signing.write(**{"a.pem": pem(rsa_key("ours")).decode(), "current": "a"})
     file = tmp_path / "server.json"
-
-    def say(**auth: Any) -> None:
-        redis = auth.pop("redis", None)
-        changed = config(tmp_path, auth=AuthConfig(keys_directory=keys, **auth), redis=redis)
-        file.write_text(json.dumps(changed.model_dump(mode="json", by_alias=True)))
-
-    say(modes=(AuthMode.API_KEY,))
-    application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: Tone())
-    await application.start()
-    transport = httpx.ASGITransport(application.asgi)
     with valkey() as server:
+        store = RedisConfig(url=address(server))
+
+        def say(**auth: Any) -> None:
+            changed = config(tmp_path, auth=AuthConfig(keys_directory=keys, **auth), redis=store)
+            file.write_text(json.dumps(changed.model_dump(mode="json", by_alias=True)))
+
+        say(modes=(AuthMode.API_KEY,))
+        application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: Tone())
+        await application.start()
+        transport = httpx.ASGITransport(application.asgi)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://acme.test", headers={"Authorization": f"Bearer {KEY}"}
         ) as client:
@@ -44,16 +43,11 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
 
             say(modes=(AuthMode.API_KEY, AuthMode.JWT), signing_directory=signing.directory)
             await application.watcher.look()
-            assert isinstance(application.server.identity.refresh, MemoryRefreshTokens)
-            token = (await client.post("/v1/auth/token")).json()["access_token"]
-            bearer = {"Authorization": f"Bearer {token}"}
-            assert (await client.get("/v1/models", headers=bearer)).status_code == 200
-
-            store = RedisConfig(url=address(server))
-            say(modes=(AuthMode.API_KEY, AuthMode.JWT), signing_directory=signing.directory, redis=store)
-            await application.watcher.look()
             assert isinstance(application.server.identity.refresh, RedisRefreshTokens)
-            assert "refresh_token" in (await client.post("/v1/auth/token")).json()
+            given = (await client.post("/v1/auth/token")).json()
+            assert "refresh_token" in given
+            bearer = {"Authorization": f"Bearer {given['access_token']}"}
+            assert (await client.get("/v1/models", headers=bearer)).status_code == 200
 
             signing.write(**{"b.pem": pem(rsa_key("new")).decode(), "current": "b"})  # a is lost at once
             await application.watcher.look()
@@ -63,7 +57,7 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
             await application.watcher.look()
             assert (await client.post("/v1/auth/token")).status_code == 404
             assert (await client.get("/v1/models")).status_code == 200
-    await application.stop()
+        await application.stop()
 
 
 async def test_failures_count_by_the_address_that_a_trusted_proxy_names(tmp_path: Path) -> None:
