@@ -35,7 +35,8 @@ check: lint unit ## The inner loop: lint and unit tests, under a minute
 
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
-	@$(BIN)/pytest tests/contract tests/integration -q
+	@$(BIN)/pytest tests/contract -q -n auto
+	@$(BIN)/pytest tests/integration -q
 
 verify: lint ## Lint, generated files current, chart lints and validates
 	@$(BIN)/python -m hack.generate --check
