@@ -245,6 +245,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         model(engine="Remote", remote={"url": "https://me:secret@speech.example"}),
         "spec.remote.url",
     ),
+    "an object store's address with a path": (
+        tenant(storage={"s3": {**S3, "endpoint": "https://s3.example/speech"}}),
+        "spec.storage.s3.endpoint",
+    ),
     "a sidecar that runs as root": (
         model(engine="Sidecar", sidecar={"image": "x", "port": 80, "runAsUser": 0}),
         "spec.sidecar.runAsUser",

@@ -20,6 +20,7 @@ QUOTA_DIRECTORY = Path("/etc/ttsfleet/quota")
 KEYS_DIRECTORY = Path("/etc/ttsfleet/keys")
 INTERNAL_DIRECTORY = Path("/etc/ttsfleet/internal")
 SIGNING_DIRECTORY = Path("/etc/ttsfleet/signing")
+S3_DIRECTORY = Path("/etc/ttsfleet/s3")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"

@@ -87,6 +87,8 @@ Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_len
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
 URL = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
 """Without a user and a password before the host: those belong in a Secret."""
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512)]
+"""A URL that names a server and nothing on it."""
 SecureURL = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)

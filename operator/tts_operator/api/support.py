@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from tts_operator.api.autoscaling import MetricType, Provider
 from tts_operator.api.model import Engine, TTSModelSpec
 from tts_operator.api.schedule import ScaleBounds, Schedule
-from tts_operator.api.tenant import AuthMode, Isolation, Quota, TTSTenantSpec
+from tts_operator.api.tenant import AuthMode, Isolation, TTSTenantSpec
 
 S = TypeVar("S")
 
@@ -42,10 +42,6 @@ def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
 
 def _phrases(table: Iterable[Later[S]], spec: S) -> Iterator[str]:
     return (str(later) for later in table if later.is_set(spec))
-
-
-def _limit(name: str, limit: Callable[[Quota], int | None]) -> Later[TTSTenantSpec]:
-    return Later(f"spec.quota.{name}", (), lambda spec: spec.quota is not None and limit(spec.quota) is not None)
 
 
 def _zero(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> Later[TTSTenantSpec]:
@@ -79,16 +75,9 @@ TENANT: tuple[Later[TTSTenantSpec], ...] = (
             and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
         ),
     ),
-    _limit("requestsPerDay", lambda quota: quota.requests_per_day),
-    _limit("concurrentRequests", lambda quota: quota.concurrent_requests),
-    _limit("audioSecondsPerDay", lambda quota: quota.audio_seconds_per_day),
-    _limit("charactersPerDay", lambda quota: quota.characters_per_day),
-    _limit("perClientRequestsPerMinute", lambda quota: quota.per_client_requests_per_minute),
     Later("spec.auth.modes", ("JWT",), lambda spec: spec.auth is not None and AuthMode.JWT in spec.auth.modes),
     Later("spec.auth.external", (), lambda spec: spec.auth is not None and spec.auth.external is not None),
-    Later("spec.storage.s3", (), lambda spec: spec.storage is not None and spec.storage.s3 is not None),
     Later("spec.redis", (), lambda spec: spec.redis is not None),
-    Later("spec.cache.enabled", ("true",), lambda spec: spec.cache is not None and spec.cache.enabled),
     Later("spec.exposure", (), lambda spec: spec.exposure is not None),
     Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
     Later("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),

@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     API_VERSION,
-    URL,
     Alias,
     APIModel,
     DNSLabel,
@@ -17,6 +16,7 @@ from tts_operator.api.base import (
     ObjectMeta,
     ObjectName,
     ObjectReference,
+    Origin,
     Replicas,
     SecureURL,
     VoiceName,
@@ -166,15 +166,15 @@ class Auth(APIModel):
 class S3Storage(APIModel):
     """An object store."""
 
-    endpoint: URL
+    endpoint: Origin
     """Address as pods reach it."""
-    region: Annotated[str, StringConstraints(max_length=64)] = "us-east-1"
+    region: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "us-east-1"
     """Region that requests are signed for."""
     bucket: Annotated[str, StringConstraints(min_length=3, max_length=63)]
     """Name of the bucket."""
     prefix: Annotated[str, StringConstraints(max_length=512)] = ""
     """Before every key."""
-    public_endpoint: URL | None = None
+    public_endpoint: Origin | None = None
     """Address as callers reach it: links are signed for it. Default: `endpoint`."""
     path_style: bool = False
     """Bucket in the path instead of in the host name."""
@@ -296,7 +296,7 @@ class TTSTenantSpec(APIModel):
     redis: Redis | None = None
     """Where quota and cache are shared. Default: the operator's, else limits are each pod's own."""
     cache: Cache | None = None
-    """Speech that was spoken before."""
+    """Speech that was spoken before. Unset: none is kept."""
     exposure: Exposure | None = None
     """How callers outside the cluster get in."""
     allow_external: bool = False

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from typing import Any
 
 from pydantic import BaseModel
 
 from tts_operator import quantity
 from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api.tenant import Quota, S3Storage, Storage
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.desired.service import pool_url
 from tts_operator.manifest import Manifest
@@ -19,14 +19,17 @@ from tts_server.config import (
     INTERNAL_DIRECTORY,
     KEYS_DIRECTORY,
     QUOTA_FILE,
+    S3_DIRECTORY,
     AuthConfig,
     AuthMode,
+    CacheConfig,
     LanguageRoute,
     LocalEngine,
     ModelConfig,
     PoolEngine,
     Precision,
     QuotaConfig,
+    S3Config,
     ServerConfig,
     StorageConfig,
     VoiceConfig,
@@ -34,12 +37,21 @@ from tts_server.config import (
 
 DATA_SHARE = 0.9
 """Of the pod's volume: the server makes room before the kubelet evicts the pod for it."""
+CACHE_SHARE = 0.125
+"""Of the pod's memory limit, at most: the rest is for the server and its engines."""
 
 
 def quota_config_map(resolved: Resolved) -> Manifest:
     """The tenant's limits, in a file of their own: they change more often than models, and for every pool at once."""
+    quota = (resolved.tenant and resolved.tenant.spec.quota) or Quota()
     config = QuotaConfig(
-        requests_per_minute=resolved.requests_per_minute, max_text_characters=resolved.max_text_characters
+        requests_per_minute=resolved.requests_per_minute,
+        requests_per_day=quota.requests_per_day,
+        concurrent_requests=quota.concurrent_requests,
+        audio_seconds_per_day=quota.audio_seconds_per_day,
+        characters_per_day=quota.characters_per_day,
+        max_text_characters=resolved.max_text_characters,
+        per_client_requests_per_minute=quota.per_client_requests_per_minute,
     )
     return Manifest.of(
         {
@@ -90,6 +102,7 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
         ),
         auth=auth_config(resolved),
         storage=storage_config(resolved, tenant),
+        cache=cache_config(tenant, pool),
         drain_seconds=resolved.settings.drain_seconds,
         max_replicas=max(pool.bounds.max_replicas, 1),
     )
@@ -135,13 +148,53 @@ def auth_config(resolved: Resolved) -> AuthConfig:
 
 
 def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
-    """The pod's own volume."""
-    storage = tenant.spec.storage
-    given: dict[str, Any] = (
-        {"link_seconds": storage.link_seconds, "retention_seconds": storage.retention_seconds} if storage else {}
-    )
+    """The tenant's object store, else the pod's own volume."""
+    storage = tenant.spec.storage or Storage()
     size = quantity.parse(resolved.settings.data_size_limit)
-    return StorageConfig(directory=DATA_DIRECTORY, max_bytes=int(float(size) * DATA_SHARE), **given)
+    return StorageConfig(
+        directory=DATA_DIRECTORY,
+        max_bytes=int(float(size) * DATA_SHARE),
+        link_seconds=storage.link_seconds,
+        retention_seconds=storage.retention_seconds,
+        s3=s3_config(storage.s3) if storage.s3 else None,
+    )
+
+
+def s3_config(s3: S3Storage) -> S3Config:
+    """Its credentials are files: they are in the tenant's Secret, and nowhere else."""
+    return S3Config(
+        endpoint=s3.endpoint,
+        region=s3.region,
+        bucket=s3.bucket,
+        prefix=s3.prefix,
+        public_endpoint=s3.public_endpoint,
+        path_style=s3.path_style,
+        access_key_file=S3_DIRECTORY / "accessKey",
+        secret_key_file=S3_DIRECTORY / "secretKey",
+    )
+
+
+def cache_config(tenant: TTSTenant, pool: Pool) -> CacheConfig:
+    """Of an entry pool: it encodes what it keeps. Its memory is a part of the pod's."""
+    cache = tenant.spec.cache
+    if cache is None or pool.role != "Entry":
+        return CacheConfig()
+    usual = CacheConfig.model_fields["max_bytes"].default
+    limit = memory_limit(pool)
+    return CacheConfig(
+        enabled=cache.enabled,
+        ttl_seconds=cache.ttl_seconds,
+        max_bytes=usual if limit is None else min(usual, int(limit * CACHE_SHARE)),
+    )
+
+
+def memory_limit(pool: Pool) -> int | None:
+    """Bytes that the kernel lets the pool's pods have; None: as many as the node has."""
+    if pool.model is None or pool.precision is None:
+        return None
+    options = {option.name.value: option.resources.limits for option in pool.model.spec.precisions}
+    limit = options[pool.precision.name].get("memory")
+    return None if limit is None else quantity.whole(limit)
 
 
 def text(config: BaseModel) -> str:

@@ -1,6 +1,7 @@
 """The pods of one pool."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from tts_operator import precision
@@ -27,6 +28,7 @@ from tts_server.config import (
     METRICS_PORT,
     QUOTA_DIRECTORY,
     QUOTA_FILE,
+    S3_DIRECTORY,
 )
 
 ENGINE_HASH = "ttsfleet.io/engine-hash"
@@ -113,14 +115,16 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
 def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
     """The server. What it may do is settled by the image's entry point; only where its files are is said here."""
     settings, (model, _) = resolved.settings, pool.spoken
-    mounts = {
+    mounts: dict[str, tuple[PurePath, bool]] = {
         "data": (DATA_DIRECTORY, False),
         "internal": (INTERNAL_DIRECTORY, True),
         "keys": (KEYS_DIRECTORY, True),
         "quota": (QUOTA_DIRECTORY, True),
         "server": (CONFIG_DIRECTORY, True),
-        "tmp": ("/tmp", False),  # noqa: S108 - the pod's own volume
+        "tmp": (PurePath("/tmp"), False),  # noqa: S108 - the pod's own volume
     }
+    if s3_secret(resolved) is not None:
+        mounts["s3"] = (S3_DIRECTORY, True)
     return {
         "name": CONTAINER,
         "image": model.spec.image or settings.server_image,
@@ -154,7 +158,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         },
         "volumeMounts": [
             {"name": name, "mountPath": str(path), **({"readOnly": True} if read_only else {})}
-            for name, (path, read_only) in mounts.items()
+            for name, (path, read_only) in sorted(mounts.items())
         ],
     }
 
@@ -174,15 +178,22 @@ def resources(pool: Pool) -> dict[str, dict[str, str]]:
 
 def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
     """Secrets are optional and always mounted: one that appears later reaches running pods, without a roll."""
-    tenant = resolved.key.name
+    tenant, s3 = resolved.key.name, s3_secret(resolved)
     return [
         {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
         {"name": "internal", "secret": {"secretName": internal_secret_name(tenant), "optional": True}},
         {"name": "keys", "secret": {"secretName": resolved.keys_secret, "optional": True}},
         {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
+        *([{"name": "s3", "secret": {"secretName": s3, "optional": True}}] if s3 else []),
         {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
     ]
+
+
+def s3_secret(resolved: Resolved) -> str | None:
+    """Name of the Secret with the object store's credentials; None where audio is kept in files."""
+    storage = resolved.tenant.spec.storage if resolved.tenant else None
+    return storage.s3.secret_ref.name if storage and storage.s3 else None
 
 
 def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Who may reach a pool, and whom it may reach."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.manifest import Manifest
@@ -14,8 +15,9 @@ DNS_PORT = 53
 def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """Callers come to the entry pool from anywhere, with a key; to other pools only the tenant's own pods come.
 
-    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, a member nothing.
-    So a text cannot leave through a compromised engine.
+    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, and its object
+    store by its port, since a policy knows no host names; a member nothing. So a text cannot leave through a
+    compromised engine.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -34,12 +36,22 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                 "egress": [
                     {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]},
                     {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
+                    *({"ports": [port("TCP", number)]} for number in store_ports(resolved)),
                 ]
                 if entry
                 else [],
             },
         }
     )
+
+
+def store_ports(resolved: Resolved) -> tuple[int, ...]:
+    """Where the tenant's object store listens."""
+    storage = resolved.tenant.spec.storage if resolved.tenant else None
+    if storage is None or storage.s3 is None:
+        return ()
+    endpoint = urlsplit(str(storage.s3.endpoint))
+    return (endpoint.port or (443 if endpoint.scheme == "https" else 80),)
 
 
 def port(protocol: str, number: int) -> dict[str, Any]:

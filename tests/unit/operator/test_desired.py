@@ -61,11 +61,30 @@ TENANTS: dict[str, Observed] = {
         ],
         auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "callers"}},
         autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 50}]},
-        quota={"requestsPerMinute": 5, "maxTextCharacters": 300},
+        cache={"ttlSeconds": 600},
+        quota={
+            "requestsPerMinute": 5,
+            "requestsPerDay": 1000,
+            "concurrentRequests": 3,
+            "audioSecondsPerDay": 3600,
+            "charactersPerDay": 50000,
+            "maxTextCharacters": 300,
+            "perClientRequestsPerMinute": 2,
+        },
         rollout={"strategy": "Replace"},
         scenario="CustomerService",
         schedule=DAY,
-        storage={"linkSeconds": 60, "retentionSeconds": 600},
+        storage={
+            "linkSeconds": 60,
+            "retentionSeconds": 600,
+            "s3": {
+                "endpoint": "https://s3.example:9000",
+                "bucket": "speech",
+                "prefix": "acme",
+                "publicEndpoint": "https://audio.example",
+                "secretRef": {"name": "acme-s3"},
+            },
+        },
     ),
 }
 
@@ -280,6 +299,23 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
 def test_nothing_is_built_for_a_refused_tenant() -> None:
     assert build(resolved(observe(preventDeletion=True), NOON)) is None
+
+
+@pytest.mark.parametrize(("endpoint", "number"), [("https://s3.example", 443), ("http://minio.store.svc:9000/", 9000)])
+def test_only_the_entry_pool_may_reach_the_object_store(endpoint: str, number: int) -> None:
+    s3 = {"endpoint": endpoint, "bucket": "speech", "secretRef": {"name": "acme-s3"}}
+    found = bodies(observe("espeak", "large", known=[model(), model("large")], storage={"s3": s3}))
+    egress = {body["metadata"]["name"]: body["spec"]["egress"] for body in found if body["kind"] == "NetworkPolicy"}
+    assert {"ports": [{"protocol": "TCP", "port": number}]} in egress["acme-espeak"]
+    assert egress["acme-large"] == []
+
+
+def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
+    small = model(precisions=[option(memory="256Mi")])
+    found = bodies(observe("espeak", known=[small], cache={}))
+    config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
+    assert config["cache"]["enabled"]
+    assert config["cache"]["maxBytes"] == 32 * 1024 * 1024
 
 
 if __name__ == "__main__":
