@@ -1,10 +1,18 @@
-"""Servers that several contract suites share: each is started at its first use."""
+"""What several contract suites share: servers, each started at its first use, and engines of the tests' own."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.contract.object_store import ObjectStore, running_object_store
+
+
+@pytest.fixture(autouse=True)
+def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find this package as they find any other: on the path."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 @pytest.fixture(scope="session")

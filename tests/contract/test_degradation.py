@@ -1,7 +1,6 @@
 """What callers hear while engines fail: real processes that misbehave on command, behind the whole application."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,11 +14,6 @@ from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, unt
 from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
 from tts_server.errors import EngineCrashed, EngineGarbage
 from tts_server.scheduling.breaker import State
-
-
-@pytest.fixture(autouse=True)
-def _engines_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 def spared(tmp_path: Path, **changes: Any) -> Any:

@@ -23,12 +23,6 @@ MOODY = "tests.contract.beep:Moody"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 
-@pytest.fixture(autouse=True)
-def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers find this package as they find any other: on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
-
-
 @dataclass
 class Harness:
     """A started speaker, a voice of it, and what it promises about sameness."""
