@@ -11,7 +11,7 @@ SCALE_MANAGER = "tts-operator-scale"
 TENANT_LABEL = "ttsfleet.io/tenant"
 MODEL_LABEL = "ttsfleet.io/model"
 POOL_LABEL = "ttsfleet.io/pool"
-"""The only label in selectors: a pool's other labels may change, a Deployment's selector may not."""
+"""The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""
 CONFIG_HASH = "ttsfleet.io/config-hash"
 """Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
 
@@ -51,6 +51,11 @@ def quota_config_name(tenant: str) -> str:
 def service_account_name(tenant: str) -> str:
     """ServiceAccount of the tenant's pods: no token, no permissions."""
     return f"{tenant}-tts"
+
+
+def peers_service_name(tenant: str) -> str:
+    """Headless Service over all of the tenant's pods. No model can have this name: none begins with a dash."""
+    return f"{tenant}--peers"
 
 
 def internal_secret_name(tenant: str) -> str:

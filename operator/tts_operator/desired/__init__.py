@@ -11,7 +11,7 @@ from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscal
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret
-from tts_operator.desired.service import pool_service, tenant_service
+from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
 from tts_operator.manifest import Manifest, Ref
 from tts_operator.names import POOL_LABEL, internal_secret_name, server_config_name
@@ -48,6 +48,7 @@ def build(resolved: Resolved) -> Desired | None:
         *configs.values(),
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
+        *present(peers_service(resolved)),
         *(manifest for pool in current for manifest in present(deployment(resolved, pool))),
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in current),

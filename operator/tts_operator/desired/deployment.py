@@ -140,7 +140,10 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
             str(HTTP_PORT),
             "--metrics-port",
             str(METRICS_PORT),
+            "--replica",
+            "$(POD_IP)",
         ],
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

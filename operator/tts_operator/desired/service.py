@@ -1,8 +1,9 @@
-"""The addresses: one per tenant for its callers, one per pool for the entry pool."""
+"""The addresses: one per tenant for its callers, one per pool for the entry pool, one of all pods for each other."""
 
+from tts_operator.api import TTSTenant
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.manifest import Manifest
-from tts_operator.names import POOL_LABEL
+from tts_operator.names import POOL_LABEL, TENANT_LABEL, peers_service_name
 from tts_operator.resolve import Pool, Resolved
 from tts_server.config import HTTP_PORT
 
@@ -39,6 +40,39 @@ def pool_service(resolved: Resolved, pool: Pool) -> Manifest:
             },
         }
     )
+
+
+def peers_service(resolved: Resolved) -> Manifest | None:
+    """Where pods find one another's files, ready or not; None where audio is kept elsewhere.
+
+    Over every pool: links that a former entry pool has given out lead to its pods as long as they live.
+    """
+    if resolved.tenant is None or keeps_elsewhere(resolved.tenant):
+        return None
+    return Manifest.of(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": tenant_metadata(resolved, peers_service_name(resolved.key.name)),
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": "None",
+                "publishNotReadyAddresses": True,
+                "selector": {TENANT_LABEL: resolved.key.name},
+                "ports": [{"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"}],
+            },
+        }
+    )
+
+
+def keeps_elsewhere(tenant: TTSTenant) -> bool:
+    """Whether audio is in an object store, rather than in files of the pod that made it."""
+    return tenant.spec.storage is not None and tenant.spec.storage.s3 is not None
+
+
+def peers_url(resolved: Resolved) -> str:
+    """Address that stands for every pod of the tenant, from inside the cluster."""
+    return f"http://{peers_service_name(resolved.key.name)}.{resolved.key.namespace}.svc:{HTTP_PORT}"
 
 
 def pool_url(pool: str, namespace: str) -> str:

@@ -50,6 +50,7 @@ async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
         "PodDisruptionBudget",
         "Service",
         "Service",
+        "Service",
         "ServiceAccount",
     ]
     assert (await world.condition("Accepted"))["status"] == "True"

@@ -131,7 +131,7 @@ def test_replicas_are_in_no_manifest(name: str) -> None:
 def test_every_selector_names_the_pool_and_nothing_else(name: str) -> None:
     for body in bodies(TENANTS[name]):
         selector = body.get("spec", {}).get("selector") or body.get("spec", {}).get("podSelector")
-        if selector is not None:
+        if selector is not None and not body["metadata"]["name"].endswith("--peers"):
             assert set(selector.get("matchLabels", selector)) == {"ttsfleet.io/pool"}
 
 
@@ -308,6 +308,17 @@ def test_only_the_entry_pool_may_reach_the_object_store(endpoint: str, number: i
     egress = {body["metadata"]["name"]: body["spec"]["egress"] for body in found if body["kind"] == "NetworkPolicy"}
     assert {"ports": [{"protocol": "TCP", "port": number}]} in egress["acme-espeak"]
     assert egress["acme-large"] == []
+
+
+def test_links_to_files_work_at_every_replica_and_links_to_a_store_need_no_help() -> None:
+    s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "acme-s3"}}
+    for storage, expected in (({}, "http://acme--peers.team-acme.svc:8080"), ({"s3": s3}, None)):
+        found = bodies(observe("espeak", storage=storage))
+        config = json.loads(
+            next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {}))
+        )
+        assert config["storage"].get("peersUrl") == expected
+        assert any(body["metadata"]["name"] == "acme--peers" for body in found) == (expected is not None)
 
 
 def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:

@@ -141,6 +141,7 @@ def test_a_creation_writes_what_pods_mount_before_the_pods_and_the_address_last(
         "apply cm/acme-espeak-server: missing",
         "apply netpol/acme-espeak: missing",
         "apply svc/acme-espeak: missing",
+        "apply svc/acme--peers: missing",
         "apply deploy/acme-espeak: missing",
         "scale deploy/acme-espeak to 3: never scaled before",
         "apply pdb/acme-espeak: missing",
@@ -193,7 +194,7 @@ def test_a_name_that_is_taken_is_refused_and_the_rest_goes_on() -> None:
     found = actions(observe(children=[foreign]))
     refusals = [action for action in found if isinstance(action, Refuse)]
     assert [(str(action.ref), action.reason) for action in refusals] == [("svc/acme", "NameTaken")]
-    assert len([action for action in found if isinstance(action, Apply)]) == 8
+    assert len([action for action in found if isinstance(action, Apply)]) == 9
 
 
 def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:

@@ -1,0 +1,47 @@
+"""What a tenant's spec says about audio that is kept and about limits, as its callers meet it."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from e2e.platform import Platform, fixed
+
+SENTENCE = "A link works whichever pod it reaches."
+
+
+async def test_a_link_works_whichever_pod_it_reaches(platform: Platform) -> None:
+    """Given two replicas that keep audio in files, a link to one pod's file is answered by both."""
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(2))
+    await acme.sees_condition("Ready", within_seconds=60)
+    await acme.sees_pods(2, within_seconds=60)
+    body = {"text": SENTENCE, "format": "wav"}
+    answer = await acme.caller.ask(acme.host, "/v1/tts/synthesize", acme.key, body)
+    assert answer.status == 200, answer.content
+    link = urlsplit(json.loads(answer.content)["audio_url"])
+    # Each on a connection of its own: that all of them reach the same pod is less likely than one in a thousand.
+    fetched = [await acme.caller.ask(acme.host, f"{link.path}?{link.query}", "", None) for _ in range(12)]
+    assert {each.status for each in fetched} == {200}, [each.content[:200] for each in fetched]
+    assert len({each.content for each in fetched}) == 1
+    assert fetched[0].content.startswith(b"RIFF")
+
+
+async def test_a_limit_of_the_day_is_told_to_callers_as_one_that_waiting_does_not_help(platform: Platform) -> None:
+    """Given two requests a day, the third is refused with a code and a header that stop clients from trying again."""
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(1))
+    await acme.changes(quota={"requestsPerDay": 2})
+    await acme.sees_condition("Ready", within_seconds=60)
+    assert [(await acme.asks()).status for _ in range(2)] == [200, 200]
+    refused = await acme.asks()
+    assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+    assert refused.headers["x-should-retry"] == "false"
+    assert refused.error["limit"] == "requestsPerDay"
+
+
+async def test_what_was_spoken_is_not_spoken_again(platform: Platform) -> None:
+    """Given a cache, the second caller of the same words gets the first one's sound."""
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(1), cache={})
+    await acme.sees_condition("Ready", within_seconds=60)
+    first, second = await acme.asks(), await acme.asks()
+    assert [each.headers["x-tts-cache"] for each in (first, second)] == ["miss", "hit"]
+    assert first.content == second.content
