@@ -1,4 +1,4 @@
-"""What a tenant's spec says about audio that is kept and about limits, as its callers meet it."""
+"""What a tenant's spec says about links, limits, the cache and tokens, as its callers meet it."""
 
 from __future__ import annotations
 
@@ -45,3 +45,20 @@ async def test_what_was_spoken_is_not_spoken_again(platform: Platform) -> None:
     first, second = await acme.asks(), await acme.asks()
     assert [each.headers["x-tts-cache"] for each in (first, second)] == ["miss", "hit"]
     assert first.content == second.content
+
+
+async def test_a_key_buys_a_token_that_only_this_tenant_takes(platform: Platform) -> None:
+    """Given two tenants that give tokens, one's token opens its endpoint and not the other's."""
+    model = await platform.publishes_model()
+    teams = [await platform.onboards_team(name, model, schedule=fixed(1)) for name in ("acme", "blue")]
+    for team in teams:
+        await team.changes(auth={"modes": ["APIKey", "JWT"]})
+    for team in teams:
+        await team.sees_condition("Ready", within_seconds=90)
+    acme, blue = teams
+    answer = await acme.caller.ask(acme.host, "/v1/auth/token", acme.key, {"grant_type": "client_credentials"})
+    assert answer.status == 200, answer.content
+    given = json.loads(answer.content)
+    assert (given["token_type"], given["expires_in"]) == ("Bearer", 300)
+    assert (await acme.asks(key=given["access_token"])).status == 200
+    assert (await blue.asks(key=given["access_token"])).status == 401

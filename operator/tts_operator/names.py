@@ -15,6 +15,9 @@ POOL_LABEL = "ttsfleet.io/pool"
 CONFIG_HASH = "ttsfleet.io/config-hash"
 """Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
 
+SIGNING_SINCE = "ttsfleet.io/signing-since"
+"""Annotation of the Secret with signing keys: when the current one began to sign."""
+
 CONTAINER = "tts-server"
 LONGEST_NAME = 63
 
@@ -61,6 +64,11 @@ def peers_service_name(tenant: str) -> str:
 def internal_secret_name(tenant: str) -> str:
     """Secret with the credential between the tenant's pools."""
     return f"{tenant}-internal"
+
+
+def signing_secret_name(tenant: str) -> str:
+    """Secret with the keys that sign the tenant's access tokens."""
+    return f"{tenant}-signing"
 
 
 def keys_secret_name(tenant: str) -> str:

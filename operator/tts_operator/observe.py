@@ -4,18 +4,28 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api import AuthMode, TTSModel, TTSTenant
 from tts_operator.api_errors import Refused
 from tts_operator.cluster import Cluster, collect
 from tts_operator.manifest import Body, Ref, ref_of
-from tts_operator.names import GROUP, TENANT_LABEL, internal_secret_name, keys_secret_name
+from tts_operator.names import (
+    GROUP,
+    SIGNING_SINCE,
+    TENANT_LABEL,
+    internal_secret_name,
+    keys_secret_name,
+    signing_secret_name,
+)
 from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by
+from tts_operator.signing import CURRENT, PEM, SigningKeys, due, generate
 
 log = structlog.get_logger()
 
@@ -41,15 +51,18 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
     names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref("v1", "Secret", key.namespace, internal_secret_name(key.name))
     labels = f"{TENANT_LABEL}={key.name}"
-    models, listed, pods, namespace, internal, keys = await together(
+    signing_ref = Ref("v1", "Secret", key.namespace, signing_secret_name(key.name))
+    models, listed, pods, namespace, internal, keys, signing = await together(
         _models(cluster, names),
         _listed(cluster, key.namespace, labels),
         collect(cluster.list("v1", "Pod", key.namespace, labels)),
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
         cluster.get(internal_ref),
         _keys_secret(cluster, key.namespace, _keys_name(key, tenant)),
+        _if(gives_tokens(tenant), cluster.get(signing_ref)),
     )
-    children = {ref_of(child): child for child in listed} | ({internal_ref: internal} if internal else {})
+    children = {ref_of(child): child for child in listed}
+    children |= {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
     return Observed(
         key=key,
         body=body,
@@ -62,7 +75,21 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         keys_secret_exists=keys[0],
         keys_secret_version=keys[1],
         internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),
+        signing=stored_signing_keys(signing, str(body["metadata"]["uid"])),
     )
+
+
+async def with_signing_key(observed: Observed, now: datetime) -> Observed:
+    """The same, with a new key where one is due."""
+    if not gives_tokens(observed.tenant) or (kid := due(observed.signing, now)) is None:
+        return observed
+    keys = {**observed.signing.keys, kid: await asyncio.to_thread(generate)}
+    return replace(observed, signing=replace(observed.signing, keys=keys))
+
+
+def gives_tokens(tenant: TTSTenant | None) -> bool:
+    """Whether its callers get access tokens."""
+    return tenant is not None and tenant.spec.auth is not None and AuthMode.JWT in tenant.spec.auth.modes
 
 
 def tenant_ref(key: Key) -> Ref:
@@ -92,6 +119,34 @@ def stored_token(secret: Body | None, uid: str) -> str:
         return base64.b64decode((secret.get("data") or {}).get("token", ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return ""
+
+
+def stored_signing_keys(secret: Body | None, uid: str) -> SigningKeys:
+    """What the tenant's own Secret holds; entries that are no text are not there."""
+    if secret is None or not controlled_by(secret, uid):
+        return SigningKeys()
+    entries = {name: _text(value) for name, value in (secret.get("data") or {}).items()}
+    keys = {name.removesuffix(PEM): text for name, text in entries.items() if name.endswith(PEM) and text}
+    noted = (secret["metadata"].get("annotations") or {}).get(SIGNING_SINCE, "")
+    try:
+        since = datetime.fromisoformat(noted) if noted else None
+    except ValueError:
+        since = None
+    return SigningKeys(keys, entries.get(CURRENT, ""), since if since and since.tzinfo else None)
+
+
+def _text(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+async def _if(wanted: bool, read: Coroutine[Any, Any, Body | None]) -> Body | None:
+    if not wanted:
+        read.close()
+        return None
+    return await read
 
 
 async def together(*reads: Awaitable[Any]) -> list[Any]:

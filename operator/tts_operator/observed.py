@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.manifest import Body, Ref
+from tts_operator.signing import SigningKeys
 
 Children = Mapping[Ref, Body]
 """Live objects of the child kinds, whole, by where they are."""
@@ -62,6 +63,9 @@ class Observed:
     """resourceVersion of the Secret with the API keys: when it moves, running pods read their keys again."""
     internal_token: str = ""
     """What the internal Secret holds, else a new random one: chance is an argument here."""
+
+    signing: SigningKeys = field(default_factory=SigningKeys)
+    """What the Secret with signing keys holds, with a new key where one is due; empty without JWT."""
 
     @property
     def uid(self) -> str:

@@ -15,7 +15,7 @@ from tts_operator.cluster import Cluster
 from tts_operator.desired import build
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.names import GROUP, MANAGER
-from tts_operator.observe import API_VERSION, observe, tenant_ref
+from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
 from tts_operator.observed import Key, Observed, controlled_by
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
@@ -35,7 +35,7 @@ async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
     """
-    observed = await observe(cluster, key)
+    observed = await with_signing_key(await observe(cluster, key), clock.now())
     if observed.deleting:
         return None  # owner references collect the children
     resolved = resolve(observed, settings, clock.now())

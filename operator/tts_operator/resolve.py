@@ -19,6 +19,8 @@ from tts_operator.precision import Choice, choose
 from tts_operator.rollout import Rollout, rollout
 from tts_operator.schedule import Bounds, Change, State
 from tts_operator.settings import Settings
+from tts_operator.signing import SigningKeys
+from tts_operator.signing import turn as turn_of_keys
 from tts_operator.turnover import Turnover, is_entry, turnover
 
 CPU_UTILIZATION = 70
@@ -85,6 +87,8 @@ class Resolved:
     auth_modes: tuple[AuthMode, ...] = (AuthMode.API_KEY,)
     keys_secret: str = ""
     """Name of the Secret with the hashes of API keys."""
+    signing: SigningKeys | None = None
+    """What the Secret with signing keys is to hold; None where no tokens are given."""
     cpu_utilization: int = CPU_UTILIZATION
     requests_per_minute: int = 0
     max_text_characters: int = 0
@@ -132,7 +136,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     ]
     pools[0] = replace(pools[0], held=held.held)
     turn = turnover(observed, pools[0].name, held.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
     moments = [change and change.at, turn.look_again, held.look_again, *(each.rollout.look_again for each in pools)]
+    moments.append(signing.look_again if signing else None)
     limit, notes = requests_per_minute(tenant, settings)
     quota, auth = tenant.spec.quota, tenant.spec.auth
     return replace(
@@ -148,6 +154,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         keys_secret=auth.api_keys_secret_ref.name
         if auth and auth.api_keys_secret_ref
         else keys_secret_name(observed.key.name),
+        signing=signing.keys if signing else None,
         cpu_utilization=cpu_utilization(tenant),
         requests_per_minute=limit,
         max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,

@@ -183,10 +183,13 @@ def suspended(facts: Facts) -> Verdict | None:
 def keys_missing(facts: Facts) -> Verdict | None:
     """Pods that would answer turn every caller away."""
     resolved = facts.resolved
-    if facts.observed.keys_secret_exists is not False or AuthMode.API_KEY not in resolved.auth_modes:
+    if facts.observed.keys_secret_exists is not False or resolved.auth_modes == (AuthMode.NONE,):
         return None
     if resolved.tenant is None or resolved.refused:
         return None
+    auth = resolved.tenant.spec.auth
+    if auth and auth.external and AuthMode.API_KEY not in resolved.auth_modes:
+        return None  # its callers bring tokens of their issuer
     message = f"there is no Secret {resolved.keys_secret}: `kubectl tts keygen` prints a key and the Secret for it"
     return Verdict("KeysNotFound", message)
 

@@ -89,7 +89,7 @@ URL = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?
 """Without a user and a password before the host: those belong in a Secret."""
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512)]
 """A URL that names a server and nothing on it."""
-SecureURL = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
+KeySetURL = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s#]*)?$", max_length=2048)]
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]

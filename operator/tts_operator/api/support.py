@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from tts_operator.api.autoscaling import MetricType, Provider
 from tts_operator.api.model import Engine, TTSModelSpec
 from tts_operator.api.schedule import ScaleBounds, Schedule
-from tts_operator.api.tenant import AuthMode, Isolation, TTSTenantSpec
+from tts_operator.api.tenant import Isolation, TTSTenantSpec
 
 S = TypeVar("S")
 
@@ -75,8 +75,6 @@ TENANT: tuple[Later[TTSTenantSpec], ...] = (
             and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
         ),
     ),
-    Later("spec.auth.modes", ("JWT",), lambda spec: spec.auth is not None and AuthMode.JWT in spec.auth.modes),
-    Later("spec.auth.external", (), lambda spec: spec.auth is not None and spec.auth.external is not None),
     Later("spec.redis", (), lambda spec: spec.redis is not None),
     Later("spec.exposure", (), lambda spec: spec.exposure is not None),
     Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),

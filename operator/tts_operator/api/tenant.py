@@ -12,13 +12,13 @@ from tts_operator.api.base import (
     APIModel,
     DNSLabel,
     Hostname,
+    KeySetURL,
     ModelName,
     ObjectMeta,
     ObjectName,
     ObjectReference,
     Origin,
     Replicas,
-    SecureURL,
     VoiceName,
     atomic,
     cel,
@@ -131,7 +131,7 @@ class Quota(APIModel):
 class ExternalIssuer(APIModel):
     """Tokens of another issuer, besides the tenant's own."""
 
-    jwks_url: Annotated[SecureURL, Field(alias="jwksURL")]
+    jwks_url: Annotated[KeySetURL, Field(alias="jwksURL")]
     """Where the issuer publishes its keys; https only."""
     issuer: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     """Required `iss`."""

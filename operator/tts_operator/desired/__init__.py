@@ -10,7 +10,7 @@ from tts_operator.desired.deployment import deployment
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
-from tts_operator.desired.secret import internal_secret
+from tts_operator.desired.secret import internal_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
 from tts_operator.manifest import Manifest, Ref
@@ -44,6 +44,7 @@ def build(resolved: Resolved) -> Desired | None:
     manifests = [
         service_account(resolved),
         *present(internal_secret(resolved)),
+        *present(signing_secret(resolved)),
         quota,
         *configs.values(),
         *(network_policy(resolved, pool) for pool in current),
@@ -88,8 +89,10 @@ def hashes(
 ) -> Iterator[tuple[str, str]]:
     """One digest per pool over everything that its pods read again: configuration, limits, keys, credential."""
     observed = resolved.observed
-    shared = (quota.body["data"][QUOTA_FILE], observed.keys_secret_version)
+    shared: tuple[str, ...] = (quota.body["data"][QUOTA_FILE], observed.keys_secret_version)
     token = (observed.internal_token,) if len(resolved.pools) > 1 else ()
+    if resolved.signing is not None:
+        shared = (*shared, resolved.signing.current, *sorted(resolved.signing.keys))
     for pool in pools:
         made = configs.get(pool.name)
         config = made.body["data"][CONFIG_FILE] if made else live_config(resolved, pool)

@@ -20,9 +20,11 @@ from tts_server.config import (
     KEYS_DIRECTORY,
     QUOTA_FILE,
     S3_DIRECTORY,
+    SIGNING_DIRECTORY,
     AuthConfig,
     AuthMode,
     CacheConfig,
+    ExternalIssuer,
     LanguageRoute,
     LocalEngine,
     ModelConfig,
@@ -139,11 +141,16 @@ def local_engine(model: TTSModel, precision: str) -> LocalEngine:
 
 def auth_config(resolved: Resolved) -> AuthConfig:
     """Who may call; the same for every pool, because each can become the entry."""
-    keys = AuthMode.API_KEY.value in {mode.value for mode in resolved.auth_modes}
+    modes = tuple(AuthMode(mode.value) for mode in resolved.auth_modes)
+    external = resolved.tenant.spec.auth.external if resolved.tenant and resolved.tenant.spec.auth else None
     return AuthConfig(
-        modes=tuple(AuthMode(mode.value) for mode in resolved.auth_modes),
-        keys_directory=KEYS_DIRECTORY if keys else None,
+        modes=modes,
+        keys_directory=None if AuthMode.NONE in modes else KEYS_DIRECTORY,  # keys are what tokens are bought with, too
         internal_directory=INTERNAL_DIRECTORY,
+        signing_directory=SIGNING_DIRECTORY if AuthMode.JWT in modes else None,
+        external=ExternalIssuer(jwks_url=external.jwks_url, issuer=external.issuer, audience=external.audience)
+        if external
+        else None,
     )
 
 

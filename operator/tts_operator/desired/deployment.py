@@ -16,6 +16,7 @@ from tts_operator.names import (
     quota_config_name,
     server_config_name,
     service_account_name,
+    signing_secret_name,
 )
 from tts_operator.resolve import Pool, Resolved
 from tts_server.config import (
@@ -29,6 +30,7 @@ from tts_server.config import (
     QUOTA_DIRECTORY,
     QUOTA_FILE,
     S3_DIRECTORY,
+    SIGNING_DIRECTORY,
 )
 
 ENGINE_HASH = "ttsfleet.io/engine-hash"
@@ -121,6 +123,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "keys": (KEYS_DIRECTORY, True),
         "quota": (QUOTA_DIRECTORY, True),
         "server": (CONFIG_DIRECTORY, True),
+        "signing": (SIGNING_DIRECTORY, True),
         "tmp": (PurePath("/tmp"), False),  # noqa: S108 - the pod's own volume
     }
     if s3_secret(resolved) is not None:
@@ -189,6 +192,7 @@ def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
         {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
         *([{"name": "s3", "secret": {"secretName": s3, "optional": True}}] if s3 else []),
         {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
+        {"name": "signing", "secret": {"secretName": signing_secret_name(tenant), "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
     ]
 

@@ -15,9 +15,9 @@ DNS_PORT = 53
 def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """Callers come to the entry pool from anywhere, with a key; to other pools only the tenant's own pods come.
 
-    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, and its object
-    store by its port, since a policy knows no host names; a member nothing. So a text cannot leave through a
-    compromised engine.
+    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its object store
+    and the issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
+    So a text cannot leave through a compromised engine.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -36,7 +36,7 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                 "egress": [
                     {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]},
                     {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
-                    *({"ports": [port("TCP", number)]} for number in store_ports(resolved)),
+                    *({"ports": [port("TCP", number)]} for number in outside_ports(resolved)),
                 ]
                 if entry
                 else [],
@@ -45,13 +45,20 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     )
 
 
-def store_ports(resolved: Resolved) -> tuple[int, ...]:
-    """Where the tenant's object store listens."""
-    storage = resolved.tenant.spec.storage if resolved.tenant else None
-    if storage is None or storage.s3 is None:
-        return ()
-    endpoint = urlsplit(str(storage.s3.endpoint))
-    return (endpoint.port or (443 if endpoint.scheme == "https" else 80),)
+def outside_ports(resolved: Resolved) -> list[int]:
+    """Where the tenant's object store and the issuer of its callers' tokens listen."""
+    if resolved.tenant is None:
+        return []
+    storage, auth = resolved.tenant.spec.storage, resolved.tenant.spec.auth
+    addresses = [storage.s3.endpoint] if storage and storage.s3 else []
+    addresses += [auth.external.jwks_url] if auth and auth.external else []
+    return sorted({port_of(address) for address in addresses})
+
+
+def port_of(address: str) -> int:
+    """Of a URL, written or implied."""
+    url = urlsplit(address)
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def port(protocol: str, number: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests.integration.operator.world import SETTINGS, World, eventually, specs, tenant
@@ -109,6 +111,23 @@ async def test_a_model_no_longer_wanted_takes_its_pool_along(world: World) -> No
     assert f"acme-{second}" not in names
     assert f"acme-{first}" in names
     assert "acme-internal" not in names
+
+
+async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> None:
+    name = await world.publishes_model()
+    await world.person.create(tenant(world.key(), name, auth={"modes": ["APIKey", "JWT"]}))
+    await converge(world)
+    secret = await world.get("Secret", "acme-signing")
+    kid = base64.b64decode(secret["data"]["current"]).decode()
+    assert set(secret["data"]) == {"current", f"{kid}.pem"}
+    assert base64.b64decode(secret["data"][f"{kid}.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
+    before = len(world.writes)
+    await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+    assert len(world.writes) == before, "converged"
+    assert (await world.get("Secret", "acme-signing"))["data"] == secret["data"]
+    await world.person.delete(world.ref("Secret", "acme-signing"))
+    await converge(world)
+    assert (await world.get("Secret", "acme-signing"))["data"] != secret["data"]
 
 
 async def test_suspending_scales_to_zero_and_waking_restores_the_window(world: World) -> None:

@@ -50,7 +50,8 @@ def test_the_reference_tells_type_bounds_default_and_rules(checkout: Path, monke
     page = (checkout / "docs" / "reference" / "ttstenant.md").read_text().splitlines()
     assert (
         '| `spec.auth.modes` | list of None \\| APIKey \\| JWT, 1 to 3 entries | `["APIKey"]` |'
-        " Ways that are accepted. None lets everyone in. Not supported yet: JWT. |"
+        " Ways that are accepted. None lets everyone in. |"
     ) in page
+    assert any(line.startswith("| `spec.isolation` |") and "Not supported yet: Shared. |" in line for line in page)
     assert "| `spec.suspend` | boolean | `false` | Scale to zero now, and keep everything else. |" in page
     assert "- isolation Shared may not set auth.external" in page

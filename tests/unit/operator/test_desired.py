@@ -5,7 +5,9 @@ After a change that is meant, `python -m tests.unit.operator.test_desired` write
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from tts_operator.desired import Desired, build
 from tts_operator.manifest import Manifest
 from tts_operator.names import pool_name
 from tts_operator.observed import Observed
+from tts_operator.signing import SigningKeys
 from tts_server.catalogue import catalogue
 from tts_server.config import QuotaConfig, ServerConfig
 
@@ -319,6 +322,39 @@ def test_links_to_files_work_at_every_replica_and_links_to_a_store_need_no_help(
         )
         assert config["storage"].get("peersUrl") == expected
         assert any(body["metadata"]["name"] == "acme--peers" for body in found) == (expected is not None)
+
+
+def test_a_tenant_that_gives_tokens_has_keys_that_sign_them() -> None:
+    made = replace(
+        observe("espeak", auth={"modes": ["JWT"]}), signing=SigningKeys({"20261101T120000Z": "PEM"}, "", None)
+    )
+    found = bodies(made)
+    secret = next(body for body in found if body["metadata"]["name"] == "acme-signing")
+    assert {name: base64.b64decode(value) for name, value in secret["data"].items()} == {
+        "20261101T120000Z.pem": b"PEM",
+        "current": b"20261101T120000Z",
+    }
+    assert secret["metadata"]["annotations"] == {"ttsfleet.io/signing-since": "2026-11-04T12:00:00+00:00"}
+    auth = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))[
+        "auth"
+    ]
+    assert auth["modes"] == ["JWT"]
+    assert auth["signingDirectory"] == "/etc/ttsfleet/signing"
+    assert auth["keysDirectory"] == "/etc/ttsfleet/keys", "keys are what tokens are bought with"
+    assert not any(body["metadata"]["name"] == "acme-signing" for body in bodies(observe("espeak")))
+
+
+def test_a_key_that_comes_or_signs_is_told_to_running_pods() -> None:
+    given = observe("espeak", auth={"modes": ["JWT"]})
+    hashes = {
+        desired(replace(given, signing=keys)).config_hashes["acme-espeak"]
+        for keys in (
+            SigningKeys({"20261101T120000Z": "a"}, "20261101T120000Z", NOON),
+            SigningKeys({"20261101T120000Z": "a", "20261104T115900Z": "b"}, "20261101T120000Z", NOON),
+            SigningKeys({"20261101T120000Z": "a", "20261104T114900Z": "b"}, "20261101T120000Z", NOON),
+        )
+    }
+    assert len(hashes) == 3
 
 
 def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:

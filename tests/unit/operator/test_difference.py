@@ -161,7 +161,7 @@ POD = ("spec", "template", "spec")
 DROPPED: dict[str, tuple[tuple[str | int, ...], str]] = {
     "a label": (("metadata", "labels", "ttsfleet.io/model"), "labels.ttsfleet.io/model no longer set"),
     "a field": ((*POD, "enableServiceLinks"), "enableServiceLinks no longer set"),
-    "an element of a keyed list": ((*POD, "volumes", 5), "volumes[tmp] no longer set"),
+    "an element of a keyed list": ((*POD, "volumes", 6), "volumes[tmp] no longer set"),
     "a port": ((*POD, "containers", 0, "ports", 1), "containers[tts-server].ports[9090:TCP] no longer set"),
     "a limit": (
         (*POD, "containers", 0, "resources", "limits", "cpu"),
