@@ -39,8 +39,8 @@ async def test_pods_that_the_quota_denies_report_why(platform: Platform) -> None
 
 async def test_pods_that_run_out_of_memory_report_why(platform: Platform) -> None:
     """Given a model with far too small a memory limit, its tenant says that its pods are killed for it."""
-    resources = {"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "24Mi"}}
-    model = await platform.publishes_model(precisions=[{"name": "fp32", "resources": resources}], memoryLimit="8Mi")
+    resources = {"requests": {"cpu": "100m", "memory": "12Mi"}, "limits": {"cpu": "1", "memory": "12Mi"}}
+    model = await platform.publishes_model(precisions=[{"name": "fp32", "resources": resources}], memoryLimit="4Mi")
     acme = await platform.onboards_team("acme", model, schedule=fixed(1))
     await acme.sees_reason("Ready", "OOMKilled", "CrashLoopBackOff", "StartError", within_seconds=30)
 
