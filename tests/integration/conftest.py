@@ -9,7 +9,11 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
+from tests.integration.operator.world import API_VERSION, tenant
 from tts_operator.api.crd import definitions
+from tts_operator.observed import Key
+
+COLLECTED_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +32,17 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crds)
     for plural in ("ttsmodels", "ttstenants"):
         control_plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
+    wait_until_collected(control_plane)
     return control_plane.kubeconfig
+
+
+def wait_until_collected(plane: ControlPlane) -> None:
+    """Return once the garbage collector knows TTSTenants: it looks for new kinds every 30 s, which no test expects."""
+    key = Key("default", "to-be-collected")
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant(key)))
+    uid = plane.kubectl("get", "ttst", key.name, "-o", "jsonpath={.metadata.uid}")
+    owner = {"apiVersion": API_VERSION, "kind": "TTSTenant", "name": key.name, "uid": uid}
+    child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": key.name, "ownerReferences": [owner]}}
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(child))
+    plane.kubectl("delete", "ttst", key.name)
+    plane.kubectl("wait", "--for=delete", f"configmap/{key.name}", f"--timeout={COLLECTED_SECONDS}s")

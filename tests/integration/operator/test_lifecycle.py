@@ -155,8 +155,7 @@ async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
         assert await reconcile(world.key(), world.cluster, SETTINGS, CLOCK) is None
         return not await world.children()
 
-    # The collector learns of a kind that is younger than itself when it next looks, every 30 s.
-    await eventually(gone, "owner references collect the children", within_seconds=90)
+    await eventually(gone, "owner references collect the children")
 
 
 async def test_deleting_a_model_in_use_removes_nothing_and_says_so(world: World) -> None:
