@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -59,7 +59,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
         cluster.get(internal_ref),
         _keys_secret(cluster, key.namespace, _keys_name(key, tenant)),
-        _if(gives_tokens(tenant), cluster.get(signing_ref)),
+        _signing_secret(cluster, signing_ref, tenant),
     )
     children = {ref_of(child): child for child in listed}
     children |= {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
@@ -142,11 +142,8 @@ def _text(value: str) -> str:
         return ""
 
 
-async def _if(wanted: bool, read: Coroutine[Any, Any, Body | None]) -> Body | None:
-    if not wanted:
-        read.close()
-        return None
-    return await read
+async def _signing_secret(cluster: Cluster, ref: Ref, tenant: TTSTenant | None) -> Body | None:
+    return await cluster.get(ref) if gives_tokens(tenant) else None
 
 
 async def together(*reads: Awaitable[Any]) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Literal
 from tts_operator import live, schedule
 from tts_operator.api import AuthMode, MetricType, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import unsupported_in_model, unsupported_in_tenant
+from tts_operator.api.tenant import S3Storage
 from tts_operator.live import Verdict
 from tts_operator.metrics_hold import hold
 from tts_operator.names import keys_secret_name, pool_name
@@ -107,6 +108,12 @@ class Resolved:
     def tenant(self) -> TTSTenant | None:
         """The tenant, where it can be read."""
         return self.observed.tenant
+
+    @property
+    def s3(self) -> S3Storage | None:
+        """Where the tenant keeps audio; None: in files of the pod that made it."""
+        storage = self.tenant.spec.storage if self.tenant else None
+        return storage.s3 if storage else None
 
     @property
     def suspended(self) -> bool:

@@ -9,7 +9,7 @@ from tts_operator import quantity
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.tenant import Quota, S3Storage, Storage
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
-from tts_operator.desired.service import keeps_elsewhere, peers_url, pool_url
+from tts_operator.desired.service import peers_url, pool_url
 from tts_operator.manifest import Manifest
 from tts_operator.names import quota_config_name, server_config_name
 from tts_operator.resolve import Pool, Resolved
@@ -163,8 +163,8 @@ def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
         max_bytes=int(float(size) * DATA_SHARE),
         link_seconds=storage.link_seconds,
         retention_seconds=storage.retention_seconds,
-        s3=s3_config(storage.s3) if storage.s3 else None,
-        peers_url=None if keeps_elsewhere(tenant) else peers_url(resolved),
+        s3=s3_config(resolved.s3) if resolved.s3 else None,
+        peers_url=None if resolved.s3 else peers_url(resolved),
     )
 
 

@@ -126,7 +126,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "signing": (SIGNING_DIRECTORY, True),
         "tmp": (PurePath("/tmp"), False),  # noqa: S108 - the pod's own volume
     }
-    if s3_secret(resolved) is not None:
+    if resolved.s3 is not None:
         mounts["s3"] = (S3_DIRECTORY, True)
     return {
         "name": CONTAINER,
@@ -184,23 +184,17 @@ def resources(pool: Pool) -> dict[str, dict[str, str]]:
 
 def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
     """Secrets are optional and always mounted: one that appears later reaches running pods, without a roll."""
-    tenant, s3 = resolved.key.name, s3_secret(resolved)
+    tenant, s3 = resolved.key.name, resolved.s3
     return [
         {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
         {"name": "internal", "secret": {"secretName": internal_secret_name(tenant), "optional": True}},
         {"name": "keys", "secret": {"secretName": resolved.keys_secret, "optional": True}},
         {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
-        *([{"name": "s3", "secret": {"secretName": s3, "optional": True}}] if s3 else []),
+        *([{"name": "s3", "secret": {"secretName": s3.secret_ref.name, "optional": True}}] if s3 else []),
         {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
         {"name": "signing", "secret": {"secretName": signing_secret_name(tenant), "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
     ]
-
-
-def s3_secret(resolved: Resolved) -> str | None:
-    """Name of the Secret with the object store's credentials; None where audio is kept in files."""
-    storage = resolved.tenant.spec.storage if resolved.tenant else None
-    return storage.s3.secret_ref.name if storage and storage.s3 else None
 
 
 def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def outside_ports(resolved: Resolved) -> list[int]:
     """Where the tenant's object store and the issuer of its callers' tokens listen."""
     if resolved.tenant is None:
         return []
-    storage, auth = resolved.tenant.spec.storage, resolved.tenant.spec.auth
-    addresses = [storage.s3.endpoint] if storage and storage.s3 else []
+    auth = resolved.tenant.spec.auth
+    addresses = [resolved.s3.endpoint] if resolved.s3 else []
     addresses += [auth.external.jwks_url] if auth and auth.external else []
     return sorted({port_of(address) for address in addresses})
 

@@ -1,6 +1,5 @@
 """The addresses: one per tenant for its callers, one per pool for the entry pool, one of all pods for each other."""
 
-from tts_operator.api import TTSTenant
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import POOL_LABEL, TENANT_LABEL, peers_service_name
@@ -47,7 +46,7 @@ def peers_service(resolved: Resolved) -> Manifest | None:
 
     Over every pool: links that a former entry pool has given out lead to its pods as long as they live.
     """
-    if resolved.tenant is None or keeps_elsewhere(resolved.tenant):
+    if resolved.s3 is not None:
         return None
     return Manifest.of(
         {
@@ -63,11 +62,6 @@ def peers_service(resolved: Resolved) -> Manifest | None:
             },
         }
     )
-
-
-def keeps_elsewhere(tenant: TTSTenant) -> bool:
-    """Whether audio is in an object store, rather than in files of the pod that made it."""
-    return tenant.spec.storage is not None and tenant.spec.storage.s3 is not None
 
 
 def peers_url(resolved: Resolved) -> str:
