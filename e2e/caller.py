@@ -43,6 +43,7 @@ stopping, lock = threading.Event(), threading.Lock()
 
 def call():
     began, status, error, size = time.monotonic(), 0, "", 0
+    since_start = began - started
     try:
         connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
         connection.request("POST", path, body.encode(), headers)
@@ -53,8 +54,8 @@ def call():
     except Exception as problem:
         status, error = 0, repr(problem)
     with lock:
-        print(json.dumps({{"status": status, "seconds": time.monotonic() - began, "size": size, "error": error}}),
-              flush=True)
+        print(json.dumps({{"status": status, "began": since_start, "seconds": time.monotonic() - began, "size": size,
+                          "error": error}}), flush=True)
 
 def wait_for_end():
     sys.stdin.read()
@@ -92,6 +93,8 @@ class Call:
 
     status: int
     """0: no HTTP answer came, or not a whole one."""
+    began: float
+    """Seconds after the first request of all."""
     seconds: float
     error: str
     heard_at: float
@@ -112,7 +115,11 @@ class Calls:
     @property
     def failed(self) -> list[str]:
         """Everything but speech, in words."""
-        return [f"{call.status} after {call.seconds:.2f} s: {call.error}" for call in self.all if call.status != 200]
+        return [
+            f"{call.status} at {call.began:.1f} s, after {call.seconds:.2f} s: {call.error}"
+            for call in self.all
+            if call.status != 200
+        ]
 
     async def see(self, count: int, status: int = 200, within_seconds: float = 30) -> Call:
         """Wait for `count` more answers of this status; the last of them."""
@@ -149,7 +156,11 @@ class Caller:
     async def keep_calling(
         self, host: str, key: str, body: dict[str, Any], requests_per_second: float
     ) -> AsyncIterator[Calls]:
-        """Constant requests until the block ends and the last answer is in."""
+        """Constant requests until the block ends and the last answer is in.
+
+        What comes before the first speech does not count: that pods are ready says nothing yet of the node's rules for
+        their Service, which come up to a second later and refuse connections until then.
+        """
         calls = Calls()
         words = ["-c", KEEP_CALLING, host, "/v1/audio/speech", key, json.dumps(body), str(1 / requests_per_second)]
         process = await self.kube.start(*self._exec("-i"), *words)
@@ -157,6 +168,7 @@ class Caller:
         listening = asyncio.create_task(listen(process, calls))
         try:
             await calls.see(1, within_seconds=60)
+            calls.all.clear()
             yield calls
         finally:
             process.stdin.close()
@@ -173,7 +185,7 @@ async def listen(process: asyncio.subprocess.Process, calls: Calls) -> None:
     assert process.stdout is not None
     async for line in process.stdout:
         told = json.loads(line)
-        call = Call(told["status"], told["seconds"], told["error"], time.monotonic())
+        call = Call(told["status"], told["began"], told["seconds"], told["error"], time.monotonic())
         async with calls.news:
             calls.all.append(call)
             calls.news.notify_all()
