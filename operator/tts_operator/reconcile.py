@@ -14,6 +14,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
 from tts_operator.manifest import Body, Manifest, Ref
+from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
 from tts_operator.observed import Key, Observed, controlled_by
@@ -30,7 +31,7 @@ class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
     """Some writes failed; the tenant's status says which, and the queue tries again later."""
 
 
-async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock) -> datetime | None:
+async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
@@ -45,7 +46,7 @@ async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
         raise ReconcileFailed("; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items()))
-    return clock.now() if outrun else resolved.next_change
+    return Upcoming(clock.now()) if outrun else upcoming(resolved)
 
 
 async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed) -> tuple[Outcome, bool]:
