@@ -34,8 +34,8 @@ print(json.dumps({{"status": response.status, "headers": {{k.lower(): v for k, v
                   "content": base64.b64encode(content).decode()}}))
 """
 
-# A request every interval on a connection of its own, late ones beside it, until standard input ends. They begin once one
-# that does not count has been answered: that pods are ready says nothing yet of the node's rules for their Service.
+# A request every interval on a connection of its own, late ones beside it, until standard input ends. They begin once
+# one that does not count was answered: that pods are ready says nothing yet of the node's rules for their Service.
 KEEP_CALLING = f"""
 import http.client, json, sys, threading, time
 host, path, key, body, interval = *sys.argv[1:5], float(sys.argv[5])
