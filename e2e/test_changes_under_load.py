@@ -110,7 +110,7 @@ async def test_a_pod_deleted_under_load_costs_no_request(platform: Platform) -> 
 
 
 async def test_kubectl_rollout_restart_drops_no_request(platform: Platform) -> None:
-    """Given constant callers, when a person restarts the rollout, every pod is replaced, the operator leaves it at that,
+    """Given constant callers, when a person restarts the rollout, every pod is replaced, the operator lets it happen,
     and no request fails."""
     acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(2))
     await acme.sees_pods(2, within_seconds=60)
