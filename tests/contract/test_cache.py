@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.object_store import ObjectStore
+from tts_server.breaker import SERVICE, Breaker
 from tts_server.cache.guarded import Guarded
 from tts_server.cache.memory import CacheLimits, MemoryCache
 from tts_server.cache.opening import open_cache
@@ -24,7 +25,6 @@ from tts_server.cache.tiered import TieredCache
 from tts_server.config import CacheConfig, ModelConfig, RedisConfig, ServerConfig, StorageConfig
 from tts_server.errors import StorageUnavailable
 from tts_server.redis_client import redis_client
-from tts_server.stores.breaker import Breaker
 from tts_server.stores.filesystem import FilesystemStore
 from tts_server.stores.protocol import Limits
 from tts_server.stores.s3 import S3Store
@@ -235,7 +235,7 @@ class Away:
 @pytest.mark.parametrize("error", [None, StorageUnavailable("Away."), RedisError(), OSError()])
 async def test_what_is_away_is_empty_and_is_asked_once(error: Exception | None) -> None:
     clock, away = Clock(), Away(error)
-    breaker = Breaker(5, clock)
+    breaker = Breaker(clock, SERVICE)
     cache = Guarded(away, "test", (StorageUnavailable, RedisError, OSError), 0.01, breaker)
     for _ in range(10):
         assert await cache.get(ONE) is None

@@ -14,14 +14,17 @@ from functools import partial
 
 import structlog
 
-from tts_server.admission.breaker import Breaker
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line
 from tts_server.admission.limits import DayCounts, Limits, Request, Standing
 from tts_server.admission.quota import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
+from tts_server.breaker import Breaker, Permit, State
+from tts_server.breaker import Limits as BreakerLimits
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
+LOST = BreakerLimits(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
+"""Requests make no probes: each one is a look's, which has nobody wait for it, and may come soon."""
 NOTHING = Request()
 Step = Callable[[], Awaitable[None]]
 
@@ -80,7 +83,7 @@ class GuardedQuota:
         self._local = local
         self._monotonic = monotonic
         self._tell: Callable[[bool], None] = lambda _: None
-        self._breaker = Breaker(monotonic)
+        self._breaker = Breaker(monotonic, LOST)
         self._tend_at = monotonic() + RENEW_SECONDS
         self._tenants: set[str] = set()
         self._owed: dict[tuple[str, int, Book], Line] = {}
@@ -92,11 +95,11 @@ class GuardedQuota:
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> GuardedReservation:
         """See `Quota.reserve`."""
         self._tenants.add(tenant)
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 shared = await self._shared.reserve(tenant, limits, request)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
             except asyncio.CancelledError:
                 self._tend_at = self._monotonic()  # whether it was counted, nobody knows
                 raise
@@ -111,20 +114,20 @@ class GuardedQuota:
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
         """See `Quota.remaining`."""
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 return await self._shared.remaining(tenant, limits, client)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
         return await self._local.remaining(tenant, self._part(tenant, limits), client)
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
         """See `Quota.ledger`; without the store, what this replica served."""
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 return await self._shared.ledger(tenant, day)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
         return replace(await self._local.ledger(tenant, day), is_complete=False)
 
     async def run(self) -> None:
@@ -139,14 +142,15 @@ class GuardedQuota:
     def tell(self, listener: Callable[[bool], None]) -> None:
         """Whether the store answers: now, and whenever that changes."""
         self._tell = listener
-        listener(self._breaker.is_closed)
+        listener(self._answers)
 
     async def look(self) -> None:
         """One round: try a lost store once its time has come; bring to one that answers what it must know."""
-        if not self._breaker.is_closed and not self._breaker.may_probe():
+        permit = self._breaker.permit()
+        if permit is None:
             return
         try:
-            if not self._breaker.is_closed:
+            if permit.probe:
                 for tenant in sorted(self._tenants):
                     await self._shared.probe(tenant)
                 self._tend_at = self._monotonic()
@@ -155,10 +159,13 @@ class GuardedQuota:
                 await self._shared.tend()
                 self._tend_at = self._monotonic() + RENEW_SECONDS
         except StoreLost as error:
-            self._lose(error)
+            self._lose(permit, error)
             return
-        if not self._breaker.is_closed:
-            self._breaker.succeed()
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        if permit.probe:
             self._tell(True)
             log.info("quota store is back")
 
@@ -178,20 +185,21 @@ class GuardedQuota:
 
     async def deliver(self, step: Step) -> None:
         """Take a step in the store, now or when it is back; a caller that is cancelled does not undo it."""
-        if not self._breaker.is_closed:
+        permit = self._permit()
+        if permit is None:
             self._undelivered.append(step)
             return
-        task = asyncio.create_task(self._deliver(step))
+        task = asyncio.create_task(self._deliver(step, permit))
         self._delivering.add(task)
         task.add_done_callback(self._delivering.discard)
         await asyncio.shield(task)
 
-    async def _deliver(self, step: Step) -> None:
+    async def _deliver(self, step: Step, permit: Permit) -> None:
         try:
             await step()
         except StoreLost as error:
             self._undelivered.append(step)
-            self._lose(error)
+            self._lose(permit, error)
 
     async def _bring(self) -> None:
         while self._owed:
@@ -209,8 +217,16 @@ class GuardedQuota:
         used = seen if seen is not None and seen.day == today else DayCounts(today)
         return limits.rest_shared_by(limits.replicas, used)
 
-    def _lose(self, error: StoreLost) -> None:
-        if self._breaker.is_closed:
+    @property
+    def _answers(self) -> bool:
+        """Whether the last that was heard of the store was good."""
+        return self._breaker.state is State.CLOSED
+
+    def _permit(self) -> Permit | None:
+        """For a request to ask the store; never for a probe."""
+        return self._breaker.permit() if self._answers else None
+
+    def _lose(self, permit: Permit, error: StoreLost) -> None:
+        if self._breaker.failed(permit) and not permit.probe:
             self._tell(False)
             log.warning("quota store is lost: this replica counts alone", error=str(error))
-        self._breaker.fail()
