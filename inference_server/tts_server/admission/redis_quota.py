@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from redis.asyncio import Redis
-
 from tts_server.admission import quota_scripts as scripts
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line, day_number, day_of
 from tts_server.admission.limits import (
@@ -25,6 +23,7 @@ from tts_server.admission.limits import (
 from tts_server.admission.quota import LEASE_SECONDS, StoreLost
 from tts_server.admission.redis_calls import RedisCalls, text
 from tts_server.admission.shared_memory import SharedMemory
+from tts_server.redis_client import RedisClient
 
 CALL_SECONDS = 0.25
 """For one step: a store that takes longer is lost."""
@@ -63,7 +62,7 @@ class RedisReservation:
 class RedisQuota:
     """Counters of all replicas. Whatever Redis does, a step takes `CALL_SECONDS` at most, or raises `StoreLost`."""
 
-    def __init__(self, client: "Redis", call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, client: RedisClient, call_seconds: float = CALL_SECONDS) -> None:
         self._calls = RedisCalls(client, call_seconds)
         self._tenants: dict[str, SharedMemory] = {}
         self._doubtful: list[RedisReservation] = []

@@ -1,6 +1,5 @@
 """Which cache a configuration asks for."""
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tts_server.breaker import SERVICE, Breaker
@@ -11,6 +10,7 @@ from tts_server.cache.stored import StoredCache
 from tts_server.cache.tiered import TieredCache
 from tts_server.config import ServerConfig
 from tts_server.errors import StorageUnavailable
+from tts_server.redis_client import RedisClient
 from tts_server.stores.opening import open_cache_store
 
 REDIS_SECONDS = 0.25
@@ -19,7 +19,7 @@ STORE_SECONDS = 0.5
 """And so long for large audio, which takes longer to fetch, and much longer to speak."""
 
 
-def open_cache(config: ServerConfig, redis: "Redis | None") -> TieredCache | None:
+def open_cache(config: ServerConfig, redis: RedisClient | None) -> TieredCache | None:
     """Memory, and behind it what replicas share. None where nothing is cached."""
     wanted = config.cache
     if not wanted.enabled:
