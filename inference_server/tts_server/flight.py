@@ -17,6 +17,7 @@ from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording
 from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError
+from tts_server.scheduling.fair_queue import Priority
 from tts_server.speaking import Speaking
 
 SHARED_BYTES = 8 * 1024 * 1024
@@ -161,6 +162,10 @@ class Flight:
         listener = Listener(self)
         self._listeners.add(listener)
         return listener
+
+    def hurry(self) -> None:
+        """See `Speaking.hurry`."""
+        self._speaking.hurry()
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Once, after its last part was made or it failed."""
@@ -334,11 +339,16 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def join(self, key: str, begin: Callable[[], Flight]) -> Sound:
-        """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises."""
+    def join(self, key: str, begin: Callable[[], Flight], priority: Priority = Priority.INTERACTIVE) -> Sound:
+        """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises.
+
+        A flight is as urgent as the most urgent who ever joined it.
+        """
         if key not in self:
             flight = self._flights[key] = begin()
             flight.when_over(lambda: self._forget(key, flight))
+        elif priority is Priority.INTERACTIVE:
+            self._flights[key].hurry()
         return self._flights[key].listen()
 
     def _forget(self, key: str, flight: Flight) -> None:

@@ -183,6 +183,10 @@ class ProcessPool:
                     item.work.set_exception(error)
                 self._depth_changed(item.turn.tenant)
 
+    def hurry(self, reply: object) -> None:
+        """See `Queueing`."""
+        self._waiting.hurry(reply)
+
     async def _take(self, turn: Turn, cost: float) -> _Slot:
         while self._idle:
             slot = self._idle.popleft()

@@ -30,6 +30,9 @@ class Queueing(Protocol):
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """Whoever waits for an engine gets `error` at once: all of them, or those of one priority."""
 
+    def hurry(self, reply: object) -> None:
+        """What waits of this reply (`Turn.reply`) is interactive from now on."""
+
 
 class Speaker(Protocol):
     """Speaks utterances, several at once: as many as it has processes; more of them wait their turn."""

@@ -71,6 +71,11 @@ class Guard:
         if isinstance(self.speaker, Queueing):
             self.speaker.refuse_waiting(error, priority)
 
+    def hurry(self, reply: object) -> None:
+        """See `Queueing`; nothing where nobody waits here."""
+        if isinstance(self.speaker, Queueing):
+            self.speaker.hurry(reply)
+
     def _send_on(self) -> None:
         """Who waits for an engine that was given up goes to the fallback now, where there is one."""
         if self.has_standby:
