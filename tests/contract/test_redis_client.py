@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from tests.contract.redis_server import address, valkey
+from tests.contract.counter_store import counter_store
 from tts_server.admission.refresh_redis import RedisRefreshTokens
 from tts_server.cache.protocol import Recording
 from tts_server.cache.shared import SharedCache
@@ -22,8 +22,8 @@ from tts_server.redis_client import RedisClient, redis_client
 
 
 async def test_it_speaks_without_credentials() -> None:
-    with valkey() as server:
-        client = redis_client(RedisConfig(url=f"{address(server)}/3"))
+    with counter_store() as server:
+        client = redis_client(RedisConfig(url=server.address + "/3"))
         await client.set("a", "1")
         assert await client.get("a") == b"1"
         await client.aclose()
@@ -31,8 +31,8 @@ async def test_it_speaks_without_credentials() -> None:
 
 async def test_an_acl_user_of_few_commands_reads_its_password_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    with valkey(user="acme on >s3cret ~acme:* resetchannels -@all +get +set") as server:
-        client = redis_client(RedisConfig(url=address(server), username="acme", password_file=file))
+    with counter_store(user="acme on >s3cret ~acme:* resetchannels -@all +get +set") as server:
+        client = redis_client(RedisConfig(url=server.address, username="acme", password_file=file))
         with pytest.raises(RedisError, match="cannot be read"):
             await client.get("acme:a")
         file.write_text("wrong\n")
@@ -59,14 +59,13 @@ async def test_a_server_that_never_answers_costs_a_quarter_of_a_second() -> None
 
 
 async def test_it_goes_on_after_the_server_was_away() -> None:
-    with valkey() as server:
-        client = redis_client(RedisConfig(url=address(server)))
+    with counter_store() as server:
+        client = redis_client(RedisConfig(url=server.address))
         await client.set("a", "1")
-        port = server.port
-        server.stop()
+        server.kill()
         with pytest.raises(RedisError):
             await client.get("a")
-    with valkey(port=port):
+        server.start()
         await client.set("a", "2")
         assert await client.get("a") == b"2"
         await client.aclose()
@@ -104,8 +103,8 @@ async def test_a_caller_that_leaves_at_any_moment_has_left(ask: Callable[[RedisC
     async def works(client: RedisClient) -> None:
         await ask(client)
 
-    with valkey() as server:
-        client = redis_client(RedisConfig(url=address(server)))
+    with counter_store() as server:
+        client = redis_client(RedisConfig(url=server.address))
         await ask(client)  # there is a connection
         left_early = 0
         for moments in range(60):
