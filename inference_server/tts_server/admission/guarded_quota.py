@@ -2,7 +2,7 @@
 
 answers     every request is counted in the shared store, and noted here: the last minute, and what of the day is used
 lost        nobody waits for it: a request is counted here, against limit / replicas of what was left when it was lost
-is back     what was served meanwhile is written to it, then it counts again
+is back     what was let in and served meanwhile is written to it, then it counts again
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import structlog
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line
 from tts_server.admission.limits import DayCounts, Limits, Request, Standing
 from tts_server.admission.quota import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
+from tts_server.admission.recent import LetIn
 from tts_server.breaker import Breaker, Permit, State
 from tts_server.breaker import Limits as BreakerLimits
 
@@ -36,18 +37,19 @@ class GuardedReservation:
     guard: "GuardedQuota"
     tenant: str
     own: Reservation
-    shared: Reservation | None
+    shared: Reservation | LetIn
+    """The latter where it was let in without the store."""
     ended: bool = False
 
     @property
     def standing(self) -> Standing:
         """See `Reservation.standing`."""
-        return (self.shared or self.own).standing
+        return (self.own if isinstance(self.shared, LetIn) else self.shared).standing
 
     @property
     def day(self) -> int:
         """See `Reservation.day`."""
-        return (self.shared or self.own).day
+        return (self.own if isinstance(self.shared, LetIn) else self.shared).day
 
     async def settle(self, entry: Entry) -> None:
         """See `Reservation.settle`."""
@@ -55,7 +57,7 @@ class GuardedReservation:
             return
         self.ended = True
         await self.own.settle(entry)
-        if self.shared is None:
+        if isinstance(self.shared, LetIn):
             self.guard.owe(self.tenant, self.day, entry)
         else:
             await self.guard.deliver(partial(self.shared.settle, entry))
@@ -66,8 +68,7 @@ class GuardedReservation:
             return
         self.ended = True
         await self.own.give_back()
-        if self.shared is not None:
-            await self.guard.deliver(self.shared.give_back)
+        await self.guard.give_back(self.tenant, self.shared)
 
 
 class GuardedQuota:
@@ -110,7 +111,7 @@ class GuardedQuota:
                     self._local.continue_from(tenant, seen)
                 return GuardedReservation(self, tenant, own, shared)
         own = await self._local.reserve(tenant, self._part(tenant, limits), request)
-        return GuardedReservation(self, tenant, own, None)
+        return GuardedReservation(self, tenant, own, self._shared.let_in(tenant, limits, request))
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
         """See `Quota.remaining`."""
@@ -158,6 +159,7 @@ class GuardedQuota:
             if self._monotonic() >= self._tend_at:
                 await self._shared.tend()
                 self._tend_at = self._monotonic() + RENEW_SECONDS
+            await self._shared.restore()  # last: from here on nobody is let in without it
         except StoreLost as error:
             self._lose(permit, error)
             return
@@ -175,6 +177,7 @@ class GuardedQuota:
             await asyncio.wait(self._delivering)
         try:
             await self._bring()
+            await self._shared.restore()
         except StoreLost as error:
             log.warning("quota store is lost: it will never know all that was served", error=str(error))
 
@@ -182,6 +185,13 @@ class GuardedQuota:
         """What was served without the store is brought to it by the next look that finds it."""
         key = (tenant, day, entry.book)
         self._owed[key] = self._owed.get(key, Line()) + entry.line
+
+    async def give_back(self, tenant: str, shared: Reservation | LetIn) -> None:
+        """Undo in the store what it counted, or will count."""
+        if isinstance(shared, LetIn):
+            await self.deliver(partial(self._shared.take_back, tenant, shared))
+        else:
+            await self.deliver(shared.give_back)
 
     async def deliver(self, step: Step) -> None:
         """Take a step in the store, now or when it is back; a caller that is cancelled does not undo it."""
