@@ -138,7 +138,8 @@ class Flight:
         """Somebody has a part: what comes after it must be the same voice."""
         self._failure: Exception | None = None
         self._wanted = asyncio.Event()
-        """Somebody waits for the next part."""
+        """Somebody waits for the next part; the first one is wanted from the beginning."""
+        self._wanted.set()
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -254,6 +255,7 @@ class Flight:
                 if self._sent or not await self._speaking.fall_back(error):
                     raise
                 self._encoding.encoder = self._encoding.begin()
+                self._wanted.set()
                 self._parts.clear()
                 self._bytes, self.seconds = 0, 0.0
             else:
@@ -262,7 +264,8 @@ class Flight:
     async def _encode(self) -> None:
         rate_hz = self._speaking.sample_rate_hz
         while True:
-            await self._wanted.wait()
+            if not self._speaking.ended:  # else only an end is left to write
+                await self._wanted.wait()
             samples = await self._speaking.take()
             if samples is None:
                 break

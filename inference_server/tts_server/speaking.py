@@ -119,6 +119,11 @@ class Speaking:
         """Whether all of it is spoken, taken or not."""
         return self._task.done()
 
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is spoken and taken."""
+        return self._task.done() and not self._waiting
+
     async def first(self) -> None:
         """Return when there is sound, whoever makes it. Raises what the last engine that was asked raised instead."""
         try:

@@ -72,7 +72,7 @@ class Tone:
                     await self.gate.wait()
                 self.fail(number, part)
                 await asyncio.sleep(0)
-                yield np.full(self.sample_rate_hz // 10 // self.parts, 0.25, np.float32)
+                yield np.full(self.sample_rate_hz // 10 // self.parts, 8192, np.int16)
         except GeneratorExit:
             self.closed += 1
             raise
