@@ -48,8 +48,8 @@ def median_milliseconds(work: Callable[[], object]) -> float:
 async def measure() -> Figures:
     """About ten seconds."""
     engine = Espeak()
-    sound = next(engine.speak(SENTENCE, "en-us", None, 1.0))
-    engine_milliseconds = median_milliseconds(lambda: next(engine.speak(SENTENCE, "en-us", None, 1.0)))
+    (sound,) = engine.speak(SENTENCE, "en-us", None, 1.0)
+    engine_milliseconds = median_milliseconds(lambda: engine.speak(SENTENCE, "en-us", None, 1.0))
     audio_seconds = sound.size / engine.sample_rate_hz
     pool = ProcessPool("espeak")
     begun = time.perf_counter()

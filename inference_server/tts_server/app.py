@@ -28,6 +28,7 @@ from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Take, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, speech, synthesize, token, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
+from tts_server.routes.direct import Direct, Handle
 from tts_server.routes.errors import HTTPError, describe, error_response
 from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.links import Links, link_secret
@@ -262,11 +263,12 @@ def asgi(server: Server) -> ASGIApp:
     app.state.server = server
     for module in (speech, synthesize, audio, catalogue, token, usage, health):
         app.include_router(module.router)
-    for kind in (TTSError, HTTPError, HTTPException):
-        app.add_exception_handler(kind, _refuse)
+    handlers: dict[type[Exception], Handle] = {TTSError: _refuse, HTTPError: _refuse, HTTPException: _refuse}
+    handlers[HungUp] = _leave
+    for kind, handle in handlers.items():
+        app.add_exception_handler(kind, handle)
     app.add_exception_handler(Exception, _refuse)
-    app.add_exception_handler(HungUp, _leave)
-    return Conversations(app, server)
+    return Conversations(Direct(app, {speech.PATH: speech.speech}, handlers), server)
 
 
 def _peers(config: ServerConfig) -> Peers | None:

@@ -17,6 +17,7 @@ from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording
 from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError
+from tts_server.scheduling.fair_queue import Priority
 from tts_server.speaking import Speaking
 
 SHARED_BYTES = 8 * 1024 * 1024
@@ -137,7 +138,8 @@ class Flight:
         """Somebody has a part: what comes after it must be the same voice."""
         self._failure: Exception | None = None
         self._wanted = asyncio.Event()
-        """Somebody waits for the next part."""
+        """Somebody waits for the next part; the first one is wanted from the beginning."""
+        self._wanted.set()
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -161,6 +163,10 @@ class Flight:
         listener = Listener(self)
         self._listeners.add(listener)
         return listener
+
+    def hurry(self) -> None:
+        """See `Speaking.hurry`."""
+        self._speaking.hurry()
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Once, after its last part was made or it failed."""
@@ -249,6 +255,7 @@ class Flight:
                 if self._sent or not await self._speaking.fall_back(error):
                     raise
                 self._encoding.encoder = self._encoding.begin()
+                self._wanted.set()
                 self._parts.clear()
                 self._bytes, self.seconds = 0, 0.0
             else:
@@ -257,7 +264,8 @@ class Flight:
     async def _encode(self) -> None:
         rate_hz = self._speaking.sample_rate_hz
         while True:
-            await self._wanted.wait()
+            if not self._speaking.ended:  # else only an end is left to write
+                await self._wanted.wait()
             samples = await self._speaking.take()
             if samples is None:
                 break
@@ -334,11 +342,16 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def join(self, key: str, begin: Callable[[], Flight]) -> Sound:
-        """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises."""
+    def join(self, key: str, begin: Callable[[], Flight], priority: Priority = Priority.INTERACTIVE) -> Sound:
+        """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises.
+
+        A flight is as urgent as the most urgent who ever joined it.
+        """
         if key not in self:
             flight = self._flights[key] = begin()
             flight.when_over(lambda: self._forget(key, flight))
+        elif priority is Priority.INTERACTIVE:
+            self._flights[key].hurry()
         return self._flights[key].listen()
 
     def _forget(self, key: str, flight: Flight) -> None:

@@ -236,7 +236,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
         account.cache, sound = HIT, Kept(recording)
     else:
         account.cache = SHARED if key in scene.flights else MISS
-        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, key))
+        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, key), request.priority)
     server.metrics.cache_requests.labels(account.cache).inc()
     return sound
 

@@ -11,13 +11,13 @@ from tts_server.admission.auth import Keyring
 from tts_server.admission.identity import Identity
 from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Standing
 from tts_server.audio import EncodingThreads
+from tts_server.breaker import Breaker
 from tts_server.cache import Cache
 from tts_server.catalogue import Catalogue, catalogue, missing_voices
 from tts_server.config import ModelConfig, QuotaConfig, ServerConfig
 from tts_server.engines.speaker import Speaker
 from tts_server.errors import Draining
 from tts_server.flight import Flights
-from tts_server.scheduling.breaker import State
 from tts_server.scheduling.fair_queue import Priority
 from tts_server.scheduling.fallback import Chains, can_speak
 from tts_server.scheduling.guard import Guard
@@ -149,12 +149,17 @@ class Server:
         for name, speaker in speakers.items():
             known = old.guards.get(name) if old is not None else None
             if known is None or known.speaker is not speaker:
-                gauge = self.metrics.breaker_state.labels(name)
-                gauge.set(State.CLOSED.value)
-                known = Guard(name, speaker, on_change=lambda state, gauge=gauge: gauge.set(state.value))  # type: ignore[misc]
+                known = Guard(name, speaker)
+                self._show_breaker(name, known.breaker)
             known.has_standby = bool(standbys[name])
             guards[name] = known
+        for name in old.guards.keys() - guards.keys() if old is not None else ():
+            self.metrics.breaker_state.remove(name)
         return guards
+
+    def _show_breaker(self, model: str, breaker: Breaker) -> None:
+        """As it is whenever somebody reads it: that its time is over, nothing would tell."""
+        self.metrics.breaker_state.labels(model).set_function(lambda: breaker.state.value)
 
     def _cast(self, config: ServerConfig, old: Scene | None) -> tuple[dict[str, Speaker], list[str]]:
         """Every model's speaker, those that go on as they are, and the names of the new ones."""

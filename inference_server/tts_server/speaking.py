@@ -22,7 +22,7 @@ from tts_server.audio import Resampler
 from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.routing import Line
-from tts_server.scheduling.fair_queue import Turn
+from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.scheduling.fallback import Chains, Standby, choose
 from tts_server.scheduling.guard import Guard
 
@@ -59,7 +59,9 @@ class Speaking:
 
     def __init__(self, cast: Cast, hooks: Hooks, turn: Turn) -> None:
         self._cast = cast
-        self._turn = turn
+        self._reply = object()
+        """By which queues know what is its own."""
+        self._turn = replace(turn, reply=self._reply)
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -117,6 +119,11 @@ class Speaking:
         """Whether all of it is spoken, taken or not."""
         return self._task.done()
 
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is spoken and taken."""
+        return self._task.done() and not self._waiting
+
     async def first(self) -> None:
         """Return when there is sound, whoever makes it. Raises what the last engine that was asked raised instead."""
         try:
@@ -124,6 +131,16 @@ class Speaking:
         except EngineError as error:
             if not await self.fall_back(error):
                 raise
+
+    def hurry(self) -> None:
+        """Somebody who waits for it now has joined work of priority batch: it is interactive from here on.
+
+        What another pool has been asked for already keeps its place in that one's queue.
+        """
+        if self._turn.priority is Priority.BATCH:
+            self._turn = replace(self._turn, priority=Priority.INTERACTIVE)
+            for guard in self._cast.guards.values():
+                guard.hurry(self._reply)
 
     async def settle(self, seconds: float) -> None:
         """Return when all of it is spoken, or after so long."""

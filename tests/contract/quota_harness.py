@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from redis.asyncio import Redis
-
 from tests.contract.counter_store import CounterStore
 from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.quota import Quota
 from tts_server.admission.redis_quota import RedisQuota
+from tts_server.redis_client import RedisClient
 
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC)
 TENANT = "acme"
@@ -78,7 +77,7 @@ class MemoryHarness:
 class RedisHarness:
     """Redis's clock cannot be told: what is stored grows older instead."""
 
-    client: "Redis"
+    client: RedisClient
     shared: RedisQuota
     quota: Quota
 

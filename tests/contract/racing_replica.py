@@ -4,8 +4,7 @@ import asyncio
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-
-from redis.asyncio import Redis
+from typing import cast
 
 from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.ledger import Entry
@@ -13,6 +12,7 @@ from tts_server.admission.limits import Limits, Request
 from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.redis_quota import RedisQuota
 from tts_server.errors import QuotaExceeded
+from tts_server.redis_client import RedisClient
 
 LIMITS = Limits(
     requests_per_minute=600, requests_per_day=700, characters_per_day=7000, audio_seconds_per_day=2600, replicas=3
@@ -24,11 +24,11 @@ WORKERS = 4
 async def race(url: str, error_seconds: float, calls: int) -> tuple[int, int]:
     """How many were let in, and whether the store was lost in between."""
     lost: list[bool] = []
-    async with Redis.from_url(url) as client:
+    async with RedisClient.from_url(url) as client:
         local = MemoryQuota(
             lambda: time.monotonic() + error_seconds, lambda: datetime.now(UTC) + timedelta(seconds=error_seconds)
         )
-        quota = GuardedQuota(RedisQuota(client, call_seconds=20), local, time.monotonic)
+        quota = GuardedQuota(RedisQuota(cast("RedisClient", client), call_seconds=20), local, time.monotonic)
         quota.tell(lost.append)
         print("ready", flush=True)
         sys.stdin.readline()

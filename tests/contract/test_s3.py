@@ -14,9 +14,9 @@ import pytest
 from hack.cluster.certificates import Authority
 from tests.contract.object_store import SECRET_KEY, ObjectStore, running_object_store
 from tests.contract.tone import config, stage
+from tts_server.breaker import SERVICE, Breaker
 from tts_server.config import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.breaker import Breaker
 from tts_server.stores.protocol import Limits, new_key
 from tts_server.stores.s3 import CALL_SECONDS, S3Store
 
@@ -33,7 +33,7 @@ class Opened:
     """Of the breaker's clock."""
 
     def store(self, config: S3Config) -> S3Store:
-        self.stores.append(S3Store(config, DAY, ACME, breaker=Breaker(5.0, lambda: self.seconds)))
+        self.stores.append(S3Store(config, DAY, ACME, breaker=Breaker(lambda: self.seconds, SERVICE)))
         return self.stores[-1]
 
 

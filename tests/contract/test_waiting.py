@@ -11,9 +11,13 @@ from prometheus_client import generate_latest
 
 from tests.contract.test_engines import beep, moody, said, until
 from tests.contract.tone import Stage, config, stage
+from tts_server.config import CacheConfig
 from tts_server.engines.pool import ProcessPool
 from tts_server.errors import Draining, Overloaded
+from tts_server.routing import Line
 from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.scheduling.guard import Guard
+from tts_server.speaking import Cast, Hooks, Speaking
 
 BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
 
@@ -45,6 +49,47 @@ async def test_interactive_work_overtakes_batch_that_waits() -> None:
                 await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
         await asyncio.gather(*tasks)
     assert order == ["first", "second", "batch"]
+
+
+async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> None:
+    order: list[str] = []
+    async with moody() as pool:
+        line = Line("beep", beep("ok"))
+        cast = Cast([line], {"beep": Guard("beep", pool)}, {"beep": ()}, lambda _: [])
+
+        async def replies(name: str, speaking: Speaking) -> None:
+            await speaking.first()
+            order.append(name)
+            await speaking.stop()
+
+        async with busy(pool):
+            tasks = []
+            for number, name in enumerate(["one", "two", "three"]):
+                speaking = Speaking(cast, Hooks(), BATCH)
+                tasks.append(asyncio.create_task(replies(name, speaking)))
+                await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
+            speaking.hurry()
+        await asyncio.gather(*tasks)
+    assert order == ["three", "one", "two"]
+
+
+async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: Path) -> None:
+    """Identical requests share a flight: it goes on as the more urgent one's."""
+    async with stage(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
+        tone = acme.speakers["tone"]
+        tone.gate.clear()
+        body = {"model": "tts-1", "voice": "alloy", "input": "One. Two. Three.", "response_format": "flac"}
+        headers = [{"X-TTS-Priority": "batch"}] * 2 + [{}]
+        shared = acme.application.server.metrics.cache_requests.labels("shared")
+        asking = []
+        for number, header in enumerate(headers):
+            asking.append(asyncio.create_task(acme.client.post("/v1/audio/speech", json=body, headers=header)))
+            await until(lambda joined=number: bool(tone.spoken) and shared._value.get() == joined)  # type: ignore[misc]
+            assert len(tone.hurried) == (number == 2)
+        tone.gate.set()
+        assert {reply.status_code for reply in await asyncio.gather(*asking)} == {200}
+        assert tone.hurried == [tone.turns[0].reply]
+        assert [turn.priority for turn in tone.turns] == [Priority.BATCH, *[Priority.INTERACTIVE] * 2]
 
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:

@@ -23,7 +23,8 @@ from tts_server.config import (
     VoiceConfig,
 )
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.scheduling.fair_queue import Turn
+from tts_server.errors import TTSError
+from tts_server.scheduling.fair_queue import Priority, Turn
 
 RATE_HZ = 16_000
 SENTENCES = "The first one. The second one is longer. And this is the third."
@@ -40,6 +41,7 @@ class Tone:
         self.parts = parts
         self.spoken: list[Utterance] = []
         self.turns: list[Turn] = []
+        self.hurried: list[object] = []
         self.closed = 0
         """Utterances that ended before their end."""
         self.fail: Callable[[int, int], None] = lambda utterance, part: None
@@ -54,6 +56,12 @@ class Tone:
     async def stop(self) -> None:
         self.ready = False
 
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Nobody waits here."""
+
+    def hurry(self, reply: object) -> None:
+        self.hurried.append(reply)
+
     async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         number = len(self.spoken)
         self.spoken.append(utterance)
@@ -64,7 +72,7 @@ class Tone:
                     await self.gate.wait()
                 self.fail(number, part)
                 await asyncio.sleep(0)
-                yield np.full(self.sample_rate_hz // 10 // self.parts, 0.25, np.float32)
+                yield np.full(self.sample_rate_hz // 10 // self.parts, 8192, np.int16)
         except GeneratorExit:
             self.closed += 1
             raise

@@ -2,7 +2,7 @@
 
 answers     every request is counted in the shared store, and noted here: the last minute, and what of the day is used
 lost        nobody waits for it: a request is counted here, against limit / replicas of what was left when it was lost
-is back     what was served meanwhile is written to it, then it counts again
+is back     what was let in and served meanwhile is written to it, then it counts again
 """
 
 import asyncio
@@ -14,14 +14,18 @@ from functools import partial
 
 import structlog
 
-from tts_server.admission.breaker import Breaker
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line
 from tts_server.admission.limits import DayCounts, Limits, Request, Standing
 from tts_server.admission.quota import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
+from tts_server.admission.recent import LetIn
+from tts_server.breaker import Breaker, Permit, State
+from tts_server.breaker import Limits as BreakerLimits
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
+LOST = BreakerLimits(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
+"""Requests make no probes: each one is a look's, which has nobody wait for it, and may come soon."""
 NOTHING = Request()
 Step = Callable[[], Awaitable[None]]
 
@@ -33,18 +37,19 @@ class GuardedReservation:
     guard: "GuardedQuota"
     tenant: str
     own: Reservation
-    shared: Reservation | None
+    shared: Reservation | LetIn
+    """The latter where it was let in without the store."""
     ended: bool = False
 
     @property
     def standing(self) -> Standing:
         """See `Reservation.standing`."""
-        return (self.shared or self.own).standing
+        return (self.own if isinstance(self.shared, LetIn) else self.shared).standing
 
     @property
     def day(self) -> int:
         """See `Reservation.day`."""
-        return (self.shared or self.own).day
+        return (self.own if isinstance(self.shared, LetIn) else self.shared).day
 
     async def settle(self, entry: Entry) -> None:
         """See `Reservation.settle`."""
@@ -52,7 +57,7 @@ class GuardedReservation:
             return
         self.ended = True
         await self.own.settle(entry)
-        if self.shared is None:
+        if isinstance(self.shared, LetIn):
             self.guard.owe(self.tenant, self.day, entry)
         else:
             await self.guard.deliver(partial(self.shared.settle, entry))
@@ -63,8 +68,7 @@ class GuardedReservation:
             return
         self.ended = True
         await self.own.give_back()
-        if self.shared is not None:
-            await self.guard.deliver(self.shared.give_back)
+        await self.guard.give_back(self.tenant, self.shared)
 
 
 class GuardedQuota:
@@ -80,7 +84,7 @@ class GuardedQuota:
         self._local = local
         self._monotonic = monotonic
         self._tell: Callable[[bool], None] = lambda _: None
-        self._breaker = Breaker(monotonic)
+        self._breaker = Breaker(monotonic, LOST)
         self._tend_at = monotonic() + RENEW_SECONDS
         self._tenants: set[str] = set()
         self._owed: dict[tuple[str, int, Book], Line] = {}
@@ -92,11 +96,11 @@ class GuardedQuota:
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> GuardedReservation:
         """See `Quota.reserve`."""
         self._tenants.add(tenant)
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 shared = await self._shared.reserve(tenant, limits, request)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
             except asyncio.CancelledError:
                 self._tend_at = self._monotonic()  # whether it was counted, nobody knows
                 raise
@@ -107,24 +111,24 @@ class GuardedQuota:
                     self._local.continue_from(tenant, seen)
                 return GuardedReservation(self, tenant, own, shared)
         own = await self._local.reserve(tenant, self._part(tenant, limits), request)
-        return GuardedReservation(self, tenant, own, None)
+        return GuardedReservation(self, tenant, own, self._shared.let_in(tenant, limits, request))
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
         """See `Quota.remaining`."""
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 return await self._shared.remaining(tenant, limits, client)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
         return await self._local.remaining(tenant, self._part(tenant, limits), client)
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
         """See `Quota.ledger`; without the store, what this replica served."""
-        if self._breaker.is_closed:
+        if (permit := self._permit()) is not None:
             try:
                 return await self._shared.ledger(tenant, day)
             except StoreLost as error:
-                self._lose(error)
+                self._lose(permit, error)
         return replace(await self._local.ledger(tenant, day), is_complete=False)
 
     async def run(self) -> None:
@@ -139,14 +143,15 @@ class GuardedQuota:
     def tell(self, listener: Callable[[bool], None]) -> None:
         """Whether the store answers: now, and whenever that changes."""
         self._tell = listener
-        listener(self._breaker.is_closed)
+        listener(self._answers)
 
     async def look(self) -> None:
         """One round: try a lost store once its time has come; bring to one that answers what it must know."""
-        if not self._breaker.is_closed and not self._breaker.may_probe():
+        permit = self._breaker.permit()
+        if permit is None:
             return
         try:
-            if not self._breaker.is_closed:
+            if permit.probe:
                 for tenant in sorted(self._tenants):
                     await self._shared.probe(tenant)
                 self._tend_at = self._monotonic()
@@ -154,11 +159,15 @@ class GuardedQuota:
             if self._monotonic() >= self._tend_at:
                 await self._shared.tend()
                 self._tend_at = self._monotonic() + RENEW_SECONDS
+            await self._shared.restore()  # last: from here on nobody is let in without it
         except StoreLost as error:
-            self._lose(error)
+            self._lose(permit, error)
             return
-        if not self._breaker.is_closed:
-            self._breaker.succeed()
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        if permit.probe:
             self._tell(True)
             log.info("quota store is back")
 
@@ -168,6 +177,7 @@ class GuardedQuota:
             await asyncio.wait(self._delivering)
         try:
             await self._bring()
+            await self._shared.restore()
         except StoreLost as error:
             log.warning("quota store is lost: it will never know all that was served", error=str(error))
 
@@ -176,22 +186,30 @@ class GuardedQuota:
         key = (tenant, day, entry.book)
         self._owed[key] = self._owed.get(key, Line()) + entry.line
 
+    async def give_back(self, tenant: str, shared: Reservation | LetIn) -> None:
+        """Undo in the store what it counted, or will count."""
+        if isinstance(shared, LetIn):
+            await self.deliver(partial(self._shared.take_back, tenant, shared))
+        else:
+            await self.deliver(shared.give_back)
+
     async def deliver(self, step: Step) -> None:
         """Take a step in the store, now or when it is back; a caller that is cancelled does not undo it."""
-        if not self._breaker.is_closed:
+        permit = self._permit()
+        if permit is None:
             self._undelivered.append(step)
             return
-        task = asyncio.create_task(self._deliver(step))
+        task = asyncio.create_task(self._deliver(step, permit))
         self._delivering.add(task)
         task.add_done_callback(self._delivering.discard)
         await asyncio.shield(task)
 
-    async def _deliver(self, step: Step) -> None:
+    async def _deliver(self, step: Step, permit: Permit) -> None:
         try:
             await step()
         except StoreLost as error:
             self._undelivered.append(step)
-            self._lose(error)
+            self._lose(permit, error)
 
     async def _bring(self) -> None:
         while self._owed:
@@ -209,8 +227,16 @@ class GuardedQuota:
         used = seen if seen is not None and seen.day == today else DayCounts(today)
         return limits.rest_shared_by(limits.replicas, used)
 
-    def _lose(self, error: StoreLost) -> None:
-        if self._breaker.is_closed:
+    @property
+    def _answers(self) -> bool:
+        """Whether the last that was heard of the store was good."""
+        return self._breaker.state is State.CLOSED
+
+    def _permit(self) -> Permit | None:
+        """For a request to ask the store; never for a probe."""
+        return self._breaker.permit() if self._answers else None
+
+    def _lose(self, permit: Permit, error: StoreLost) -> None:
+        if self._breaker.failed(permit) and not permit.probe:
             self._tell(False)
             log.warning("quota store is lost: this replica counts alone", error=str(error))
-        self._breaker.fail()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tts_server.admission.ledger import Charge, DayLedger, Entry
 from tts_server.admission.limits import DayCounts, Limits, Request, Standing
+from tts_server.admission.recent import LetIn
 
 LEASE_SECONDS = 30.0
 """How long a request runs on without a word from its server: then the server is gone, and the request with it."""
@@ -70,6 +71,18 @@ class SharedQuota(Quota, Protocol):
 
     async def tend(self) -> None:
         """To call every `RENEW_SECONDS`: requests under way are still served; what the store lost is written again."""
+
+    def let_in(self, tenant: str, limits: Limits, request: Request) -> LetIn:
+        """A request was let in without the store. Its limits of a minute hear of it by `restore`."""
+
+    async def take_back(self, tenant: str, one: LetIn) -> None:
+        """It was given back: the limits of a minute forget it."""
+
+    async def restore(self) -> None:
+        """Return once the limits of a minute count all that was let in here, at the times at which it was.
+
+        Nothing is let in between the last look for more and the return.
+        """
 
     async def charge(self, tenant: str, charge: Charge) -> None:
         """Count what was served without having been counted. The same charge twice is one."""

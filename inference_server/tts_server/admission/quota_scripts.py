@@ -194,6 +194,31 @@ return epoch
 """
 
 
+# KEYS 6 minute, 7 and on clients. ARGV 7 and on four words for each request: id, its age, whether it is of the minute,
+# and the number of its client's key or 0. A later answer than its question makes a request younger, never older.
+_RESTORE = """
+local function mark(key, age, id)
+  redis.call('ZADD', key, 'NX', text(now - age), id)
+  redis.call('EXPIRE', key, 61)
+end
+for index = 7, #ARGV, 4 do
+  local id, age, client = ARGV[index], math.max(0, tonumber(ARGV[index + 1])), KEYS[tonumber(ARGV[index + 3])]
+  if age < MINUTE then
+    if ARGV[index + 2] == '1' then mark(KEYS[6], age, id) end
+    if client then mark(client, age, id) end
+  end
+end
+return epoch
+"""
+
+# KEYS 6 minute, 7 client. ARGV 7 id.
+_TAKE_BACK = """
+redis.call('ZREM', KEYS[6], ARGV[7])
+redis.call('ZREM', KEYS[7], ARGV[7])
+return epoch
+"""
+
+
 def _script(*parts: str) -> str:
     return "".join(parts).replace("%(ledger_days)d", str(LEDGER_DAYS))
 
@@ -204,3 +229,5 @@ RENEW = _script(_COMMON, _RENEW)
 SETTLE = _script(_COMMON, _SETTLE)
 GIVE_BACK = _script(_COMMON, _GIVE_BACK)
 CHARGE = _script(_COMMON, _CHARGE)
+RESTORE = _script(_COMMON, _RESTORE)
+TAKE_BACK = _script(_COMMON, _TAKE_BACK)

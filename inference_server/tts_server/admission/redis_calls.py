@@ -6,16 +6,16 @@ from collections.abc import Callable, Coroutine
 from functools import cache
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from tts_server.admission.quota import StoreLost
+from tts_server.redis_client import RedisClient
 
 
 class RedisCalls:
     """Whatever Redis does, a call takes `call_seconds` at most."""
 
-    def __init__(self, client: "Redis", call_seconds: float) -> None:
+    def __init__(self, client: RedisClient, call_seconds: float) -> None:
         self._client = client
         self._call_seconds = call_seconds
 
@@ -40,26 +40,11 @@ class RedisCalls:
         return {text(name): text(value) for name, value in found.items()}
 
     async def _in_time(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        # In a task of its own: on Python 3.11 `asyncio.wait_for`, by which the client sends, loses a cancellation that
-        # comes while it ends (fixed in 3.12). A caller that hung up would go on, and be served to nobody.
-        task = asyncio.create_task(call())
-        task.add_done_callback(_look_at)
         try:
-            await asyncio.wait({task}, timeout=self._call_seconds)
-        finally:
-            task.cancel()
-        if not task.done():
-            raise StoreLost("no answer in time")
-        try:
-            return task.result()
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(self._call_seconds):
+                return await call()
+        except (RedisError, OSError) as error:  # a timeout is one, too
             raise StoreLost(type(error).__name__) from error
-
-
-def _look_at(task: "asyncio.Task[Any]") -> None:
-    """At how a call ended that nobody waits for any more, or asyncio would report it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def text(value: Any) -> str:

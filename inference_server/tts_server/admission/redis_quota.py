@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
-
-from redis.asyncio import Redis
 
 from tts_server.admission import quota_scripts as scripts
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line, day_number, day_of
@@ -20,15 +20,20 @@ from tts_server.admission.limits import (
     Standing,
     Window,
     exceeded,
+    microseconds,
     standing,
 )
 from tts_server.admission.quota import LEASE_SECONDS, StoreLost
+from tts_server.admission.recent import LetIn, let_in
 from tts_server.admission.redis_calls import RedisCalls, text
 from tts_server.admission.shared_memory import SharedMemory
+from tts_server.redis_client import RedisClient
 
 CALL_SECONDS = 0.25
 """For one step: a store that takes longer is lost."""
 LEASE = int(LEASE_SECONDS * MICROSECONDS)
+RESTORED_AT_ONCE = 500
+"""Requests in one step: Redis serves nobody else meanwhile, for about a millisecond."""
 NOTHING = Request()
 
 
@@ -63,7 +68,13 @@ class RedisReservation:
 class RedisQuota:
     """Counters of all replicas. Whatever Redis does, a step takes `CALL_SECONDS` at most, or raises `StoreLost`."""
 
-    def __init__(self, client: "Redis", call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        call_seconds: float = CALL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
         self._calls = RedisCalls(client, call_seconds)
         self._tenants: dict[str, SharedMemory] = {}
         self._doubtful: list[RedisReservation] = []
@@ -98,6 +109,7 @@ class RedisQuota:
                 raise StoreLost("the counters refuse what their own numbers allow")
             raise refusal
         known.open.add(reservation.id)
+        known.recent.add(let_in(reservation.id, self._monotonic(), limits, request), written=True)
         reservation.epoch, reservation.day = text(reply[1]), counts.today.day
         reservation.standing = standing(limits, counts)
         return reservation
@@ -130,6 +142,7 @@ class RedisQuota:
     async def probe(self, tenant: str) -> None:
         """See `SharedQuota.probe`: what it runs writes, so a store that is full or read-only does not pass."""
         await self._look(tenant, Limits(), "")
+        self._known(tenant).recent.doubt()  # who takes over for a server that is lost may lack its last second
 
     async def tend(self) -> None:
         """See `SharedQuota.tend`."""
@@ -173,8 +186,44 @@ class RedisQuota:
         arguments = [reservation.id, reservation.epoch, reservation.record]
         reservation.is_ending = True
         known = self._known(tenant)
+        known.recent.drop(reservation.id)
         known.learn(text(await self._call(scripts.GIVE_BACK, tenant, keys, arguments)))
         known.open.discard(reservation.id)
+
+    def let_in(self, tenant: str, limits: Limits, request: Request) -> LetIn:
+        """See `SharedQuota.let_in`."""
+        one = let_in(uuid.uuid4().hex, self._monotonic(), limits, request)
+        self._known(tenant).recent.add(one, written=False)
+        return one
+
+    async def take_back(self, tenant: str, one: LetIn) -> None:
+        """See `SharedQuota.take_back`."""
+        known = self._known(tenant)
+        known.recent.drop(one.id)
+        keys = [_key(tenant, "minute"), _client_key(tenant, one.client)]
+        known.learn(text(await self._call(scripts.TAKE_BACK, tenant, keys, [one.id])))
+
+    async def restore(self) -> None:
+        """See `SharedQuota.restore`."""
+        while (found := self._unwritten()) is not None:
+            tenant, some = found
+            now = self._monotonic()
+            clients = sorted({_client_key(tenant, one.client) for one in some if one.client})
+            numbers = {key: 7 + index for index, key in enumerate(clients)}
+            arguments: list[Any] = []
+            for one in some:
+                client = numbers[_client_key(tenant, one.client)] if one.client else 0
+                arguments += [one.id, microseconds(now - one.moment), int(one.by_tenant), client]
+            keys = [_key(tenant, "minute"), *clients]
+            known = self._known(tenant)
+            known.learn(text(await self._call(scripts.RESTORE, tenant, keys, arguments)))
+            known.recent.wrote(some)
+
+    def _unwritten(self) -> tuple[str, list[LetIn]] | None:
+        for tenant, known in self._tenants.items():
+            if some := known.recent.unwritten(self._monotonic(), RESTORED_AT_ONCE):
+                return tenant, some
+        return None
 
     async def charge(self, tenant: str, charge: Charge) -> None:
         """See `SharedQuota.charge`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tts_server.admission.ledger import LEDGER_DAYS, Book, Charge, Line
 from tts_server.admission.limits import DayCounts
+from tts_server.admission.recent import Recent
 
 Lines = dict[tuple[int, Book], Line]
 """Day and book to what this replica has entered there."""
@@ -22,6 +23,7 @@ class SharedMemory:
     """In the ledger of this epoch."""
     lost: list[Charge] = field(default_factory=list)
     """Was in the ledger of an earlier one, and must be written again."""
+    recent: Recent = field(default_factory=Recent)
     past: set[str] = field(default_factory=set)
     """Epochs that are over: answers from then may still be on their way."""
 
@@ -32,6 +34,7 @@ class SharedMemory:
         self.lost += [_lost(day, book, line) for (day, book), line in self.entered.items()]
         self.past.add(self.epoch)
         self.entered, self.epoch = {}, epoch
+        self.recent.doubt()
 
     def enter(self, epoch: str, day: int, book: Book, line: Line) -> None:
         """Remember what the ledger holds of this replica's."""

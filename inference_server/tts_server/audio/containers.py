@@ -7,11 +7,9 @@ from typing import Any, Protocol
 import lameenc
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from tts_server.errors import FormatUnavailable
-
-Samples = NDArray[np.float32]
+from tts_server.samples import Samples, as_floats
 
 UNKNOWN_LENGTH = 0xFFFFFFFF
 WAV_HEADER_BYTES = 44
@@ -21,10 +19,8 @@ SET_OGG_PAGE_LATENCY_MS = 0x1302
 
 
 def int16_bytes(samples: Samples) -> bytes:
-    """Signed 16 bit, little endian, of samples in [-1, 1]."""
-    scaled = samples * np.float32(32767.0)
-    np.rint(scaled, out=scaled)
-    return scaled.astype("<i2").tobytes()
+    """Signed 16 bit, little endian."""
+    return samples.astype("<i2", copy=False).tobytes()
 
 
 def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
@@ -41,7 +37,8 @@ def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
 def whole_wav(streamed: bytes) -> bytes:
     """What `StreamingWav` wrote from its first byte to its last, with its true lengths."""
     (sample_rate_hz,) = struct.unpack_from("<I", streamed, 24)
-    return wav_header(sample_rate_hz, len(streamed) - WAV_HEADER_BYTES) + streamed[WAV_HEADER_BYTES:]
+    header = wav_header(sample_rate_hz, len(streamed) - WAV_HEADER_BYTES)
+    return b"".join((header, memoryview(streamed)[WAV_HEADER_BYTES:]))
 
 
 class Container(Protocol):
@@ -74,11 +71,14 @@ class StreamingWav:
         self._header = wav_header(sample_rate_hz, None)
 
     def write(self, samples: Samples) -> bytes:
+        if not self._header:
+            return int16_bytes(samples)
         header, self._header = self._header, b""
-        return header + int16_bytes(samples)
+        return b"".join((header, np.ascontiguousarray(samples, "<i2").data))
 
     def close(self) -> bytes:
-        return self.write(np.zeros(0, np.float32))
+        header, self._header = self._header, b""
+        return header
 
 
 class Mp3:
@@ -170,7 +170,7 @@ class Flac:
         return b""
 
     def close(self) -> bytes:
-        whole = np.concatenate([*self._parts, np.zeros(0, np.float32)])
+        whole = np.concatenate([*self._parts, np.zeros(0, np.int16)])
         file = io.BytesIO()
         soundfile.write(file, whole, self._sample_rate_hz, format="FLAC", subtype="PCM_16")
         return file.getvalue()
@@ -197,7 +197,7 @@ class Aac:
     def write(self, samples: Samples) -> bytes:
         if samples.size == 0:
             return b""
-        frame = self._av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="fltp", layout="mono")
+        frame = self._av.AudioFrame.from_ndarray(as_floats(samples).reshape(1, -1), format="fltp", layout="mono")
         frame.sample_rate = self._sample_rate_hz
         self._container.mux(self._stream.encode(frame))
         return self._file.take()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tts_server.audio.containers import (
     Aac,
@@ -13,13 +14,15 @@ from tts_server.audio.containers import (
     Mp3,
     Opus,
     Pcm,
-    Samples,
     StreamingWav,
-    int16_bytes,
-    wav_header,
+    whole_wav,
 )
 from tts_server.audio.resampler import Resampler
-from tts_server.errors import EngineError, InvalidParameter
+from tts_server.errors import InvalidParameter
+from tts_server.samples import Samples, as_samples
+
+Sound = Samples | NDArray[np.float32]
+"""What encoders take: floats too, in [-1, 1]."""
 
 
 class Encoder(Protocol):
@@ -33,10 +36,10 @@ class Encoder(Protocol):
     def sample_rate_hz(self) -> int:
         """Of the encoded audio."""
 
-    def feed(self, samples: Samples) -> bytes:
+    def feed(self, samples: Sound) -> bytes:
         """Bytes that are ready after these samples: maybe none. How samples are cut into calls changes no sound.
 
-        Raises `EngineError` for samples that are not numbers; what lies outside [-1, 1] is clipped.
+        Raises `EngineError` for floats that are not numbers; those outside [-1, 1] are clipped.
         """
 
     def finish(self) -> bytes:
@@ -95,24 +98,11 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
     return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz))
 
 
-def encode_whole(samples: Samples, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
+def encode_whole(samples: Sound, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
     """All of `samples` at once, with true lengths in the header of every format that has one. Raises as above."""
     encoder = encoder_for(format_, sample_rate_hz, output_rate_hz=output_rate_hz)
-    if format_ != "wav":
-        return encoder.feed(samples) + encoder.finish()
-    resampler = Resampler(sample_rate_hz, encoder.sample_rate_hz)
-    checked = sound(samples)
-    data = int16_bytes(sound(np.concatenate([resampler.feed(checked), resampler.finish()])))
-    return wav_header(encoder.sample_rate_hz, len(data)) + data
-
-
-def sound(samples: Samples) -> Samples:
-    """`samples` within [-1, 1]. Raises `EngineError` where one is not a number."""
-    if samples.dtype == np.float32 and (samples.size == 0 or (samples.min() >= -1.0 and samples.max() <= 1.0)):
-        return samples  # the usual case, and NaN is never in it: both would be NaN
-    if not np.isfinite(samples).all():
-        raise EngineError("The engine yielded samples that are not numbers.")
-    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
+    streamed = encoder.feed(samples) + encoder.finish()
+    return whole_wav(streamed) if format_ == "wav" else streamed
 
 
 class _Encoder:
@@ -123,16 +113,13 @@ class _Encoder:
         self._container = spec.container(sample_rate_hz)
         self._empty = not spec.may_be_empty
 
-    def feed(self, samples: Samples) -> bytes:
-        checked = sound(samples)
-        # Resampling overshoots a little at full scale: clipped again, because float formats would keep it.
-        resampled = self._resampler.feed(checked)
-        return self._write(checked if resampled is checked else sound(resampled))
+    def feed(self, samples: Sound) -> bytes:
+        return self._write(self._resampler.feed(as_samples(samples)))
 
     def finish(self) -> bytes:
-        rest = self._write(sound(self._resampler.finish()))
+        rest = self._write(self._resampler.finish())
         if self._empty:
-            rest += self._write(np.zeros(self.sample_rate_hz // 50, np.float32))
+            rest += self._write(np.zeros(self.sample_rate_hz // 50, np.int16))
         return rest + self._container.close()
 
     def _write(self, samples: Samples) -> bytes:

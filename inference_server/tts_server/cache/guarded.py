@@ -1,15 +1,19 @@
 """A cache that others serve, and that may be away: then it is empty, and nobody waits for it twice."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
+from tts_server.breaker import Breaker
 from tts_server.cache.protocol import Cache, Recording
-from tts_server.stores.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 
 PUT_SECONDS = 5.0
+
+R = TypeVar("R")
 
 
 class Guarded:
@@ -26,41 +30,35 @@ class Guarded:
 
     async def get(self, key: str) -> Recording | None:
         """See `Cache.get`."""
-        if not self._breaker.admits():
-            return None
-        try:
-            async with asyncio.timeout(self._seconds):
-                recording = await self._cache.get(key)
-        except self._failures as error:
-            self._failed(error)
-            return None
-        self._breaker.succeeded()
-        return recording
+        return await self._try(lambda: self._cache.get(key), self._seconds)
 
     async def put(self, key: str, recording: Recording) -> None:
         """See `Cache.put`. Nobody waits for it."""
-        if not self._breaker.admits():
-            return
-        try:
-            async with asyncio.timeout(PUT_SECONDS):
-                await self._cache.put(key, recording)
-        except self._failures as error:
-            self._failed(error)
-        else:
-            self._breaker.succeeded()
+        await self._try(lambda: self._cache.put(key, recording), PUT_SECONDS)
 
     async def sweep(self) -> None:
         """See `Cache.sweep`."""
-        try:
-            await self._cache.sweep()
-        except self._failures as error:
-            self._failed(error)
+        await self._try(self._cache.sweep, None)
 
     def close(self) -> None:
         """See `Cache.close`."""
         self._cache.close()
 
-    def _failed(self, error: Exception) -> None:
-        if self._breaker.closed:
-            log.warning("cache is away: what it holds is spoken again", cache=self._name, reason=type(error).__name__)
-        self._breaker.failed()
+    async def _try(self, work: Callable[[], Awaitable[R]], seconds: float | None) -> R | None:
+        """None where it is away."""
+        permit = self._breaker.permit()
+        if permit is None:
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                result = await work()
+        except self._failures as error:
+            if self._breaker.failed(permit) and not permit.probe:
+                reason = type(error).__name__
+                log.warning("cache is away: what it holds is spoken again", cache=self._name, reason=reason)
+            return None
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
+        return result

@@ -9,7 +9,7 @@ from tts_server.engines.registry import engine_version
 from tts_server.routing import Line
 from tts_server.text import TEXT_VERSION
 
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 """Raise it when an encoder writes other bytes for the same samples: kept ones are not found again then."""
 
 

@@ -1,8 +1,8 @@
 """Which cache a configuration asks for."""
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tts_server.breaker import SERVICE, Breaker
 from tts_server.cache.guarded import Guarded
 from tts_server.cache.memory import CacheLimits, MemoryCache
 from tts_server.cache.shared import SharedCache
@@ -10,7 +10,7 @@ from tts_server.cache.stored import StoredCache
 from tts_server.cache.tiered import TieredCache
 from tts_server.config import ServerConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.breaker import Breaker
+from tts_server.redis_client import RedisClient
 from tts_server.stores.opening import open_cache_store
 
 REDIS_SECONDS = 0.25
@@ -19,7 +19,7 @@ STORE_SECONDS = 0.5
 """And so long for large audio, which takes longer to fetch, and much longer to speak."""
 
 
-def open_cache(config: ServerConfig, redis: "Redis | None") -> TieredCache | None:
+def open_cache(config: ServerConfig, redis: RedisClient | None) -> TieredCache | None:
     """Memory, and behind it what replicas share. None where nothing is cached."""
     wanted = config.cache
     if not wanted.enabled:
@@ -28,10 +28,10 @@ def open_cache(config: ServerConfig, redis: "Redis | None") -> TieredCache | Non
     small = None
     if redis is not None:
         shared = SharedCache(redis, config.tenant_uid or config.tenant)
-        small = Guarded(shared, "redis", (RedisError, OSError), REDIS_SECONDS, Breaker())
+        small = Guarded(shared, "redis", (RedisError, OSError), REDIS_SECONDS, Breaker(limits=SERVICE))
     return TieredCache(
         MemoryCache(CacheLimits(wanted.max_entries, wanted.max_bytes)),
         small,
-        Guarded(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker()),
+        Guarded(store, "store", (StorageUnavailable, OSError), STORE_SECONDS, Breaker(limits=SERVICE)),
         wanted.small_bytes,
     )

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.asyncio import Redis
 
 from tts_server.cache.protocol import Recording
 from tts_server.cache.sealed import seal, unseal
+from tts_server.redis_client import RedisClient
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 class SharedCache:
     """`Cache` over a client that others use, too. Raises `RedisError` and OSError: put it behind `Guarded`."""
 
-    def __init__(self, redis: "Redis", tenant: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: RedisClient, tenant: str, now: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._tenant = tenant
         self._now = now

@@ -4,21 +4,20 @@ The library and its data come with the wheel `espeakng-loader` (GPL: hence an ex
 its state in globals, one utterance at a time, so this module does too. Two renderings of a text differ by an inaudible
 flutter of pitch, whose phase the library never resets: their lengths agree within one per cent.
 
-A segment is rendered whole before it is yielded: 5 ms for a sentence of 4 s. Handing its 60 ms parts over as the
+A segment is rendered whole before it is handed over: 5 ms for a sentence of 4 s. Handing its 60 ms parts over as the
 library calls back takes a second thread, and doubles that.
 """
 
 import ctypes
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tts_server.engines.protocol import Samples
 from tts_server.errors import EngineError, EngineUnavailable
+from tts_server.samples import Samples
 
 # From espeak-ng/speak_lib.h of 1.52.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -61,7 +60,7 @@ class Espeak:
         self._library.espeak_SetSynthCallback(self._callback)
         self._selectors, self.voices = _list_voices(self._library, Path(data_path.decode()))
 
-    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> list[Samples]:
         """All of `text` in one part. `language` is ignored: each voice has one."""
         del language
         self._cancelled = False
@@ -72,7 +71,7 @@ class Espeak:
         if speed < SLOWEST:
             samples = _stretched(self._library, samples, self.sample_rate_hz, speed / SLOWEST)
         missing = int(SHORTEST_SECONDS * self.sample_rate_hz) - samples.size
-        yield samples if missing <= 0 else np.pad(samples, (0, missing))
+        return [samples if missing <= 0 else np.pad(samples, (0, missing))]
 
     def cancel(self) -> None:
         """End the rendering under way at its next 60 ms."""
@@ -90,7 +89,7 @@ class Espeak:
         failed = self._library.espeak_Synth(data, len(data), 0, POS_CHARACTER, 0, CHARS_UTF8, None, None)
         if failed:
             raise EngineError(f"eSpeak NG returned error {failed}.")
-        return np.frombuffer(b"".join(self._parts), np.int16).astype(np.float32) / 32768.0
+        return np.frombuffer(b"".join(self._parts), np.int16)
 
     def _heard(self, wave: int | None, count: int, events: int | None) -> int:
         del events
@@ -165,10 +164,10 @@ def _stretched(library: ctypes.CDLL, samples: Samples, sample_rate_hz: int, spee
         raise EngineError("Sonic has no memory.")
     try:
         library.sonicSetSpeed(stream, ctypes.c_float(speed))
-        library.sonicWriteFloatToStream(stream, samples.ctypes.data_as(ctypes.c_void_p), samples.size)
+        library.sonicWriteShortToStream(stream, samples.ctypes.data_as(ctypes.c_void_p), samples.size)
         library.sonicFlushStream(stream)
-        longer = np.empty(library.sonicSamplesAvailable(stream), np.float32)
-        read = library.sonicReadFloatFromStream(stream, longer.ctypes.data_as(ctypes.c_void_p), longer.size)
+        longer = np.empty(library.sonicSamplesAvailable(stream), np.int16)
+        read = library.sonicReadShortFromStream(stream, longer.ctypes.data_as(ctypes.c_void_p), longer.size)
         return longer[:read]
     finally:
         library.sonicDestroyStream(stream)

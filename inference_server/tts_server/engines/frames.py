@@ -1,12 +1,14 @@
-"""The pipe between a worker and its parent: frames of one kind byte, a length of four bytes, and a payload.
+"""The pipes between a worker and its parent: frames of one kind byte, a length of four bytes, and a payload.
 
-parent -> worker   SPEAK (JSON: an utterance), CANCEL (empty: the utterance under way; ignored when there is none)
-worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian: the
-                   depth of every format that is served) any number of times and DONE (empty), or ERROR (JSON: `kind`,
-                   `message`) in place of DONE.
+parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time
+worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian) any
+                   number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE.
                    An ERROR in place of READY: the engine cannot load.
 
-A worker whose stdin ends exits at once. Whatever else comes over the pipe is a crash.
+Another pipe to the worker is for what must be heard while it speaks: the number of the utterance, counted from 1, that
+nobody listens to any more. An utterance that has ended cannot be meant by it.
+
+A worker whose pipes end exits at once. Whatever else comes over them is a crash.
 """
 
 import json
@@ -14,20 +16,19 @@ import struct
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
-AUDIO_BYTES = 10_000
-"""Largest AUDIO payload: small enough to be heard at once and to stop between two."""
-FULL_SCALE = 32_767
-"""The int16 of a sample of 1.0, and minus that of -1.0: what is served as 16 bit has them back unchanged."""
+HEADER_BYTES = 5
+PIPE_BYTES = 262_144
+"""What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
+AUDIO_BYTES = PIPE_BYTES - 2 * HEADER_BYTES
+"""Largest AUDIO payload: with the DONE behind it, it fits into the pipe."""
 CONTROL_BYTES = 1_048_576
 """Largest payload of the other kinds."""
-HEADER_BYTES = 5
 
 
 class Kind(IntEnum):
     """The first byte of a frame."""
 
     SPEAK = 0x53
-    CANCEL = 0x43
     READY = 0x52
     AUDIO = 0x41
     DONE = 0x44
@@ -35,16 +36,26 @@ class Kind(IntEnum):
 
 
 _HEADER = struct.Struct("<BI")
-_AUDIO = int(Kind.AUDIO)
+_NUMBER = struct.Struct("<Q")
+NUMBER_BYTES = _NUMBER.size
+_KINDS = {int(kind): kind for kind in Kind}
+
+Frame = tuple[Kind, memoryview]
+"""A kind and its payload."""
 
 
 class BrokenFrame(ValueError):  # noqa: N818 - what happened
     """The bytes are no frame of this protocol."""
 
 
+def header(kind: Kind, payload_bytes: int) -> bytes:
+    """What goes before a payload of so many bytes."""
+    return _HEADER.pack(kind, payload_bytes)
+
+
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
     """The bytes of one frame."""
-    return _HEADER.pack(kind, len(payload)) + payload
+    return header(kind, len(payload)) + payload
 
 
 def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
@@ -52,32 +63,48 @@ def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
     return frame(kind, json.dumps(content).encode("ascii"))
 
 
-def header(data: bytes | bytearray) -> tuple[Kind, int]:
-    """The kind and the payload's length. Raises `BrokenFrame`."""
-    number, length = _HEADER.unpack(data)
-    try:
-        kind = Kind(number)
-    except ValueError:
-        raise BrokenFrame(f"no frame begins with {number:#04x}") from None
-    if length > (AUDIO_BYTES if kind is Kind.AUDIO else CONTROL_BYTES):
-        raise BrokenFrame(f"a {kind.name} frame of {length} bytes is too long")
-    return kind, length
+def content_of(payload: memoryview) -> dict[str, object]:
+    """The JSON in a payload."""
+    content: dict[str, object] = json.loads(bytes(payload))
+    return content
 
 
-def take_frames(received: bytearray) -> Iterator[tuple[Kind, bytes]]:
-    """Take every whole frame off the front of what was received. Raises `BrokenFrame`."""
-    start, size = 0, len(received)
-    try:
-        while size - start >= HEADER_BYTES:
-            number, length = _HEADER.unpack_from(received, start)
-            if number == _AUDIO and length <= AUDIO_BYTES:
-                kind = Kind.AUDIO  # thirty times a sentence: not through the enumeration
-            else:
-                kind, length = header(received[start : start + HEADER_BYTES])
-            end = start + HEADER_BYTES + length
-            if size < end:
-                return
-            yield kind, bytes(received[start + HEADER_BYTES : end])
-            start = end
-    finally:
-        del received[:start]
+def cancellation(number: int) -> bytes:
+    """Nobody listens to utterance `number`."""
+    return _NUMBER.pack(number)
+
+
+def cancelled_number(data: bytes) -> int:
+    """The inverse, of `NUMBER_BYTES`."""
+    number: int = _NUMBER.unpack(data)[0]
+    return number
+
+
+class Unpacker:
+    """Takes whole frames off what a pipe brings, in pieces of any size. Payloads are not copied."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+        """Of a frame that has begun."""
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that are whole now. Raises `BrokenFrame`."""
+        if self.rest:
+            data = self.rest + data
+        view, start, size = memoryview(data), 0, len(data)
+        try:
+            while size - start >= HEADER_BYTES:
+                number, length = _HEADER.unpack_from(data, start)
+                kind = _KINDS.get(number)
+                if kind is None:
+                    raise BrokenFrame(f"no frame begins with {number:#04x}")
+                if length > (AUDIO_BYTES if kind is Kind.AUDIO else CONTROL_BYTES):
+                    raise BrokenFrame(f"a {kind.name} frame of {length} bytes is too long")
+                end = start + HEADER_BYTES + length
+                if size < end:
+                    return
+                payload = view[start + HEADER_BYTES : end]
+                start = end
+                yield kind, payload
+        finally:
+            self.rest = data[start:]

@@ -151,9 +151,11 @@ class ProcessPool:
             raise
         finally:
             self._spoken_cost -= cost
-            # In a task of its own: whoever hung up need not wait until the engine has noticed. After `stop`, nothing.
-            if self._running:
-                self._spawn(self._settle(slot, failed=failed, garbage=garbage))
+            if self._running:  # after `stop`, nothing
+                if slot.process.at_rest and not garbage:
+                    self._settled(slot, failed=failed)
+                else:  # in a task of its own: whoever hung up need not wait until the engine has noticed
+                    self._spawn(self._settle(slot, failed=failed, garbage=garbage))
 
     async def stop(self) -> None:
         """See `Speaker.stop`."""
@@ -182,6 +184,10 @@ class ProcessPool:
                 if not item.work.done():
                     item.work.set_exception(error)
                 self._depth_changed(item.turn.tenant)
+
+    def hurry(self, reply: object) -> None:
+        """See `Queueing`."""
+        self._waiting.hurry(reply)
 
     async def _take(self, turn: Turn, cost: float) -> _Slot:
         while self._idle:
@@ -234,6 +240,12 @@ class ProcessPool:
             self._replace(slot, "garbage")
         elif not await slot.process.settle():
             self._replace(slot, "stuck" if was_alive else "crashed")
+        else:
+            self._settled(slot, failed=failed)
+
+    def _settled(self, slot: _Slot, *, failed: bool) -> None:
+        if not slot.process.alive:
+            self._replace(slot, "crashed")
         elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
             self._replace(slot, "memory")
         else:

@@ -1,12 +1,10 @@
 """One engine process, from the parent's side: start it, have it speak, stop it, kill it."""
 
 import asyncio
-import json
 import os
 import re
 import signal
 import sys
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from tts_server.engines.frames import FULL_SCALE, BrokenFrame, Kind, frame, json_frame, take_frames
+from tts_server.engines.frames import BrokenFrame, Frame, Kind, cancellation, content_of, json_frame
+from tts_server.engines.pipe import FramePipe, PipeEnded
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable
 
@@ -23,11 +22,8 @@ log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
-READ_BYTES = 262_144
-"""What the pipe holds (`worker.py` sets it), and so the largest part that `speak` yields."""
 _KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "garbage": EngineGarbage}
 """Of an ERROR frame."""
-_UNIT = np.float32(1 / FULL_SCALE)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
@@ -35,7 +31,7 @@ _WITHOUT_TEXT = re.compile(r'Fatal Python error: [A-Z]|Traceback |\s*File ".*", 
 
 
 class EngineProcess:
-    """`python -m tts_server.engines.worker <engine>` and the pipe to it. One utterance at a time."""
+    """`python -m tts_server.engines.worker <engine>` and the pipes to it. One utterance at a time."""
 
     def __init__(self, engine: str, threads: int) -> None:
         self.sample_rate_hz = 0
@@ -46,10 +42,11 @@ class EngineProcess:
         self._group: int | None = None
         """Whom to kill; None once that is done."""
         self._stderr: asyncio.Task[None] | None = None
-        self._received = bytearray()
-        self._frames: deque[tuple[Kind, bytes]] = deque()
-        self._spoke = False
-        self._reading = asyncio.Lock()
+        self._pipe: FramePipe | None = None
+        self._cancellations = -1
+        """File descriptor."""
+        self._spoken = 0
+        """Utterances that it was asked for."""
         self._pending = False
         """Whether a DONE or an ERROR is still to come."""
 
@@ -68,8 +65,7 @@ class EngineProcess:
         """Load and warm up. Raises `EngineError`, and leaves no process then."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._spawn()
-                kind, payload = await self._receive()
+                kind, payload = await self._receive(await self._spawn())
         except TimeoutError:
             await self.kill()
             raise EngineTimeout(f"Engine {self._engine} did not load in {timeout_seconds:g} s.") from None
@@ -79,7 +75,7 @@ class EngineProcess:
         if kind is not Kind.READY:
             await self.kill()
             raise _error(kind, payload)
-        said = json.loads(payload)
+        said: Mapping[str, Any] = content_of(payload)
         self.sample_rate_hz = int(said["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in said["voices"].items()}
 
@@ -88,33 +84,39 @@ class EngineProcess:
 
         After an early end (`aclose`, a timeout) the process is not free: call `settle`.
         """
-        self._spoke = self._pending = True
-        await self._send(json_frame(Kind.SPEAK, _as_dict(utterance)))
+        pipe = self._pipe
+        if pipe is None:
+            raise EngineCrashed(f"Engine {self._engine} is not running.")
+        self._spoken += 1
+        self._pending = True
+        await self._ask(utterance)
         while True:
-            if self._frames:
-                kind, payload = self._frames.popleft()
-            else:
-                try:
-                    async with asyncio.timeout(timeout_seconds):
-                        kind, payload = await self._receive()
-                except TimeoutError:
-                    raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
+            try:
+                kind, payload = await self._receive(pipe, timeout_seconds)
+            except TimeoutError:
+                raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
             if kind is Kind.AUDIO:
-                yield self._samples(payload + self._more_audio())
+                yield self._samples(payload, pipe.more_audio())
                 continue
             self._pending = False
             if kind is Kind.DONE:
                 return
             raise _error(kind, payload)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last utterance has ended: else it is not free before it is settled."""
+        return not self._pending
+
     async def settle(self) -> bool:
         """Make it free again after an utterance, however that ended: False where it had to be killed, or is dead."""
-        if not self._pending:
+        if not self._pending or self._pipe is None:
             return self.alive
         try:
+            with suppress(OSError):  # it has ended, which shows below
+                os.write(self._cancellations, cancellation(self._spoken))
             async with asyncio.timeout(CANCEL_SECONDS):
-                await self._send(frame(Kind.CANCEL))
-                while (await self._receive())[0] is Kind.AUDIO:
+                while (await self._receive(self._pipe))[0] is Kind.AUDIO:
                     pass
         except (EngineError, TimeoutError):
             await self.kill()
@@ -135,6 +137,7 @@ class EngineProcess:
         process = self._process
         if process is not None and process.stdin is not None and process.returncode is None:
             process.stdin.close()
+            self._close_cancellations()
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), CANCEL_SECONDS)
         await self.kill()
@@ -150,76 +153,80 @@ class EngineProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
             self._group = None
-        # asyncio's `wait` waits for the pipes too, and one that is full is not read: nobody is told of its end then.
-        if process.stdout is not None and not self._reading.locked():
-            async with self._reading:
-                while await process.stdout.read(READ_BYTES):
-                    pass
+        self._close_cancellations()
+        if self._pipe is not None:
+            self._pipe.close()
         await process.wait()
         if self._stderr is not None:
             self._stderr.cancel()
             await asyncio.wait([self._stderr])
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> FramePipe:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(self._threads)
-        pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "tts_server.engines.worker", self._engine,
-            stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True, limit=READ_BYTES,
-        )  # fmt: skip
+        source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
+        heard, self._cancellations = os.pipe()
+        pipe = self._pipe = FramePipe(source)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "tts_server.engines.worker", self._engine, str(heard),
+                stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE, pass_fds=(heard,),
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            pipe.close()
+            self._close_cancellations()
+            raise
+        finally:
+            os.close(sink)
+            os.close(heard)
         self._group = self._process.pid
-        assert self._process.stderr is not None  # noqa: S101 - asked for two lines above
+        assert self._process.stderr is not None  # noqa: S101 - asked for above
         self._stderr = asyncio.create_task(self._log(self._process.stderr))
+        os.set_blocking(self._cancellations, False)
+        return pipe
 
-    async def _send(self, data: bytes) -> None:
+    async def _ask(self, utterance: Utterance) -> None:
         process = self._process
         if process is None or process.stdin is None or process.stdin.is_closing():
             raise EngineCrashed(f"Engine {self._engine} is not running.")
         try:
-            process.stdin.write(data)
-            await process.stdin.drain()
+            process.stdin.write(json_frame(Kind.SPEAK, _as_dict(utterance)))
         except (ConnectionError, RuntimeError) as error:
             raise await self._crashed() from error
 
-    async def _receive(self) -> tuple[Kind, bytes]:
+    async def _receive(self, pipe: FramePipe, timeout_seconds: float | None = None) -> Frame:
         """One frame. A cancelled call loses nothing: the next one goes on where it was."""
-        assert self._process is not None  # noqa: S101 - only called while it runs
-        assert self._process.stdout is not None  # noqa: S101
-        while not self._frames:
-            async with self._reading:
-                data = await self._process.stdout.read(READ_BYTES)
-            if not data:
-                raise await self._crashed()
-            self._received += data
-            try:
-                self._frames.extend(take_frames(self._received))
-            except BrokenFrame as error:
-                await self.kill()
-                raise EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.") from error
-        return self._frames.popleft()
+        try:
+            return await pipe.receive(timeout_seconds)
+        except PipeEnded:
+            raise await self._crashed() from None
+        except BrokenFrame as error:
+            await self.kill()
+            raise EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.") from error
 
-    def _more_audio(self) -> bytes:
-        """Audio that has come already: one large part costs less on its way than many small ones."""
-        parts = []
-        while self._frames and self._frames[0][0] is Kind.AUDIO:
-            parts.append(self._frames.popleft()[1])
-        return b"".join(parts)
+    def _close_cancellations(self) -> None:
+        """It ends then, whatever it computes."""
+        if self._cancellations >= 0:
+            os.close(self._cancellations)
+            self._cancellations = -1
 
     async def _crashed(self) -> EngineCrashed:
         await self.kill()
         assert self._process is not None  # noqa: S101 - it has crashed
         return EngineCrashed(f"Engine {self._engine} ended with {_ending(self._process.returncode)}.")
 
-    def _samples(self, payload: bytes) -> Samples:
-        if not payload or len(payload) % 2:
+    def _samples(self, payload: memoryview, more: list[memoryview]) -> Samples:
+        """One large part costs less on its way than many small ones."""
+        data = b"".join([payload, *more]) if more else payload
+        if not data or len(data) % 2:
             raise EngineGarbage(f"Engine {self._engine} yielded samples that are not numbers.")
-        return np.frombuffer(payload, "<i2").astype(np.float32) * _UNIT
+        return np.frombuffer(data, "<i2")
 
     async def _log(self, stderr: asyncio.StreamReader) -> None:
         while line := await _line(stderr):
-            if self._spoke and not _WITHOUT_TEXT.match(line):
+            if self._spoken and not _WITHOUT_TEXT.match(line):
                 line = f"({len(line)} characters)"
             log.warning("engine wrote to stderr", engine=self._engine, pid=self.pid, line=line)
 
@@ -229,10 +236,10 @@ def _as_dict(utterance: Utterance) -> dict[str, object]:
     return {name: getattr(utterance, name) for name in utterance.__slots__}
 
 
-def _error(kind: Kind, payload: bytes) -> EngineError:
+def _error(kind: Kind, payload: memoryview) -> EngineError:
     if kind is not Kind.ERROR:
         return EngineCrashed(f"The engine sent {kind.name} where it may not.")
-    said: Mapping[str, Any] = json.loads(payload)
+    said: Mapping[str, Any] = content_of(payload)
     return _KINDS.get(said["kind"], EngineError)(str(said["message"]))
 
 

@@ -1,13 +1,13 @@
 """What an engine is: the one class to write for a new one. It runs inside a worker process (`worker.py`)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
-"""Mono sound of shape (samples,) in [-1, 1]."""
+Sound = NDArray[np.float32] | NDArray[np.int16]
+"""Mono, of shape (samples,): floats in [-1, 1], or 16 bit of which 32767 is 1.0, which is not converted any more."""
 
 Voices = Mapping[str, tuple[str, ...]]
 """Each voice's name with the BCP 47 tags of the languages it speaks, the best first."""
@@ -30,8 +30,8 @@ class Engine(Protocol):
     def voices(self) -> Voices:
         """Every voice it has."""
 
-    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Samples]:
-        """Yield `text` as sound, each part as soon as it exists.
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterable[Sound]:
+        """Yield `text` as sound, each part as soon as it exists; a list where all of it exists at once.
 
         `text` is data, whatever it looks like. `language` (BCP 47, None: the voice's own) matters only to voices of
         several languages. `speed` is 1.0 for the voice's own pace, 2.0 for half the duration; the server accepts

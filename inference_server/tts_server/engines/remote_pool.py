@@ -118,7 +118,7 @@ class PoolSpeaker:
                 whole = len(data) & ~1
                 odd = data[whole:]
                 if whole:
-                    yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+                    yield np.frombuffer(data[:whole], "<i2")
 
     def _refusal(self, response: httpx.Response) -> TTSError:
         """What the other pool's status means here. Its body is not read: it may quote the caller's text."""

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from tts_server.engines.protocol import Samples, Voices
+from tts_server.engines.protocol import Voices
 from tts_server.errors import TTSError
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, Turn
 
 __all__ = ["Samples", "Speaker", "Utterance", "Voices"]
@@ -30,6 +31,9 @@ class Queueing(Protocol):
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """Whoever waits for an engine gets `error` at once: all of them, or those of one priority."""
 
+    def hurry(self, reply: object) -> None:
+        """What waits of this reply (`Turn.reply`) is interactive from now on."""
+
 
 class Speaker(Protocol):
     """Speaks utterances, several at once: as many as it has processes; more of them wait their turn."""
@@ -50,7 +54,7 @@ class Speaker(Protocol):
         """Load and warm up. Raises `EngineError` when that fails; nothing is left running then."""
 
     def speak(self, utterance: Utterance, turn: Turn = ...) -> AsyncGenerator[Samples]:
-        """Yield mono float32 in [-1, 1], finite, each part as it is made; no part is empty.
+        """Yield mono int16, each part as it is made; no part is empty.
 
         `turn` says who is first where several wait. Raises `Overloaded` where it would wait longer than that allows.
 

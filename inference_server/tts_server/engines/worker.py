@@ -1,45 +1,48 @@
-"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak`.
+"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak 5`.
 
-Frames (`frames.py`) come on stdin and leave on stdout. The main thread speaks, a second one listens for CANCEL and for
-the end of stdin. It imports little on purpose: a crashed engine is back within a fraction of a second.
+Frames (`frames.py`) come on stdin and leave on stdout; on the file descriptor that is named come cancellations. The
+main thread reads and speaks, a second one listens for those, and for the end of their pipe. It imports little on
+purpose: a crashed engine is back within a fraction of a second.
 """
 
 import ctypes
 import faulthandler
 import fcntl
-import json
 import os
-import queue
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tts_server.engines.allocation import keep_freed_memory
-from tts_server.engines.frames import AUDIO_BYTES, FULL_SCALE, HEADER_BYTES, Kind, frame, header, json_frame
-from tts_server.engines.protocol import WARM_UP_TEXT, Engine, Samples
+from tts_server.engines.frames import (
+    AUDIO_BYTES,
+    NUMBER_BYTES,
+    PIPE_BYTES,
+    Kind,
+    Unpacker,
+    cancelled_number,
+    content_of,
+    frame,
+    header,
+    json_frame,
+)
+from tts_server.engines.protocol import WARM_UP_TEXT, Engine, Sound
 from tts_server.engines.registry import engine_factory
 from tts_server.errors import EngineError, EngineGarbage, EngineUnavailable
+from tts_server.samples import as_samples
 
 PR_SET_PDEATHSIG = 1
-PIPE_BYTES = 262_144
-"""What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
+READ_BYTES = 65_536
 
 _KINDS = {EngineUnavailable: "unavailable", EngineGarbage: "garbage"}
 """What an ERROR frame calls them; every other error is an "error"."""
-
-
-class Job:
-    """One utterance, and whether its listener has gone."""
-
-    def __init__(self, utterance: dict[str, Any]) -> None:
-        self.utterance = utterance
-        self.cancelled = threading.Event()
+_DONE = frame(Kind.DONE)
 
 
 def main(arguments: list[str]) -> int:
@@ -48,8 +51,7 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     keep_freed_memory()
     source, sink = _claim_pipes()
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    listener = Listener(source, jobs)
+    listener = Listener(int(arguments[1]))
     threading.Thread(target=listener.listen, daemon=True).start()
     try:
         engine = engine_factory(arguments[0])()
@@ -59,40 +61,55 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         _report(sink, error)
         return 1
-    _send(sink, json_frame(Kind.READY, {"sample_rate_hz": engine.sample_rate_hz, "voices": voices}))
-    while True:
-        _serve(engine, jobs.get(), sink)
+    _write(sink, json_frame(Kind.READY, {"sample_rate_hz": engine.sample_rate_hz, "voices": voices}))
+    for wanted in _utterances(source):
+        listener.begins()
+        _serve(engine, wanted, listener, sink)
+    return 0
 
 
-def _serve(engine: Engine, job: Job, sink: BinaryIO) -> None:
-    wanted = job.utterance
+def _utterances(source: int) -> Iterator[dict[str, Any]]:
+    unpacker = Unpacker()
+    while data := os.read(source, READ_BYTES):
+        for _, payload in unpacker.feed(data):
+            yield content_of(payload)
+    _exit()
+
+
+def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int) -> None:
+    end = b""
     try:
         parts = engine.speak(wanted["text"], wanted["voice"], wanted["language"], wanted["speed"])
-        for part in parts:
-            if job.cancelled.is_set():
-                _close(parts)
-                break
-            sink.writelines(frame(Kind.AUDIO, piece) for piece in _pieces(part))
-            sink.flush()
+        if isinstance(parts, list):  # all there is, and so one message with its end
+            if not listener.gone:
+                _write(sink, *(piece for part in parts for piece in _pieces(part)), _DONE)
+                end = _DONE
+        else:
+            for part in parts:
+                if listener.gone:
+                    _close(parts)
+                    break
+                _write(sink, *_pieces(part))
     except Exception as error:
+        listener.ends()
         _report(sink, error)
     else:
-        _send(sink, frame(Kind.DONE))
+        listener.ends()
+        if not end:
+            _write(sink, _DONE)
 
 
-def _pieces(part: Samples) -> Iterator[bytes]:
-    if part.ndim != 1:
-        raise EngineGarbage(f"The engine yielded samples of {part.ndim} dimensions; they must have one.")
-    if part.size and not (part.min() >= -1.0 and part.max() <= 1.0):  # NaN is in no range
-        if not np.isfinite(part).all():
-            raise EngineGarbage("The engine yielded samples that are not numbers.")
-        part = np.clip(part, -1.0, 1.0)
-    data = np.rint(part * FULL_SCALE).astype("<i2").tobytes()
+def _pieces(part: Sound) -> Iterator[bytes | memoryview]:
+    """Frames with the sound, as little copied as can be."""
+    samples = np.ascontiguousarray(as_samples(part), "<i2")
+    data = samples.data.cast("B") if samples.size else memoryview(b"")
     for start in range(0, len(data), AUDIO_BYTES):
-        yield data[start : start + AUDIO_BYTES]
+        piece = data[start : start + AUDIO_BYTES]
+        yield header(Kind.AUDIO, len(piece))
+        yield piece
 
 
-def _close(parts: Iterator[Samples]) -> None:
+def _close(parts: Iterable[Sound]) -> None:
     close = getattr(parts, "close", None)
     if close is not None:
         close()
@@ -102,11 +119,10 @@ def _warm_up(engine: Engine) -> None:
     """The first words are slow with most engines: spoken here, nobody waits for them."""
     voice, languages = next(iter(engine.voices.items()))
     for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
-        for _ in _pieces(part):
-            pass
+        as_samples(part)
 
 
-def _report(sink: BinaryIO, error: Exception) -> None:
+def _report(sink: int, error: Exception) -> None:
     """Say what went wrong. Only messages that an engine wrote for it travel: others may carry a caller's text."""
     if isinstance(error, EngineError):
         kind = next((name for kind, name in _KINDS.items() if isinstance(error, kind)), "error")
@@ -114,46 +130,68 @@ def _report(sink: BinaryIO, error: Exception) -> None:
     else:
         traceback.print_exc()
         kind, message = "error", f"The engine raised {type(error).__name__}."
-    _send(sink, json_frame(Kind.ERROR, {"kind": kind, "message": message}))
+    _write(sink, json_frame(Kind.ERROR, {"kind": kind, "message": message}))
 
 
-def _send(sink: BinaryIO, data: bytes) -> None:
+def _write(sink: int, *data: bytes | memoryview) -> None:
+    """All of it, with one system call where the pipe has room."""
+    left = [memoryview(piece) for piece in data]
     try:
-        sink.write(data)
-        sink.flush()
+        while left:
+            written = os.writev(sink, left)
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if left:
+                left[0] = left[0][written:]
     except BrokenPipeError:
         _exit()
 
 
 class Listener:
-    """Reads what the parent says, while the main thread speaks."""
+    """Hears, while the main thread speaks, that nobody listens to that any more."""
 
-    def __init__(self, source: BinaryIO, jobs: "queue.SimpleQueue[Job]") -> None:
+    def __init__(self, source: int) -> None:
         self.cancel: Callable[[], None] | None = None
         """The engine's own way to stop early, if it has one."""
         self._source = source
-        self._jobs = jobs
+        self._number = 0
+        """Of the utterance that was begun last."""
+        self._cancelled = 0
+        self._speaking = False
+        self._turning = threading.Lock()
+        """Held from one utterance to the next: a late cancellation must not meet the wrong one."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody listens to the utterance under way."""
+        return self._cancelled >= self._number
+
+    def begins(self) -> None:
+        """The next utterance."""
+        with self._turning:
+            self._number += 1
+            self._speaking = True
+
+    def ends(self) -> None:
+        """The engine has nothing to stop now."""
+        with self._turning:
+            self._speaking = False
 
     def listen(self) -> NoReturn:
-        """Until stdin ends, which ends the process."""
-        current: Job | None = None
-        while True:
-            kind, length = header(_exactly(self._source, HEADER_BYTES))
-            payload = _exactly(self._source, length)
-            if kind is Kind.SPEAK:
-                current = Job(json.loads(payload))
-                self._jobs.put(current)
-            elif kind is Kind.CANCEL and current is not None:
-                current.cancelled.set()
-                if self.cancel is not None:
-                    self.cancel()
-
-
-def _exactly(source: BinaryIO, length: int) -> bytes:
-    data = source.read(length)
-    if len(data) < length:
+        """Until the pipe ends, which ends the process."""
+        received = b""
+        while data := os.read(self._source, READ_BYTES):
+            received += data
+            while len(received) >= NUMBER_BYTES:
+                self._gone(cancelled_number(received[:NUMBER_BYTES]))
+                received = received[NUMBER_BYTES:]
         _exit()
-    return data
+
+    def _gone(self, number: int) -> None:
+        with self._turning:
+            self._cancelled = number
+            if self._speaking and self.gone and self.cancel is not None:
+                self.cancel()
 
 
 def _exit() -> NoReturn:
@@ -163,10 +201,9 @@ def _exit() -> NoReturn:
     os._exit(0)
 
 
-def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+def _claim_pipes() -> tuple[int, int]:
     """The two ends of the protocol; whatever an engine reads or prints meets /dev/null and stderr instead."""
-    source = os.fdopen(os.dup(0), "rb")
-    sink = os.fdopen(os.dup(1), "wb", PIPE_BYTES)
+    source, sink = os.dup(0), os.dup(1)
     if sys.platform == "linux":
         with suppress(OSError):  # refused where a user's pipes hold too much already: slower, no less right
             fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

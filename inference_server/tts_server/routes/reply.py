@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -37,20 +37,14 @@ class SpeechReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
-        speech: Speech | None = None
-        with counted_in_flight(self.server):
-            try:
-                async with listening(receive):
-                    speech = await speak(self.request, self.server, talk.account)
-                    await self._send(speech, talk, scope, send)
-            except HungUp as error:
-                if not talk.status:
-                    raise
-                talk.failure = "hung_up"
-                raise CutOff from error
-            finally:  # the end of an answer looks like hanging up, which must not disturb its account
-                if speech is not None:
-                    await speech.close()
+        try:
+            async with speaking(self.request, self.server, talk, receive) as speech:
+                await self._send(speech, talk, scope, send)
+        except HungUp as error:
+            if not talk.status:
+                raise
+            talk.failure = "hung_up"
+            raise CutOff from error
 
     async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
         if self.events:
@@ -73,9 +67,8 @@ class SpeechReply(Response):
         self, parts: AsyncGenerator[bytes], speech: Speech, talk: Conversation, media_type: bytes, send: Send
     ) -> None:
         async with aclosing(parts):
-            part = await anext(
-                parts
-            )  # encoded before the status is sent: what fails until here has an error of its own
+            # Encoded before the status is sent: what fails until here has an error of its own.
+            part = await anext(parts)
             await send({"type": "http.response.start", "status": 200, "headers": speech_headers(speech, media_type)})
             speech.delivered()
             try:
@@ -91,15 +84,27 @@ class SpeechReply(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-@contextmanager
-def counted_in_flight(server: Server) -> Iterator[None]:
-    """While it is served, a request counts as load."""
+@asynccontextmanager
+async def speaking(
+    request: SpeechRequest, server: Server, talk: Conversation, receive: Receive
+) -> AsyncGenerator[Speech]:
+    """A reply from its first sound to its account; while it is served, it counts as load.
+
+    Raises whatever refuses the request, and `HungUp` inside when the caller leaves.
+    """
     inflight = server.metrics.inflight.labels(server.scene.config.tenant if server.scene is not None else UNKNOWN)
+    speech: Speech | None = None
     inflight.inc()
     try:
-        yield
-    finally:
-        inflight.dec()
+        async with listening(receive):
+            speech = await speak(request, server, talk.account)
+            yield speech
+    finally:  # the end of an answer looks like hanging up, which must not disturb its account
+        try:
+            if speech is not None:
+                await speech.close()
+        finally:
+            inflight.dec()
 
 
 def speech_headers(speech: Speech, media_type: bytes) -> Headers:
@@ -109,12 +114,12 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
         (b"x-tts-status", speech.status.encode()),
         (b"cache-control", b"no-store"),
-        *cache_headers(speech),
+        *_cache_headers(speech),
         *limit_headers(speech.ticket),
     ]
 
 
-def cache_headers(speech: Speech) -> Headers:
+def _cache_headers(speech: Speech) -> Headers:
     """Whether the audio was kept from an earlier request; nothing where none is kept."""
     return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.account.cache else []
 

@@ -17,6 +17,7 @@ from tts_server.routing import Wish
 
 router = APIRouter()
 
+PATH = "/v1/audio/speech"
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 Speed = Annotated[float, Field(ge=0.25, le=4.0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -81,5 +82,4 @@ async def speech(request: Request) -> Response:
     return SpeechReply(server, wanted, events=body.stream_format == "sse")
 
 
-# Starlette's own kind of route: for each request, FastAPI's costs as much as everything else on the way to the engine.
-router.add_route("/v1/audio/speech", speech, methods=["POST"])
+router.add_route(PATH, speech, methods=["POST"])  # requests come by `Direct`

@@ -16,13 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
-from tts_server.pipeline import Speech, SpeechRequest, speak
+from tts_server.pipeline import Speech, SpeechRequest
 from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, priority_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
-from tts_server.routes.limits import limit_headers
-from tts_server.routes.listening import listening
-from tts_server.routes.reply import SpeechReply, cache_headers, counted_in_flight
+from tts_server.routes.reply import SpeechReply, speaking, speech_headers
 from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
@@ -94,25 +92,13 @@ class LinkReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         talk = conversation_of(scope)
-        speech: Speech | None = None
-        with counted_in_flight(self.server):
-            try:
-                async with listening(receive):
-                    speech = await speak(self.request, self.server, talk.account)
-                    audio = await speech.whole()
-                    place = await self._place(speech, audio)
-                    speech.delivered()
-            finally:
-                if speech is not None:
-                    await speech.close()
+        async with speaking(self.request, self.server, talk, receive) as speech:
+            audio = await speech.whole()
+            place = await self._place(speech, audio)
+            speech.delivered()
         body = json.dumps(self._answer(talk, speech) | place).encode("ascii")
-        reply = Response(body, media_type="application/json")
-        reply.raw_headers += [
-            (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
-            (b"x-tts-status", speech.status.encode()),
-            *cache_headers(speech),
-            *limit_headers(speech.ticket),
-        ]
+        reply = Response(body)
+        reply.raw_headers += speech_headers(speech, b"application/json")
         await reply(scope, receive, send)
 
     async def _place(self, speech: Speech, audio: bytes) -> dict[str, Any]:

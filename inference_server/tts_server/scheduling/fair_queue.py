@@ -6,7 +6,7 @@ begins at the present virtual time: idling earns no credit.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -32,6 +32,8 @@ class Turn:
     """Of batch: after this wait it competes as if it were interactive."""
     max_wait_seconds: float | None = None
     """It is refused on arrival where it would wait longer; None: it waits."""
+    reply: object | None = field(default=None, compare=False)
+    """What it is a part of, by identity: all that waits of it becomes more urgent at once."""
 
 
 @dataclass(eq=False, slots=True)
@@ -112,6 +114,15 @@ class FairQueue(Generic[Work]):
             return False
         self._size -= 1
         return True
+
+    def hurry(self, reply: object) -> None:
+        """What waits of this reply is interactive from now on, in the place that its arrival gives it there."""
+        for item in [item for item in self if item.turn.reply is reply and item.turn.priority is Priority.BATCH]:
+            waiting = self._flows[item.turn.tenant].waiting
+            del waiting[Priority.BATCH][item.number]
+            item.turn = replace(item.turn, priority=Priority.INTERACTIVE)
+            interactive = waiting[Priority.INTERACTIVE] | {item.number: item}
+            waiting[Priority.INTERACTIVE] = dict(sorted(interactive.items()))
 
     def ahead_of(self, turn: Turn) -> float:
         """The cost of what waits and may be served before an item that arrives now: at most so much."""

@@ -1,22 +1,22 @@
 """Around a speaker: its breaker hears how every attempt ends."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
 
+from tts_server.breaker import Breaker, Now
+from tts_server.breaker import Limits as BreakerLimits
 from tts_server.engines.speaker import Queueing, Samples, Speaker, Utterance
 from tts_server.errors import EngineError, EngineGivenUp, TTSError
-from tts_server.scheduling.breaker import Breaker, Now, State
-from tts_server.scheduling.breaker import Limits as BreakerLimits
 from tts_server.scheduling.fair_queue import Priority, Turn
 
 log = structlog.get_logger(__name__)
 
 
 class Guard:
-    """Of one speaker, for as long as that lives. `on_change` hears the breaker's state when an attempt changed it."""
+    """Of one speaker, for as long as that lives."""
 
     def __init__(
         self,
@@ -25,13 +25,11 @@ class Guard:
         *,
         limits: BreakerLimits | None = None,
         now: Now = time.monotonic,
-        on_change: Callable[[State], None] = lambda _: None,
     ) -> None:
         self.speaker = speaker
         self.breaker = Breaker(now, limits)
         self.has_standby = False
         self._model = model
-        self._on_change = on_change
 
     @property
     def sample_rate_hz(self) -> int:
@@ -65,15 +63,18 @@ class Guard:
                 self._send_on()
             raise
         finally:
-            if permit is not None:
-                if not ended:
-                    self.breaker.abandoned(permit)
-                self._on_change(self.breaker.state)
+            if permit is not None and not ended:
+                self.breaker.abandoned(permit)
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """See `Queueing`; nothing where nobody waits here."""
         if isinstance(self.speaker, Queueing):
             self.speaker.refuse_waiting(error, priority)
+
+    def hurry(self, reply: object) -> None:
+        """See `Queueing`; nothing where nobody waits here."""
+        if isinstance(self.speaker, Queueing):
+            self.speaker.hurry(reply)
 
     def _send_on(self) -> None:
         """Who waits for an engine that was given up goes to the fallback now, where there is one."""

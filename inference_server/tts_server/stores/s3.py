@@ -19,9 +19,9 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
+from tts_server.breaker import SERVICE, Breaker
 from tts_server.config import S3Config
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.breaker import Breaker
 from tts_server.stores.credentials import CredentialFiles
 from tts_server.stores.protocol import ANY_BYTES, KEY, Audio, Limits
 
@@ -65,7 +65,7 @@ class S3Store:
         self._prefix = f"{config.prefix.strip('/')}/" if config.prefix.strip("/") else ""
         self._tenant = tenant
         self._now = now
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or Breaker(limits=SERVICE)
         self._client = _client(config, config.endpoint)
         self._public = _client(config, config.public_endpoint or config.endpoint)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
@@ -159,15 +159,19 @@ class S3Store:
         return names[-1] if len(page) == PAGE_OBJECTS else ""
 
     async def _call(self, work: Callable[[], R], seconds: float = CALL_SECONDS) -> R:
-        if not self._breaker.admits():
+        permit = self._breaker.permit()
+        if permit is None:
             raise StorageUnavailable("The object store did not answer a moment ago; it is tried again soon.")
         try:
             async with asyncio.timeout(seconds):
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except FAILURES as error:  # a timeout is an OSError
-            self._breaker.failed()
+            self._breaker.failed(permit)
             raise self._unavailable(error) from error
-        self._breaker.succeeded()
+        except BaseException:
+            self._breaker.abandoned(permit)
+            raise
+        self._breaker.succeeded(permit)
         return result
 
     def _unavailable(self, error: Exception) -> StorageUnavailable:

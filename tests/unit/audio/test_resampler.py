@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_server.audio import Resampler
-from tts_server.engines.protocol import Samples
+from tts_server.samples import FULL_SCALE, Samples, as_samples
 
 RATES_HZ = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
 
 
 def tone(rate_hz: int, seconds: float = 0.5) -> Samples:
-    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(round(rate_hz * seconds)) / rate_hz)).astype(np.float32)
+    return as_samples(0.5 * np.sin(2 * np.pi * 440 * np.arange(round(rate_hz * seconds)) / rate_hz))
 
 
 @pytest.mark.parametrize("to_hz", RATES_HZ)
@@ -22,7 +22,8 @@ def test_a_tone_keeps_its_length_its_pitch_and_its_loudness(from_hz: int, to_hz:
     heard = np.concatenate([resampler.feed(tone(from_hz)), resampler.finish()])
     assert heard.size == to_hz // 2
     edge = to_hz // 20
-    assert np.max(np.abs(heard - tone(to_hz))[edge:-edge]) < 0.001
+    difference = heard.astype(int) - tone(to_hz)
+    assert np.max(np.abs(difference[edge:-edge])) < 0.001 * FULL_SCALE
 
 
 @settings(max_examples=30, deadline=None)
@@ -32,7 +33,7 @@ def test_pieces_of_any_size_sound_as_the_whole(sizes: list[int], to_hz: int) -> 
     whole, pieces = Resampler(22_050, to_hz), Resampler(22_050, to_hz)
     cut = np.split(samples, np.cumsum(sizes)[:-1])
     together = np.concatenate([*(pieces.feed(piece) for piece in cut), pieces.finish()])
-    np.testing.assert_allclose(together, np.concatenate([whole.feed(samples), whole.finish()]), atol=1e-6)
+    np.testing.assert_allclose(together, np.concatenate([whole.feed(samples), whole.finish()]), atol=1)
 
 
 def test_the_same_rate_passes_through_untouched() -> None:

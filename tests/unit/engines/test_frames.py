@@ -1,12 +1,19 @@
 """The bytes between a worker and its parent."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.engines.frames import AUDIO_BYTES, CONTROL_BYTES, BrokenFrame, Kind, frame, json_frame, take_frames
+from tts_server.engines.frames import (
+    AUDIO_BYTES,
+    CONTROL_BYTES,
+    BrokenFrame,
+    Kind,
+    Unpacker,
+    content_of,
+    frame,
+    json_frame,
+)
 
 FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=200)), max_size=8)
 
@@ -16,18 +23,17 @@ def test_frames_arrive_whole_and_in_order_however_the_pipe_cuts_them(
     frames: list[tuple[Kind, bytes]], piece: int
 ) -> None:
     sent = b"".join(frame(kind, payload) for kind, payload in frames)
-    received, taken = bytearray(), []
+    unpacker, taken = Unpacker(), []
     for start in range(0, len(sent), piece):
-        received += sent[start : start + piece]
-        taken += list(take_frames(received))
+        taken += [(kind, bytes(payload)) for kind, payload in unpacker.feed(sent[start : start + piece])]
     assert taken == frames
-    assert received == b""
+    assert unpacker.rest == b""
 
 
 @given(st.text())
 def test_any_text_survives_the_way(text: str) -> None:
-    ((kind, payload),) = take_frames(bytearray(json_frame(Kind.SPEAK, {"text": text})))
-    assert (kind, json.loads(payload)["text"]) == (Kind.SPEAK, text)
+    ((kind, payload),) = Unpacker().feed(json_frame(Kind.SPEAK, {"text": text}))
+    assert (kind, content_of(payload)["text"]) == (Kind.SPEAK, text)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +47,11 @@ def test_any_text_survives_the_way(text: str) -> None:
 )
 def test_what_is_no_frame_is_broken(sent: bytes) -> None:
     with pytest.raises(BrokenFrame):
-        list(take_frames(bytearray(sent)))
+        list(Unpacker().feed(sent))
 
 
 def test_a_frame_before_the_broken_one_is_still_taken() -> None:
-    received = bytearray(frame(Kind.DONE) + b"\xff" * 8)
-    frames = take_frames(received)
-    assert next(frames) == (Kind.DONE, b"")
+    frames = Unpacker().feed(frame(Kind.DONE) + b"\xff" * 8)
+    assert next(frames)[0] is Kind.DONE
     with pytest.raises(BrokenFrame):
         next(frames)

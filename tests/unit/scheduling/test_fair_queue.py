@@ -50,6 +50,20 @@ def test_batch_that_has_aged_competes_as_if_it_were_interactive() -> None:
     assert drained(queue) == ["old batch", "i2", "new batch"]
 
 
+def test_a_reply_that_is_hurried_takes_the_place_of_its_arrival_among_the_interactive() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    reply = object()
+    items = [
+        queue.push(name, Turn(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE, reply=whose), 10)
+        for name, whose in (("b1", None), ("i1", None), ("b2", reply), ("i2", reply), ("b3", reply), ("i3", None))
+    ]
+    queue.hurry(reply)
+    queue.hurry(object())
+    assert queue.remove(items[4])
+    assert (len(queue), queue.ahead_of(Turn())) == (5, 40)
+    assert drained(queue) == ["i1", "b2", "i2", "i3", "b1"]
+
+
 def test_one_who_leaves_is_gone_at_once() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
     items = [queue.push(name, Turn("acme"), 10) for name in "abc"]

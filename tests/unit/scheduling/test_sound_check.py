@@ -14,16 +14,8 @@ def check(text: str = "words", speed: float = 1.0) -> SoundCheck:
     return SoundCheck(Utterance(text, "ann", None, speed), RATE_HZ)
 
 
-def sound(seconds: float, level: float = 0.5) -> Samples:
-    return np.full(int(seconds * RATE_HZ), level, np.float32)
-
-
-@pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_garbage(level: float) -> None:
-    samples = sound(1)
-    samples[500] = level
-    with pytest.raises(EngineGarbage, match="not numbers"):
-        check().passed(samples)
+def sound(seconds: float, level: int = 1000) -> Samples:
+    return np.full(int(seconds * RATE_HZ), level, np.int16)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ AT_ONCE = Turn()
 
 
 def part_of_engine(line: int, number: int, sign: int = 1) -> Samples:
-    return np.full(PART_SAMPLES, sign * (1 + line * PARTS_OF_LINE + number) / 16, np.float32)
+    return np.full(PART_SAMPLES, sign * (1 + line * PARTS_OF_LINE + number) * 2048, np.int16)
 
 
 ALL = np.concatenate([part_of_engine(line, number) for line in range(LINES) for number in range(PARTS_OF_LINE)])

@@ -1,14 +1,11 @@
 """What follows from limits and counts, without any store."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.admission.breaker import FIRST_WAIT_SECONDS, Breaker, State
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.limits import Counts, DayCounts, Limits, Request, Window, exceeded, standing
 
@@ -56,40 +53,3 @@ def test_parts_keep_what_is_not_limited_unlimited() -> None:
 )
 def test_an_estimate_knows_scripts_and_speed(text: str, speed: float, seconds: float) -> None:
     assert estimated_seconds(text, speed) == pytest.approx(seconds)
-
-
-def test_a_breaker_waits_longer_after_each_probe_that_fails() -> None:
-    clock = Clock()
-    breaker = Breaker(clock)
-    assert breaker.state is State.CLOSED
-    assert not breaker.may_probe()
-    breaker.fail()
-    waits = []
-    for _ in range(8):
-        waits.append(clock.until(breaker.may_probe))
-        assert not breaker.may_probe(), "one probe at a time"
-        breaker.fail()
-        breaker.fail()
-    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
-    clock.until(breaker.may_probe)
-    breaker.succeed()
-    assert breaker.is_closed
-    breaker.fail()
-    assert clock.until(breaker.may_probe) == FIRST_WAIT_SECONDS, "the next loss begins with a short wait again"
-
-
-@dataclass
-class Clock:
-    """In steps of 10 ms."""
-
-    steps: int = 0
-
-    def __call__(self) -> float:
-        return self.steps / 100
-
-    def until(self, condition: Callable[[], bool]) -> float:
-        """Seconds that passed, rounded to the tenth."""
-        begun = self.steps
-        while not condition():
-            self.steps += 1
-        return round((self.steps - begun) / 100, 1)

@@ -3,9 +3,10 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from tts_server.scheduling.breaker import Breaker, Limits, Permit, State
+from tts_server.breaker import SERVICE, Breaker, Limits, Permit, State
 
 LIMITS = Limits(failures_to_open=3, open_seconds=5, longest_open_seconds=15)
+COUNTERS = Limits(failures_to_open=1, open_seconds=0.125, longest_open_seconds=2)
 
 
 class Clock:
@@ -89,6 +90,61 @@ def test_what_began_before_it_opened_says_nothing_afterwards() -> None:
     assert late[1] is not None
     assert not breaker.failed(late[1])
     assert breaker.state is State.HALF_OPEN
+
+
+def test_a_service_is_waited_for_by_one_caller_and_its_pause_stays_the_same() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, SERVICE)
+    others = [breaker.permit(), breaker.permit()]
+    assert fail(breaker)
+    for late in others:
+        assert late is not None
+        clock.seconds += 1
+        assert not breaker.failed(late), "those who waited beside it add nothing to the pause"
+    clock.seconds += 3
+    for _ in range(3):
+        assert fail(breaker)
+        clock.seconds += 4.99
+        assert breaker.permit() is None
+        clock.seconds += 0.01
+    probe = breaker.permit()
+    assert probe is not None
+    breaker.succeeded(probe)
+    assert [breaker.permit() is not None for _ in range(3)] == [True] * 3
+
+
+def test_a_probe_that_never_reports_back_costs_one_pause() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, SERVICE)
+    fail(breaker)
+    clock.seconds += 5
+    silent = breaker.permit()
+    assert silent is not None
+    assert breaker.permit() is None
+    clock.seconds += 5
+    second = breaker.permit()
+    assert second is not None
+    breaker.succeeded(second)
+    assert not breaker.failed(silent)
+    assert breaker.state is State.CLOSED
+
+
+def test_after_a_success_the_next_loss_begins_with_a_short_wait_again() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, COUNTERS)
+    fail(breaker)
+    for seconds in (0.125, 0.25, 0.5, 1.0, 2.0, 2.0):
+        clock.seconds += seconds - 0.001
+        assert breaker.permit() is None
+        clock.seconds += 0.001
+        fail(breaker)
+    clock.seconds += 2
+    probe = breaker.permit()
+    assert probe is not None
+    breaker.succeeded(probe)
+    fail(breaker)
+    clock.seconds += 0.125
+    assert breaker.allows
 
 
 class Machine(RuleBasedStateMachine):

@@ -1,11 +1,16 @@
-"""Whether an engine is worth a try: a state machine on a clock that is given. It waits for nothing and calls nobody.
+"""Whether a thing that may fail is worth a try: a state machine on a clock that is given. It calls nobody.
+
+An engine, an object store, a cache, the shared counters: each has a breaker of its own, so that those who need it wait
+for its failure once, and not each of them.
 
 closed -- `failures_to_open` failures in a row --> open -- `open_seconds` --> half-open: one probe at a time
   ^                                                 ^                              |
   |                                                 +---- the probe failed: twice as long, up to a limit
-  +------------------------------- the probe spoke to its end ---------------------+
+  +------------------------------- the probe came to its end ---------------------+
 """
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -24,12 +29,18 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a breaker opens, and for how long."""
+    """When a breaker opens, and for how long. The defaults are an engine's."""
 
     failures_to_open: int = 3
-    """In a row: one is an accident, and a text that its engine cannot bear comes back with the client's retry."""
+    """In a row: of an engine one is an accident, and a text that it cannot bear comes back with the client's retry."""
     open_seconds: float = 5.0
     longest_open_seconds: float = 60.0
+    probe_seconds: float = math.inf
+    """What a probe may take before another one is let through beside it."""
+
+
+SERVICE = Limits(failures_to_open=1, open_seconds=5.0, longest_open_seconds=5.0, probe_seconds=5.0)
+"""Of a service beside the server that can be done without: one caller has waited for it, and that is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +52,9 @@ class Permit:
 
 
 class Breaker:
-    """Of one engine."""
+    """Of one thing. Its state may be read in any thread."""
 
-    def __init__(self, now: Now, limits: Limits | None = None) -> None:
+    def __init__(self, now: Now = time.monotonic, limits: Limits | None = None) -> None:
         self._now = now
         self._limits = limits or Limits()
         self._failures = 0
@@ -52,27 +63,30 @@ class Breaker:
         self._open_until: float | None = None
         """None while closed."""
         self._open_seconds = self._limits.open_seconds
-        self._probing = False
+        self._probe_until: float | None = None
+        """None while nobody probes."""
 
     @property
     def state(self) -> State:
         """At this moment: an open one is half-open as soon as its time is over."""
-        if self._open_until is None:
+        until = self._open_until
+        if until is None:
             return State.CLOSED
-        return State.OPEN if self._now() < self._open_until else State.HALF_OPEN
+        return State.OPEN if self._now() < until else State.HALF_OPEN
 
     @property
     def allows(self) -> bool:
         """Whether an attempt would get a permit now."""
         state = self.state
-        return state is State.CLOSED or (state is State.HALF_OPEN and not self._probing)
+        return state is State.CLOSED or (state is State.HALF_OPEN and not self._is_probing)
 
     def permit(self) -> Permit | None:
         """Begin an attempt; None where it may not be made. Each permit ends in exactly one of the calls below."""
         if not self.allows:
             return None
         probe = self.state is State.HALF_OPEN
-        self._probing = probe
+        if probe:
+            self._probe_until = self._now() + self._limits.probe_seconds
         return Permit(self._period, probe)
 
     def succeeded(self, permit: Permit) -> None:
@@ -99,11 +113,15 @@ class Breaker:
         return True
 
     def abandoned(self, permit: Permit) -> None:
-        """Its listener left: nothing is known. Another probe may be made at once."""
+        """Whoever made it has left: nothing is known. Another probe may be made at once."""
         if permit.probe and permit.period == self._period:
-            self._probing = False
+            self._probe_until = None
+
+    @property
+    def _is_probing(self) -> bool:
+        return self._probe_until is not None and self._now() < self._probe_until
 
     def _next_period(self) -> None:
         self._period += 1
         self._failures = 0
-        self._probing = False
+        self._probe_until = None

@@ -1,0 +1,57 @@
+"""What a replica remembers of the last minute: everything that the shared log lacks, and nothing twice."""
+
+from tts_server.admission.limits import Limits, Request
+from tts_server.admission.recent import LetIn, Recent, let_in
+
+MINUTE = Limits(requests_per_minute=10)
+
+
+def one(name: str, moment: float) -> LetIn:
+    return let_in(name, moment, MINUTE, Request(client="ann"))
+
+
+def names(recent: Recent, now: float = 0.0, most: int = 9) -> list[str]:
+    return [found.id for found in recent.unwritten(now, most)]
+
+
+def test_only_what_a_limit_of_a_minute_counts_is_remembered() -> None:
+    recent = Recent()
+    for limits in (Limits(), Limits(requests_per_day=5), Limits(concurrent_requests=5)):
+        recent.add(let_in("a", 0, limits, Request(client="ann")), written=False)
+    recent.add(let_in("b", 0, Limits(client_requests_per_minute=5), Request()), written=False)
+    assert names(recent) == []
+    recent.add(let_in("c", 0, Limits(client_requests_per_minute=5), Request(client="ann")), written=False)
+    assert recent.unwritten(0, 9) == [LetIn("c", 0, by_tenant=False, client="ann")]
+    assert one("d", 0).client == "", "the client has no limit"
+
+
+def test_what_was_written_is_written_again_only_after_a_doubt() -> None:
+    recent = Recent()
+    for name in "abc":
+        recent.add(one(name, 0), written=name == "a")
+    assert names(recent, most=1) == ["b"]
+    recent.wrote(recent.unwritten(0, 9))
+    assert names(recent) == []
+    recent.doubt()
+    assert sorted(names(recent)) == ["a", "b", "c"]
+
+
+def test_what_was_given_back_is_forgotten_also_while_it_is_being_written() -> None:
+    recent = Recent()
+    recent.add(one("a", 0), written=False)
+    some = recent.unwritten(0, 9)
+    recent.drop("a")
+    recent.wrote(some)
+    recent.doubt()
+    assert names(recent) == []
+
+
+def test_a_minute_later_it_is_forgotten() -> None:
+    recent = Recent()
+    for moment, name in enumerate("abc"):
+        recent.add(one(name, moment), written=False)
+    assert names(recent, 60.9) == ["b", "c"]
+    recent.wrote(recent.unwritten(60.9, 9))
+    recent.add(one("d", 61.5), written=True)
+    recent.doubt()
+    assert names(recent, 61.5) == ["c", "d"]
