@@ -100,7 +100,7 @@ def _greet(application: Application, address: str) -> None:
         shown = " ".join(languages[:SHOWN_LANGUAGES])
         print(f"{model.name}: {len(model.voices)} voices in {len(languages)} languages: {shown}", file=sys.stderr)
     print(
-        f"Listening on {address}. Try:\n"
+        f"Listening on {address}. Open it in a browser, or try:\n"
         f"  curl {address}/v1/audio/speech -H 'Content-Type: application/json' -o hello.mp3 \\\n"
         """    -d '{"model": "tts-1", "voice": "alloy", "input": "Hello."}'""",
         file=sys.stderr,
