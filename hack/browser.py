@@ -1,4 +1,7 @@
-"""A real Chromium, driven over the DevTools protocol: what tests and screenshots of pages need of it, and no more."""
+"""A real Chromium, driven over the DevTools protocol: what tests and screenshots of pages need of it, and no more.
+
+`python -m hack.browser` installs it where it is missing.
+"""
 
 import asyncio
 import base64
@@ -6,24 +9,31 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import websockets
 
 from hack.cluster import packages
 from hack.cluster.errors import CannotRunError
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = (
+    "chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)  # fmt: skip
 PACKAGES: Mapping[str, str] = {"chromium": "chromium"}
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 NO_FRILLS = (
     "--headless=new",
+    "--hide-scrollbars",
     "--no-sandbox",  # it needs privileges that containers lack, and only our own page is opened
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -38,7 +48,7 @@ NO_FRILLS = (
     "--remote-debugging-port=0",
 )
 KEYS = {
-    "Enter": ("Enter", 13, "\r"), "Escape": ("Escape", 27, ""), "Tab": ("Tab", 9, ""), " ": ("Space", 32, " "),
+    "Enter": ("Enter", 13, "\r"), "Escape": ("Escape", 27, ""), "Tab": ("Tab", 9, ""), "Delete": ("Delete", 46, ""),
 }  # fmt: skip
 CONTROL = 2
 
@@ -95,7 +105,7 @@ class Page:
         """Its value, once that is true. Raises `TimeoutError`."""
         try:
             async with asyncio.timeout(within_seconds):
-                while not (value := await self.value(expression)):
+                while not (value := await self.value(expression)):  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0.02)
         except TimeoutError:
             shown = await self.value("document.body.innerText")
@@ -152,51 +162,64 @@ class Page:
                 self.requested.append(told["request"]["url"])
 
 
-@asynccontextmanager
-async def browser(*options: str) -> AsyncIterator[Page]:
-    """A fresh Chromium with one empty page; all of it is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="ttsfleet-browser-", ignore_cleanup_errors=True) as folder:
-        command = [installed(), *NO_FRILLS, *options, f"--user-data-dir={folder}", "about:blank"]
-        process = await _started(command, Path(folder))
-        try:
-            async with websockets.connect(await _address(process, Path(folder)), max_size=None, proxy=None) as connection:
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A Chromium that runs."""
+
+    address: str
+    """Host and port of its DevTools."""
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Page]:
+        """A new tab, closed afterwards."""
+        async with httpx.AsyncClient(base_url=f"http://{self.address}/json", trust_env=False) as tabs:
+            tab = (await tabs.put("/new?about:blank")).json()
+            async with websockets.connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as connection:
                 page = Page(connection)
                 listening = asyncio.create_task(page.listen())
                 for domain in ("Page", "Runtime", "Log", "Network"):
                     await page.call(f"{domain}.enable")
                 yield page
-                listening.cancel()
+                await tabs.get(f"/close/{tab['id']}")
+            await listening
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A fresh Chromium, of which nothing is left afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ttsfleet-browser-", ignore_cleanup_errors=True) as folder:
+        said = Path(folder) / "said"
+        command = [installed(), *NO_FRILLS, f"--user-data-dir={folder}", "about:blank"]
+        # Without the desktop's session bus, which containers lack and which is not asked for anything.
+        environment = {**os.environ, "HOME": folder, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+        with said.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        try:
+            yield Browser(_address(process, said))
         finally:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
+            process.terminate()
+            process.wait()
 
 
-async def _started(command: Sequence[str], folder: Path) -> asyncio.subprocess.Process:
-    # Without the desktop's session bus, which containers lack and which is not asked for anything.
-    environment = {**os.environ, "HOME": str(folder), "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
-    with (folder / "said").open("wb") as said:
-        return await asyncio.create_subprocess_exec(*command, stdout=said, stderr=said, env=environment)
+def _address(process: "subprocess.Popen[bytes]", said: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        found = re.search(r"DevTools listening on ws://([^/]+)/", said.read_text(errors="replace"))
+        if found:
+            return found[1]
+        time.sleep(0.02)
+    raise CannotRunError(f"Chromium does not start: {said.read_text(errors='replace')}")
 
 
-async def _address(process: asyncio.subprocess.Process, folder: Path) -> str:
-    """Of the first page."""
-    async with asyncio.timeout(START_SECONDS):
-        while process.returncode is None:
-            found = re.search(r"DevTools listening on ws://([^/]+)/", (folder / "said").read_text(errors="replace"))
-            if found:
-                return await _page_at(found[1])
-            await asyncio.sleep(0.02)
-    raise CannotRunError(f"Chromium does not start: {(folder / 'said').read_text(errors='replace')}")
+def main() -> int:
+    """Says where it is."""
+    try:
+        print(f"browser: {installed()}")
+    except CannotRunError as error:
+        print(f"browser: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
-async def _page_at(host: str) -> str:
-    import httpx
-
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            targets = (await client.get(f"http://{host}/json/list")).json()
-            pages = [target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page"]
-            if pages:
-                return str(pages[0])
-            await asyncio.sleep(0.02)
+if __name__ == "__main__":
+    sys.exit(main())

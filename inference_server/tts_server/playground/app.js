@@ -157,7 +157,7 @@ async function receive(reply, parts, playing, begun) {
     parts.push(part);
     playing.add(part);
     wave.add(part);
-    the("length").textContent = inSeconds(wave.seconds * 1000);
+    the("length").textContent = `${wave.seconds.toFixed(2)} s`;
     if (calm.matches) wave.draw(0);
   }
 }

@@ -1,4 +1,4 @@
-"""`GET /`: a page to hear the tenant's voices from, where `playground` is on. Its files need no key; its requests do."""
+"""`GET /`: a page to try the tenant's voices from, where `playground` is on. Its files need no key, its data does."""
 
 import hashlib
 from dataclasses import dataclass
