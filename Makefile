@@ -35,6 +35,7 @@ check: lint unit ## The inner loop: lint and unit tests, under a minute
 
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
+	@$(BIN)/python -m hack.browser
 	@$(BIN)/pytest tests/contract -q -n auto
 	@$(BIN)/pytest tests/integration -q
 

@@ -1,4 +1,4 @@
-"""Write what is generated from the API models.
+"""Write what is generated from the API models, and from the metrics.
 
 ``python -m hack.generate`` writes; with ``--check`` it writes nothing and fails where a file is stale.
 """
@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
 
 from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import definitions
+from tts_operator.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry import Metrics as ServerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}
 SCOPES = {"Cluster": "one for the whole cluster", "Namespaced": "in a namespace"}
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"
 
@@ -36,6 +40,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
         yield ROOT / "charts" / "ttsfleet" / "files" / "crds" / file, text
         names = crd["spec"]["names"]
         yield ROOT / "docs" / "reference" / f"{names['singular']}.md", reference(crd)
+    yield ROOT / "docs" / "reference" / "metrics.md", metrics_page()
 
 
 def reference(crd: dict[str, Any]) -> str:
@@ -101,6 +106,26 @@ def bounds(schema: dict[str, Any]) -> str:
             start = f"{schema[least]} to" if least in schema else "at most"
             return f", {start} {schema[most]}{unit}"
     return ""
+
+
+def metrics_page() -> str:
+    """Every metric of both programs: a line for each."""
+    lines = [
+        "# Metrics",
+        "",
+        "<!-- Generated from telemetry.py and metrics.py by `make generate`; do not edit. -->",
+        "",
+        "What they are good for: [Observe](../how-to/observe.md).",
+    ]
+    for title, holder in PROGRAMS.items():
+        lines += ["", f"## {title}", "", "| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+        made = [value for value in vars(holder()).values() if isinstance(value, MetricWrapperBase)]
+        for metric in made:
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - nothing else tells
+            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no replica count like that": ("replicas: 99", "/replicas"),
     "a namespace that cannot be": ("operator: {watchNamespaces: [Team_A]}", "/operator/watchNamespaces/0"),
     "a digest that is a tag": ("image: {digest: latest}", "/image/digest"),
+    "a collector without a scheme": ("tenants: {tracing: {endpoint: 'collector:4318'}}", "/tenants/tracing/endpoint"),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is needed"),
     "a monitor of nothing": (

@@ -26,7 +26,7 @@ from tts_server.engines.speaker import Speaker
 from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Take, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, speech, synthesize, token, usage
+from tts_server.routes import audio, catalogue, health, playground, speech, synthesize, token, usage
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.direct import Direct, Handle
 from tts_server.routes.errors import HTTPError, describe, error_response
@@ -112,6 +112,7 @@ class Application:
             await self._guard.close()
         if self._redis is not None:
             await self._redis.aclose()
+        await self.server.tracer.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
@@ -261,7 +262,7 @@ def asgi(server: Server) -> ASGIApp:
     """The application over a server: routes, and one answer to whatever they raise."""
     app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
     app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, token, usage, health):
+    for module in (speech, synthesize, audio, catalogue, token, usage, health, playground):
         app.include_router(module.router)
     handlers: dict[type[Exception], Handle] = {TTSError: _refuse, HTTPError: _refuse, HTTPException: _refuse}
     handlers[HungUp] = _leave

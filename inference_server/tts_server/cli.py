@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tts_server.errors import EngineError
 from tts_server.reload import BrokenFile, read_model
 from tts_server.serving import Listener, PortTaken, run, serve
 from tts_server.telemetry import configure_logging
+from tts_server.tracing import open_tracer
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sources = _sources(options.config, options.quota, options.replica)
         application = Application(sources)
+        application.server.tracer = open_tracer(os.environ)
     except BrokenFile as error:
         return _fail(f"the configuration cannot be used: {error}")
     except OSError as error:
@@ -100,7 +103,7 @@ def _greet(application: Application, address: str) -> None:
         shown = " ".join(languages[:SHOWN_LANGUAGES])
         print(f"{model.name}: {len(model.voices)} voices in {len(languages)} languages: {shown}", file=sys.stderr)
     print(
-        f"Listening on {address}. Try:\n"
+        f"Listening on {address}. Open it in a browser, or try:\n"
         f"  curl {address}/v1/audio/speech -H 'Content-Type: application/json' -o hello.mp3 \\\n"
         """    -d '{"model": "tts-1", "voice": "alloy", "input": "Hello."}'""",
         file=sys.stderr,

@@ -245,6 +245,8 @@ class ServerConfig(ConfigModel):
     """After this wait, work of priority ``batch`` competes as if it were interactive."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
     """Replicas the pool can have: a limit that no shared store holds is divided by it."""
+    playground: bool = False
+    """A page at `/` to try the voices from. Loading it needs no key; what it asks for does."""
 
 
 class QuotaConfig(ConfigModel):

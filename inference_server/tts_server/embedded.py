@@ -17,7 +17,7 @@ _ROUTES = {"zh": "cmn", "ja": "ja", "ko": "ko", "de": "de", "es": "es", "fr": "f
 
 
 def embedded_config() -> ServerConfig:
-    """Every voice of the engine, no keys, files in the user's cache."""
+    """Every voice of the engine, no keys, a page to try them from, files in the user's cache."""
     return ServerConfig(
         models=(ModelConfig(name="espeak", engine=LocalEngine()),),
         model_aliases=dict.fromkeys(_MODELS, "espeak"),
@@ -25,6 +25,7 @@ def embedded_config() -> ServerConfig:
         language_routing=tuple(LanguageRoute(language=language, voice=voice) for language, voice in _ROUTES.items()),
         storage=StorageConfig(directory=_cache() / "ttsfleet"),
         drain_seconds=10,
+        playground=True,
     )
 
 

@@ -8,6 +8,7 @@ a part to send it, another model may speak in place of one that failed, from the
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError
 from tts_server.scheduling.fair_queue import Priority
 from tts_server.speaking import Speaking
+from tts_server.tracing import span
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
@@ -97,12 +99,18 @@ class Encoding:
     begin: Callable[[], Encoder]
     """Another encoder, for a sound that begins again."""
     threads: EncodingThreads
+    busy_seconds: float = 0.0
+    """So far; the rest of the time it waited for samples, or for listeners."""
 
     async def feed(self, samples: Samples, rate_hz: int) -> bytes:
         """See `Encoder.feed`."""
+        begun = time.monotonic()
         if self._cheap and samples.size < CHEAP_SECONDS * rate_hz:
-            return self.encoder.feed(samples)
-        return await self.threads.run(self.encoder.feed, samples)
+            part = self.encoder.feed(samples)
+        else:
+            part = await self.threads.run(self.encoder.feed, samples)
+        self.busy_seconds += time.monotonic() - begun
+        return part
 
     async def finish(self) -> bytes:
         """See `Encoder.finish`."""
@@ -235,7 +243,10 @@ class Flight:
             await self._speaking.first()
             self.sounding = True
             self._tell()
-            await self._make()
+            with span("encode") as encoding:
+                await self._make()
+                encoding.note("tts.audio_seconds", self.seconds)
+                encoding.note("tts.encode_seconds", self._encoding.busy_seconds)
             self._whole = True
             if self._on_whole is not None and self._keeping:
                 data = b"".join(part for part, _ in self._parts)

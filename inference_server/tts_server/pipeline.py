@@ -21,6 +21,7 @@ from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
 from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, segments
+from tts_server.tracing import span
 
 SETTLE_SECONDS = 0.1
 """What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
@@ -147,10 +148,11 @@ class Speech:
     async def _end_ticket(self) -> None:
         if self.ticket is None:
             return
-        if self.account.first_byte is None:
-            await self.ticket.give_back()
-        else:
-            await self.ticket.settle(_entry(self.request, self.account))
+        with span("settle"):
+            if self.account.first_byte is None:
+                await self.ticket.give_back()
+            else:
+                await self.ticket.settle(_entry(self.request, self.account))
 
 
 async def speak(request: SpeechRequest, server: Server, account: Account) -> Speech:
@@ -166,8 +168,10 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     ticket, sound = None, None
     try:
         if not request.prepared:
-            ticket = await _admitted(server, scene.config, request)
-        spoken = _lines(request, scene, account)
+            with span("admit"):
+                ticket = await _admitted(server, scene.config, request)
+        with span("text"):
+            spoken = _lines(request, scene, account)
         sound = await _sound(spoken, request, scene, server, account)
         await sound.first()
     except BaseException:  # a caller that hung up gets its quota back too
@@ -230,7 +234,8 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
         return _flight(spoken, request, scene, server).listen()
     rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
     key = cache_key(scene.config, spoken, request.format, rates_hz)
-    recording = None if key in scene.flights else await cache.get(key)
+    with span("cache"):
+        recording = None if key in scene.flights else await cache.get(key)
     sound: Sound
     if recording is not None:
         account.cache, sound = HIT, Kept(recording)

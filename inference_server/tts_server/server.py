@@ -25,6 +25,7 @@ from tts_server.stores.links import Links
 from tts_server.stores.peers import Peers
 from tts_server.stores.protocol import Store
 from tts_server.telemetry import Metrics
+from tts_server.tracing import NoTracer, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Server:
         self.peers: Peers | None = None
         self.cache: Cache | None = None
         self.metrics = Metrics()
+        self.tracer: Tracer = NoTracer()
         self.threads = EncodingThreads()
         self.draining = False
         self._make_speaker = make_speaker

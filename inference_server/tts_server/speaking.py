@@ -25,6 +25,7 @@ from tts_server.routing import Line
 from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.scheduling.fallback import Chains, Standby, choose
 from tts_server.scheduling.guard import Guard
+from tts_server.tracing import Span, span
 
 AHEAD_SECONDS = 10.0
 """Of sound that waits before the next line is begun."""
@@ -198,12 +199,21 @@ class Speaking:
                 await self._speak(line, turn, anyway=True)
 
     async def _speak(self, line: Line, turn: Turn, *, anyway: bool) -> None:
+        with span("speak", leads=True) as stretch:
+            stretch.note("tts.model", line.model)
+            stretch.note("tts.voice", line.utterance.voice)
+            stretch.note("tts.text_characters", len(line.utterance.text))
+            await self._hear(line, turn, stretch, anyway=anyway)
+
+    async def _hear(self, line: Line, turn: Turn, stretch: Span, *, anyway: bool) -> None:
         speaker = self._cast.guards[line.model]
         resampler = None
         if speaker.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(speaker.sample_rate_hz, self.sample_rate_hz)
         async with aclosing(speaker.speak(line.utterance, turn, anyway=anyway)) as parts:
             async for part in parts:
+                if self._parts_of_line == 0 and not self._taken_of_line:
+                    stretch.event("first audio")
                 self._put(part if resampler is None else resampler.feed(part))
         if resampler is not None:
             self._put(resampler.finish())

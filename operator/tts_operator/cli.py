@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import yaml
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("crds", help="print the CustomResourceDefinitions as YAML")
     run = commands.add_parser("run", help="reconcile TTSTenants until SIGTERM")
 
-    def flag(name: str, default: str | None, kind: type, text: str) -> None:
+    def flag(name: str, default: str | None, kind: Callable[[str], object], text: str) -> None:
         value = os.environ.get(f"TTS_OPERATOR_{name.replace('-', '_').upper()}", default)
         run.add_argument(
             f"--{name}", type=kind, default=value, required=value is None, help=f"{text} (default: {value})"
@@ -50,8 +50,17 @@ def parser() -> argparse.ArgumentParser:
     flag("lease-seconds", "15", float, "after which another replica takes over")
     flag("resync-seconds", "600", float, "between full lists, which repair what a missed event lost")
     flag("workers", "8", int, "tenants reconciled at once")
+    flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
+    flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
     flag("log-level", "info", str, "debug, info, warning or error")
     return root
+
+
+def switch(text: str) -> bool:
+    """Of a flag that is on or off."""
+    if text not in {"true", "false"}:
+        raise argparse.ArgumentTypeError("must be true or false")
+    return text == "true"
 
 
 def run_of(options: argparse.Namespace) -> Run:
@@ -62,6 +71,8 @@ def run_of(options: argparse.Namespace) -> Run:
             server_image=options.server_image,
             namespace=options.namespace,
             image_pull_policy=options.image_pull_policy,
+            playground=options.playground,
+            tracing_endpoint=options.tracing_endpoint,
         ),
         pace=Pace(options.workers, options.resync_seconds, namespaces),
         timing=Timing.of_lease(options.lease_seconds),

@@ -25,3 +25,7 @@ class Settings:
     """Longest that a request may go on after SIGTERM."""
     data_size_limit: str = "1Gi"
     """Size of the pod's own volume, where audio waits to be fetched."""
+    playground: bool = False
+    """Whether tenants have a page at `/` to try their voices from."""
+    tracing_endpoint: str = ""
+    """Where pods send traces, by OTLP over HTTP; empty: nowhere."""

@@ -16,6 +16,7 @@ from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, Overloaded, TTSError
 from tts_server.scheduling.fair_queue import FairQueue, Priority, Turn
 from tts_server.scheduling.pace import Pace
+from tts_server.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +126,8 @@ class ProcessPool:
     async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         cost = float(max(1, len(utterance.text)))
-        slot = await self._take(turn, cost)
+        with span("queue"):
+            slot = await self._take(turn, cost)
         begun = time.monotonic()
         self._spoken_cost += cost
         failed, garbage = True, False

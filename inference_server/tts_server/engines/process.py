@@ -162,7 +162,9 @@ class EngineProcess:
             await asyncio.wait([self._stderr])
 
     async def _spawn(self) -> FramePipe:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # Without what names the traces' collector, and may hold a credential for it: engines send none.
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        environment = {**ours, "PYTHONUNBUFFERED": "1"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(self._threads)
         source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them

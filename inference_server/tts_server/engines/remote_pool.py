@@ -12,6 +12,7 @@ from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
 from tts_server.scheduling.fair_queue import Turn
+from tts_server.tracing import CURRENT
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class PoolSpeaker:
         headers = {"Content-Type": "application/json", "X-TTS-Priority": turn.priority.value} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
+        headers |= CURRENT.get().headers()
         # Not httpx's own JSON: that fails on a lone surrogate, which a caller's JSON may hold.
         content = json.dumps(request).encode("ascii")
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:

@@ -52,6 +52,7 @@ def _model(name: str, model: Model, tenant: str) -> dict[str, object]:
         "owned_by": tenant,
         "languages": list(languages),
         "precisions": list(model.config.allowed_precisions),
+        "root": model.name,
     }
 
 

@@ -16,6 +16,7 @@ from tts_server.pipeline import Account
 from tts_server.routes.errors import error_response
 from tts_server.server import Server
 from tts_server.telemetry import UNKNOWN
+from tts_server.tracing import NO_SPAN, Span
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ class Conversation:
     status: int = 0
     failure: str = ""
     """Code of what went wrong, if anything did."""
+    span: Span = NO_SPAN
+    """All of it, where it is traced."""
 
 
 def conversation_of(scope: Scope) -> Conversation:
@@ -70,9 +73,12 @@ class Conversations:
                 return
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
         talk = scope["conversation"] = Conversation(request_id.decode(), scope["path"])
+        if talk.path not in QUIET:
+            talk.span = self._server.tracer.request(headers.get(b"traceparent", b"").decode("latin-1"))
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -82,6 +88,10 @@ class Conversations:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
+        with talk.span:
+            await self._converse(talk, scope, receive, answer)
+
+    async def _converse(self, talk: Conversation, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
             await self._app(scope, receive, answer)
         except HungUp:
@@ -116,6 +126,8 @@ class Conversations:
             fields["key_name"] = talk.caller.key
         if talk.failure:
             fields["error"] = talk.failure
+        if talk.span.trace_id:
+            _trace(talk, fields)
         level = log.error if talk.status >= 500 else log.info
         level("request", **fields, duration=round(duration, 4))
 
@@ -123,9 +135,28 @@ class Conversations:
         metrics, account = self._server.metrics, talk.account
         metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
         timings = metrics.timings(tenant, account.model)
+        exemplar = {"trace_id": talk.span.trace_id} if talk.span.trace_id else None
         if account.first_audio is not None:  # cached audio has none
-            timings.first_audio.observe(account.first_audio - account.begun)
+            timings.first_audio.observe(account.first_audio - account.begun, exemplar)
         if account.first_byte is not None:
             timings.first_byte.observe(account.first_byte - account.begun)
-            timings.latency.observe(duration)
+            timings.latency.observe(duration, exemplar)
             timings.audio_seconds.inc(account.spoken_seconds)
+
+
+ATTRIBUTES = {
+    "route": "http.route", "status": "http.response.status_code", "text_len": "tts.text_characters",
+}  # fmt: skip
+"""What the log's fields are called in a trace, where that is not `tts.` and their own name."""
+
+
+def _trace(talk: Conversation, fields: dict[str, object]) -> None:
+    """The span says what the log says, and each names the other."""
+    for name, value in fields.items():
+        if isinstance(value, str | int | float):
+            talk.span.note(ATTRIBUTES.get(name, f"tts.{name}"), value)
+    if talk.account.cache:
+        talk.span.note("tts.cache", talk.account.cache)
+    if talk.failure and not 400 <= talk.status < 500:
+        talk.span.failed(talk.failure)
+    fields["trace_id"] = talk.span.trace_id

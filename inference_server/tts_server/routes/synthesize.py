@@ -25,6 +25,7 @@ from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
 from tts_server.stores.protocol import new_key
+from tts_server.tracing import span
 
 router = APIRouter()
 
@@ -113,7 +114,8 @@ class LinkReply(Response):
     async def _keep(self, speech: Speech, audio: bytes) -> str:
         config, store = speech.config, self.server.store
         key = new_key(config.tenant, self.request.format)
-        await store.keep(key, audio, speech.media_type)
+        with span("store"):
+            await store.keep(key, audio, speech.media_type)
         if (url := store.link(key, config.storage.link_seconds)) is not None:
             return url
         allowed = self.server.links.allow(key, config.storage.link_seconds)

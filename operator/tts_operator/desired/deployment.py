@@ -146,7 +146,10 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
             "--replica",
             "$(POD_IP)",
         ],
-        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
+        "env": [
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+            *tracing(resolved, pool),
+        ],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
@@ -194,6 +197,18 @@ def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
         {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
         {"name": "signing", "secret": {"secretName": signing_secret_name(tenant), "optional": True}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE_LIMIT}},
+    ]
+
+
+def tracing(resolved: Resolved, pool: Pool) -> list[dict[str, str]]:
+    """OpenTelemetry's own variables: where traces go, and whose they are."""
+    endpoint = resolved.settings.tracing_endpoint
+    if not endpoint:
+        return []
+    whose = f"k8s.namespace.name={resolved.key.namespace},k8s.deployment.name={pool.name}"
+    return [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": whose},
     ]
 
 

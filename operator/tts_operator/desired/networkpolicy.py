@@ -17,7 +17,7 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
     Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its object store
     and the issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
-    So a text cannot leave through a compromised engine.
+    So a text cannot leave through a compromised engine. Where traces are on, every pool may reach their collector.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -34,15 +34,35 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [speech, {"ports": [port("TCP", METRICS_PORT)]}],
                 "egress": [
-                    {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]},
+                    look_up(),
                     {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
                     *({"ports": [port("TCP", number)]} for number in outside_ports(resolved)),
+                    *traces(resolved),
                 ]
                 if entry
+                else [look_up(), *out]
+                if (out := traces(resolved))
                 else [],
             },
         }
     )
+
+
+def look_up() -> dict[str, Any]:
+    """DNS, wherever the cluster has it."""
+    return {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]}
+
+
+def traces(resolved: Resolved) -> list[dict[str, Any]]:
+    """To the collector's port, in the collector's namespace where its address is that of a Service."""
+    endpoint = resolved.settings.tracing_endpoint
+    if not endpoint:
+        return []
+    rule: dict[str, Any] = {"ports": [port("TCP", port_of(endpoint))]}
+    name = (urlsplit(endpoint).hostname or "").split(".")
+    if len(name) > 2 and name[2] == "svc":
+        rule["to"] = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name[1]}}}]
+    return [rule]
 
 
 def outside_ports(resolved: Resolved) -> list[int]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from hack import generate
+from tts_operator.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry import Metrics as ServerMetrics
 
 
 @pytest.fixture
@@ -43,6 +45,15 @@ def test_the_chart_carries_the_same_definitions(checkout: Path, monkeypatch: pyt
     assert {file.name: file.read_text() for file in ours.iterdir()} == {
         file.name: file.read_text() for file in the_charts.iterdir()
     }
+
+
+def test_every_metric_of_both_programs_has_its_line(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch)
+    page = (checkout / "docs" / "reference" / "metrics.md").read_text()
+    assert "| `tts_requests_total` | counter | `tenant`, `model`, `voice`, `status_code` | Speech requests" in page
+    for registry in (ServerMetrics().registry, OperatorMetrics().registry):
+        for family in registry.collect():
+            assert f"| `{family.name}" in page
 
 
 def test_the_reference_tells_type_bounds_default_and_rules(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import yaml
 from tests.unit.operator.making import (
     DAY,
     NOON,
+    SETTINGS,
     Object,
     child,
     desired,
@@ -33,6 +34,8 @@ from tts_operator.desired import Desired, build
 from tts_operator.manifest import Manifest
 from tts_operator.names import pool_name
 from tts_operator.observed import Observed
+from tts_operator.resolve import resolve
+from tts_operator.settings import Settings
 from tts_operator.signing import SigningKeys
 from tts_server.catalogue import catalogue
 from tts_server.config import QuotaConfig, ServerConfig
@@ -363,6 +366,50 @@ def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
     config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
     assert config["cache"]["enabled"]
     assert config["cache"]["maxBytes"] == 32 * 1024 * 1024
+
+
+def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+
+    def playgrounds(settings: Settings) -> dict[str, bool]:
+        found = build(resolve(two, settings, NOON))
+        assert found is not None
+        data = [each.body["data"] for each in found.manifests if each.ref.kind == "ConfigMap"]
+        configs = [files["server.json"] for files in data if "server.json" in files]
+        return {(read := ServerConfig.model_validate_json(text)).role: read.playground for text in configs}
+
+    assert playgrounds(SETTINGS) == {"Entry": False, "Member": False}
+    assert playgrounds(replace(SETTINGS, playground=True)) == {"Entry": True, "Member": False}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "way"),
+    [
+        (
+            "http://collector.observability.svc:4318",
+            {
+                "ports": [{"protocol": "TCP", "port": 4318}],
+                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}],
+            },
+        ),
+        ("https://traces.example", {"ports": [{"protocol": "TCP", "port": 443}]}),
+    ],
+)
+def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object) -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+    found = build(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint), NOON))
+    assert found is not None
+    for manifest in found.manifests:
+        if manifest.ref.kind == "NetworkPolicy":
+            egress = manifest.body["spec"]["egress"]
+            assert egress[-1] == way
+            assert {"protocol": "UDP", "port": 53} in egress[0]["ports"], "its name is looked up"
+        if manifest.ref.kind == "Deployment":
+            (container,) = manifest.body["spec"]["template"]["spec"]["containers"]
+            said = {each["name"]: each.get("value") for each in container["env"]}
+            assert said["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+            pool = manifest.body["metadata"]["name"]
+            assert said["OTEL_RESOURCE_ATTRIBUTES"] == f"k8s.namespace.name=team-acme,k8s.deployment.name={pool}"
 
 
 if __name__ == "__main__":

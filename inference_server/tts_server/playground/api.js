@@ -1,0 +1,122 @@
+// What the server is asked, and what it says: no page here, and no sound.
+
+/**
+ * What a person has chosen; an empty name leaves it to the server.
+ * @typedef {{text: string, model: string, language: string, voice: string, precision: string, speed: number}} Choice
+ * @typedef {{path: string, accept: string | null, body: Record<string, unknown>}} Call
+ * @typedef {{id: string, languages: string[], precisions: string[], root: string}} Model
+ * @typedef {{id: string, name: string, model: string, languages: string[]}} Voice
+ * @typedef {{limit: number, remaining: number, resets_after_seconds: number}} Limit
+ */
+
+/** An answer that is none: what a person needs in order to act on it. */
+export class Refusal extends Error {
+  /**
+   * @param {number} status 0: no answer at all
+   * @param {string} message
+   * @param {{param?: string | null, limit?: string, resetsAt?: Date | null, requestId?: string}} more
+   */
+  constructor(status, message, more = {}) {
+    super(message);
+    this.status = status;
+    this.param = more.param ?? null;
+    this.limit = more.limit ?? "";
+    this.resetsAt = more.resetsAt ?? null;
+    this.requestId = more.requestId ?? "";
+  }
+}
+
+/**
+ * The request for a choice: OpenAI's where that says all of it, else the server's own, which knows more.
+ * @param {Choice} choice
+ * @param {string} format
+ * @returns {Call}
+ */
+export function call(choice, format) {
+  const speed = choice.speed === 1 ? {} : { speed: choice.speed };
+  if (choice.model && choice.voice && !choice.language && !choice.precision) {
+    const body = { model: choice.model, voice: choice.voice, input: choice.text, response_format: format, ...speed };
+    return { path: "v1/audio/speech", accept: null, body };
+  }
+  const body = {
+    text: choice.text,
+    ...(choice.model && { model: choice.model }),
+    ...(choice.voice && { voice: choice.voice }),
+    ...(choice.language && { language: choice.language }),
+    format,
+    ...speed,
+    ...(choice.precision && { options: { precision: choice.precision } }),
+  };
+  return { path: "v1/tts/synthesize", accept: "audio/*", body };
+}
+
+/**
+ * The same as a command for a shell. The key stands in a variable of that shell, never here.
+ * @param {Choice} choice
+ * @param {boolean} needsKey
+ */
+export function curl(choice, needsKey) {
+  const { path, accept, body } = call(choice, "mp3");
+  return [
+    `curl ${quoted(new URL(path, document.baseURI).href)}`,
+    ...(needsKey ? ['  -H "Authorization: Bearer $TTS_API_KEY"'] : []),
+    "  -H 'Content-Type: application/json'",
+    ...(accept ? [`  -H ${quoted(`Accept: ${accept}`)}`] : []),
+    `  -d ${quoted(JSON.stringify(body))}`,
+    "  -o speech.mp3",
+  ].join(" \\\n");
+}
+
+/**
+ * Speech as raw PCM; aborting the signal hangs up, which stops the work too.
+ * @param {Choice} choice
+ * @param {string} key
+ * @param {AbortSignal} signal
+ */
+export async function speak(choice, key, signal) {
+  const { path, accept, body } = call(choice, "pcm");
+  const headers = { "Content-Type": "application/json", ...(accept && { Accept: accept }) };
+  return answered(path, key, { method: "POST", headers, body: JSON.stringify(body), signal });
+}
+
+/**
+ * @param {string} path
+ * @param {string} key
+ */
+export async function read(path, key) {
+  return (await answered(path, key, {})).json();
+}
+
+/**
+ * @param {string} path
+ * @param {string} key
+ * @param {RequestInit} options
+ */
+async function answered(path, key, options) {
+  /** @type {Response} */
+  let response;
+  try {
+    const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    response = await fetch(path, { ...options, headers, cache: "no-store" });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    // A header cannot hold everything that a person may paste into the field.
+    if (/[^\x21-\x7e]/.test(key)) throw new Refusal(401, "An API key has no spaces and only plain characters.");
+    throw new Refusal(0, "The server did not answer. Is it running, and are you connected to it?");
+  }
+  if (response.ok) return response;
+  const { error = {} } = await response.json().catch(() => ({}));
+  const seconds = Number(response.headers.get("Retry-After") ?? "");
+  const later = seconds ? new Date(Date.now() + seconds * 1000) : null;
+  throw new Refusal(response.status, error.message ?? response.statusText, {
+    param: error.param,
+    limit: error.limit,
+    resetsAt: error.resets_at ? new Date(error.resets_at) : later,
+    requestId: error.request_id ?? response.headers.get("X-Request-Id") ?? "",
+  });
+}
+
+/** @param {string} text */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,318 @@
+// The page: what a person chooses, what happens, and what the server says about it.
+
+import { Refusal, curl, read, speak } from "./api.js";
+import { Player, Samples, wav } from "./sound.js";
+import { Wave } from "./wave.js";
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @returns {T}
+ */
+const the = (id) => /** @type {T} */ (document.getElementById(id));
+
+/** @type {HTMLInputElement} */ const key = the("key");
+/** @type {HTMLTextAreaElement} */ const text = the("text");
+/** @type {HTMLSelectElement} */ const model = the("model");
+/** @type {HTMLSelectElement} */ const language = the("language");
+/** @type {HTMLSelectElement} */ const voice = the("voice");
+/** @type {HTMLSelectElement} */ const precision = the("precision");
+/** @type {HTMLInputElement} */ const speed = the("speed");
+/** @type {HTMLButtonElement} */ const stopButton = the("stop");
+/** @type {HTMLAnchorElement} */ const download = the("download");
+
+/** What the server's `param` is called here. */
+const FIELDS = { input: text, text, model, voice, language, speed, "options.precision": precision, options: precision };
+const AUTOMATIC = "Automatic";
+const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+const wave = new Wave(the("wave"));
+
+/** @type {import("./api.js").Model[]} */ let models = [];
+/** @type {import("./api.js").Voice[]} */ let voices = [];
+/** @type {AbortController | null} */ let current = null;
+/** @type {Player | null} */ let player = null;
+
+/** @returns {import("./api.js").Choice} */
+function choice() {
+  const names = { model: model.value, language: language.value, voice: voice.value, precision: precision.value };
+  return { text: text.value, ...names, speed: Number(speed.value) };
+}
+
+// What can be chosen
+
+async function load() {
+  try {
+    const [listed, heard] = await Promise.all([read("v1/models", key.value), read("v1/audio/voices", key.value)]);
+    models = listed.data;
+    voices = heard.data;
+    hideError();
+    the("tenant").textContent = models[0] ? `Tenant ${/** @type {any} */ (models[0]).owned_by}` : "";
+    fill(model, models.map(({ id }) => [id, id]), models[0]?.id ?? "");
+    offer(voices.some(({ id }) => id === "alloy") ? "alloy" : "");
+    await showQuota();
+  } catch (error) {
+    showError(error);
+  }
+  showCommand();
+}
+
+/** @param {string} wished the voice to begin with */
+function offer(wished = voice.value) {
+  const chosen = models.find(({ id }) => id === model.value);
+  const spoken = new Intl.DisplayNames(navigator.languages, { type: "language" });
+  const languages = [...new Set(chosen ? chosen.languages : models.flatMap((each) => each.languages))];
+  const named = languages.map((code) => [code, nameOf(spoken, code)]).sort((a, b) => a[1].localeCompare(b[1]));
+  fill(language, named, language.value);
+  const fitting = voices.filter(
+    (each) =>
+      (!chosen || each.model === chosen.root) &&
+      (!language.value || !each.languages.length || each.languages.includes(language.value)),
+  );
+  const aliases = fitting.filter(({ id, name }) => id !== name);
+  const plain = fitting.filter(({ id, name }) => id === name);
+  fill(voice, [...aliases.map(({ id, name }) => [id, `${id} (${name})`]), ...plain.map(({ id }) => [id, id])], wished);
+  const precisions = chosen ? chosen.precisions : [];
+  fill(precision, precisions.map((name) => [name, name]), precision.value);
+}
+
+/**
+ * @param {Intl.DisplayNames} names
+ * @param {string} code
+ */
+function nameOf(names, code) {
+  try {
+    return names.of(code) ?? code;
+  } catch {
+    return code; // what a model calls a language need not be one
+  }
+}
+
+/**
+ * @param {HTMLSelectElement} select
+ * @param {string[][]} options value and name
+ * @param {string} wished
+ */
+function fill(select, options, wished) {
+  select.replaceChildren(new Option(AUTOMATIC, ""), ...options.map(([value, name]) => new Option(name, value)));
+  select.value = options.some(([value]) => value === wished) ? wished : "";
+}
+
+// Speaking
+
+async function begin() {
+  await end();
+  const hangUp = (current = new AbortController());
+  const playing = (player = new Player());
+  const begun = performance.now();
+  /** @type {Int16Array[]} */ const parts = [];
+  for (const id of ["first", "total", "length", "engine"]) the(id).textContent = "–";
+  the("quality").hidden = true;
+  hideError();
+  offerDownload([]);
+  wave.clear();
+  stopButton.disabled = false;
+  say("Asking…");
+  try {
+    await playing.begin();
+    const reply = await speak(choice(), key.value, hangUp.signal);
+    showSpeaker(reply.headers);
+    await receive(reply, parts, playing, begun);
+    the("total").textContent = inSeconds(performance.now() - begun);
+    await untilHeard(playing, hangUp.signal);
+    if (current === hangUp) say(`Done: ${wave.seconds.toFixed(1)} seconds of speech.`);
+  } catch (error) {
+    if (hangUp.signal.aborted) say("Stopped.");
+    else if (parts.length) showError(new Refusal(0, "The sound broke off: what you heard is not all of it."));
+    else showError(error);
+  }
+  offerDownload(parts);
+  wave.draw(Infinity);
+  the("wave").setAttribute("aria-label", `Waveform of ${wave.seconds.toFixed(1)} seconds of speech.`);
+  await playing.stop();
+  if (current !== hangUp) return;
+  current = player = null;
+  stopButton.disabled = true;
+  await showQuota().catch(() => {}); // what was wrong is shown already
+}
+
+/**
+ * @param {Response} reply
+ * @param {Int16Array[]} parts what came, for the download
+ * @param {Player} playing
+ * @param {number} begun
+ */
+async function receive(reply, parts, playing, begun) {
+  const samples = new Samples();
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (reply.body).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const part = samples.take(value);
+    if (!part.length) continue;
+    if (!parts.length) {
+      the("first").textContent = inSeconds(performance.now() - begun);
+      say("Speaking…");
+      follow(playing);
+    }
+    parts.push(part);
+    playing.add(part);
+    wave.add(part);
+    the("length").textContent = `${wave.seconds.toFixed(2)} s`;
+    if (calm.matches) wave.draw(0);
+  }
+}
+
+/**
+ * Show how far it was heard. Whoever asked for less motion sees the waveform grow, and nothing run along it.
+ * @param {Player} playing
+ */
+function follow(playing) {
+  if (player !== playing || calm.matches) return;
+  wave.draw(playing.heard);
+  requestAnimationFrame(() => follow(playing));
+}
+
+/**
+ * @param {Player} playing
+ * @param {AbortSignal} signal
+ */
+async function untilHeard(playing, signal) {
+  while (playing.left > 0) {
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, Math.min(playing.left * 1000, 100)));
+  }
+}
+
+/** Hang up: the server stops speaking too. */
+async function end() {
+  current?.abort();
+  await player?.stop();
+  current = player = null;
+  stopButton.disabled = true;
+}
+
+// What is shown
+
+/** @param {string} words */
+function say(words) {
+  the("status").textContent = words;
+}
+
+/** @param {number} milliseconds */
+function inSeconds(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(2)} s`;
+}
+
+/** @param {Headers} headers */
+function showSpeaker(headers) {
+  const status = headers.get("X-TTS-Status") ?? "ok";
+  the("engine").textContent = headers.get("X-TTS-Engine") ?? "";
+  const quality = the("quality");
+  quality.textContent = status === "degraded" ? "degraded: stands in for the model you chose" : status;
+  quality.className = `badge ${status === "degraded" ? "degraded" : "ok"}`;
+  quality.hidden = false;
+}
+
+/** @param {Int16Array[]} parts */
+function offerDownload(parts) {
+  if (download.href) URL.revokeObjectURL(download.href);
+  download.removeAttribute("href");
+  download.setAttribute("aria-disabled", String(!parts.length));
+  if (!parts.length) return;
+  download.href = URL.createObjectURL(wav(parts));
+  download.download = "speech.wav";
+}
+
+async function showQuota() {
+  const { limits } = await read("v1/usage", key.value);
+  const entries = /** @type {[string, import("./api.js").Limit][]} */ (Object.entries(limits));
+  the("quota").replaceChildren(...entries.map(([name, limit]) => quotaItem(name, limit)));
+  the("no-quota").hidden = entries.length > 0;
+}
+
+/**
+ * @param {string} name
+ * @param {import("./api.js").Limit} limit
+ */
+function quotaItem(name, limit) {
+  const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  const line = document.createElement("div");
+  const label = document.createElement("span");
+  const left = document.createElement("span");
+  const bar = document.createElement("progress");
+  label.textContent = words.charAt(0).toUpperCase() + words.slice(1);
+  left.textContent = `${limit.remaining.toLocaleString()} of ${limit.limit.toLocaleString()}`;
+  line.append(label, left);
+  bar.max = limit.limit;
+  bar.value = limit.remaining;
+  bar.setAttribute("aria-label", `${words}: left`);
+  const item = document.createElement("li");
+  item.append(line, bar);
+  return item;
+}
+
+function showCommand() {
+  the("curl").textContent = curl(choice(), !the("key-field").hidden);
+  the("count").textContent = `${[...text.value].length.toLocaleString()} characters`;
+  the("speed-shown").textContent = `${Number(speed.value)}×`;
+}
+
+/** @param {unknown} error */
+function showError(error) {
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "This page made a mistake. Its console says which.");
+  if (refusal !== error) console.error(error);
+  say("Not spoken.");
+  the("error-title").textContent = titleOf(refusal);
+  the("error-message").textContent = refusal.message;
+  the("error-details").textContent = [
+    refusal.resetsAt ? `Try again ${refusal.resetsAt.toLocaleString()}.` : "",
+    refusal.param ? `Field: ${refusal.param}.` : "",
+    refusal.requestId ? `Request ${refusal.requestId}, if you ask for help.` : "",
+  ].filter(Boolean).join(" ");
+  the("error").hidden = false;
+  if (refusal.status === 401) the("key-field").hidden = false;
+  const field = refusal.status === 401 ? key : FIELDS[/** @type {keyof typeof FIELDS} */ (refusal.param ?? "")];
+  field?.setAttribute("aria-invalid", "true");
+  (field ?? the("error")).focus();
+}
+
+/** @param {Refusal} refusal */
+function titleOf({ status, limit }) {
+  if (status === 401) return "An API key is needed";
+  if (status === 429) return limit ? `The limit ${limit} is used up` : "Too many tries";
+  if (status === 503) return "Too busy just now";
+  if (status >= 500) return `The voice failed (${status})`;
+  return status ? `Please change something (${status})` : "No answer";
+}
+
+function hideError() {
+  the("error").hidden = true;
+  for (const field of [key, ...Object.values(FIELDS)]) field.removeAttribute("aria-invalid");
+}
+
+// What a person does
+
+the("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void begin();
+});
+stopButton.addEventListener("click", () => void end());
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    void begin();
+  } else if (event.key === "Escape" && current) void end();
+});
+model.addEventListener("change", () => offer());
+language.addEventListener("change", () => offer());
+key.addEventListener("change", () => void load());
+the("form").addEventListener("input", showCommand);
+the("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(the("curl").textContent ?? "");
+  say("The command is copied.");
+});
+for (const change of ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)"])
+  window.matchMedia(change).addEventListener("change", () => wave.draw(player?.heard ?? Infinity));
+new ResizeObserver(() => wave.draw(player?.heard ?? Infinity)).observe(the("wave"));
+
+void load();

@@ -1,0 +1,240 @@
+"""The playground as a person meets it: in a real browser, by keyboard, before a real server."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import soundfile
+
+from hack.browser import Browser, Page, browser
+from tests.contract.running import Running, running
+
+KEY = "a-key-that-nobody-should-see"
+LONG = "One sentence comes after the other. " * 100
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("laptop")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    async with chromium.page() as opened:
+        yield opened
+
+
+def configured(folder: Path, quota: dict[str, Any] | None = None, **changes: Any) -> tuple[str, str]:
+    """The arguments of a server with keys and a playground."""
+    keys = folder / "keys"
+    keys.mkdir()
+    (keys / "someone").write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    config: dict[str, Any] = {
+        "tenant": "team-acme.acme",
+        "models": [{"name": "espeak", "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}]}],
+        "auth": {"modes": ["APIKey"], "keysDirectory": str(keys)},
+        "storage": {"directory": str(folder / "audio")},
+        "playground": True,
+    }
+    (folder / "server.json").write_text(json.dumps(config | changes))
+    (folder / "quota.json").write_text(json.dumps(quota or {}))
+    return f"--config={folder / 'server.json'}", f"--quota={folder / 'quota.json'}"
+
+
+PIXELS = """
+  const canvas = document.getElementById('wave');
+  const { width, height } = canvas;
+  const pen = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0);
+  const { data } = pen.getImageData(0, 0, width, height);
+"""
+COLOURS = f"""(() => {{
+  {PIXELS}
+  const seen = new Set();
+  for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
+  return [...seen];
+}})()"""
+TALLEST = f"""(() => {{
+  {PIXELS}
+  const tall = Array(width).fill(0);
+  for (let at = 0; at < data.length; at += 4) tall[(at / 4) % width] += data[at + 3] > 0;
+  return Math.max(...tall) / height;
+}})()"""
+"""Of the waveform's bars, as a part of its height."""
+
+
+async def test_a_person_speaks_by_keyboard_alone(laptop: Running, page: Page, tmp_path: Path) -> None:
+    """Given a laptop's server, whoever opens the page and types hears it, and sees how fast it was and who spoke."""
+    await loaded(page, laptop)
+    assert await page.value(TALLEST) < 0.1, "no sound yet"
+    assert await tabs(page, 8) == ["text", "model", "language", "voice", "precision", "speed", "speak", "curl"]
+    await writes(page, "It is 'quoted'.")
+    await page.press("Enter", control=True)
+    await comes(page, "status", "Speaking…")
+    assert (await text_of(page, "first")).endswith("s")
+    await comes(page, "status", "Done: ")
+    assert await text_of(page, "engine") == "espeak"
+    assert await text_of(page, "quality") == "ok"
+    assert (await text_of(page, "total")).endswith("s")
+    assert await page.value(TALLEST) > 0.6
+    assert "'\\''quoted'\\''" in await text_of(page, "curl")
+    assert "TTS_API_KEY" not in await text_of(page, "curl")
+    await page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    await page.value("document.getElementById('download').focus()")
+    await page.press("Enter")
+    file = await appears(tmp_path / "speech.wav")
+    assert await text_of(page, "length") == f"{len(soundfile.read(file)[0]) / 24_000:.2f} s"
+    assert page.console == []
+    asked = {urlsplit(url) for url in page.requested}
+    assert {url.netloc for url in asked if url.scheme != "blob"} == {urlsplit(laptop.url).netloc}
+
+
+async def test_it_is_light_dark_calm_and_narrow_as_a_person_likes_it(laptop: Running, page: Page) -> None:
+    await page.emulate(scheme="light")
+    await loaded(page, laptop)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, light_wave = await page.value(ground), await page.value(COLOURS)
+    await page.emulate(scheme="dark", reduced_motion=True)
+    await page.until(f"{ground} !== {json.dumps(light)}")
+    assert await page.value(COLOURS) != light_wave, "what is painted changes with the rest"
+    assert await page.value("getComputedStyle(document.getElementById('speak')).transitionDuration") == "0s"
+    await writes(page, "Hello.")
+    await page.value("window.moves = 0; window.requestAnimationFrame = () => { window.moves += 1; }")
+    await page.press("Enter", control=True)
+    await comes(page, "status", "Done: ")
+    assert await page.value("window.moves") == 0, "nothing moves by itself"
+    assert await page.value(TALLEST) > 0.6
+    for width in (320, 768, 1600):
+        await page.resize(width, 700)
+        assert await page.value("document.documentElement.scrollWidth") <= width
+    assert page.console == []
+
+
+async def test_stop_stops_the_work_too(laptop: Running, page: Page) -> None:
+    await loaded(page, laptop)
+    await writes(page, LONG)
+    await page.press("Enter", control=True)
+    await comes(page, "status", "Speaking…")
+    await page.press("Escape")
+    await comes(page, "status", "Stopped.")
+    async with asyncio.timeout(5):
+        while not (hung_up := [line for line in laptop.lines() if line.get("error") == "hung_up"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert hung_up[0]["audio_seconds"] < 60, "of some three minutes"
+    assert await page.value("document.getElementById('stop').disabled")
+    assert page.console == []
+
+
+async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_path: Path, page: Page) -> None:
+    with running(tmp_path, *configured(tmp_path, {"requestsPerMinute": 2})) as server:
+        await page.open(f"{server.url}/")
+        await comes(page, "error-title", "An API key is needed")
+        for key in ("a guess", "guess"):
+            await types_a_key(page, key)
+            await page.press("Enter", control=True)
+            await comes(page, "error-title", "An API key is needed")
+        assert "Request " in await text_of(page, "error-details")
+        await types_a_key(page, KEY)
+        await page.press("Tab")
+        await comes(page, "tenant", "Tenant team-acme.acme")
+        await page.until("document.getElementById('error').hidden")
+        assert "2 of 2" in await text_of(page, "quota")
+
+        await page.value("document.getElementById('text').focus()")
+        await writes(page, "")
+        await page.press("Enter", control=True)
+        await comes(page, "error-title", "Please change something (400)")
+        assert await focused(page) == "text"
+
+        await writes(page, "Hello.")
+        for left in ("1 of 2", "0 of 2"):
+            await page.press("Enter", control=True)
+            await comes(page, "status", "Done: ")
+            await page.until(f"document.getElementById('quota').textContent.includes({json.dumps(left)})")
+        await page.press("Enter", control=True)
+        await comes(page, "error-title", "The limit requestsPerMinute is used up")
+        assert "Try again " in await text_of(page, "error-details")
+
+        assert "Bearer $TTS_API_KEY" in await text_of(page, "curl")
+        assert KEY not in str(await page.value("document.documentElement.outerHTML"))
+        assert await page.value("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        refused = [line for line in page.console if not line.startswith("Failed to load resource")]
+        assert refused == []
+        await page.open(f"{server.url}/")
+        await comes(page, "error-title", "An API key is needed")
+        assert await page.value("document.getElementById('key').value") == ""
+
+
+async def test_it_says_when_another_model_spoke(tmp_path: Path, page: Page) -> None:
+    dead = {"name": "grand", "engine": {"type": "Pool", "url": "http://127.0.0.1:9"}, "voices": [{"name": "grace"}]}
+    plain = {"name": "espeak", "voices": [{"name": "en-us"}]}
+    models = [dead | {"fallback": {"model": "espeak"}}, plain]
+    with running(tmp_path, *configured(tmp_path, models=models, auth={"modes": ["None"]})) as server:
+        await loaded(page, server)
+        await writes(page, "Hello.")
+        await page.press("Enter", control=True)
+        await comes(page, "status", "Done: ")
+        assert await text_of(page, "engine") == "espeak"
+        assert (await text_of(page, "quality")).startswith("degraded")
+        assert page.console == []
+
+
+async def text_of(page: Page, name: str) -> str:
+    return str(await page.value(f"document.getElementById('{name}').textContent.trim()"))
+
+
+async def focused(page: Page) -> str:
+    return str(await page.value("document.activeElement.id"))
+
+
+async def comes(page: Page, name: str, beginning: str) -> None:
+    """An element's words begin so, sooner or later."""
+    shown = f"document.getElementById('{name}').textContent.trim()"
+    await page.until(f"{shown}.startsWith({json.dumps(beginning)})", 20)
+
+
+async def loaded(page: Page, server: Running) -> None:
+    await page.open(f"{server.url}/")
+    await page.until("document.getElementById('model').options.length > 1")
+
+
+async def tabs(page: Page, times: int) -> list[str]:
+    """Where the focus goes, and it is seen there."""
+    order = []
+    for _ in range(times):
+        await page.press("Tab")
+        order.append(await focused(page))
+        assert await page.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    return order
+
+
+async def writes(page: Page, text: str) -> None:
+    """Into the text's field, in place of what is there."""
+    await page.value("document.getElementById('text').select()")
+    await (page.write(text) if text else page.press("Delete"))
+
+
+async def types_a_key(page: Page, key: str) -> None:
+    """Into the field that has the focus already, in place of what is there."""
+    await page.until("document.activeElement.id === 'key'")
+    await page.value("document.activeElement.select()")
+    await page.write(key)
+
+
+async def appears(file: Path) -> Path:
+    async with asyncio.timeout(10):
+        while not file.exists():  # noqa: ASYNC110, ASYNC240 - another process writes it
+            await asyncio.sleep(0.02)
+    return file
