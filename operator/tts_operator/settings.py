@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tts_operator.stores import RedisDefault, S3Default
+
 REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
 
 
@@ -25,3 +27,7 @@ class Settings:
     """Longest that a request may go on after SIGTERM."""
     data_size_limit: str = "1Gi"
     """Size of the pod's own volume, where audio waits to be fetched."""
+    redis: RedisDefault | None = None
+    """For every tenant without one of its own."""
+    s3: S3Default | None = None
+    """For every tenant without one of its own."""
