@@ -130,9 +130,10 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
     assert said["Ready"]["status"] == "True", "speech needs no Redis"
     assert mounts(bodies(found))["redis"] == "counters", "it may come later, without a roll"
     assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
-    before, after = {"conditions": []}, status(found, reading, Outcome())
+    before: Object = {}
+    after = status(found, reading, Outcome())
     assert ("Warning", reason) in [(event.type, event.reason) for event in events(before, after)]
-    assert (reason) not in [event.reason for event in events(after, after)]
+    assert reason not in [event.reason for event in events(after, after)]
 
 
 def test_another_version_of_the_secret_is_told_to_running_pods() -> None:
