@@ -21,7 +21,7 @@ from bench.figures import Figure, Result
 from bench.load import Endpoint, Heard, keep_asking, speech
 from bench.server_overhead import on_cores
 from bench.servers import SENTENCE, Running, running
-from tests.contract.redis_server import address, valkey
+from tests.contract.counter_store import counter_store
 from tts_server.engines.espeak import Espeak
 
 CLIENTS = (1, 8, 64)
@@ -70,11 +70,11 @@ def measure() -> Result:
 @contextmanager
 def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpoint]]:
     """A server that does everything which a tenant can ask for, and where to ask it with an access token."""
-    with tempfile.TemporaryDirectory() as keys, valkey() as redis:
+    with tempfile.TemporaryDirectory() as keys, counter_store() as redis:
         (Path(keys) / "bench").write_text(hashlib.sha256(API_KEY.encode()).hexdigest(), encoding="ascii")
         settings = {
             "auth": {"modes": ["APIKey", "JWT"], "keysDirectory": keys},
-            "redis": {"url": address(redis)},
+            "redis": {"url": redis.address},
             "cache": {"enabled": True},
             **config,
         }

@@ -38,6 +38,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a collector without a scheme": ("tenants: {tracing: {endpoint: 'collector:4318'}}", "/tenants/tracing/endpoint"),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is needed"),
+    "a Redis with its password": ("redis: {url: 'redis://:secret@host'}", "/redis/url"),
+    "a store without its bucket": ("s3: {endpoint: 'https://s3.example', existingSecret: keys}", "s3.bucket is needed"),
+    "a store without its keys": ("s3: {endpoint: 'https://s3.example', bucket: speech}", "s3.existingSecret is needed"),
     "a monitor of nothing": (
         "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
         "needs metrics.service.enabled",

@@ -69,6 +69,7 @@ FULL_TENANT: Object = {
         "quota": {"requestsPerMinute": 100, "maxTextCharacters": 4096},
         "auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},
         "storage": {"linkSeconds": 3600, "retentionSeconds": 604800},
+        "redis": {"secretRef": {"name": "acme-redis"}},
         "allowExternal": False,
         "preventDeletion": False,
         "suspend": False,

@@ -202,7 +202,9 @@ class Application:
             await self.show_limits()
 
     async def show_limits(self) -> None:
-        """Bring the metrics of the limits up to date."""
+        """Bring the metrics of the limits up to date. A member counts nobody, and its pod may not reach the store."""
+        if self._config.role == "Member":
+            return
         left = await self.server.admission.remaining(quota_key(self._config), "")
         self.server.note_left(self._config.tenant, left)
 

@@ -7,9 +7,9 @@ Both are YAML's subset JSON when the operator writes them; ``tts-server --config
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 from pydantic.alias_generators import to_camel
 
 HTTP_PORT = 8080
@@ -21,6 +21,7 @@ KEYS_DIRECTORY = Path("/etc/ttsfleet/keys")
 INTERNAL_DIRECTORY = Path("/etc/ttsfleet/internal")
 SIGNING_DIRECTORY = Path("/etc/ttsfleet/signing")
 S3_DIRECTORY = Path("/etc/ttsfleet/s3")
+REDIS_DIRECTORY = Path("/etc/ttsfleet/redis")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"
@@ -206,14 +207,27 @@ class CacheConfig(ConfigModel):
 class RedisConfig(ConfigModel):
     """The store that replicas share: counters, refresh tokens, small audio. It is never needed in order to speak."""
 
-    url: Annotated[str, Field(pattern=r"^rediss?://[^/@?#\s]+(/[0-9]{1,4})?$", max_length=512)]
+    url: Annotated[str, Field(pattern=r"^rediss?://[^/@?#\s]+(/[0-9]{1,4})?$", max_length=512)] | None = None
     """Where, without credentials: `redis://host:6379`, or `rediss://` for TLS; the database's number may follow."""
+    url_file: Path | None = None
+    """Instead of `url`, `username` and `passwordFile`: holds `redis[s]://[user:password@]host[:port][/database]`.
+
+    Read for each new connection; it may come later than the server.
+    """
     username: str | None = None
     """ACL user; none: the default one."""
     password_file: Path | None = None
     """Holds the password; read for each new connection, so that a rotated one needs no restart."""
     ca_file: Path | None = None
-    """PEM certificates that `rediss://` trusts; none: the system's."""
+    """PEM certificates that `rediss://` trusts; none, or none there beside a `urlFile`: the system's."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("needs either url or urlFile")
+        if self.url_file is not None and (self.username is not None or self.password_file is not None):
+            raise ValueError("urlFile holds the user and the password: leave out username and passwordFile")
+        return self
 
 
 class ServerConfig(ConfigModel):

@@ -12,6 +12,7 @@ from redis.exceptions import AuthenticationError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tts_server.config import RedisConfig
+from tts_server.redis_address import AddressFile, FollowingConnection
 
 TIMEOUT_SECONDS = 0.25
 """To connect, for an answer, and for a free connection: a request must not notice a Redis that is gone."""
@@ -43,18 +44,13 @@ def redis_client(config: RedisConfig) -> RedisClient:
     doing it again does harm.
     """
     options: dict[str, Any] = {}
+    if config.url is None:
+        return _to_where_the_file_says(config)
     if config.url.startswith("rediss:") and config.ca_file is not None:
         options["ssl_ca_certs"] = str(config.ca_file)
     pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
         config.url,
-        max_connections=MOST_CONNECTIONS,
-        timeout=TIMEOUT_SECONDS,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        # Greetings that cost a round trip each, and that an ACL user of few commands may not send.
-        driver_info=None,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **_manners(),
         credential_provider=_Password(config) if config.password_file is not None else None,
         **options,
     )
@@ -65,6 +61,26 @@ def _look_at(task: "asyncio.Task[Any]") -> None:
     """At how a command ended that nobody waits for any more, or asyncio would report it."""
     if not task.cancelled():
         task.exception()
+
+
+def _to_where_the_file_says(config: RedisConfig) -> RedisClient:
+    assert config.url_file is not None  # noqa: S101 - of `url` and it, one is there
+    address = AddressFile(config.url_file, config.ca_file)
+    pool = BlockingConnectionPool(connection_class=FollowingConnection, address=address, **_manners())
+    return cast("RedisClient", RedisClient.from_pool(pool))
+
+
+def _manners() -> dict[str, Any]:
+    return {
+        "max_connections": MOST_CONNECTIONS,
+        "timeout": TIMEOUT_SECONDS,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        # Greetings that cost a round trip each, and that an ACL user of few commands may not send.
+        "driver_info": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
 
 
 class _Password(CredentialProvider):

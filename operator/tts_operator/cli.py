@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -14,6 +15,9 @@ from tts_operator.controller import Pace
 from tts_operator.leader import Timing
 from tts_operator.run import Run, operate
 from tts_operator.settings import Settings
+from tts_operator.store_files import StoreFiles
+from tts_operator.stores import RedisDefault, S3Default
+from tts_server.redis_url import BadRedisURL, parse_redis_url
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         yaml.safe_dump_all(definitions(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
         return 0
     logs.configure(options.log_level)
-    asyncio.run(operate(run_of(options)))
+    try:
+        run = run_of(options)
+        StoreFiles(run.settings).check()
+    except (ValueError, OSError) as error:
+        print(f"tts-operator: {error}", file=sys.stderr)
+        return 2
+    asyncio.run(operate(run))
     return 0
 
 
@@ -52,6 +62,15 @@ def parser() -> argparse.ArgumentParser:
     flag("workers", "8", int, "tenants reconciled at once")
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
+    flag("redis-url", "", str, "redis[s]://host[:port][/database] for tenants without one of their own; empty: none")
+    flag("redis-directory", "", str, "files `username`, `password`, `ca.crt` of who may make users there")
+    flag("s3-endpoint", "", str, "object store for tenants without one of their own; empty: none")
+    flag("s3-region", "us-east-1", str, "that requests to it are signed for")
+    flag("s3-bucket", "", str, "its bucket, which must exist")
+    flag("s3-prefix", "", str, "before every key")
+    flag("s3-public-endpoint", "", str, "the store as callers reach it; empty: its endpoint")
+    flag("s3-path-style", "false", switch, "true: the bucket is in the path instead of in the host name")
+    flag("s3-directory", "", str, "files `accessKey` and `secretKey`")
     flag("log-level", "info", str, "debug, info, warning or error")
     return root
 
@@ -73,6 +92,8 @@ def run_of(options: argparse.Namespace) -> Run:
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             tracing_endpoint=options.tracing_endpoint,
+            redis=redis_default(options),
+            s3=s3_default(options),
         ),
         pace=Pace(options.workers, options.resync_seconds, namespaces),
         timing=Timing.of_lease(options.lease_seconds),
@@ -80,6 +101,38 @@ def run_of(options: argparse.Namespace) -> Run:
         metrics_port=options.metrics_port,
         health_port=options.health_port,
     )
+
+
+def redis_default(options: argparse.Namespace) -> RedisDefault | None:
+    """Raises ValueError."""
+    if not options.redis_url:
+        return None
+    try:
+        address = parse_redis_url(options.redis_url)
+    except BadRedisURL as error:
+        raise ValueError(f"--redis-url {error}") from error
+    if address.username or address.password:
+        raise ValueError("--redis-url has credentials: they belong into --redis-directory")
+    return RedisDefault(address, Path(options.redis_directory) if options.redis_directory else None)
+
+
+def s3_default(options: argparse.Namespace) -> S3Default | None:
+    """Raises ValueError."""
+    if not options.s3_endpoint:
+        return None
+    if not options.s3_directory:
+        raise ValueError("--s3-endpoint needs --s3-directory")
+    default = S3Default(
+        endpoint=options.s3_endpoint,
+        region=options.s3_region,
+        bucket=options.s3_bucket,
+        prefix=options.s3_prefix,
+        public_endpoint=options.s3_public_endpoint or None,
+        path_style=options.s3_path_style,
+        directory=Path(options.s3_directory),
+    )
+    default.check()
+    return default
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.mover import Mover
 from tts_operator.moves import Upcoming
-from tts_operator.observe import API_VERSION
+from tts_operator.observe import API_VERSION, tenant_ref
 from tts_operator.observed import Key, model_key
+from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
 from tts_operator.settings import Settings
@@ -47,7 +48,17 @@ class Pace:
 class Controller:
     """Keys in, converged tenants out. What calls it may be any number of watches."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, clock: Clock, metrics: Metrics, pace: Pace) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        pace: Pace,
+        *,
+        stores: OperatorStores = NO_STORES,
+    ) -> None:
+        self._stores = stores
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
@@ -100,6 +111,8 @@ class Controller:
                 self._mover.run(self._queue.add),
             )
         ]
+        if self._stores.users is not None:
+            aside.append(asyncio.create_task(self._stores.users.tend(self._queue.add, self._has_no_user)))
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._pace.workers):
@@ -145,9 +158,14 @@ class Controller:
 
     async def _reconcile(self, key: Key) -> Upcoming | None:
         if key.namespace:
-            return await reconcile(key, self._cluster, self._settings, self._clock)
+            return await reconcile(key, self._cluster, self._settings, self._clock, self._stores)
         await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
         return None
+
+    async def _has_no_user(self, uid: str, key: Key) -> bool:
+        """Whether the tenant of this UID needs no user in the operator's Redis. Raises ClusterError."""
+        body = await self._cluster.get(tenant_ref(key))
+        return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
         at = self._clock.now() - lateness
@@ -188,6 +206,8 @@ class Controller:
             body["metadata"]["name"] async for body in self._cluster.list(API_VERSION, "TTSModel", metadata_only=True)
         ]
         self._usage.replace(tenants)
+        if self._stores.users is not None:
+            self._stores.users.listed(tenants.keys())
         keys = [*tenants, *map(model_key, models)]
         for position, key in enumerate(keys):
             self._queue.add_after(key, spread_seconds * position / len(keys))

@@ -71,6 +71,21 @@ def signing_secret_name(tenant: str) -> str:
     return f"{tenant}-signing"
 
 
+def redis_secret_name(tenant: str) -> str:
+    """Secret with the address of the operator's Redis, for a tenant without a Redis of its own."""
+    return f"{tenant}-redis"
+
+
+def redis_user_name(uid: str) -> str:
+    """ACL user of a tenant in the operator's Redis."""
+    return f"ttsfleet-{uid}"
+
+
+def s3_secret_name(tenant: str) -> str:
+    """Secret with the keys of the operator's object store, for a tenant without a store of its own."""
+    return f"{tenant}-s3"
+
+
 def keys_secret_name(tenant: str) -> str:
     """Secret with the hashes of API keys where ``spec.auth.apiKeysSecretRef`` names none."""
     return f"{tenant}-keys"

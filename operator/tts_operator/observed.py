@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.manifest import Body, Ref
 from tts_operator.signing import SigningKeys
+from tts_operator.stores import SeenStores
 
 Children = Mapping[Ref, Body]
 """Live objects of the child kinds, whole, by where they are."""
@@ -66,6 +67,8 @@ class Observed:
 
     signing: SigningKeys = field(default_factory=SigningKeys)
     """What the Secret with signing keys holds, with a new key where one is due; empty without JWT."""
+    stores: SeenStores = field(default_factory=SeenStores)
+    """Credentials for what its replicas share."""
 
     @property
     def uid(self) -> str:

@@ -23,3 +23,5 @@ class Outcome:
     """One failure does not stop the rest, so there may be several."""
 
     failures: Mapping[Ref, Failure] = field(default_factory=dict)
+    redis: Failure | None = None
+    """Why the tenant's user in the operator's Redis may not be as it should."""

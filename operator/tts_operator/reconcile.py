@@ -17,7 +17,9 @@ from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
+from tts_operator.observe_stores import with_stores
 from tts_operator.observed import Key, Observed, controlled_by
+from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
 from tts_operator.resolve import resolve
@@ -31,18 +33,23 @@ class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
     """Some writes failed; the tenant's status says which, and the queue tries again later."""
 
 
-async def reconcile(key: Key, cluster: Cluster, settings: Settings, clock: Clock) -> Upcoming | None:
+async def reconcile(
+    key: Key, cluster: Cluster, settings: Settings, clock: Clock, stores: OperatorStores = NO_STORES
+) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
     """
     observed = await with_signing_key(await observe(cluster, key), clock.now())
     if observed.deleting:
+        stores.departed(observed)
         return None  # owner references collect the children
+    observed = await with_stores(observed, cluster, settings, stores.files)
     resolved = resolve(observed, settings, clock.now())
     desired = build(resolved)  # None while refused: the last good children stay
     actions = plan(desired, observed)
     outcome, outrun = await apply(cluster, actions, observed)
+    outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
         raise ReconcileFailed("; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items()))

@@ -5,7 +5,7 @@ Never raises: what cannot be resolved becomes a verdict that the status tells.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from tts_operator import live, schedule
@@ -22,11 +22,14 @@ from tts_operator.schedule import Bounds, Change, State
 from tts_operator.settings import Settings
 from tts_operator.signing import SigningKeys
 from tts_operator.signing import turn as turn_of_keys
+from tts_operator.stores import SharedRedis, redis_of, s3_of
 from tts_operator.turnover import Turnover, is_entry, turnover
 
 CPU_UTILIZATION = 70
 """Percent of the requested CPU, where the tenant sets no metric."""
 ONE_REPLICA = Bounds(1, 1)
+REDIS_SECRET_LOOK = timedelta(seconds=20)
+"""Between looks for one that is missing or wrong: nobody tells of Secrets."""
 CEILINGS = ("ttsfleet.io/max-tier", "ttsfleet.io/max-replicas", "ttsfleet.io/max-accelerators")
 """Labels of a namespace that this version reads and does not enforce."""
 
@@ -112,8 +115,12 @@ class Resolved:
     @property
     def s3(self) -> S3Storage | None:
         """Where the tenant keeps audio; None: in files of the pod that made it."""
-        storage = self.tenant.spec.storage if self.tenant else None
-        return storage.s3 if storage else None
+        return s3_of(self.tenant, self.uid, self.settings.s3) if self.tenant else None
+
+    @property
+    def redis(self) -> SharedRedis | None:
+        """Where its replicas count together; None: each gives out its part of the limits."""
+        return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
 
     @property
     def suspended(self) -> bool:
@@ -146,6 +153,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
     moments = [change and change.at, turn.look_again, held.look_again, *(each.rollout.look_again for each in pools)]
     moments.append(signing.look_again if signing else None)
+    moments.append(now + REDIS_SECRET_LOOK if bare.redis and bare.redis.problem else None)
     limit, notes = requests_per_minute(tenant, settings)
     quota, auth = tenant.spec.quota, tenant.spec.auth
     return replace(

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from tts_operator.api_errors import ClusterError, NotFound
+from tts_operator.api_errors import ClusterError, NotFound, NotLeading
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster import Cluster, Patience
 from tts_operator.controller import Controller, Pace
@@ -22,10 +22,15 @@ from tts_operator.handlers import Watches
 from tts_operator.health import health_app
 from tts_operator.leader import Leader, Timing
 from tts_operator.lease import ClusterLease
+from tts_operator.manifest import Ref
 from tts_operator.metrics import Metrics, metrics_app
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observed import Key
+from tts_operator.operator_stores import OperatorStores
+from tts_operator.redis_admin import RedisAdmin
+from tts_operator.redis_users import RedisUsers
 from tts_operator.settings import Settings
+from tts_operator.store_files import StoreFiles
 
 log = structlog.get_logger()
 
@@ -91,7 +96,8 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         leader = Leader(lease, identity, clock, run.timing)
         metrics.leading.set_function(leader.may_write)
         cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, patience, metrics.wrote))
-        controller = Controller(cluster, run.settings, clock, metrics, run.pace)
+        stores = OperatorStores(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
+        controller = Controller(cluster, run.settings, clock, metrics, run.pace, stores=stores)
         watches = Watches(Listener(controller, freshness), asyncio.get_running_loop(), run.pace.namespaces)
 
         def sick() -> list[str]:
@@ -113,6 +119,27 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         stack.push_async_callback(watches.stop)
         await stack.enter_async_context(background(check(cluster, freshness, clock, run.pace.namespaces)))
         await lead_until(stopping, leader, controller)
+
+
+async def redis_users(
+    run: Run, stack: AsyncExitStack, cluster: Cluster, leader: Leader, clock: Clock
+) -> RedisUsers | None:
+    """None without a Redis. Users are registered under the Lease's UID: replicas share it, other operators do not."""
+    if run.settings.redis is None:
+        return None
+    admin = RedisAdmin(run.settings.redis)
+    stack.push_async_callback(admin.close)
+    known: list[str] = []
+
+    async def operator() -> str:
+        if not known:
+            lease = await cluster.get(Ref("coordination.k8s.io/v1", "Lease", run.settings.namespace, run.lease_name))
+            if lease is None:
+                raise NotLeading
+            known.append(str(lease["metadata"]["uid"]))
+        return known[0]
+
+    return RedisUsers(admin, operator, leader.may_write, clock)
 
 
 async def lead_until(stopping: asyncio.Event, leader: Leader, controller: Controller) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tts_operator.stores import RedisDefault, S3Default
+
 REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
 
 
@@ -29,3 +31,7 @@ class Settings:
     """Whether tenants have a page at `/` to try their voices from."""
     tracing_endpoint: str = ""
     """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
+    redis: RedisDefault | None = None
+    """For every tenant without one of its own."""
+    s3: S3Default | None = None
+    """For every tenant without one of its own."""

@@ -58,9 +58,10 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     opened, closed = after.get("activeWindow"), before.get("activeWindow")
     if closed is not None and opened != closed:
         found.append(Event("Normal", "WindowChanged", f"window {opened} opens after {closed}{_bounds(after)}"))
-    blind = _named(after.get("conditions") or (), "ScalingActive")
-    if blind.get("status") == "False" and blind["reason"] != _named(conditions_before, "ScalingActive").get("reason"):
-        found.append(Event("Warning", blind["reason"], blind["message"]))
+    for warning in WARNINGS:
+        said = _named(after.get("conditions") or (), warning)
+        if said.get("status") == "False" and said["reason"] != _named(conditions_before, warning).get("reason"):
+            found.append(Event("Warning", said["reason"], said["message"]))
     return found
 
 
@@ -119,6 +120,8 @@ def all_conditions(facts: Facts, before: Iterable[Mapping[str, Any]]) -> list[di
         name: next((verdict for policy in policies if (verdict := policy(facts))), None)
         for name, policies in POLICIES.items()
     }
+    if facts.resolved.refused or facts.resolved.redis is None:
+        del verdicts[REDIS]
     verdicts["Ready"] = next((verdict for name in SUMMED if (verdict := verdicts[name])), None) or failing(facts)
     known = {each["type"]: each for each in before}
     return [condition(facts, name, verdict, known.get(name, {})) for name, verdict in verdicts.items()]
@@ -234,6 +237,16 @@ def scaling_blind(facts: Facts) -> Verdict | None:
     return None
 
 
+def redis_unusable(facts: Facts) -> Verdict | None:
+    """The replicas cannot count together; each gives out its part of the limits meanwhile."""
+    redis = facts.resolved.redis
+    problem = (redis.problem if redis else None) or facts.outcome.redis
+    return Verdict(problem.reason, problem.message) if problem else None
+
+
+REDIS = "RedisConfigured"
+"""Only of a tenant that has a Redis, its own or the operator's."""
+
 # In each list the order is the precedence: the first cause is the one that people read.
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
@@ -241,9 +254,12 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Programmed": (write_failed,),
     "Available": (suspended, nobody_answers, keys_missing),
     "ScalingActive": (scaling_blind,),
+    REDIS: (redis_unusable,),
 }
 SUMMED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""What Ready sums up. ScalingActive only warns: an HPA without metrics still holds its bounds."""
+"""What Ready sums up."""
+WARNINGS = ("ScalingActive", REDIS)
+"""They only warn: an HPA without metrics still holds its bounds, and speech needs no Redis."""
 
 
 def pool_names(facts: Facts) -> list[str]:

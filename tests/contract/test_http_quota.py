@@ -17,6 +17,7 @@ from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig
 from tts_server.errors import EngineCrashed
+from tts_server.redis_rights import rules
 from tts_server.routes import reply as reply_module
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
@@ -405,16 +406,9 @@ async def test_metrics_say_whether_the_store_answers(tmp_path: Path, running: Co
         assert b"tts_quota_store_up{" not in generate_latest(alone.application.server.metrics.registry)
 
 
-COMMANDS = (
-    "eval evalsha time get set del expire hdel hexists hget hgetall hincrby hmget hset zadd zcard zrange zrangebyscore "
-    "zrem zremrangebyscore"
-)
-
-
 async def test_an_acl_user_of_the_tenants_keys_and_few_commands_is_enough(tmp_path: Path) -> None:
-    allowed = [f"+{command}" for command in COMMANDS.split()]
     with counter_store() as store:
-        store.run("ACL", "SETUSER", "acme", "on", ">right", "resetchannels", f"~tts:{{{UID}}}:*", "-@all", *allowed)
+        store.run("ACL", "SETUSER", "acme", "on", ">right", *rules(UID))
         password = tmp_path / "password"
         password.write_text("right")
         redis = RedisConfig(url=store.url, username="acme", password_file=password)

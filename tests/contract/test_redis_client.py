@@ -2,17 +2,20 @@
 
 import asyncio
 import socket
+import ssl
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
-from tests.contract.counter_store import counter_store
+from hack.cluster.certificates import Authority, Pair
+from tests.contract.counter_store import CounterStore, counter_store
 from tts_server.admission.refresh_redis import RedisRefreshTokens
 from tts_server.cache.protocol import Recording
 from tts_server.cache.shared import SharedCache
@@ -120,3 +123,130 @@ async def test_a_caller_that_leaves_at_any_moment_has_left(ask: Callable[[RedisC
         assert left_early > 5
         assert await client.ping(), "whoever comes next gets its own answer"
         await client.aclose()
+
+
+def as_user(server: CounterStore, password: str) -> str:
+    return server.address.replace("//", f"//acme:{password}@")
+
+
+async def test_a_whole_address_in_a_file_may_come_late_and_its_password_may_rotate(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    with counter_store(user="acme on >s3cret ~acme:* resetchannels -@all +get +set +select") as server:
+        client = redis_client(RedisConfig(url_file=file))
+        with pytest.raises(RedisError, match=r"url cannot be read: No such file"):
+            await client.get("acme:a")
+        file.write_text(f"{as_user(server, 's3cret')}/3\n")
+        await client.set("acme:a", "1")
+        admin = redis_client(RedisConfig(url=f"{server.address}/3"))
+        assert await admin.get("acme:a") == b"1"
+        await admin.acl_setuser("acme", enabled=True, reset_passwords=True, passwords=["+rotated"])
+        assert await client.get("acme:a") == b"1"  # on the connection that there is
+        await client.connection_pool.disconnect()
+        with pytest.raises(RedisError):
+            await client.get("acme:a")
+        file.write_text(as_user(server, "rotated"))
+        await client.set("acme:b", "2")
+        await admin.aclose()
+        await client.aclose()
+
+
+async def test_another_address_in_the_file_is_followed_when_the_connection_ends(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    with counter_store() as server, counter_store() as other:
+        file.write_text(server.address)
+        client = redis_client(RedisConfig(url_file=file))
+        await client.set("a", "here")
+        file.write_text(other.address)
+        server.kill()
+        with pytest.raises(RedisError):  # what is sent on a dead connection is not sent again
+            await client.get("a")
+        assert await client.get("a") is None
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "http://acme:s3cret@host", "redis://acme:s3cret@host:s3cret", "redis://acme:s3cret@", "\ud800"],
+)
+async def test_what_is_wrong_with_the_file_is_told_once_without_what_is_in_it(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "url"
+    file.write_bytes(content.encode(errors="surrogatepass"))
+    client = redis_client(RedisConfig(url_file=file))
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(RedisError) as caught:
+                await client.get("a")
+    assert str(file) in str(caught.value)
+    assert [entry["event"] for entry in logs] == ["Redis's address cannot be used"]
+    assert "s3cret" not in f"{caught.value}{logs}"
+    await client.aclose()
+
+
+async def test_a_server_that_is_gone_is_told_without_the_password(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    with counter_store() as server:
+        file.write_text(as_user(server, "s3cret"))
+    client = redis_client(RedisConfig(url_file=file))
+    with pytest.raises(RedisError) as caught:
+        await client.get("a")
+    assert str(file) in str(caught.value)
+    assert "s3cret" not in repr(caught.value)
+    await client.aclose()
+
+
+async def test_tls_trusts_the_certificates_beside_the_address(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("redis", "redis", addresses=["127.0.0.1"])
+    file, trusted = tmp_path / "url", tmp_path / "trusted.crt"
+    with counter_store() as server:
+        async with behind_tls(pair, server.port) as port:
+            file.write_text(f"rediss://127.0.0.1:{port}")
+            client = redis_client(RedisConfig(url_file=file, ca_file=trusted))
+            with pytest.raises(RedisError):  # the system's certificates do not vouch for it
+                await client.get("a")
+            trusted.write_text("no certificate")
+            with pytest.raises(RedisError, match=r"trusted\.crt holds no certificates"):
+                await client.get("a")
+            trusted.write_bytes(authority.pair.certificate.read_bytes())
+            await client.set("a", "1")
+            assert await client.get("a") == b"1"
+            await client.aclose()
+
+
+@asynccontextmanager
+async def behind_tls(pair: Pair, port: int) -> AsyncIterator[int]:
+    """The port of something that ends TLS before the server at `port`, which speaks none."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    relays: set[asyncio.Task[None]] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        relays.update(asyncio.create_task(relay(*pair)) for pair in ((reader, inner_writer), (inner_reader, writer)))
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    try:
+        yield int(listener.sockets[0].getsockname()[1])
+    finally:
+        listener.close()
+        await asyncio.gather(*relays, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "needs either url or urlFile"),
+        ({"url": "redis://host", "url_file": Path("url")}, "needs either url or urlFile"),
+        ({"url_file": Path("url"), "username": "acme"}, "leave out username and passwordFile"),
+        ({"url_file": Path("url"), "password_file": Path("password")}, "leave out username and passwordFile"),
+    ],
+    ids=str,
+)
+def test_there_is_one_address(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RedisConfig.model_validate(fields)

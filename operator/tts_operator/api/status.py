@@ -78,7 +78,7 @@ class TTSTenantStatus(LenientModel):
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, and Ready, their summary."""
+    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, perhaps RedisConfigured; Ready sums up."""
     active_window: Text | None = None
     """Name of the schedule's window that holds now."""
     next_transition: NextTransition | None = None

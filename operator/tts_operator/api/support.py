@@ -75,7 +75,6 @@ TENANT: tuple[Later[TTSTenantSpec], ...] = (
             and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
         ),
     ),
-    Later("spec.redis", (), lambda spec: spec.redis is not None),
     Later("spec.exposure", (), lambda spec: spec.exposure is not None),
     Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
     Later("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),

@@ -197,7 +197,7 @@ class Redis(APIModel):
     """Where quota and cache are shared between replicas."""
 
     secret_ref: ObjectReference
-    """Secret in this namespace with `url`."""
+    """Secret with `url`, redis[s]://[user:password@]host[:port][/database], and perhaps `ca.crt`."""
 
 
 class Cache(APIModel):

@@ -10,7 +10,7 @@ from tts_operator.desired.deployment import deployment
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
-from tts_operator.desired.secret import internal_secret, signing_secret
+from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
 from tts_operator.manifest import Manifest, Ref
@@ -45,6 +45,8 @@ def build(resolved: Resolved) -> Desired | None:
         service_account(resolved),
         *present(internal_secret(resolved)),
         *present(signing_secret(resolved)),
+        *present(redis_secret(resolved)),
+        *present(s3_secret(resolved)),
         quota,
         *configs.values(),
         *(network_policy(resolved, pool) for pool in current),
@@ -93,6 +95,7 @@ def hashes(
     token = (observed.internal_token,) if len(resolved.pools) > 1 else ()
     if resolved.signing is not None:
         shared = (*shared, resolved.signing.current, *sorted(resolved.signing.keys))
+    shared = (*shared, *([resolved.redis.version] if resolved.redis else []), *observed.stores.s3_keys.values())
     for pool in pools:
         made = configs.get(pool.name)
         config = made.body["data"][CONFIG_FILE] if made else live_config(resolved, pool)

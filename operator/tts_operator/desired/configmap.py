@@ -13,12 +13,14 @@ from tts_operator.desired.service import peers_url, pool_url
 from tts_operator.manifest import Manifest
 from tts_operator.names import quota_config_name, server_config_name
 from tts_operator.resolve import Pool, Resolved
+from tts_operator.stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY, URL
 from tts_server.config import (
     CONFIG_FILE,
     DATA_DIRECTORY,
     INTERNAL_DIRECTORY,
     KEYS_DIRECTORY,
     QUOTA_FILE,
+    REDIS_DIRECTORY,
     S3_DIRECTORY,
     SIGNING_DIRECTORY,
     AuthConfig,
@@ -31,6 +33,7 @@ from tts_server.config import (
     PoolEngine,
     Precision,
     QuotaConfig,
+    RedisConfig,
     S3Config,
     ServerConfig,
     StorageConfig,
@@ -105,6 +108,7 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
         auth=auth_config(resolved),
         storage=storage_config(resolved, tenant),
         cache=cache_config(tenant, pool),
+        redis=redis_config() if resolved.redis else None,
         drain_seconds=resolved.settings.drain_seconds,
         max_replicas=max(pool.bounds.max_replicas, 1),
         playground=entry and resolved.settings.playground,
@@ -178,9 +182,14 @@ def s3_config(s3: S3Storage) -> S3Config:
         prefix=s3.prefix,
         public_endpoint=s3.public_endpoint,
         path_style=s3.path_style,
-        access_key_file=S3_DIRECTORY / "accessKey",
-        secret_key_file=S3_DIRECTORY / "secretKey",
+        access_key_file=S3_DIRECTORY / ACCESS_KEY,
+        secret_key_file=S3_DIRECTORY / SECRET_KEY,
     )
+
+
+def redis_config() -> RedisConfig:
+    """Its whole address is a file, the password in it: a Secret, and nowhere else."""
+    return RedisConfig(url_file=REDIS_DIRECTORY / URL, ca_file=REDIS_DIRECTORY / CERTIFICATE)
 
 
 def cache_config(tenant: TTSTenant, pool: Pool) -> CacheConfig:

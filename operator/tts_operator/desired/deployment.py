@@ -29,6 +29,7 @@ from tts_server.config import (
     METRICS_PORT,
     QUOTA_DIRECTORY,
     QUOTA_FILE,
+    REDIS_DIRECTORY,
     S3_DIRECTORY,
     SIGNING_DIRECTORY,
 )
@@ -128,6 +129,8 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
     }
     if resolved.s3 is not None:
         mounts["s3"] = (S3_DIRECTORY, True)
+    if resolved.redis is not None:
+        mounts["redis"] = (REDIS_DIRECTORY, True)
     return {
         "name": CONTAINER,
         "image": model.spec.image or settings.server_image,
@@ -187,12 +190,13 @@ def resources(pool: Pool) -> dict[str, dict[str, str]]:
 
 def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
     """Secrets are optional and always mounted: one that appears later reaches running pods, without a roll."""
-    tenant, s3 = resolved.key.name, resolved.s3
+    tenant, s3, redis = resolved.key.name, resolved.s3, resolved.redis
     return [
         {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
         {"name": "internal", "secret": {"secretName": internal_secret_name(tenant), "optional": True}},
         {"name": "keys", "secret": {"secretName": resolved.keys_secret, "optional": True}},
         {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
+        *([{"name": "redis", "secret": {"secretName": redis.secret_name, "optional": True}}] if redis else []),
         *([{"name": "s3", "secret": {"secretName": s3.secret_ref.name, "optional": True}}] if s3 else []),
         {"name": "server", "configMap": {"name": server_config_name(tenant, pool.model_name)}},
         {"name": "signing", "secret": {"secretName": signing_secret_name(tenant), "optional": True}},

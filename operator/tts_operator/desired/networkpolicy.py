@@ -15,8 +15,8 @@ DNS_PORT = 53
 def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """Callers come to the entry pool from anywhere, with a key; to other pools only the tenant's own pods come.
 
-    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its object store
-    and the issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
+    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its stores and the
+    issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
     So a text cannot leave through a compromised engine. Where traces are on, every pool may reach their collector.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
@@ -66,13 +66,14 @@ def traces(resolved: Resolved) -> list[dict[str, Any]]:
 
 
 def outside_ports(resolved: Resolved) -> list[int]:
-    """Where the tenant's object store and the issuer of its callers' tokens listen."""
+    """Where the tenant's object store, its Redis and the issuer of its callers' tokens listen."""
     if resolved.tenant is None:
         return []
     auth = resolved.tenant.spec.auth
     addresses = [resolved.s3.endpoint] if resolved.s3 else []
     addresses += [auth.external.jwks_url] if auth and auth.external else []
-    return sorted({port_of(address) for address in addresses})
+    redis = {resolved.redis.port} if resolved.redis and resolved.redis.port else set()
+    return sorted({port_of(address) for address in addresses} | redis)
 
 
 def port_of(address: str) -> int:

@@ -65,7 +65,7 @@ TENANTS: dict[str, tuple[TenantBuilder, list[str]]] = {
     ),
     "tokens": (tenant().with_spec(auth={"modes": ["JWT"]}), []),
     "tokens of another issuer": (tenant().with_spec(auth={"modes": ["JWT"], "external": ISSUER}), []),
-    "a Redis": (tenant().with_spec(redis={"secretRef": {"name": "r"}}), ["spec.redis"]),
+    "a Redis": (tenant().with_spec(redis={"secretRef": {"name": "r"}}), []),
     "a way in from outside": (
         tenant().with_spec(exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
         ["spec.exposure"],
@@ -123,7 +123,6 @@ def test_the_designs_own_objects_are_named_field_by_field() -> None:
         "spec.schedule.preWarmSeconds above 0",
         "spec.autoscaling.provider KEDA",
         "spec.autoscaling.metrics[].type InFlight or QueueDepth",
-        "spec.redis",
         "spec.exposure",
         "spec.allowExternal true",
         "spec.preventDeletion true",

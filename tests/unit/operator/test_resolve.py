@@ -19,9 +19,9 @@ from tts_operator.schedule import Bounds
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a field that comes later": ({"preventDeletion": True}, "NotSupportedYet", "spec.preventDeletion true"),
     "two of them": (
-        {"redis": {"secretRef": {"name": "r"}}, "allowExternal": True},
+        {"preventDeletion": True, "allowExternal": True},
         "NotSupportedYet",
-        "spec.redis, spec.allowExternal true: not supported yet; take them out of the spec",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; take them out of the spec",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},

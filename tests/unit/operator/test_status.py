@@ -314,7 +314,7 @@ def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -
 
 def test_a_refused_spec_keeps_what_was_said_of_its_last_good_children() -> None:
     before = report(observe(children=running()))
-    said = report(observe(children=running(), before=before, redis={"secretRef": {"name": "r"}}))
+    said = report(observe(children=running(), before=before, preventDeletion=True))
     assert said["pools"] == before["pools"]
     assert verdict(said, "Accepted") == ("False", "NotSupportedYet")
     assert verdict(said, "Available") == ("True", "AsSpecified")

@@ -1,0 +1,261 @@
+"""Stores of tenants on the real API server, with a real Valkey as the operator's Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from redis.exceptions import RedisError
+
+from hack.cluster.control_plane import ControlPlane
+from tests.contract.counter_store import CounterStore, counter_store
+from tests.integration.operator.process import Operator, role, role_binding
+from tests.integration.operator.world import SETTINGS, World, eventually, tenant
+from tts_operator.clock import SystemClock
+from tts_operator.controller import Controller, Pace
+from tts_operator.metrics import Metrics
+from tts_operator.names import redis_user_name
+from tts_operator.operator_stores import OperatorStores
+from tts_operator.reconcile import reconcile
+from tts_operator.redis_admin import RedisAdmin
+from tts_operator.redis_users import RedisUsers
+from tts_operator.settings import Settings
+from tts_operator.store_files import StoreFiles
+from tts_operator.stores import RedisDefault, S3Default
+from tts_server.config import RedisConfig
+from tts_server.redis_client import redis_client
+from tts_server.redis_url import parse_redis_url
+
+CLOCK = SystemClock()
+
+
+@dataclass
+class Fleet:
+    """An operator with stores, as `run` puts it together."""
+
+    world: World
+    settings: Settings
+    stores: OperatorStores
+    woken: list[str] = field(default_factory=list)
+
+    async def converges(self, name: str = "acme", within: int = 10) -> None:
+        for _ in range(within):
+            before = len(self.world.writes)
+            await reconcile(self.world.key(name), self.world.cluster, self.settings, CLOCK, self.stores)
+            if len(self.world.writes) == before:
+                return
+        raise AssertionError(f"still writing: {self.world.writes[-5:]}")
+
+    async def looks(self) -> None:
+        """What `tend` does from time to time."""
+        controller = Controller(self.world.cluster, self.settings, CLOCK, Metrics(), Pace(), stores=self.stores)
+        assert self.stores.users is not None
+        await self.stores.users.look(lambda key: self.woken.append(key.name), controller._has_no_user)
+
+    async def secret(self, name: str) -> dict[str, str]:
+        data = (await self.world.get("Secret", name))["data"]
+        return {entry: base64.b64decode(value).decode() for entry, value in data.items()}
+
+    async def uid(self, name: str = "acme") -> str:
+        return str((await self.world.get("TTSTenant", name))["metadata"]["uid"])
+
+
+@pytest.fixture
+def store() -> Iterator[CounterStore]:
+    with counter_store() as running:
+        yield running
+
+
+@pytest.fixture
+async def fleet(world: World, store: CounterStore, tmp_path: Path) -> AsyncIterator[Fleet]:
+    (tmp_path / "accessKey").write_text("AKIA\n")
+    (tmp_path / "secretKey").write_text("s3cret\n")
+    settings = replace(
+        SETTINGS,
+        redis=RedisDefault(parse_redis_url(store.url)),
+        s3=S3Default("http://minio.example:9000", "us-east-1", "speech", "", None, True, tmp_path),
+    )
+    assert settings.redis is not None
+    admin = RedisAdmin(settings.redis)
+
+    async def operator() -> str:
+        return world.namespace
+
+    users = RedisUsers(admin, operator, lambda: True, CLOCK, look_seconds=0.2)
+    yield Fleet(world, settings, OperatorStores(StoreFiles(settings), users))
+    await admin.close()
+
+
+async def test_a_tenant_gets_a_user_that_works_and_keeps_its_password(
+    fleet: Fleet, store: CounterStore, tmp_path: Path
+) -> None:
+    world = fleet.world
+    model = await world.publishes_model()
+    for name in ("acme", "blue"):
+        await world.person.create(tenant(world.key(name), model))
+        await fleet.converges(name)
+    first = await fleet.secret("acme-redis")
+    await fleet.converges()
+    assert await fleet.secret("acme-redis") == first
+    assert (await world.condition("RedisConfigured"))["status"] == "True"
+    assert (await world.condition("Programmed"))["status"] == "True"
+    file = tmp_path / "url"
+    file.write_text(first["url"])
+    client = redis_client(RedisConfig(url_file=file))
+    await client.set(f"tts:{{{await fleet.uid()}}}:a", "1")
+    with pytest.raises(RedisError):
+        await client.set(f"tts:{{{await fleet.uid('blue')}}}:a", "1")
+    await client.aclose()
+
+
+async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
+    fleet: Fleet, store: CounterStore
+) -> None:
+    world = fleet.world
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    first = await fleet.secret("acme-redis")
+    await world.person.delete(world.ref("Secret", "acme-redis"))
+    await fleet.converges()
+    second = await fleet.secret("acme-redis")
+    assert second != first
+    admin, url = store.client(), parse_redis_url(second["url"])
+    assert await admin.execute_command("AUTH", url.username, url.password)
+    await admin.aclose()
+
+
+async def test_redis_down_costs_a_condition_and_no_endpoint_and_back_it_is_made_good(
+    fleet: Fleet, store: CounterStore
+) -> None:
+    world = fleet.world
+    store.kill()
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    said = await world.condition("RedisConfigured")
+    assert (said["status"], said["reason"]) == ("False", "RedisUnavailable")
+    assert (await world.condition("Programmed"))["status"] == "True"
+    assert "RedisUnavailable" in [event["reason"] for event in await world.events()]
+    assert {ref.kind for ref in await world.children()} >= {"Deployment", "Secret", "Service"}
+    store.start()
+    await fleet.looks()
+    assert fleet.woken == ["acme"]
+    await fleet.converges()
+    assert (await world.condition("RedisConfigured"))["status"] == "True"
+    assert redis_user_name(await fleet.uid()) in store.run("ACL", "USERS")
+
+
+async def test_a_restart_that_forgets_every_user_is_made_good(fleet: Fleet, store: CounterStore) -> None:
+    world = fleet.world
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    user = redis_user_name(await fleet.uid())
+    before = store.run("ACL", "GETUSER", user)
+    store.kill()
+    store.start()
+    assert user not in store.run("ACL", "USERS")
+    with contextlib.suppress(Exception):
+        await fleet.looks()  # on a connection of before
+    await fleet.looks()
+    assert "acme" in fleet.woken
+    await fleet.converges()
+    assert store.run("ACL", "GETUSER", user) == before
+
+
+async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(fleet: Fleet, store: CounterStore) -> None:
+    world = fleet.world
+    model = await world.publishes_model()
+    for name in ("acme", "blue"):
+        await world.person.create(tenant(world.key(name), model))
+        await fleet.converges(name)
+        store.run("SET", f"tts:{{{await fleet.uid(name)}}}:a", "1")
+    gone, stays = await fleet.uid("acme"), await fleet.uid("blue")
+    await world.person.delete(world.ref("TTSTenant", "acme"))
+    await reconcile(world.key(), world.cluster, fleet.settings, CLOCK, fleet.stores)
+    await fleet.looks()
+    assert store.run("ACL", "USERS") == ["default", redis_user_name(stays)]
+    assert not store.run("KEYS", f"*{gone}*")
+    assert store.run("KEYS", f"*{stays}*")
+
+
+async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(fleet: Fleet, store: CounterStore) -> None:
+    world = fleet.world
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    assert (await fleet.secret("acme-s3"))["accessKey"] == "AKIA"
+    s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
+    spec = {"redis": {"secretRef": {"name": "own-redis"}}, "storage": {"s3": s3}}
+    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": spec})
+    await fleet.converges()
+    assert (await world.condition("RedisConfigured"))["reason"] == "RedisSecretNotFound"
+    for name in ("acme-redis", "acme-s3"):
+        assert await world.cluster.get(world.ref("Secret", name)) is None
+    await fleet.looks()
+    assert store.run("ACL", "USERS") == ["default"]
+
+
+async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(fleet: Fleet) -> None:
+    world = fleet.world
+    await world.person.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "counters", "namespace": world.namespace},
+            "stringData": {"url": "redis://acme:very-s3cret@redis.acme.svc:7777"},
+        }
+    )
+    model = await world.publishes_model()
+    await world.person.create(tenant(world.key(), model, redis={"secretRef": {"name": "counters"}}))
+    await fleet.converges()
+    assert (await world.condition("RedisConfigured"))["status"] == "True"
+    children = await world.children()
+    assert "7777" in str(children[world.ref("NetworkPolicy", f"acme-{model}")])
+    assert "s3cret" not in str([child for ref, child in children.items() if ref.kind != "Secret"])
+    assert world.ref("Secret", "counters") not in children
+
+
+async def test_keys_of_the_object_store_that_rotate_reach_every_tenant(fleet: Fleet, tmp_path: Path) -> None:
+    world = fleet.world
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    (tmp_path / "secretKey").write_text("another\n")
+    await fleet.converges()
+    assert (await fleet.secret("acme-s3"))["secretKey"] == "another"
+
+
+@pytest.fixture
+def operator(
+    control_plane: ControlPlane, kubeconfig: Path, world: World, store: CounterStore, tmp_path: Path
+) -> Iterator[Operator]:
+    """A whole one, with nothing but the permissions of the chart."""
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
+    flags = (f"--watch-namespaces={world.namespace}", f"--redis-url={store.url}", "--lease-seconds=3")
+    running = Operator.start(control_plane, tmp_path, f"stores-{world.namespace}", world.namespace, flags)
+    yield running
+    running.end()
+
+
+async def test_a_whole_operator_makes_users_mends_them_and_removes_them(
+    operator: Operator, world: World, store: CounterStore
+) -> None:
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+
+    async def has_user() -> bool:
+        return len(store.run("ACL", "USERS")) == 2
+
+    async def has_none() -> bool:
+        return list(store.run("ACL", "USERS")) == ["default"]
+
+    await eventually(has_user, "a user for the tenant", within_seconds=60)
+    store.kill()
+    store.start()
+    assert await has_none()
+    await eventually(has_user, "its user again", within_seconds=60)
+    await world.person.delete(world.ref("TTSTenant", "acme"))
+    await eventually(has_none, "its user gone", within_seconds=60)
+    assert await asyncio.to_thread(operator.terminate) == 0
