@@ -66,9 +66,7 @@ class Catalogue:
     def __init__(self, models: Iterable[Model], config: ServerConfig) -> None:
         self.models: Mapping[str, Model] = {model.name: model for model in models}
         """Everybody who may speak, standbys too."""
-        self.offered: Mapping[str, Model] = {
-            name: model for name, model in self.models.items() if model.config.offered
-        }
+        self.offered: Mapping[str, Model] = {name: model for name, model in self.models.items() if model.config.offered}
         """Those that callers can name."""
         if next(iter(self.offered), None) != next(iter(self.models), None):
             raise CatalogueError("models: the first is the default, and so must be offered")

@@ -20,7 +20,7 @@ from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
 from tts_operator.settings import Settings
 from tts_operator.transitions import Transitions
-from tts_operator.usage import Usage, named_models
+from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
 from tts_operator.workqueue import Backoff, Closed, WorkQueue
 
 log = structlog.get_logger()
@@ -55,6 +55,7 @@ class Controller:
         self._transitions = Transitions[Key]()
         self._begun: dict[Key, datetime] = {}  # transitions whose reconcile has not ended yet
         self._usage = Usage()
+        self._fallbacks = Fallbacks()
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
         metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
@@ -65,10 +66,13 @@ class Controller:
         for model in self._usage.saw(key, models):
             self._queue.add(model_key(model))
 
-    def model_changed(self, name: str) -> None:
-        """A model was made, changed or removed."""
-        self._queue.add(model_key(name))
-        for key in sorted(self._usage.tenants(name)):
+    def model_changed(self, name: str, fallback: str | None) -> None:
+        """A model was made, changed or removed; this is the model that it falls back to now."""
+        self._fallbacks.saw(name, fallback)
+        concerned = [name, *sorted(self._fallbacks.above(name))]
+        for model in concerned:
+            self._queue.add(model_key(model))
+        for key in sorted({key for model in concerned for key in self._usage.tenants(model)}):
             self._queue.add(key)
 
     def child_changed(self, key: Key) -> None:
@@ -168,10 +172,11 @@ class Controller:
             async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
                 conditions.update(_conditions(body))
-        models = [
-            body["metadata"]["name"] async for body in self._cluster.list(API_VERSION, "TTSModel", metadata_only=True)
-        ]
+        models = {
+            body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(API_VERSION, "TTSModel")
+        }
         self._usage.replace(tenants)
+        self._fallbacks.replace({name: to for name, to in models.items() if to is not None})
         keys = [*tenants, *map(model_key, models)]
         for position, key in enumerate(keys):
             self._queue.add_after(key, spread_seconds * position / len(keys))

@@ -18,7 +18,7 @@ import structlog
 
 from tts_operator.names import GROUP, MANAGER, TENANT_LABEL
 from tts_operator.observed import Key, model_key
-from tts_operator.usage import named_models
+from tts_operator.usage import named_fallback, named_models
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Sink(Protocol):
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None: ...
 
-    def model_changed(self, name: str) -> None: ...
+    def model_changed(self, name: str, fallback: str | None) -> None: ...
 
     def child_changed(self, key: Key) -> None: ...
 
@@ -125,7 +125,8 @@ class Watches:
             self._tell(self._sink.saw, "ttsmodels", version(body))
             name = body["metadata"]["name"]
             if self._prints.changed(without_status(body), gone=type == "DELETED"):
-                self._tell(self._sink.model_changed, name)
+                fallback = None if type == "DELETED" else named_fallback(body)
+                self._tell(self._sink.model_changed, name, fallback)
             else:  # its tenants have nothing to do with how many they are
                 self._tell(self._sink.status_changed, model_key(name))
 

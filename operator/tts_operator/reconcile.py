@@ -3,7 +3,7 @@
 import contextlib
 import platform
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -57,7 +57,7 @@ async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed)
     versions: dict[Ref, str] = {}
     outrun = False
     for action in actions:
-        if isinstance(action, Scale) and action.ref in failures:
+        if pointless(action, failures):
             continue
         try:
             applied = await perform(cluster, action, observed.uid, versions)
@@ -80,6 +80,16 @@ async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed)
             "write failed", tenant=str(observed.key), child=str(ref), reason=failure.reason, message=failure.message
         )
     return Outcome(failures), outrun
+
+
+def pointless(action: Action, failures: Collection[Ref]) -> bool:
+    """Whether an earlier failure takes the sense from this write.
+
+    A pod that is told of a configuration that was not written would never be told again.
+    """
+    if isinstance(action, Annotate):
+        return any(ref.kind in {"ConfigMap", "Secret"} for ref in failures)
+    return isinstance(action, Scale) and action.ref in failures
 
 
 async def perform(cluster: Cluster, action: Action, uid: str, versions: dict[Ref, str]) -> Body | None:

@@ -65,8 +65,8 @@ class Listener:
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         self._controller.tenant_changed(key, models)
 
-    def model_changed(self, name: str) -> None:
-        self._controller.model_changed(name)
+    def model_changed(self, name: str, fallback: str | None) -> None:
+        self._controller.model_changed(name, fallback)
 
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)

@@ -195,16 +195,38 @@ def keys_missing(facts: Facts) -> Verdict | None:
 
 
 def nobody_answers(facts: Facts) -> Verdict | None:
-    """A pool without a pod that callers reach, and why."""
+    """A pool without a pod that callers reach, and why. One that only stands by for others is not missed by callers."""
+    idle = {pool.name for pool in facts.resolved.pools if not pool.offered and pool.name != facts.resolved.entry}
     for name in pool_names(facts):
-        deployment = live.deployment(facts.observed, name)
-        if deployment and live.count(deployment, "availableReplicas") > 0:
+        if name in idle or answered(facts, name):
             continue
         found = troubles_of(facts, name)
+        meanwhile = spoken_meanwhile(facts, name)
         if found:
-            return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found))
-        return Verdict("Starting", f"no pod of {name} answers yet")
+            return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found) + meanwhile)
+        return Verdict("Starting", f"no pod of {name} answers yet{meanwhile}")
     return None
+
+
+def answered(facts: Facts, pool: str) -> bool:
+    """Whether callers reach a pod of the pool."""
+    deployment = live.deployment(facts.observed, pool)
+    return deployment is not None and live.count(deployment, "availableReplicas") > 0
+
+
+def spoken_meanwhile(facts: Facts, pool: str) -> str:
+    """Who speaks for a pool that is away, as the end of a sentence; empty for the entry, without which nobody does."""
+    pools = {each.model_name: each for each in facts.resolved.pools}
+    here = next((each for each in pools.values() if each.name == pool), None)
+    if here is None or pool == facts.resolved.entry:
+        return ""
+    for _ in pools:
+        if here is None or here.fallback is None:
+            return ""
+        here = pools.get(here.fallback)
+        if here is not None and answered(facts, here.name):
+            return f"; its fallback {here.model_name} speaks meanwhile"
+    return ""
 
 
 def failing(facts: Facts) -> Verdict | None:

@@ -70,7 +70,7 @@ def build(resolved: Resolved) -> Desired | None:
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
     """A pool's server.json; None where the live one has to do, because a model that it names cannot be read now."""
-    named = resolved.pools if pool.role == "Entry" else (pool,)
+    named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
     unreadable = any(each.model is None and each.running for each in named)
     if (unreadable and live_config(resolved, pool) is not None) or all(each.model is None for each in named):
         return None

@@ -25,6 +25,8 @@ from tts_server.config import (
     AuthMode,
     CacheConfig,
     ExternalIssuer,
+    FallbackConfig,
+    FallbackVoice,
     LanguageRoute,
     LocalEngine,
     ModelConfig,
@@ -86,12 +88,12 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
     entry = pool.role == "Entry"
     told = [each for each in resolved.pools if each.model is not None and (entry or each is pool)]
     models = {each.model_name for each in told}
-    voices = {voice.name for each in told for voice in each.spoken[0].spec.voices}
+    voices = {voice.name for each in told if each.offered for voice in each.spoken[0].spec.voices}
     aliases = {alias: voice for alias, voice in spec.voice_aliases.items() if entry and voice in voices}
     return ServerConfig(
         tenant=f"{resolved.key.namespace}.{resolved.key.name}",
         tenant_uid=resolved.uid,
-        role=pool.role,
+        role="Entry" if entry else "Member",
         models=tuple(model_config(resolved, each, pool) for each in told),
         model_aliases={
             alias: each.name for each in spec.models if entry and each.name in models for alias in each.aliases
@@ -124,7 +126,22 @@ def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
         precision=Precision(choice.name),
         allowed_precisions=tuple(Precision(name) for name in served.loaded),
         first_audio_timeout_seconds=model.spec.first_audio_timeout_seconds,
+        fallback=fallback_config(resolved, served) if by.role == "Entry" else None,
+        offered=served.offered or by.role != "Entry",
     )
+
+
+def fallback_config(resolved: Resolved, served: Pool) -> FallbackConfig | None:
+    """Who speaks in its place, and with which voices: those that lead nowhere are left out, as a condition tells."""
+    standby = next((each for each in resolved.pools if each.model_name == served.fallback), None)
+    fallback = served.spoken[0].spec.fallback
+    if standby is None or standby.model is None or fallback is None:
+        return None
+    known = {voice.name for voice in standby.model.spec.voices}
+    voices = tuple(
+        FallbackVoice(language=entry.language, voice=entry.voice) for entry in fallback.voices if entry.voice in known
+    )
+    return FallbackConfig(model=standby.model_name, voices=voices)
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:
