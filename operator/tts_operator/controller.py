@@ -14,10 +14,12 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
+from tts_operator.names import MANAGER
 from tts_operator.observe import API_VERSION
 from tts_operator.observed import Key, model_key
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
+from tts_operator.rollout_budget import Fleet, where
 from tts_operator.settings import Settings
 from tts_operator.transitions import Transitions
 from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
@@ -27,6 +29,7 @@ log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Children change in bursts: one look shows them all."""
+MANAGED = f"app.kubernetes.io/managed-by={MANAGER}"
 RELIST_SECONDS = 2.0
 """Between attempts to list everything while the API server does not answer."""
 
@@ -54,6 +57,7 @@ class Controller:
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._transitions = Transitions[Key]()
         self._begun: dict[Key, datetime] = {}  # transitions whose reconcile has not ended yet
+        self._fleet = Fleet()
         self._usage = Usage()
         self._fallbacks = Fallbacks()
         self._stopping = False
@@ -78,6 +82,11 @@ class Controller:
     def child_changed(self, key: Key) -> None:
         """Something that carries this tenant's label was made, changed or removed."""
         self._queue.add_after(key, CHILD_DELAY_SECONDS)
+
+    def deployment_changed(self, found: Body, *, gone: bool) -> None:
+        """A pool's Deployment was made, changed or removed: its rollout may have come to its end."""
+        self._fleet.saw(found, gone=gone)
+        self._let_others_go()
 
     def status_changed(self, key: Key) -> None:
         """Its status alone is not what it was."""
@@ -138,9 +147,15 @@ class Controller:
 
     async def _reconcile(self, key: Key) -> datetime | None:
         if key.namespace:
-            return await reconcile(key, self._cluster, self._settings, self._clock)
+            upcoming = await reconcile(key, self._cluster, self._settings, self._clock, self._fleet)
+            self._let_others_go()
+            return upcoming
         await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
         return None
+
+    def _let_others_go(self) -> None:
+        for key in self._fleet.upcoming():
+            self._queue.add_after(key, 0)
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
         self._begun.setdefault(key, self._clock.now() - lateness)
@@ -172,6 +187,7 @@ class Controller:
             async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
                 conditions.update(_conditions(body))
+        await self._list_deployments()
         models = {
             body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(API_VERSION, "TTSModel")
         }
@@ -183,6 +199,15 @@ class Controller:
         self._metrics.tenants(conditions)
         self._metrics.last_repair.set(self._clock.now().timestamp())
         log.debug("everything listed", tenants=len(tenants), models=len(models))
+
+    async def _list_deployments(self) -> None:
+        """Who rolls now: asked before anything is let go, because another replica may have let others go."""
+        known = set()
+        for namespace in self._pace.namespaces or ("",):
+            async for body in self._cluster.list("apps/v1", "Deployment", namespace, MANAGED):
+                self._fleet.saw(body)
+                known.add(where(body))
+        self._fleet.keep(known)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ again whenever it does. Its timers, indexes, finalizers, annotations, peering an
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -44,6 +45,8 @@ class Sink(Protocol):
     def model_changed(self, name: str, fallback: str | None) -> None: ...
 
     def child_changed(self, key: Key) -> None: ...
+
+    def deployment_changed(self, found: Mapping[str, Any], *, gone: bool) -> None: ...
 
     def status_changed(self, key: Key) -> None:
         """Nothing but the status of a tenant or a model differs: most often we wrote it ourselves."""
@@ -133,7 +136,10 @@ class Watches:
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
             self._tell(self._sink.saw, resource.plural, version(body))
             owner = (body["metadata"].get("labels") or {}).get(TENANT_LABEL)
-            if owner and self._prints.changed(body, gone=type == "DELETED"):
+            gone = type == "DELETED"
+            if owner and self._prints.changed(body, gone=gone):
+                if resource.plural == "deployments":
+                    self._tell(functools.partial(self._sink.deployment_changed, dict(body), gone=gone))
                 self._tell(self._sink.child_changed, Key(body["metadata"]["namespace"], owner))
 
         async def login(**arguments: Any) -> kopf.ConnectionInfo | None:

@@ -66,6 +66,8 @@ class Pool:
     """No longer asked for, but callers or the entry still come here: it stays exactly as it is."""
     offered: bool = True
     """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
+    waits: Verdict | None = None
+    """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
     fallback: str | None = None
     """Name of the model that speaks when this one cannot; it has a pool, too."""
 
@@ -127,6 +129,10 @@ class Resolved:
         """Where the tenant keeps audio; None: in files of the pod that made it."""
         storage = self.tenant.spec.storage if self.tenant else None
         return storage.s3 if storage else None
+
+    def waiting(self, verdicts: Mapping[str, Verdict]) -> "Resolved":
+        """The same, where these pools wait for their turn to roll."""
+        return replace(self, pools=tuple(replace(each, waits=verdicts.get(each.name)) for each in self.pools))
 
     @property
     def suspended(self) -> bool:

@@ -11,6 +11,7 @@ from tts_operator.observed import Observed
 from tts_operator.outcome import Outcome
 from tts_operator.pod_troubles import Trouble, troubles
 from tts_operator.resolve import Pool, Resolved
+from tts_operator.rollout_budget import HALTED, WAITING
 
 LONGEST_MESSAGE = 2000
 HOLDS = "AsSpecified"
@@ -119,7 +120,8 @@ def all_conditions(facts: Facts, before: Iterable[Mapping[str, Any]]) -> list[di
         name: next((verdict for policy in policies if (verdict := policy(facts))), None)
         for name, policies in POLICIES.items()
     }
-    verdicts["Ready"] = next((verdict for name in SUMMED if (verdict := verdicts[name])), None) or failing(facts)
+    summed = (verdict for name in SUMMED if (verdict := verdicts[name]) and verdict.reason not in {WAITING, HALTED})
+    verdicts["Ready"] = next(summed, None) or failing(facts)
     known = {each["type"]: each for each in before}
     return [condition(facts, name, verdict, known.get(name, {})) for name, verdict in verdicts.items()]
 
@@ -171,6 +173,15 @@ def write_failed(facts: Facts) -> Verdict | None:
         return None
     first = failures[min(failures)]
     return Verdict(first.reason, "; ".join(f"{ref}: {failures[ref].message}" for ref in sorted(failures)))
+
+
+def in_turn(facts: Facts) -> Verdict | None:
+    """Pods that are to change with those of other tenants, and have to wait. What runs answers, so `Ready` holds."""
+    waits = {pool.name: pool.waits for pool in facts.resolved.pools if pool.waits}
+    first = next((verdict for verdict in waits.values() if verdict.reason == HALTED), next(iter(waits.values()), None))
+    if first is None:
+        return None
+    return Verdict(first.reason, f"{', '.join(sorted(waits))}: the last good pods go on; {first.message}")
 
 
 def suspended(facts: Facts) -> Verdict | None:
@@ -260,12 +271,15 @@ def scaling_blind(facts: Facts) -> Verdict | None:
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
-    "Programmed": (write_failed,),
+    "Programmed": (write_failed, in_turn),
     "Available": (suspended, nobody_answers, keys_missing),
     "ScalingActive": (scaling_blind,),
 }
 SUMMED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""What Ready sums up. ScalingActive only warns: an HPA without metrics still holds its bounds."""
+"""What Ready sums up. ScalingActive only warns: an HPA without metrics still holds its bounds.
+
+Nor does it count that a change waits for its turn: the pods that there are answer, and the tenant has nothing to mend.
+"""
 
 
 def pool_names(facts: Facts) -> list[str]:
