@@ -65,6 +65,11 @@ class Catalogue:
 
     def __init__(self, models: Iterable[Model], config: ServerConfig) -> None:
         self.models: Mapping[str, Model] = {model.name: model for model in models}
+        """Everybody who may speak, standbys too."""
+        self.offered: Mapping[str, Model] = {name: model for name, model in self.models.items() if model.config.offered}
+        """Those that callers can name."""
+        if next(iter(self.offered), None) != next(iter(self.models), None):
+            raise CatalogueError("models: the first is the default, and so must be offered")
         self.model_aliases = config.model_aliases
         self.voice_aliases = config.voice_aliases
         self.routes: Mapping[str, Voice] = {
@@ -75,10 +80,10 @@ class Catalogue:
         self.standbys = _standbys(config, self.models)
         """Who speaks for whom, in order."""
         for alias, name in config.model_aliases.items():
-            if name not in self.models:
+            if name not in self.offered:
                 raise CatalogueError(f"modelAliases: {alias} stands for {name}, which is no model here")
         for alias, name in config.voice_aliases.items():
-            if all(name not in model.voices for model in self.models.values()):
+            if all(name not in model.voices for model in self.offered.values()):
                 raise CatalogueError(f"voiceAliases: {alias} stands for {name}, which no model has")
 
     @property
@@ -89,9 +94,9 @@ class Catalogue:
         """The model of that name or alias; None is the default one. Raises `ModelNotFound`."""
         if name is None:
             return self.default_model
-        model = self.models.get(self.model_aliases.get(name, name))
+        model = self.offered.get(self.model_aliases.get(name, name))
         if model is None:
-            raise ModelNotFound(f"No such model here. This server has {', '.join(self.models)}.", param="model")
+            raise ModelNotFound(f"No such model here. This server has {', '.join(self.offered)}.", param="model")
         return model
 
     def voice(self, name: str, model: Model) -> Voice:
@@ -106,7 +111,7 @@ class Catalogue:
     def model_with_voice(self, name: str) -> Model:
         """The first model with that voice, else the default one, whose refusal names what there is."""
         resolved = self.voice_aliases.get(name, name)
-        holders = (model for model in self.models.values() if name in model.voices or resolved in model.voices)
+        holders = (model for model in self.offered.values() if name in model.voices or resolved in model.voices)
         return next(holders, self.default_model)
 
     def route(self, language: str | None, model: Model) -> Voice | None:
@@ -116,14 +121,14 @@ class Catalogue:
         return model.voices.get(voice.name, voice) if voice is not None else None
 
     def names(self) -> Iterator[tuple[str, Model]]:
-        """Every name of every model, aliases last."""
-        yield from self.models.items()
+        """Every name that callers may use for a model, aliases last."""
+        yield from self.offered.items()
         for alias, name in self.model_aliases.items():
-            if alias not in self.models:
-                yield alias, self.models[name]
+            if alias not in self.offered:
+                yield alias, self.offered[name]
 
     def _anywhere(self, name: str) -> Voice:
-        for model in self.models.values():
+        for model in self.offered.values():
             voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
             if voice is not None:
                 return voice

@@ -120,6 +120,8 @@ class ModelConfig(ConfigModel):
     """
     fallback: FallbackConfig | None = None
     """None: where the engine fails, the request does."""
+    offered: bool = True
+    """False: callers can neither name nor list it; it only speaks where another model falls back to it."""
 
 
 class LanguageRoute(ConfigModel):

@@ -16,20 +16,23 @@ from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.mover import Mover
 from tts_operator.moves import Upcoming
+from tts_operator.names import MANAGER
 from tts_operator.observe import API_VERSION, tenant_ref
 from tts_operator.observed import Key, model_key
 from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
+from tts_operator.rollout_budget import Fleet, where
 from tts_operator.settings import Settings
 from tts_operator.transitions import Transitions
-from tts_operator.usage import Usage, named_models
+from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
 from tts_operator.workqueue import Backoff, Closed, WorkQueue
 
 log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Children change in bursts: one look shows them all."""
+MANAGED = f"app.kubernetes.io/managed-by={MANAGER}"
 RELIST_SECONDS = 2.0
 """Between attempts to list everything while the API server does not answer."""
 
@@ -68,7 +71,9 @@ class Controller:
         self._transitions = Transitions[Key]()
         self._mover = Mover(cluster, self._moved)
         self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
+        self._fleet = Fleet()
         self._usage = Usage()
+        self._fallbacks = Fallbacks()
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
         metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
@@ -80,16 +85,24 @@ class Controller:
         for model in self._usage.saw(key, models):
             self._queue.add(model_key(model))
 
-    def model_changed(self, name: str) -> None:
-        """A model was made, changed or removed."""
-        self._queue.add(model_key(name))
-        for key in sorted(self._usage.tenants(name)):
+    def model_changed(self, name: str, fallback: str | None) -> None:
+        """A model was made, changed or removed; this is the model that it falls back to now."""
+        self._fallbacks.saw(name, fallback)
+        concerned = [name, *sorted(self._fallbacks.above(name))]
+        for model in concerned:
+            self._queue.add(model_key(model))
+        for key in sorted({key for model in concerned for key in self._usage.tenants(model)}):
             self._mover.forget(key)
             self._queue.add(key)
 
     def child_changed(self, key: Key) -> None:
         """Something that carries this tenant's label was made, changed or removed."""
         self._queue.add_after(key, CHILD_DELAY_SECONDS)
+
+    def deployment_changed(self, found: Body, *, gone: bool) -> None:
+        """A pool's Deployment was made, changed or removed: its rollout may have come to its end."""
+        self._fleet.saw(found, gone=gone)
+        self._let_others_go()
 
     def status_changed(self, key: Key) -> None:
         """Its status alone is not what it was."""
@@ -158,7 +171,11 @@ class Controller:
 
     async def _reconcile(self, key: Key) -> Upcoming | None:
         if key.namespace:
-            return await reconcile(key, self._cluster, self._settings, self._clock, self._stores)
+            coming = await reconcile(
+                key, self._cluster, self._settings, self._clock, stores=self._stores, fleet=self._fleet
+            )
+            self._let_others_go()
+            return coming
         await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
         return None
 
@@ -166,6 +183,10 @@ class Controller:
         """Whether the tenant of this UID needs no user in the operator's Redis. Raises ClusterError."""
         body = await self._cluster.get(tenant_ref(key))
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
+
+    def _let_others_go(self) -> None:
+        for key in self._fleet.upcoming():
+            self._queue.add_after(key, 0)
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
         at = self._clock.now() - lateness
@@ -202,10 +223,12 @@ class Controller:
             async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
                 conditions.update(_conditions(body))
-        models = [
-            body["metadata"]["name"] async for body in self._cluster.list(API_VERSION, "TTSModel", metadata_only=True)
-        ]
+        await self._list_deployments()
+        models = {
+            body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(API_VERSION, "TTSModel")
+        }
         self._usage.replace(tenants)
+        self._fallbacks.replace({name: to for name, to in models.items() if to is not None})
         if self._stores.users is not None:
             self._stores.users.listed(tenants.keys())
         keys = [*tenants, *map(model_key, models)]
@@ -214,6 +237,15 @@ class Controller:
         self._metrics.tenants(conditions)
         self._metrics.last_repair.set(self._clock.now().timestamp())
         log.debug("everything listed", tenants=len(tenants), models=len(models))
+
+    async def _list_deployments(self) -> None:
+        """Who rolls now: asked before anything is let go, because another replica may have let others go."""
+        known = set()
+        for namespace in self._pace.namespaces or ("",):
+            async for body in self._cluster.list("apps/v1", "Deployment", namespace, MANAGED):
+                self._fleet.saw(body)
+                known.add(where(body))
+        self._fleet.keep(known)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

@@ -68,6 +68,14 @@ def difference(desired: Body, live: Body | None) -> str:
     return ", ".join([*changes[:SHOWN], *more])
 
 
+def template_differs(desired: Body, live: Body) -> bool:
+    """Whether an apply would give a Deployment other pods."""
+    path = ("spec", "template")
+    wanted, present = desired["spec"]["template"], live["spec"]["template"]
+    owned = ((owned_fields(live) or {}).get("f:spec") or {}).get("f:template") or {}
+    return any(True for _ in changed(wanted, present, path)) or any(True for _ in dropped(owned, wanted, path))
+
+
 def owned_fields(live: Body) -> Mapping[str, Any] | None:
     """The fields of our last apply in the API server's own notation (FieldsV1); None if it knows of no such apply."""
     entries = live["metadata"].get("managedFields")

@@ -5,6 +5,7 @@ again whenever it does. Its timers, indexes, finalizers, annotations, peering an
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -18,7 +19,7 @@ import structlog
 
 from tts_operator.names import GROUP, MANAGER, TENANT_LABEL
 from tts_operator.observed import Key, model_key
-from tts_operator.usage import named_models
+from tts_operator.usage import named_fallback, named_models
 
 log = structlog.get_logger()
 
@@ -41,9 +42,11 @@ class Sink(Protocol):
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None: ...
 
-    def model_changed(self, name: str) -> None: ...
+    def model_changed(self, name: str, fallback: str | None) -> None: ...
 
     def child_changed(self, key: Key) -> None: ...
+
+    def deployment_changed(self, found: Mapping[str, Any], *, gone: bool) -> None: ...
 
     def status_changed(self, key: Key) -> None:
         """Nothing but the status of a tenant or a model differs: most often we wrote it ourselves."""
@@ -125,14 +128,18 @@ class Watches:
             self._tell(self._sink.saw, "ttsmodels", version(body))
             name = body["metadata"]["name"]
             if self._prints.changed(without_status(body), gone=type == "DELETED"):
-                self._tell(self._sink.model_changed, name)
+                fallback = None if type == "DELETED" else named_fallback(body)
+                self._tell(self._sink.model_changed, name, fallback)
             else:  # its tenants have nothing to do with how many they are
                 self._tell(self._sink.status_changed, model_key(name))
 
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
             self._tell(self._sink.saw, resource.plural, version(body))
             owner = (body["metadata"].get("labels") or {}).get(TENANT_LABEL)
-            if owner and self._prints.changed(body, gone=type == "DELETED"):
+            gone = type == "DELETED"
+            if owner and self._prints.changed(body, gone=gone):
+                if resource.plural == "deployments":
+                    self._tell(functools.partial(self._sink.deployment_changed, dict(body), gone=gone))
                 self._tell(self._sink.child_changed, Key(body["metadata"]["namespace"], owner))
 
         async def login(**arguments: Any) -> kopf.ConnectionInfo | None:

@@ -1,39 +1,73 @@
 """What the operator says of a TTSModel: whether tenants can use it, and how many do."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from tts_operator.api import TTSModel
 from tts_operator.api.support import unsupported_in_model
+from tts_operator.fallback import chains, missing_voices
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.status import HOLDS, stamp
 
 
-def model_status(body: Body, model: TTSModel | None, error: str | None, in_use: int, now: datetime) -> dict[str, Any]:
-    """The whole status."""
-    verdict = judge(model, error)
+def model_status(
+    body: Body,
+    model: TTSModel | None,
+    error: str | None,
+    in_use: int,
+    now: datetime,
+    *,
+    fallback: Verdict | None = None,
+) -> dict[str, Any]:
+    """The whole status; ``fallback`` is what is wrong with the chain that begins here."""
+    accepted = judge(model, error)
+    verdicts = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback}
     known = {each["type"]: each for each in (body.get("status") or {}).get("conditions") or ()}
     generation = int(body["metadata"].get("generation", 0))
-    said = "False" if verdict else "True"
-    reason, message = verdict or Verdict(HOLDS, "")
+
+    def condition(type_: str, verdict: Verdict | None) -> dict[str, Any]:
+        said = "False" if verdict else "True"
+        reason, message = verdict or Verdict(HOLDS, "")
+        same = known.get(type_, {}).get("status") == said
+        return {
+            "type": type_,
+            "status": said,
+            "observedGeneration": generation,
+            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else stamp(now),
+            "reason": reason,
+            "message": message,
+        }
+
     return {
         "observedGeneration": generation,
         "tenants": in_use,
-        "conditions": [
-            {
-                "type": type_,
-                "status": said,
-                "observedGeneration": generation,
-                "lastTransitionTime": known[type_]["lastTransitionTime"]
-                if known.get(type_, {}).get("status") == said
-                else stamp(now),
-                "reason": reason,
-                "message": message,
-            }
-            for type_ in ("Accepted", "Ready")
-        ],
+        "conditions": [condition(type_, verdict) for type_, verdict in verdicts.items()],
     }
+
+
+def judge_fallback(name: str, models: Mapping[str, TTSModel | None], errors: Mapping[str, str]) -> Verdict | None:
+    """What is wrong with the chain that begins at this model; None if whoever it leads to can speak."""
+
+    def problem(by: str, standby: str) -> Verdict | None:
+        model = models.get(standby)
+        if model is None and standby not in errors:
+            return Verdict("FallbackNotFound", f"TTSModel {by} falls back to {standby}, which no TTSModel is called")
+        unusable = judge(model, errors.get(standby))
+        if unusable is None:
+            return None
+        reason = "FallbackInvalid" if model is None else "FallbackNotSupported"
+        return Verdict(reason, f"TTSModel {by} falls back to {standby}: {unusable.message}")
+
+    found = chains([name], models, problem)
+    voices = [
+        verdict
+        for by, standby in found.links.items()
+        if (model := models[by]) and (other := models[standby])
+        for verdict in missing_voices(model, other)
+    ]
+    return next(iter((*found.problems, *voices)), None)
 
 
 def judge(model: TTSModel | None, error: str | None) -> Verdict | None:

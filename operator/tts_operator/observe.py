@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-import structlog
 from pydantic import BaseModel, ValidationError
 
 from tts_operator.api import AuthMode, TTSModel, TTSTenant
 from tts_operator.api_errors import Refused
 from tts_operator.cluster import Cluster, collect
+from tts_operator.fallback import LONGEST_CHAIN, fallback_of
 from tts_operator.manifest import Body, Ref, ref_of
 from tts_operator.names import (
     GROUP,
@@ -26,8 +26,6 @@ from tts_operator.names import (
 )
 from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by
 from tts_operator.signing import CURRENT, PEM, SigningKeys, due, generate
-
-log = structlog.get_logger()
 
 API_VERSION = f"{GROUP}/v1alpha1"
 LISTED_KINDS = tuple(kind for kind in CHILD_KINDS if kind[1] != "Secret")
@@ -53,7 +51,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
     labels = f"{TENANT_LABEL}={key.name}"
     signing_ref = Ref("v1", "Secret", key.namespace, signing_secret_name(key.name))
     models, listed, pods, namespace, internal, keys, signing = await together(
-        _models(cluster, names),
+        models_and_fallbacks(cluster, names),
         _listed(cluster, key.namespace, labels),
         collect(cluster.list("v1", "Pod", key.namespace, labels)),
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
@@ -62,13 +60,15 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         _signing_secret(cluster, signing_ref, tenant),
     )
     children = {ref_of(child): child for child in listed}
+    known, model_errors = models
     children |= {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
     return Observed(
         key=key,
         body=body,
         tenant=tenant,
         tenant_error=error,
-        models=models,
+        models=known,
+        model_errors=model_errors,
         children=children,
         pods=pods,
         namespace_labels=((namespace or {}).get("metadata") or {}).get("labels") or {},
@@ -155,19 +155,22 @@ async def together(*reads: Awaitable[Any]) -> list[Any]:
     return results
 
 
-async def _models(cluster: Cluster, names: Iterable[str]) -> dict[str, TTSModel | None]:
-    ordered = sorted(names)
-    bodies = await together(*(cluster.get(model_ref(name)) for name in ordered))
-    return {name: _model(body) for name, body in zip(ordered, bodies, strict=True)}
-
-
-def _model(body: Body | None) -> TTSModel | None:
-    if body is None:
-        return None
-    model, error = parse(TTSModel, body)
-    if error:
-        log.warning("model does not parse", model=body["metadata"]["name"], error=error)
-    return model
+async def models_and_fallbacks(
+    cluster: Cluster, names: Iterable[str]
+) -> tuple[dict[str, TTSModel | None], dict[str, str]]:
+    """These models and those that their chains lead to; and of each that does not parse, why. Raises ClusterError."""
+    models: dict[str, TTSModel | None] = {}
+    errors: dict[str, str] = {}
+    wanted = sorted(names)
+    for _ in range(LONGEST_CHAIN):
+        bodies = await together(*(cluster.get(model_ref(name)) for name in wanted))
+        for name, body in zip(wanted, bodies, strict=True):
+            models[name], error = (None, None) if body is None else parse(TTSModel, body)
+            if error:
+                errors[name] = error
+        following = {fallback_of(models[name]) for name in wanted}
+        wanted = sorted(name for name in following if name is not None and name not in models)
+    return models, errors
 
 
 async def _listed(cluster: Cluster, namespace: str, labels: str) -> list[Body]:

@@ -52,7 +52,9 @@ class Observed:
     tenant_error: str | None = None
     """Why the stored object does not parse: one line for a person."""
     models: Mapping[str, TTSModel | None] = field(default_factory=dict)
-    """Every model that spec.models names; None where no such TTSModel exists."""
+    """Every model that spec.models names or a fallback of theirs leads to; None where there is none to read."""
+    model_errors: Mapping[str, str] = field(default_factory=dict)
+    """Of those that exist and do not parse, why: one line for a person."""
     children: Children = field(default_factory=dict)
     """Objects of CHILD_KINDS in the namespace with the tenant's label, and foreign ones found under a child's name."""
     pods: Sequence[Body] = ()

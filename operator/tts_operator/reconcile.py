@@ -3,7 +3,7 @@
 import contextlib
 import platform
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -23,6 +23,7 @@ from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
 from tts_operator.resolve import resolve
+from tts_operator.rollout_budget import Fleet
 from tts_operator.settings import Settings
 from tts_operator.status import Event, events, status
 
@@ -34,21 +35,43 @@ class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
 
 
 async def reconcile(
-    key: Key, cluster: Cluster, settings: Settings, clock: Clock, stores: OperatorStores = NO_STORES
+    key: Key,
+    cluster: Cluster,
+    settings: Settings,
+    clock: Clock,
+    *,
+    stores: OperatorStores = NO_STORES,
+    fleet: Fleet | None = None,
 ) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
+
+    `fleet` knows who else is rolling; without it no tenant waits for another.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
     """
     observed = await with_signing_key(await observe(cluster, key), clock.now())
+    fleet = fleet or Fleet()
+    fleet.read(observed)
     if observed.deleting:
         stores.departed(observed)
+        fleet.ask(key, {})
         return None  # owner references collect the children
     observed = await with_stores(observed, cluster, settings, stores.files)
     resolved = resolve(observed, settings, clock.now())
     desired = build(resolved)  # None while refused: the last good children stay
+    changes = desired.changes if desired else {}
+    if waits := fleet.ask(key, changes):
+        resolved = resolved.waiting(waits)
+        desired = build(resolved)
     actions = plan(desired, observed)
-    outcome, outrun = await apply(cluster, actions, observed)
+    applied: dict[Ref, Body] = {}
+    try:
+        outcome, outrun = await apply(cluster, actions, observed, applied)
+    finally:
+        taken = changes.keys() - waits.keys()
+        fleet.took(
+            key, taken, [body for ref, body in applied.items() if ref.kind == "Deployment" and ref.name in taken]
+        )
     outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
@@ -56,19 +79,20 @@ async def reconcile(
     return Upcoming(clock.now()) if outrun else upcoming(resolved)
 
 
-async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed) -> tuple[Outcome, bool]:
-    """Perform each action; one that fails does not stop the rest.
+async def apply(
+    cluster: Cluster, actions: Sequence[Action], observed: Observed, applied: dict[Ref, Body]
+) -> tuple[Outcome, bool]:
+    """Perform each action; one that fails does not stop the rest. What was applied is put into `applied`, as it is now.
 
     Also tells whether a Deployment moved on between the reading and its /scale: then everything must be read again.
     """
     failures: dict[Ref, Failure] = {}
-    versions: dict[Ref, str] = {}
     outrun = False
     for action in actions:
-        if isinstance(action, Scale) and action.ref in failures:
+        if pointless(action, failures):
             continue
         try:
-            applied = await perform(cluster, action, observed.uid, versions)
+            written = await perform(cluster, action, observed.uid, applied)
         except Conflict as error:
             if isinstance(action, Scale | Delete):
                 outrun = True
@@ -77,8 +101,8 @@ async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed)
         except Refused as error:
             failures[action.ref] = error.failure
         else:
-            if applied is not None:
-                versions[action.ref] = applied["metadata"]["resourceVersion"]
+            if written is not None:
+                applied[action.ref] = written
     if actions:
         log.info(
             "plan applied", tenant=str(observed.key), actions=[str(action) for action in actions], failed=len(failures)
@@ -90,13 +114,24 @@ async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed)
     return Outcome(failures), outrun
 
 
-async def perform(cluster: Cluster, action: Action, uid: str, versions: dict[Ref, str]) -> Body | None:
+def pointless(action: Action, failures: Collection[Ref]) -> bool:
+    """Whether an earlier failure takes the sense from this write.
+
+    A pod that is told of a configuration that was not written would never be told again.
+    """
+    if isinstance(action, Annotate):
+        return any(ref.kind in {"ConfigMap", "Secret"} for ref in failures)
+    return isinstance(action, Scale) and action.ref in failures
+
+
+async def perform(cluster: Cluster, action: Action, uid: str, applied: Mapping[Ref, Body]) -> Body | None:
     """One write. Returns what an Apply left behind. Raises ClusterError."""
     match action:
         case Apply():
             return await cluster.apply(action.manifest, force=not await is_first(cluster, action, uid))
         case Scale():
-            await cluster.scale(action.ref, action.replicas, action.resource_version or versions[action.ref])
+            version = action.resource_version or applied[action.ref]["metadata"]["resourceVersion"]
+            await cluster.scale(action.ref, action.replicas, version)
         case Annotate():
             await unless_gone(cluster.annotate(action.ref, action.annotation, action.value))
         case Delete():

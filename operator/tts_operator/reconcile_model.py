@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 
-from tts_operator.api import TTSModel
 from tts_operator.api_errors import Conflict, NotFound
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
-from tts_operator.model_status import model_status
-from tts_operator.observe import model_ref, parse
+from tts_operator.model_status import judge_fallback, model_status
+from tts_operator.observe import model_ref, models_and_fallbacks
 from tts_operator.observed import Key
 
 
@@ -16,8 +15,9 @@ async def reconcile_model(name: str, cluster: Cluster, users: Collection[Key], c
     body = await cluster.get(model_ref(name))
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
-    model, error = parse(TTSModel, body)
-    after = model_status(body, model, error, len(users), clock.now())
+    models, errors = await models_and_fallbacks(cluster, {name})
+    fallback = judge_fallback(name, models, errors)
+    after = model_status(body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback)
     if after == body.get("status"):
         return
     try:

@@ -12,6 +12,8 @@ from tts_operator import live, schedule
 from tts_operator.api import AuthMode, MetricType, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import unsupported_in_model, unsupported_in_tenant
 from tts_operator.api.tenant import S3Storage
+from tts_operator.fallback import Chains, chains, missing_voices
+from tts_operator.leaving import leaving
 from tts_operator.live import Verdict
 from tts_operator.metrics_hold import hold
 from tts_operator.names import keys_secret_name, pool_name
@@ -33,7 +35,14 @@ REDIS_SECRET_LOOK = timedelta(seconds=20)
 CEILINGS = ("ttsfleet.io/max-tier", "ttsfleet.io/max-replicas", "ttsfleet.io/max-accelerators")
 """Labels of a namespace that this version reads and does not enforce."""
 
-Role = Literal["Entry", "Member"]
+Role = Literal["Entry", "Member", "Fallback"]
+FALLBACK_REASONS = {
+    "ModelNotFound": "FallbackNotFound",
+    "ModelInvalid": "FallbackInvalid",
+    "ModelNotAllowed": "FallbackNotAllowed",
+    "ModelNotSupported": "FallbackNotSupported",
+}
+"""Why a model cannot stand in for another, by why nobody can use it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,13 @@ class Pool:
     held: bool = False
     """Without metrics max is held at min."""
     retiring: bool = False
-    """No longer in the spec, but callers arrive here until the new entry pool answers: it stays exactly as it is."""
+    """No longer asked for, but callers or the entry still come here: it stays exactly as it is."""
+    offered: bool = True
+    """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
+    waits: Verdict | None = None
+    """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
+    fallback: str | None = None
+    """Name of the model that speaks when this one cannot; it has a pool, too."""
 
     @property
     def spoken(self) -> tuple[TTSModel, Choice]:
@@ -85,7 +100,7 @@ class Resolved:
     next_change: datetime | None = None
     """When to look again even if nothing happens; None for never."""
     pools: tuple[Pool, ...] = ()
-    """The default model's first, a retiring one last."""
+    """The default model's first, then the spec's others, then fallbacks that it does not list, retiring ones last."""
     entry: str = ""
     """Name of the pool that the tenant's Service selects."""
     auth_modes: tuple[AuthMode, ...] = (AuthMode.API_KEY,)
@@ -122,6 +137,10 @@ class Resolved:
         """Where its replicas count together; None: each gives out its part of the limits."""
         return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
 
+    def waiting(self, verdicts: Mapping[str, Verdict]) -> "Resolved":
+        """The same, where these pools wait for their turn to roll."""
+        return replace(self, pools=tuple(replace(each, waits=verdicts.get(each.name)) for each in self.pools))
+
     @property
     def suspended(self) -> bool:
         """Whether every pool is to be at zero."""
@@ -143,15 +162,27 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return replace(bare, refused=Verdict("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     held = hold(observed, pool_name(observed.key.name, tenant.spec.models[0].name), window.bounds, now)
     problems = {entry.name: model_problem(observed, entry.name) for entry in tenant.spec.models}
+    found = chains(problems, observed.models, lambda by, name: fallback_problem(observed, by, name))
     bounds = [held.bounds, *(own_bounds(entry) for entry in tenant.spec.models[1:])]
     pools = [
         pool(observed, tenant, entry, each, usable=problems[entry.name] is None, now=now)
         for entry, each in zip(tenant.spec.models, bounds, strict=True)
     ]
     pools[0] = replace(pools[0], held=held.held)
+    voices = voice_problems(tenant, pools)
+    pools += standbys(observed, tenant, found, now)
+    pools = [replace(each, fallback=found.links.get(each.model_name)) for each in pools]
     turn = turnover(observed, pools[0].name, held.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    given = with_roles(observed, pools, turn)
+    left = leaving(observed, {each.name for each in given}, now)
     signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
-    moments = [change and change.at, turn.look_again, held.look_again, *(each.rollout.look_again for each in pools)]
+    moments = [
+        change and change.at,
+        turn.look_again,
+        left.look_again,
+        held.look_again,
+        *(each.rollout.look_again for each in pools),
+    ]
     moments.append(signing.look_again if signing else None)
     moments.append(now + REDIS_SECRET_LOOK if bare.redis and bare.redis.problem else None)
     limit, notes = requests_per_minute(tenant, settings)
@@ -159,11 +190,16 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     return replace(
         bare,
         notes=(*notes, *ceilings(observed.namespace_labels)),
-        models=(*(problem for problem in problems.values() if problem), *voice_problems(tenant, pools)),
+        models=(
+            *(problem for problem in problems.values() if problem),
+            *found.problems,
+            *voices,
+            *fallback_voice_problems(pools),
+        ),
         window=window,
         next_transition=change,
         next_change=min((moment for moment in moments if moment), default=None),
-        pools=with_roles(observed, pools, turn),
+        pools=(*given, *(retiring(observed, name) for name in left.pools)),
         entry=turn.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=auth.api_keys_secret_ref.name
@@ -184,6 +220,8 @@ def not_supported(phrases: Sequence[str]) -> str:
 def model_problem(observed: Observed, name: str) -> Verdict | None:
     """Why the tenant cannot use the model; None if it can."""
     model = observed.models.get(name)
+    if name in observed.model_errors:
+        return Verdict("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
     if model is None:
         return Verdict("ModelNotFound", f"spec.models names {name}, and there is no TTSModel of that name to read")
     allowed = model.spec.allowed_namespaces
@@ -195,6 +233,38 @@ def model_problem(observed: Observed, name: str) -> Verdict | None:
     if later := list(unsupported_in_model(model.spec)):
         return Verdict("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
     return None
+
+
+def fallback_problem(observed: Observed, by: str, name: str) -> Verdict | None:
+    """Why a model cannot speak in place of another; None if it can."""
+    found = model_problem(observed, name)
+    if found is None:
+        return None
+    message = "there is no TTSModel of that name" if found.reason == "ModelNotFound" else found.message
+    return Verdict(FALLBACK_REASONS[found.reason], f"TTSModel {by} falls back to {name}: {message}")
+
+
+def fallback_voice_problems(pools: Sequence[Pool]) -> list[Verdict]:
+    """Voices by language that lead nowhere."""
+    models = {each.model_name: each.model for each in pools}
+    return [
+        problem
+        for each in pools
+        if each.model is not None and each.fallback is not None and (standby := models[each.fallback]) is not None
+        for problem in missing_voices(each.model, standby)
+    ]
+
+
+def standbys(observed: Observed, tenant: TTSTenant, found: Chains, now: datetime) -> list[Pool]:
+    """Pools of models that only speak in place of others: one replica each, for what they rarely say.
+
+    One that cannot be used any more goes on as it is, where it runs.
+    """
+    made = [
+        pool(observed, tenant, TenantModel(name=name), ONE_REPLICA, usable=name in found.standbys, now=now)
+        for name in (*found.standbys, *found.unusable)
+    ]
+    return [replace(each, role="Fallback", offered=False) for each in made if each.model is not None or each.running]
 
 
 def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Verdict]:
@@ -256,20 +326,20 @@ def with_roles(observed: Observed, pools: Sequence[Pool], turn: Turnover) -> tup
 
     def role(position: int, pool: Pool) -> Role:
         lingers = turn.lingering and is_entry(observed, pool.name)
-        return "Entry" if position == 0 or pool.name == turn.entry or lingers else "Member"
+        return "Entry" if position == 0 or pool.name == turn.entry or lingers else pool.role
 
     given = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
     if any(pool.name == turn.entry for pool in given):
         return given
-    return (*given, retiring(observed, turn.entry))
+    return (*given, replace(retiring(observed, turn.entry), role="Entry"))
 
 
 def retiring(observed: Observed, name: str) -> Pool:
-    """A pool that the spec no longer names, and that callers still need."""
+    """A pool that the spec no longer asks for, and that somebody still needs."""
     return Pool(
         name=name,
         model_name=live.model_of(observed, name),
-        role="Entry",
+        role="Member",
         bounds=live.autoscaler_bounds(observed, name) or ONE_REPLICA,
         model=None,
         precision=None,
@@ -277,6 +347,7 @@ def retiring(observed: Observed, name: str) -> Pool:
         rollout=Rollout("Surge"),
         running=True,
         retiring=True,
+        offered=False,
     )
 
 

@@ -22,7 +22,7 @@ from tts_operator.handlers import Watches
 from tts_operator.health import health_app
 from tts_operator.leader import Leader, Timing
 from tts_operator.lease import ClusterLease
-from tts_operator.manifest import Ref
+from tts_operator.manifest import Body, Ref
 from tts_operator.metrics import Metrics, metrics_app
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observed import Key
@@ -70,11 +70,14 @@ class Listener:
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         self._controller.tenant_changed(key, models)
 
-    def model_changed(self, name: str) -> None:
-        self._controller.model_changed(name)
+    def model_changed(self, name: str, fallback: str | None) -> None:
+        self._controller.model_changed(name, fallback)
 
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)
+
+    def deployment_changed(self, found: Body, *, gone: bool) -> None:
+        self._controller.deployment_changed(found, gone=gone)
 
     def status_changed(self, key: Key) -> None:
         self._controller.status_changed(key)

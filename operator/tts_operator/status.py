@@ -11,6 +11,7 @@ from tts_operator.observed import Observed
 from tts_operator.outcome import Outcome
 from tts_operator.pod_troubles import Trouble, troubles
 from tts_operator.resolve import Pool, Resolved
+from tts_operator.rollout_budget import HALTED, WAITING
 
 LONGEST_MESSAGE = 2000
 HOLDS = "AsSpecified"
@@ -122,7 +123,8 @@ def all_conditions(facts: Facts, before: Iterable[Mapping[str, Any]]) -> list[di
     }
     if facts.resolved.refused or facts.resolved.redis is None:
         del verdicts[REDIS]
-    verdicts["Ready"] = next((verdict for name in SUMMED if (verdict := verdicts[name])), None) or failing(facts)
+    summed = (verdict for name in SUMMED if (verdict := verdicts[name]) and verdict.reason not in {WAITING, HALTED})
+    verdicts["Ready"] = next(summed, None) or failing(facts)
     known = {each["type"]: each for each in before}
     return [condition(facts, name, verdict, known.get(name, {})) for name, verdict in verdicts.items()]
 
@@ -176,6 +178,15 @@ def write_failed(facts: Facts) -> Verdict | None:
     return Verdict(first.reason, "; ".join(f"{ref}: {failures[ref].message}" for ref in sorted(failures)))
 
 
+def in_turn(facts: Facts) -> Verdict | None:
+    """Pods that are to change with those of other tenants, and have to wait. What runs answers, so `Ready` holds."""
+    waits = {pool.name: pool.waits for pool in facts.resolved.pools if pool.waits}
+    first = next((verdict for verdict in waits.values() if verdict.reason == HALTED), next(iter(waits.values()), None))
+    if first is None:
+        return None
+    return Verdict(first.reason, f"{', '.join(sorted(waits))}: the last good pods go on; {first.message}")
+
+
 def suspended(facts: Facts) -> Verdict | None:
     """Nobody is to answer."""
     if not facts.resolved.suspended:
@@ -198,16 +209,38 @@ def keys_missing(facts: Facts) -> Verdict | None:
 
 
 def nobody_answers(facts: Facts) -> Verdict | None:
-    """A pool without a pod that callers reach, and why."""
+    """A pool without a pod that callers reach, and why. One that only stands by for others is not missed by callers."""
+    idle = {pool.name for pool in facts.resolved.pools if not pool.offered and pool.name != facts.resolved.entry}
     for name in pool_names(facts):
-        deployment = live.deployment(facts.observed, name)
-        if deployment and live.count(deployment, "availableReplicas") > 0:
+        if name in idle or answered(facts, name):
             continue
         found = troubles_of(facts, name)
+        meanwhile = spoken_meanwhile(facts, name)
         if found:
-            return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found))
-        return Verdict("Starting", f"no pod of {name} answers yet")
+            return Verdict(found[0].reason, "; ".join(trouble.message for trouble in found) + meanwhile)
+        return Verdict("Starting", f"no pod of {name} answers yet{meanwhile}")
     return None
+
+
+def answered(facts: Facts, pool: str) -> bool:
+    """Whether callers reach a pod of the pool."""
+    deployment = live.deployment(facts.observed, pool)
+    return deployment is not None and live.count(deployment, "availableReplicas") > 0
+
+
+def spoken_meanwhile(facts: Facts, pool: str) -> str:
+    """Who speaks for a pool that is away, as the end of a sentence; empty for the entry, without which nobody does."""
+    pools = {each.model_name: each for each in facts.resolved.pools}
+    here = next((each for each in pools.values() if each.name == pool), None)
+    if here is None or pool == facts.resolved.entry:
+        return ""
+    for _ in pools:
+        if here is None or here.fallback is None:
+            return ""
+        here = pools.get(here.fallback)
+        if here is not None and answered(facts, here.name):
+            return f"; its fallback {here.model_name} speaks meanwhile"
+    return ""
 
 
 def failing(facts: Facts) -> Verdict | None:
@@ -251,13 +284,14 @@ REDIS = "RedisConfigured"
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
-    "Programmed": (write_failed,),
+    "Programmed": (write_failed, in_turn),
     "Available": (suspended, nobody_answers, keys_missing),
     "ScalingActive": (scaling_blind,),
     REDIS: (redis_unusable,),
 }
 SUMMED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""What Ready sums up."""
+"""What Ready sums up. That a change waits for its turn does not count: the pods that there are answer, and the tenant
+has nothing to mend."""
 WARNINGS = ("ScalingActive", REDIS)
 """They only warn: an HPA without metrics still holds its bounds, and speech needs no Redis."""
 

@@ -1,8 +1,9 @@
-"""Which tenants name which models: a model's change concerns all of them."""
+"""Which tenants name which models, and which models fall back to which: a model's change concerns all of them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from tts_operator.fallback import LONGEST_CHAIN
 from tts_operator.manifest import Body
 from tts_operator.observed import Key
 
@@ -39,6 +40,39 @@ class Usage:
             self.saw(gone, ())
         for key, models in tenants.items():
             self.saw(key, models)
+
+
+class Fallbacks:
+    """The links between models, as they are seen; the periodic list replaces them whole."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, str] = {}
+
+    def saw(self, model: str, fallback: str | None) -> None:
+        """Remember whom a model names now; None if nobody, or if it is gone."""
+        if fallback is None:
+            self._links.pop(model, None)
+        else:
+            self._links[model] = fallback
+
+    def replace(self, links: Mapping[str, str]) -> None:
+        """Forget everything but these."""
+        self._links = dict(links)
+
+    def above(self, model: str) -> frozenset[str]:
+        """Models whose chains lead to this one, in as many steps as chains can have."""
+        found: set[str] = set()
+        for _ in range(LONGEST_CHAIN):
+            found |= {by for by, to in self._links.items() if to == model or to in found}
+        return frozenset(found - {model})
+
+
+def named_fallback(model: Body) -> str | None:
+    """The fallback in a stored model, however odd the rest of it may be."""
+    here: object = model
+    for name in ("spec", "fallback", "modelRef", "name"):
+        here = here.get(name) if isinstance(here, Mapping) else None
+    return here if isinstance(here, str) else None
 
 
 def named_models(tenant: Body) -> frozenset[str]:

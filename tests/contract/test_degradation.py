@@ -62,6 +62,23 @@ async def test_the_fallback_speaks_and_says_so(acme: Stage) -> None:
     assert metric(acme, 'tts_fallbacks_total{model="tone",reason="engine_crashed"} 2.0')
 
 
+async def test_a_fallback_that_is_not_offered_speaks_all_the_same(tmp_path: Path) -> None:
+    """Callers neither see nor name it; it is there for those who named the other one."""
+    whole = spared(tmp_path)
+    tone, bass = whole.models
+    hidden = whole.model_copy(update={"models": (tone, bass.model_copy(update={"offered": False}))})
+    async with stage(hidden) as acme:
+        acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+        reply = await acme.speech()
+        assert (reply.status_code, reply.headers["x-tts-engine"]) == (200, "bass")
+        assert (await acme.speech(model="bass", voice="mei")).status_code == 404
+        listed = await acme.client.get("/v1/models")
+        assert {entry["id"] for entry in listed.json()["data"]} >= {"tone"}
+        assert "bass" not in listed.text
+        assert (await acme.client.get("/v1/models/bass")).status_code == 404
+        assert "mei" not in (await acme.client.get("/v1/audio/voices")).text
+
+
 async def test_a_reply_has_one_voice(acme: Stage) -> None:
     """The engine speaks two sentences of three, and nothing has been sent: the fallback speaks all three."""
     tone = acme.speakers["tone"]

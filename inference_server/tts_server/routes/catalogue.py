@@ -28,9 +28,9 @@ async def model(request: Request, name: str) -> Response:
 async def voices(request: Request) -> Response:
     """Every voice of every model, then the aliases."""
     catalogue, _ = await _catalogue(request)
-    listed = [_voice(voice.name, voice) for model in catalogue.models.values() for voice in model.voices.values()]
+    listed = [_voice(voice.name, voice) for model in catalogue.offered.values() for voice in model.voices.values()]
     for alias, name in catalogue.voice_aliases.items():
-        listed += [_voice(alias, m.voices[name]) for m in catalogue.models.values() if name in m.voices]
+        listed += [_voice(alias, m.voices[name]) for m in catalogue.offered.values() if name in m.voices]
     return JSONResponse({"object": "list", "data": listed})
 
 

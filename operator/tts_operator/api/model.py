@@ -162,9 +162,12 @@ class Fallback(APIModel):
     """Another model that speaks when this one cannot."""
 
     model_ref: ModelReference
-    """The TTSModel to fall back to; it may have a fallback of its own, three in all."""
+    """The TTSModel to fall back to; it may have a fallback of its own, three in all.
+
+    A tenant that does not list it gets a pool of it all the same, with one replica.
+    """
     voices: Annotated[tuple[FallbackVoice, ...], Field(max_length=64), list_map("language")] = ()
-    """Its voices by language."""
+    """Its voices by language. Default: its first voice for the language, else its first."""
 
 
 class SharedPool(APIModel):

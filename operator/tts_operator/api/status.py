@@ -45,8 +45,8 @@ class PoolStatus(LenientModel):
 
     model: Text
     """The TTSModel it speaks."""
-    role: Literal["Entry", "Member"]
-    """Entry: the tenant's Service leads here."""
+    role: Literal["Entry", "Member", "Fallback"]
+    """Entry: the tenant's Service leads here. Fallback: a model that the tenant does not list, but needs."""
     precision: Text
     """Effective precision."""
     min: int
@@ -83,7 +83,7 @@ class TTSTenantStatus(LenientModel):
     """Name of the schedule's window that holds now."""
     next_transition: NextTransition | None = None
     """The schedule's next change."""
-    pools: Annotated[tuple[PoolStatus, ...], Field(max_length=32), list_map("model")] = ()
+    pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
     """One Deployment for each model."""
     replicas: Text | None = None
     """Ready of desired replicas of all pools, for people."""
@@ -105,6 +105,6 @@ class TTSModelStatus(LenientModel):
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted: the operator can serve it."""
+    """Accepted: the operator can serve it. FallbackResolved: so can who speaks in its place. Ready: both."""
     tenants: int | None = None
     """How many tenants use it."""

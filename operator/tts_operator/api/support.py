@@ -88,6 +88,5 @@ MODEL: tuple[Later[TTSModelSpec], ...] = (
     ),
     Later("spec.adapters", (), lambda spec: bool(spec.adapters)),
     Later("spec.accelerator", (), lambda spec: spec.accelerator is not None),
-    Later("spec.fallback", (), lambda spec: spec.fallback is not None),
     Later("spec.pool", (), lambda spec: spec.pool is not None),
 )

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tts_operator import live
 from tts_operator.api import TTSTenant
-from tts_operator.desired.configmap import digest, quota_config_map, server_config_map
+from tts_operator.desired.configmap import live_config, quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.networkpolicy import network_policy
@@ -13,6 +12,8 @@ from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
+from tts_operator.desired.sound import digest
+from tts_operator.desired.sources import in_turn
 from tts_operator.manifest import Manifest, Ref
 from tts_operator.names import POOL_LABEL, internal_secret_name, server_config_name
 from tts_operator.resolve import Pool, Resolved
@@ -31,6 +32,8 @@ class Desired:
     """By Deployment, where it begins and where it wakes; 0 only where the tenant is suspended."""
     config_hashes: Mapping[str, str]
     """By pool: what its running pods are to be told they have read."""
+    changes: Mapping[str, str]
+    """By pool that rolls for a reason that is not its tenant's own: the change, which it has to take in turn."""
 
 
 def build(resolved: Resolved) -> Desired | None:
@@ -40,6 +43,9 @@ def build(resolved: Resolved) -> Desired | None:
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.running)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
+    deployments = {
+        pool.name: in_turn(resolved, pool, made) for pool in current for made in present(pods(resolved, pool))
+    }
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -52,7 +58,7 @@ def build(resolved: Resolved) -> Desired | None:
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
-        *(manifest for pool in current for manifest in present(deployment(resolved, pool))),
+        *(manifest for manifest, _ in deployments.values()),
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
         tenant_service(resolved),
@@ -67,23 +73,22 @@ def build(resolved: Resolved) -> Desired | None:
             for pool in current
         },
         config_hashes=dict(hashes(resolved, current, configs, quota)),
+        changes={pool: change for pool, (_, change) in deployments.items() if change},
     )
+
+
+def pods(resolved: Resolved, pool: Pool) -> Manifest | None:
+    """A pool's Deployment; None where it keeps the one it has."""
+    return None if pool.waits else deployment(resolved, pool)
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
     """A pool's server.json; None where the live one has to do, because a model that it names cannot be read now."""
-    named = resolved.pools if pool.role == "Entry" else (pool,)
+    named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
     unreadable = any(each.model is None and each.running for each in named)
     if (unreadable and live_config(resolved, pool) is not None) or all(each.model is None for each in named):
         return None
     return server_config_map(resolved, tenant, pool)
-
-
-def live_config(resolved: Resolved, pool: Pool) -> str | None:
-    """The server.json that the pool's pods read now."""
-    name = server_config_name(resolved.key.name, pool.model_name)
-    found = live.child(resolved.observed, "v1", "ConfigMap", name)
-    return None if found is None else (found.get("data") or {}).get(CONFIG_FILE)
 
 
 def hashes(

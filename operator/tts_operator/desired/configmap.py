@@ -1,15 +1,13 @@
-"""The two files that pods read, and a digest by which a running pod is told of a change."""
+"""The two files that pods read."""
 
-import hashlib
 import json
 
-from pydantic import BaseModel
-
-from tts_operator import quantity
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator import live, quantity
+from tts_operator.api import TTSTenant
 from tts_operator.api.tenant import Quota, S3Storage, Storage
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.desired.service import peers_url, pool_url
+from tts_operator.desired.sound import local_engine, text, weights_digest
 from tts_operator.manifest import Manifest
 from tts_operator.names import quota_config_name, server_config_name
 from tts_operator.resolve import Pool, Resolved
@@ -27,8 +25,9 @@ from tts_server.config import (
     AuthMode,
     CacheConfig,
     ExternalIssuer,
+    FallbackConfig,
+    FallbackVoice,
     LanguageRoute,
-    LocalEngine,
     ModelConfig,
     PoolEngine,
     Precision,
@@ -89,12 +88,12 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
     entry = pool.role == "Entry"
     told = [each for each in resolved.pools if each.model is not None and (entry or each is pool)]
     models = {each.model_name for each in told}
-    voices = {voice.name for each in told for voice in each.spoken[0].spec.voices}
+    voices = {voice.name for each in told if each.offered for voice in each.spoken[0].spec.voices}
     aliases = {alias: voice for alias, voice in spec.voice_aliases.items() if entry and voice in voices}
     return ServerConfig(
         tenant=f"{resolved.key.namespace}.{resolved.key.name}",
         tenant_uid=resolved.uid,
-        role=pool.role,
+        role="Entry" if entry else "Member",
         models=tuple(model_config(resolved, each, pool) for each in told),
         model_aliases={
             alias: each.name for each in spec.models if entry and each.name in models for alias in each.aliases
@@ -118,7 +117,9 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
 def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
     """One model as the pool ``by`` speaks it: with its own engine, or through the pool that has one."""
     model, choice = served.spoken
-    return ModelConfig(
+    told = told_before(resolved, served, by)
+    weights = weights_digest(resolved, served, told.weights_digest if told else None)
+    made = ModelConfig(
         name=served.model_name,
         engine=local_engine(model, choice.name)
         if served is by
@@ -129,19 +130,45 @@ def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
         precision=Precision(choice.name),
         allowed_precisions=tuple(Precision(name) for name in served.loaded),
         first_audio_timeout_seconds=model.spec.first_audio_timeout_seconds,
+        weights_digest=weights if by.role == "Entry" else None,
+        fallback=fallback_config(resolved, served) if by.role == "Entry" else None,
+        offered=served.offered or by.role != "Entry",
     )
+    if not served.waits or told is None or told.engine.type != made.engine.type:
+        return made
+    # What pods settled at their start stays until they roll: a file that says otherwise would change them at once.
+    settled = ("precision", "allowed_precisions", "sample_rate_hz", *(("engine",) if served is by else ()))
+    return made.model_copy(update={name: getattr(told, name) for name in settled})
 
 
-def local_engine(model: TTSModel, precision: str) -> LocalEngine:
-    """Engine processes of a pod: as many as its CPU limit has room for."""
-    resources = next(option.resources for option in model.spec.precisions if option.name == precision)
-    cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
-    limit = model.spec.memory_limit
-    return LocalEngine(
-        processes=min(max(int(cores / model.spec.threads), 1), 64),
-        threads=model.spec.threads,
-        memory_limit_bytes=quantity.whole(limit) if limit else None,
+def told_before(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig | None:
+    """The model in the file that the pods of ``by`` read now; None if it is not there to read."""
+    try:
+        written = json.loads(live_config(resolved, by) or "{}")
+        found = next(each for each in written["models"] if each["name"] == served.model_name)
+        return ModelConfig.model_validate(found)
+    except (ValueError, KeyError, TypeError, StopIteration):
+        return None
+
+
+def live_config(resolved: Resolved, pool: Pool) -> str | None:
+    """The server.json that the pool's pods read now."""
+    name = server_config_name(resolved.key.name, pool.model_name)
+    found = live.child(resolved.observed, "v1", "ConfigMap", name)
+    return None if found is None else (found.get("data") or {}).get(CONFIG_FILE)
+
+
+def fallback_config(resolved: Resolved, served: Pool) -> FallbackConfig | None:
+    """Who speaks in its place, and with which voices: those that lead nowhere are left out, as a condition tells."""
+    standby = next((each for each in resolved.pools if each.model_name == served.fallback), None)
+    fallback = served.spoken[0].spec.fallback
+    if standby is None or standby.model is None or fallback is None:
+        return None
+    known = {voice.name for voice in standby.model.spec.voices}
+    voices = tuple(
+        FallbackVoice(language=entry.language, voice=entry.voice) for entry in fallback.voices if entry.voice in known
     )
+    return FallbackConfig(model=standby.model_name, voices=voices)
 
 
 def auth_config(resolved: Resolved) -> AuthConfig:
@@ -213,21 +240,3 @@ def memory_limit(pool: Pool) -> int | None:
     options = {option.name.value: option.resources.limits for option in pool.model.spec.precisions}
     limit = options[pool.precision.name].get("memory")
     return None if limit is None else quantity.whole(limit)
-
-
-def text(config: BaseModel) -> str:
-    """JSON that is the same for the same meaning, whatever order it was built in."""
-    return (
-        json.dumps(
-            config.model_dump(mode="json", by_alias=True, exclude_none=True),
-            ensure_ascii=False,
-            indent=1,
-            sort_keys=True,
-        )
-        + "\n"
-    )
-
-
-def digest(*parts: str) -> str:
-    """Short, and different whenever a part is."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -5,8 +5,8 @@ from pathlib import PurePath
 from typing import Any
 
 from tts_operator import precision
-from tts_operator.desired.configmap import digest, local_engine, text
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.desired.sound import ENGINE_HASH, engine_hash, image
 from tts_operator.manifest import Manifest
 from tts_operator.names import (
     CONTAINER,
@@ -34,8 +34,6 @@ from tts_server.config import (
     SIGNING_DIRECTORY,
 )
 
-ENGINE_HASH = "ttsfleet.io/engine-hash"
-"""Annotation of the pod template: what the server reads once, at its start, and so has to roll for."""
 KILL_MARGIN_SECONDS = 10
 """Between the longest request and SIGKILL."""
 START_SECONDS = 600
@@ -82,14 +80,6 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
     )
 
 
-def engine_hash(pool: Pool) -> str:
-    """Of all that the server settles at its start. Voices, aliases and limits are not: those it reads again."""
-    model, choice = pool.spoken
-    engine = local_engine(model, choice.name)
-    loaded = ",".join(sorted(pool.loaded))
-    return digest(model.metadata.name, model.spec.engine.value, text(engine), loaded, str(model.spec.sample_rate_hz))
-
-
 def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
     """A pod that passes Pod Security ``restricted`` and holds nothing worth stealing but hashes of keys."""
     settings, (model, _) = resolved.settings, pool.spoken
@@ -117,7 +107,7 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
 
 def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
     """The server. What it may do is settled by the image's entry point; only where its files are is said here."""
-    settings, (model, _) = resolved.settings, pool.spoken
+    settings = resolved.settings
     mounts: dict[str, tuple[PurePath, bool]] = {
         "data": (DATA_DIRECTORY, False),
         "internal": (INTERNAL_DIRECTORY, True),
@@ -133,7 +123,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         mounts["redis"] = (REDIS_DIRECTORY, True)
     return {
         "name": CONTAINER,
-        "image": model.spec.image or settings.server_image,
+        "image": image(resolved, pool),
         "imagePullPolicy": settings.image_pull_policy,
         "args": [
             "--config",

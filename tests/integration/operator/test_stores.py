@@ -47,7 +47,7 @@ class Fleet:
     async def converges(self, name: str = "acme", within: int = 10) -> None:
         for _ in range(within):
             before = len(self.world.writes)
-            await reconcile(self.world.key(name), self.world.cluster, self.settings, CLOCK, self.stores)
+            await reconcile(self.world.key(name), self.world.cluster, self.settings, CLOCK, stores=self.stores)
             if len(self.world.writes) == before:
                 return
         raise AssertionError(f"still writing: {self.world.writes[-5:]}")
@@ -176,7 +176,7 @@ async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(fleet: Fleet, st
         store.run("SET", f"tts:{{{await fleet.uid(name)}}}:a", "1")
     gone, stays = await fleet.uid("acme"), await fleet.uid("blue")
     await world.person.delete(world.ref("TTSTenant", "acme"))
-    await reconcile(world.key(), world.cluster, fleet.settings, CLOCK, fleet.stores)
+    await reconcile(world.key(), world.cluster, fleet.settings, CLOCK, stores=fleet.stores)
     await fleet.looks()
     assert store.run("ACL", "USERS") == ["default", redis_user_name(stays)]
     assert not store.run("KEYS", f"*{gone}*")

@@ -82,7 +82,6 @@ MODELS: dict[str, tuple[ModelBuilder, list[str]]] = {
     ),
     "adapters": (model().with_spec(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model().with_spec(accelerator={}), ["spec.accelerator"]),
-    "a fallback": (model().with_spec(fallback={"modelRef": {"name": "b"}}), ["spec.fallback"]),
     "a pool": (model().with_spec(pool={}), ["spec.pool"]),
 }
 

@@ -12,6 +12,7 @@ from tts_operator.actions import Apply, Scale
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.desired import Desired, build
 from tts_operator.difference import LIST_KEYS
+from tts_operator.fallback import fallback_of
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.names import GROUP, MANAGER, pool_labels
 from tts_operator.observed import Key, Observed
@@ -87,7 +88,7 @@ def observe(
         key=KEY,
         body={**body, "status": dict(before)} if before else body,
         tenant=tenant,
-        models={name: found.get(name) for name in names},
+        models={**{name: found.get(name) for name in names}, **with_fallbacks(names, found)},
         children={ref_of(child): child for child in children},
         pods=pods,
         namespace_labels=labels or {},
@@ -95,6 +96,21 @@ def observe(
         keys_secret_version="7" if keys else "",
         internal_token="a-token",
     )
+
+
+def with_fallbacks(names: Iterable[str], known: Mapping[str, TTSModel]) -> dict[str, TTSModel | None]:
+    """What a reading holds besides the models that the tenant names: those that their chains lead to."""
+    reached: dict[str, TTSModel | None] = {}
+    here = list(names)
+    for _ in range(2):
+        here = [name for each in here if (name := fallback_of(known.get(each))) is not None]
+        reached |= {name: known.get(name) for name in here}
+    return reached
+
+
+def falls_back_to(name: str, **voices: str) -> Object:
+    """`spec.fallback`; `voices` by language."""
+    return {"modelRef": {"name": name}, "voices": [{"language": one, "voice": voice} for one, voice in voices.items()]}
 
 
 def resolved(observed: Observed, now: datetime = NOON) -> Resolved:

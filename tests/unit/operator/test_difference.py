@@ -47,7 +47,7 @@ def defaulted(body: Object) -> None:
 def injected(body: Object) -> None:
     pod_of(body)["containers"].append({"name": "mesh", "image": "mesh:1"})
     pod_of(body)["volumes"].insert(0, {"name": "mesh", "emptyDir": {}})
-    body["metadata"]["annotations"] = {"example.com/owner": "platform"}
+    body["metadata"]["annotations"] |= {"example.com/owner": "platform"}
     body["spec"]["template"]["metadata"]["annotations"]["restarted"] = "noon"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -164,8 +164,8 @@ def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:
     assert planned(observe(children=children, schedule=DAY)) == []
 
 
-def actions(observed: Observed) -> list[Any]:
-    return list(plan(build(resolve(observed, SETTINGS, NOON)), observed))
+def actions(observed: Observed, now: datetime = NOON) -> list[Any]:
+    return list(plan(build(resolve(observed, SETTINGS, now)), observed))
 
 
 def test_a_scale_carries_the_version_that_was_observed() -> None:
@@ -222,8 +222,9 @@ def test_pods_are_told_after_their_configuration_is_written() -> None:
 
 
 def test_a_model_no_longer_wanted_goes_last_and_by_its_uid() -> None:
-    children = settle(observe("espeak", "other"))
-    found = actions(observe("espeak", children=children))
+    before = settle(observe("espeak", "other"))
+    children = settle(observe("espeak", children=before))
+    found = actions(observe("espeak", children=children), NOON + timedelta(seconds=5))
     deletes = [action for action in found if isinstance(action, Delete)]
     assert found[-len(deletes) :] == deletes
     assert sorted(str(action.ref) for action in deletes) == [

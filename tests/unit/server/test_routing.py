@@ -81,6 +81,43 @@ def test_unknown_names_are_refused_with_what_there_is() -> None:
         spoken(Wish(None, "zoe"), "en")
 
 
+SPARED = TENANT.model_copy(
+    update={
+        "models": (
+            *TENANT.models[:1],
+            model("piper", ("amy", ["de"]), ("英文女", ["en"]), offered=False),
+        ),
+        "voice_aliases": {},
+        "language_routing": (),
+    }
+)
+
+
+def test_a_model_that_is_not_offered_is_no_name_of_a_request() -> None:
+    found = names(SPARED)
+    assert [name for name, _ in found.names()] == ["cosy", "tts-1"]
+    assert wished_model(found, Wish(None, "amy")).name == "cosy"
+    with pytest.raises(ModelNotFound) as refusal:
+        wished_model(found, Wish("piper", None))
+    assert "piper" not in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_aliases": {"hd": "piper"}}, "modelAliases: hd"),
+        ({"voice_aliases": {"nova": "amy"}}, "voiceAliases: nova"),
+        ({"language_routing": (LanguageRoute(language="default", voice="amy"),)}, "voice amy"),
+        ({"models": tuple(reversed(SPARED.models))}, "must be offered"),
+    ],
+)
+def test_no_name_of_the_configuration_leads_to_a_model_that_is_not_offered(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        names(SPARED.model_copy(update=changes))
+
+
 def test_a_message_lists_no_hundred_voices() -> None:
     many = ServerConfig(models=(model("m", *((f"v{number}", ["en"]) for number in range(100))),))
     with pytest.raises(VoiceNotFound) as refused:
