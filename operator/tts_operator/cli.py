@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     flag("workers", "8", int, "tenants reconciled at once")
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
+    flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
     flag("log-level", "info", str, "debug, info, warning or error")
     return root
 
@@ -73,6 +74,7 @@ def run_of(options: argparse.Namespace) -> Run:
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             tracing_endpoint=options.tracing_endpoint,
+            tracing_ratio=options.tracing_ratio,
         ),
         pace=Pace(options.workers, options.resync_seconds, namespaces),
         timing=Timing.of_lease(options.lease_seconds),
