@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     flag("workers", "8", int, "tenants reconciled at once")
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
+    flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
     flag("redis-url", "", str, "redis[s]://host[:port][/database] for tenants without one of their own; empty: none")
     flag("redis-directory", "", str, "files `username`, `password`, `ca.crt` of who may make users there")
     flag("s3-endpoint", "", str, "object store for tenants without one of their own; empty: none")
@@ -92,6 +93,7 @@ def run_of(options: argparse.Namespace) -> Run:
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             tracing_endpoint=options.tracing_endpoint,
+            tracing_ratio=options.tracing_ratio,
             redis=redis_default(options),
             s3=s3_default(options),
         ),

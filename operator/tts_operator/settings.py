@@ -31,6 +31,8 @@ class Settings:
     """Whether tenants have a page at `/` to try their voices from."""
     tracing_endpoint: str = ""
     """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
+    tracing_ratio: float = 1.0
+    """Of requests that are traced, 0 to 1: by the trace's id, so that every pod of a request decides alike."""
     redis: RedisDefault | None = None
     """For every tenant without one of its own."""
     s3: S3Default | None = None

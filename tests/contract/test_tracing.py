@@ -212,12 +212,17 @@ def test_one_trace_spans_both_pods_and_holds_no_word_of_it(pools: tuple[Running,
     assert len(lines) == 3
 
 
-def test_metrics_name_a_trace_as_example(tmp_path: Path, seen: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_name_a_trace_as_example_and_engines_know_no_collector(
+    tmp_path: Path, seen: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", seen.url)
     with running(tmp_path) as server:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello."}
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
         assert httpx.post(f"{server.url}/v1/audio/speech", json=body, headers=headers).status_code == 200
+        engines = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        assert engines
+        assert not any(b"OTEL_" in Path(f"/proc/{engine}/environ").read_bytes() for engine in engines)
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
         metrics = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics", headers=accept).text
     examples = [line.split("{")[0] for line in metrics.splitlines() if f'# {{trace_id="{TRACE}"}}' in line]

@@ -101,7 +101,7 @@ async function answered(path, key, options) {
   } catch (error) {
     if (options.signal?.aborted) throw error;
     // A header cannot hold everything that a person may paste into the field.
-    if (/[^\x21-\x7e]/.test(key)) throw new Refusal(401, "An API key has no spaces and only plain characters.");
+    if (/[^\x20-\x7e]/.test(key)) throw new Refusal(401, "An API key has plain characters only: letters, digits, signs.");
     throw new Refusal(0, "The server did not answer. Is it running, and are you connected to it?");
   }
   if (response.ok) return response;

@@ -32,6 +32,9 @@ const wave = new Wave(the("wave"));
 /** @type {AbortController | null} */ let current = null;
 /** @type {Player | null} */ let player = null;
 
+/** The key as it was meant: what is pasted often ends in a blank. */
+const secret = () => key.value.trim();
+
 /** @returns {import("./api.js").Choice} */
 function choice() {
   const names = { model: model.value, language: language.value, voice: voice.value, precision: precision.value };
@@ -40,9 +43,10 @@ function choice() {
 
 // What can be chosen
 
+/** @returns {Promise<boolean>} whether it is known now what can be chosen */
 async function load() {
   try {
-    const [listed, heard] = await Promise.all([read("v1/models", key.value), read("v1/audio/voices", key.value)]);
+    const [listed, heard] = await Promise.all([read("v1/models", secret()), read("v1/audio/voices", secret())]);
     models = listed.data;
     voices = heard.data;
     hideError();
@@ -50,10 +54,12 @@ async function load() {
     fill(model, models.map(({ id }) => [id, id]), models[0]?.id ?? "");
     offer(voices.some(({ id }) => id === "alloy") ? "alloy" : "");
     await showQuota();
+    say("Ready.");
   } catch (error) {
-    showError(error);
+    showError(error, "Not ready.");
   }
   showCommand();
+  return models.length > 0;
 }
 
 /** @param {string} wished the voice to begin with */
@@ -66,7 +72,7 @@ function offer(wished = voice.value) {
   const fitting = voices.filter(
     (each) =>
       (!chosen || each.model === chosen.root) &&
-      (!language.value || !each.languages.length || each.languages.includes(language.value)),
+      (!language.value || !each.languages.length || each.languages.some((code) => fits(code, language.value))),
   );
   const aliases = fitting.filter(({ id, name }) => id !== name);
   const plain = fitting.filter(({ id, name }) => id === name);
@@ -74,6 +80,13 @@ function offer(wished = voice.value) {
   const precisions = chosen ? chosen.precisions : [];
   fill(precision, precisions.map((name) => [name, name]), precision.value);
 }
+
+/**
+ * Whether one is the other, or a kind of it: en-GB and en.
+ * @param {string} one
+ * @param {string} other
+ */
+const fits = (one, other) => `${one}-`.startsWith(`${other}-`) || `${other}-`.startsWith(`${one}-`);
 
 /**
  * @param {Intl.DisplayNames} names
@@ -100,11 +113,11 @@ function fill(select, options, wished) {
 // Speaking
 
 async function begin() {
-  await end();
+  end();
   const hangUp = (current = new AbortController());
-  const playing = (player = new Player());
-  const begun = performance.now();
   /** @type {Int16Array[]} */ const parts = [];
+  let requestId = "";
+  if (!models.length && !(await load())) return end();
   for (const id of ["first", "total", "length", "engine"]) the(id).textContent = "–";
   the("quality").hidden = true;
   hideError();
@@ -113,25 +126,28 @@ async function begin() {
   stopButton.disabled = false;
   say("Asking…");
   try {
-    await playing.begin();
-    const reply = await speak(choice(), key.value, hangUp.signal);
+    const playing = await Player.begin();
+    if (hangUp.signal.aborted) playing.stop();
+    hangUp.signal.throwIfAborted();
+    player = playing;
+    const begun = performance.now();
+    const reply = await speak(choice(), secret(), hangUp.signal);
+    requestId = reply.headers.get("X-Request-Id") ?? "";
     showSpeaker(reply.headers);
     await receive(reply, parts, playing, begun);
     the("total").textContent = inSeconds(performance.now() - begun);
     await untilHeard(playing, hangUp.signal);
-    if (current === hangUp) say(`Done: ${wave.seconds.toFixed(1)} seconds of speech.`);
+    say(`Done: ${wave.seconds.toFixed(1)} seconds of speech.`);
   } catch (error) {
+    if (current && current !== hangUp) return; // the next one speaks already
     if (hangUp.signal.aborted) say("Stopped.");
-    else if (parts.length) showError(new Refusal(0, "The sound broke off: what you heard is not all of it."));
-    else showError(error);
+    else if (!parts.length) showError(error);
+    else showError(new Refusal(0, "The sound broke off: what you heard is not all of it.", { requestId }));
   }
+  end();
   offerDownload(parts);
   wave.draw(Infinity);
   the("wave").setAttribute("aria-label", `Waveform of ${wave.seconds.toFixed(1)} seconds of speech.`);
-  await playing.stop();
-  if (current !== hangUp) return;
-  current = player = null;
-  stopButton.disabled = true;
   await showQuota().catch(() => {}); // what was wrong is shown already
 }
 
@@ -181,12 +197,13 @@ async function untilHeard(playing, signal) {
     signal.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, Math.min(playing.left * 1000, 100)));
   }
+  signal.throwIfAborted();
 }
 
 /** Hang up: the server stops speaking too. */
-async function end() {
+function end() {
   current?.abort();
-  await player?.stop();
+  player?.stop();
   current = player = null;
   stopButton.disabled = true;
 }
@@ -224,7 +241,7 @@ function offerDownload(parts) {
 }
 
 async function showQuota() {
-  const { limits } = await read("v1/usage", key.value);
+  const { limits } = await read("v1/usage", secret());
   const entries = /** @type {[string, import("./api.js").Limit][]} */ (Object.entries(limits));
   the("quota").replaceChildren(...entries.map(([name, limit]) => quotaItem(name, limit)));
   the("no-quota").hidden = entries.length > 0;
@@ -241,7 +258,8 @@ function quotaItem(name, limit) {
   const left = document.createElement("span");
   const bar = document.createElement("progress");
   label.textContent = words.charAt(0).toUpperCase() + words.slice(1);
-  left.textContent = `${limit.remaining.toLocaleString()} of ${limit.limit.toLocaleString()}`;
+  const later = limit.remaining ? "" : `, more ${when(limit.resets_after_seconds)}`;
+  left.textContent = `${limit.remaining.toLocaleString()} of ${limit.limit.toLocaleString()}${later}`;
   line.append(label, left);
   bar.max = limit.limit;
   bar.value = limit.remaining;
@@ -257,15 +275,24 @@ function showCommand() {
   the("speed-shown").textContent = `${Number(speed.value)}×`;
 }
 
-/** @param {unknown} error */
-function showError(error) {
+/** @param {number} seconds from now */
+function when(seconds) {
+  const clock = new Date(Date.now() + seconds * 1000).toLocaleTimeString();
+  return seconds < 120 ? `in ${Math.ceil(seconds)} s, at ${clock}` : `at ${clock}`;
+}
+
+/**
+ * @param {unknown} error
+ * @param {string} status
+ */
+function showError(error, status = "Not spoken.") {
   const refusal = error instanceof Refusal ? error : new Refusal(0, "This page made a mistake. Its console says which.");
   if (refusal !== error) console.error(error);
-  say("Not spoken.");
+  say(status);
   the("error-title").textContent = titleOf(refusal);
   the("error-message").textContent = refusal.message;
   the("error-details").textContent = [
-    refusal.resetsAt ? `Try again ${refusal.resetsAt.toLocaleString()}.` : "",
+    refusal.resetsAt ? `Try again ${when((refusal.resetsAt.getTime() - Date.now()) / 1000)}.` : "",
     refusal.param ? `Field: ${refusal.param}.` : "",
     refusal.requestId ? `Request ${refusal.requestId}, if you ask for help.` : "",
   ].filter(Boolean).join(" ");
@@ -282,7 +309,7 @@ function titleOf({ status, limit }) {
   if (status === 429) return limit ? `The limit ${limit} is used up` : "Too many tries";
   if (status === 503) return "Too busy just now";
   if (status >= 500) return `The voice failed (${status})`;
-  return status ? `Please change something (${status})` : "No answer";
+  return status ? `Please change something (${status})` : "That did not work";
 }
 
 function hideError() {
@@ -296,20 +323,26 @@ the("form").addEventListener("submit", (event) => {
   event.preventDefault();
   void begin();
 });
-stopButton.addEventListener("click", () => void end());
+stopButton.addEventListener("click", end);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    void begin();
-  } else if (event.key === "Escape" && current) void end();
+    if (!event.repeat) void begin();
+  } else if (event.key === "Escape") end();
 });
 model.addEventListener("change", () => offer());
 language.addEventListener("change", () => offer());
 key.addEventListener("change", () => void load());
 the("form").addEventListener("input", showCommand);
 the("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(the("curl").textContent ?? "");
-  say("The command is copied.");
+  try {
+    await navigator.clipboard.writeText(the("curl").textContent ?? "");
+    say("The command is copied.");
+  } catch {
+    // Without https, and away from localhost, a page may not: a person may.
+    getSelection()?.selectAllChildren(the("curl"));
+    say("The command is selected: copy it with Ctrl+C.");
+  }
 });
 for (const change of ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)"])
   window.matchMedia(change).addEventListener("change", () => wave.draw(player?.heard ?? Infinity));

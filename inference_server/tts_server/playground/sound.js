@@ -24,11 +24,23 @@ export class Samples {
 
 /** One reply's playing. Parts follow each other to the sample; where one comes late, silence is what fills the gap. */
 export class Player {
-  #context = new AudioContext({ sampleRate: RATE_HZ });
+  #context;
   #begun = 0;
   #next = 0;
   #late = 0;
   #seconds = 0;
+
+  /** @param {AudioContext} context */
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** Browsers start sound only for a person: call this from a key or a click. */
+  static async begin() {
+    const context = new AudioContext({ sampleRate: RATE_HZ });
+    await context.resume();
+    return new Player(context);
+  }
 
   /** @param {Int16Array} samples */
   add(samples) {
@@ -59,13 +71,9 @@ export class Player {
     return Math.max(this.#next - this.#context.currentTime, 0);
   }
 
-  /** Browsers start sound only for a person; this is called from a key or a click. */
-  async begin() {
-    await this.#context.resume();
-  }
-
-  async stop() {
-    if (this.#context.state !== "closed") await this.#context.close();
+  /** Silence, at once; once is enough. */
+  stop() {
+    void this.#context.close();
   }
 }
 

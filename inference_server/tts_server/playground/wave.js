@@ -42,7 +42,7 @@ export class Wave {
     const canvas = this.#canvas;
     const { width, height } = canvas.getBoundingClientRect();
     const scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(width * scale);
+    canvas.width = Math.round(width * scale); // which clears it, too
     canvas.height = Math.round(height * scale);
     const pen = canvas.getContext("2d");
     if (!pen) return;

@@ -203,6 +203,8 @@ def tracing(resolved: Resolved, pool: Pool) -> list[dict[str, str]]:
     return [
         {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint},
         {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": whose},
+        {"name": "OTEL_TRACES_SAMPLER", "value": "traceidratio"},
+        {"name": "OTEL_TRACES_SAMPLER_ARG", "value": f"{resolved.settings.tracing_ratio:g}"},
     ]
 
 

@@ -396,7 +396,7 @@ def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> N
 )
 def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object) -> None:
     two = observe("espeak", "large", known=[model(), model("large")])
-    found = build(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint), NOON))
+    found = build(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint, tracing_ratio=0.01), NOON))
     assert found is not None
     for manifest in found.manifests:
         if manifest.ref.kind == "NetworkPolicy":
@@ -407,6 +407,7 @@ def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object)
             (container,) = manifest.body["spec"]["template"]["spec"]["containers"]
             said = {each["name"]: each.get("value") for each in container["env"]}
             assert said["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+            assert (said["OTEL_TRACES_SAMPLER"], said["OTEL_TRACES_SAMPLER_ARG"]) == ("traceidratio", "0.01")
             pool = manifest.body["metadata"]["name"]
             assert said["OTEL_RESOURCE_ATTRIBUTES"] == f"k8s.namespace.name=team-acme,k8s.deployment.name={pool}"
 
