@@ -167,7 +167,7 @@ class Fleet:
         self._versions: dict[tuple[Key, str], int] = {}
         self._pending: set[tuple[Key, str]] = set()
         self._stuck: set[tuple[Key, str]] = set()
-        self._waiting: dict[Key, Mapping[str, str]] = {}
+        self._waiting: dict[Key, Mapping[str, str]] = {}  # by change, why
 
     @property
     def waiting(self) -> int:
@@ -213,7 +213,7 @@ class Fleet:
             self._rolls[here] = Roll(key, pool, change)
             self._pending.add(here)
         if obstacles:
-            self._waiting[key] = {pool: changes[pool] for pool in obstacles}
+            self._waiting[key] = {changes[pool]: verdict.reason for pool, verdict in obstacles.items()}
         else:
             self._waiting.pop(key, None)
         return obstacles
@@ -228,21 +228,26 @@ class Fleet:
             self.saw(found)
 
     def upcoming(self) -> list[Key]:
-        """Who of those that wait may ask again now, the longest first."""
+        """Who of those that wait is to ask again now, the longest first: its turn has come, or it waits for another reason."""
         if not self._waiting:
             return []
         rolls = list(self._rolls.values())
         verdicts: dict[str, Verdict | None] = {}
         found: list[Key] = []
-        for key, changes in self._waiting.items():
-            for change in changes.values():
+        free = AT_ONCE
+        for key, told in self._waiting.items():
+            for change in told:
                 if change not in verdicts:
                     verdicts[change] = obstacle(key, change, rolls)
-            if all(verdicts[change] is not None for change in changes.values()):
-                continue
-            found.append(key)
-            if len(found) == AT_ONCE:
-                break
+            now = [verdicts[change] for change in told]
+            if None in now and free > 0:
+                free -= 1
+                found.append(key)
+            elif any(
+                verdict is not None and verdict.reason != told[change]
+                for change, verdict in zip(told, now, strict=True)
+            ):
+                found.append(key)
         return found
 
     def _keep(self, known: Callable[[tuple[Key, str]], bool]) -> None:
