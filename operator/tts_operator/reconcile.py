@@ -13,6 +13,7 @@ from tts_operator.api_errors import Conflict, NotFound, Refused
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
+from tts_operator.fleet import Fleet
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
@@ -20,7 +21,6 @@ from tts_operator.observed import Key, Observed, controlled_by
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
 from tts_operator.resolve import resolve
-from tts_operator.rollout_budget import Fleet
 from tts_operator.settings import Settings
 from tts_operator.status import Event, events, status
 
