@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -89,6 +90,7 @@ def run_of(options: argparse.Namespace) -> Run:
     return Run(
         settings=Settings(
             server_image=options.server_image,
+            version=importlib.metadata.version("ttsfleet"),
             namespace=options.namespace,
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,

@@ -12,6 +12,7 @@ import structlog
 from tts_operator.api_errors import ClusterError
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
+from tts_operator.fleet import Fleet
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.mover import Mover
@@ -22,7 +23,7 @@ from tts_operator.observed import Key, model_key
 from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
-from tts_operator.rollout_budget import Fleet, where
+from tts_operator.rollout_budget import where
 from tts_operator.settings import Settings
 from tts_operator.transitions import Transitions
 from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
@@ -76,6 +77,7 @@ class Controller:
         self._fallbacks = Fallbacks()
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.waiting.set_function(lambda: self._fleet.waiting)
         metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:

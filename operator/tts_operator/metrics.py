@@ -52,6 +52,11 @@ class Metrics:
             ["verb", "kind", "result"],
             registry=self.registry,
         )
+        self.waiting = Gauge(
+            "tts_operator_tenants_waiting",
+            "Tenants whose turn to take a change of a model or of the operator has not come.",
+            registry=self.registry,
+        )
         self.leading = Gauge("tts_operator_leading", "1 while this replica may write.", registry=self.registry)
         self.last_repair = Gauge(
             "tts_operator_last_repair_timestamp_seconds", "When all tenants were last listed.", registry=self.registry

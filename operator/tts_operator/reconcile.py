@@ -13,6 +13,7 @@ from tts_operator.api_errors import Conflict, NotFound, Refused
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
+from tts_operator.fleet import Fleet
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
@@ -23,7 +24,6 @@ from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
 from tts_operator.resolve import resolve
-from tts_operator.rollout_budget import Fleet
 from tts_operator.settings import Settings
 from tts_operator.status import Event, events, status
 

@@ -14,6 +14,8 @@ class Settings:
 
     server_image: str
     """Runs where a model names no image."""
+    version: str = ""
+    """Of the operator: another one may build pods otherwise, and they roll in turn then."""
     namespace: str = "ttsfleet-system"
     """The operator's own."""
     image_pull_policy: str = "IfNotPresent"

@@ -30,6 +30,7 @@ from tests.unit.operator.making import (
     settle,
 )
 from tts_operator.desired import build
+from tts_operator.fleet import Fleet
 from tts_operator.observed import Key
 from tts_operator.outcome import Outcome
 from tts_operator.resolve import resolve
@@ -39,7 +40,6 @@ from tts_operator.rollout_budget import (
     HALTED,
     ROLLOUT,
     WAITING,
-    Fleet,
     Roll,
     Sources,
     cause,
@@ -272,6 +272,15 @@ def test_who_is_let_go_counts_before_anybody_has_seen_it() -> None:
     assert fleet.ask(key(9), {"acme-espeak": NEW})["acme-espeak"].reason == WAITING
 
 
+def test_what_is_about_to_be_written_is_not_undone_by_what_was_read_before() -> None:
+    fleet = Fleet()
+    for number in range(AT_ONCE):
+        fleet.ask(key(number), {"acme-espeak": NEW})
+    fleet.saw(deployment("", version=99, tenant=key(0)))
+    fleet.keep(set())
+    assert fleet.ask(key(9), {"acme-espeak": NEW}) != {}
+
+
 def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
     fleet = Fleet()
     for number in range(AT_ONCE):
@@ -282,6 +291,27 @@ def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
     fleet.saw(deployment(version=21, tenant=key(1)))
     assert fleet.upcoming() == [key(9)]
     assert fleet.ask(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
+    fleet = Fleet()
+    for number in range(AT_ONCE):
+        fleet.ask(key(number), {"acme-espeak": NEW})
+        fleet.took(key(number), ["acme-espeak"], [deployment(tenant=key(number), updatedReplicas=0)])
+    waiters = [key(number) for number in range(10, 20)]
+    for who in waiters:
+        fleet.ask(who, {"acme-espeak": NEW})
+    assert fleet.upcoming() == []
+    for number in range(FAILURES):
+        fleet.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
+    assert fleet.upcoming() == waiters
+    assert {fleet.ask(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
+    assert fleet.upcoming() == []
+    fleet.saw(deployment(version=3, tenant=key(0)))
+    first = fleet.upcoming()
+    assert first == waiters[:AT_ONCE], "one may go: more than enough are asked"
+    assert fleet.ask(first[0], {"acme-espeak": NEW}) == {}
+    assert fleet.upcoming() == waiters[1:], "the others wait for their turn again"
 
 
 def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:

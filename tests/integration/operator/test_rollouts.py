@@ -1,0 +1,202 @@
+"""A model changes under eight tenants: they roll five at a time, and nobody follows two that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hack.cluster.control_plane import ControlPlane
+from tests.integration.operator.process import Operator, role, role_binding
+from tests.integration.operator.world import World, eventually, tenant
+from tts_operator.api_errors import ClusterError
+from tts_operator.cluster import collect
+from tts_operator.manifest import Body, Ref
+from tts_operator.rollout_budget import AT_ONCE, finished
+
+TENANTS = 8
+BUSY_SECONDS = 60.0
+"""For eight tenants, on a machine that does other things."""
+
+
+@dataclass
+class Kubelet:
+    """Says of the namespace's pods what a kubelet would: there is no node. Deployments follow by their controller."""
+
+    world: World
+    fate: dict[str, str] = field(default_factory=dict)
+    """By image: runs, starts (for ever) or fails; an image that is not in it runs."""
+
+    async def work(self) -> None:
+        while True:
+            for pod in await collect(self.world.cluster.list("v1", "Pod", self.world.namespace)):
+                fate = self.fate.get(image_of(pod["spec"]), "runs")
+                if fate != "starts" and not told(pod):
+                    await self.tell(pod, fate)
+            await asyncio.sleep(0.1)
+
+    async def tell(self, pod: Body, fate: str) -> None:
+        since = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status: dict[str, Any] = {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
+        }
+        if fate == "fails":
+            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+            container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+            status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+        try:
+            ref = Ref("v1", "Pod", self.world.namespace, pod["metadata"]["name"])
+            await self.world.person.patch(ref, {"status": status}, "status")
+        except ClusterError:
+            return  # it is gone
+
+
+def told(pod: Body) -> bool:
+    status = pod.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    return ready or bool(status.get("containerStatuses"))
+
+
+def image_of(spec: Mapping[str, Any]) -> str:
+    return str(spec["containers"][0]["image"])
+
+
+@asynccontextmanager
+async def kubelet(world: World) -> AsyncIterator[Kubelet]:
+    found = Kubelet(world)
+    working = asyncio.create_task(found.work())
+    try:
+        yield found
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, world: World, tmp_path: Path) -> Iterator[Operator]:
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
+    flags = (f"--watch-namespaces={world.namespace}",)
+    started = Operator.start(control_plane, tmp_path, f"{world.namespace}-op", world.namespace, flags)
+    yield started
+    started.end()
+
+
+async def deployments(world: World) -> list[Body]:
+    return await collect(world.cluster.list("apps/v1", "Deployment", world.namespace))
+
+
+async def with_image(world: World, image: str) -> list[Body]:
+    return [each for each in await deployments(world) if image_of(each["spec"]["template"]["spec"]) == image]
+
+
+async def reasons(world: World) -> list[str]:
+    found = [await world.condition("Programmed", f"tenant-{number}") for number in range(TENANTS)]
+    return sorted(str(each.get("reason")) for each in found)
+
+
+@pytest.mark.timeout(400)
+async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator: Operator) -> None:
+    name = await world.publishes_model(image="example.invalid/good:1")
+    model = world.ref("TTSModel", name)
+    for number in range(TENANTS):
+        await world.person.create(tenant(world.key(f"tenant-{number}"), name))
+    most = 0
+
+    async def change(image: str) -> None:
+        await world.person.patch(model, {"spec": {"image": f"example.invalid/{image}"}})
+
+    async def all_have(image: str) -> bool:
+        nonlocal most
+        found = await with_image(world, f"example.invalid/{image}")
+        most = max(most, len([each for each in found if not finished(each)]))
+        return len(found) == TENANTS and all(finished(each) for each in found)
+
+    async def so_many_have(image: str, count: int) -> bool:
+        found = await with_image(world, f"example.invalid/{image}")
+        assert len(found) <= count
+        return len(found) == count
+
+    async def programmed(**expected: int) -> bool:
+        found = await reasons(world)
+        return all(found.count(reason) == count for reason, count in expected.items())
+
+    async with kubelet(world) as pods:
+        await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
+        assert most > AT_ONCE, "new tenants wait for nobody"
+
+        pods.fate["example.invalid/slow:2"] = "starts"
+        await change("slow:2")
+        await eventually(lambda: so_many_have("slow:2", AT_ONCE), "five roll", BUSY_SECONDS)
+        waiting = TENANTS - AT_ONCE
+        await eventually(lambda: programmed(WaitingForRollout=waiting), "the others say that they wait", BUSY_SECONDS)
+        assert len(await with_image(world, "example.invalid/slow:2")) == AT_ONCE
+        most = 0
+        pods.fate["example.invalid/slow:2"] = "runs"
+        await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
+        assert most <= AT_ONCE
+        await eventually(lambda: programmed(AsSpecified=TENANTS), "nobody waits", BUSY_SECONDS)
+
+        pods.fate["example.invalid/broken:3"] = "fails"
+        await change("broken:3")
+        await eventually(lambda: programmed(RolloutHalted=waiting), "nobody follows those that fail", BUSY_SECONDS)
+        halted = await with_image(world, "example.invalid/slow:2")
+        assert len(halted) == waiting
+        mine = halted[0]["metadata"]["labels"]["ttsfleet.io/tenant"]
+        said = await world.condition("Programmed", mine)
+        failing = {each["metadata"]["namespace"] + "/" + each["metadata"]["labels"]["ttsfleet.io/tenant"]
+                   for each in await with_image(world, "example.invalid/broken:3")}  # fmt: skip
+        assert len([each for each in failing if each in said["message"]]) == 2
+        assert f"TTSModel {name}" in said["message"]
+
+        own = {"spec": {"auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "mine"}}}}
+        await world.person.patch(world.ref("TTSTenant", mine), own)
+        await eventually(lambda: so_many_have("broken:3", AT_ONCE + 1), "its own change rolls at once", BUSY_SECONDS)
+
+        await change("mended:4")
+        await eventually(lambda: all_have("mended:4"), "the mended model reaches everybody", BUSY_SECONDS)
+        await eventually(lambda: programmed(AsSpecified=TENANTS), "nobody waits", BUSY_SECONDS)
+
+
+async def test_the_next_leader_knows_who_rolls(
+    control_plane: ControlPlane, world: World, operator: Operator, tmp_path: Path
+) -> None:
+    """The first one is killed while five roll: the second one lets nobody else go before one of them is there."""
+    name = await world.publishes_model(image="example.invalid/good:1")
+    for number in range(TENANTS):
+        await world.person.create(tenant(world.key(f"tenant-{number}"), name))
+
+    async def all_have(image: str) -> bool:
+        found = await with_image(world, f"example.invalid/{image}")
+        return len(found) == TENANTS and all(finished(each) for each in found)
+
+    async def five_roll() -> bool:
+        return len(await with_image(world, "example.invalid/slow:2")) == AT_ONCE
+
+    async with kubelet(world) as pods:
+        await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
+        pods.fate["example.invalid/slow:2"] = "starts"
+        await world.person.patch(world.ref("TTSModel", name), {"spec": {"image": "example.invalid/slow:2"}})
+        await eventually(five_roll, "five roll", BUSY_SECONDS)
+        operator.kill()
+        flags = (f"--watch-namespaces={world.namespace}",)
+        second = Operator.start(control_plane, tmp_path, f"{world.namespace}-two", world.namespace, flags)
+        try:
+            await world.person.patch(world.ref("TTSTenant", "tenant-0"), {"spec": {"quota": {"requestsPerMinute": 3}}})
+
+            async def seen() -> bool:
+                return bool((await world.status("tenant-0"))["observedGeneration"] == 2)
+
+            await eventually(seen, "the second one leads", BUSY_SECONDS)
+            assert await five_roll()
+            pods.fate["example.invalid/slow:2"] = "runs"
+            await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
+        finally:
+            second.end()
