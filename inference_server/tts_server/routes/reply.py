@@ -94,7 +94,7 @@ class SpeechReply(Response):
 @contextmanager
 def counted_in_flight(server: Server) -> Iterator[None]:
     """While it is served, a request counts as load."""
-    inflight = server.metrics.inflight.labels(server.scene.config.tenant if server.scene is not None else UNKNOWN)
+    inflight = server.metrics.inflight_of(server.scene.config.tenant if server.scene is not None else UNKNOWN)
     inflight.inc()
     try:
         yield
