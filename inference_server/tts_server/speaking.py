@@ -60,6 +60,8 @@ class Speaking:
     def __init__(self, cast: Cast, hooks: Hooks, turn: Turn) -> None:
         self._cast = cast
         self._turn = turn
+        # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
+        self._next_turn = replace(turn, max_wait_seconds=None)
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -174,8 +176,7 @@ class Speaking:
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
-            # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            turn = self._turn if number == 0 else replace(self._turn, max_wait_seconds=None)
+            turn = self._turn if number == 0 else self._next_turn
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:
