@@ -60,8 +60,6 @@ class Speaking:
     def __init__(self, cast: Cast, hooks: Hooks, turn: Turn) -> None:
         self._cast = cast
         self._turn = turn
-        # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-        self._next_turn = replace(turn, max_wait_seconds=None)
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -172,11 +170,14 @@ class Speaking:
         await self._changed.wait()
 
     async def _run(self) -> None:
+        turn = self._turn
         for number, line in enumerate(self.lines):
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
-            turn = self._turn if number == 0 else self._next_turn
+            # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
+            if number == 1:
+                turn = replace(turn, max_wait_seconds=None)
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:
