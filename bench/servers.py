@@ -54,7 +54,7 @@ def running(
     """
     port, metrics_port = free_ports(2)
     program = Path(sys.executable).with_name("tts-server")
-    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}", "--log-level=warning"]
+    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}"]
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder, (Path(folder) / "log").open("wb") as log:
         if config or quota:
             command += [f"--config={_config_file(Path(folder), config or {})}"]

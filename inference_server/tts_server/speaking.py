@@ -183,12 +183,14 @@ class Speaking:
         await self._changed.wait()
 
     async def _run(self) -> None:
+        turn = self._turn
         for number, line in enumerate(self.lines):
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
             # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            turn = self._turn if number == 0 else replace(self._turn, max_wait_seconds=None)
+            if number == 1:
+                turn = replace(turn, max_wait_seconds=None)
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:

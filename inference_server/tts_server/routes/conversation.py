@@ -133,7 +133,7 @@ class Conversations:
 
     def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, talk.account
-        metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
+        metrics.requests_of(tenant, account.model, account.voice, str(talk.status)).inc()
         timings = metrics.timings(tenant, account.model)
         exemplar = {"trace_id": talk.span.trace_id} if talk.span.trace_id else None
         if account.first_audio is not None:  # cached audio has none
