@@ -5,16 +5,19 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
+from tts_server.engines.batch import Batch, Member
 from tts_server.engines.process import EngineProcess
 from tts_server.engines.protocol import WARM_UP_TEXT
 from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, Overloaded, TTSError
-from tts_server.scheduling.fair_queue import FairQueue, Priority, Turn
+from tts_server.scheduling.batching import Gathering, Sharing, worth_sharing
+from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
 from tts_server.scheduling.pace import Pace
 
 log = structlog.get_logger(__name__)
@@ -45,6 +48,48 @@ class _Slot:
         """Whether the process is loaded: idle, busy or settling."""
 
 
+@dataclass(eq=False, slots=True)
+class _Wanted:
+    """An utterance that waits for its place."""
+
+    utterance: Utterance
+    shares: bool
+    """Whether it may be one of a batch."""
+    seat: "asyncio.Future[_Seat]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+_Seat = tuple[_Slot, Member | None]
+"""Where an utterance is spoken: alone, or as a member of a batch."""
+
+
+@dataclass(eq=False, slots=True)
+class _Gathering(Gathering[_Wanted]):
+    """One that begins when its timer runs out, at the latest."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Nobody joins any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def leave(self, item: Item[_Wanted]) -> bool:
+        """Whether this was the last one here."""
+        if item not in self.items:
+            return False
+        self.items.remove(item)
+        if not self.items:
+            self.close()
+        return not self.items
+
+    def end(self, error: EngineError) -> None:
+        """It will not be spoken."""
+        self.close()
+        for item in self.items:
+            if not item.work.seat.done():
+                item.work.seat.set_exception(error)
+
+
 class ProcessPool:
     """`Speaker` over N processes of one engine.
 
@@ -52,6 +97,9 @@ class ProcessPool:
     to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `garbage` (yielded no speech) or
     `memory`. Who waits is served by `FairQueue`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
     how many of its utterances wait now.
+
+    `sharing` lets an engine that gains by it speak several utterances at once (`scheduling.batching`); `on_batch` hears
+    how many. Where a batch fails, those of whom nothing was heard yet are spoken again, each alone.
     """
 
     def __init__(
@@ -66,6 +114,8 @@ class ProcessPool:
         on_restart: Callable[[str], None] | None = None,
         on_wait: Callable[[str, float], None] = lambda _, __: None,
         on_depth: Callable[[str, int], None] = lambda _, __: None,
+        sharing: Sharing | None = None,
+        on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -75,9 +125,16 @@ class ProcessPool:
         self._on_restart = on_restart
         self._on_wait = on_wait
         self._on_depth = on_depth
-        self._slots = [_Slot(EngineProcess(engine, threads)) for _ in range(processes)]
+        measured_size = sharing.size if sharing is not None else 0
+        self._slots = [_Slot(EngineProcess(engine, threads, 0 if n else measured_size)) for n in range(processes)]
+        self._wanted_sharing = sharing
+        self._on_batch = on_batch
+        self._sharing: Sharing | None = None
+        """None: everybody is spoken alone."""
+        self._gatherings: dict[_Slot, _Gathering] = {}
+        """Batches that wait for company, by the place whose process will speak them."""
         self._idle: deque[_Slot] = deque()
-        self._waiting: FairQueue[asyncio.Future[_Slot]] = FairQueue(time.monotonic)
+        self._waiting: FairQueue[_Wanted] = FairQueue(time.monotonic)
         self._pace = Pace()
         self._spoken_cost = 0.0
         """Of what is being spoken now."""
@@ -115,6 +172,12 @@ class ProcessPool:
             raise
         first = self._slots[0].process
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
+        self._sharing = worth_sharing(self._wanted_sharing, first.measured)
+        if first.measured is not None:
+            log.info(
+                "engine is measured for batches", engine=self._engine, size=first.measured.size,
+                gain=round(first.measured.gain, 2), batches=self._sharing is not None,
+            )  # fmt: skip
         self._running = True
         for slot in self._slots:
             slot.up = True
@@ -125,37 +188,47 @@ class ProcessPool:
     async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         cost = float(max(1, len(utterance.text)))
-        slot = await self._take(turn, cost)
-        begun = time.monotonic()
-        self._spoken_cost += cost
-        failed, garbage = True, False
-        check = SoundCheck(utterance, self.sample_rate_hz)
-        try:
-            async with aclosing(slot.process.speak(utterance, self._first_audio_timeout_seconds)) as parts:
-                async for samples in parts:
-                    if (passed := check.passed(samples)) is not None:
-                        yield passed
-            if check.silent:
-                if not await self._sounds(slot.process):
-                    raise EngineGarbage(f"Engine {self._engine} has gone silent.")
-                if (silence := check.held()).size:
-                    yield silence
-            failed = False
-            self._pace.learn(cost, time.monotonic() - begun)
-        except EngineError as error:
-            garbage = isinstance(error, EngineGarbage)
-            log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
-            raise
-        except (GeneratorExit, asyncio.CancelledError):
-            failed = False
-            raise
-        finally:
-            self._spoken_cost -= cost
-            if self._running:  # after `stop`, nothing
-                if slot.process.at_rest and not garbage:
-                    self._settled(slot, failed=failed)
-                else:  # in a task of its own: whoever hung up need not wait until the engine has noticed
-                    self._spawn(self._settle(slot, failed=failed, garbage=garbage))
+        wanted = _Wanted(utterance, shares=self._sharing is not None)
+        while True:
+            slot, member = await self._take(wanted, turn, cost)
+            begun = time.monotonic()
+            self._spoken_cost += cost
+            failed, garbage, heard = True, False, False
+            check = SoundCheck(utterance, self.sample_rate_hz)
+            timeout_seconds = self._first_audio_timeout_seconds
+            sound = slot.process.speak(utterance, timeout_seconds) if member is None else member.speak()
+            try:
+                async with aclosing(sound) as parts:
+                    async for samples in parts:
+                        if (passed := check.passed(samples)) is not None:
+                            heard = True
+                            yield passed
+                if check.silent:
+                    # A batch that is still under way leaves no process to ask.
+                    if member is not None or not await self._sounds(slot.process):
+                        raise EngineGarbage(f"Engine {self._engine} has gone silent.")
+                    if (silence := check.held()).size:
+                        yield silence
+                failed = False
+                if member is None:
+                    self._pace.learn(cost, time.monotonic() - begun)
+                return
+            except EngineError as error:
+                garbage = isinstance(error, EngineGarbage) and (member is None or not check.silent)
+                log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
+                if member is None or heard:
+                    raise
+            except (GeneratorExit, asyncio.CancelledError):
+                failed = False
+                raise
+            finally:
+                self._spoken_cost -= cost
+                if member is None:
+                    self._leave(slot, failed=failed, garbage=garbage)
+                else:
+                    member.leave(garbage=garbage)
+            # Once, and whatever it was: a text that an engine cannot bear fails its batch, and must fail no other.
+            wanted, turn = _Wanted(utterance, shares=False), replace(turn, max_wait_seconds=None)
 
     async def stop(self) -> None:
         """See `Speaker.stop`."""
@@ -163,6 +236,9 @@ class ProcessPool:
         for task in self._tasks:
             task.cancel()
         self._fail_waiting("The engine is stopping.")
+        for gathering in self._gatherings.values():
+            gathering.end(EngineCrashed("The engine is stopping."))
+        self._gatherings.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
 
@@ -181,37 +257,64 @@ class ProcessPool:
         for item in list(self._waiting):
             if priority in {None, item.turn.priority}:
                 self._waiting.remove(item)
-                if not item.work.done():
-                    item.work.set_exception(error)
+                if not item.work.seat.done():
+                    item.work.seat.set_exception(error)
                 self._depth_changed(item.turn.tenant)
 
     def hurry(self, reply: object) -> None:
         """See `Queueing`."""
         self._waiting.hurry(reply)
 
-    async def _take(self, turn: Turn, cost: float) -> _Slot:
+    async def _take(self, wanted: "_Wanted", turn: Turn, cost: float) -> "_Seat":
+        slot = self._free()
+        if slot is not None and not wanted.shares:
+            self._on_wait(turn.tenant, 0.0)
+            return slot, None
+        joined = None if slot is not None else self._open_gathering(wanted, turn, cost)
+        if slot is None and joined is None:
+            if not self.ready:
+                raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
+            self._check_wait(turn)
+        item = self._waiting.push(wanted, turn, cost)
+        self._depth_changed(turn.tenant)
+        if slot is not None:
+            self._offer(slot)
+        elif joined is not None:
+            self._waiting.pop(lambda each: each is item)
+            self._depth_changed(turn.tenant)
+            self._join(joined, item)
+        try:
+            seat = await wanted.seat
+        except asyncio.CancelledError:
+            self._withdraw(item)
+            raise
+        self._on_wait(turn.tenant, time.monotonic() - item.arrived)
+        return seat
+
+    def _free(self) -> _Slot | None:
         while self._idle:
             slot = self._idle.popleft()
             if slot.process.alive:
-                self._on_wait(turn.tenant, 0.0)
                 return slot
             self._replace(slot, "crashed")  # it died while nobody spoke
-        if not self.ready:
-            raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
-        self._check_wait(turn)
-        future: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
-        item = self._waiting.push(future, turn, cost)
-        self._depth_changed(turn.tenant)
-        try:
-            slot = await future
-        except asyncio.CancelledError:
-            if self._waiting.remove(item):
-                self._depth_changed(turn.tenant)
-            elif future.done() and not future.cancelled() and future.exception() is None:
-                self._offer(future.result())
-            raise
-        self._on_wait(turn.tenant, time.monotonic() - item.arrived)
-        return slot
+        return None
+
+    def _withdraw(self, item: "Item[_Wanted]") -> None:
+        """Its caller has left."""
+        seat = item.work.seat
+        if self._waiting.remove(item):
+            self._depth_changed(item.turn.tenant)
+        elif seat.done() and not seat.cancelled() and seat.exception() is None:
+            slot, member = seat.result()
+            if member is None:
+                self._offer(slot)
+            else:
+                member.leave()
+        else:
+            for slot, gathering in list(self._gatherings.items()):
+                if gathering.leave(item):
+                    del self._gatherings[slot]
+                    self._offer(slot)
 
     def _check_wait(self, turn: Turn) -> None:
         """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
@@ -223,10 +326,92 @@ class ProcessPool:
     def _offer(self, slot: _Slot) -> None:
         while (item := self._waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
-            if not item.work.done():  # its caller may have left, and not have come round to leave the queue
-                item.work.set_result(slot)
-                return
+            if item.work.seat.done():  # its caller may have left, and not have come round to leave the queue
+                continue
+            if self._sharing is not None and item.work.shares:
+                self._gather(slot, item, self._sharing)
+            else:
+                item.work.seat.set_result((slot, None))
+            return
         self._idle.append(slot)
+
+    def _kind(self, utterance: Utterance) -> object:
+        """What all utterances of a batch have in common."""
+        return utterance.precision, self._slots[0].process.voice_groups.get(utterance.voice, "")
+
+    def _gather(self, slot: _Slot, leader: "Item[_Wanted]", sharing: Sharing) -> None:
+        """Begin a batch with whoever may join of those that wait, now or when others have had a moment to come."""
+        gathering = _Gathering(sharing, self._kind(leader.work.utterance), leader)
+        while (item := self._waiting.pop(lambda each: self._may_join(gathering, each))) is not None:
+            self._depth_changed(item.turn.tenant)
+            gathering.items.append(item)
+        company = len(self._waiting) > 0 or bool(self._gatherings) or self._others_speak(slot)
+        seconds = gathering.wait_seconds(time.monotonic(), company=company)
+        if seconds > 0:
+            self._gatherings[slot] = gathering
+            gathering.timer = asyncio.get_running_loop().call_later(seconds, self._begin_batch, slot)
+        else:
+            self._speak_together(slot, gathering)
+
+    def _others_speak(self, slot: _Slot) -> bool:
+        return any(each.up and each is not slot and each not in self._idle for each in self._slots)
+
+    def _may_join(self, gathering: "_Gathering", item: "Item[_Wanted]") -> bool:
+        work = item.work
+        return work.shares and gathering.accepts(self._kind(work.utterance), item.turn, item.cost)
+
+    def _open_gathering(self, wanted: "_Wanted", turn: Turn, cost: float) -> _Slot | None:
+        """The place of a batch that waits for such a one."""
+        if not wanted.shares:
+            return None
+        kind = self._kind(wanted.utterance)
+        return next((slot for slot, found in self._gatherings.items() if found.accepts(kind, turn, cost)), None)
+
+    def _join(self, slot: _Slot, item: "Item[_Wanted]") -> None:
+        gathering = self._gatherings[slot]
+        gathering.items.append(item)
+        if gathering.full:
+            self._begin_batch(slot)
+
+    def _begin_batch(self, slot: _Slot) -> None:
+        self._speak_together(slot, self._gatherings.pop(slot))
+
+    def _speak_together(self, slot: _Slot, gathering: "_Gathering") -> None:
+        """Those who are still there; one that is left alone has the process for itself."""
+        gathering.close()
+        items = [item for item in gathering.items if not item.work.seat.done()]
+        if not items:
+            self._offer(slot)
+            return
+        self._on_batch(len(items))
+        if len(items) == 1:
+            items[0].work.seat.set_result((slot, None))
+            return
+        batch = Batch(slot.process, [item.work.utterance for item in items])
+        for item, member in zip(items, batch.members, strict=True):
+            item.work.seat.set_result((slot, member))
+        self._spawn(self._run_batch(slot, batch, sum(item.cost for item in items)))
+
+    async def _run_batch(self, slot: _Slot, batch: Batch, cost: float) -> None:
+        begun = time.monotonic()
+        failed = True
+        try:
+            await batch.run(self._first_audio_timeout_seconds)
+            failed = False
+            self._pace.learn(cost, time.monotonic() - begun)
+        except EngineError:
+            pass  # its members say so
+        finally:
+            self._leave(slot, failed=failed, garbage=batch.garbage)
+
+    def _leave(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
+        """Nobody speaks there any more. After `stop`, nothing."""
+        if not self._running:
+            return
+        if slot.process.at_rest and not garbage:
+            self._settled(slot, failed=failed)
+        else:  # in a task of its own: whoever hung up need not wait until the engine has noticed
+            self._spawn(self._settle(slot, failed=failed, garbage=garbage))
 
     def _fail_waiting(self, message: str) -> None:
         self.refuse_waiting(EngineCrashed(message))
