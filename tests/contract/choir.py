@@ -35,7 +35,6 @@ class Choir:
     voices: Voices = {"ann": ("en",), "bob": ("en",), "cid": ("de",)}
     voice_groups: Mapping[str, str] = {"cid": "other weights"}
     max_batch_size = 8
-    seconds_for_each = 0.0
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
         for _, part in self.speak_batch([Words(text, voice, language, speed)]):
@@ -48,9 +47,9 @@ class Choir:
         """Character by character, like a model that yields frames: who has fewer ends first."""
         if len({self.voice_groups.get(words.voice) for words in wanted}) > 1:
             raise ValueError("these voices have not the same weights")
-        time.sleep(PASS_SECONDS + self.seconds_for_each * len(wanted))
+        time.sleep(self.pass_seconds(len(wanted)))
         texts = {index: words.text for index, words in enumerate(wanted)}
-        for step in range(max(map(len, texts.values()))):
+        for step in range(1 + max(map(len, texts.values()))):
             for index, text in list(texts.items()):
                 if text.startswith(("slow", "endless")):
                     time.sleep(0.005)
@@ -64,6 +63,10 @@ class Choir:
             for index, text in texts.items():
                 if text.startswith("endless"):
                     yield index, sound(len(wanted))
+
+    def pass_seconds(self, size: int) -> float:
+        del size
+        return PASS_SECONDS
 
     def _says(self, index: int, text: str, step: int, size: int) -> Iterator[BatchPart]:
         if text == "crash":
@@ -83,7 +86,8 @@ class Choir:
 class Soloists(Choir):
     """They take turns: a pass of eight takes as long as eight passes."""
 
-    seconds_for_each = PASS_SECONDS
+    def pass_seconds(self, size: int) -> float:
+        return size * PASS_SECONDS
 
 
 class Broken(Choir):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ CHOIR = "tests.contract.choir:Choir"
 BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
 
 
-def says(text: str, voice: str = "ann", **changes: str) -> Utterance:
-    return Utterance(text, voice, **changes)
+def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
+    return Utterance(text, voice, precision=precision)
 
 
 @dataclass
@@ -150,10 +151,10 @@ async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
 @pytest.mark.parametrize("poison", ["raise", "crash", "refuse", "nan"])
 async def test_one_that_fails_fails_no_other(poison: str) -> None:
     async with choir() as acme:
-        found = await acme.together(says("abc"), says(poison), says("abcdef"))
-        assert isinstance(found[1], EngineCrashed if poison == "crash" else EngineError)
-        assert "secret" not in str(found[1])
-        assert [one.size for one in (found[0], found[2]) if not isinstance(one, BaseException)] == [3 * PART, 6 * PART]
+        found = await acme.together(says(poison), says("abc"), says("abcdef"))
+        assert isinstance(found[0], EngineCrashed if poison == "crash" else EngineError)
+        assert "secret" not in str(found[0])
+        assert [one.size for one in found[1:] if not isinstance(one, BaseException)] == [3 * PART, 6 * PART]
 
 
 async def test_one_that_hangs_fails_no_other() -> None:
@@ -262,6 +263,6 @@ async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
             await waiting
 
 
-def gatherings(pool: ProcessPool) -> list[object]:
+def gatherings(pool: ProcessPool) -> list[Any]:
     """Batches that wait for company."""
     return list(pool._gatherings.values())

@@ -46,6 +46,8 @@ class _Slot:
         """In a row, since it last spoke to the end."""
         self.up = False
         """Whether the process is loaded: idle, busy or settling."""
+        self.pardons = False
+        """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
 
 
 @dataclass(eq=False, slots=True)
@@ -402,6 +404,7 @@ class ProcessPool:
         except EngineError:
             pass  # its members say so
         finally:
+            slot.pardons = True
             self._leave(slot, failed=failed, garbage=batch.garbage)
 
     def _leave(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
@@ -435,12 +438,14 @@ class ProcessPool:
             self._replace(slot, "memory")
         else:
             slot.failures = slot.failures if failed else 0
+            slot.pardons = False
             self._offer(slot)
 
     def _replace(self, slot: _Slot, reason: str) -> None:
         slot.up = False
-        if reason != "memory":
+        if reason != "memory" and not slot.pardons:
             slot.failures += 1
+        slot.pardons = False
         self._spawn(self._restart(slot, reason))
 
     async def _restart(self, slot: _Slot, reason: str) -> None:
