@@ -242,8 +242,8 @@ class Application:
                 memory_limit_bytes=engine.memory_limit_bytes,
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
-                on_wait=lambda tenant, seconds: metrics.queue_wait.labels(tenant, model.name).observe(seconds),
-                on_depth=lambda tenant, depth: metrics.queue_depth.labels(tenant, model.name).set(depth),
+                on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
+                on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )
         return PoolSpeaker(
             engine.url,

@@ -237,7 +237,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     else:
         account.cache = SHARED if key in scene.flights else MISS
         sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, key), request.priority)
-    server.metrics.cache_requests.labels(account.cache).inc()
+    server.metrics.cache_requests_of(account.cache).inc()
     return sound
 
 

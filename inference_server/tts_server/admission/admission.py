@@ -1,6 +1,6 @@
 """The door: what a request must pass before anything is done for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from tts_server.admission.ledger import DayLedger, Entry
@@ -38,12 +38,12 @@ class Admission:
     config: QuotaConfig
     replicas: int
     """How many servers there can be: where they cannot see each other's counts, each gives out its part."""
+    limits: Limits = field(init=False)
+    """Of the tenant."""
 
-    @property
-    def limits(self) -> Limits:
-        """Of the tenant."""
+    def __post_init__(self) -> None:
         config = self.config
-        return Limits(
+        limits = Limits(
             requests_per_minute=config.requests_per_minute,
             client_requests_per_minute=config.per_client_requests_per_minute,
             concurrent_requests=config.concurrent_requests,
@@ -52,6 +52,7 @@ class Admission:
             audio_seconds_per_day=config.audio_seconds_per_day,
             replicas=self.replicas,
         )
+        object.__setattr__(self, "limits", limits)
 
     def check_length(self, characters: int, *, param: str) -> None:
         """Raises `TextRejected` for a text over `maxTextCharacters`."""

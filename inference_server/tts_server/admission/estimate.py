@@ -10,5 +10,5 @@ FIRST_WIDE = "\u2e80"
 
 def estimated_seconds(text: str, speed: float) -> float:
     """Of audio. The truth replaces it when the request ends."""
-    syllables = sum(character >= FIRST_WIDE for character in text)
+    syllables = 0 if text.isascii() else sum(character >= FIRST_WIDE for character in text)
     return (syllables * SYLLABLE_SECONDS + (len(text) - syllables) * LETTER_SECONDS) / speed

@@ -50,7 +50,12 @@ class Limits:
     @property
     def part(self) -> "Limits":
         """Of one replica that cannot see the others' counts."""
-        return self.shared_by(self.replicas)
+        return self if self.replicas == 1 else self.shared_by(self.replicas)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is."""
+        return self == Limits(replicas=self.replicas)
 
     def shared_by(self, replicas: int) -> "Limits":
         """The part of one of so many replicas: never less than one of anything."""
@@ -203,6 +208,8 @@ def _measured(limits: Limits, counts: Counts, request: Request) -> Iterator[_Mea
     if limits.concurrent_requests is not None:
         wait = LEASE_RETRY_SECONDS
         yield _Measured(CONCURRENT_REQUESTS, limits.concurrent_requests, 1, counts.concurrent, 1, wait, wait, wait)
+    if limits.requests_per_day is limits.characters_per_day is limits.audio_seconds_per_day is None:
+        return
     midnight = _seconds_to_midnight(counts.now)
     for name, limit, unit, used, wanted in (
         (REQUESTS_PER_DAY, limits.requests_per_day, 1, counts.today.requests, 1),

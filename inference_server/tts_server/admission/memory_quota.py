@@ -105,7 +105,7 @@ class MemoryQuota:
             known.clients.move_to_end(request.client)
         known.running.add(number)
         known.add(known.today.day, 1, request.characters, request.audio_microseconds)
-        left = standing(limits, self._counts(known, limits, request.client, moment))
+        left = {} if limits.unlimited else standing(limits, self._counts(known, limits, request.client, moment))
         return MemoryReservation(known, number, request, known.today.day, left)
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:

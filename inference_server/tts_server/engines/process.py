@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
+MEMORY_BYTES = 128
+"""Of statm: seven numbers, of which the second is pages."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
@@ -52,6 +53,8 @@ class EngineProcess:
         self._pipe: FramePipe | None = None
         self._cancellations = -1
         """File descriptor."""
+        self._memory: int | None = None
+        """File descriptor of /proc/<pid>/statm: it is read after each utterance, and opening costs most of that."""
         self._spoken = 0
         """Utterances that it was asked for."""
         self._numbers = range(0)
@@ -152,8 +155,10 @@ class EngineProcess:
 
     def resident_bytes(self) -> int:
         """Its memory now; 0 where the system does not tell."""
+        if self._memory is None:
+            return 0
         try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
+            pages = os.pread(self._memory, MEMORY_BYTES, 0).split()[1]
         except (OSError, IndexError):
             return 0
         return int(pages) * PAGE_BYTES
@@ -180,6 +185,9 @@ class EngineProcess:
                 os.killpg(self._group, signal.SIGKILL)
             self._group = None
         self._close_cancellations()
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
         if self._pipe is not None:
             self._pipe.close()
         await process.wait()
@@ -209,6 +217,8 @@ class EngineProcess:
             os.close(sink)
             os.close(heard)
         self._group = self._process.pid
+        with suppress(OSError):  # not Linux
+            self._memory = os.open(f"/proc/{self._process.pid}/statm", os.O_RDONLY)
         assert self._process.stderr is not None  # noqa: S101 - asked for above
         self._stderr = asyncio.create_task(self._log(self._process.stderr))
         os.set_blocking(self._cancellations, False)

@@ -30,7 +30,7 @@ class SoundCheck:
             raise EngineGarbage("The engine yielded far more sound than its text can be.")
         if not self.silent:
             return samples
-        if not samples.any():
+        if samples.max() == 0 == samples.min():  # half the price of `any`
             self._zeros += samples.size
             return None
         self.silent = False

@@ -121,7 +121,7 @@ class Conversations:
 
     def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, talk.account
-        metrics.requests.labels(tenant, account.model, account.voice, str(talk.status)).inc()
+        metrics.requests_of(tenant, account.model, account.voice, str(talk.status)).inc()
         timings = metrics.timings(tenant, account.model)
         if account.first_audio is not None:  # cached audio has none
             timings.first_audio.observe(account.first_audio - account.begun)

@@ -92,7 +92,7 @@ async def speaking(
 
     Raises whatever refuses the request, and `HungUp` inside when the caller leaves.
     """
-    inflight = server.metrics.inflight.labels(server.scene.config.tenant if server.scene is not None else UNKNOWN)
+    inflight = server.metrics.inflight_of(server.scene.config.tenant if server.scene is not None else UNKNOWN)
     speech: Speech | None = None
     inflight.inc()
     try:

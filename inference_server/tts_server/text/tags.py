@@ -23,6 +23,8 @@ def untag(text: str, known: Collection[str], *, param: str) -> list[Tagged]:
     A tag whose language is not `known` is text, as is a `</lang>` that closes nothing, and any other `<`. Raises
     `TextRejected` for a known tag that is never closed.
     """
+    if "<" not in text:
+        return [Tagged(text, None)] if text else []
     parts: list[Tagged] = []
     open_languages: list[str] = []
     start = 0
