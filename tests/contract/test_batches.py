@@ -265,4 +265,4 @@ async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
 
 def gatherings(pool: ProcessPool) -> list[Any]:
     """Batches that wait for company."""
-    return list(pool._gatherings.values())
+    return list(pool._seating.gatherings.values())

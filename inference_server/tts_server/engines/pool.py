@@ -2,94 +2,31 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from tts_server.engines.batch import Batch, Member
+from tts_server.engines.batch import Batch
 from tts_server.engines.process import EngineProcess
 from tts_server.engines.protocol import WARM_UP_TEXT
+from tts_server.engines.seating import Hooks, Seat, Seating, Slot
 from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, Overloaded, TTSError
-from tts_server.scheduling.batching import Gathering, Sharing, worth_sharing
-from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
-from tts_server.scheduling.pace import Pace
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, TTSError
+from tts_server.scheduling.batching import Sharing, worth_sharing
+from tts_server.scheduling.fair_queue import Priority, Turn
 
 log = structlog.get_logger(__name__)
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
 WATCH_SECONDS = 0.5
-MOST_WAITING = 1024
-"""Utterances: a bound where nothing is known yet of how long they will take."""
 AT_ONCE = Turn()
 EXCESS = 1.25
 """Times its memory limit at which a process is killed while it speaks; between utterances the limit itself holds."""
-
-
-class _Slot:
-    """A place for one process, which may have many processes in its life.
-
-    starting -> idle <-> busy -> settling -> idle            the usual turns
-       ^                  |         |
-       +-- (backoff) -----+---------+                        crashed, stuck, too large
-    """
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
-        self.failures = 0
-        """In a row, since it last spoke to the end."""
-        self.up = False
-        """Whether the process is loaded: idle, busy or settling."""
-        self.pardons = False
-        """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
-
-
-@dataclass(eq=False, slots=True)
-class _Wanted:
-    """An utterance that waits for its place."""
-
-    utterance: Utterance
-    shares: bool
-    """Whether it may be one of a batch."""
-    seat: "asyncio.Future[_Seat]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-_Seat = tuple[_Slot, Member | None]
-"""Where an utterance is spoken: alone, or as a member of a batch."""
-
-
-@dataclass(eq=False, slots=True)
-class _Gathering(Gathering[_Wanted]):
-    """One that begins when its timer runs out, at the latest."""
-
-    timer: asyncio.TimerHandle | None = None
-
-    def close(self) -> None:
-        """Nobody joins any more."""
-        if self.timer is not None:
-            self.timer.cancel()
-
-    def leave(self, item: Item[_Wanted]) -> bool:
-        """Whether this was the last one here."""
-        if item not in self.items:
-            return False
-        self.items.remove(item)
-        if not self.items:
-            self.close()
-        return not self.items
-
-    def end(self, error: EngineError) -> None:
-        """It will not be spoken."""
-        self.close()
-        for item in self.items:
-            if not item.work.seat.done():
-                item.work.seat.set_exception(error)
 
 
 class ProcessPool:
@@ -97,7 +34,7 @@ class ProcessPool:
 
     A process that crashes is replaced at once, the second time in a row after 0.2 s, then twice as late each time, up
     to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `garbage` (yielded no speech) or
-    `memory`. Who waits is served by `FairQueue`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
+    `memory`. Who waits is served by `Seating`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
     how many of its utterances wait now.
 
     `sharing` lets an engine that gains by it speak several utterances at once (`scheduling.batching`); `on_batch` hears
@@ -125,21 +62,15 @@ class ProcessPool:
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._load_timeout_seconds = load_timeout_seconds
         self._on_restart = on_restart
-        self._on_wait = on_wait
-        self._on_depth = on_depth
         measured_size = sharing.size if sharing is not None else 0
-        self._slots = [_Slot(EngineProcess(engine, threads, 0 if n else measured_size)) for n in range(processes)]
+        self._slots = [Slot(EngineProcess(engine, threads, 0 if n else measured_size)) for n in range(processes)]
         self._wanted_sharing = sharing
-        self._on_batch = on_batch
-        self._sharing: Sharing | None = None
-        """None: everybody is spoken alone."""
-        self._gatherings: dict[_Slot, _Gathering] = {}
-        """Batches that wait for company, by the place whose process will speak them."""
-        self._idle: deque[_Slot] = deque()
-        self._waiting: FairQueue[_Wanted] = FairQueue(time.monotonic)
-        self._pace = Pace()
-        self._spoken_cost = 0.0
-        """Of what is being spoken now."""
+        self._seating = Seating(
+            self._slots,
+            Hooks(on_wait, on_depth, on_batch),
+            lost=lambda slot: self._replace(slot, "crashed"),
+            begun=lambda slot, batch, cost: self._spawn(self._run_batch(slot, batch, cost)),
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self.sample_rate_hz = 0
@@ -158,7 +89,7 @@ class ProcessPool:
     @property
     def waiting(self) -> int:
         """Utterances without a process yet."""
-        return len(self._waiting)
+        return len(self._seating.waiting)
 
     async def start(self) -> None:
         """Start every process. Raises `EngineError` if one does not load; none is left then."""
@@ -174,27 +105,29 @@ class ProcessPool:
             raise
         first = self._slots[0].process
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
-        self._sharing = worth_sharing(self._wanted_sharing, first.measured)
+        self._seating.sharing = worth_sharing(self._wanted_sharing, first.measured)
         if first.measured is not None:
             log.info(
                 "engine is measured for batches", engine=self._engine, size=first.measured.size,
-                gain=round(first.measured.gain, 2), batches=self._sharing is not None,
+                gain=round(first.measured.gain, 2), batches=self._seating.sharing is not None,
             )  # fmt: skip
         self._running = True
         for slot in self._slots:
             slot.up = True
-            self._offer(slot)
+            self._seating.offer(slot)
         if self._memory_limit_bytes is not None:
             self._spawn(self._watch(self._memory_limit_bytes))
 
     async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
         """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         cost = float(max(1, len(utterance.text)))
-        wanted = _Wanted(utterance, shares=self._sharing is not None)
+        seating, shares = self._seating, self._seating.sharing is not None
         while True:
-            slot, member = await self._take(wanted, turn, cost)
+            if not self.ready:
+                raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
+            slot, member = await seating.take(utterance, turn, cost, shares=shares)
             begun = time.monotonic()
-            self._spoken_cost += cost
+            seating.spoken_cost += cost
             failed, garbage, heard = True, False, False
             check = SoundCheck(utterance, self.sample_rate_hz)
             timeout_seconds = self._first_audio_timeout_seconds
@@ -205,44 +138,44 @@ class ProcessPool:
                         if (passed := check.passed(samples)) is not None:
                             heard = True
                             yield passed
-                if check.silent:
-                    # A batch that is still under way leaves no process to ask.
-                    if member is not None or not await self._sounds(slot.process):
-                        raise EngineGarbage(f"Engine {self._engine} has gone silent.")
-                    if (silence := check.held()).size:
-                        yield silence
+                if check.silent and (silence := await self._silence(check, None if member else slot.process)).size:
+                    yield silence
                 failed = False
                 if member is None:
-                    self._pace.learn(cost, time.monotonic() - begun)
-                return
+                    seating.pace.learn(cost, time.monotonic() - begun)
             except EngineError as error:
-                garbage = isinstance(error, EngineGarbage) and (member is None or not check.silent)
+                garbage = isinstance(error, EngineGarbage)
                 log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
                 if member is None or heard:
                     raise
             except (GeneratorExit, asyncio.CancelledError):
                 failed = False
                 raise
+            else:
+                return
             finally:
-                self._spoken_cost -= cost
-                if member is None:
-                    self._leave(slot, failed=failed, garbage=garbage)
-                else:
-                    member.leave(garbage=garbage)
+                seating.spoken_cost -= cost
+                self._rise((slot, member), failed=failed, garbage=garbage, silent=check.silent)
             # Once, and whatever it was: a text that an engine cannot bear fails its batch, and must fail no other.
-            wanted, turn = _Wanted(utterance, shares=False), replace(turn, max_wait_seconds=None)
+            shares, turn = False, replace(turn, max_wait_seconds=None)
 
     async def stop(self) -> None:
         """See `Speaker.stop`."""
         self._running = False
         for task in self._tasks:
             task.cancel()
-        self._fail_waiting("The engine is stopping.")
-        for gathering in self._gatherings.values():
-            gathering.end(EngineCrashed("The engine is stopping."))
-        self._gatherings.clear()
+        self._seating.end(EngineCrashed("The engine is stopping."))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
+
+    async def _silence(self, check: SoundCheck, process: EngineProcess | None) -> Samples:
+        """What was held back of an utterance without a sound. Raises `EngineGarbage` where the engine is to blame.
+
+        None: its batch may still be under way, which leaves no process to ask. Alone it will be known.
+        """
+        if process is None or not await self._sounds(process):
+            raise EngineGarbage(f"Engine {self._engine} has gone silent.")
+        return check.held()
 
     async def _sounds(self, process: EngineProcess) -> bool:
         """Whether it can be heard at all: silence may also be all that it knows of a script."""
@@ -256,158 +189,33 @@ class ProcessPool:
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """See `Queueing`."""
-        for item in list(self._waiting):
-            if priority in {None, item.turn.priority}:
-                self._waiting.remove(item)
-                if not item.work.seat.done():
-                    item.work.seat.set_exception(error)
-                self._depth_changed(item.turn.tenant)
+        self._seating.refuse(error, priority)
 
     def hurry(self, reply: object) -> None:
         """See `Queueing`."""
-        self._waiting.hurry(reply)
+        self._seating.waiting.hurry(reply)
 
-    async def _take(self, wanted: "_Wanted", turn: Turn, cost: float) -> "_Seat":
-        slot = self._free()
-        if slot is not None and not wanted.shares:
-            self._on_wait(turn.tenant, 0.0)
-            return slot, None
-        joined = None if slot is not None else self._open_gathering(wanted, turn, cost)
-        if slot is None and joined is None:
-            if not self.ready:
-                raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
-            self._check_wait(turn)
-        item = self._waiting.push(wanted, turn, cost)
-        self._depth_changed(turn.tenant)
-        if slot is not None:
-            self._offer(slot)
-        elif joined is not None:
-            self._waiting.pop(lambda each: each is item)
-            self._depth_changed(turn.tenant)
-            self._join(joined, item)
-        try:
-            seat = await wanted.seat
-        except asyncio.CancelledError:
-            self._withdraw(item)
-            raise
-        self._on_wait(turn.tenant, time.monotonic() - item.arrived)
-        return seat
-
-    def _free(self) -> _Slot | None:
-        while self._idle:
-            slot = self._idle.popleft()
-            if slot.process.alive:
-                return slot
-            self._replace(slot, "crashed")  # it died while nobody spoke
-        return None
-
-    def _withdraw(self, item: "Item[_Wanted]") -> None:
-        """Its caller has left."""
-        seat = item.work.seat
-        if self._waiting.remove(item):
-            self._depth_changed(item.turn.tenant)
-        elif seat.done() and not seat.cancelled() and seat.exception() is None:
-            slot, member = seat.result()
-            if member is None:
-                self._offer(slot)
-            else:
-                member.leave()
-        else:
-            for slot, gathering in list(self._gatherings.items()):
-                if gathering.leave(item):
-                    del self._gatherings[slot]
-                    self._offer(slot)
-
-    def _check_wait(self, turn: Turn) -> None:
-        """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
-        seconds = self._pace.wait_seconds(self._waiting.ahead_of(turn) + self._spoken_cost / 2, len(self._slots))
-        too_long = turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds
-        if too_long or len(self._waiting) >= MOST_WAITING:
-            raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
-
-    def _offer(self, slot: _Slot) -> None:
-        while (item := self._waiting.pop()) is not None:
-            self._depth_changed(item.turn.tenant)
-            if item.work.seat.done():  # its caller may have left, and not have come round to leave the queue
-                continue
-            if self._sharing is not None and item.work.shares:
-                self._gather(slot, item, self._sharing)
-            else:
-                item.work.seat.set_result((slot, None))
-            return
-        self._idle.append(slot)
-
-    def _kind(self, utterance: Utterance) -> object:
-        """What all utterances of a batch have in common."""
-        return utterance.precision, self._slots[0].process.voice_groups.get(utterance.voice, "")
-
-    def _gather(self, slot: _Slot, leader: "Item[_Wanted]", sharing: Sharing) -> None:
-        """Begin a batch with whoever may join of those that wait, now or when others have had a moment to come."""
-        gathering = _Gathering(sharing, self._kind(leader.work.utterance), leader)
-        while (item := self._waiting.pop(lambda each: self._may_join(gathering, each))) is not None:
-            self._depth_changed(item.turn.tenant)
-            gathering.items.append(item)
-        company = len(self._waiting) > 0 or bool(self._gatherings) or self._others_speak(slot)
-        seconds = gathering.wait_seconds(time.monotonic(), company=company)
-        if seconds > 0:
-            self._gatherings[slot] = gathering
-            gathering.timer = asyncio.get_running_loop().call_later(seconds, self._begin_batch, slot)
-        else:
-            self._speak_together(slot, gathering)
-
-    def _others_speak(self, slot: _Slot) -> bool:
-        return any(each.up and each is not slot and each not in self._idle for each in self._slots)
-
-    def _may_join(self, gathering: "_Gathering", item: "Item[_Wanted]") -> bool:
-        work = item.work
-        return work.shares and gathering.accepts(self._kind(work.utterance), item.turn, item.cost)
-
-    def _open_gathering(self, wanted: "_Wanted", turn: Turn, cost: float) -> _Slot | None:
-        """The place of a batch that waits for such a one."""
-        if not wanted.shares:
-            return None
-        kind = self._kind(wanted.utterance)
-        return next((slot for slot, found in self._gatherings.items() if found.accepts(kind, turn, cost)), None)
-
-    def _join(self, slot: _Slot, item: "Item[_Wanted]") -> None:
-        gathering = self._gatherings[slot]
-        gathering.items.append(item)
-        if gathering.full:
-            self._begin_batch(slot)
-
-    def _begin_batch(self, slot: _Slot) -> None:
-        self._speak_together(slot, self._gatherings.pop(slot))
-
-    def _speak_together(self, slot: _Slot, gathering: "_Gathering") -> None:
-        """Those who are still there; one that is left alone has the process for itself."""
-        gathering.close()
-        items = [item for item in gathering.items if not item.work.seat.done()]
-        if not items:
-            self._offer(slot)
-            return
-        self._on_batch(len(items))
-        if len(items) == 1:
-            items[0].work.seat.set_result((slot, None))
-            return
-        batch = Batch(slot.process, [item.work.utterance for item in items])
-        for item, member in zip(items, batch.members, strict=True):
-            item.work.seat.set_result((slot, member))
-        self._spawn(self._run_batch(slot, batch, sum(item.cost for item in items)))
-
-    async def _run_batch(self, slot: _Slot, batch: Batch, cost: float) -> None:
+    async def _run_batch(self, slot: Slot, batch: Batch, cost: float) -> None:
         begun = time.monotonic()
         failed = True
         try:
             await batch.run(self._first_audio_timeout_seconds)
             failed = False
-            self._pace.learn(cost, time.monotonic() - begun)
+            self._seating.pace.learn(cost, time.monotonic() - begun)
         except EngineError:
             pass  # its members say so
         finally:
             slot.pardons = True
             self._leave(slot, failed=failed, garbage=batch.garbage)
 
-    def _leave(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
+    def _rise(self, seat: Seat, *, failed: bool, garbage: bool, silent: bool) -> None:
+        slot, member = seat
+        if member is None:
+            self._leave(slot, failed=failed, garbage=garbage)
+        else:  # a process is not blamed for silence before it was asked alone
+            member.leave(garbage=garbage and not silent)
+
+    def _leave(self, slot: Slot, *, failed: bool, garbage: bool) -> None:
         """Nobody speaks there any more. After `stop`, nothing."""
         if not self._running:
             return
@@ -416,13 +224,7 @@ class ProcessPool:
         else:  # in a task of its own: whoever hung up need not wait until the engine has noticed
             self._spawn(self._settle(slot, failed=failed, garbage=garbage))
 
-    def _fail_waiting(self, message: str) -> None:
-        self.refuse_waiting(EngineCrashed(message))
-
-    def _depth_changed(self, tenant: str) -> None:
-        self._on_depth(tenant, self._waiting.depth(tenant))
-
-    async def _settle(self, slot: _Slot, *, failed: bool, garbage: bool) -> None:
+    async def _settle(self, slot: Slot, *, failed: bool, garbage: bool) -> None:
         was_alive = slot.process.alive
         if garbage and was_alive:
             self._replace(slot, "garbage")
@@ -431,7 +233,7 @@ class ProcessPool:
         else:
             self._settled(slot, failed=failed)
 
-    def _settled(self, slot: _Slot, *, failed: bool) -> None:
+    def _settled(self, slot: Slot, *, failed: bool) -> None:
         if not slot.process.alive:
             self._replace(slot, "crashed")
         elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
@@ -439,22 +241,22 @@ class ProcessPool:
         else:
             slot.failures = slot.failures if failed else 0
             slot.pardons = False
-            self._offer(slot)
+            self._seating.offer(slot)
 
-    def _replace(self, slot: _Slot, reason: str) -> None:
+    def _replace(self, slot: Slot, reason: str) -> None:
         slot.up = False
         if reason != "memory" and not slot.pardons:
             slot.failures += 1
         slot.pardons = False
         self._spawn(self._restart(slot, reason))
 
-    async def _restart(self, slot: _Slot, reason: str) -> None:
+    async def _restart(self, slot: Slot, reason: str) -> None:
         while self._running:
             log.info("engine restarts", engine=self._engine, pid=slot.process.pid, reason=reason)
             if self._on_restart is not None:
                 self._on_restart(reason)
             if not self.ready:
-                self._fail_waiting(f"Engine {self._engine} crashes again and again.")
+                self.refuse_waiting(EngineCrashed(f"Engine {self._engine} crashes again and again."))
             await slot.process.kill()
             if slot.failures > 1:
                 await asyncio.sleep(min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (slot.failures - 2)))
@@ -467,7 +269,7 @@ class ProcessPool:
                 log.warning("engine does not load", engine=self._engine, reason=error.message)
                 continue
             slot.up = True
-            self._offer(slot)
+            self._seating.offer(slot)
             return
 
     async def _watch(self, limit_bytes: int) -> None:

@@ -23,6 +23,7 @@ from tts_server.config import (
     SIGNING_DIRECTORY,
     AuthConfig,
     AuthMode,
+    BatchingConfig,
     CacheConfig,
     ExternalIssuer,
     LanguageRoute,
@@ -124,7 +125,16 @@ def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
         precision=Precision(choice.name),
         allowed_precisions=tuple(Precision(name) for name in served.loaded),
         first_audio_timeout_seconds=model.spec.first_audio_timeout_seconds,
+        batching=batching_config(model) if served is by else None,
     )
+
+
+def batching_config(model: TTSModel) -> BatchingConfig | None:
+    """Of the pool that has the engine; others send it one utterance at a time."""
+    wanted = model.spec.batching
+    if wanted is None:
+        return None
+    return BatchingConfig(max_size=wanted.max_size, max_wait_milliseconds=wanted.max_wait_milliseconds)
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:
