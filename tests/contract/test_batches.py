@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 
 from tests.contract.choir import PART, size_of
 from tests.contract.test_engines import said, until
+from tts_server.app import Application, Sources
+from tts_server.config import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.speaker import Samples, Utterance
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
@@ -266,3 +270,17 @@ async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
 def gatherings(pool: ProcessPool) -> list[Any]:
     """Batches that wait for company."""
     return list(pool._seating.gatherings.values())
+
+
+@pytest.mark.parametrize("batching", [None, BatchingConfig(max_size=4, max_wait_milliseconds=20)])
+async def test_a_models_configuration_says_how_it_batches(tmp_path: Path, batching: BatchingConfig | None) -> None:
+    model = ModelConfig(name="espeak", batching=batching)
+    settings = ServerConfig(models=(model,), storage=StorageConfig(directory=tmp_path))
+    application = Application(Sources(settings, QuotaConfig()))
+    speaker = application._speaker(model)
+    assert isinstance(speaker, ProcessPool)
+    assert speaker._wanted_sharing == (None if batching is None else Sharing(4, 0.02))
+    speaker._seating._hooks.on_batch(3)
+    text = generate_latest(application.server.metrics.registry).decode()
+    assert 'tts_batch_size_bucket{le="4.0",model="espeak"} 1.0' in text
+    await application.stop()
