@@ -39,7 +39,7 @@ def running(cores: Collection[int]) -> Iterator[Running]:
     """A server, with its engine processes, that may use only these cores. It needs no configuration."""
     port, metrics_port = _free_ports(2)
     program = Path(sys.executable).with_name("tts-server")
-    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}", "--log-level=warning"]
+    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}"]
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             ["taskset", "--cpu-list", ",".join(map(str, cores)), *command],

@@ -61,7 +61,7 @@ class Speaking:
         self._cast = cast
         self._reply = object()
         """By which queues know what is its own."""
-        self._turn = replace(turn, reply=self._reply)
+        self._turn = replace(turn, reply=self._reply) if turn.priority is Priority.BATCH else turn
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -182,12 +182,14 @@ class Speaking:
         await self._changed.wait()
 
     async def _run(self) -> None:
+        turn = self._turn
         for number, line in enumerate(self.lines):
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
             # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            turn = self._turn if number == 0 else replace(self._turn, max_wait_seconds=None)
+            if number == 1 or turn.priority is not self._turn.priority:  # somebody may have hurried it
+                turn = replace(self._turn, max_wait_seconds=None)
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:

@@ -15,7 +15,9 @@ from tests.contract.choir import PART, size_of
 from tests.contract.test_engines import said, until
 from tts_server.app import Application, Sources
 from tts_server.config import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
+from tts_server.engines.batch import Batch
 from tts_server.engines.pool import ProcessPool
+from tts_server.engines.process import EngineProcess
 from tts_server.engines.speaker import Samples, Utterance
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
 from tts_server.scheduling.batching import Sharing
@@ -197,6 +199,24 @@ async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
             tasks[1].cancel()
             await asyncio.wait([tasks[1]])
         assert [size_of(await tasks[0]), size_of(await tasks[2])] == [2, 2]
+
+
+async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
+    process = EngineProcess(CHOIR, 1)
+    await process.start(10)
+    try:
+        batch = Batch(process, [says("a"), says("b"), says("c")])
+        batch.members[0].leave()
+        hearing = asyncio.create_task(batch.run(3))
+        heard = [part async for part in batch.members[2].speak()]
+        assert (size_of(np.concatenate(heard)), await hearing) == (2, True)
+        forsaken = Batch(process, [says("a"), says("b")])
+        for member in forsaken.members:
+            member.leave()
+        assert not await forsaken.run(3)
+        assert process.at_rest
+    finally:
+        await process.stop()
 
 
 async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:

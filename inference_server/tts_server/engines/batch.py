@@ -15,32 +15,39 @@ class Batch:
 
     def __init__(self, process: EngineProcess, utterances: Sequence[Utterance]) -> None:
         self.process = process
-        self.members = [Member(self, number, utterance) for number, utterance in enumerate(utterances)]
+        self.members = [Member(self, utterance) for utterance in utterances]
+        self._asked: list[Member] = []
+        """Those that the process speaks, by their numbers there: who left before is not among them."""
         self.garbage = False
         """Whether what a member heard cannot have been its text."""
         self._running: asyncio.Task[None] | None = None
 
-    async def run(self, timeout_seconds: float) -> None:
+    async def run(self, timeout_seconds: float) -> bool:
         """Hand everybody's sound over as it comes; the timeout is on every wait for any of it.
 
-        Raises what ended all of it too early, for the members too. Returns early where nobody listens any more: the
-        process must be settled then.
+        Raises what ended all of it too early, for the members too. False where nobody listens any more: the process
+        must be settled then.
         """
         self._running = asyncio.create_task(self._run(timeout_seconds))
         try:
             await asyncio.wait([self._running])
         finally:
             self._running.cancel()
-        if not self._running.cancelled():
-            self._running.result()
+        if self._running.cancelled():
+            return False
+        self._running.result()
+        return bool(self._asked)
 
     async def _run(self, timeout_seconds: float) -> None:
         end: EngineError = EngineCrashed("The engine is stopping.")
+        self._asked = [member for member in self.members if not member.over]
+        if not self._asked:
+            return
+        utterances = [member.utterance for member in self._asked]
         try:
-            utterances = [member.utterance for member in self.members]
             async with aclosing(self.process.speak_batch(utterances, timeout_seconds)) as parts:
                 async for number, part in parts:
-                    self.members[number].hear(part)
+                    self._asked[number].hear(part)
         except EngineError as error:
             end = error
             raise
@@ -53,7 +60,8 @@ class Batch:
         if member.over:
             return
         member.end(None)
-        self.process.abandon(member.number)
+        if member in self._asked:
+            self.process.abandon(self._asked.index(member))
         if self._running is not None and all(one.over for one in self.members):
             self._running.cancel()
 
@@ -61,9 +69,8 @@ class Batch:
 class Member:
     """Where one utterance of a batch is spoken."""
 
-    def __init__(self, batch: Batch, number: int, utterance: Utterance) -> None:
+    def __init__(self, batch: Batch, utterance: Utterance) -> None:
         self.batch = batch
-        self.number = number
         self.utterance = utterance
         self.over = False
         self._failure: EngineError | None = None

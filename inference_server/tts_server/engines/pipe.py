@@ -23,7 +23,8 @@ class FramePipe:
         self._loop = asyncio.get_running_loop()
         self._unpacker = Unpacker()
         self._frames: deque[Frame] = deque()
-        self._held_bytes = 0
+        self.held_bytes = 0
+        """Of payloads that nobody has taken yet."""
         self._reading = False
         self._end: Exception | None = None
         """What to raise once all frames are taken."""
@@ -55,8 +56,8 @@ class FramePipe:
 
     def _take(self) -> Frame:
         frame = self._frames.popleft()
-        self._held_bytes -= len(frame[1])
-        if not self._reading and self._end is None and self._held_bytes < HELD_BYTES:
+        self.held_bytes -= len(frame[1])
+        if not self._reading and self._end is None and self.held_bytes < HELD_BYTES:
             self._read_on()
         return frame
 
@@ -93,11 +94,11 @@ class FramePipe:
         try:
             for frame in self._unpacker.feed(data):
                 self._frames.append(frame)
-                self._held_bytes += len(frame[1])
+                self.held_bytes += len(frame[1])
         except BrokenFrame as error:
             self._ended(error)
             return
-        if self._held_bytes >= HELD_BYTES:
+        if self.held_bytes >= HELD_BYTES:
             self._pause()
         if self._frames:
             self._tell()

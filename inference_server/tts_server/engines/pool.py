@@ -123,7 +123,7 @@ class ProcessPool:
         cost = float(max(1, len(utterance.text)))
         seating, shares = self._seating, self._seating.sharing is not None
         while True:
-            if not self.ready:
+            if not (seating.idle or self.ready):
                 raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
             slot, member = await seating.take(utterance, turn, cost, shares=shares)
             begun = time.monotonic()
@@ -199,9 +199,10 @@ class ProcessPool:
         begun = time.monotonic()
         failed = True
         try:
-            await batch.run(self._first_audio_timeout_seconds)
+            whole = await batch.run(self._first_audio_timeout_seconds)
             failed = False
-            self._seating.pace.learn(cost, time.monotonic() - begun)
+            if whole:
+                self._seating.pace.learn(cost, time.monotonic() - begun)
         except EngineError:
             pass  # its members say so
         finally:

@@ -205,11 +205,12 @@ class Listener:
         while data := os.read(self._source, READ_BYTES):
             received += data
             while len(received) >= NUMBER_BYTES:
-                self._gone(cancelled_number(received[:NUMBER_BYTES]))
+                self.gone_from(cancelled_number(received[:NUMBER_BYTES]))
                 received = received[NUMBER_BYTES:]
         _exit()
 
-    def _gone(self, number: int) -> None:
+    def gone_from(self, number: int) -> None:
+        """Nobody listens to utterance `number`, whether it is over, under way or still to come."""
         with self._turning:
             self._cancelled.add(number)
             if self._speaking and self.gone and self.cancel is not None:
