@@ -30,6 +30,7 @@ from tts_server.routes import audio, catalogue, health, playground, speech, synt
 from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
 from tts_server.routes.direct import Direct, Handle
 from tts_server.routes.errors import HTTPError, describe, error_response
+from tts_server.scheduling.batching import Sharing
 from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.links import Links, link_secret
 from tts_server.stores.opening import open_store, store_limits
@@ -246,6 +247,8 @@ class Application:
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
+                sharing=_sharing(model),
+                on_batch=metrics.batch_size.labels(model.name).observe,
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )
         return PoolSpeaker(
@@ -272,6 +275,11 @@ def asgi(server: Server) -> ASGIApp:
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(Exception, _refuse)
     return Conversations(Direct(app, {speech.PATH: speech.speech}, handlers), server)
+
+
+def _sharing(model: ModelConfig) -> Sharing | None:
+    batching = model.batching
+    return None if batching is None else Sharing(batching.max_size, batching.max_wait_milliseconds / 1000)
 
 
 def _peers(config: ServerConfig) -> Peers | None:

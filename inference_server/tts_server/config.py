@@ -98,6 +98,15 @@ class FallbackConfig(ConfigModel):
     """A language without an entry is spoken by the fallback model's first voice for it, else by its first voice."""
 
 
+class BatchingConfig(ConfigModel):
+    """How utterances share one pass of an engine that can batch, where that is measured to be quicker."""
+
+    max_size: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most utterances in a batch."""
+    max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Longest that the first waits for others, from its own arrival, while others are spoken or queued."""
+
+
 class ModelConfig(ConfigModel):
     """One model the tenant may name in a request."""
 
@@ -118,6 +127,8 @@ class ModelConfig(ConfigModel):
 
     A model that another pool serves needs one, or cached audio outlives a change of its weights.
     """
+    batching: BatchingConfig | None = None
+    """None: the engine speaks one utterance at a time."""
     fallback: FallbackConfig | None = None
     """None: where the engine fails, the request does."""
     offered: bool = True

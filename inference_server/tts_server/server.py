@@ -179,7 +179,10 @@ class Server:
 
 
 def _same_engine(one: ModelConfig, other: ModelConfig) -> bool:
-    return (one.engine, one.first_audio_timeout_seconds) == (other.engine, other.first_audio_timeout_seconds)
+    def what_it_is(model: ModelConfig) -> object:
+        return model.engine, model.first_audio_timeout_seconds, model.batching
+
+    return what_it_is(one) == what_it_is(other)
 
 
 def _report(config: ServerConfig, speakers: Mapping[str, Speaker], fresh: list[str]) -> None:

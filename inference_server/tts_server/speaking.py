@@ -62,7 +62,7 @@ class Speaking:
         self._cast = cast
         self._reply = object()
         """By which queues know what is its own."""
-        self._turn = replace(turn, reply=self._reply)
+        self._turn = replace(turn, reply=self._reply) if turn.priority is Priority.BATCH else turn
         self._hooks = hooks
         self._failed: set[str] = set()
         self.lines = cast.lines
@@ -189,8 +189,8 @@ class Speaking:
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
             # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            if number == 1:
-                turn = replace(turn, max_wait_seconds=None)
+            if number == 1 or turn.priority is not self._turn.priority:  # somebody may have hurried it
+                turn = replace(self._turn, max_wait_seconds=None)
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:

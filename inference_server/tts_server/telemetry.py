@@ -16,6 +16,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, float("inf"))
 """Seconds. 2 and 3 are what tenants are promised."""
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, float("inf"))
 UNKNOWN = ""
 
 
@@ -90,6 +91,10 @@ class Metrics:
         self.queue_wait = Histogram(
             "tts_queue_wait_seconds", "What utterances waited for an engine.", ("tenant", "model"),
             buckets=LATENCY_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self.batch_size = Histogram(
+            "tts_batch_size", "Utterances that an engine which batches was given at once.", ("model",),
+            buckets=BATCH_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.quota_remaining = Gauge(
             "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),

@@ -194,7 +194,7 @@ async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path
             await until(lambda sent=call: len(sent.parts) > 1)  # type: ignore[misc]
             begun = time.monotonic()
             call.gone.set()
-            await until(lambda: len(server.pools["tone"]._idle) == 2)
+            await until(lambda: len(server.pools["tone"]._seating.idle) == 2)
             waits.append(time.monotonic() - begun)
             await running
         assert min(waits) < 0.1

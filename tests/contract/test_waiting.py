@@ -94,7 +94,7 @@ async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: 
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
     async with moody() as pool:
-        pool._pace.learn(1, 1.0)  # a second for each character
+        pool._seating.pace.learn(1, 1.0)  # a second for each character
         async with busy(pool):
             waiting = asyncio.create_task(said(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
@@ -130,9 +130,9 @@ async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> N
         await until(lambda: pool.waiting == 1)
         waiting.cancel()  # it has not run yet when the process is offered
         slot = pool._slots[0]
-        pool._offer(slot)
-        assert list(pool._idle) == [slot]
-        pool._idle.clear()
+        pool._seating.offer(slot)
+        assert list(pool._seating.idle) == [slot]
+        pool._seating.idle.clear()
         await parts.aclose()
         assert (await said(pool, beep("ok"))).size > 0
 

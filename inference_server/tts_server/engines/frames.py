@@ -3,7 +3,12 @@
 parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time
 worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian) any
                    number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE.
-                   An ERROR in place of READY: the engine cannot load.
+                   An ERROR in place of READY: the engine cannot load. READY says more of an engine that can batch:
+                   `batch` (`size`, `single_seconds`, `batch_seconds`: how it was measured), `voice_groups`.
+
+Several utterances may be asked for at once: BATCH (JSON: `utterances`) takes SPEAK's place. Then AUDIO, DONE and ERROR
+come inside of MEMBER frames, whose payload begins with the kind and the number of the utterance in its batch; a DONE
+outside of one ends the batch. Cancellations count a batch's utterances one by one.
 
 Another pipe to the worker is for what must be heard while it speaks: the number of the utterance, counted from 1, that
 nobody listens to any more. An utterance that has ended cannot be meant by it.
@@ -29,6 +34,8 @@ class Kind(IntEnum):
     """The first byte of a frame."""
 
     SPEAK = 0x53
+    BATCH = 0x42
+    MEMBER = 0x4D
     READY = 0x52
     AUDIO = 0x41
     DONE = 0x44
@@ -36,6 +43,7 @@ class Kind(IntEnum):
 
 
 _HEADER = struct.Struct("<BI")
+_MEMBER = struct.Struct("<BH")
 _NUMBER = struct.Struct("<Q")
 NUMBER_BYTES = _NUMBER.size
 _KINDS = {int(kind): kind for kind in Kind}
@@ -60,7 +68,27 @@ def frame(kind: Kind, payload: bytes = b"") -> bytes:
 
 def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
     """A frame with JSON in it; lone surrogates travel as escapes."""
-    return frame(kind, json.dumps(content).encode("ascii"))
+    return frame(kind, json_payload(content))
+
+
+def json_payload(content: Mapping[str, object]) -> bytes:
+    """What `content_of` reads."""
+    return json.dumps(content).encode("ascii")
+
+
+def member_frame(kind: Kind, number: int, payload: bytes | memoryview = b"") -> list[bytes | memoryview]:
+    """The pieces of a MEMBER frame: a frame of one utterance of a batch, counted from 0."""
+    return [header(Kind.MEMBER, _MEMBER.size + len(payload)), _MEMBER.pack(kind, number), payload]
+
+
+def member_of(payload: memoryview) -> tuple[Kind, int, memoryview]:
+    """The inverse, of the payload. Raises `BrokenFrame`."""
+    if len(payload) < _MEMBER.size:
+        raise BrokenFrame("a MEMBER frame is too short")
+    kind, number = _MEMBER.unpack_from(payload)
+    if kind not in _KINDS:
+        raise BrokenFrame(f"no member's frame begins with {kind:#04x}")
+    return _KINDS[kind], number, payload[_MEMBER.size :]
 
 
 def content_of(payload: memoryview) -> dict[str, object]:

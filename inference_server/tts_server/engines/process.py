@@ -5,24 +5,24 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import structlog
 
-from tts_server.engines.frames import BrokenFrame, Frame, Kind, cancellation, content_of, json_frame
+from tts_server.engines.frames import BrokenFrame, Frame, Kind, cancellation, content_of, json_frame, member_of
 from tts_server.engines.pipe import FramePipe, PipeEnded
 from tts_server.engines.speaker import Samples, Utterance, Voices
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable
+from tts_server.engines.wire_errors import error_of
+from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout
+from tts_server.scheduling.batching import Measured
 
 log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
-_KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "garbage": EngineGarbage}
-"""Of an ERROR frame."""
 MEMORY_BYTES = 128
 """Of statm: seven numbers, of which the second is pages."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -32,13 +32,20 @@ _WITHOUT_TEXT = re.compile(r'Fatal Python error: [A-Z]|Traceback |\s*File ".*", 
 
 
 class EngineProcess:
-    """`python -m tts_server.engines.worker <engine>` and the pipes to it. One utterance at a time."""
+    """`python -m tts_server.engines.worker <engine>` and the pipes to it. One utterance at a time, or one batch.
 
-    def __init__(self, engine: str, threads: int) -> None:
+    `batch_size`: what an engine that can batch is measured with; below 2 it is not.
+    """
+
+    def __init__(self, engine: str, threads: int, batch_size: int = 0) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self._engine = engine
         self._threads = threads
+        self._batch_size = batch_size
+        self.measured: Measured | None = None
+        self.voice_groups: Mapping[str, str] = {}
+        """Of an engine that can batch, see `BatchingEngine`."""
         self._process: asyncio.subprocess.Process | None = None
         self._group: int | None = None
         """Whom to kill; None once that is done."""
@@ -50,6 +57,8 @@ class EngineProcess:
         """File descriptor of /proc/<pid>/statm: it is read after each utterance, and opening costs most of that."""
         self._spoken = 0
         """Utterances that it was asked for."""
+        self._numbers = range(0)
+        """Of those that it was asked for last."""
         self._pending = False
         """Whether a DONE or an ERROR is still to come."""
 
@@ -81,23 +90,17 @@ class EngineProcess:
         said: Mapping[str, Any] = content_of(payload)
         self.sample_rate_hz = int(said["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in said["voices"].items()}
+        self.voice_groups = said.get("voice_groups", {})
+        self.measured = Measured(**said["batch"]) if said.get("batch") else None
 
     async def speak(self, utterance: Utterance, timeout_seconds: float) -> AsyncGenerator[Samples]:
         """Yield the sound. The timeout is on every wait: for the first part, then from part to part.
 
         After an early end (`aclose`, a timeout) the process is not free: call `settle`.
         """
-        pipe = self._pipe
-        if pipe is None:
-            raise EngineCrashed(f"Engine {self._engine} is not running.")
-        self._spoken += 1
-        self._pending = True
-        await self._ask(utterance)
+        pipe = await self._ask(json_frame(Kind.SPEAK, _as_dict(utterance)), 1)
         while True:
-            try:
-                kind, payload = await self._receive(pipe, timeout_seconds)
-            except TimeoutError:
-                raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
+            kind, payload = await self._receive_in_time(pipe, timeout_seconds)
             if kind is Kind.AUDIO:
                 yield self._samples(payload, pipe.more_audio())
                 continue
@@ -105,6 +108,29 @@ class EngineProcess:
             if kind is Kind.DONE:
                 return
             raise _error(kind, payload)
+
+    async def speak_batch(
+        self, utterances: Sequence[Utterance], timeout_seconds: float
+    ) -> AsyncGenerator[tuple[int, Samples | EngineError | None]]:
+        """Yield what comes of each: its index with a part of its sound, its own failure, or None at its end.
+
+        See `speak` for the timeout and for an early end.
+        """
+        wanted = {"utterances": [_as_dict(utterance) for utterance in utterances]}
+        pipe = await self._ask(json_frame(Kind.BATCH, wanted), len(utterances))
+        while True:
+            kind, payload = await self._receive_in_time(pipe, timeout_seconds)
+            if kind is Kind.MEMBER:
+                yield await self._of_member(payload)
+                continue
+            self._pending = False
+            if kind is Kind.DONE:
+                return
+            raise _error(kind, payload)
+
+    def abandon(self, member: int) -> None:
+        """Nobody listens to this utterance of the batch under way."""
+        self._cancel(self._numbers[member])
 
     @property
     def at_rest(self) -> bool:
@@ -116,10 +142,10 @@ class EngineProcess:
         if not self._pending or self._pipe is None:
             return self.alive
         try:
-            with suppress(OSError):  # it has ended, which shows below
-                os.write(self._cancellations, cancellation(self._spoken))
+            for number in self._numbers:
+                self._cancel(number)
             async with asyncio.timeout(CANCEL_SECONDS):
-                while (await self._receive(self._pipe))[0] is Kind.AUDIO:
+                while (await self._receive(self._pipe))[0] in {Kind.AUDIO, Kind.MEMBER}:
                     pass
         except (EngineError, TimeoutError):
             await self.kill()
@@ -180,7 +206,8 @@ class EngineProcess:
         pipe = self._pipe = FramePipe(source)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "tts_server.engines.worker", self._engine, str(heard),
+                sys.executable, "-P", "-m", "tts_server.engines.worker",
+                self._engine, str(heard), str(self._batch_size),
                 stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE, pass_fds=(heard,),
                 env=environment, start_new_session=True,
             )  # fmt: skip
@@ -199,14 +226,43 @@ class EngineProcess:
         os.set_blocking(self._cancellations, False)
         return pipe
 
-    async def _ask(self, utterance: Utterance) -> None:
-        process = self._process
-        if process is None or process.stdin is None or process.stdin.is_closing():
+    async def _ask(self, wanted: bytes, utterances: int) -> FramePipe:
+        """Send a frame that asks for so many, and say where the answer comes."""
+        process, pipe = self._process, self._pipe
+        if pipe is None or process is None or process.stdin is None or process.stdin.is_closing():
             raise EngineCrashed(f"Engine {self._engine} is not running.")
+        self._numbers = range(self._spoken + 1, self._spoken + 1 + utterances)
+        self._spoken += utterances
+        self._pending = True
         try:
-            process.stdin.write(json_frame(Kind.SPEAK, _as_dict(utterance)))
+            process.stdin.write(wanted)
         except (ConnectionError, RuntimeError) as error:
             raise await self._crashed() from error
+        return pipe
+
+    def _cancel(self, number: int) -> None:
+        with suppress(OSError):  # it has ended, which its other pipe shows
+            os.write(self._cancellations, cancellation(number))
+
+    async def _of_member(self, payload: memoryview) -> tuple[int, Samples | EngineError | None]:
+        try:
+            kind, number, rest = member_of(payload)
+        except BrokenFrame as error:
+            raise await self._broken(error) from error
+        if number >= len(self._numbers):
+            raise await self._broken(BrokenFrame(f"no utterance of the batch has the number {number}"))
+        if kind is not Kind.AUDIO:
+            return number, None if kind is Kind.DONE else _error(kind, rest)
+        try:
+            return number, self._samples(rest, [])
+        except EngineGarbage as error:
+            return number, error
+
+    async def _receive_in_time(self, pipe: FramePipe, timeout_seconds: float) -> Frame:
+        try:
+            return await self._receive(pipe, timeout_seconds)
+        except TimeoutError:
+            raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
 
     async def _receive(self, pipe: FramePipe, timeout_seconds: float | None = None) -> Frame:
         """One frame. A cancelled call loses nothing: the next one goes on where it was."""
@@ -215,14 +271,17 @@ class EngineProcess:
         except PipeEnded:
             raise await self._crashed() from None
         except BrokenFrame as error:
-            await self.kill()
-            raise EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.") from error
+            raise await self._broken(error) from error
 
     def _close_cancellations(self) -> None:
         """It ends then, whatever it computes."""
         if self._cancellations >= 0:
             os.close(self._cancellations)
             self._cancellations = -1
+
+    async def _broken(self, error: BrokenFrame) -> EngineCrashed:
+        await self.kill()
+        return EngineCrashed(f"Engine {self._engine} broke its protocol: {error}.")
 
     async def _crashed(self) -> EngineCrashed:
         await self.kill()
@@ -252,7 +311,7 @@ def _error(kind: Kind, payload: memoryview) -> EngineError:
     if kind is not Kind.ERROR:
         return EngineCrashed(f"The engine sent {kind.name} where it may not.")
     said: Mapping[str, Any] = content_of(payload)
-    return _KINDS.get(said["kind"], EngineError)(str(said["message"]))
+    return error_of(said)
 
 
 async def _line(stream: asyncio.StreamReader) -> str:

@@ -1,8 +1,9 @@
-"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak 5`.
+"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak 5 0`.
 
 Frames (`frames.py`) come on stdin and leave on stdout; on the file descriptor that is named come cancellations. The
-main thread reads and speaks, a second one listens for those, and for the end of their pipe. It imports little on
-purpose: a crashed engine is back within a fraction of a second.
+main thread reads and speaks, a second one listens for those, and for the end of their pipe. The last argument is the
+size of batch that an engine which can batch is measured with; below 2 it is not. It imports little on purpose: a
+crashed engine is back within a fraction of a second.
 """
 
 import ctypes
@@ -12,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -34,14 +34,13 @@ from tts_server.engines.frames import (
 )
 from tts_server.engines.protocol import WARM_UP_TEXT, Engine, Sound
 from tts_server.engines.registry import engine_factory
-from tts_server.errors import EngineError, EngineGarbage, EngineUnavailable
+from tts_server.engines.together import batching, measure, speak_together
+from tts_server.engines.wire_errors import said_of
 from tts_server.samples import as_samples
 
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 65_536
 
-_KINDS = {EngineUnavailable: "unavailable", EngineGarbage: "garbage"}
-"""What an ERROR frame calls them; every other error is an "error"."""
 _DONE = frame(Kind.DONE)
 
 
@@ -58,22 +57,46 @@ def main(arguments: list[str]) -> int:
         listener.cancel = getattr(engine, "cancel", None)
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)
+        about_batches = _about_batches(engine, int(arguments[2]))
     except Exception as error:
         _report(sink, error)
         return 1
-    _write(sink, json_frame(Kind.READY, {"sample_rate_hz": engine.sample_rate_hz, "voices": voices}))
-    for wanted in _utterances(source):
-        listener.begins()
-        _serve(engine, wanted, listener, sink)
+    ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices} | about_batches
+    _write(sink, json_frame(Kind.READY, ready))
+    for kind, wanted in _wanted(source):
+        if kind is Kind.BATCH:
+            _serve_batch(engine, wanted["utterances"], listener, sink)
+        else:
+            listener.begins()
+            _serve(engine, wanted, listener, sink)
     return 0
 
 
-def _utterances(source: int) -> Iterator[dict[str, Any]]:
+def _wanted(source: int) -> Iterator[tuple[Kind, Any]]:
     unpacker = Unpacker()
     while data := os.read(source, READ_BYTES):
-        for _, payload in unpacker.feed(data):
-            yield content_of(payload)
+        for kind, payload in unpacker.feed(data):
+            yield kind, content_of(payload)
     _exit()
+
+
+def _about_batches(engine: Engine, size: int) -> dict[str, object]:
+    able = batching(engine)
+    if able is None:
+        return {}
+    groups = dict(getattr(engine, "voice_groups", {}))
+    return {"voice_groups": groups, "batch": measure(able, size) if size > 1 else None}
+
+
+def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "Listener", sink: int) -> None:
+    listener.begins(len(wanted))
+    able = batching(engine)
+    assert able is not None  # noqa: S101 - its parent asks only those who can
+    try:
+        for message in speak_together(able, wanted, listener.is_gone):
+            _write(sink, *message)
+    finally:
+        listener.ends()
 
 
 def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int) -> None:
@@ -123,14 +146,8 @@ def _warm_up(engine: Engine) -> None:
 
 
 def _report(sink: int, error: Exception) -> None:
-    """Say what went wrong. Only messages that an engine wrote for it travel: others may carry a caller's text."""
-    if isinstance(error, EngineError):
-        kind = next((name for kind, name in _KINDS.items() if isinstance(error, kind)), "error")
-        message = error.message
-    else:
-        traceback.print_exc()
-        kind, message = "error", f"The engine raised {type(error).__name__}."
-    _write(sink, json_frame(Kind.ERROR, {"kind": kind, "message": message}))
+    """Say what went wrong."""
+    _write(sink, json_frame(Kind.ERROR, said_of(error)))
 
 
 def _write(sink: int, *data: bytes | memoryview) -> None:
@@ -154,22 +171,27 @@ class Listener:
         self.cancel: Callable[[], None] | None = None
         """The engine's own way to stop early, if it has one."""
         self._source = source
-        self._number = 0
-        """Of the utterance that was begun last."""
-        self._cancelled = 0
+        self._first, self._last = 0, 0
+        """Numbers of the utterances that were begun last: more than one are a batch."""
+        self._cancelled: set[int] = set()
         self._speaking = False
         self._turning = threading.Lock()
         """Held from one utterance to the next: a late cancellation must not meet the wrong one."""
 
     @property
     def gone(self) -> bool:
-        """Whether nobody listens to the utterance under way."""
-        return self._cancelled >= self._number
+        """Whether nobody listens to what is under way, of a batch to none of it."""
+        return len(self._cancelled) > self._last - self._first
 
-    def begins(self) -> None:
-        """The next utterance."""
+    def is_gone(self, member: int) -> bool:
+        """Whether nobody listens to this utterance of the batch under way."""
+        return self._first + member in self._cancelled
+
+    def begins(self, size: int = 1) -> None:
+        """The next utterance, or the next batch."""
         with self._turning:
-            self._number += 1
+            self._first, self._last = self._last + 1, self._last + size
+            self._cancelled = {number for number in self._cancelled if number >= self._first}
             self._speaking = True
 
     def ends(self) -> None:
@@ -190,7 +212,7 @@ class Listener:
     def gone_from(self, number: int) -> None:
         """Nobody listens to utterance `number`, whether it is over, under way or still to come."""
         with self._turning:
-            self._cancelled = number
+            self._cancelled.add(number)
             if self._speaking and self.gone and self.cancel is not None:
                 self.cancel()
 

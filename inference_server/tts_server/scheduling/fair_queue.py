@@ -47,6 +47,10 @@ class Item(Generic[Work]):
     number: int
 
 
+Accepts = Callable[[Item[Work]], bool]
+"""Whether somebody may be next."""
+
+
 @dataclass(slots=True)
 class _Flow(Generic[Work]):
     """One tenant's."""
@@ -55,8 +59,12 @@ class _Flow(Generic[Work]):
     """Virtual time at which its next item begins."""
     waiting: dict[Priority, dict[int, Item[Work]]] = field(default_factory=lambda: {p: {} for p in Priority})
 
-    def heads(self) -> Iterator[Item[Work]]:
-        return (next(iter(items.values())) for items in self.waiting.values() if items)
+    def heads(self, accepts: Accepts[Work] | None) -> Iterator[Item[Work]]:
+        """The first of each priority, of those that are accepted."""
+        for items in self.waiting.values():
+            found = next((item for item in items.values() if accepts is None or accepts(item)), None)
+            if found is not None:
+                yield found
 
 
 class FairQueue(Generic[Work]):
@@ -94,9 +102,9 @@ class FairQueue(Generic[Work]):
         self._size += 1
         return item
 
-    def pop(self) -> Item[Work] | None:
-        """Who is next; it waits no more. None when nobody does."""
-        found = self._next()
+    def pop(self, accepts: Accepts[Work] | None = None) -> Item[Work] | None:
+        """Who is next, of those that are accepted; it waits no more. None when nobody does."""
+        found = self._next(accepts)
         if found is None:
             return None
         flow = self._flows[found.turn.tenant]
@@ -128,8 +136,8 @@ class FairQueue(Generic[Work]):
         """The cost of what waits and may be served before an item that arrives now: at most so much."""
         return sum(item.cost for item in self if turn.priority is Priority.BATCH or self._is_urgent(item))
 
-    def _next(self) -> Item[Work] | None:
-        heads = [head for flow in self._flows.values() for head in flow.heads()]
+    def _next(self, accepts: Accepts[Work] | None) -> Item[Work] | None:
+        heads = [head for flow in self._flows.values() for head in flow.heads(accepts)]
         urgent = [head for head in heads if self._is_urgent(head)]
         return min(urgent or heads, key=self._order, default=None)
 

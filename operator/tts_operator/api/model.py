@@ -139,7 +139,7 @@ class Batching(APIModel):
     max_size: Annotated[int, Field(ge=1, le=256)] = 8
     """Most utterances in a batch."""
     max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """Longest that the first waits for others."""
+    """Longest that the first waits for others, while others are spoken or queued."""
 
 
 class ModelReference(APIModel):
@@ -240,7 +240,7 @@ class TTSModelSpec(APIModel):
     accelerator: Accelerator | None = None
     """Where pods with an accelerator run."""
     batching: Batching | None = None
-    """How requests share one pass of the engine. Recorded: no engine of this version batches."""
+    """How requests share one pass of an engine that can batch, where that is measured to be quicker."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one engine process; there are as many processes as the CPU limit has room for."""
     memory_limit: Quantity | None = None

@@ -3,7 +3,7 @@
 import json
 
 from tts_operator import live, quantity
-from tts_operator.api import TTSTenant
+from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.tenant import Quota, S3Storage, Storage
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.desired.service import peers_url, pool_url
@@ -23,6 +23,7 @@ from tts_server.config import (
     SIGNING_DIRECTORY,
     AuthConfig,
     AuthMode,
+    BatchingConfig,
     CacheConfig,
     ExternalIssuer,
     FallbackConfig,
@@ -133,6 +134,7 @@ def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
         weights_digest=weights if by.role == "Entry" else None,
         fallback=fallback_config(resolved, served) if by.role == "Entry" else None,
         offered=served.offered or by.role != "Entry",
+        batching=batching_config(model) if served is by else None,
     )
     if not served.waits or told is None or told.engine.type != made.engine.type:
         return made
@@ -169,6 +171,14 @@ def fallback_config(resolved: Resolved, served: Pool) -> FallbackConfig | None:
         FallbackVoice(language=entry.language, voice=entry.voice) for entry in fallback.voices if entry.voice in known
     )
     return FallbackConfig(model=standby.model_name, voices=voices)
+
+
+def batching_config(model: TTSModel) -> BatchingConfig | None:
+    """Of the pool that has the engine; others send it one utterance at a time."""
+    wanted = model.spec.batching
+    if wanted is None:
+        return None
+    return BatchingConfig(max_size=wanted.max_size, max_wait_milliseconds=wanted.max_wait_milliseconds)
 
 
 def auth_config(resolved: Resolved) -> AuthConfig:

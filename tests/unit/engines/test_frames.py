@@ -13,6 +13,8 @@ from tts_server.engines.frames import (
     content_of,
     frame,
     json_frame,
+    member_frame,
+    member_of,
 )
 
 FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=200)), max_size=8)
@@ -55,3 +57,17 @@ def test_a_frame_before_the_broken_one_is_still_taken() -> None:
     assert next(frames)[0] is Kind.DONE
     with pytest.raises(BrokenFrame):
         next(frames)
+
+
+@given(st.sampled_from([Kind.AUDIO, Kind.DONE, Kind.ERROR]), st.integers(0, 255), st.binary(max_size=50))
+def test_a_members_frame_names_its_utterance(kind: Kind, number: int, payload: bytes) -> None:
+    ((outer, received),) = Unpacker().feed(b"".join(member_frame(kind, number, payload)))
+    assert outer is Kind.MEMBER
+    inner, found, rest = member_of(received)
+    assert (inner, found, bytes(rest)) == (kind, number, payload)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x41\x00", b"\xff\x00\x00"])
+def test_what_is_no_members_frame_is_broken(payload: bytes) -> None:
+    with pytest.raises(BrokenFrame):
+        member_of(memoryview(payload))

@@ -229,6 +229,13 @@ def test_an_entry_reaches_other_models_through_their_pools() -> None:
     assert entry["models"][1]["engine"]["url"] == "http://acme-large.team-acme.svc:8080"
 
 
+def test_batches_are_formed_where_the_engine_is() -> None:
+    observed = observe("espeak", "large", known=[model(batching={"maxSize": 4}), model("large", batching={})])
+    entry, member = config(observed, "espeak"), config(observed, "large")
+    assert [each.get("batching") for each in entry["models"]] == [{"maxSize": 4, "maxWaitMilliseconds": 50}, None]
+    assert member["models"][0]["batching"] == {"maxSize": 8, "maxWaitMilliseconds": 50}
+
+
 def test_a_member_knows_only_its_own_model() -> None:
     member = config(TENANTS["two-pools"], "large")
     assert member["role"] == "Member"

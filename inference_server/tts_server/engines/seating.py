@@ -1,0 +1,251 @@
+"""Which of an engine's processes speaks what, and when: the queue, the free places, and batches that form."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tts_server.engines.batch import Batch, Member
+from tts_server.engines.process import EngineProcess
+from tts_server.engines.speaker import Utterance
+from tts_server.errors import Overloaded, TTSError
+from tts_server.scheduling.batching import Gathering, Sharing
+from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
+from tts_server.scheduling.pace import Pace
+
+MOST_WAITING = 1024
+"""Utterances: a bound where nothing is known yet of how long they will take."""
+
+
+class Slot:
+    """A place for one process, which may have many processes in its life.
+
+    starting -> idle <-> busy -> settling -> idle            the usual turns
+       ^                  |         |
+       +-- (backoff) -----+---------+                        crashed, stuck, too large
+    """
+
+    def __init__(self, process: EngineProcess) -> None:
+        self.process = process
+        self.failures = 0
+        """In a row, since it last spoke to the end."""
+        self.up = False
+        """Whether the process is loaded: idle, busy or settling."""
+        self.pardons = False
+        """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
+
+
+Seat = tuple[Slot, Member | None]
+"""Where an utterance is spoken: alone, or as a member of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the metrics hear."""
+
+    on_wait: Callable[[str, float], None] = lambda _, __: None
+    """A tenant, and the seconds that one of its utterances has waited."""
+    on_depth: Callable[[str, int], None] = lambda _, __: None
+    """A tenant, and how many of its utterances wait now."""
+    on_batch: Callable[[int], None] = lambda _: None
+    """How many utterances an engine that batches was given at once."""
+
+
+@dataclass(eq=False, slots=True)
+class _Wanted:
+    """An utterance that waits for its place."""
+
+    utterance: Utterance
+    shares: bool
+    """Whether it may be one of a batch."""
+    seat: asyncio.Future[Seat] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(eq=False, slots=True)
+class _Gathering(Gathering[_Wanted]):
+    """One that begins when its timer runs out, at the latest."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Nobody joins any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class Seating:
+    """Of one engine. Whoever takes a seat must see to it that its slot is offered again.
+
+    `lost` is told of an idle process that has died, `begun` of a batch that is to run, with what it costs.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        hooks: Hooks,
+        *,
+        lost: Callable[[Slot], None],
+        begun: Callable[[Slot, Batch, float], None],
+    ) -> None:
+        self.pace = Pace()
+        self.spoken_cost = 0.0
+        """Of what is being spoken now."""
+        self.sharing: Sharing | None = None
+        """None: everybody is spoken alone."""
+        self.idle: deque[Slot] = deque()
+        self.waiting: FairQueue[_Wanted] = FairQueue(time.monotonic)
+        self.gatherings: dict[Slot, _Gathering] = {}
+        """Batches that wait for company, by the place whose process will speak them."""
+        self._slots = slots
+        self._hooks = hooks
+        self._lost = lost
+        self._begun = begun
+
+    async def take(self, utterance: Utterance, turn: Turn, cost: float, *, shares: bool) -> Seat:
+        """Return when it can be spoken. Raises `Overloaded`, and whatever those who wait are refused with."""
+        slot = self._free()
+        if slot is not None and not shares:
+            self._hooks.on_wait(turn.tenant, 0.0)
+            return slot, None
+        joined = self._open_gathering(utterance, turn, cost) if slot is None and shares else None
+        if slot is None and joined is None:
+            self._check_wait(turn)
+        item = self.waiting.push(_Wanted(utterance, shares), turn, cost)
+        self._depth_changed(turn.tenant)
+        if slot is not None:
+            self.offer(slot)
+        elif joined is not None:
+            self._join(joined, item)
+        try:
+            seat = await item.work.seat
+        except asyncio.CancelledError:
+            self._withdraw(item)
+            raise
+        self._hooks.on_wait(turn.tenant, time.monotonic() - item.arrived)
+        return seat
+
+    def offer(self, slot: Slot) -> None:
+        """Its process is free: whoever is next has it."""
+        while (item := self.waiting.pop()) is not None:
+            self._depth_changed(item.turn.tenant)
+            if item.work.seat.done():  # its caller may have left, and not have come round to leave the queue
+                continue
+            if self.sharing is not None and item.work.shares:
+                self._gather(slot, item, self.sharing)
+            else:
+                item.work.seat.set_result((slot, None))
+            return
+        self.idle.append(slot)
+
+    def refuse(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Whoever waits for a process gets `error`: all of them, or those of one priority."""
+        for item in list(self.waiting):
+            if priority in {None, item.turn.priority}:
+                self.waiting.remove(item)
+                _refuse(item, error)
+                self._depth_changed(item.turn.tenant)
+
+    def end(self, error: TTSError) -> None:
+        """Nobody is spoken any more."""
+        self.refuse(error)
+        for gathering in self.gatherings.values():
+            gathering.close()
+            for item in gathering.items:
+                _refuse(item, error)
+        self.gatherings.clear()
+
+    def _free(self) -> Slot | None:
+        while self.idle:
+            slot = self.idle.popleft()
+            if slot.process.alive:
+                return slot
+            self._lost(slot)  # it died while nobody spoke
+        return None
+
+    def _check_wait(self, turn: Turn) -> None:
+        """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
+        seconds = self.pace.wait_seconds(self.waiting.ahead_of(turn) + self.spoken_cost / 2, len(self._slots))
+        too_long = turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds
+        if too_long or len(self.waiting) >= MOST_WAITING:
+            raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
+
+    def _withdraw(self, item: Item[_Wanted]) -> None:
+        """Its caller has left."""
+        seat = item.work.seat
+        if self.waiting.remove(item):
+            self._depth_changed(item.turn.tenant)
+        elif seat.done() and not seat.cancelled() and seat.exception() is None:
+            slot, member = seat.result()
+            if member is None:
+                self.offer(slot)
+            else:
+                member.leave()
+        else:
+            for place, found in list(self.gatherings.items()):
+                if item in found.items:
+                    found.items.remove(item)
+                    if not found.items:
+                        self._begin(place)
+
+    def _kind(self, utterance: Utterance) -> object:
+        """What all utterances of a batch have in common."""
+        return utterance.precision, self._slots[0].process.voice_groups.get(utterance.voice, "")
+
+    def _gather(self, slot: Slot, leader: Item[_Wanted], sharing: Sharing) -> None:
+        """Begin a batch with whoever may join of those that wait, now or when others have had a moment to come."""
+        gathering = _Gathering(sharing, self._kind(leader.work.utterance), leader)
+        while (item := self.waiting.pop(lambda each: self._may_join(gathering, each))) is not None:
+            self._depth_changed(item.turn.tenant)
+            gathering.items.append(item)
+        self.gatherings[slot] = gathering
+        seconds = gathering.wait_seconds(time.monotonic(), company=len(self.waiting) > 0 or self._others_speak(slot))
+        if seconds > 0:
+            gathering.timer = asyncio.get_running_loop().call_later(seconds, self._begin, slot)
+        else:
+            self._begin(slot)
+
+    def _others_speak(self, slot: Slot) -> bool:
+        return any(each.up and each is not slot and each not in self.idle for each in self._slots)
+
+    def _may_join(self, gathering: _Gathering, item: Item[_Wanted]) -> bool:
+        work = item.work
+        return work.shares and gathering.accepts(self._kind(work.utterance), item.turn, item.cost)
+
+    def _open_gathering(self, utterance: Utterance, turn: Turn, cost: float) -> Slot | None:
+        """The place of a batch that waits for such a one."""
+        kind = self._kind(utterance)
+        return next((slot for slot, found in self.gatherings.items() if found.accepts(kind, turn, cost)), None)
+
+    def _join(self, slot: Slot, item: Item[_Wanted]) -> None:
+        self.waiting.pop(lambda each: each is item)
+        self._depth_changed(item.turn.tenant)
+        gathering = self.gatherings[slot]
+        gathering.items.append(item)
+        if gathering.full:
+            self._begin(slot)
+
+    def _begin(self, slot: Slot) -> None:
+        """With those who are still there; one that is left alone has the process for itself."""
+        gathering = self.gatherings.pop(slot)
+        gathering.close()
+        items = [item for item in gathering.items if not item.work.seat.done()]
+        if not items:
+            self.offer(slot)
+            return
+        self._hooks.on_batch(len(items))
+        if len(items) == 1:
+            items[0].work.seat.set_result((slot, None))
+            return
+        batch = Batch(slot.process, [item.work.utterance for item in items])
+        for item, member in zip(items, batch.members, strict=True):
+            item.work.seat.set_result((slot, member))
+        self._begun(slot, batch, sum(item.cost for item in items))
+
+    def _depth_changed(self, tenant: str) -> None:
+        self._hooks.on_depth(tenant, self.waiting.depth(tenant))
+
+
+def _refuse(item: Item[_Wanted], error: TTSError) -> None:
+    if not item.work.seat.done():
+        item.work.seat.set_exception(error)

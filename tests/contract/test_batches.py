@@ -1,0 +1,306 @@
+"""Utterances that share a pass of their engine: real processes, an engine that says how many it spoke at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import generate_latest
+
+from tests.contract.choir import PART, size_of
+from tests.contract.test_engines import said, until
+from tts_server.app import Application, Sources
+from tts_server.config import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
+from tts_server.engines.batch import Batch
+from tts_server.engines.pool import ProcessPool
+from tts_server.engines.process import EngineProcess
+from tts_server.engines.speaker import Samples, Utterance
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
+from tts_server.scheduling.batching import Sharing
+from tts_server.scheduling.fair_queue import Priority, Turn
+
+CHOIR = "tests.contract.choir:Choir"
+BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
+
+
+def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
+    return Utterance(text, voice, precision=precision)
+
+
+@dataclass
+class Choir:
+    """A pool of one process, whose queue can be filled before it speaks."""
+
+    pool: ProcessPool
+    sizes: list[int] = field(default_factory=list)
+    """Of the passes that were begun."""
+    restarts: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Its process speaks until the block ends; the passes before it are forgotten."""
+        parts = self.pool.speak(says("endless"))
+        await anext(parts)
+        try:
+            yield
+        finally:
+            self.sizes.clear()
+            await parts.aclose()
+
+    async def together(self, *wanted: Utterance | tuple[Utterance, Turn]) -> list[Samples | BaseException]:
+        """What each hears, of those that wait when its process becomes free."""
+        tasks = []
+        async with self.busy():
+            for number, one in enumerate(wanted):
+                utterance, turn = one if isinstance(one, tuple) else (one, Turn())
+                tasks.append(asyncio.create_task(heard(self.pool, utterance, turn)))
+                await until(lambda waiting=number + 1: self.pool.waiting == waiting)  # type: ignore[misc]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def heard(pool: ProcessPool, utterance: Utterance, turn: Turn) -> Samples:
+    return np.concatenate([part async for part in pool.speak(utterance, turn)])
+
+
+def sizes(heard: list[Samples | BaseException]) -> list[int]:
+    return [0 if isinstance(one, BaseException) else size_of(one) for one in heard]
+
+
+@asynccontextmanager
+async def choir(
+    engine: str = CHOIR, size: int = 8, wait_seconds: float = 0.0, processes: int = 1, timeout_seconds: float = 3.0
+) -> AsyncIterator[Choir]:
+    begun: list[int] = []
+    restarts: list[str] = []
+    pool = ProcessPool(
+        engine,
+        processes=processes,
+        first_audio_timeout_seconds=timeout_seconds,
+        sharing=Sharing(size, wait_seconds),
+        on_batch=begun.append,
+        on_restart=restarts.append,
+    )
+    await pool.start()
+    try:
+        yield Choir(pool, begun, restarts)
+    finally:
+        await pool.stop()
+
+
+async def test_those_who_wait_are_spoken_in_one_pass_each_to_its_own_end() -> None:
+    async with choir() as acme:
+        found = await acme.together(says("a"), says("abc", "bob"), says("slow one"))
+        assert sizes(found) == [3, 3, 3]
+        assert [one.size for one in found if not isinstance(one, BaseException)] == [PART, 3 * PART, 8 * PART]
+        assert acme.sizes == [3]
+
+
+async def test_a_short_one_has_its_end_while_a_long_one_goes_on() -> None:
+    async with choir() as acme:
+        async with acme.busy():
+            long = acme.pool.speak(says("endless"))
+            going = asyncio.ensure_future(anext(long))
+            await until(lambda: acme.pool.waiting == 1)
+            short = asyncio.create_task(said(acme.pool, says("ab")))
+            await until(lambda: acme.pool.waiting == 2)
+        assert size_of(await short) == 2
+        await going
+        assert size_of(await anext(long)) == 2
+        await long.aclose()
+        assert size_of(await said(acme.pool, says("after"))) == 1
+        assert acme.restarts == []
+
+
+async def test_more_than_a_batch_holds_are_several() -> None:
+    async with choir(size=3) as acme:
+        found = await acme.together(*(says("abc") for _ in range(7)))
+        assert sizes(found) == [3] * 6 + [1]
+        assert acme.sizes == [3, 3, 1]
+
+
+async def test_only_what_the_engine_and_the_precision_allow_goes_together() -> None:
+    async with choir() as acme:
+        found = await acme.together(
+            says("abc"), says("abc", "cid"), says("abc", precision="int8"), says("abc", "bob"), says("abc", "cid")
+        )
+        assert sizes(found) == [2, 2, 1, 2, 2]
+
+
+async def test_work_of_priority_batch_fills_places_but_makes_nobody_wait() -> None:
+    async with choir(size=3) as acme:
+        short, long = (says("ab"), BATCH), (says("abcdefghij"), BATCH)
+        found = await acme.together(long, short, says("abc"), short, says("abcd"), short)
+        assert sizes(found) == [3, 3, 3, 3, 3, 3]
+        assert acme.sizes == [3, 3]
+        found = await acme.together(long, says("abc"))
+        assert sizes(found) == [1, 1]
+
+
+@pytest.mark.parametrize("engine", ["Soloists", "Broken"])
+async def test_an_engine_that_gains_nothing_speaks_one_at_a_time(engine: str) -> None:
+    async with choir(f"tests.contract.choir:{engine}", wait_seconds=60) as acme:
+        assert sizes(await acme.together(says("abc"), says("abc"))) == [1, 1]
+        assert acme.sizes == []
+
+
+async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
+    async with choir("tests.contract.beep:Moody", wait_seconds=60) as acme:
+        beeps = await acme.together(says("ok", "beep"), says("ok", "beep"))
+        assert [isinstance(one, np.ndarray) for one in beeps] == [True, True]
+        assert acme.sizes == []
+
+
+@pytest.mark.parametrize("poison", ["raise", "crash", "refuse", "nan"])
+async def test_one_that_fails_fails_no_other(poison: str) -> None:
+    async with choir() as acme:
+        found = await acme.together(says(poison), says("abc"), says("abcdef"))
+        assert isinstance(found[0], EngineCrashed if poison == "crash" else EngineError)
+        assert "secret" not in str(found[0])
+        assert [one.size for one in found[1:] if not isinstance(one, BaseException)] == [3 * PART, 6 * PART]
+
+
+async def test_one_that_hangs_fails_no_other() -> None:
+    async with choir(timeout_seconds=0.5) as acme:
+        found = await acme.together(says("hang"), says("abc"))
+        assert isinstance(found[0], EngineTimeout)
+        assert sizes(found) == [0, 1]
+
+
+async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
+    """Whoever has heard something is told; whoever has heard nothing never notices."""
+    async with choir() as acme:
+        async with acme.busy():
+            long = acme.pool.speak(says("endless"))
+            going = asyncio.ensure_future(anext(long))
+            await until(lambda: acme.pool.waiting == 1)
+            other = acme.pool.speak(says("endless", "bob"))
+            going_too = asyncio.ensure_future(anext(other))
+            await until(lambda: acme.pool.waiting == 2)
+        await asyncio.gather(going, going_too)
+        await acme.pool._slots[0].process.kill()
+        for parts in (long, other):
+            with pytest.raises(EngineCrashed):
+                async for _ in parts:
+                    pass
+        assert size_of(await said(acme.pool, says("abc"))) == 1
+
+
+async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
+    async with choir() as acme:
+        tasks = []
+        async with acme.busy():
+            for number in range(3):
+                tasks.append(asyncio.create_task(said(acme.pool, says("abc"))))
+                await until(lambda waiting=number + 1: acme.pool.waiting == waiting)  # type: ignore[misc]
+            tasks[1].cancel()
+            await asyncio.wait([tasks[1]])
+        assert [size_of(await tasks[0]), size_of(await tasks[2])] == [2, 2]
+
+
+async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
+    process = EngineProcess(CHOIR, 1)
+    await process.start(10)
+    try:
+        batch = Batch(process, [says("a"), says("b"), says("c")])
+        batch.members[0].leave()
+        hearing = asyncio.create_task(batch.run(3))
+        heard = [part async for part in batch.members[2].speak()]
+        assert (size_of(np.concatenate(heard)), await hearing) == (2, True)
+        forsaken = Batch(process, [says("a"), says("b")])
+        for member in forsaken.members:
+            member.leave()
+        assert not await forsaken.run(3)
+        assert process.at_rest
+    finally:
+        await process.stop()
+
+
+async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:
+    async with choir() as acme:
+        async with acme.busy():
+            leaving = acme.pool.speak(says("endless"))
+            first = asyncio.ensure_future(anext(leaving))
+            await until(lambda: acme.pool.waiting == 1)
+            staying = asyncio.create_task(said(acme.pool, says("slow" * 20)))
+            await until(lambda: acme.pool.waiting == 2)
+        await first
+        await leaving.aclose()
+        assert (await staying).size == 80 * PART
+        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert acme.restarts == []
+
+
+async def test_when_the_last_one_leaves_the_engine_stops() -> None:
+    async with choir() as acme:
+        async with acme.busy():
+            parts = [acme.pool.speak(says("endless")) for _ in range(2)]
+            begun = []
+            for number, one in enumerate(parts):
+                begun.append(asyncio.ensure_future(anext(one)))
+                await until(lambda waiting=number + 1: acme.pool.waiting == waiting)  # type: ignore[misc]
+        await asyncio.gather(*begun)
+        for one in parts:
+            await one.aclose()
+        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert acme.restarts == []
+
+
+async def test_a_lone_utterance_waits_for_nobody() -> None:
+    async with choir(wait_seconds=60) as acme:
+        async with asyncio.timeout(5):
+            assert size_of(await said(acme.pool, says("abc"))) == 1
+
+
+async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
+    """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
+    async with choir(wait_seconds=60, processes=2, size=3) as acme, acme.busy():
+        tasks = [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
+        await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [2])
+        tasks[1].cancel()
+        await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [1])
+        tasks += [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
+        async with asyncio.timeout(5):
+            assert [size_of(await task) for task in (tasks[0], *tasks[2:])] == [3, 3, 3]
+
+
+async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost() -> None:
+    async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(5):
+        assert size_of(await said(acme.pool, says("abc"))) == 1
+        leaving = asyncio.create_task(said(acme.pool, says("abc")))
+        await until(lambda: len(gatherings(acme.pool)) == 1)
+        leaving.cancel()
+        await until(lambda: gatherings(acme.pool) == [])
+        assert size_of(await said(acme.pool, says("abc"))) == 1
+
+
+async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
+    async with choir(wait_seconds=60, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
+        await anext(parts)
+        waiting = asyncio.create_task(said(acme.pool, says("abc")))
+        await until(lambda: len(gatherings(acme.pool)) == 1)
+        await acme.pool.stop()
+        with pytest.raises(EngineCrashed):
+            await waiting
+
+
+def gatherings(pool: ProcessPool) -> list[Any]:
+    """Batches that wait for company."""
+    return list(pool._seating.gatherings.values())
+
+
+@pytest.mark.parametrize("batching", [None, BatchingConfig(max_size=4, max_wait_milliseconds=20)])
+async def test_a_models_configuration_says_how_it_batches(tmp_path: Path, batching: BatchingConfig | None) -> None:
+    model = ModelConfig(name="espeak", batching=batching)
+    settings = ServerConfig(models=(model,), storage=StorageConfig(directory=tmp_path))
+    application = Application(Sources(settings, QuotaConfig()))
+    speaker = application._speaker(model)
+    assert isinstance(speaker, ProcessPool)
+    assert speaker._wanted_sharing == (None if batching is None else Sharing(4, 0.02))
+    speaker._seating._hooks.on_batch(3)
+    text = generate_latest(application.server.metrics.registry).decode()
+    assert 'tts_batch_size_bucket{le="4.0",model="espeak"} 1.0' in text
+    await application.stop()
