@@ -225,7 +225,7 @@ function showSpeaker(headers) {
   const status = headers.get("X-TTS-Status") ?? "ok";
   the("engine").textContent = headers.get("X-TTS-Engine") ?? "";
   const quality = the("quality");
-  quality.textContent = status === "degraded" ? "degraded: stands in for the model you chose" : status;
+  quality.textContent = status === "degraded" ? "degraded: it stands in for another model" : status;
   quality.className = `badge ${status === "degraded" ? "degraded" : "ok"}`;
   quality.hidden = false;
 }
