@@ -166,6 +166,8 @@ async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_pa
     with running(tmp_path, *configured(tmp_path, {"requestsPerMinute": 2})) as server:
         await page.open(f"{server.url}/")
         await comes(page, "error-title", "An API key is needed")
+        assert await text_of(page, "error-message") == "Enter your API key above."
+        assert await page.value("getComputedStyle(document.getElementById('key')).borderWidth") == "2px"
         for key in ("a guess", "guess"):
             await types_a_key(page, key)
             await page.press("Enter", control=True)

@@ -245,6 +245,7 @@ async function showQuota() {
   const entries = /** @type {[string, import("./api.js").Limit][]} */ (Object.entries(limits));
   the("quota").replaceChildren(...entries.map(([name, limit]) => quotaItem(name, limit)));
   the("no-quota").hidden = entries.length > 0;
+  the("quota-left").hidden = false;
 }
 
 /**
@@ -290,7 +291,8 @@ function showError(error, status = "Not spoken.") {
   if (refusal !== error) console.error(error);
   say(status);
   the("error-title").textContent = titleOf(refusal);
-  the("error-message").textContent = refusal.message;
+  const keyless = refusal.status === 401 && !secret();
+  the("error-message").textContent = keyless ? "Enter your API key above." : refusal.message;
   the("error-details").textContent = [
     refusal.resetsAt ? `Try again ${when((refusal.resetsAt.getTime() - Date.now()) / 1000)}.` : "",
     refusal.param ? `Field: ${refusal.param}.` : "",
