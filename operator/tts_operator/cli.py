@@ -44,15 +44,15 @@ def parser() -> argparse.ArgumentParser:
     flag("watch-namespaces", "", str, "only the tenants of these, separated by commas; empty: all")
     flag("server-image", None, str, "tts-server, for models that name no image")
     flag("image-pull-policy", "IfNotPresent", str, "of tenants' pods: Always, IfNotPresent or Never")
+    flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
+    flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
+    flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
     flag("metrics-port", "8080", int, "answers /metrics")
     flag("health-port", "8081", int, "answers /healthz and /readyz")
     flag("lease-name", "tts-operator", str, "replicas that share it elect one leader")
     flag("lease-seconds", "15", float, "after which another replica takes over")
     flag("resync-seconds", "600", float, "between full lists, which repair what a missed event lost")
     flag("workers", "8", int, "tenants reconciled at once")
-    flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
-    flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
-    flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
     flag("log-level", "info", str, "debug, info, warning or error")
     return root
 
@@ -71,10 +71,10 @@ def run_of(options: argparse.Namespace) -> Run:
         settings=Settings(
             server_image=options.server_image,
             namespace=options.namespace,
-            image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             tracing_endpoint=options.tracing_endpoint,
             tracing_ratio=options.tracing_ratio,
+            image_pull_policy=options.image_pull_policy,
         ),
         pace=Pace(options.workers, options.resync_seconds, namespaces),
         timing=Timing.of_lease(options.lease_seconds),

@@ -161,9 +161,9 @@ class EngineProcess:
             await asyncio.wait([self._stderr])
 
     async def _spawn(self) -> None:
-        # Without what names the traces' collector, and may hold a credential for it: engines send none.
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-        environment = {**ours, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # Engines send no traces: the collector, and a credential for it, are none of their business.
+        environment = {name: value for name, value in environment.items() if not name.startswith("OTEL_")}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(self._threads)
         pipe = asyncio.subprocess.PIPE

@@ -17,7 +17,9 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
     Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its object store
     and the issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
-    So a text cannot leave through a compromised engine. Where traces are on, every pool may reach their collector.
+    So a text cannot leave through a compromised engine.
+
+    Where traces are on, every pool may reach their collector too.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
