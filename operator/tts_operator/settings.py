@@ -19,6 +19,12 @@ class Settings:
     namespace: str = "ttsfleet-system"
     """The operator's own."""
     image_pull_policy: str = "IfNotPresent"
+    playground: bool = False
+    """Whether tenants have a page at `/` to try their voices from."""
+    tracing_endpoint: str = ""
+    """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
+    tracing_ratio: float = 1.0
+    """Of requests that are traced, 0 to 1: by the trace's id, so that every pod of a request decides alike."""
     requests_per_minute: Mapping[str, int] = field(default_factory=lambda: dict(REQUESTS_PER_MINUTE))
     """By tier: the ceiling of a tenant's requestsPerMinute, and its value where the tenant sets none."""
     max_text_characters: int = 4096
@@ -29,12 +35,6 @@ class Settings:
     """Longest that a request may go on after SIGTERM."""
     data_size_limit: str = "1Gi"
     """Size of the pod's own volume, where audio waits to be fetched."""
-    playground: bool = False
-    """Whether tenants have a page at `/` to try their voices from."""
-    tracing_endpoint: str = ""
-    """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
-    tracing_ratio: float = 1.0
-    """Of requests that are traced, 0 to 1: by the trace's id, so that every pod of a request decides alike."""
     redis: RedisDefault | None = None
     """For every tenant without one of its own."""
     s3: S3Default | None = None

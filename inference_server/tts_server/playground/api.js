@@ -111,7 +111,7 @@ async function answered(path, key, options) {
   throw new Refusal(response.status, error.message ?? response.statusText, {
     param: error.param,
     limit: error.limit,
-    resetsAt: error.resets_at ? new Date(error.resets_at) : later,
+    resetsAt: later ?? (error.resets_at ? new Date(error.resets_at) : null), // their clock and ours may differ
     requestId: error.request_id ?? response.headers.get("X-Request-Id") ?? "",
   });
 }

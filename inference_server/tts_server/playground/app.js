@@ -225,7 +225,7 @@ function showSpeaker(headers) {
   const status = headers.get("X-TTS-Status") ?? "ok";
   the("engine").textContent = headers.get("X-TTS-Engine") ?? "";
   const quality = the("quality");
-  quality.textContent = status === "degraded" ? "degraded: stands in for the model you chose" : status;
+  quality.textContent = status === "degraded" ? "degraded: it stands in for another model" : status;
   quality.className = `badge ${status === "degraded" ? "degraded" : "ok"}`;
   quality.hidden = false;
 }
@@ -245,6 +245,7 @@ async function showQuota() {
   const entries = /** @type {[string, import("./api.js").Limit][]} */ (Object.entries(limits));
   the("quota").replaceChildren(...entries.map(([name, limit]) => quotaItem(name, limit)));
   the("no-quota").hidden = entries.length > 0;
+  the("quota-left").hidden = false;
 }
 
 /**
@@ -290,7 +291,8 @@ function showError(error, status = "Not spoken.") {
   if (refusal !== error) console.error(error);
   say(status);
   the("error-title").textContent = titleOf(refusal);
-  the("error-message").textContent = refusal.message;
+  const keyless = refusal.status === 401 && !secret();
+  the("error-message").textContent = keyless ? "Enter your API key above." : refusal.message;
   the("error-details").textContent = [
     refusal.resetsAt ? `Try again ${when((refusal.resetsAt.getTime() - Date.now()) / 1000)}.` : "",
     refusal.param ? `Field: ${refusal.param}.` : "",

@@ -55,7 +55,8 @@ export class Wave {
       const from = (bar / bars) * shown;
       const peak = this.#loudest(from, ((bar + 1) / bars) * shown);
       const tall = Math.max((peak / loudest) * (height - 12), 2);
-      pen.fillStyle = style.getPropertyValue(from < heard ? "--accent" : from < this.seconds ? "--unplayed" : "--line");
+      const colour = from >= this.seconds ? "--line" : from < heard ? "--accent" : "--unplayed";
+      pen.fillStyle = style.getPropertyValue(colour);
       pen.fillRect(GAP + bar * (BAR + GAP), (height - tall) / 2, BAR, tall);
     }
   }

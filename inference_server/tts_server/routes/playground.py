@@ -50,14 +50,16 @@ def _files() -> dict[str, _File]:
 FILES = _files()
 
 
+@router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
     """The page itself."""
     return _answer(request, "index.html")
 
 
-async def asset(request: Request) -> Response:
+@router.api_route("/playground/{name}", methods=["GET", "HEAD"])
+async def asset(request: Request, name: str) -> Response:
     """What the page consists of."""
-    return _answer(request, request.path_params["name"])
+    return _answer(request, name)
 
 
 def _answer(request: Request, name: str) -> Response:
@@ -72,8 +74,3 @@ def _answer(request: Request, name: str) -> Response:
     if file.etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)
-
-
-# Starlette's own kind of route: it answers HEAD too.
-router.add_route("/", page, methods=["GET"])
-router.add_route("/playground/{name}", asset, methods=["GET"])
