@@ -59,8 +59,10 @@ e2e: setup ## Stories on a real cluster with real pods
 	@$(BIN)/python -m hack.cluster images
 	@$(BIN)/pytest e2e -q
 
-bench: setup ## Measure, and write bench/RESULTS.md
+bench: setup ## Measure, and write bench/RESULTS.md and bench/plots
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.plots
 
 lock: setup ## Resolve requirements/*.txt again
 	@hack/lock.sh

@@ -6,16 +6,18 @@ import argparse
 import asyncio
 import importlib
 import inspect
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.figures import Figure, table
+from bench.figures import Figure, Result, table
 
 MEASUREMENTS = {
     "schedule": "The calendar",
@@ -24,11 +26,19 @@ MEASUREMENTS = {
     "apply_to_ready": "Apply to Ready",
     "first_byte": "First audio byte",
     "server_overhead": "Requests per second on one core",
+    "full_path": "The full path beside the engine alone",
+    "cache_hits": "Cache hits per second on one core",
+    "streams": "First audio at 1, 4 and 16 streams",
+    "peers": "Hand-made servers beside ours",
+    "published": "Loads that others publish",
+    "soak": "Half an hour of mixed load",
     "engine_alone": "The engine alone",
     "degradation": "Requests answered while an engine fails",
 }
-"""Modules of this package, in the order of the page: each has `measure() -> list[Figure]`, sync or async."""
+"""Modules of this package, in the order of the page: each has `measure() -> list[Figure] | Result`, sync or async."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
+CURVES = Path(__file__).with_name("results.json")
+"""What bench/plots.py draws."""
 HEAD = """\
 # Measurements
 
@@ -61,9 +71,25 @@ def main() -> int:
 def measured(name: str) -> str:
     module = importlib.import_module(f"bench.{name}")
     result = module.measure()
-    figures: list[Figure] = asyncio.run(result) if inspect.iscoroutine(result) else result
+    found: list[Figure] | Result = asyncio.run(result) if inspect.iscoroutine(result) else result
+    if isinstance(found, Result) and found.series:
+        keep(name, found.series)
+    figures = found.figures if isinstance(found, Result) else found
     about = " ".join((module.__doc__ or "").split())
     return f"## {MEASUREMENTS[name]}\n`python -m bench {name}` ({where()})\n\n{about}\n\n{table(figures)}\n"
+
+
+def keep(name: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Put one measurement's curves beside the others'."""
+    known = json.loads(CURVES.read_text(encoding="utf-8")) if CURVES.exists() else {}
+    curves = {title: [[rounded_to_four(x), rounded_to_four(y)] for x, y in points] for title, points in series.items()}
+    known[name] = {"series": curves}
+    CURVES.write_text(json.dumps(dict(sorted(known.items())), indent=None) + "\n", encoding="utf-8")
+
+
+def rounded_to_four(value: float) -> float:
+    """Significant digits: no eye sees more."""
+    return float(f"{value:.4g}")
 
 
 def write(name: str, section: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,15 @@ class Figure:
 
     def __str__(self) -> str:
         return f"| {self.what} | {rounded(self.value)} {self.unit} | {self.condition} |"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one measurement found."""
+
+    figures: list[Figure]
+    series: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Curves for the plots: a name to points."""
 
 
 def table(figures: Sequence[Figure]) -> str:

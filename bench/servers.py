@@ -10,11 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tts_server.embedded import embedded_config
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 """Ten words."""
@@ -30,17 +33,32 @@ class Running:
 
     def cpu_seconds(self) -> tuple[float, float]:
         """What the server has computed so far, and what its engine processes have."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        return _cpu_seconds(self.pid), sum(_cpu_seconds(int(child)) for child in children)
+        return _cpu_seconds(self.pid), sum(map(_cpu_seconds, self._children()))
+
+    def resident_bytes(self) -> tuple[int, int]:
+        """Memory of the server itself, and of its engine processes."""
+        return _resident_bytes(self.pid), sum(map(_resident_bytes, self._children()))
+
+    def _children(self) -> list[int]:
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in text.split()]
 
 
 @contextmanager
-def running(cores: Collection[int]) -> Iterator[Running]:
-    """A server, with its engine processes, that may use only these cores. It needs no configuration."""
-    port, metrics_port = _free_ports(2)
+def running(
+    cores: Collection[int], config: Mapping[str, Any] | None = None, quota: Mapping[str, Any] | None = None
+) -> Iterator[Running]:
+    """A server, with its engine processes, that may use only these cores.
+
+    `config` and `quota` are what its files say otherwise than a laptop's server, which needs no configuration.
+    """
+    port, metrics_port = free_ports(2)
     program = Path(sys.executable).with_name("tts-server")
     command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}", "--log-level=warning"]
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder, (Path(folder) / "log").open("wb") as log:
+        if config or quota:
+            command += [f"--config={_config_file(Path(folder), config or {})}"]
+            command += [f"--quota={_write(Path(folder) / 'quota.json', quota or {})}"]
         process = subprocess.Popen(
             ["taskset", "--cpu-list", ",".join(map(str, cores)), *command],
             env={**os.environ, "XDG_CACHE_HOME": folder},
@@ -48,7 +66,7 @@ def running(cores: Collection[int]) -> Iterator[Running]:
             stderr=log,
         )
         try:
-            _wait_ready(process, port)
+            wait_ready(process, port)
             yield Running(port, process.pid)
         finally:
             process.terminate()
@@ -111,13 +129,28 @@ def throughput(server: Running, text: str, response_format: str, *, callers: int
     return Throughput(answered / elapsed, *spent)
 
 
+def _config_file(folder: Path, config: Mapping[str, Any]) -> Path:
+    laptop = embedded_config().model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return _write(folder / "server.json", {**laptop, "storage": {"directory": f"{folder}/audio"}, **config})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> Path:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def _resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def _cpu_seconds(pid: int) -> float:
     """User and system time, of all its threads: proc(5), fields 14 and 15 of stat."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.perf_counter() + START_SECONDS
     while time.perf_counter() < deadline:
         if process.poll() is not None:
@@ -135,7 +168,7 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"tts-server is not ready after {START_SECONDS:.0f} s")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [int(listener.getsockname()[1]) for listener in listeners]

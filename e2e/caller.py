@@ -34,23 +34,34 @@ print(json.dumps({{"status": response.status, "headers": {{k.lower(): v for k, v
                   "content": base64.b64encode(content).decode()}}))
 """
 
-# A request every interval on a connection of its own, late ones beside it, until standard input ends.
+# A request every interval on a connection of its own, late ones beside it, until standard input ends. They begin once
+# one that does not count was answered: that pods are ready says nothing yet of the node's rules for their Service.
 KEEP_CALLING = f"""
 import http.client, json, sys, threading, time
 host, path, key, body, interval = *sys.argv[1:5], float(sys.argv[5])
 headers = {{"Content-Type": "application/json", "Authorization": "Bearer " + key}}
 stopping, lock = threading.Event(), threading.Lock()
 
+def ask(timeout):
+    connection = http.client.HTTPConnection(host, 80, timeout=timeout)
+    connection.request("POST", path, body.encode(), headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, content
+
+def answered():
+    try:
+        return ask(2)[0] == 200
+    except OSError:
+        return False
+
 def call():
     began, status, error, size = time.monotonic(), 0, "", 0
     since_start = began - started
     try:
-        connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
-        connection.request("POST", path, body.encode(), headers)
-        response = connection.getresponse()
-        status, content = response.status, response.read()
+        status, content = ask({LONGEST_REQUEST_SECONDS})
         size, error = len(content), "" if status == 200 else content.decode(errors="replace")[:300]
-        connection.close()
     except Exception as problem:
         status, error = 0, repr(problem)
     with lock:
@@ -62,6 +73,8 @@ def wait_for_end():
     stopping.set()
 
 threading.Thread(target=wait_for_end, daemon=True).start()
+while not answered() and not stopping.wait(0.1):
+    pass
 started, number, calls = time.monotonic(), 0, []
 while not stopping.wait(max(0.0, started + number * interval - time.monotonic())):
     thread = threading.Thread(target=call)
@@ -156,11 +169,7 @@ class Caller:
     async def keep_calling(
         self, host: str, key: str, body: dict[str, Any], requests_per_second: float
     ) -> AsyncIterator[Calls]:
-        """Constant requests until the block ends and the last answer is in.
-
-        What comes before the first speech does not count: that pods are ready says nothing yet of the node's rules for
-        their Service, which come up to a second later and refuse connections until then.
-        """
+        """Constant requests until the block ends and the last answer is in; they begin once the endpoint speaks."""
         calls = Calls()
         words = ["-c", KEEP_CALLING, host, "/v1/audio/speech", key, json.dumps(body), str(1 / requests_per_second)]
         process = await self.kube.start(*self._exec("-i"), *words)
@@ -168,7 +177,6 @@ class Caller:
         listening = asyncio.create_task(listen(process, calls))
         try:
             await calls.see(1, within_seconds=60)
-            calls.all.clear()
             yield calls
         finally:
             process.stdin.close()

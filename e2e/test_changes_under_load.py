@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from e2e.kube import KubectlError
 from e2e.platform import MODEL, Platform, Team, fixed, ready, restarts
 
 QUOTA_SECONDS = 2.0
@@ -105,6 +106,40 @@ async def test_a_pod_deleted_under_load_costs_no_request(platform: Platform) -> 
         await platform.kube.kubectl("delete", "-n", acme.namespace, f"pod/{victim['metadata']['name']}", "--wait=false")
         await sees_all_replaced(acme, {victim["metadata"]["uid"]}, 3)
         await calls.see(12)
+    assert calls.failed == []
+
+
+async def test_kubectl_rollout_restart_drops_no_request(platform: Platform) -> None:
+    """Given constant callers, when a person restarts the rollout, every pod is replaced, the operator lets it happen,
+    and no request fails."""
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(2))
+    await acme.sees_pods(2, within_seconds=60)
+    before = {uid for uid, _ in await identities(acme)}
+    async with acme.keeps_calling(requests_per_second=5) as calls:
+        await platform.kube.kubectl("rollout", "restart", "-n", acme.namespace, "deployment", "-l", acme.selector)
+        await sees_all_replaced(acme, before, 2)
+        await calls.see(10)
+    assert calls.failed == []
+
+
+async def test_a_node_is_drained_under_load_and_no_request_fails(platform: Platform) -> None:
+    """Given two replicas and constant callers, when their node is drained and nothing else has room, one pod goes and
+    its budget holds the other; once there is room again both answer. No request fails."""
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(2))
+    await acme.sees_pods(2, within_seconds=60)
+    before = {uid for uid, _ in await identities(acme)}
+    nodes = sorted({pod["spec"]["nodeName"] for pod in await acme.pods()})
+    chosen = f"--pod-selector={acme.selector}"
+    async with acme.keeps_calling(requests_per_second=5) as calls:
+        try:
+            await platform.kube.kubectl("drain", *nodes, chosen, "--delete-emptydir-data", "--timeout=20s")
+        except KubectlError as error:
+            assert "disruption budget" in str(error)  # noqa: PT017 - with more nodes the drain succeeds
+        finally:
+            await platform.kube.kubectl("uncordon", *nodes)
+        await acme.sees_pods(2, within_seconds=60)
+        await calls.see(10)
+    assert before != {uid for uid, _ in await identities(acme)}
     assert calls.failed == []
 
 

@@ -13,6 +13,7 @@ lock() {
 }
 # The two images install subsets of what the tests ran with: dev is resolved first and constrains them.
 lock dev --extra operator --extra server --extra espeak --extra aac --extra tracing --group dev "$@"
+lock bench --group bench --constraint requirements/dev.txt
 lock operator --extra operator --constraint requirements/dev.txt
 lock server --extra server --extra espeak --extra aac --extra tracing --constraint requirements/dev.txt
 # What builds the wheel inside an image, and nothing of the project.

@@ -63,6 +63,18 @@ class Family:
         return cache_folder() / "binaries" / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
 
+BUILD_ENVIRONMENT: Mapping[str, str] = {
+    "CGO_ENABLED": "0",
+    "GOTOOLCHAIN": "local",
+    "GOFLAGS": "",
+    "GOWORK": "off",
+    # The compiler is short-lived: collecting garbage less often saves a fifth of its time, and costs memory that the
+    # second line bounds for each of its processes.
+    "GOGC": "400",
+    "GOMEMLIMIT": "2GiB",
+}
+
+
 def _kubernetes(version: str, *programs: str, seconds: Mapping[str, float]) -> Family:
     major, minor, _ = version.split(".")
     return Family(
@@ -174,7 +186,7 @@ def _build(family: Family, program: str, target: Path) -> None:
                 *("-o", str(draft), family.programs[program]),
             ],
             folder=family.folder,
-            environment={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"},
+            environment=BUILD_ENVIRONMENT,
         )
     draft.rename(target)
 

@@ -14,6 +14,8 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
+from tts_operator.mover import Mover
+from tts_operator.moves import Upcoming
 from tts_operator.observe import API_VERSION, tenant_ref
 from tts_operator.observed import Key, model_key
 from tts_operator.operator_stores import NO_STORES, OperatorStores
@@ -64,7 +66,8 @@ class Controller:
         self._pace = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._transitions = Transitions[Key]()
-        self._begun: dict[Key, datetime] = {}  # transitions whose reconcile has not ended yet
+        self._mover = Mover(cluster, self._moved)
+        self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
         self._usage = Usage()
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
@@ -72,6 +75,7 @@ class Controller:
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """A tenant was made, changed or removed; these are the models that it names now."""
+        self._mover.forget(key)
         self._queue.add(key)
         for model in self._usage.saw(key, models):
             self._queue.add(model_key(model))
@@ -80,6 +84,7 @@ class Controller:
         """A model was made, changed or removed."""
         self._queue.add(model_key(name))
         for key in sorted(self._usage.tenants(name)):
+            self._mover.forget(key)
             self._queue.add(key)
 
     def child_changed(self, key: Key) -> None:
@@ -99,7 +104,12 @@ class Controller:
         """Everything once, then what changes, until `stop`."""
         await self._list_until_it_works()
         aside = [
-            asyncio.create_task(task) for task in (self._repair(), self._transitions.run(self._clock, self._begin))
+            asyncio.create_task(task)
+            for task in (
+                self._repair(),
+                self._transitions.run(self._clock, self._begin),
+                self._mover.run(self._queue.add),
+            )
         ]
         if self._stores.users is not None:
             aside.append(asyncio.create_task(self._stores.users.tend(self._queue.add, self._has_no_user)))
@@ -127,7 +137,7 @@ class Controller:
         started = self._clock.monotonic()
         result = "error"
         try:
-            upcoming = await self._reconcile(key)
+            coming = await self._reconcile(key)
         except ReconcileFailed:
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
@@ -139,13 +149,14 @@ class Controller:
         else:
             result = "success"
             self._queue.forget(key)
-            self._transitions.set(key, upcoming)
+            self._transitions.set(key, coming.at if coming else None)
+            self._mover.prepare(key, coming.moves if coming else ())
             if begun := self._begun.pop(key, None):
                 self._metrics.schedule_lag.observe((self._clock.now() - begun).total_seconds())
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
 
-    async def _reconcile(self, key: Key) -> datetime | None:
+    async def _reconcile(self, key: Key) -> Upcoming | None:
         if key.namespace:
             return await reconcile(key, self._cluster, self._settings, self._clock, self._stores)
         await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
@@ -157,8 +168,13 @@ class Controller:
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
-        self._begun.setdefault(key, self._clock.now() - lateness)
-        self._queue.add(key)
+        at = self._clock.now() - lateness
+        self._begun.setdefault(key, at)
+        self._mover.begin(key, at)
+
+    def _moved(self, key: Key, at: datetime) -> None:
+        self._begun.pop(key, None)
+        self._metrics.schedule_lag.observe((self._clock.now() - at).total_seconds())
 
     async def _repair(self) -> None:
         while True:

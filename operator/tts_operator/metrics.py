@@ -36,7 +36,7 @@ class Metrics:
         )
         self.schedule_lag = Histogram(
             "tts_operator_schedule_lag_seconds",
-            "From the instant of a schedule's transition to the end of the reconcile that made it.",
+            "From the instant of a schedule's transition to the write that made it.",
             registry=self.registry,
             buckets=LAG_SECONDS,
         )

@@ -14,6 +14,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
 from tts_operator.manifest import Body, Manifest, Ref
+from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
 from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
 from tts_operator.observe_stores import with_stores
@@ -34,7 +35,7 @@ class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
 
 async def reconcile(
     key: Key, cluster: Cluster, settings: Settings, clock: Clock, stores: OperatorStores = NO_STORES
-) -> datetime | None:
+) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
@@ -52,7 +53,7 @@ async def reconcile(
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
         raise ReconcileFailed("; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items()))
-    return clock.now() if outrun else resolved.next_change
+    return Upcoming(clock.now()) if outrun else upcoming(resolved)
 
 
 async def apply(cluster: Cluster, actions: Sequence[Action], observed: Observed) -> tuple[Outcome, bool]:

@@ -1,0 +1,110 @@
+"""The whole way of a request beside the engine alone: an access token verified, seven limits counted in a real Redis,
+the cache asked and filled, metrics and a log line written. Server and engine process share one core; callers and Redis
+have the others. Every text is spoken for the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+import os
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Figure, Result
+from bench.load import Endpoint, Heard, keep_asking, speech
+from bench.server_overhead import on_cores
+from bench.servers import SENTENCE, Running, running
+from tests.contract.redis_server import address, valkey
+from tts_server.engines.espeak import Espeak
+
+CLIENTS = (1, 8, 64)
+SECONDS = float(os.environ.get("SECONDS_EACH", "10"))
+API_KEY = "an-api-key-of-the-bench"
+PLENTY = 10_000_000
+LIMITS = {
+    "requestsPerMinute": PLENTY,
+    "requestsPerDay": PLENTY,
+    "concurrentRequests": 1000,
+    "audioSecondsPerDay": PLENTY,
+    "charactersPerDay": 1000 * PLENTY,
+    "perClientRequestsPerMinute": PLENTY,
+    "maxTextCharacters": 4096,
+}
+NUMBERS = itertools.count()
+TEXTS = {"10 words": "{} " + " ".join(SENTENCE.split()[1:]), "100 words": "{} " + " ".join([SENTENCE] * 10)[4:]}
+"""The number makes each of them new."""
+
+
+def measure() -> Result:
+    server_core, *other_cores = sorted(os.sched_getaffinity(0))
+    if not other_cores:
+        raise RuntimeError("it takes two cores: one for the server, one for its callers")
+    figures: list[Figure] = []
+    series: dict[str, list[tuple[float, float]]] = {}
+    for name, text in TEXTS.items():
+        with on_cores(server_core):
+            alone = engine_alone(text)
+        figures.append(Figure(f"{name}: processor time, the engine alone", alone * 1e3, "ms"))
+        for clients in CLIENTS:
+            with on_cores(*other_cores), whole_path([server_core]) as (server, endpoint):
+                before = sum(server.cpu_seconds())
+                heard = asyncio.run(load(endpoint, text, clients))
+                spent = (sum(server.cpu_seconds()) - before) / len(heard.spoken)
+            overhead = (1 - alone / spent) * 100
+            series.setdefault(name, []).append((clients, overhead))
+            target = "aim: at most 10 %" if clients == CLIENTS[-1] else ""
+            figures += [
+                Figure(f"{name}, {clients} clients: requests", heard.per_second, "/s", f"{heard.failed} failed"),
+                Figure(f"{name}, {clients} clients: overhead in processor time", overhead, "%", target),
+            ]
+    return Result(figures, series)
+
+
+@contextmanager
+def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpoint]]:
+    """A server that does everything which a tenant can ask for, and where to ask it with an access token."""
+    with tempfile.TemporaryDirectory() as keys, valkey() as redis:
+        (Path(keys) / "bench").write_text(hashlib.sha256(API_KEY.encode()).hexdigest(), encoding="ascii")
+        settings = {
+            "auth": {"modes": ["APIKey", "JWT"], "keysDirectory": keys},
+            "redis": {"url": address(redis)},
+            "cache": {"enabled": True},
+            **config,
+        }
+        with running(cores, settings, LIMITS) as server:
+            yield server, Endpoint(server.port, headers=(("Authorization", f"Bearer {access_token(server.port)}"),))
+
+
+def access_token(port: int) -> str:
+    """Good for five minutes."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/auth/token",
+        data=b'{"grant_type": "client_credentials"}',
+        headers={"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return str(json.load(response)["access_token"])
+
+
+async def load(endpoint: Endpoint, text: str, clients: int) -> Heard:
+    bodies = speech(lambda _: text.format(next(NUMBERS)))
+    await keep_asking(endpoint, bodies, callers=clients, seconds=1.0)
+    return await keep_asking(endpoint, bodies, callers=clients, seconds=SECONDS)
+
+
+def engine_alone(text: str) -> float:
+    """Processor seconds for one such text, in this process."""
+    engine, count = Espeak(), 0
+    began = os.times()
+    while (now := os.times()).elapsed - began.elapsed < SECONDS:
+        for _ in engine.speak(text.format(next(NUMBERS)), "en-us", None, 1.0):
+            pass
+        count += 1
+    return (now.user + now.system - began.user - began.system) / count

@@ -1,0 +1,83 @@
+"""What a transition writes is worked out before it comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.making import NOON, observe, resolved, settle
+from tts_operator.moves import Upcoming, upcoming
+
+EVENING = datetime(2026, 11, 4, 22, 0, tzinfo=UTC)
+CALENDAR: dict[str, Any] = {
+    "default": {"minReplicas": 3, "maxReplicas": 6},
+    "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}],
+}
+
+
+def settled(*models: Any, **spec: Any) -> Upcoming | None:
+    """What is due next for a tenant whose children are all there."""
+    children = settle(observe(*models, **spec))
+    return upcoming(resolved(observe(*models, children=children, **spec)))
+
+
+def test_the_move_is_the_write_that_the_reconcile_would_make_then() -> None:
+    found = settled(schedule=CALENDAR)
+    assert found is not None
+    assert found.at == EVENING
+    (move,) = found.moves
+    assert str(move) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
+    children = settle(observe(schedule=CALENDAR))
+    at_night = settle(observe(schedule=CALENDAR, children=children), EVENING)
+    (autoscaler,) = (child for child in at_night if child["kind"] == "HorizontalPodAutoscaler")
+    assert move.manifest.body["spec"] == autoscaler["spec"]
+    assert move.manifest.body["metadata"]["ownerReferences"] == autoscaler["metadata"]["ownerReferences"]
+
+
+def test_it_is_for_the_object_that_was_seen() -> None:
+    """So a tenant that was deleted meanwhile, or a namesake of it, gets nothing."""
+    found = settled(schedule=CALENDAR)
+    (autoscaler,) = (
+        child for child in settle(observe(schedule=CALENDAR)) if child["kind"] == "HorizontalPodAutoscaler"
+    )
+    assert found is not None
+    assert found.moves[0].manifest.body["metadata"]["uid"] == autoscaler["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "at"),
+    [
+        pytest.param({}, None, id="nothing is due where the bounds never change"),
+        pytest.param(
+            {"schedule": {**CALENDAR, "windows": [{**CALENDAR["windows"][0], "minReplicas": 3, "maxReplicas": 6}]}},
+            EVENING,
+            id="a window with the same bounds moves nothing",
+        ),
+    ],
+)
+def test_no_move(spec: dict[str, Any], at: datetime | None) -> None:
+    found = settled(**spec)
+    assert (found and found.at) == at
+    assert found is None or found.moves == ()
+
+
+def test_an_autoscaler_that_is_not_there_yet_has_no_move() -> None:
+    assert upcoming(resolved(observe(schedule=CALENDAR))) == Upcoming(EVENING)
+
+
+def test_what_is_due_before_the_transition_moves_nothing() -> None:
+    """The reconcile of that moment works the transition out again."""
+    children = settle(observe(schedule=CALENDAR))
+    found = resolved(observe(schedule=CALENDAR, children=children))
+    earlier = replace(found, next_change=EVENING - timedelta(seconds=1))
+    assert upcoming(earlier) == Upcoming(EVENING - timedelta(seconds=1))
+
+
+def test_each_pool_with_bounds_of_its_own_stays_as_it_is() -> None:
+    found = settled("espeak", {"name": "bass", "minReplicas": 2}, schedule=CALENDAR)
+    assert found is not None
+    assert [str(move.ref) for move in found.moves] == ["hpa/acme-espeak"]
+    assert found.at > NOON

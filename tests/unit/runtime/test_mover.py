@@ -1,0 +1,124 @@
+"""All bounds that move in one second move before anything else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from tts_operator.actions import Apply
+from tts_operator.api_errors import Conflict, Unreachable
+from tts_operator.cluster import Cluster
+from tts_operator.manifest import Body, Manifest, Ref
+from tts_operator.mover import AT_ONCE, Mover
+from tts_operator.observed import Key
+
+MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class Recorder:
+    """An API server's side of the writes: what came, in order, and what it answers to each."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.answers: dict[str, Exception] = {}
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Body:
+        await asyncio.sleep(0.001)
+        self.log.append(f"{manifest.ref.name}{'' if force else ' without force'}")
+        if manifest.ref.name in self.answers:
+            raise self.answers[manifest.ref.name]
+        return manifest.body
+
+
+def key(number: int) -> Key:
+    return Key("team", f"tenant-{number}")
+
+
+def move(number: int) -> Apply:
+    ref = Ref("autoscaling/v2", "HorizontalPodAutoscaler", "team", f"hpa-{number}")
+    return Apply(Manifest(ref, {}), "min 3 -> 1")
+
+
+@asynccontextmanager
+async def running(recorder: Recorder) -> AsyncIterator[tuple[Mover, list[Key]]]:
+    """A mover, and the keys whose moves it says were made. Reconciles are noted with the writes."""
+    moved: list[Key] = []
+    mover = Mover(cast("Cluster", cast("Any", recorder)), lambda key, _: moved.append(key))
+    task = asyncio.create_task(mover.run(lambda key: recorder.log.append(f"reconcile {key.name}")))
+    yield mover, moved
+    task.cancel()
+
+
+async def until(recorder: Recorder, reconciles: int) -> None:
+    async with asyncio.timeout(5):
+        while sum(line.startswith("reconcile") for line in recorder.log) < reconciles:  # noqa: ASYNC110 - a log
+            await asyncio.sleep(0.001)
+
+
+async def test_every_move_comes_before_the_first_reconcile() -> None:
+    recorder = Recorder()
+    async with running(recorder) as (mover, moved):
+        for number in range(50):
+            mover.prepare(key(number), [move(number)])
+        for number in range(50):
+            mover.begin(key(number), MIDNIGHT)
+        await until(recorder, 50)
+    assert set(recorder.log[:50]) == {f"hpa-{number}" for number in range(50)}
+    assert recorder.log[50:] == [f"reconcile tenant-{number}" for number in range(50)]
+    assert sorted(moved) == sorted(key(number) for number in range(50))
+
+
+async def test_a_key_with_nothing_prepared_is_reconciled_all_the_same() -> None:
+    recorder = Recorder()
+    async with running(recorder) as (mover, moved):
+        mover.begin(key(1), MIDNIGHT)
+        await until(recorder, 1)
+    assert recorder.log == ["reconcile tenant-1"]
+    assert moved == []
+
+
+async def test_a_tenant_that_changed_since_is_left_to_its_reconcile() -> None:
+    recorder = Recorder()
+    async with running(recorder) as (mover, moved):
+        mover.prepare(key(1), [move(1)])
+        mover.forget(key(1))
+        mover.begin(key(1), MIDNIGHT)
+        await until(recorder, 1)
+    assert recorder.log == ["reconcile tenant-1"]
+    assert moved == []
+
+
+async def test_a_move_is_made_once() -> None:
+    recorder = Recorder()
+    async with running(recorder) as (mover, _):
+        mover.prepare(key(1), [move(1)])
+        for reconciles in (1, 2):
+            mover.begin(key(1), MIDNIGHT)
+            await until(recorder, reconciles)
+    assert recorder.log == ["hpa-1", "reconcile tenant-1", "reconcile tenant-1"]
+
+
+async def test_one_that_is_refused_does_not_stop_the_others() -> None:
+    recorder = Recorder()
+    recorder.answers["hpa-0"] = Conflict("Conflict", "uid mismatch")
+    async with running(recorder) as (mover, moved):
+        for number in range(3):
+            mover.prepare(key(number), [move(number)])
+            mover.begin(key(number), MIDNIGHT)
+        await until(recorder, 3)
+    assert sorted(moved) == [key(1), key(2)]
+
+
+async def test_an_api_server_that_does_not_answer_is_asked_no_more_than_needed() -> None:
+    recorder = Recorder()
+    recorder.answers = {f"hpa-{number}": Unreachable("no answer") for number in range(50)}
+    async with running(recorder) as (mover, moved):
+        for number in range(50):
+            mover.prepare(key(number), [move(number)])
+            mover.begin(key(number), MIDNIGHT)
+        await until(recorder, 50)
+    assert sum(line.startswith("hpa") for line in recorder.log) == AT_ONCE
+    assert moved == []
