@@ -27,13 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "crds":
         yaml.safe_dump_all(definitions(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
         return 0
-    logs.configure(options.log_level)
     try:
         run = run_of(options)
         StoreFiles(run.settings).check()
     except (ValueError, OSError) as error:
         print(f"tts-operator: {error}", file=sys.stderr)
         return 2
+    logs.configure(options.log_level)
     asyncio.run(operate(run))
     return 0
 

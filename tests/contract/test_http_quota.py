@@ -436,3 +436,26 @@ async def test_a_server_starts_without_its_store_and_with_a_wrong_password(tmp_p
             password.write_text("right\n")
             await until_up(acme)
             assert (await usage(acme))["total"]["requests"] == 1
+
+
+async def test_a_server_starts_without_its_stores_address_and_counts_together_once_it_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    redis = RedisConfig(url_file=file, ca_file=tmp_path / "ca.crt")
+    with counter_store() as store:
+        async with stage(config(tmp_path, redis=redis, tenant_uid=UID), QuotaConfig(requests_per_minute=9)) as acme:
+            assert (await acme.client.get("/readyz")).status_code == 200
+            assert (await acme.speech()).status_code == 200
+            assert metric(acme, "tts_quota_store_up") == 0
+            file.write_text(store.url)
+            await until_up(acme)
+            assert (await usage(acme))["total"]["requests"] == 1
+
+
+async def test_a_member_leaves_the_store_alone(tmp_path: Path) -> None:
+    """Its pod may not reach it, and it counts nobody: its metric must not say that a store is lost."""
+    (tmp_path / "token").write_text("internal")
+    auth = AuthConfig(modes=(AuthMode.API_KEY,), internal_directory=tmp_path)
+    redis = RedisConfig(url="redis://127.0.0.1:1")
+    async with stage(config(tmp_path, role="Member", auth=auth, redis=redis, tenant_uid=UID)) as member:
+        await member.application.show_limits()
+        assert metric(member, "tts_quota_store_up") == 1

@@ -1,0 +1,75 @@
+"""The operator's own stores as its flags give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tts_operator.cli import main, parser, run_of
+from tts_operator.settings import Settings
+from tts_operator.store_files import StoreFiles
+from tts_operator.stores import RedisDefault
+from tts_server.redis_url import RedisURL, parse_redis_url
+
+RUN = ["run", "--server-image=example/tts-server:1"]
+S3 = ["--s3-endpoint=https://s3.example", "--s3-bucket=speech"]
+
+
+def settings(*flags: str) -> Settings:
+    return run_of(parser().parse_args([*RUN, *flags])).settings
+
+
+def test_without_flags_there_are_none() -> None:
+    assert (settings().redis, settings().s3) == (None, None)
+
+
+def test_they_are_what_the_flags_say(tmp_path: Path) -> None:
+    found = settings("--redis-url=rediss://redis.svc:6390/1", f"--redis-directory={tmp_path}")
+    assert found.redis == RedisDefault(RedisURL("redis.svc", 6390, 1, tls=True), tmp_path)
+    s3 = settings(*S3, f"--s3-directory={tmp_path}", "--s3-path-style=true", "--s3-prefix=fleet").s3
+    assert s3 is not None
+    assert (s3.path_style, s3.prefix, s3.region, s3.public_endpoint) == (True, "fleet", "us-east-1", None)
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "no address": (["--redis-url=redis.svc"], "--redis-url does not begin with redis://"),
+    "a password on the command line": (["--redis-url=redis://:s3cret@host"], "belong into --redis-directory"),
+    "a store without keys": (S3, "--s3-endpoint needs --s3-directory"),
+    "a style that is none": ([*S3, "--s3-directory=/nowhere", "--s3-path-style=maybe"], "--s3-path-style is"),
+    "an endpoint with a path": (["--s3-endpoint=https://s3.example/a", "--s3-directory=/nowhere"], "endpoint"),
+    "keys that are not there": ([*S3, "--s3-directory=/nowhere"], "No such file"),
+}
+
+
+@pytest.mark.parametrize(("flags", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_ends_the_start_with_its_reason(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, *flags]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "s3cret" not in said
+
+
+async def test_files_that_cannot_be_read_for_a_moment_are_what_they_were(tmp_path: Path) -> None:
+    certificate = tmp_path / "ca.crt"
+    files = StoreFiles(
+        Settings(server_image="", redis=RedisDefault(parse_redis_url("redis://host"), directory=tmp_path))
+    )
+    assert await files.redis_certificate() == ""
+    certificate.write_text("one\n")
+    assert await files.redis_certificate() == "one"
+    certificate.unlink()
+    assert await files.redis_certificate() == "one"
+    certificate.write_bytes(b"\xff")
+    assert await files.redis_certificate() == "one"
+    certificate.write_text("two")
+    assert await files.redis_certificate() == "two"
+
+
+@pytest.mark.parametrize("endpoint", ["http://minio.acme-1a2b3c.svc:9000", "https://s3.example"])
+def test_an_endpoint_is_a_server_with_or_without_its_port(endpoint: str, tmp_path: Path) -> None:
+    found = settings(f"--s3-endpoint={endpoint}", "--s3-bucket=speech", f"--s3-directory={tmp_path}").s3
+    assert found is not None
+    assert found.endpoint == endpoint
