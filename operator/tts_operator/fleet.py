@@ -8,7 +8,7 @@ from tts_operator.freshness import number
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.observed import Key, Observed
-from tts_operator.rollout_budget import AT_ONCE, Roll, obstacle, pods_fail, roll, where
+from tts_operator.rollout_budget import AT_ONCE, HALTED, Roll, model_of, obstacle, pods_fail, roll, where
 
 NOBODY = Key("", "")
 """Holds no place."""
@@ -104,6 +104,17 @@ class Fleet:
                 found.append(key)
             elif any(differing):
                 found.append(key)
+        return found
+
+    def halted(self) -> dict[str, Verdict]:
+        """By model, why nobody takes its change any more, while somebody is still to take it."""
+        rolls = list(self._rolls.values())
+        found: dict[str, Verdict] = {}
+        for change in sorted({change for change, _ in +self._asked}):
+            verdict = obstacle(NOBODY, change, rolls)
+            if verdict is not None and verdict.reason == HALTED and model_of(change) is not None:
+                waiting = sum(change in changes for changes in self._waiting.values())
+                found[str(model_of(change))] = Verdict(HALTED, f"{waiting} tenants wait: {verdict.message}")
         return found
 
     def _keep(self, known: Callable[[tuple[Key, str]], bool]) -> None:
