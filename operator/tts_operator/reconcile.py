@@ -53,7 +53,7 @@ async def reconcile(
     applied: dict[Ref, Body] = {}
     try:
         if waits:
-            resolved = resolved.waiting(waits)
+            resolved = resolved.waiting(waits, changes)
             desired = build(resolved)
         outcome, outrun = await apply(cluster, plan(desired, observed), observed, applied)
     finally:

@@ -21,6 +21,7 @@ from tts_operator.names import keys_secret_name, pool_name
 from tts_operator.observed import Key, Observed
 from tts_operator.precision import Choice, choose
 from tts_operator.rollout import Rollout, rollout
+from tts_operator.rollout_budget import model_of
 from tts_operator.schedule import Bounds, Change, State
 from tts_operator.settings import Settings
 from tts_operator.signing import SigningKeys
@@ -62,6 +63,8 @@ class Pool:
     """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
     waits: Verdict | None = None
     """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
+    of_another_operator: bool = False
+    """It waits for a change of the operator: its pods run what may not know what is written in a file of today."""
     fallback: str | None = None
     """Name of the model that speaks when this one cannot; it has a pool, too."""
 
@@ -124,9 +127,14 @@ class Resolved:
         storage = self.tenant.spec.storage if self.tenant else None
         return storage.s3 if storage else None
 
-    def waiting(self, verdicts: Mapping[str, Verdict]) -> "Resolved":
-        """The same, where these pools wait for their turn to roll."""
-        return replace(self, pools=tuple(replace(each, waits=verdicts.get(each.name)) for each in self.pools))
+    def waiting(self, verdicts: Mapping[str, Verdict], changes: Mapping[str, str]) -> "Resolved":
+        """The same, where these pools wait for their turn to take these changes."""
+
+        def waits(pool: Pool) -> Pool:
+            of_another = pool.name in verdicts and model_of(changes[pool.name]) is None
+            return replace(pool, waits=verdicts.get(pool.name), of_another_operator=of_another)
+
+        return replace(self, pools=tuple(map(waits, self.pools)))
 
     @property
     def suspended(self) -> bool:

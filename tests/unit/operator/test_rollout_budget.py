@@ -210,12 +210,12 @@ def test_nobody_waits_where(observed: Any) -> None:
     assert desired(observed).changes == {}
 
 
-def waiting(observed: Any, reason: str = WAITING) -> Any:
+def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
     found = resolved(observed)
     verdict = obstacle(found.key, NEW, rolls(5) if reason == WAITING else rolls(2, failed=2))
     assert verdict is not None
     assert verdict.reason == reason
-    return found.waiting({"acme-espeak": verdict})
+    return found.waiting({"acme-espeak": verdict}, {"acme-espeak": change})
 
 
 def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
@@ -240,6 +240,17 @@ def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
     assert [voice["name"] for voice in now["voices"]] == ["en-us", "fr"]
     assert now["engine"] == then["engine"], "pods settle it at their start"
     assert now["weightsDigest"] == then["weightsDigest"], "they sound as before"
+
+
+def test_pods_of_another_operator_are_told_nothing_that_they_may_not_know() -> None:
+    """Their server refuses a file with a field that is new; a pod that starts meanwhile must be able to."""
+    before = settle(observe(), NOON - timedelta(hours=1))
+    observed = observe(known=[model(image="new:2")], children=before, quota={"requestsPerMinute": 3}, cache={})
+    found = build(waiting(observed, change="operator//new"))
+    assert found is not None
+    configs = [manifest.ref.name for manifest in found.manifests if manifest.ref.kind == "ConfigMap"]
+    assert configs == ["acme-quota"]
+    assert "acme-espeak-server" in {ref.name for ref in found.kept}
 
 
 @pytest.mark.parametrize("reason", [WAITING, HALTED])
