@@ -13,6 +13,7 @@ from tts_operator.api_errors import ClusterError
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.fleet import Fleet
+from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.mover import Mover
@@ -73,6 +74,7 @@ class Controller:
         self._mover = Mover(cluster, self._moved)
         self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
         self._fleet = Fleet()
+        self._halted: dict[str, Verdict] = {}  # models whose change nobody takes
         self._usage = Usage()
         self._fallbacks = Fallbacks()
         self._stopping = False
@@ -178,7 +180,8 @@ class Controller:
             )
             self._let_others_go()
             return coming
-        await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock)
+        halted = self._halted.get(key.name)
+        await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock, halted)
         return None
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
@@ -189,6 +192,9 @@ class Controller:
     def _let_others_go(self) -> None:
         for key in self._fleet.upcoming():
             self._queue.add_after(key, 0)
+        before, self._halted = self._halted, self._fleet.halted()
+        for model in before.keys() ^ self._halted.keys():
+            self._queue.add(model_key(model))
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
         at = self._clock.now() - lateness

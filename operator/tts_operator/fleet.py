@@ -1,5 +1,6 @@
 """Who rolls and who waits, kept between reconciles: the memory to the rules of rollout_budget.py."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from tts_operator import live
@@ -7,7 +8,10 @@ from tts_operator.freshness import number
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.observed import Key, Observed
-from tts_operator.rollout_budget import AT_ONCE, Roll, obstacle, pods_fail, roll, where
+from tts_operator.rollout_budget import AT_ONCE, HALTED, Roll, model_of, obstacle, pods_fail, roll, where
+
+NOBODY = Key("", "")
+"""Holds no place."""
 
 
 class Fleet:
@@ -22,6 +26,7 @@ class Fleet:
         self._pending: set[tuple[Key, str]] = set()
         self._stuck: set[tuple[Key, str]] = set()
         self._waiting: dict[Key, Mapping[str, str]] = {}  # by change, why
+        self._asked: Counter[tuple[str, str]] = Counter()  # the same, and how many wait so
 
     @property
     def waiting(self) -> int:
@@ -66,8 +71,10 @@ class Fleet:
             self._stuck.discard(here)
             self._rolls[here] = Roll(key, pool, change)
             self._pending.add(here)
-        if obstacles:
+        self._asked.subtract(self._waiting.get(key, {}).items())
+        if obstacles:  # who waited before keeps its place
             self._waiting[key] = {changes[pool]: verdict.reason for pool, verdict in obstacles.items()}
+            self._asked.update(self._waiting[key].items())
         else:
             self._waiting.pop(key, None)
         return obstacles
@@ -83,21 +90,31 @@ class Fleet:
 
     def upcoming(self) -> list[Key]:
         """Who is to ask again now, the longest waiting first: its turn has come, or it waits for another reason."""
-        if not self._waiting:
-            return []
+        self._asked = +self._asked
         rolls = list(self._rolls.values())
-        verdicts: dict[str, Verdict | None] = {}
+        changes = {change for change, _ in self._asked}
+        verdicts = {change: obstacle(NOBODY, change, rolls) for change in changes}
+        news = {(change, told) for change, told in self._asked if reason_of(verdicts[change]) != told}
         found: list[Key] = []
         free = AT_ONCE
-        for key, told in self._waiting.items():
-            for change in told:
-                if change not in verdicts:
-                    verdicts[change] = obstacle(key, change, rolls)
-            if any(verdicts[change] is None for change in told) and free > 0:
+        for key, told in self._waiting.items() if news else ():
+            differing = [verdicts[change] for change, reason in told.items() if (change, reason) in news]
+            if None in differing and free > 0:
                 free -= 1
                 found.append(key)
-            elif any(verdict and verdict.reason != told[change] for change in told if (verdict := verdicts[change])):
+            elif any(differing):
                 found.append(key)
+        return found
+
+    def halted(self) -> dict[str, Verdict]:
+        """By model, why nobody takes its change any more, while somebody is still to take it."""
+        rolls = list(self._rolls.values())
+        found: dict[str, Verdict] = {}
+        for change in sorted({change for change, _ in +self._asked}):
+            verdict = obstacle(NOBODY, change, rolls)
+            if verdict is not None and verdict.reason == HALTED and model_of(change) is not None:
+                waiting = sum(change in changes for changes in self._waiting.values())
+                found[str(model_of(change))] = Verdict(HALTED, f"{waiting} tenants wait: {verdict.message}")
         return found
 
     def _keep(self, known: Callable[[tuple[Key, str]], bool]) -> None:
@@ -109,3 +126,8 @@ class Fleet:
         self._rolls.pop(here, None)
         self._versions.pop(here, None)
         self._stuck.discard(here)
+
+
+def reason_of(verdict: Verdict | None) -> str:
+    """Why, in one word; empty where nothing is in the way."""
+    return verdict.reason if verdict else ""

@@ -20,10 +20,11 @@ def model_status(
     now: datetime,
     *,
     fallback: Verdict | None = None,
+    halted: Verdict | None = None,
 ) -> dict[str, Any]:
-    """The whole status; ``fallback`` is what is wrong with the chain that begins here."""
+    """The whole status; `fallback` is what is wrong with the chain that begins here, `halted` with the last change."""
     accepted = judge(model, error)
-    verdicts = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback}
+    verdicts = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or halted}
     known = {each["type"]: each for each in (body.get("status") or {}).get("conditions") or ()}
     generation = int(body["metadata"].get("generation", 0))
 

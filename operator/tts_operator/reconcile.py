@@ -60,18 +60,17 @@ async def reconcile(
     resolved = resolve(observed, settings, clock.now())
     desired = build(resolved)  # None while refused: the last good children stay
     changes = desired.changes if desired else {}
-    if waits := fleet.ask(key, changes):
-        resolved = resolved.waiting(waits)
-        desired = build(resolved)
-    actions = plan(desired, observed)
+    waits = fleet.ask(key, changes)
     applied: dict[Ref, Body] = {}
     try:
+        if waits:
+            resolved = resolved.waiting(waits, changes)
+            desired = build(resolved)
+        actions = plan(desired, observed)
         outcome, outrun = await apply(cluster, actions, observed, applied)
     finally:
         taken = changes.keys() - waits.keys()
-        fleet.took(
-            key, taken, [body for ref, body in applied.items() if ref.kind == "Deployment" and ref.name in taken]
-        )
+        fleet.took(key, taken, [found for ref, found in applied.items() if ref.kind == "Deployment"])
     outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:

@@ -5,19 +5,27 @@ from collections.abc import Collection
 from tts_operator.api_errors import Conflict, NotFound
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
+from tts_operator.live import Verdict
 from tts_operator.model_status import judge_fallback, model_status
 from tts_operator.observe import model_ref, models_and_fallbacks
 from tts_operator.observed import Key
 
 
-async def reconcile_model(name: str, cluster: Cluster, users: Collection[Key], clock: Clock) -> None:
-    """Say whether the model can be used, and by how many tenants it is. Raises ClusterError."""
+async def reconcile_model(
+    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, halted: Verdict | None = None
+) -> None:
+    """Say whether the model can be used, by how many tenants it is, and whether they take its changes.
+
+    Raises ClusterError.
+    """
     body = await cluster.get(model_ref(name))
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
     models, errors = await models_and_fallbacks(cluster, {name})
     fallback = judge_fallback(name, models, errors)
-    after = model_status(body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback)
+    after = model_status(
+        body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback, halted=halted
+    )
     if after == body.get("status"):
         return
     try:

@@ -10,16 +10,18 @@ from typing import Literal
 
 from tts_operator import live, schedule
 from tts_operator.api import AuthMode, MetricType, TenantModel, TTSModel, TTSTenant
-from tts_operator.api.support import unsupported_in_model, unsupported_in_tenant
+from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.api.tenant import S3Storage
 from tts_operator.fallback import Chains, chains, missing_voices
 from tts_operator.leaving import leaving
 from tts_operator.live import Verdict
 from tts_operator.metrics_hold import hold
+from tts_operator.model_problems import fallback_problem, model_problem, not_supported
 from tts_operator.names import keys_secret_name, pool_name
 from tts_operator.observed import Key, Observed
 from tts_operator.precision import Choice, choose
 from tts_operator.rollout import Rollout, rollout
+from tts_operator.rollout_budget import model_of
 from tts_operator.schedule import Bounds, Change, State
 from tts_operator.settings import Settings
 from tts_operator.signing import SigningKeys
@@ -36,13 +38,6 @@ CEILINGS = ("ttsfleet.io/max-tier", "ttsfleet.io/max-replicas", "ttsfleet.io/max
 """Labels of a namespace that this version reads and does not enforce."""
 
 Role = Literal["Entry", "Member", "Fallback"]
-FALLBACK_REASONS = {
-    "ModelNotFound": "FallbackNotFound",
-    "ModelInvalid": "FallbackInvalid",
-    "ModelNotAllowed": "FallbackNotAllowed",
-    "ModelNotSupported": "FallbackNotSupported",
-}
-"""Why a model cannot stand in for another, by why nobody can use it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,8 @@ class Pool:
     """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
     waits: Verdict | None = None
     """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
+    of_another_operator: bool = False
+    """It waits for a change of the operator: its pods run what may not know what is written in a file of today."""
     fallback: str | None = None
     """Name of the model that speaks when this one cannot; it has a pool, too."""
 
@@ -137,9 +134,14 @@ class Resolved:
         """Where its replicas count together; None: each gives out its part of the limits."""
         return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
 
-    def waiting(self, verdicts: Mapping[str, Verdict]) -> "Resolved":
-        """The same, where these pools wait for their turn to roll."""
-        return replace(self, pools=tuple(replace(each, waits=verdicts.get(each.name)) for each in self.pools))
+    def waiting(self, verdicts: Mapping[str, Verdict], changes: Mapping[str, str]) -> "Resolved":
+        """The same, where these pools wait for their turn to take these changes."""
+
+        def waits(pool: Pool) -> Pool:
+            of_another = pool.name in verdicts and model_of(changes[pool.name]) is None
+            return replace(pool, waits=verdicts.get(pool.name), of_another_operator=of_another)
+
+        return replace(self, pools=tuple(map(waits, self.pools)))
 
     @property
     def suspended(self) -> bool:
@@ -210,38 +212,6 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         requests_per_minute=limit,
         max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,
     )
-
-
-def not_supported(phrases: Sequence[str]) -> str:
-    """One line that names what to take out."""
-    return f"{', '.join(phrases)}: not supported yet; take {'it' if len(phrases) == 1 else 'them'} out of the spec"
-
-
-def model_problem(observed: Observed, name: str) -> Verdict | None:
-    """Why the tenant cannot use the model; None if it can."""
-    model = observed.models.get(name)
-    if name in observed.model_errors:
-        return Verdict("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
-    if model is None:
-        return Verdict("ModelNotFound", f"spec.models names {name}, and there is no TTSModel of that name to read")
-    allowed = model.spec.allowed_namespaces
-    labels = observed.namespace_labels
-    if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):
-        wanted = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
-        message = f"TTSModel {name} is only for namespaces labelled {wanted}, and {observed.key.namespace} is not"
-        return Verdict("ModelNotAllowed", message)
-    if later := list(unsupported_in_model(model.spec)):
-        return Verdict("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
-    return None
-
-
-def fallback_problem(observed: Observed, by: str, name: str) -> Verdict | None:
-    """Why a model cannot speak in place of another; None if it can."""
-    found = model_problem(observed, name)
-    if found is None:
-        return None
-    message = "there is no TTSModel of that name" if found.reason == "ModelNotFound" else found.message
-    return Verdict(FALLBACK_REASONS[found.reason], f"TTSModel {by} falls back to {name}: {message}")
 
 
 def fallback_voice_problems(pools: Sequence[Pool]) -> list[Verdict]:

@@ -25,7 +25,7 @@ FAILURES = 2
 SOURCES = "ttsfleet.io/made-from"
 ROLLOUT = "ttsfleet.io/rollout"
 WAITING, HALTED = "WaitingForRollout", "RolloutHalted"
-OPERATOR = "operator"
+OPERATOR, MODEL = "operator", "model"
 FATAL = frozenset(
     {
         "CrashLoopBackOff",
@@ -62,12 +62,12 @@ class Sources(NamedTuple):
 def cause(before: Sources | None, after: Sources, model: str) -> str:
     """The change, as ROLLOUT names it; empty for what is the tenant's own, and for an edit by hand that is undone."""
     if before is None:
-        return f"{OPERATOR}/{after.operator}"
+        return f"{OPERATOR}//{after.operator}"
     if before.tenant != after.tenant or before == after:
         return ""
     if before.operator != after.operator:
-        return f"{OPERATOR}/{after.operator}"
-    return f"{model}/{after.model}"
+        return f"{OPERATOR}//{after.operator}"
+    return f"{MODEL}/{model}/{after.model}"
 
 
 @dataclass(frozen=True)
@@ -151,5 +151,11 @@ def obstacle(key: Key, change: str, rolls: Iterable[Roll]) -> Verdict | None:
 
 def changed(change: str) -> str:
     """Who changed, in words."""
-    name = change.rpartition("/")[0]
-    return "the operator" if name == OPERATOR else f"TTSModel {name}"
+    model = model_of(change)
+    return "the operator" if model is None else f"TTSModel {model}"
+
+
+def model_of(change: str) -> str | None:
+    """The model that changed; None if the operator did."""
+    parts = change.split("/")
+    return parts[1] if len(parts) == 3 and parts[0] == MODEL else None

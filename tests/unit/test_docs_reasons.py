@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tts_operator.model_problems import FALLBACK_REASONS
 from tts_operator.pod_troubles import ADVICE
-from tts_operator.resolve import FALLBACK_REASONS
 from tts_operator.rollout_budget import HALTED, WAITING
 from tts_operator.status import POLICIES
 

@@ -105,6 +105,6 @@ class TTSModelStatus(LenientModel):
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted: the operator can serve it. FallbackResolved: so can who speaks in its place. Ready: both."""
+    """Accepted: it can be served. FallbackResolved: so can its fallback. Ready: both, and no change of it is halted."""
     tenants: int | None = None
     """How many tenants use it."""

@@ -83,10 +83,16 @@ def pods(resolved: Resolved, pool: Pool) -> Manifest | None:
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
-    """A pool's server.json; None where the live one has to do, because a model that it names cannot be read now."""
+    """A pool's server.json; None where the live one has to do.
+
+    That is where a model that it names cannot be read now, or where the pods wait for a change of the operator: their
+    server may not know every field of today, and one that starts with such a file does not start.
+    """
     named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
     unreadable = any(each.model is None and each.running for each in named)
-    if (unreadable and live_config(resolved, pool) is not None) or all(each.model is None for each in named):
+    if ((unreadable or pool.of_another_operator) and live_config(resolved, pool) is not None) or all(
+        each.model is None for each in named
+    ):
         return None
     return server_config_map(resolved, tenant, pool)
 

@@ -156,6 +156,12 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
         assert len([each for each in failing if each in said["message"]]) == 2
         assert f"TTSModel {name}" in said["message"]
 
+        async def model_says() -> bool:
+            conditions = ((await world.get("TTSModel", name)).get("status") or {}).get("conditions") or ()
+            return any(each["type"] == "Ready" and each["reason"] == "RolloutHalted" for each in conditions)
+
+        await eventually(model_says, "the model says so, too", BUSY_SECONDS)
+
         own = {"spec": {"auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "mine"}}}}
         await world.person.patch(world.ref("TTSTenant", mine), own)
         await eventually(lambda: so_many_have("broken:3", AT_ONCE + 1), "its own change rolls at once", BUSY_SECONDS)
@@ -163,6 +169,7 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
         await change("mended:4")
         await eventually(lambda: all_have("mended:4"), "the mended model reaches everybody", BUSY_SECONDS)
         await eventually(lambda: programmed(AsSpecified=TENANTS), "nobody waits", BUSY_SECONDS)
+        assert not await model_says()
 
 
 async def test_the_next_leader_knows_who_rolls(

@@ -50,7 +50,7 @@ from tts_operator.rollout_budget import (
 )
 from tts_operator.status import status
 
-OLD, NEW = "espeak/old", "espeak/new"
+OLD, NEW = "model/espeak/old", "model/espeak/new"
 
 
 def key(number: int) -> Key:
@@ -66,7 +66,7 @@ ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
     "nobody rolls": (key(9), [], None),
     "four do": (key(9), rolls(4), None),
     "five do": (key(9), rolls(5), WAITING),
-    "five of another model": (key(9), rolls(5, "large/new"), WAITING),
+    "five of another model": (key(9), rolls(5, "model/large/new"), WAITING),
     "one of them": (key(3), rolls(5), None),
     "one of them, for a change before": (key(3), rolls(5, OLD), None),
     "one fails": (key(9), rolls(2, failed=1), None),
@@ -75,7 +75,7 @@ ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
     "two fail, and one of the others goes on": (key(2), rolls(3, failed=2), HALTED),
     "two fail with a change before": (key(9), rolls(2, OLD, failed=2), None),
     "five fail with a change before": (key(9), rolls(5, OLD, failed=5), None),
-    "two fail with another model's": (key(9), rolls(2, "large/new", failed=2), None),
+    "two fail with another model's": (key(9), rolls(2, "model/large/new", failed=2), None),
     "two pools of one tenant fail": (
         key(9),
         [Roll(key(1), "acme-espeak", NEW, True), Roll(key(1), "acme-other", NEW, True)],
@@ -94,19 +94,19 @@ def test_a_halt_names_two_tenants_and_the_change() -> None:
     found = obstacle(key(9), NEW, rolls(3, failed=3))
     assert found is not None
     assert found.message.startswith("team-0/acme and team-1/acme fail with the change of TTSModel espeak")
-    of_the_operator = obstacle(key(9), "operator/new", rolls(2, "operator/new", failed=2))
+    of_the_operator = obstacle(key(9), "operator//new", rolls(2, "operator//new", failed=2))
     assert of_the_operator is not None
     assert "the change of the operator" in of_the_operator.message
 
 
 HERE = Sources("t", "m", "o")
 CAUSES: dict[str, tuple[Sources | None, Sources, str]] = {
-    "the model": (HERE, HERE._replace(model="x"), "espeak/x"),
-    "the operator": (HERE, HERE._replace(operator="x"), "operator/x"),
+    "the model": (HERE, HERE._replace(model="x"), "model/espeak/x"),
+    "the operator": (HERE, HERE._replace(operator="x"), "operator//x"),
     "the tenant": (HERE, HERE._replace(tenant="x"), ""),
     "the tenant, while the model waits": (HERE, Sources("x", "x", "o"), ""),
     "someone's edit": (HERE, HERE, ""),
-    "an older operator's Deployment": (None, HERE, "operator/o"),
+    "an older operator's Deployment": (None, HERE, "operator//o"),
 }
 
 
@@ -166,7 +166,7 @@ def of_acme(**spec: Any) -> Any:
 def test_a_models_change_is_taken_in_turn() -> None:
     found = desired(of_acme(image="new:2"))
     (change,) = found.changes.values()
-    assert change.startswith("espeak/")
+    assert change.startswith("model/espeak/")
     after = settle(of_acme(image="new:2"))
     assert child(after, "Deployment", "acme-espeak")["metadata"]["annotations"][ROLLOUT] == change
     assert desired(observe(known=[model(image="new:2")], children=after)).changes == {}
@@ -210,12 +210,12 @@ def test_nobody_waits_where(observed: Any) -> None:
     assert desired(observed).changes == {}
 
 
-def waiting(observed: Any, reason: str = WAITING) -> Any:
+def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
     found = resolved(observed)
     verdict = obstacle(found.key, NEW, rolls(5) if reason == WAITING else rolls(2, failed=2))
     assert verdict is not None
     assert verdict.reason == reason
-    return found.waiting({"acme-espeak": verdict})
+    return found.waiting({"acme-espeak": verdict}, {"acme-espeak": change})
 
 
 def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
@@ -240,6 +240,17 @@ def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
     assert [voice["name"] for voice in now["voices"]] == ["en-us", "fr"]
     assert now["engine"] == then["engine"], "pods settle it at their start"
     assert now["weightsDigest"] == then["weightsDigest"], "they sound as before"
+
+
+def test_pods_of_another_operator_are_told_nothing_that_they_may_not_know() -> None:
+    """Their server refuses a file with a field that is new; a pod that starts meanwhile must be able to."""
+    before = settle(observe(), NOON - timedelta(hours=1))
+    observed = observe(known=[model(image="new:2")], children=before, quota={"requestsPerMinute": 3}, cache={})
+    found = build(waiting(observed, change="operator//new"))
+    assert found is not None
+    configs = [manifest.ref.name for manifest in found.manifests if manifest.ref.kind == "ConfigMap"]
+    assert configs == ["acme-quota"]
+    assert "acme-espeak-server" in {ref.name for ref in found.kept}
 
 
 @pytest.mark.parametrize("reason", [WAITING, HALTED])
@@ -307,7 +318,10 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     assert fleet.upcoming() == waiters
     assert {fleet.ask(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
     assert fleet.upcoming() == []
+    halted = fleet.halted()["espeak"]
+    assert halted.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
     fleet.saw(deployment(version=3, tenant=key(0)))
+    assert fleet.halted() == {}
     first = fleet.upcoming()
     assert first == waiters[:AT_ONCE], "one may go: more than enough are asked"
     assert fleet.ask(first[0], {"acme-espeak": NEW}) == {}
@@ -374,7 +388,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def live(self, who: Key) -> Object:
         pool = self.pools[who]
-        change = f"espeak/{pool.has}" if pool.has else ""
+        change = f"model/espeak/{pool.has}" if pool.has else ""
         updated = 2 if pool.ends == "answers" else 0
         conditions = progressing(REASONS[pool.ends])
         return deployment(change, version=pool.version, tenant=who, conditions=conditions, updatedReplicas=updated)
@@ -387,7 +401,7 @@ class Rollouts(RuleBasedStateMachine):
         """What `reconcile` does with the budget."""
         pool = self.pools[who]
         self.fleet.saw(self.live(who))
-        changes = {"acme-espeak": f"espeak/{self.current}"} if pool.has != self.current else {}
+        changes = {"acme-espeak": f"model/espeak/{self.current}"} if pool.has != self.current else {}
         before = self.halted()
         waits = self.fleet.ask(who, changes)
         if changes and not waits:

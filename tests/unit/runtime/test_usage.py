@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tts_operator.observed import Key
-from tts_operator.usage import Usage, named_models
+from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
 
 ACME, BETA = Key("team-a", "acme"), Key("team-b", "beta")
 
@@ -40,3 +42,29 @@ def test_the_full_list_replaces_what_was_missed() -> None:
 )
 def test_an_odd_tenant_names_no_models(tenant: dict[str, object]) -> None:
     assert named_models(tenant) == frozenset()
+
+
+def test_a_model_concerns_everybody_whose_chain_leads_to_it() -> None:
+    links = Fallbacks()
+    for model, fallback in {"a": "b", "b": "c", "x": "c", "y": "z"}.items():
+        links.saw(model, fallback)
+    assert links.above("c") == {"a", "b", "x"}
+    assert links.above("a") == frozenset()
+    links.saw("b", None)
+    assert links.above("c") == {"x"}
+    links.replace({"a": "b", "b": "a"})
+    assert links.above("a") == {"b"}, "a circle has an end"
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({"spec": {"fallback": {"modelRef": {"name": "b"}}}}, "b"),
+        ({"spec": {}}, None),
+        ({}, None),
+        ({"spec": {"fallback": "b"}}, None),
+        ({"spec": {"fallback": {"modelRef": {"name": 3}}}}, None),
+    ],
+)
+def test_a_fallback_is_read_however_odd_the_model_is(model: dict[str, Any], expected: str | None) -> None:
+    assert named_fallback(model) == expected
