@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from tts_server.admission.limits import WINDOW_SECONDS, Limits, Request
@@ -17,7 +17,7 @@ class LetIn:
     """By this replica's monotonic clock, in seconds."""
     by_tenant: bool
     """Whether the tenant has a limit of a minute."""
-    client: str
+    client: str = field(repr=False)
     """Empty where its client has none."""
 
     @property

@@ -1,7 +1,6 @@
 """`Quota` that all replicas share, in Redis or Valkey: one script for each step, see `quota_scripts`."""
 
 import asyncio
-import hashlib
 import time
 import uuid
 from collections.abc import Callable
@@ -18,12 +17,11 @@ from tts_server.admission.limits import (
     Limits,
     Request,
     Standing,
-    Window,
     exceeded,
-    microseconds,
     standing,
 )
 from tts_server.admission.quota import LEASE_SECONDS, StoreLost
+from tts_server.admission.quota_words import book_name, client_key, in_order, key, let_in_words, window
 from tts_server.admission.recent import LetIn, let_in
 from tts_server.admission.redis_calls import RedisCalls, text
 from tts_server.admission.shared_memory import SharedMemory
@@ -88,10 +86,10 @@ class RedisQuota:
             reply = await self._call(
                 scripts.RESERVE,
                 tenant,
-                [_key(tenant, "minute"), _client_key(tenant, request.client)],
+                [key(tenant, "minute"), client_key(tenant, request.client)],
                 [
                     reservation.id,
-                    *("" if limit is None else limit for limit in _in_order(limits)),
+                    *("" if limit is None else limit for limit in in_order(limits)),
                     request.characters,
                     request.audio_microseconds,
                     LEASE,
@@ -122,9 +120,9 @@ class RedisQuota:
         """See `Quota.ledger`. Raises `StoreLost`."""
         if day is None:
             day = day_of((await self._look(tenant, Limits(), "")).today.day)
-        key = _key(tenant, f"ledger:{day_number(day)}")
+        ledger = key(tenant, f"ledger:{day_number(day)}")
         sums: dict[Book, dict[str, int]] = {}
-        for name, value in (await self._calls.fields(key)).items():
+        for name, value in (await self._calls.fields(ledger)).items():
             field_name, precision, model = name.split(" ", 2)
             sums.setdefault((model, precision), {})[field_name] = int(value)
         return DayLedger(
@@ -160,12 +158,12 @@ class RedisQuota:
         """End a reservation: see `Reservation.settle`."""
         line = entry.line
         keys = [
-            _key(reservation.tenant, f"ledger:{reservation.day}"),
-            _key(reservation.tenant, f"done:{reservation.id}"),
+            key(reservation.tenant, f"ledger:{reservation.day}"),
+            key(reservation.tenant, f"done:{reservation.id}"),
         ]
         arguments = [
             reservation.id, reservation.epoch, reservation.record,
-            line.audio_microseconds, _book_name(entry.book), line.cached, line.degraded,
+            line.audio_microseconds, book_name(entry.book), line.cached, line.degraded,
             line.characters, int(reservation.is_ending),
         ]  # fmt: skip
         reservation.is_ending = True
@@ -179,9 +177,9 @@ class RedisQuota:
         """End a reservation: see `Reservation.give_back`."""
         tenant = reservation.tenant
         keys = [
-            _key(tenant, "minute"),
-            _key(tenant, f"done:{reservation.id}"),
-            _client_key(tenant, reservation.request.client),
+            key(tenant, "minute"),
+            key(tenant, f"done:{reservation.id}"),
+            client_key(tenant, reservation.request.client),
         ]
         arguments = [reservation.id, reservation.epoch, reservation.record]
         reservation.is_ending = True
@@ -200,7 +198,7 @@ class RedisQuota:
         """See `SharedQuota.take_back`."""
         known = self._known(tenant)
         known.recent.drop(one.id)
-        keys = [_key(tenant, "minute"), _client_key(tenant, one.client)]
+        keys = [key(tenant, "minute"), client_key(tenant, one.client)]
         known.learn(text(await self._call(scripts.TAKE_BACK, tenant, keys, [one.id])))
 
     async def restore(self) -> None:
@@ -208,13 +206,7 @@ class RedisQuota:
         while (found := self._unwritten()) is not None:
             tenant, some = found
             now = self._monotonic()
-            clients = sorted({_client_key(tenant, one.client) for one in some if one.client})
-            numbers = {key: 7 + index for index, key in enumerate(clients)}
-            arguments: list[Any] = []
-            for one in some:
-                client = numbers[_client_key(tenant, one.client)] if one.client else 0
-                arguments += [one.id, microseconds(now - one.moment), int(one.by_tenant), client]
-            keys = [_key(tenant, "minute"), *clients]
+            keys, arguments = let_in_words(tenant, some, now)
             known = self._known(tenant)
             known.learn(text(await self._call(scripts.RESTORE, tenant, keys, arguments)))
             known.recent.wrote(some)
@@ -228,9 +220,9 @@ class RedisQuota:
     async def charge(self, tenant: str, charge: Charge) -> None:
         """See `SharedQuota.charge`."""
         line = charge.line
-        keys = [_key(tenant, f"ledger:{charge.day}"), _key(tenant, f"done:{charge.id}")]
+        keys = [key(tenant, f"ledger:{charge.day}"), key(tenant, f"done:{charge.id}")]
         arguments = [
-            charge.day, _book_name(charge.book), line.requests, line.characters, line.audio_microseconds,
+            charge.day, book_name(charge.book), line.requests, line.characters, line.audio_microseconds,
             line.cached, line.degraded, int(charge.is_counted),
         ]  # fmt: skip
         known = self._known(tenant)
@@ -238,7 +230,7 @@ class RedisQuota:
         known.enter(epoch, charge.day, charge.book, line)
 
     async def _look(self, tenant: str, limits: Limits, client: str) -> Counts:
-        keys = [_key(tenant, "minute"), _client_key(tenant, client)]
+        keys = [key(tenant, "minute"), client_key(tenant, client)]
         asked = (limits.requests_per_minute, limits.client_requests_per_minute)
         arguments = ["" if limit is None else limit for limit in asked]
         reply = await self._call(scripts.LOOK, tenant, keys, arguments)
@@ -250,7 +242,7 @@ class RedisQuota:
         now, *numbers = (int(value) for value in reply[1:])
         minute, client, concurrent, today = numbers[0:4], numbers[4:8], numbers[8], numbers[9:13]
         counts = Counts(
-            datetime.fromtimestamp(now / MICROSECONDS, UTC), _window(minute), _window(client), concurrent,
+            datetime.fromtimestamp(now / MICROSECONDS, UTC), window(minute), window(client), concurrent,
             DayCounts(*today),
         )  # fmt: skip
         known.seen = counts.today
@@ -263,40 +255,9 @@ class RedisQuota:
         """With what every script wants to know."""
         known = self._known(tenant)
         seen = known.seen or DayCounts()
-        keys = [*(_key(tenant, name) for name in ("epoch", "day", "open", "leases", "lapsed")), *keys]
+        keys = [*(key(tenant, name) for name in ("epoch", "day", "open", "leases", "lapsed")), *keys]
         arguments = [
             known.epoch, uuid.uuid4().hex, seen.day, seen.requests, seen.characters, seen.audio_microseconds,
             *arguments,
         ]  # fmt: skip
         return await self._calls.run(script, keys, arguments)
-
-
-def _key(tenant: str, name: str) -> str:
-    return f"tts:{{{tenant}}}:quota:{name}"
-
-
-def _client_key(tenant: str, client: str) -> str:
-    """A digest: who calls is nobody's business who looks into the store."""
-    return _key(tenant, f"client:{hashlib.sha256(client.encode()).hexdigest()[:32]}")
-
-
-def _book_name(book: Book) -> str:
-    model, precision = book
-    return f"{precision} {model}"
-
-
-def _in_order(limits: Limits) -> tuple[int | None, ...]:
-    """As the script takes them."""
-    return (
-        limits.requests_per_minute,
-        limits.client_requests_per_minute,
-        limits.concurrent_requests,
-        limits.requests_per_day,
-        limits.characters_per_day,
-        limits.audio_seconds_per_day,
-    )
-
-
-def _window(numbers: list[int]) -> Window:
-    counted, *times = numbers
-    return Window(counted, *(time / MICROSECONDS for time in times))
