@@ -181,7 +181,7 @@ class Listener:
     @property
     def gone(self) -> bool:
         """Whether nobody listens to what is under way, of a batch to none of it."""
-        return len(self._cancelled) > self._last - self._first
+        return self._cancelled.issuperset(range(self._first, self._last + 1))
 
     def is_gone(self, member: int) -> bool:
         """Whether nobody listens to this utterance of the batch under way."""

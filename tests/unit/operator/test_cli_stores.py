@@ -36,7 +36,6 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no address": (["--redis-url=redis.svc"], "--redis-url does not begin with redis://"),
     "a password on the command line": (["--redis-url=redis://:s3cret@host"], "belong into --redis-directory"),
     "a store without keys": (S3, "--s3-endpoint needs --s3-directory"),
-    "a style that is none": ([*S3, "--s3-directory=/nowhere", "--s3-path-style=maybe"], "--s3-path-style is"),
     "an endpoint with a path": (["--s3-endpoint=https://s3.example/a", "--s3-directory=/nowhere"], "endpoint"),
     "keys that are not there": ([*S3, "--s3-directory=/nowhere"], "No such file"),
 }
