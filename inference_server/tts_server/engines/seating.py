@@ -148,6 +148,7 @@ class Seating:
 
     def end(self, error: TTSError) -> None:
         """Nobody is spoken any more."""
+        self.idle.clear()
         self.refuse(error)
         for gathering in self.gatherings.values():
             gathering.close()
