@@ -136,6 +136,16 @@ class Page:
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
 
+    async def slow_down(self, bytes_per_second: int) -> None:
+        """From now on no more than this comes from servers."""
+        await self.call(
+            "Network.emulateNetworkConditions",
+            offline=False,
+            latency=0,
+            downloadThroughput=bytes_per_second,
+            uploadThroughput=-1,
+        )
+
     async def picture(self) -> bytes:
         """The whole page as PNG."""
         answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)

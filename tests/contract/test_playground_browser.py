@@ -131,7 +131,9 @@ async def test_it_is_light_dark_calm_and_narrow_as_a_person_likes_it(laptop: Run
 
 
 async def test_stop_stops_the_work_too(laptop: Running, page: Page) -> None:
+    """A slow line, so that the work is not over before anybody can press a key."""
     await loaded(page, laptop)
+    await page.slow_down(bytes_per_second=200_000)
     await writes(page, LONG)
     await page.press("Enter", control=True)
     await comes(page, "status", "Speaking…")
