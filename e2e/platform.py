@@ -95,6 +95,12 @@ class Team:
             within_seconds,
         )
 
+    async def sees_message(self, type_: str, words: str, *, within_seconds: float) -> float:
+        """Wait until the condition's message has these words."""
+        return await self._until(
+            lambda body: (found := condition(body, type_)) is not None and words in found["message"], within_seconds
+        )
+
     async def sees_status(self, field_: str, value: object, *, within_seconds: float) -> float:
         return await self._until(lambda body: body.get("status", {}).get(field_) == value, within_seconds)
 
