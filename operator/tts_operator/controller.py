@@ -71,7 +71,7 @@ class Controller:
         self._pace = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._transitions = Transitions[Key]()
-        self._mover = Mover(cluster, self._moved)
+        self._mover = Mover(cluster, clock, self._moved)
         self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
         self._fleet = Fleet()
         self._halted: dict[str, Verdict] = {}  # models whose change nobody takes

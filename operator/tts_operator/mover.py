@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from tts_operator.actions import Apply
 from tts_operator.api_errors import NotLeading, Refused, Unreachable
+from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.observed import Key
 
@@ -15,14 +16,17 @@ log = structlog.get_logger()
 
 AT_ONCE = 8
 """Writes under way together: more would only queue at the API server."""
+TRUE_FOR = timedelta(minutes=1)
+"""Windows open on whole minutes: for so long nothing else is due. A replica that leads again may hold older ones."""
 
 
 class Mover:
     """Writes that were worked out before their instant came. A lost one is made up for by its reconcile."""
 
-    def __init__(self, cluster: Cluster, moved: Callable[[Key, datetime], None]) -> None:
+    def __init__(self, cluster: Cluster, clock: Clock, moved: Callable[[Key, datetime], None]) -> None:
         """`moved` hears of each key, with its instant, whose writes all succeeded."""
         self._cluster = cluster
+        self._clock = clock
         self._moved = moved
         self._moves: dict[Key, tuple[Apply, ...]] = {}
         self._due: dict[Key, datetime] = {}
@@ -58,6 +62,8 @@ class Mover:
     async def _work(self, waiting: Iterator[tuple[Key, datetime]]) -> None:
         for key, at in waiting:
             moves = self._moves.pop(key, ())
+            if self._clock.now() - at >= TRUE_FOR:
+                continue
             try:
                 for move in moves:
                     await self._cluster.apply(move.manifest, force=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from tts_operator.actions import Apply
 from tts_operator.api_errors import Conflict, Unreachable
+from tts_operator.clock import SystemClock
 from tts_operator.cluster import Cluster
 from tts_operator.manifest import Body, Manifest, Ref
-from tts_operator.mover import AT_ONCE, Mover
+from tts_operator.mover import AT_ONCE, TRUE_FOR, Mover
 from tts_operator.observed import Key
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -42,11 +43,21 @@ def move(number: int) -> Apply:
     return Apply(Manifest(ref, {}), "min 3 -> 1")
 
 
+class StoppedClock(SystemClock):
+    """Shows one instant."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def now(self) -> datetime:
+        return self._at
+
+
 @asynccontextmanager
-async def running(recorder: Recorder) -> AsyncIterator[tuple[Mover, list[Key]]]:
+async def running(recorder: Recorder, now: datetime = MIDNIGHT) -> AsyncIterator[tuple[Mover, list[Key]]]:
     """A mover, and the keys whose moves it says were made. Reconciles are noted with the writes."""
     moved: list[Key] = []
-    mover = Mover(cast("Cluster", cast("Any", recorder)), lambda key, _: moved.append(key))
+    mover = Mover(cast("Cluster", cast("Any", recorder)), StoppedClock(now), lambda key, _: moved.append(key))
     task = asyncio.create_task(mover.run(lambda key: recorder.log.append(f"reconcile {key.name}")))
     yield mover, moved
     task.cancel()
@@ -89,6 +100,22 @@ async def test_a_tenant_that_changed_since_is_left_to_its_reconcile() -> None:
         await until(recorder, 1)
     assert recorder.log == ["reconcile tenant-1"]
     assert moved == []
+
+
+async def test_what_was_prepared_for_an_instant_long_past_is_not_written() -> None:
+    """A replica that leads again by day must not make it night, not even for a moment."""
+    recorder = Recorder()
+    async with running(recorder, MIDNIGHT + TRUE_FOR) as (mover, moved):
+        mover.prepare(key(1), [move(1)])
+        mover.begin(key(1), MIDNIGHT)
+        await until(recorder, 1)
+    assert recorder.log == ["reconcile tenant-1"]
+    assert moved == []
+    async with running(recorder, MIDNIGHT + TRUE_FOR - timedelta(seconds=1)) as (mover, moved):
+        mover.prepare(key(1), [move(1)])
+        mover.begin(key(1), MIDNIGHT)
+        await until(recorder, 2)
+    assert moved == [key(1)]
 
 
 async def test_a_move_is_made_once() -> None:
