@@ -30,6 +30,8 @@ const wave = new Wave(the("wave"));
 /** @type {import("./api.js").Model[]} */ let models = [];
 /** @type {import("./api.js").Voice[]} */ let voices = [];
 /** @type {AbortController | null} */ let current = null;
+/** How often it was asked what can be chosen: where one answer overtakes another, the later question counts. */
+let loads = 0;
 /** @type {Player | null} */ let player = null;
 
 /** The key as it was meant: what is pasted often ends in a blank. */
@@ -45,8 +47,10 @@ function choice() {
 
 /** @returns {Promise<boolean>} whether it is known now what can be chosen */
 async function load() {
+  const mine = (loads += 1);
   try {
     const [listed, heard] = await Promise.all([read("v1/models", secret()), read("v1/audio/voices", secret())]);
+    if (mine !== loads) return models.length > 0;
     models = listed.data;
     voices = heard.data;
     hideError();
@@ -56,7 +60,7 @@ async function load() {
     await showQuota();
     say("Ready.");
   } catch (error) {
-    showError(error, "Not ready.");
+    if (mine === loads) showError(error, "Not ready.");
   }
   showCommand();
   return models.length > 0;
@@ -117,7 +121,8 @@ async function begin() {
   const hangUp = (current = new AbortController());
   /** @type {Int16Array[]} */ const parts = [];
   let requestId = "";
-  if (!models.length && !(await load())) return end();
+  if (!models.length && !(await load()) && current === hangUp) end();
+  if (hangUp.signal.aborted) return;
   for (const id of ["first", "total", "length", "engine"]) the(id).textContent = "–";
   the("quality").hidden = true;
   hideError();
