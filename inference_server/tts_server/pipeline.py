@@ -20,7 +20,7 @@ from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines,
 from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
 from tts_server.speaking import Cast, Hooks, Speaking
-from tts_server.text import Segment, segments
+from tts_server.text import Segment, passages, segments
 from tts_server.tracing import span
 
 SETTLE_SECONDS = 0.1
@@ -44,6 +44,10 @@ class SpeechRequest:
     """What the route calls the text, for its errors."""
     client: str = ""
     """Who asks, among the tenant's callers."""
+    plays: bool = True
+    """Whether its caller may hear it as it comes, and not all of it at its end."""
+    due_in_seconds: float | None = None
+    """When its sound is needed, negative where it is late; None: now."""
 
 
 @dataclass(slots=True)
@@ -194,6 +198,7 @@ def _turn(request: SpeechRequest, config: ServerConfig) -> Turn:
         priority=request.priority,
         ages_after_seconds=config.batch_ages_after_seconds,
         max_wait_seconds=config.max_wait_seconds,
+        due=None if request.due_in_seconds is None else time.monotonic() + request.due_in_seconds,
     )
 
 
@@ -251,7 +256,7 @@ def _flight(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Se
     rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
-    speaking = Speaking(_cast(scene, spoken), _hooks(server), _turn(request, scene.config))
+    speaking = Speaking(_cast(scene, spoken), _hooks(server), _turn(request, scene.config), plays=request.plays)
 
     async def keep(data: bytes, seconds: float) -> None:
         if key is not None and server.cache is not None and not speaking.degraded:
@@ -277,13 +282,14 @@ def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]
 def _segments(request: SpeechRequest, choice: Choice) -> list[Segment]:
     if request.prepared:
         return [Segment(request.text, request.wish.language)]
-    return segments(
+    sentences = segments(
         request.text,
         default_language=choice.default_language,
         routed_languages=choice.routed_languages,
         requested_language=request.wish.language,
         param=request.text_param,
     )
+    return passages(sentences)
 
 
 def _scene(server: Server) -> Scene:

@@ -2,6 +2,7 @@
 
 speak(line 1) speak(line 2) ...   ->   samples waiting   ->   take() by whoever encodes and sends
 
+Whoever listens has time to hear what is spoken before the next line is due: queues are told when that is.
 A listener that is slow stops the speaking between two lines, never inside one: an engine's process is not held for
 it. A line is spoken a second time when its engine fails before any of its sound was taken and other lines' was; what
 was taken is never repeated, so after that the failure ends the reply.
@@ -11,6 +12,7 @@ from its beginning, so that a reply has one voice.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -29,6 +31,8 @@ from tts_server.tracing import Span, span
 
 AHEAD_SECONDS = 10.0
 """Of sound that waits before the next line is begun."""
+SPARE_SECONDS = 1.0
+"""Before a listener has heard all that is spoken, the next line is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,18 @@ class Hooks:
 class Speaking:
     """The sound of a reply, all at the rate of the model it was asked of. Begins at once; always `stop` it.
 
+    `plays`: whether its listener hears it as it comes, and not all of it at its end.
+
     Raises `EngineError` where nobody is left to try.
     """
 
-    def __init__(self, cast: Cast, hooks: Hooks, turn: Turn) -> None:
+    def __init__(self, cast: Cast, hooks: Hooks, turn: Turn, *, plays: bool = True) -> None:
         self._cast = cast
         self._reply = object()
         """By which queues know what is its own."""
         self._turn = replace(turn, reply=self._reply) if turn.priority is Priority.BATCH else turn
         self._hooks = hooks
+        self._plays = plays
         self._failed: set[str] = set()
         self.lines = cast.lines
         """As they are spoken now."""
@@ -81,6 +88,8 @@ class Speaking:
     def _begin(self) -> None:
         self._waiting: deque[Samples] = deque()
         self._waiting_samples = 0
+        self._heard_at: float | None = None
+        """When whoever hears it from its first sound on will have heard all that is spoken; None before that."""
         self._parts_of_line = 0
         """Of the line being spoken, how many parts wait."""
         self._taken_of_line = False
@@ -183,14 +192,12 @@ class Speaking:
         await self._changed.wait()
 
     async def _run(self) -> None:
-        turn = self._turn
         for number, line in enumerate(self.lines):
             await self._room.wait()
             self._model = line.model
             self._parts_of_line, self._taken_of_line = 0, False
             # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            if number == 1 or turn.priority is not self._turn.priority:  # somebody may have hurried it
-                turn = replace(self._turn, max_wait_seconds=None)
+            turn = replace(self._turn, max_wait_seconds=None, due=self._due()) if number else self._turn
             try:
                 await self._speak(line, turn, anyway=self._anyway or number > 0)
             except EngineError:
@@ -220,9 +227,14 @@ class Speaking:
         if resampler is not None:
             self._put(resampler.finish())
 
+    def _due(self) -> float | None:
+        """Of the next line."""
+        return None if self._heard_at is None or not self._plays else self._heard_at - SPARE_SECONDS
+
     def _put(self, samples: Samples) -> None:
         if samples.size == 0:
             return
+        self._heard_at = (self._heard_at or time.monotonic()) + samples.size / self.sample_rate_hz
         self._waiting.append(samples)
         self._parts_of_line += 1
         self._waiting_samples += samples.size
@@ -233,7 +245,9 @@ class Speaking:
     def _drop_line(self) -> None:
         """Forget what waits of a line that failed."""
         for _ in range(self._parts_of_line):
-            self._waiting_samples -= self._waiting.pop().size
+            dropped = self._waiting.pop().size
+            self._waiting_samples -= dropped
+            self._heard_at = (self._heard_at or 0.0) - dropped / self.sample_rate_hz
         self._parts_of_line = 0
         if self._waiting_samples <= AHEAD_SECONDS * self.sample_rate_hz:
             self._room.set()

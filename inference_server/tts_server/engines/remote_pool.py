@@ -1,6 +1,7 @@
 """A model that another pool of the tenant serves, as a Speaker: speech over HTTP, with the tenant's own credential."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -104,6 +105,7 @@ class PoolSpeaker:
             "precision": utterance.precision,
             "speed": utterance.speed,
             "response_format": "pcm",
+            "due_in_seconds": None if turn.due is None else turn.due - time.monotonic(),
         }
         headers = {"Content-Type": "application/json", "X-TTS-Priority": turn.priority.value} | (
             {"Authorization": f"Bearer {token}"} if token else {}

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tts_server.audio import streams
 from tts_server.config import Precision
 from tts_server.pipeline import SpeechRequest
 from tts_server.routes.body import checked, read_object, spoken_text
@@ -52,6 +53,7 @@ class PreparedBody(SpeechBody):
 
     language: Language | None = None
     precision: Annotated[Precision, Field(strict=False)] | None = None
+    due_in_seconds: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 async def speech(request: Request) -> Response:
@@ -77,6 +79,8 @@ async def speech(request: Request) -> Response:
         format=body.response_format or "mp3",
         priority=priority_of(request),
         prepared=prepared is not None,
+        plays=streams(body.response_format or "mp3"),
+        due_in_seconds=prepared.due_in_seconds if prepared else None,
         client=caller.client,
     )
     return SpeechReply(server, wanted, events=body.stream_format == "sse")

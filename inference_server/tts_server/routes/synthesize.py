@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tts_server.audio import streams
 from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.pipeline import Speech, SpeechRequest
@@ -62,6 +63,7 @@ async def synthesize(request: Request) -> Response:
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(SynthesizeBody, content)
     talk.account.text_characters = len(body.text)
+    wants_audio = _wants_audio(request.headers.get("accept", ""))
     wanted = SpeechRequest(
         text=spoken_text(body.text),
         wish=Wish(
@@ -76,8 +78,9 @@ async def synthesize(request: Request) -> Response:
         priority=priority_of(request),
         text_param="text",
         client=caller.client,
+        plays=wants_audio and streams(body.format or "mp3"),
     )
-    if _wants_audio(request.headers.get("accept", "")):
+    if wants_audio:
         return SpeechReply(server, wanted)
     return LinkReply(server, wanted, _origin(request))
 

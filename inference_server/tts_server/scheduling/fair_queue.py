@@ -1,10 +1,14 @@
-"""Who is next: interactive before batch, tenants by weight, each tenant's own in order. Pure, on a clock that is given.
+"""Who is next: interactive before batch, tenants by weight, of each tenant what is due first. Pure, on a given clock.
 
 Start-time fair queueing (Goyal, Vin, Cheng, 1996) over the cost of each item: every tenant has a virtual time that
 advances by cost / weight when it is served, and the tenant that is furthest behind is next. One that had nothing to do
 begins at the present virtual time: idling earns no credit.
+
+What a listener waits for is due on its arrival, and what follows when that has been heard to its end: so a first
+sentence does not wait for sentences that nobody needs yet, nor does anybody who listens wait for first sentences.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -32,6 +36,8 @@ class Turn:
     """Of batch: after this wait it competes as if it were interactive."""
     max_wait_seconds: float | None = None
     """It is refused on arrival where it would wait longer; None: it waits."""
+    due: float | None = None
+    """When it is needed, on the queue's clock; None: as soon as it arrives."""
     reply: object | None = field(default=None, compare=False)
     """What it is a part of, by identity: all that waits of it becomes more urgent at once."""
 
@@ -46,6 +52,15 @@ class Item(Generic[Work]):
     arrived: float
     number: int
 
+    @property
+    def order(self) -> tuple[float, int]:
+        """Among those of its tenant and priority."""
+        return self.arrived if self.turn.due is None else self.turn.due, self.number
+
+
+def _order(item: Item[Work]) -> tuple[float, int]:
+    return item.order
+
 
 Accepts = Callable[[Item[Work]], bool]
 """Whether somebody may be next."""
@@ -57,18 +72,19 @@ class _Flow(Generic[Work]):
 
     start: float
     """Virtual time at which its next item begins."""
-    waiting: dict[Priority, dict[int, Item[Work]]] = field(default_factory=lambda: {p: {} for p in Priority})
+    waiting: dict[Priority, list[Item[Work]]] = field(default_factory=lambda: {p: [] for p in Priority})
+    """In their order."""
 
     def heads(self, accepts: Accepts[Work] | None) -> Iterator[Item[Work]]:
         """The first of each priority, of those that are accepted."""
         for items in self.waiting.values():
-            found = next((item for item in items.values() if accepts is None or accepts(item)), None)
+            found = next((item for item in items if accepts is None or accepts(item)), None)
             if found is not None:
                 yield found
 
 
 class FairQueue(Generic[Work]):
-    """Every operation takes time in proportion to the tenants that wait, not to their items."""
+    """To push, pop and remove takes time in proportion to the tenants that wait, not to their items."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -84,7 +100,7 @@ class FairQueue(Generic[Work]):
         """All that waits, in no order."""
         for flow in self._flows.values():
             for items in flow.waiting.values():
-                yield from items.values()
+                yield from items
 
     def depth(self, tenant: str) -> int:
         """How many of this tenant wait."""
@@ -98,7 +114,7 @@ class FairQueue(Generic[Work]):
         flow = self._flows.get(turn.tenant)
         if flow is None:
             flow = self._flows[turn.tenant] = _Flow(self._virtual)
-        flow.waiting[turn.priority][item.number] = item
+        insort(flow.waiting[turn.priority], item, key=_order)
         self._size += 1
         return item
 
@@ -118,31 +134,42 @@ class FairQueue(Generic[Work]):
     def remove(self, item: Item[Work]) -> bool:
         """It waits no more; whether it did. A tenant's past is kept until it counts no longer."""
         flow = self._flows.get(item.turn.tenant)
-        if flow is None or flow.waiting[item.turn.priority].pop(item.number, None) is None:
+        if flow is None:
             return False
+        waiting = flow.waiting[item.turn.priority]
+        place = bisect_left(waiting, item.order, key=_order)
+        if place == len(waiting) or waiting[place] is not item:
+            return False
+        del waiting[place]
         self._size -= 1
         return True
 
     def hurry(self, reply: object) -> None:
-        """What waits of this reply is interactive from now on, in the place that its arrival gives it there."""
+        """What waits of this reply is interactive from now on, in the place that its order gives it there."""
         for item in [item for item in self if item.turn.reply is reply and item.turn.priority is Priority.BATCH]:
             waiting = self._flows[item.turn.tenant].waiting
-            del waiting[Priority.BATCH][item.number]
+            waiting[Priority.BATCH].remove(item)
             item.turn = replace(item.turn, priority=Priority.INTERACTIVE)
-            interactive = waiting[Priority.INTERACTIVE] | {item.number: item}
-            waiting[Priority.INTERACTIVE] = dict(sorted(interactive.items()))
+            insort(waiting[Priority.INTERACTIVE], item, key=_order)
 
     def ahead_of(self, turn: Turn) -> float:
         """The cost of what waits and may be served before an item that arrives now: at most so much."""
-        return sum(item.cost for item in self if turn.priority is Priority.BATCH or self._is_urgent(item))
+        due = self._now() if turn.due is None else turn.due
+        return sum(item.cost for item in self if self._may_precede(item, turn, due))
 
     def _next(self, accepts: Accepts[Work] | None) -> Item[Work] | None:
         heads = [head for flow in self._flows.values() for head in flow.heads(accepts)]
         urgent = [head for head in heads if self._is_urgent(head)]
-        return min(urgent or heads, key=self._order, default=None)
+        return min(urgent or heads, key=self._turn_of, default=None)
 
-    def _order(self, item: Item[Work]) -> tuple[float, int]:
+    def _turn_of(self, item: Item[Work]) -> tuple[float, int]:
         return max(self._flows[item.turn.tenant].start, self._virtual), item.number
+
+    def _may_precede(self, item: Item[Work], turn: Turn, due: float) -> bool:
+        if turn.priority is Priority.INTERACTIVE and not self._is_urgent(item):
+            return False
+        same = item.turn.tenant == turn.tenant and item.turn.priority is turn.priority
+        return not same or item.order[0] <= due
 
     def _is_urgent(self, item: Item[Work]) -> bool:
         if item.turn.priority is Priority.INTERACTIVE:

@@ -18,6 +18,7 @@ _SPACED_ENDS = ".!?…‽⁇⁈⁉؟۔।॥։።፧၊။។៕᙮᠃᠉⸮"
 _CLOSERS = "\"'”’»)]}）」』】》〉〕］｝›"
 # Possessive, and only from the first of several marks: a text of nothing but marks must not take quadratic time.
 _ALL_ENDS = _DENSE_ENDS + _SPACED_ENDS
+_MARKS, _DENSE_MARKS = frozenset(_ALL_ENDS), frozenset(_DENSE_ENDS)
 _END = re.compile(
     rf"(?:[{_DENSE_ENDS}]++[{_ALL_ENDS}]*+[{re.escape(_CLOSERS)}]*+"
     rf"|(?<![{_ALL_ENDS}])[{_SPACED_ENDS}]++[{re.escape(_CLOSERS)}]*+(?=\s|$)"
@@ -55,13 +56,32 @@ def sentences(text: str) -> Iterator[str]:
 def parts(sentence: str) -> Iterator[str]:
     """A long sentence in parts no longer than the limit: cut at its pauses, else its spaces, else anywhere."""
     rest = sentence
-    while len(rest.strip()) > (limit := _limit(rest)):
+    while len(rest.strip()) > (limit := limit_characters(rest)):
         lead = len(rest) - len(rest.lstrip())
         cut = _cut(rest, lead, lead + limit)
         yield rest[:cut]
         rest = rest[cut:]
     if rest:
         yield rest
+
+
+def limit_characters(text: str) -> int:
+    """The longest that a segment of such text may be."""
+    head = text[:LONGEST_CHARACTERS]
+    if head.isascii():
+        return LONGEST_CHARACTERS
+    dense = sum(1 for character in head if ord(character) >= 0x2E80)
+    return LONGEST_DENSE_CHARACTERS if dense * 2 > len(head) else LONGEST_CHARACTERS
+
+
+def ends_a_sentence(text: str) -> bool:
+    """Whether its last mark, quotes and brackets aside, is one that ends sentences."""
+    return text.rstrip(_CLOSERS)[-1:] in _MARKS
+
+
+def needs_no_space(text: str) -> bool:
+    """Whether the next sentence follows without a space in such a script."""
+    return text.rstrip(_CLOSERS)[-1:] in _DENSE_MARKS
 
 
 def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
@@ -81,14 +101,6 @@ def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
         or (word != "i" and _INITIALS.fullmatch(word) is not None)
         or (len(before) == 1 and word.isdigit() and end.start() - start < _LONGEST_WORD)
     )
-
-
-def _limit(text: str) -> int:
-    head = text[:LONGEST_CHARACTERS]
-    if head.isascii():
-        return LONGEST_CHARACTERS
-    dense = sum(1 for character in head if ord(character) >= 0x2E80)
-    return LONGEST_DENSE_CHARACTERS if dense * 2 > len(head) else LONGEST_CHARACTERS
 
 
 def _cut(text: str, lead: int, limit: int) -> int:

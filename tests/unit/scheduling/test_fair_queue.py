@@ -64,6 +64,43 @@ def test_a_reply_that_is_hurried_takes_the_place_of_its_arrival_among_the_intera
     assert drained(queue) == ["i1", "b2", "i2", "i3", "b1"]
 
 
+def test_what_is_due_first_goes_first() -> None:
+    """Whoever has heard everything waits for nobody's first sentence, and nobody waits for what is needed later."""
+    clock = Clock()
+    clock.seconds = 100
+    queue: FairQueue[str] = FairQueue(clock)
+    later = queue.push("needed in 4 s", Turn("acme", due=104), 10)
+    queue.push("first of one", Turn("acme"), 10)
+    queue.push("needed now", Turn("acme", due=99), 10)
+    clock.seconds = 101
+    queue.push("first of another", Turn("acme"), 10)
+    queue.push("needed in 2 s", Turn("acme", due=103), 10)
+    assert drained(queue) == ["needed now", "first of one", "first of another", "needed in 2 s", "needed in 4 s"]
+    assert not queue.remove(later)
+
+
+def test_what_is_due_later_is_not_ahead() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    for cost, turn in enumerate((Turn("acme", due=4), Turn("acme", due=-1), Turn("blue", due=4), Turn("acme")), 1):
+        queue.push("", turn, 10**cost)
+    assert queue.ahead_of(Turn("acme")) == 11_100
+    assert queue.ahead_of(Turn("acme", due=4)) == 11_110
+
+
+def test_what_is_due_late_is_not_put_off_for_ever() -> None:
+    clock = Clock()
+    queue: FairQueue[str] = FairQueue(clock)
+    queue.push("late", Turn("acme", due=10), 10)
+    served = []
+    for _ in range(15):
+        queue.push("first", Turn("acme"), 10)
+        item = queue.pop()
+        assert item is not None
+        served.append(item.work)
+        clock.seconds += 1
+    assert served.index("late") == 10
+
+
 def test_one_who_leaves_is_gone_at_once() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
     items = [queue.push(name, Turn("acme"), 10) for name in "abc"]

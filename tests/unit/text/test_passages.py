@@ -1,0 +1,57 @@
+"""What is spoken together: whole sentences of one language, never before the first, never more than keeps pace."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts_server.text import Segment, passages
+from tts_server.text.sentences import LONGEST_CHARACTERS, LONGEST_DENSE_CHARACTERS, ends_a_sentence
+
+SENTENCE = "Ten words are not many, and yet they make one."
+
+
+def spoken(*texts: str, language: str = "en") -> list[str]:
+    return [segment.text for segment in passages([Segment(text, language) for text in texts])]
+
+
+def test_passages_grow_as_long_as_what_was_said_before_them() -> None:
+    lengths = [len(text) // len(SENTENCE) for text in spoken(*[SENTENCE] * 16)]
+    assert lengths == [1, 1, 2, 4, 5, 3]
+
+
+def test_the_first_sentence_goes_alone() -> None:
+    assert spoken("Hi!", "How are you?", "Fine.") == ["Hi!", "How are you?", "Fine."]
+
+
+def test_what_ends_no_sentence_is_not_run_into_the_next() -> None:
+    assert spoken(SENTENCE, SENTENCE, "A title", "Its text.", "More.")[2:] == ["A title", "Its text. More."]
+
+
+def test_quotes_do_not_hide_an_end() -> None:
+    assert spoken(SENTENCE, SENTENCE, '"Stop!"', "He stopped.")[2:] == ['"Stop!" He stopped.']
+
+
+def test_languages_stay_apart() -> None:
+    found = passages([Segment(SENTENCE, "en"), Segment("Un.", "fr"), Segment("Two.", "en"), Segment("Three.", "en")])
+    assert [segment.language for segment in found] == ["en", "fr", "en"]
+
+
+def test_scripts_without_spaces_get_none() -> None:
+    assert spoken("今天天气很好！" * 3, "你好。", "是吗？", "好。", language="zh")[1:] == ["你好。是吗？好。"]
+
+
+@given(st.lists(st.builds(Segment, st.sampled_from(
+    ["Yes.", "Is it?", "so it goes on,", SENTENCE, "x" * 240, "你好。", "字" * 99 + "。", "No!”"],
+), st.sampled_from(["en", "fr", None]))))  # fmt: skip
+def test_nothing_is_lost_and_no_listener_waits(found: list[Segment]) -> None:
+    said = passages(found)
+    assert "".join(s.text for s in said).replace(" ", "") == "".join(s.text for s in found).replace(" ", "")
+    assert passages(found)[:1] == found[:1]
+    before = 0
+    originals = {segment.text for segment in found}
+    for segment in said:
+        if segment.text not in originals:
+            assert len(segment.text.replace(" ", "")) <= before
+            assert ends_a_sentence(segment.text)
+            dense = sum(character >= "\u2e80" for character in segment.text) * 2 > len(segment.text)
+            assert len(segment.text) <= (LONGEST_DENSE_CHARACTERS if dense else LONGEST_CHARACTERS)
+        before += len(segment.text)
