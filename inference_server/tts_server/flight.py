@@ -24,9 +24,6 @@ from tts_server.tracing import span
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
-CHEAP_FORMATS = frozenset({"wav", "pcm"})
-CHEAP_SECONDS = 5.0
-"""Of audio in these formats cost less to encode, under 2 ms, than a thread is to wake under load."""
 
 
 class Sound(Protocol):
@@ -105,7 +102,7 @@ class Encoding:
     async def feed(self, samples: Samples, rate_hz: int) -> bytes:
         """See `Encoder.feed`."""
         begun = time.monotonic()
-        if self._cheap and samples.size < CHEAP_SECONDS * rate_hz:
+        if samples.size < self.encoder.free_seconds * rate_hz:
             part = self.encoder.feed(samples)
         else:
             part = await self.threads.run(self.encoder.feed, samples)
@@ -114,11 +111,7 @@ class Encoding:
 
     async def finish(self) -> bytes:
         """See `Encoder.finish`."""
-        return self.encoder.finish() if self._cheap else await self.threads.run(self.encoder.finish)
-
-    @property
-    def _cheap(self) -> bool:
-        return self.format in CHEAP_FORMATS
+        return self.encoder.finish() if self.encoder.free_seconds else await self.threads.run(self.encoder.finish)
 
 
 class Flight:

@@ -21,12 +21,20 @@ from tts_server.audio.resampler import Resampler
 from tts_server.errors import InvalidParameter
 from tts_server.samples import Samples, as_samples
 
+COPIED_SECONDS = 60.0
+RESAMPLED_SECONDS = 5.0
+"""What 2 ms are enough for, in formats that are samples."""
+
 Sound = Samples | NDArray[np.float32]
 """What encoders take: floats too, in [-1, 1]."""
 
 
 class Encoder(Protocol):
     """Turns samples into the bytes of one format. It computes: call it in `EncodingThreads`."""
+
+    @property
+    def free_seconds(self) -> float:
+        """Of sound that it takes less time to encode, at most 2 ms, than a thread takes to wake under load."""
 
     @property
     def media_type(self) -> str:
@@ -54,6 +62,8 @@ class _Format:
     default_rate_hz: int | None = None
     """None: the engine's own rate, or the next one that the format has."""
     streams: bool = True
+    is_samples: bool = False
+    """Whether its bytes are the samples themselves."""
     may_be_empty: bool = False
     """Whether players open a file without a single sample."""
 
@@ -65,8 +75,8 @@ _FORMATS: Mapping[str, _Format] = {
     "opus": _Format("audio/ogg", Opus, (8_000, 12_000, 16_000, 24_000, 48_000), default_rate_hz=48_000),
     "aac": _Format("audio/aac", Aac, _RATES_HZ),
     "flac": _Format("audio/flac", Flac, (*_RATES_HZ, 96_000), streams=False),
-    "wav": _Format("audio/wav", StreamingWav, (*_RATES_HZ, 96_000), may_be_empty=True),
-    "pcm": _Format("audio/pcm", Pcm, (*_RATES_HZ, 96_000), default_rate_hz=24_000, may_be_empty=True),
+    "wav": _Format("audio/wav", StreamingWav, (*_RATES_HZ, 96_000), may_be_empty=True, is_samples=True),
+    "pcm": _Format("audio/pcm", Pcm, (*_RATES_HZ, 96_000), default_rate_hz=24_000, may_be_empty=True, is_samples=True),
 }
 
 FORMATS: tuple[str, ...] = tuple(_FORMATS)
@@ -95,7 +105,8 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
     """
     spec = _format(format_)
     rate_hz = _rate(format_, spec, sample_rate_hz, output_rate_hz)
-    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz))
+    free_seconds = (COPIED_SECONDS if rate_hz == sample_rate_hz else RESAMPLED_SECONDS) if spec.is_samples else 0.0
+    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), free_seconds)
 
 
 def encode_whole(samples: Sound, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
@@ -106,7 +117,8 @@ def encode_whole(samples: Sound, format_: str, sample_rate_hz: int, *, output_ra
 
 
 class _Encoder:
-    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler) -> None:
+    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler, free_seconds: float) -> None:
+        self.free_seconds = free_seconds
         self.media_type = spec.media_type
         self.sample_rate_hz = sample_rate_hz
         self._resampler = resampler
