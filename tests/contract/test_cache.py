@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.object_store import ObjectStore
+from tts_server.admission.redis_quota import CALL_SECONDS
 from tts_server.breaker import SERVICE, Breaker
 from tts_server.cache.guarded import Guarded
 from tts_server.cache.memory import CacheLimits, MemoryCache
@@ -304,7 +305,7 @@ async def test_a_redis_that_hangs_or_dies_costs_a_moment_once(tmp_path: Path) ->
             assert await cache.get(f"{number:064x}") is None
             await cache.put(f"{number:064x}", Recording(b"small", 1.0, time.time() + 60))
             assert await cache.get(f"{number:064x}") is not None, "memory is not away"
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 20 * CALL_SECONDS / 2
         valkey.thaw()
         valkey.kill()
         assert await cache.get(OTHER) is None

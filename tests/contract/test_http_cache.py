@@ -167,8 +167,8 @@ async def test_a_reply_whose_caller_left_is_not_kept(acme: Stage) -> None:
 
 async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     class Degraded(Speaking):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             self.degraded = True
 
     monkeypatch.setattr(pipeline, "Speaking", Degraded)

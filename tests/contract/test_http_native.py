@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -146,11 +147,13 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         (internal / "token").write_text("between-pools\n")
         await member.application.watcher.look()
         headers = {"Authorization": "Bearer between-pools"}
+        inside = {"precision": "int8", "due_in_seconds": 50}
         for _ in range(3):  # counted by the entry pool
-            reply = await member.client.post("/v1/audio/speech", json=body | {"precision": "int8"}, headers=headers)
+            reply = await member.client.post("/v1/audio/speech", json=body | inside, headers=headers)
             assert reply.status_code == 200
         spoken = member.speakers["tone"].spoken[0]
         assert (spoken.text, spoken.language, spoken.precision) == ("<lang=zh>", "de", "int8")
+        assert member.speakers["tone"].turns[0].due == pytest.approx(time.monotonic() + 50, abs=10)
         assert (await member.client.post("/v1/audio/speech", json=body, headers={})).status_code == 401
 
 

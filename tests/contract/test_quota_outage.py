@@ -22,7 +22,8 @@ from tts_server.errors import QuotaExceeded
 LIMITS = Limits(
     requests_per_minute=60, concurrent_requests=30, requests_per_day=100, characters_per_day=1000, replicas=3
 )
-PROMPT_SECONDS = 0.1
+PROMPT_SECONDS = CALL_SECONDS
+"""Less than anybody who waited for the store would take."""
 """An answer that waited for nothing, on a busy machine."""
 
 

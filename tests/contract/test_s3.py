@@ -175,7 +175,7 @@ async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_stor
         for _ in range(20):
             with pytest.raises(StorageUnavailable):
                 await store.fetch(key)
-        assert time.monotonic() - begun < 0.5, "nobody waits any more"
+        assert time.monotonic() - begun < CALL_SECONDS, "nobody waits any more"
     opened.seconds += 5
     audio = await store.fetch(key)
     assert audio is not None
@@ -196,7 +196,7 @@ async def test_without_the_store_callers_get_their_audio_in_time(object_store: O
     storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
     async with stage(config(tmp_path, storage=storage)) as acme:
         with object_store.hung():
-            for longest_seconds in (CALL_SECONDS + 0.5, 0.5, 0.5):
+            for longest_seconds in (2 * CALL_SECONDS, CALL_SECONDS, CALL_SECONDS):
                 begun = time.monotonic()
                 reply = await acme.synthesize(format="wav")
                 assert time.monotonic() - begun < longest_seconds
