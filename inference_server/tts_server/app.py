@@ -27,9 +27,10 @@ from tts_server.errors import EngineError, StorageUnavailable, TTSError
 from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Take, Watcher, read_model
 from tts_server.routes import audio, catalogue, health, playground, speech, synthesize, token, usage
-from tts_server.routes.conversation import HUNG_UP, Conversations, HungUp, conversation_of
+from tts_server.routes.conversation import HUNG_UP, QUIET, Conversations, HungUp, conversation_of
 from tts_server.routes.direct import Direct, Handle
 from tts_server.routes.errors import HTTPError, describe, error_response
+from tts_server.routes.intake import Intake
 from tts_server.scheduling.batching import Sharing
 from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.links import Links, link_secret
@@ -274,7 +275,7 @@ def asgi(server: Server) -> ASGIApp:
     for kind, handle in handlers.items():
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(Exception, _refuse)
-    return Conversations(Direct(app, {speech.PATH: speech.speech}, handlers), server)
+    return Conversations(Intake(Direct(app, {speech.PATH: speech.speech}, handlers), QUIET), server)
 
 
 def _sharing(model: ModelConfig) -> Sharing | None:

@@ -192,12 +192,13 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
     return Speech(server, scene, request, account, ticket, sound, single=len(spoken) == 1)
 
 
-def _turn(request: SpeechRequest, config: ServerConfig) -> Turn:
+def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> Turn:
+    waited_seconds = time.monotonic() - begun  # at the door
     return Turn(
         tenant=config.tenant,
         priority=request.priority,
         ages_after_seconds=config.batch_ages_after_seconds,
-        max_wait_seconds=config.max_wait_seconds,
+        max_wait_seconds=max(config.max_wait_seconds - waited_seconds, 0.0),
         due=None if request.due_in_seconds is None else time.monotonic() + request.due_in_seconds,
     )
 
@@ -236,7 +237,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
     cache = server.cache
     if cache is None:
-        return _flight(spoken, request, scene, server).listen()
+        return _flight(spoken, request, scene, server, account).listen()
     rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
     key = cache_key(scene.config, spoken, request.format, rates_hz)
     with span("cache"):
@@ -246,17 +247,25 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
         account.cache, sound = HIT, Kept(recording)
     else:
         account.cache = SHARED if key in scene.flights else MISS
-        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, key), request.priority)
+        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, account, key), request.priority)
     server.metrics.cache_requests_of(account.cache).inc()
     return sound
 
 
-def _flight(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, key: str | None = None) -> Flight:
+def _flight(
+    spoken: list[Line],
+    request: SpeechRequest,
+    scene: Scene,
+    server: Server,
+    account: Account,
+    key: str | None = None,
+) -> Flight:
     """Begins to speak. What comes to its end is kept under `key`, None: nowhere."""
     rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
-    speaking = Speaking(_cast(scene, spoken), _hooks(server), _turn(request, scene.config), plays=request.plays)
+    turn = _turn(request, scene.config, account.begun)
+    speaking = Speaking(_cast(scene, spoken), _hooks(server), turn, plays=request.plays)
 
     async def keep(data: bytes, seconds: float) -> None:
         if key is not None and server.cache is not None and not speaking.degraded:

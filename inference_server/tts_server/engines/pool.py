@@ -128,7 +128,6 @@ class ProcessPool:
                 raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
             with span("queue"):
                 slot, member = await seating.take(utterance, turn, cost, shares=shares)
-            begun = time.monotonic()
             seating.spoken_cost += cost
             failed, garbage, heard = True, False, False
             check = SoundCheck(utterance, self.sample_rate_hz)
@@ -144,7 +143,7 @@ class ProcessPool:
                     yield silence
                 failed = False
                 if member is None:
-                    seating.pace.learn(cost, time.monotonic() - begun)
+                    seating.pace.learn(cost, time.monotonic() - slot.given_at)
             except EngineError as error:
                 garbage = isinstance(error, EngineGarbage)
                 log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
@@ -198,13 +197,12 @@ class ProcessPool:
         self._seating.waiting.hurry(reply)
 
     async def _run_batch(self, slot: Slot, batch: Batch, cost: float) -> None:
-        begun = time.monotonic()
         failed = True
         try:
             whole = await batch.run(self._first_audio_timeout_seconds)
             failed = False
             if whole:
-                self._seating.pace.learn(cost, time.monotonic() - begun)
+                self._seating.pace.learn(cost, time.monotonic() - slot.given_at)
         except EngineError:
             pass  # its members say so
         finally:

@@ -34,6 +34,8 @@ class Slot:
         """Whether the process is loaded: idle, busy or settling."""
         self.pardons = False
         """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
+        self.given_at = 0.0
+        """When somebody got it last."""
 
 
 Seat = tuple[Slot, Member | None]
@@ -106,6 +108,7 @@ class Seating:
         """Return when it can be spoken. Raises `Overloaded`, and whatever those who wait are refused with."""
         slot = self._free()
         if slot is not None and not shares:
+            slot.given_at = time.monotonic()
             self._hooks.on_wait(turn.tenant, 0.0)
             return slot, None
         joined = self._open_gathering(utterance, turn, cost) if slot is None and shares else None
@@ -134,6 +137,7 @@ class Seating:
             if self.sharing is not None and item.work.shares:
                 self._gather(slot, item, self.sharing)
             else:
+                slot.given_at = time.monotonic()
                 item.work.seat.set_result((slot, None))
             return
         self.idle.append(slot)
@@ -235,6 +239,7 @@ class Seating:
             self.offer(slot)
             return
         self._hooks.on_batch(len(items))
+        slot.given_at = time.monotonic()
         if len(items) == 1:
             items[0].work.seat.set_result((slot, None))
             return
