@@ -247,7 +247,9 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
         account.cache, sound = HIT, Kept(recording)
     else:
         account.cache = SHARED if key in scene.flights else MISS
-        sound = scene.flights.join(key, lambda: _flight(spoken, request, scene, server, account, key), request.priority)
+        sound = scene.flights.join(
+            key, lambda: _flight(spoken, request, scene, server, account, key=key), request.priority
+        )
     server.metrics.cache_requests_of(account.cache).inc()
     return sound
 
@@ -258,6 +260,7 @@ def _flight(
     scene: Scene,
     server: Server,
     account: Account,
+    *,
     key: str | None = None,
 ) -> Flight:
     """Begins to speak. What comes to its end is kept under `key`, None: nowhere."""
