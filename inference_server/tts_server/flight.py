@@ -8,110 +8,20 @@ a part to send it, another model may speak in place of one that failed, from the
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
 
-from tts_server.audio import Encoder, EncodingThreads
+from tts_server.audio import Encoding
 from tts_server.audio.containers import whole_wav
-from tts_server.cache import Recording
-from tts_server.engines.speaker import Samples
 from tts_server.errors import EngineError
 from tts_server.scheduling.fair_queue import Priority
+from tts_server.sound import Sound
 from tts_server.speaking import Speaking
 from tts_server.tracing import span
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
 
-
-class Sound(Protocol):
-    """What one request hears, from a flight or from the cache."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether all of it is spoken, heard or not."""
-
-    @property
-    def spoken_by(self) -> str:
-        """The model that speaks in place of the one that was asked for; empty where that one does."""
-
-    async def first(self) -> None:
-        """Return when there is sound. Raises `EngineError` where none comes."""
-
-    async def settle(self, seconds: float) -> None:
-        """Return when all of it is spoken, or after so long."""
-
-    def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
-        """Encoded audio as it comes, from the beginning, each with the seconds of sound up to its end; once.
-
-        No part is empty. Raises `EngineError` where it broke off.
-        """
-
-    async def whole(self) -> tuple[bytes, float]:
-        """All of it, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
-
-    async def leave(self) -> None:
-        """Nobody hears it here any more; safe at any time, and needed always."""
-
-
-class Kept:
-    """`Sound` from the cache."""
-
-    finished = True
-    spoken_by = ""
-
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-
-    async def first(self) -> None:
-        """See `Sound.first`."""
-
-    async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
-        del seconds
-
-    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
-        """See `Sound.parts`."""
-        yield self._recording.content, self._recording.audio_seconds
-
-    async def whole(self) -> tuple[bytes, float]:
-        """See `Sound.whole`."""
-        return self._recording.content, self._recording.audio_seconds
-
-    async def leave(self) -> None:
-        """See `Sound.leave`."""
-
-
 OnWhole = Callable[[bytes, float], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Encoding:
-    """How samples become bytes."""
-
-    format: str
-    encoder: Encoder
-    begin: Callable[[], Encoder]
-    """Another encoder, for a sound that begins again."""
-    threads: EncodingThreads
-    busy_seconds: float = 0.0
-    """So far; the rest of the time it waited for samples, or for listeners."""
-
-    async def feed(self, samples: Samples, rate_hz: int) -> bytes:
-        """See `Encoder.feed`."""
-        begun = time.monotonic()
-        if samples.size < self.encoder.free_seconds * rate_hz:
-            part = self.encoder.feed(samples)
-        else:
-            part = await self.threads.run(self.encoder.feed, samples)
-        self.busy_seconds += time.monotonic() - begun
-        return part
-
-    async def finish(self) -> bytes:
-        """See `Encoder.finish`."""
-        return self.encoder.finish() if self.encoder.free_seconds else await self.threads.run(self.encoder.finish)
 
 
 class Flight:

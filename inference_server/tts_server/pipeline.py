@@ -10,15 +10,16 @@ from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.ledger import Entry
 from tts_server.admission.limits import Request
-from tts_server.audio import encoder_for, media_type
+from tts_server.audio import Encoding, encoder_for, media_type
 from tts_server.audio.containers import whole_wav
 from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
 from tts_server.errors import Draining, Overloaded, QuotaExceeded
-from tts_server.flight import Encoding, Flight, Kept, Sound
+from tts_server.flight import Flight
 from tts_server.routing import Choice, Line, Wish, choose, lines, standby_lines, wished_model
 from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
+from tts_server.sound import Kept, Sound
 from tts_server.speaking import Cast, Hooks, Speaking
 from tts_server.text import Segment, passages, segments
 from tts_server.tracing import span

@@ -9,6 +9,7 @@ from tts_server.audio.encoders import (
     media_type,
     streams,
 )
+from tts_server.audio.encoding import Encoding
 from tts_server.audio.resampler import Resampler
 from tts_server.audio.threads import EncodingThreads
 
@@ -16,6 +17,7 @@ __all__ = [
     "FORMATS",
     "SAMPLE_RATES_HZ",
     "Encoder",
+    "Encoding",
     "EncodingThreads",
     "Resampler",
     "encode_whole",

@@ -1,0 +1,64 @@
+"""What one request hears: made for it now, shared with others on its way, or kept from before."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from tts_server.cache import Recording
+
+
+class Sound(Protocol):
+    """What one request hears, from a flight or from the cache."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of it is spoken, heard or not."""
+
+    @property
+    def spoken_by(self) -> str:
+        """The model that speaks in place of the one that was asked for; empty where that one does."""
+
+    async def first(self) -> None:
+        """Return when there is sound. Raises `EngineError` where none comes."""
+
+    async def settle(self, seconds: float) -> None:
+        """Return when all of it is spoken, or after so long."""
+
+    def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
+        """Encoded audio as it comes, from the beginning, each with the seconds of sound up to its end; once.
+
+        No part is empty. Raises `EngineError` where it broke off.
+        """
+
+    async def whole(self) -> tuple[bytes, float]:
+        """All of it, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
+
+    async def leave(self) -> None:
+        """Nobody hears it here any more; safe at any time, and needed always."""
+
+
+class Kept:
+    """`Sound` from the cache."""
+
+    finished = True
+    spoken_by = ""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    async def first(self) -> None:
+        """See `Sound.first`."""
+
+    async def settle(self, seconds: float) -> None:
+        """See `Sound.settle`."""
+        del seconds
+
+    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
+        """See `Sound.parts`."""
+        yield self._recording.content, self._recording.audio_seconds
+
+    async def whole(self) -> tuple[bytes, float]:
+        """See `Sound.whole`."""
+        return self._recording.content, self._recording.audio_seconds
+
+    async def leave(self) -> None:
+        """See `Sound.leave`."""
