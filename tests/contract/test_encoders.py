@@ -175,7 +175,7 @@ async def test_encoders_side_by_side_in_threads_do_not_disturb_each_other(format
         threads.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=20))
 def test_pcm_is_the_same_bytes_however_it_is_cut(sizes: list[int]) -> None:
     samples = tone(0.4)

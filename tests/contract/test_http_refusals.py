@@ -233,14 +233,14 @@ TYPES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from([SPEECH, NATIVE]), body=RAW, kind=TYPES, accept=st.sampled_from(["*/*", "audio/mpeg"]))
 async def test_no_body_is_the_servers_fault(acme: Stage, path: str, body: bytes, kind: str, accept: str) -> None:
     reply = await acme.client.post(path, content=body, headers={"Content-Type": kind, "Accept": accept})
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.dictionaries(NAMES, LIKELY | VALUES, max_size=4), path=st.sampled_from([SPEECH, NATIVE]))
 async def test_no_field_is_the_servers_fault(acme: Stage, path: str, fields: dict[str, Any]) -> None:
     base = GOOD if path == SPEECH else {"text": "Hello."}
@@ -248,7 +248,7 @@ async def test_no_field_is_the_servers_fault(acme: Stage, path: str, fields: dic
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["Authorization", "Accept", "X-Request-ID", "Host", "Content-Encoding", "Content-Length"]),
     value=st.binary(max_size=40),
@@ -259,7 +259,7 @@ async def test_no_header_is_the_servers_fault(acme: Stage, name: str, value: byt
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     key=st.text(max_size=60), expires=st.text(max_size=20), signature=st.text(max_size=20), replica=st.text(max_size=9)
 )

@@ -379,7 +379,7 @@ LIMITS = st.builds(
 
 
 @pytest.mark.parametrize("name", HARNESSES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS, LIMITS)
 async def test_whatever_happens_in_whatever_order_an_oracle_agrees(
     name: str, store: CounterStore, steps: list[Any], limits: Limits

@@ -49,7 +49,6 @@ edits = st.one_of(
 @pytest.mark.timeout(1200)  # two tenants' lives, a hundred times
 @settings(
     max_examples=100,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

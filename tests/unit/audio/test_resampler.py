@@ -26,7 +26,7 @@ def test_a_tone_keeps_its_length_its_pitch_and_its_loudness(from_hz: int, to_hz:
     assert np.max(np.abs(difference[edge:-edge])) < 0.001 * FULL_SCALE
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=12), st.sampled_from(RATES_HZ))
 def test_pieces_of_any_size_sound_as_the_whole(sizes: list[int], to_hz: int) -> None:
     samples = tone(22_050, sum(sizes) / 22_050)

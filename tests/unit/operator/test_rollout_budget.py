@@ -471,4 +471,4 @@ class Rollouts(RuleBasedStateMachine):
 
 
 TestRollouts = Rollouts.TestCase
-TestRollouts.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRollouts.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)

@@ -22,7 +22,6 @@ from tts_operator.schedule import State, changes, next_change, state_at
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 LOOK = settings(
     max_examples=1000 if THOROUGH else 30,
-    deadline=None,
     derandomize=not THOROUGH,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -207,7 +207,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(ACTIONS, max_size=40), st.booleans())
 async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 - a branch for each action
     actions: list[tuple[str, int]], standby: bool
