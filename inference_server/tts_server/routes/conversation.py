@@ -12,9 +12,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tts_server.admission.auth import Caller
-from tts_server.pipeline import Account
 from tts_server.routes.errors import error_response
 from tts_server.server import Server
+from tts_server.speech import Account
 from tts_server.telemetry import UNKNOWN
 from tts_server.tracing import NO_SPAN, Span
 

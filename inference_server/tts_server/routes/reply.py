@@ -11,12 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from tts_server.audio import streams
 from tts_server.errors import TTSError
-from tts_server.pipeline import Speech, SpeechRequest, speak
+from tts_server.pipeline import speak
 from tts_server.routes.conversation import Conversation, CutOff, HungUp, conversation_of
 from tts_server.routes.errors import error_object
 from tts_server.routes.limits import Headers, limit_headers
 from tts_server.routes.listening import listening
 from tts_server.server import Server
+from tts_server.speech import Speech, SpeechRequest
 from tts_server.telemetry import UNKNOWN
 
 SEND_SECONDS = 60.0

@@ -17,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 from tts_server.audio import streams
 from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
-from tts_server.pipeline import Speech, SpeechRequest
 from tts_server.routes.body import checked, read_object, spoken_text
 from tts_server.routes.common import admit_caller, priority_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
@@ -25,6 +24,7 @@ from tts_server.routes.reply import SpeechReply, speaking, speech_headers
 from tts_server.routes.speech import Format, Language, Name, Speed
 from tts_server.routing import Wish
 from tts_server.server import Server
+from tts_server.speech import Speech, SpeechRequest
 from tts_server.stores.protocol import new_key
 from tts_server.tracing import span
 

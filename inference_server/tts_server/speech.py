@@ -1,0 +1,158 @@
+"""A request for speech, its answer once that sounds, and what both came to."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from tts_server.admission.admission import Ticket
+from tts_server.admission.ledger import Entry
+from tts_server.audio import media_type
+from tts_server.audio.containers import whole_wav
+from tts_server.config import ServerConfig
+from tts_server.routing import Wish
+from tts_server.scheduling.fair_queue import Priority
+from tts_server.server import Scene, Server
+from tts_server.sound import Sound
+from tts_server.tracing import span
+
+SETTLE_SECONDS = 0.1
+"""What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
+HIT, SHARED, MISS = "hit", "shared", "miss"
+"""What the cache made of a request: it had the audio, others were hearing it already, it was spoken anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """What a caller wants, whichever route it came by. Its values have the right types; nothing more is known."""
+
+    text: str
+    wish: Wish
+    format: str
+    sample_rate_hz: int | None = None
+    priority: Priority = Priority.INTERACTIVE
+    prepared: bool = False
+    """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
+    text_param: str = "input"
+    """What the route calls the text, for its errors."""
+    client: str = ""
+    """Who asks, among the tenant's callers."""
+    plays: bool = True
+    """Whether its caller may hear it as it comes, and not all of it at its end."""
+    due_in_seconds: float | None = None
+    """When its sound is needed, negative where it is late; None: now."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What a request came to, for metrics and its line in the log; names are configured ones or empty."""
+
+    model: str = ""
+    voice: str = ""
+    precision: str = ""
+    text_characters: int = 0
+    begun: float = field(default_factory=time.monotonic)
+    first_audio: float | None = None
+    first_byte: float | None = None
+    audio_seconds: float = 0.0
+    """Sent, or handed over as a whole."""
+    spoken_by: str = ""
+    """The model that spoke in place of `model`, if one did."""
+    cache: str = ""
+    """`HIT`, `SHARED` or `MISS`; empty where nothing is cached."""
+
+    @property
+    def spoken_seconds(self) -> float:
+        """Of what was sent, what an engine spoke for it or for one like it: the cache's sound costs nothing again."""
+        return 0.0 if self.cache == HIT else self.audio_seconds
+
+
+@dataclass(slots=True)
+class Speech:
+    """An answer that has begun to sound: `whole()` or `parts()` once, then `close()`, always."""
+
+    server: Server
+    scene: Scene
+    request: SpeechRequest
+    account: Account
+    ticket: Ticket | None
+    sound: Sound
+    single: bool
+    """One segment: it is short enough to be sent whole."""
+
+    @property
+    def model(self) -> str:
+        """Who speaks: the model that was asked for, unless the reply is degraded."""
+        return self.sound.spoken_by or self.account.model
+
+    @property
+    def status(self) -> str:
+        """`degraded` where another model speaks than the one that was asked for, else `ok`."""
+        return "degraded" if self.sound.spoken_by else "ok"
+
+    @property
+    def config(self) -> ServerConfig:
+        """What the request was served by."""
+        return self.scene.config
+
+    @property
+    def media_type(self) -> str:
+        """Of what `whole` and `parts` give."""
+        return media_type(self.request.format)
+
+    @property
+    def cached(self) -> bool:
+        """Whether no engine spoke for it, now or a moment ago."""
+        return self.account.cache == HIT
+
+    def delivered(self) -> None:
+        """The first byte leaves, or the link: the request counts from here on."""
+        self.account.first_byte = time.monotonic()
+
+    async def is_short(self) -> bool:
+        """Whether all of it is spoken already, or will be in a moment: then it is better sent with its length."""
+        if self.single and not self.sound.finished:
+            await self.sound.settle(SETTLE_SECONDS)
+        return self.sound.finished
+
+    async def whole(self) -> bytes:
+        """All of it, with true lengths in its header. Raises `EngineError`."""
+        data, seconds = await self.sound.whole()
+        self.account.audio_seconds = seconds
+        return whole_wav(data) if self.request.format == "wav" else data
+
+    async def parts(self) -> AsyncGenerator[bytes]:
+        """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off.
+
+        Whoever asks for the next part has sent the one before it: only then is its sound on the account.
+        """
+        async with aclosing(self.sound.parts()) as parts:
+            async for part, seconds in parts:
+                yield part
+                self.account.audio_seconds = seconds
+
+    async def close(self) -> None:
+        """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""
+        self.account.spoken_by = self.sound.spoken_by
+        try:
+            await self.sound.leave()
+        finally:
+            try:
+                await self._end_ticket()
+            finally:
+                self.scene.leave()
+
+    async def _end_ticket(self) -> None:
+        if self.ticket is None:
+            return
+        with span("settle"):
+            if self.account.first_byte is None:
+                await self.ticket.give_back()
+            else:
+                await self.ticket.settle(_entry(self.request, self.account))
+
+
+def _entry(request: SpeechRequest, account: Account) -> Entry:
+    """What the ledger says about a request that was served."""
+    cached, degraded = account.cache == HIT, bool(account.spoken_by)
+    return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached, degraded)
