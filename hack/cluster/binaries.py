@@ -43,7 +43,7 @@ class Family:
     programs: Mapping[str, str]
     """Program -> Go package, relative to the family's folder."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Program -> what a cold build takes on two cores."""
+    """Program -> what a cold build takes on two slow cores, after those before it and beside the images'."""
     stamps: tuple[str, ...] = ()
     """Linker variables, as `-X` takes them, for what `--version` prints."""
 
@@ -104,21 +104,21 @@ CONTROL_PLANE = (
         "kube-controller-manager",
         "kube-scheduler",
         "kubectl",
-        seconds={"kube-apiserver": 200, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 25},
+        seconds={"kube-apiserver": 300, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 35},
     ),
-    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 20}),
+    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 25}),
 )
 HELM = (
     Family(
         "helm",
         "3.21.4",
         {"helm": "helm.sh/helm/v3/cmd/helm"},
-        {"helm": 50},
+        {"helm": 30},
         ("helm.sh/helm/v3/internal/version.version=v3.21.4",),
     ),
 )
 NODE = (
-    _kubernetes(KUBERNETES_VERSION, "kubelet", "kube-proxy", seconds={"kubelet": 20, "kube-proxy": 7}),
+    _kubernetes(KUBERNETES_VERSION, "kubelet", "kube-proxy", seconds={"kubelet": 35, "kube-proxy": 5}),
     Family(
         "containerd",
         "2.4.2",
@@ -126,11 +126,11 @@ NODE = (
             name: f"github.com/containerd/containerd/v2/cmd/{name}"
             for name in ("containerd", "containerd-shim-runc-v2", "ctr")
         },
-        {"containerd": 45, "containerd-shim-runc-v2": 4, "ctr": 4},
+        {"containerd": 65, "containerd-shim-runc-v2": 3, "ctr": 5},
         ("github.com/containerd/containerd/v2/version.Version=v2.4.2",),
     ),
-    Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 30}),
-    Family("pause", "1", {"pause": "."}, {"pause": 2}),
+    Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 25}),
+    Family("pause", "1", {"pause": "."}, {"pause": 1}),
 )
 CLUSTER = (*CONTROL_PLANE, *NODE, *HELM)
 """What a cluster of our own needs, and its users."""
