@@ -62,7 +62,7 @@ def demo() -> None:
     """The whole story. Raises ClusterError with what to do next."""
     cluster = choice.choose("demo")
     say(f"1. A cluster: {cluster.description}; and images of the operator and the server, from their Dockerfiles")
-    say("   (the first time on a machine: about 10 minutes; after that: about 20 s)")
+    say("   (the first time on a machine: about 13 minutes on two slow cores; after that: about 20 s)")
     with ThreadPoolExecutor(max_workers=1) as beside:
         images = beside.submit(cluster.build_images)  # waits for networks while the other waits for compilers
         cluster.up()

@@ -54,7 +54,7 @@ class Buildah:
             return
         root = self.folder / "base"
         shutil.rmtree(root, ignore_errors=True)
-        with step(f"making the base image: Debian {SUITE} with Python (debootstrap)", 60):
+        with step(f"making the base image: Debian {SUITE} with Python (debootstrap)", 120):
             include = "--include=python3,python3-venv,ca-certificates"
             root.mkdir(parents=True)
             _isolated("debootstrap", "--variant=minbase", include, SUITE, str(root))

@@ -92,7 +92,7 @@ class NodeCluster:
     def up(self) -> None:
         self._node.up()
         publish(self._node.kubeconfig)
-        binaries.link(binaries.ensure((*binaries.CONTROL_PLANE, *binaries.NODE, *binaries.HELM)))
+        binaries.link(binaries.ensure(binaries.CLUSTER))
 
     def down(self) -> None:
         self._node.down()

@@ -65,7 +65,7 @@ def archive(image: Image) -> Path:
             BUILDAH.ensure_base()
             draft = folder / f".{image.name}.tar"
             draft.unlink(missing_ok=True)
-            with step(f"building {image.reference}", 75):
+            with step(f"building {image.reference}", 110):
                 BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference)
                 BUILDAH.export(image.reference, draft)
             draft.rename(target)

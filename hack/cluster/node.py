@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,11 @@ class Node:
         """Bring up what does not run yet; returns when the node is Ready and its Services can be looked up."""
         if len(str(self.socket)) > LONGEST_SOCKET_PATH - len(".ttrpc"):
             raise CannotRunError(f"the path {self.folder} is too long for a socket in it; move the checkout higher up")
-        packages.ensure(packages.NODE)
-        programs = binaries.ensure((*binaries.CONTROL_PLANE, *binaries.NODE))
+        packages.check(packages.NODE)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            installed = beside.submit(packages.ensure, packages.NODE)  # waits for networks, while compilers run
+            programs = binaries.ensure(binaries.CLUSTER)  # with helm: a compiler beside a starting node slows both
+            installed.result()
         self.folder.mkdir(parents=True, exist_ok=True)
         cgroups.create(cgroups.name_for(self.folder))
         self.sandbox.open()

@@ -31,8 +31,15 @@ IMAGES: Mapping[str, str] = {
 _one_at_a_time = threading.Lock()
 
 
+def check(wanted: Mapping[str, str]) -> None:
+    """Raises CannotRunError if something is missing and there is no apt to bring it."""
+    if (missing := _missing(wanted)) and shutil.which("apt-get") is None:
+        raise CannotRunError(f"these are missing, and there is no apt-get to install them: {', '.join(missing)}")
+
+
 def ensure(wanted: Mapping[str, str]) -> None:
     """Install what is missing. Raises CannotRunError where there is no apt."""
+    check(wanted)
     if not _missing(wanted):
         return
     with _one_at_a_time:
@@ -46,8 +53,6 @@ def _missing(wanted: Mapping[str, str]) -> list[str]:
 def _install(missing: list[str]) -> None:
     if not missing:
         return  # another thread did it meanwhile
-    if shutil.which("apt-get") is None:
-        raise CannotRunError(f"these are missing, and there is no apt-get to install them: {', '.join(missing)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", 20):
         run(["apt-get", "update", "-qq"], environment=quiet)
