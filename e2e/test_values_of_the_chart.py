@@ -41,14 +41,14 @@ PREFIX = "voices"
 ENDPOINT_OF_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."
-ALL_AT_ONCE = 12
+LIMIT, ALL_AT_ONCE = 5, 12
 REDIS_LOOK_SECONDS = 15
 """Between the operator's looks at its Redis."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """A platform that gives its tenants everything, and blue, whose endpoint was there before."""
+    """A platform that gives its tenants everything; blue, whose endpoint was there before, and acme, who came later."""
 
     redis: Store
     password: str
@@ -58,6 +58,8 @@ class Fleet:
     blue: Team
     second: str
     """Blue's other model, in a pool of its own."""
+    acme: Team
+    """Has two replicas, and a limit for one minute."""
     page_before: Answer
     calls_meanwhile: Calls
 
@@ -76,7 +78,7 @@ class Fleet:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fleet(installed: dict[str, str]) -> AsyncIterator[Fleet]:
-    """Returns once blue has all of it."""
+    """Blue has all of it."""
     kubeconfig = choice.choose("e2e").kubeconfig
     kube = Kube(binaries.ensure(binaries.CLIENTS)["kubectl"], kubeconfig)
     platform = Platform(kube, demo.SYSTEM_NAMESPACE, installed["tts-server"], story=secrets.token_hex(3))
@@ -126,8 +128,11 @@ async def gives_everything(platform: Platform, release: Release) -> Fleet:
             },
             tenants={"playground": True, "tracing": {"endpoint": f"http://{traces.address}"}},
         )  # fmt: skip
-        await sees_new_pods(blue, 2)
-    return Fleet(redis, password, audio, traces, blue, second, page_before, calls)
+        limit = {"requestsPerMinute": LIMIT}
+        _, acme = await asyncio.gather(
+            sees_new_pods(blue, 2), platform.onboards_team("acme", first, schedule=fixed(2), quota=limit)
+        )
+    return Fleet(redis, password, audio, traces, blue, second, acme, page_before, calls)
 
 
 async def sees_new_pods(team: Team, count: int) -> None:
@@ -179,42 +184,6 @@ async def test_an_upgrade_gives_a_running_endpoint_everything_and_no_caller_noti
     assert fleet.calls_meanwhile.failed == []
     assert fleet.calls_meanwhile.spoken > 0
     await fleet.blue.sees_condition("RedisConfigured", within_seconds=30)
-    assert (await fleet.blue.asks()).status == 200
-
-
-async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_anothers_keys(
-    fleet: Fleet, platform: Platform
-) -> None:
-    """Given a tenant that brings no Redis, its two replicas let in exactly the limit, as a user of its own who reaches
-    its keys and no others; when the tenant is deleted, its user and its keys go, and another's stay."""
-    acme = await platform.onboards_team(
-        "acme", await platform.publishes_model(), schedule=fixed(2), quota={"requestsPerMinute": 5}
-    )
-    await acme.sees_condition("Ready", within_seconds=60)
-    await acme.sees_condition("RedisConfigured", within_seconds=30)
-    assert (await acme.reads_condition("RedisConfigured"))["reason"] == "AsSpecified"
-    await acme.sees_pods(2, within_seconds=60)
-    await sees_counting_together(acme)
-    answers = await asyncio.gather(*(acme.asks() for _ in range(ALL_AT_ONCE)))
-    assert Counter(answer.status for answer in answers) == {200: 5, 429: ALL_AT_ONCE - 5}
-    assert (await fleet.blue.asks()).status == 200
-
-    ours, theirs = await uid(acme), await uid(fleet.blue)
-    assert await fleet.users() == {"default", ADMINISTRATOR, f"ttsfleet-{ours}", f"ttsfleet-{theirs}"}
-    url = urlsplit(await secret_entry(acme, "acme-redis", "url"))
-    assert (unquote(url.username or ""), url.netloc.rpartition("@")[2]) == (f"ttsfleet-{ours}", fleet.redis.address)
-    own, others = await fleet.keys_of(ours), await fleet.keys_of(theirs)
-    assert own
-    assert others
-    reads = [("GET", key) for key in (*own, *others)]
-    told = await tells_redis(fleet.redis, f"ttsfleet-{ours}", unquote(url.password or ""), *reads, ("KEYS", "*"))
-    assert DENIED not in told[: len(own)]
-    assert told[len(own) :] == [DENIED] * (len(others) + 1)
-
-    await acme.deletes_its_tenant()
-    await sees_users(fleet, "default", ADMINISTRATOR, f"ttsfleet-{theirs}")
-    assert await fleet.keys_of(ours) == []
-    assert await fleet.keys_of(theirs)
     assert (await fleet.blue.asks()).status == 200
 
 
@@ -283,6 +252,40 @@ def trace_of(seen: Collector, request_id: str) -> tuple[Seen, list[Seen]] | None
     spans = [each for each in seen.spans if entry is not None and each.trace_id == entry.trace_id]
     requests = [each for each in spans if each.name == "request"]
     return (entry, spans) if entry is not None and len(requests) == 2 else None
+
+
+async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_anothers_keys(
+    fleet: Fleet,
+) -> None:
+    """Given a tenant that brings no Redis, its two replicas let in exactly the limit, as a user of its own who reaches
+    its keys and no others; when the tenant is deleted, its user and its keys go, and another's stay."""
+    acme = fleet.acme
+    await acme.sees_condition("Ready", within_seconds=60)
+    await acme.sees_condition("RedisConfigured", within_seconds=30)
+    assert (await acme.reads_condition("RedisConfigured"))["reason"] == "AsSpecified"
+    await acme.sees_pods(2, within_seconds=60)
+    await sees_counting_together(acme)
+    answers = await asyncio.gather(*(acme.asks() for _ in range(ALL_AT_ONCE)))
+    assert Counter(answer.status for answer in answers) == {200: LIMIT, 429: ALL_AT_ONCE - LIMIT}
+    assert (await fleet.blue.asks()).status == 200
+
+    ours, theirs = await uid(acme), await uid(fleet.blue)
+    assert await fleet.users() == {"default", ADMINISTRATOR, f"ttsfleet-{ours}", f"ttsfleet-{theirs}"}
+    url = urlsplit(await secret_entry(acme, "acme-redis", "url"))
+    assert (unquote(url.username or ""), url.netloc.rpartition("@")[2]) == (f"ttsfleet-{ours}", fleet.redis.address)
+    own, others = await fleet.keys_of(ours), await fleet.keys_of(theirs)
+    assert own
+    assert others
+    reads = [("GET", key) for key in (*own, *others)]
+    told = await tells_redis(fleet.redis, f"ttsfleet-{ours}", unquote(url.password or ""), *reads, ("KEYS", "*"))
+    assert DENIED not in told[: len(own)]
+    assert told[len(own) :] == [DENIED] * (len(others) + 1)
+
+    await acme.deletes_its_tenant()
+    await sees_users(fleet, "default", ADMINISTRATOR, f"ttsfleet-{theirs}")
+    assert await fleet.keys_of(ours) == []
+    assert await fleet.keys_of(theirs)
+    assert (await fleet.blue.asks()).status == 200
 
 
 async def uid(team: Team) -> str:
