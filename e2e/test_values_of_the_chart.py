@@ -1,5 +1,5 @@
-"""What the platform turns on for every tenant by values of the chart: a Redis, an object store, a collector of traces
-and a page.
+"""What the platform turns on for every tenant by values of the chart: a Redis, an object store, a collector of traces,
+a page, and proxies that are believed.
 
 One upgrade turns on all of it, for the whole module, while an endpoint speaks; another one puts the chart's own values
 back. What a story asks of the endpoint that all share leaves nothing behind.
@@ -15,12 +15,14 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest_asyncio
 
 from e2e import stores
+from e2e.caller import NAME as CALLER
 from e2e.caller import Answer, Caller, Calls
 from e2e.kube import Kube, eventually
 from e2e.platform import Platform, Team, fixed, ready
@@ -126,7 +128,10 @@ async def gives_everything(platform: Platform, release: Release) -> Fleet:
                 "endpoint": f"http://{audio.address}", "bucket": BUCKET, "prefix": PREFIX, "pathStyle": True,
                 "existingSecret": OURS[1],
             },
-            tenants={"playground": True, "tracing": {"endpoint": f"http://{traces.address}"}},
+            tenants={
+                "playground": True, "tracing": {"endpoint": f"http://{traces.address}"},
+                "trustedProxies": [await network_of(blue.caller)],
+            },
         )  # fmt: skip
         limit = {"requestsPerMinute": LIMIT}
         _, acme = await asyncio.gather(
@@ -217,6 +222,23 @@ async def test_the_page_is_there_once_the_platform_says_so(fleet: Fleet) -> None
     assert (loaded.status, loaded.headers["content-type"].partition(";")[0]) == (200, "text/javascript")
 
 
+async def test_callers_behind_a_proxy_of_the_platforms_are_told_apart(fleet: Fleet) -> None:
+    """Given a proxy that the platform has named, wrong keys from many addresses behind it slow nobody; those from one
+    address are slowed, as are those of a stranger who claims many."""
+    blue, acme = fleet.blue, fleet.acme
+
+    async def guesses(beside: Caller, *addresses: str) -> Counter[int]:
+        answers = [
+            beside.ask(blue.host, "/v1/models", "guess", None, {"X-Forwarded-For": address}) for address in addresses
+        ]
+        return Counter(answer.status for answer in await asyncio.gather(*answers))
+
+    many, one = [f"192.0.2.{number}" for number in range(6)], ["198.51.100.1"] * 6
+    assert await guesses(blue.caller, *many) == {401: 6}
+    assert await guesses(blue.caller, *one) == {401: 5, 429: 1}
+    assert await guesses(acme.caller, *many) == {401: 5, 429: 1}
+
+
 async def test_a_request_is_one_trace_over_the_pools_that_it_passes(fleet: Fleet) -> None:
     """Given a collector, a request for the model of another pool is one trace of both pools' pods, without its text."""
     blue = fleet.blue
@@ -291,6 +313,12 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
 async def uid(team: Team) -> str:
     """Of its TTSTenant."""
     return str((await team.kube.get(team.namespace, f"ttstenant/{team.name}"))["metadata"]["uid"])
+
+
+async def network_of(caller: Caller) -> str:
+    """Of its pod alone."""
+    pod = await caller.kube.get(caller.namespace, f"pod/{CALLER}")
+    return str(ip_network(pod["status"]["podIP"]))
 
 
 async def secret_entry(team: Team, secret: str, entry: str) -> str:
