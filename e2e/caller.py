@@ -24,9 +24,11 @@ LONGEST_REQUEST_SECONDS = 30
 # One request per argument list: prints what came back.
 ASK = f"""
 import base64, http.client, json, sys
-host, path, key, body = sys.argv[1:5]
+host, path, key, body, more = sys.argv[1:6]
 connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
-headers = {{"Content-Type": "application/json", **({{"Authorization": "Bearer " + key}} if key else {{}})}}
+headers = {{"Content-Type": "application/json", **json.loads(more)}}
+if key:
+    headers["Authorization"] = "Bearer " + key
 connection.request("POST" if body else "GET", path, body.encode() or None, headers)
 response = connection.getresponse()
 content = response.read()
@@ -159,10 +161,14 @@ class Caller:
         await self.kube.apply(pod(self.namespace, self.image))
         await self.kube.kubectl("wait", f"pod/{NAME}", "-n", self.namespace, "--for=condition=Ready", "--timeout=60s")
 
-    async def ask(self, host: str, path: str, key: str, body: dict[str, Any] | None) -> Answer:
+    async def ask(
+        self, host: str, path: str, key: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
+    ) -> Answer:
         """One request; any answer will do, none raises KubectlError."""
         text = json.dumps(body) if body is not None else ""
-        printed = json.loads(await self.kube.kubectl(*self._exec(), "-c", ASK, host, path, key, text))
+        printed = json.loads(
+            await self.kube.kubectl(*self._exec(), "-c", ASK, host, path, key, text, json.dumps(headers or {}))
+        )
         return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))
 
     @asynccontextmanager

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 POLL_SECONDS = 0.2
+Found = TypeVar("Found")
 
 
 class KubectlError(Exception):
@@ -81,3 +82,12 @@ class Kube:
                 shown = json.dumps(seen.get("status") or seen, indent=1, ensure_ascii=False)[:4000]
                 raise AssertionError(f"{' '.join(what)} after {took:.0f} s: {shown}")
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def eventually(look: Callable[[], Awaitable[Found | None]], within_seconds: float) -> Found:
+    """Look until there is something; what was found. Raises AssertionError."""
+    ends = time.monotonic() + within_seconds
+    while not (found := await look()):
+        assert time.monotonic() < ends, f"{look.__name__} did not come true within {within_seconds:.0f} s"
+        await asyncio.sleep(POLL_SECONDS)
+    return found

@@ -172,8 +172,8 @@ class Platform:
     async def changes_model(self, name: str, **spec: Any) -> None:
         await self.kube.patch("", f"ttsmodel/{name}", {"spec": spec})
 
-    async def onboards_team(self, name: str, model: str, *, quota: dict[str, str] | None = None, **spec: Any) -> Team:
-        """A namespace under restricted pod security, a caller in it, a key, and a TTSTenant."""
+    async def makes_namespace(self, name: str) -> str:
+        """Under restricted pod security. Its name in this story."""
         namespace = f"{name}-{self.story}"
         self.namespaces.append(namespace)
         await self.kube.apply(
@@ -183,15 +183,22 @@ class Platform:
                 "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
             }
         )
+        return namespace
+
+    async def onboards_team(
+        self, name: str, model: str, *, resource_quota: dict[str, str] | None = None, **spec: Any
+    ) -> Team:
+        """A namespace under restricted pod security, a caller in it, a key, and a TTSTenant."""
+        namespace = await self.makes_namespace(name)
         caller = Caller(self.kube, namespace, self.server_image)
         await caller.start()
-        if quota:
+        if resource_quota:
             await self.kube.apply(
                 {
                     "apiVersion": "v1",
                     "kind": "ResourceQuota",
                     "metadata": {"name": "small", "namespace": namespace},
-                    "spec": {"hard": quota},
+                    "spec": {"hard": resource_quota},
                 }
             )
         team = Team(self.kube, name, namespace, model, caller)
@@ -200,14 +207,18 @@ class Platform:
 
     async def leader(self) -> str:
         """Name of the operator's pod that holds the Lease."""
-        lease = await self.kube.get(self.system_namespace, "lease/ttsfleet")
-        return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
+        return leader_of(await self.kube.get(self.system_namespace, "lease/ttsfleet"))
 
     async def cleans_up(self) -> None:
         """Does not wait: the next story has names of its own."""
         for kind, names in (("namespace", self.namespaces), ("ttsmodel", self.models)):
             if names:
                 await self.kube.kubectl("delete", kind, *names, "--wait=false", "--ignore-not-found")
+
+
+def leader_of(lease: dict[str, Any]) -> str:
+    """Name of the pod that holds the Lease; empty for none."""
+    return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
 
 
 def condition(body: dict[str, Any], type_: str) -> dict[str, Any] | None:

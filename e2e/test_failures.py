@@ -30,7 +30,7 @@ async def test_pods_that_no_node_has_room_for_report_why(platform: Platform) -> 
 async def test_pods_that_the_quota_denies_report_why(platform: Platform) -> None:
     """Given a namespace whose ResourceQuota has no room left, its tenant names the quota."""
     acme = await platform.onboards_team(
-        "acme", await platform.publishes_model(), quota={"pods": "1"}, schedule=fixed(1)
+        "acme", await platform.publishes_model(), resource_quota={"pods": "1"}, schedule=fixed(1)
     )
     await acme.sees_condition("Ready", "False", within_seconds=WITHIN_SECONDS)
     await acme.sees_reason("Available", "QuotaExceeded", within_seconds=WITHIN_SECONDS)

@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hack.cluster import binaries, choice
 from hack.cluster.commands import run
@@ -134,12 +135,17 @@ class Kube:
         return [binaries.ensure(binaries.CLIENTS)["kubectl"], "--kubeconfig", self.kubeconfig]
 
 
-def install(kube: Kube, references: dict[str, str]) -> None:
-    """Install or upgrade the chart with the images that the cluster has, and wait for the operator."""
+def install(kube: Kube, references: dict[str, str], values: Mapping[str, Any] | None = None) -> None:
+    """Install or upgrade the chart with the images that the cluster has, and wait for the operator.
+
+    `values` are by their first names; what they do not say is the chart's default, whatever it was before.
+    """
     settings = []
     for value, image in (("image", "tts-operator"), ("serverImage", "tts-server")):
         repository, _, tag = references[image].rpartition(":")
         settings += ["--set-string", f"{value}.repository={repository}", "--set-string", f"{value}.tag={tag}"]
+    for name, value_of in (values or {}).items():
+        settings += ["--set-json", f"{name}={json.dumps(value_of)}"]
     where = ("--namespace", SYSTEM_NAMESPACE)
     kube.helm("upgrade", "--install", RELEASE, CHART, *where, "--create-namespace", *settings)
     try:

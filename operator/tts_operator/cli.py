@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
@@ -15,7 +16,7 @@ from tts_operator.api.crd import definitions
 from tts_operator.controller import Pace
 from tts_operator.leader import Timing
 from tts_operator.run import Run, operate
-from tts_operator.settings import Settings
+from tts_operator.settings import IPNetwork, Settings
 from tts_operator.store_files import StoreFiles
 from tts_operator.stores import RedisDefault, S3Default
 from tts_server.redis_url import BadRedisURL, parse_redis_url
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     flag("server-image", None, str, "tts-server, for models that name no image")
     flag("image-pull-policy", "IfNotPresent", str, "of tenants' pods: Always, IfNotPresent or Never")
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
+    flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
     flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
     flag("metrics-port", "8080", int, "answers /metrics")
@@ -84,6 +86,17 @@ def switch(text: str) -> bool:
     return text == "true"
 
 
+def networks(text: str) -> tuple[IPNetwork, ...]:
+    """Of a flag that is a list of CIDRs. The whole Internet is none: it would let each caller choose its address."""
+    try:
+        found = tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if any(network.prefixlen == 0 for network in found):
+        raise argparse.ArgumentTypeError("must name the proxies' networks, not all addresses")
+    return found
+
+
 def run_of(options: argparse.Namespace) -> Run:
     """What the flags say, with the types of the inside."""
     namespaces = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
@@ -94,6 +107,7 @@ def run_of(options: argparse.Namespace) -> Run:
             namespace=options.namespace,
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
+            trusted_proxies=options.trusted_proxies,
             tracing_endpoint=options.tracing_endpoint,
             tracing_ratio=options.tracing_ratio,
             redis=redis_default(options),

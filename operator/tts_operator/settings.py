@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from tts_operator.stores import RedisDefault, S3Default
 
+IPNetwork = IPv4Network | IPv6Network
 REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
 
 
@@ -21,6 +23,8 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     playground: bool = False
     """Whether tenants have a page at `/` to try their voices from."""
+    trusted_proxies: tuple[IPNetwork, ...] = ()
+    """Whose `X-Forwarded-For` pods believe; none: a caller's address is its connection's."""
     tracing_endpoint: str = ""
     """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
     tracing_ratio: float = 1.0

@@ -1,5 +1,11 @@
-"""A collector of traces: what it is sent by OTLP over HTTP, decoded, and as the bytes that came."""
+"""A collector of traces: what it is sent by OTLP over HTTP, decoded, and as the bytes that came.
 
+As a program, `collector.py PORT`, it answers `GET /received` with the bodies so far: base64, in a list.
+"""
+
+import base64
+import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +33,8 @@ class Seen:
     events: tuple[str, ...]
     seconds: float
     service: str
+    deployment: str
+    """Of the pod, where it is in one."""
 
 
 @dataclass
@@ -48,8 +56,8 @@ class Collector:
 
 
 @contextmanager
-def collector() -> Iterator[Collector]:
-    """Up when it is yielded."""
+def collector(host: str = "127.0.0.1", port: int = 0) -> Iterator[Collector]:
+    """Up when it is yielded; on any free port unless told otherwise."""
     seen = Collector()
     seen.answers.set()
 
@@ -58,18 +66,25 @@ def collector() -> Iterator[Collector]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.answers.wait()
             seen.received.append(body)
-            answer = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200 if self.path == "/v1/traces" else 404)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", str(len(answer)))
+            status = 200 if self.path == "/v1/traces" else 404
+            self._answers(status, "application/x-protobuf", ExportTraceServiceResponse().SerializeToString())
+
+        def do_GET(self) -> None:
+            bodies = [base64.b64encode(body).decode() for body in list(seen.received)]
+            self._answers(200 if self.path == "/received" else 404, "application/json", json.dumps(bodies).encode())
+
+        def _answers(self, status: int, content_type: str, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    seen.url = f"http://127.0.0.1:{server.server_port}"
+    server = ThreadingHTTPServer((host, port), Handler)
+    seen.url = f"http://{host}:{server.server_port}"
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()
     try:
@@ -84,7 +99,7 @@ def _spans(body: bytes) -> Iterator[Seen]:
     message = ExportTraceServiceRequest()
     message.ParseFromString(body)
     for resource in message.resource_spans:
-        service = next(each.value.string_value for each in resource.resource.attributes if each.key == "service.name")
+        said = {each.key: each.value.string_value for each in resource.resource.attributes}
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield Seen(
@@ -98,5 +113,11 @@ def _spans(body: bytes) -> Iterator[Seen]:
                     },
                     events=tuple(event.name for event in span.events),
                     seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
-                    service=service,
+                    service=said["service.name"],
+                    deployment=said.get("k8s.deployment.name", ""),
                 )
+
+
+if __name__ == "__main__":
+    with collector("0.0.0.0", int(sys.argv[1])):
+        threading.Event().wait()

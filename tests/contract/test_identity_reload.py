@@ -80,6 +80,34 @@ async def test_failures_count_by_the_address_that_a_trusted_proxy_names(tmp_path
     assert await statuses(None) == [401] * 5 + [429]
 
 
+async def test_a_proxy_is_believed_as_soon_as_its_network_is_named(tmp_path: Path) -> None:
+    keys, file = keys_folder(tmp_path / "keys", app=KEY), tmp_path / "server.json"
+
+    def say(*proxies: str) -> None:
+        auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys)
+        told = config(tmp_path, auth=auth).model_dump(mode="json", by_alias=True)
+        file.write_text(json.dumps(told | {"auth": told["auth"] | {"trustedProxies": proxies}}))
+
+    say()
+    application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: Tone())
+    await application.start()
+    transport = httpx.ASGITransport(application.asgi, client=("10.4.0.7", 1234))
+    async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:
+
+        async def guess(address: str) -> int:
+            headers = {"Authorization": "Bearer guess", "X-Forwarded-For": address}
+            return (await client.get("/v1/models", headers=headers)).status_code
+
+        assert [await guess(f"192.0.2.{number}") for number in range(6)] == [401] * 5 + [429]
+        say("10.4.0.0/16")
+        await application.watcher.look()
+        assert await guess("192.0.2.1") == 401
+        say()
+        await application.watcher.look()
+        assert await guess("192.0.2.1") == 429
+    await application.stop()
+
+
 async def test_refresh_tokens_need_few_commands_on_few_keys(tmp_path: Path) -> None:
     """What the ACL user of a tenant must be allowed, and no more."""
     password = tmp_path / "password"

@@ -193,6 +193,7 @@ def auth_config(resolved: Resolved) -> AuthConfig:
         external=ExternalIssuer(jwks_url=external.jwks_url, issuer=external.issuer, audience=external.audience)
         if external
         else None,
+        trusted_proxies=resolved.settings.trusted_proxies or None,
     )
 
 

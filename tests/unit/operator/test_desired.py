@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from tts_operator.resolve import resolve
 from tts_operator.settings import Settings
 from tts_operator.signing import SigningKeys
 from tts_server.catalogue import catalogue
-from tts_server.config import QuotaConfig, ServerConfig
+from tts_server.config import AuthConfig, QuotaConfig, ServerConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 TENANTS: dict[str, Observed] = {
@@ -386,6 +387,25 @@ def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> N
 
     assert playgrounds(SETTINGS) == {"Entry": False, "Member": False}
     assert playgrounds(replace(SETTINGS, playground=True)) == {"Entry": True, "Member": False}
+
+
+def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_none() -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+
+    def found(settings: Settings) -> tuple[list[AuthConfig], list[Object]]:
+        built = build(resolve(two, settings, NOON))
+        assert built is not None
+        bodies = [each.body for each in built.manifests]
+        files = [body["data"] for body in bodies if body["kind"] == "ConfigMap"]
+        configs = [ServerConfig.model_validate_json(each["server.json"]) for each in files if "server.json" in each]
+        templates = [body["spec"]["template"] for body in bodies if body["kind"] == "Deployment"]
+        return [config.auth for config in configs], templates
+
+    proxies = (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
+    plain, told = found(SETTINGS), found(replace(SETTINGS, trusted_proxies=proxies))
+    assert [auth.trusted_proxies for auth in plain[0]] == [None, None]
+    assert [auth.trusted_proxies for auth in told[0]] == [proxies, proxies]
+    assert plain[1] == told[1]
 
 
 @pytest.mark.parametrize(
