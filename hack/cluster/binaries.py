@@ -104,9 +104,9 @@ CONTROL_PLANE = (
         "kube-controller-manager",
         "kube-scheduler",
         "kubectl",
-        seconds={"kube-apiserver": 300, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 35},
+        seconds={"kube-apiserver": 370, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 35},
     ),
-    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 25}),
+    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 15}),
 )
 HELM = (
     Family(
