@@ -104,16 +104,16 @@ CONTROL_PLANE = (
         "kube-controller-manager",
         "kube-scheduler",
         "kubectl",
-        seconds={"kube-apiserver": 300, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 35},
+        seconds={"kube-apiserver": 370, "kube-controller-manager": 50, "kube-scheduler": 5, "kubectl": 35},
     ),
-    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 25}),
+    Family("etcd", "3.7.3", {"etcd": "."}, {"etcd": 15}),
 )
 HELM = (
     Family(
         "helm",
         "3.21.4",
         {"helm": "helm.sh/helm/v3/cmd/helm"},
-        {"helm": 30},
+        {"helm": 20},
         ("helm.sh/helm/v3/internal/version.version=v3.21.4",),
     ),
 )
@@ -126,10 +126,10 @@ NODE = (
             name: f"github.com/containerd/containerd/v2/cmd/{name}"
             for name in ("containerd", "containerd-shim-runc-v2", "ctr")
         },
-        {"containerd": 65, "containerd-shim-runc-v2": 3, "ctr": 5},
+        {"containerd": 55, "containerd-shim-runc-v2": 3, "ctr": 5},
         ("github.com/containerd/containerd/v2/version.Version=v2.4.2",),
     ),
-    Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 25}),
+    Family("coredns", "1.15.0", {"coredns": "."}, {"coredns": 12}),
     Family("pause", "1", {"pause": "."}, {"pause": 1}),
 )
 CLUSTER = (*CONTROL_PLANE, *NODE, *HELM)
