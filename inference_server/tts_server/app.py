@@ -20,6 +20,7 @@ from tts_server.admission.redis_quota import RedisQuota
 from tts_server.cache.opening import open_cache
 from tts_server.catalogue import CatalogueError
 from tts_server.config import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
+from tts_server.engines.allocation import give_back_freed_memory
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
@@ -233,6 +234,7 @@ class Application:
                     await self.server.cache.sweep()
             except (OSError, StorageUnavailable) as error:
                 log.warning("audio past its time is not removed yet", reason=str(error))
+            await asyncio.to_thread(give_back_freed_memory)
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _speaker(self, model: ModelConfig) -> Speaker:

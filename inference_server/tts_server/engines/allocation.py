@@ -17,6 +17,12 @@ LARGEST_BLOCK_BYTES = 4 * 1024 * 1024
 """Larger ones still go back at once."""
 
 
+def give_back_freed_memory() -> None:
+    """What is free between blocks in use, which a heap keeps for good: milliseconds, so not on the event loop."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(KEPT_BYTES)
+
+
 def keep_freed_memory() -> None:
     """For this process, from now on."""
     with suppress(OSError, AttributeError):
