@@ -231,6 +231,12 @@ async def test_a_listener_that_stalls_for_good_is_cut_off(acme: Stage, monkeypat
     assert not call.has_ended()
 
 
+async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: Stage) -> None:
+    sentence = "Six words make a short sentence."
+    await acme.speech(input=" ".join([sentence] * 7))
+    assert [u.text.count(sentence) for u in acme.speakers["tone"].spoken] == [1, 1, 2, 3]
+
+
 async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme: Stage) -> None:
     await acme.speech(input="Good morning. 你好，世界。 <lang=de>Guten Tag.</lang>")
     said = {name: [(u.voice, u.language) for u in speaker.spoken] for name, speaker in acme.speakers.items()}
