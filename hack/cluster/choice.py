@@ -106,7 +106,7 @@ class NodeCluster:
         for image in images.IMAGES:
             if image.reference not in held:
                 archive = images.archive(image)
-                with step(f"loading {image.reference} into the node", 5):
+                with step(f"loading {image.reference} into the node", 12):
                     self._node.load(archive)
         return {image.name: image.reference for image in images.IMAGES}
 

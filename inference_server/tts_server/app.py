@@ -234,8 +234,8 @@ class Application:
                     await self.server.cache.sweep()
             except (OSError, StorageUnavailable) as error:
                 log.warning("audio past its time is not removed yet", reason=str(error))
-            await asyncio.to_thread(give_back_freed_memory)
             await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.to_thread(give_back_freed_memory)
 
     def _speaker(self, model: ModelConfig) -> Speaker:
         engine = model.engine
