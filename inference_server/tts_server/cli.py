@@ -12,7 +12,7 @@ from tts_server.app import Application, Sources
 from tts_server.catalogue import CatalogueError
 from tts_server.config import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
 from tts_server.embedded import embedded_config, embedded_quota
-from tts_server.engines.allocation import keep_freed_memory
+from tts_server.engines.allocation import keep_freed_memory, share_one_heap
 from tts_server.errors import EngineError
 from tts_server.reload import BrokenFile, read_model
 from tts_server.serving import Listener, PortTaken, run, serve
@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. The exit code is 0 then, 1 where it cannot serve, 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
     configure_logging(options.log_level)
+    share_one_heap()
     keep_freed_memory()
     try:
         sources = _sources(options.config, options.quota, options.replica)
