@@ -22,8 +22,10 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 HEADER_BYTES = 5
-PIPE_BYTES = 262_144
-"""What the pipe to the parent holds: a sentence leaves in one go, and its process is free for the next."""
+PIPE_BYTES = 1_048_576
+"""What the pipe to the parent holds, the most that Linux gives to everybody: a passage of 20 s leaves in one go, and its
+process is free for the next.
+"""
 AUDIO_BYTES = PIPE_BYTES - 2 * HEADER_BYTES
 """Largest AUDIO payload: with the DONE behind it, it fits into the pipe."""
 CONTROL_BYTES = 1_048_576
@@ -109,17 +111,26 @@ def cancelled_number(data: bytes) -> int:
 
 
 class Unpacker:
-    """Takes whole frames off what a pipe brings, in pieces of any size. Payloads are not copied."""
+    """Takes whole frames off what a pipe brings, in pieces of any size. What comes whole is not copied."""
 
     def __init__(self) -> None:
-        self.rest = b""
+        self._pieces: list[bytes] = []
         """Of a frame that has begun."""
+        self.held_bytes = 0
+        """Of those pieces."""
+        self._wanted_bytes = 0
+        """How many of them make the next step: its header, or all of it."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that are whole now. Raises `BrokenFrame`."""
-        if self.rest:
-            data = self.rest + data
+        if self._pieces:
+            self._pieces.append(data)
+            self.held_bytes += len(data)
+            if self.held_bytes < self._wanted_bytes:
+                return
+            data = b"".join(self._pieces)
         view, start, size = memoryview(data), 0, len(data)
+        self._wanted_bytes = HEADER_BYTES
         try:
             while size - start >= HEADER_BYTES:
                 number, length = _HEADER.unpack_from(data, start)
@@ -130,9 +141,11 @@ class Unpacker:
                     raise BrokenFrame(f"a {kind.name} frame of {length} bytes is too long")
                 end = start + HEADER_BYTES + length
                 if size < end:
+                    self._wanted_bytes = end - start
                     return
                 payload = view[start + HEADER_BYTES : end]
                 start = end
                 yield kind, payload
         finally:
-            self.rest = data[start:]
+            self.held_bytes = size - start
+            self._pieces = [data[start:]] if self.held_bytes else []

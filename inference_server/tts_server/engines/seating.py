@@ -170,9 +170,11 @@ class Seating:
 
     def _check_wait(self, turn: Turn) -> None:
         """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
+        full = len(self.waiting) >= MOST_WAITING
+        if turn.max_wait_seconds is None and not full:
+            return
         seconds = self.pace.wait_seconds(self.waiting.ahead_of(turn) + self.spoken_cost / 2, len(self._slots))
-        too_long = turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds
-        if too_long or len(self.waiting) >= MOST_WAITING:
+        if full or (turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds):
             raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
 
     def _withdraw(self, item: Item[_Wanted]) -> None:

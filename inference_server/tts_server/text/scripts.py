@@ -4,7 +4,6 @@ Scripts of many languages (Latin, Cyrillic, Arabic, Devanagari) give nothing awa
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Blocks of Unicode 16, first and last code point. Halfwidth forms included; punctuation left out on purpose.
@@ -15,7 +14,8 @@ _HAN = ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3021, 0x3029), (0x3400, 0x4DBF), 
 
 
 _TELLING = re.compile("[\u1100-\U0010ffff]")
-"""What could be in one of these blocks: most sentences of most languages have nothing of it."""
+"""What could be in one of these blocks."""
+_LETTER = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,17 @@ class Run:
     language: str | None
 
 
+def tells_languages(text: str) -> bool:
+    """Whether a script in it may give a language away: for most texts of most languages, none does."""
+    return _TELLING.search(text) is not None
+
+
 def script_runs(sentence: str) -> list[Run]:
     """Split one sentence by script. Digits, spaces and punctuation stay with what is before them.
 
     Whatever leads the sentence goes with its first letters.
     """
-    if not _TELLING.search(sentence):
+    if not tells_languages(sentence):
         return [Run(sentence, None)] if sentence else []
     han = "ja" if any(_in(character, _KANA) for character in sentence) else "zh"
     runs: list[Run] = []
@@ -66,6 +71,6 @@ def _in(character: str, blocks: tuple[tuple[int, int], ...]) -> bool:
     return code >= 0x1100 and any(first <= code <= last for first, last in blocks)
 
 
-def letters(text: str) -> Iterator[str]:
-    """The characters that are read aloud as words: letters and digits of any script."""
-    return (character for character in text if character.isalnum())
+def is_silent(text: str) -> bool:
+    """Whether nothing of it is read aloud as a word: no letter and no digit of any script."""
+    return _LETTER.search(text) is None

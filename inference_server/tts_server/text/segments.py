@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tts_server.errors import TextRejected
-from tts_server.text.scripts import letters, script_runs
+from tts_server.text.scripts import is_silent, script_runs, tells_languages
 from tts_server.text.sentences import LONGEST_CHARACTERS, parts, sentences
 from tts_server.text.tags import match, untag
 
@@ -45,20 +45,17 @@ def segments(
 
 
 def _spoken(text: str, fixed: str | None, default: str | None, known: Collection[str]) -> Iterator[Segment]:
+    alike = fixed is not None or not tells_languages(text)
+    language = default if fixed is None else fixed
     for sentence in sentences(text):
-        for piece, language in _languages(sentence, fixed, default, known):
+        for piece, spoken in ((sentence, language),) if alike else _languages(sentence, default, known):
             for part in parts(piece):
                 if stripped := part.strip():
-                    yield Segment(stripped, language)
+                    yield Segment(stripped, spoken)
 
 
-def _languages(
-    sentence: str, fixed: str | None, default: str | None, known: Collection[str]
-) -> Iterator[tuple[str, str | None]]:
+def _languages(sentence: str, default: str | None, known: Collection[str]) -> Iterator[tuple[str, str | None]]:
     """The sentence in pieces of one language each: neighbours that turn out the same are one piece again."""
-    if fixed is not None:
-        yield sentence, fixed
-        return
     piece, language = "", default
     for run in script_runs(sentence):
         spoken = (match(run.language, known) if run.language else None) or default
@@ -73,12 +70,19 @@ def _languages(
 def _joined(found: list[Segment]) -> list[Segment]:
     """Give what has no letter or digit (a lone dash, a closing quote) to its neighbour: alone it is a silence."""
     joined: list[Segment] = []
+    last_is_silent = False
     for segment in found:
+        silent = is_silent(segment.text)
         last = joined[-1] if joined else None
-        mute = not any(letters(segment.text)) or (last is not None and not any(letters(last.text)))
-        if last is not None and mute and len(last.text) + len(segment.text) < LONGEST_CHARACTERS:
-            said = last if any(letters(last.text)) else segment
-            joined[-1] = Segment(f"{last.text} {segment.text}", said.language)
-        else:
+        if last is None or not (silent or last_is_silent) or not _fit(last, segment):
             joined.append(segment)
+            last_is_silent = silent
+        else:
+            said = segment if last_is_silent else last
+            joined[-1] = Segment(f"{last.text} {segment.text}", said.language)
+            last_is_silent = last_is_silent and silent
     return joined
+
+
+def _fit(one: Segment, other: Segment) -> bool:
+    return len(one.text) + len(other.text) < LONGEST_CHARACTERS

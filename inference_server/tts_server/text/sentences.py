@@ -28,6 +28,8 @@ _END = re.compile(
     r"|\n[^\S\n]*+\n|[\u2028\u2029]"
     r")\s*+"
 )
+_FIRST_OF_END = re.compile(rf"[{_ALL_ENDS}\n\u2028\u2029]")
+"""What an end begins with: looked for first, because it is found ten times as fast."""
 _PAUSE = re.compile(r"[,;:،؛、，；：·—–]+[\"'”’»)\]）」』]*\s*|\n")
 # Titles and connectives, in languages of the Latin script, that always have more behind them.
 _ABBREVIATIONS = frozenset((
@@ -44,17 +46,23 @@ _LONGEST_WORD = 40
 
 def sentences(text: str) -> Iterator[str]:
     """Every character of `text`, cut after each sentence and its spaces."""
-    start = 0
-    for end in _END.finditer(text):
-        if end.end() > start and not _goes_on(text, start, end):
-            yield text[start : end.end()]
-            start = end.end()
+    start, seen = 0, 0
+    for first in _FIRST_OF_END.finditer(text):
+        if first.start() < seen or (end := _END.match(text, first.start())) is None:
+            continue
+        seen = end.end()
+        if not _goes_on(text, start, end):
+            yield text[start:seen]
+            start = seen
     if start < len(text):
         yield text[start:]
 
 
 def parts(sentence: str) -> Iterator[str]:
     """A long sentence in parts no longer than the limit: cut at its pauses, else its spaces, else anywhere."""
+    if len(sentence) <= LONGEST_DENSE_CHARACTERS:  # as most are
+        yield sentence
+        return
     rest = sentence
     while len(rest.strip()) > (limit := limit_characters(rest)):
         lead = len(rest) - len(rest.lstrip())

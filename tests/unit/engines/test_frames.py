@@ -29,7 +29,7 @@ def test_frames_arrive_whole_and_in_order_however_the_pipe_cuts_them(
     for start in range(0, len(sent), piece):
         taken += [(kind, bytes(payload)) for kind, payload in unpacker.feed(sent[start : start + piece])]
     assert taken == frames
-    assert unpacker.rest == b""
+    assert unpacker.held_bytes == 0
 
 
 @given(st.text())
