@@ -215,15 +215,17 @@ class Speaking:
             await self._hear(line, turn, stretch, anyway=anyway)
 
     async def _hear(self, line: Line, turn: Turn, stretch: Span, *, anyway: bool) -> None:
-        speaker = self._cast.guards[line.model]
+        guard = self._cast.guards[line.model]
+        speaker = guard.speaker
         resampler = None
         if speaker.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(speaker.sample_rate_hz, self.sample_rate_hz)
-        async with aclosing(speaker.speak(line.utterance, turn, anyway=anyway)) as parts:
-            async for part in parts:
-                if self._parts_of_line == 0 and not self._taken_of_line:
-                    stretch.event("first audio")
-                self._put(part if resampler is None else resampler.feed(part))
+        with guard.attempt(anyway=anyway):
+            async with aclosing(speaker.speak(line.utterance, turn)) as parts:
+                async for part in parts:
+                    if self._parts_of_line == 0 and not self._taken_of_line:
+                        stretch.event("first audio")
+                    self._put(part if resampler is None else resampler.feed(part))
         if resampler is not None:
             self._put(resampler.finish())
 

@@ -208,7 +208,9 @@ async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
         batch = Batch(process, [says("a"), says("b"), says("c")])
         batch.members[0].leave()
         hearing = asyncio.create_task(batch.run(3))
-        heard = [part async for part in batch.members[2].speak()]
+        heard = []
+        while (part := await batch.members[2].part()) is not None:
+            heard.append(part)
         assert (size_of(np.concatenate(heard)), await hearing) == (2, True)
         forsaken = Batch(process, [says("a"), says("b")])
         for member in forsaken.members:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from tts_server.engines.process import EngineProcess
@@ -77,17 +77,19 @@ class Member:
         self._parts: deque[Samples] = deque()
         self._news = asyncio.Event()
 
-    async def speak(self) -> AsyncGenerator[Samples]:
-        """Yield the sound. Raises `EngineError`: its own, or what ended the batch. The batch has the timeout."""
-        while True:
-            while self._parts:
-                yield self._parts.popleft()
+    async def part(self) -> Samples | None:
+        """The next of its sound, None after the last. Raises `EngineError`: its own, or what ended the batch.
+
+        The batch has the timeout.
+        """
+        while not self._parts:
             if self.over:
-                break
+                if self._failure is not None:
+                    raise self._failure
+                return None
             self._news.clear()
             await self._news.wait()
-        if self._failure is not None:
-            raise self._failure
+        return self._parts.popleft()
 
     def hear(self, part: Samples | EngineError | None) -> None:
         """What the process says of it: sound, its own failure, or its end."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -131,14 +131,13 @@ class ProcessPool:
             seating.spoken_cost += cost
             failed, garbage, heard = True, False, False
             check = SoundCheck(utterance, self.sample_rate_hz)
-            timeout_seconds = self._first_audio_timeout_seconds
-            sound = slot.process.speak(utterance, timeout_seconds) if member is None else member.speak()
             try:
-                async with aclosing(sound) as parts:
-                    async for samples in parts:
-                        if (passed := check.passed(samples)) is not None:
-                            heard = True
-                            yield passed
+                if member is None:
+                    await slot.process.ask(utterance)
+                while (samples := await self._part((slot, member))) is not None:
+                    if (passed := check.passed(samples)) is not None:
+                        heard = True
+                        yield passed
                 if check.silent and (silence := await self._silence(check, None if member else slot.process)).size:
                     yield silence
                 failed = False
@@ -169,6 +168,10 @@ class ProcessPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
 
+    async def _part(self, seat: Seat) -> Samples | None:
+        slot, member = seat
+        return await (slot.process.part(self._first_audio_timeout_seconds) if member is None else member.part())
+
     async def _silence(self, check: SoundCheck, process: EngineProcess | None) -> Samples:
         """What was held back of an utterance without a sound. Raises `EngineGarbage` where the engine is to blame.
 
@@ -183,9 +186,9 @@ class ProcessPool:
         voice, languages = next(iter(process.voices.items()))
         words = Utterance(WARM_UP_TEXT, voice, languages[0] if languages else None)
         heard = False
-        async with aclosing(process.speak(words, self._first_audio_timeout_seconds)) as parts:
-            async for samples in parts:
-                heard = heard or bool(samples.any())
+        await process.ask(words)
+        while (samples := await process.part(self._first_audio_timeout_seconds)) is not None:
+            heard = heard or bool(samples.any())
         return heard
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:

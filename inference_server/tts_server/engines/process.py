@@ -72,33 +72,32 @@ class EngineProcess:
         self.voice_groups = said.get("voice_groups", {})
         self.measured = Measured(**said["batch"]) if said.get("batch") else None
 
-    async def speak(self, utterance: Utterance, timeout_seconds: float) -> AsyncGenerator[Samples]:
-        """Yield the sound. The timeout is on every wait: for the first part, then from part to part.
+    async def ask(self, utterance: Utterance) -> None:
+        """Have it speak: `part` says what comes. Whoever does not hear all of it calls `settle` before it is free."""
+        await self._ask(json_frame(Kind.SPEAK, _as_dict(utterance)), 1)
 
-        After an early end (`aclose`, a timeout) the process is not free: call `settle`.
-        """
-        pipe = await self._ask(json_frame(Kind.SPEAK, _as_dict(utterance)), 1)
-        while True:
-            kind, payload = await self._receive_in_time(pipe, timeout_seconds)
-            if kind is Kind.AUDIO:
-                yield self._samples(payload, pipe.more_audio())
-                continue
-            self._pending = False
-            if kind is Kind.DONE:
-                return
-            raise _error(kind, payload)
+    async def part(self, timeout_seconds: float) -> Samples | None:
+        """The next of the sound that was asked for, None after the last. Raises what `Speaker.speak` does."""
+        pipe = self._pipe
+        kind, payload = await self._receive_in_time(pipe, timeout_seconds)
+        if kind is Kind.AUDIO:
+            return self._samples(payload, pipe.more_audio())
+        self._pending = False
+        if kind is Kind.DONE:
+            return None
+        raise _error(kind, payload)
 
     async def speak_batch(
         self, utterances: Sequence[Utterance], timeout_seconds: float
     ) -> AsyncGenerator[tuple[int, Samples | EngineError | None]]:
         """Yield what comes of each: its index with a part of its sound, its own failure, or None at its end.
 
-        See `speak` for the timeout and for an early end.
+        The timeout is on every wait for any of it. After an early end (`aclose`, a timeout) call `settle`.
         """
         wanted = {"utterances": [_as_dict(utterance) for utterance in utterances]}
-        pipe = await self._ask(json_frame(Kind.BATCH, wanted), len(utterances))
+        await self._ask(json_frame(Kind.BATCH, wanted), len(utterances))
         while True:
-            kind, payload = await self._receive_in_time(pipe, timeout_seconds)
+            kind, payload = await self._receive_in_time(self._pipe, timeout_seconds)
             if kind is Kind.MEMBER:
                 yield await self._of_member(payload)
                 continue
@@ -146,8 +145,14 @@ class EngineProcess:
         if self._child is not None:
             await self._child.kill()
 
-    async def _ask(self, wanted: bytes, utterances: int) -> FramePipe:
-        """Send a frame that asks for so many, and say where the answer comes."""
+    @property
+    def _pipe(self) -> FramePipe:
+        if self._child is None:
+            raise EngineCrashed(f"Engine {self._engine} is not running.")
+        return self._child.pipe
+
+    async def _ask(self, wanted: bytes, utterances: int) -> None:
+        """Send a frame that asks for so many."""
         child = self._child
         if child is None:
             raise EngineCrashed(f"Engine {self._engine} is not running.")
@@ -159,7 +164,6 @@ class EngineProcess:
             child.write(wanted)
         except ConnectionError as error:
             raise await self._crashed() from error
-        return child.pipe
 
     def _cancel(self, number: int) -> None:
         if self._child is not None:

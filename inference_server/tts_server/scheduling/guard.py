@@ -1,16 +1,15 @@
 """Around a speaker: its breaker hears how every attempt ends."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from types import TracebackType
 
 import structlog
 
-from tts_server.breaker import Breaker, Now
+from tts_server.breaker import Breaker, Now, Permit
 from tts_server.breaker import Limits as BreakerLimits
-from tts_server.engines.speaker import Queueing, Samples, Speaker, Utterance
+from tts_server.engines.speaker import Queueing, Speaker
 from tts_server.errors import EngineError, EngineGivenUp, TTSError
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.scheduling.fair_queue import Priority
 
 log = structlog.get_logger(__name__)
 
@@ -40,31 +39,21 @@ class Guard:
         """Whether it is worth a try: started, not in a crash loop, and the breaker says so."""
         return self.speaker.ready and self.breaker.allows
 
-    async def speak(self, utterance: Utterance, turn: Turn, *, anyway: bool = False) -> AsyncGenerator[Samples]:
-        """See `Speaker.speak`; `anyway`: also while the breaker says no, and then without counting.
+    def attempt(self, *, anyway: bool = False) -> "Attempt":
+        """To be entered around whatever the speaker is asked for; `anyway`: also while the breaker says no.
 
-        Raises `EngineGivenUp` too, where the breaker says no.
+        Raises `EngineGivenUp` where the breaker says no.
         """
         permit = self.breaker.permit()
         if permit is None and not anyway:
             raise EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
-        ended = False
-        try:
-            async with aclosing(self.speaker.speak(utterance, turn)) as parts:
-                async for part in parts:
-                    yield part
-            ended = True
-            if permit is not None:
-                self.breaker.succeeded(permit)
-        except EngineError:
-            ended = True
-            if permit is not None and self.breaker.failed(permit):
-                log.warning("engine is given up for a while", model=self._model)
-                self._send_on()
-            raise
-        finally:
-            if permit is not None and not ended:
-                self.breaker.abandoned(permit)
+        return Attempt(self, permit)
+
+    def failed(self, permit: Permit) -> None:
+        """The engine's failure ended an attempt."""
+        if self.breaker.failed(permit):
+            log.warning("engine is given up for a while", model=self._model)
+            self._send_on()
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """See `Queueing`; nothing where nobody waits here."""
@@ -82,3 +71,26 @@ class Guard:
             self.refuse_waiting(
                 EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
             )
+
+
+class Attempt:
+    """At speaking: the breaker hears of its end, whatever that is. Without a permit, it hears nothing."""
+
+    def __init__(self, guard: Guard, permit: Permit | None) -> None:
+        self._guard = guard
+        self._permit = permit
+
+    def __enter__(self) -> None:
+        """It may be left at once."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._permit is None:
+            return
+        if error is None:
+            self._guard.breaker.succeeded(self._permit)
+        elif isinstance(error, EngineError):
+            self._guard.failed(self._permit)
+        else:  # its caller has left, or was refused
+            self._guard.breaker.abandoned(self._permit)
