@@ -1,6 +1,6 @@
 """A sound on its way: spoken and encoded once, heard by everyone who asks for the same while it lasts.
 
-Speaking -> encode -> parts so far -> listener, listener, ...
+Making -> parts so far -> listener, listener, ...
 
 It is made as fast as its fastest listener takes it, and no faster: a slow one finds its parts later, all there. It ends
 when all is encoded, when nobody is left who can speak it, or when its last listener leaves. As long as nobody has taken
@@ -8,15 +8,13 @@ a part to send it, another model may speak in place of one that failed, from the
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
-from tts_server.audio import Encoding
 from tts_server.audio.containers import whole_wav
 from tts_server.errors import EngineError
+from tts_server.making import Making, Part
 from tts_server.scheduling.fair_queue import Priority
 from tts_server.sound import Sound
-from tts_server.speaking import Speaking
-from tts_server.tracing import span
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
@@ -25,22 +23,16 @@ OnWhole = Callable[[bytes, float], Awaitable[None]]
 
 
 class Flight:
-    """One sound being made. `on_whole` gets the file and its seconds of sound, if it comes to its end.
+    """One sound being made. `on_whole` gets the file and its seconds of sound, if it comes to its end."""
 
-    Without `on_whole` it is for one listener only, and what that one has heard is forgotten.
-    """
-
-    def __init__(self, speaking: Speaking, encoding: Encoding, on_whole: OnWhole | None = None) -> None:
-        self._speaking = speaking
-        self._encoding = encoding
+    def __init__(self, making: Making, on_whole: OnWhole) -> None:
+        self._making = making
         self._on_whole = on_whole
         self._listeners: set[Listener] = set()
-        self._parts: list[tuple[bytes, float]] = []
+        self._parts: list[Part] = []
         self._forgotten = 0
         """Parts before the first of those."""
         self._bytes = 0
-        self.seconds = 0.0
-        """Of sound, encoded so far."""
         self.sounding = False
         self.over = False
         """No more parts will come."""
@@ -62,12 +54,17 @@ class Flight:
     @property
     def finished(self) -> bool:
         """See `Sound.finished`."""
-        return self._speaking.finished
+        return self._making.finished
 
     @property
     def spoken_by(self) -> str:
         """See `Sound.spoken_by`."""
-        return self._speaking.lines[0].model if self._speaking.degraded else ""
+        return self._making.spoken_by
+
+    @property
+    def seconds(self) -> float:
+        """Of sound, encoded so far."""
+        return self._making.seconds
 
     def listen(self) -> "Listener":
         """One more, from the beginning; `open` flights only."""
@@ -77,7 +74,7 @@ class Flight:
 
     def hurry(self) -> None:
         """See `Speaking.hurry`."""
-        self._speaking.hurry()
+        self._making.hurry()
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Once, after its last part was made or it failed."""
@@ -85,7 +82,7 @@ class Flight:
 
     async def settle(self, seconds: float) -> None:
         """See `Sound.settle`."""
-        await self._speaking.settle(seconds)
+        await self._making.settle(seconds)
 
     async def wait_for_first(self) -> None:
         """See `Sound.first`."""
@@ -94,7 +91,7 @@ class Flight:
                 self._end()
             await self._changed.wait()
 
-    async def part(self, number: int) -> tuple[bytes, float] | None:
+    async def part(self, number: int) -> Part | None:
         """Part `number`, counted from 0; None after the last one. Raises what ended it too early."""
         while number - self._forgotten >= len(self._parts):
             if self.over:
@@ -105,7 +102,7 @@ class Flight:
         self._sent = True
         return self._parts[number - self._forgotten]
 
-    async def whole(self) -> tuple[bytes, float]:
+    async def whole(self) -> Part:
         """See `Sound.whole`: whoever takes nothing before its end leaves room for another model to begin again."""
         while not self.over:
             self._wanted.set()
@@ -131,11 +128,11 @@ class Flight:
             self.over = True  # from here on nobody joins
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._speaking.stop()  # a task that was cancelled before it began has stopped nothing
+        await self._making.stop()  # a task that was cancelled before it began has stopped nothing
 
     @property
     def _keeping(self) -> bool:
-        return self._on_whole is not None and self._bytes <= SHARED_BYTES
+        return self._bytes <= SHARED_BYTES
 
     def _end(self) -> None:
         if not self._whole:
@@ -143,57 +140,41 @@ class Flight:
 
     async def _run(self) -> None:
         try:
-            await self._speaking.first()
+            await self._making.first()
             self.sounding = True
             self._tell()
-            with span("encode") as encoding:
-                await self._make()
-                encoding.note("tts.audio_seconds", self.seconds)
-                encoding.note("tts.encode_seconds", self._encoding.busy_seconds)
+            await self._make()
             self._whole = True
-            if self._on_whole is not None and self._keeping:
+            if self._keeping:
                 data = b"".join(part for part, _ in self._parts)
-                await self._on_whole(whole_wav(data) if self._encoding.format == "wav" else data, self.seconds)
+                await self._on_whole(whole_wav(data) if self._making.format == "wav" else data, self.seconds)
         except Exception as error:  # its listeners raise it, each for its own caller
             self._failure = error
         finally:
             self.over = True
             self._tell()
-            await self._speaking.stop()
+            await self._making.stop()
 
     async def _make(self) -> None:
         while True:
-            try:
-                await self._encode()
-            except EngineError as error:
-                if self._sent or not await self._speaking.fall_back(error):
-                    raise
-                self._encoding.encoder = self._encoding.begin()
-                self._wanted.set()
-                self._parts.clear()
-                self._bytes, self.seconds = 0, 0.0
-            else:
-                return
-
-    async def _encode(self) -> None:
-        rate_hz = self._speaking.sample_rate_hz
-        while True:
-            if not self._speaking.ended:  # else only an end is left to write
+            if not self._making.all_taken:
                 await self._wanted.wait()
-            samples = await self._speaking.take()
-            if samples is None:
-                break
-            self.seconds += samples.size / rate_hz
-            self._put(await self._encoding.feed(samples, rate_hz))
-        self._put(await self._encoding.finish())
+            part = await self._making.part(self._void)
+            if part is None:
+                return
+            self._parts.append(part)
+            self._bytes += len(part[0])
+            self._wanted.clear()
+            self._tell()
 
-    def _put(self, part: bytes) -> None:
-        if not part:
-            return
-        self._parts.append((part, self.seconds))
-        self._bytes += len(part)
-        self._wanted.clear()
-        self._tell()
+    def _void(self) -> bool:
+        """See `Void`."""
+        if self._sent:
+            return False
+        self._parts.clear()
+        self._bytes = 0
+        self._wanted.set()
+        return True
 
     def _tell(self) -> None:
         """Wake everyone who waits now."""
@@ -227,14 +208,15 @@ class Listener:
         """See `Sound.settle`."""
         await self._flight.settle(seconds)
 
-    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
-        """See `Sound.parts`."""
-        while (part := await self._flight.part(self.position)) is not None:
+    async def part(self) -> Part | None:
+        """See `Sound.part`."""
+        part = await self._flight.part(self.position)
+        if part is not None:
             self.position += 1
             self._flight.heard()
-            yield part
+        return part
 
-    async def whole(self) -> tuple[bytes, float]:
+    async def whole(self) -> Part:
         """See `Sound.whole`."""
         return await self._flight.whole()
 

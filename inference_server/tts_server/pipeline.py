@@ -7,10 +7,11 @@ from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.limits import Request
 from tts_server.audio import Encoding, encoder_for
-from tts_server.cache import Recording, cache_key
+from tts_server.cache import Cache, Recording, cache_key
 from tts_server.config import ServerConfig
 from tts_server.errors import Draining, Overloaded, QuotaExceeded
 from tts_server.flight import Flight
+from tts_server.making import Alone, Making
 from tts_server.routing import Choice, Line, choose, lines, standby_lines, wished_model
 from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
@@ -93,7 +94,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
     cache = server.cache
     if cache is None:
-        return _flight(spoken, request, scene, server, account).listen()
+        return Alone(_making(spoken, request, scene, server, account))
     rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
     key = cache_key(scene.config, spoken, request.format, rates_hz)
     with span("cache"):
@@ -104,34 +105,30 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     else:
         account.cache = SHARED if key in scene.flights else MISS
         sound = scene.flights.join(
-            key, lambda: _flight(spoken, request, scene, server, account, key=key), request.priority
+            key, lambda: _flight(key, _making(spoken, request, scene, server, account), scene, cache), request.priority
         )
     server.metrics.cache_requests_of(account.cache).inc()
     return sound
 
 
-def _flight(
-    spoken: list[Line],
-    request: SpeechRequest,
-    scene: Scene,
-    server: Server,
-    account: Account,
-    *,
-    key: str | None = None,
-) -> Flight:
-    """Begins to speak. What comes to its end is kept under `key`, None: nowhere."""
+def _making(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Making:
+    """Begins to speak."""
     rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
     turn = _turn(request, scene.config, account.begun)
     speaking = Speaking(_cast(scene, spoken), _hooks(server), turn, plays=request.plays)
+    return Making(speaking, Encoding(request.format, encoder, begin_encoding, server.threads))
+
+
+def _flight(key: str, making: Making, scene: Scene, cache: Cache) -> Flight:
+    """What comes to its end is kept under `key`, but for what another model spoke."""
 
     async def keep(data: bytes, seconds: float) -> None:
-        if key is not None and server.cache is not None and not speaking.degraded:
-            await server.cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
+        if not making.spoken_by:
+            await cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
 
-    encoding = Encoding(request.format, encoder, begin_encoding, server.threads)
-    return Flight(speaking, encoding, None if key is None else keep)
+    return Flight(making, keep)
 
 
 def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:

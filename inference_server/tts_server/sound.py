@@ -1,6 +1,5 @@
 """What one request hears: made for it now, shared with others on its way, or kept from before."""
 
-from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from tts_server.cache import Recording
@@ -23,10 +22,10 @@ class Sound(Protocol):
     async def settle(self, seconds: float) -> None:
         """Return when all of it is spoken, or after so long."""
 
-    def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
-        """Encoded audio as it comes, from the beginning, each with the seconds of sound up to its end; once.
+    async def part(self) -> tuple[bytes, float] | None:
+        """The next of its encoded audio, never empty, with the seconds of sound up to its end; None after the last.
 
-        No part is empty. Raises `EngineError` where it broke off.
+        Raises `EngineError` where it broke off.
         """
 
     async def whole(self) -> tuple[bytes, float]:
@@ -44,6 +43,7 @@ class Kept:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
+        self._left: tuple[bytes, float] | None = (recording.content, recording.audio_seconds)
 
     async def first(self) -> None:
         """See `Sound.first`."""
@@ -52,9 +52,10 @@ class Kept:
         """See `Sound.settle`."""
         del seconds
 
-    async def parts(self) -> AsyncGenerator[tuple[bytes, float]]:
-        """See `Sound.parts`."""
-        yield self._recording.content, self._recording.audio_seconds
+    async def part(self) -> tuple[bytes, float] | None:
+        """See `Sound.part`."""
+        part, self._left = self._left, None
+        return part
 
     async def whole(self) -> tuple[bytes, float]:
         """See `Sound.whole`."""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
@@ -126,10 +125,10 @@ class Speech:
 
         Whoever asks for the next part has sent the one before it: only then is its sound on the account.
         """
-        async with aclosing(self.sound.parts()) as parts:
-            async for part, seconds in parts:
-                yield part
-                self.account.audio_seconds = seconds
+        while (part := await self.sound.part()) is not None:
+            data, seconds = part
+            yield data
+            self.account.audio_seconds = seconds
 
     async def close(self) -> None:
         """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""

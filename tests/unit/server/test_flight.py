@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_fo
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError
 from tts_server.flight import Flight, Flights, Listener
+from tts_server.making import Alone, Making
 from tts_server.routing import Line
 from tts_server.scheduling.fair_queue import Turn
 from tts_server.scheduling.fallback import Standby
@@ -102,13 +102,12 @@ class Ear:
                 self.heard, self.seconds = await self.sound.whole()
                 self.whole = True
                 return
-            async with aclosing(self.sound.parts()) as parts:
-                async for part, seconds in parts:
-                    assert part
-                    self.heard += part
-                    self.seconds = seconds
-                    if not self.released:
-                        await self.stalled.acquire()
+            while (part := await self.sound.part()) is not None:
+                data, self.seconds = part
+                assert data
+                self.heard += data
+                if not self.released:
+                    await self.stalled.acquire()
             self.whole = True
         except EngineError as error:
             self.failure = error
@@ -137,22 +136,26 @@ class Scene:
         self.made: list[Flight] = []
 
     def begin(self) -> Flight:
-        lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
-        self.made.append(Flight(self.speaking(lines), self.encoding(), self._keep))
+        self.made.append(Flight(self.making(), self._keep))
         return self.made[-1]
 
-    def speaking(self, lines: list[Line]) -> Speaking:
+    def making(self) -> Making:
+        lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
         guards = {"tone": Guard("tone", self.engine), "bass": Guard("bass", self.standby)}
         chains = {"tone": (Standby("bass"),) if self.has_standby else (), "bass": ()}
         cast = Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
-        return Speaking(cast, Hooks(), AT_ONCE)
-
-    def encoding(self) -> Encoding:
         begin = partial(encoder_for, self.format, RATE_HZ)
-        return Encoding(self.format, begin(), begin, self.threads)
+        encoding = Encoding(self.format, begin(), begin, self.threads)
+        return Making(Speaking(cast, Hooks(), AT_ONCE), encoding)
 
     def join(self, *, takes_whole: bool = False) -> Ear:
-        ear = Ear(self.flights.join("key", self.begin), takes_whole=takes_whole)
+        return self._hears(Ear(self.flights.join("key", self.begin), takes_whole=takes_whole))
+
+    def alone(self, *, takes_whole: bool = False) -> Ear:
+        """One that shares its sound with nobody."""
+        return self._hears(Ear(Alone(self.making()), takes_whole=takes_whole))
+
+    def _hears(self, ear: Ear) -> Ear:
         self.ears.append((ear, asyncio.create_task(ear.listen())))
         return ear
 
@@ -198,7 +201,7 @@ async def go_round(times: int = 20) -> None:
 
 
 ACTIONS = st.one_of(
-    st.tuples(st.sampled_from(["join", "join whole"]), st.just(0)),
+    st.tuples(st.sampled_from(["join", "join whole", "alone", "alone whole"]), st.just(0)),
     st.tuples(st.sampled_from(["go", "leave", "release"]), st.integers(0, 5)),
     st.tuples(st.just("play"), st.integers(1, PARTS)),
     st.tuples(st.just("fail"), st.integers(0, 1)),
@@ -216,8 +219,8 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
     run = Scene(standby=standby)
     left: set[int] = set()
     for action, number in actions:
-        if action.startswith("join"):
-            run.join(takes_whole=action == "join whole")
+        if action.startswith(("join", "alone")):
+            (run.join if action.startswith("join") else run.alone)(takes_whole=action.endswith("whole"))
         elif action == "play":
             run.play(number)
         elif action == "fail":
@@ -249,9 +252,8 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
         assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
         assert task.cancelled() or task.exception() is None
     for flight in run.made:
-        longest = max((ear.heard for ear, _ in run.ears if cast("Listener", ear.sound)._flight is flight), key=len)
-        assert all(longest.startswith(ear.heard) for ear, _ in run.ears
-                   if cast("Listener", ear.sound)._flight is flight), "one sound for all of its listeners"  # fmt: skip
+        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.sound, Listener) and ear.sound._flight is flight]
+        assert all(max(heard, key=len).startswith(each) for each in heard), "one sound for all of its listeners"
     assert all(data in {WHOLE, STANDBYS_WHOLE} for data, _ in run.kept)
     assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.kept)
     await go_round()
@@ -431,18 +433,36 @@ async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pyte
         assert run.kept == []
 
 
-async def test_a_flight_for_one_keeps_nothing_that_was_heard() -> None:
-    run = Scene()
-    flight = Flight(run.speaking([Line("tone", Utterance("0", "ann"))]), run.encoding())
-    ear = Ear(flight.listen())
+async def test_who_hears_alone_hears_all_of_it_as_it_comes() -> None:
+    async with scene() as run:
+        ear = run.alone()
+        ear.release()
+        for number in range(PARTS):
+            run.play(1)
+            await until(partial(_has_heard, ear, (number + 1) * PART_SAMPLES * 2))
+        await until(lambda: ear.whole)
+        assert ear.heard == WHOLE
+        assert run.kept == []
+
+
+@pytest.mark.parametrize("takes_whole", [False, True])
+@pytest.mark.parametrize("failing_part", range(PARTS))
+async def test_a_standby_speaks_for_who_hears_alone_as_long_as_nothing_was_sent(
+    failing_part: int, takes_whole: bool
+) -> None:
+    run = Scene(standby=True)
+    ear = run.alone(takes_whole=takes_whole)
     ear.release()
-    listening = asyncio.create_task(ear.listen())
-    for number in range(PARTS_OF_LINE):
+    for _ in range(failing_part):
         run.play(1)
-        await until(partial(_has_heard, ear, (number + 1) * PART_SAMPLES * 2))
-        assert flight._parts == []
-    await listening
-    assert ear.whole
+        await go_round()
+    run.engine.fails = run.engine.fails_again = True
+    await run.end()
+    if takes_whole or failing_part == 0:
+        assert (ear.heard, ear.sound.spoken_by, ear.failure) == (STANDBYS_WHOLE, "bass", None)
+    else:
+        assert ear.heard == WHOLE[: failing_part * PART_SAMPLES * 2]
+        assert isinstance(ear.failure, EngineCrashed)
     run.threads.close()
 
 
