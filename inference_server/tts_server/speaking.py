@@ -79,8 +79,8 @@ class Speaking:
         self.sample_rate_hz = cast.guards[cast.lines[0].model].sample_rate_hz
         self._model = cast.lines[0].model
         """Whose turn it is."""
-        self._changed = asyncio.Event()
-        """Something to take, or the end."""
+        self._news: asyncio.Future[None] | None = None
+        """Of whoever waits for something to take, or for the end: one at a time."""
         self._room = asyncio.Event()
         self._choose(EngineGivenUp.code)
         self._begin()
@@ -95,7 +95,7 @@ class Speaking:
         self._taken_of_line = False
         self._room.set()
         self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(lambda _: self._changed.set())
+        self._task.add_done_callback(lambda _: self._tell())
 
     def _choose(self, reason: str) -> bool:
         """Who is next; false when nobody is left."""
@@ -188,8 +188,15 @@ class Speaking:
             await self._change()
 
     async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+        self._news = asyncio.get_running_loop().create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def _run(self) -> None:
         for number, line in enumerate(self.lines):
@@ -242,7 +249,7 @@ class Speaking:
         self._waiting_samples += samples.size
         if self._waiting_samples > AHEAD_SECONDS * self.sample_rate_hz:
             self._room.clear()
-        self._changed.set()
+        self._tell()
 
     def _drop_line(self) -> None:
         """Forget what waits of a line that failed."""

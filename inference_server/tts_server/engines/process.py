@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tts_server.scheduling.batching import Measured
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
+_FIELDS = Utterance.__slots__
+_values_of = attrgetter(*_FIELDS)
 
 
 class EngineProcess:
@@ -217,7 +220,7 @@ class EngineProcess:
 
 def _as_dict(utterance: Utterance) -> dict[str, object]:
     """Not dataclasses.asdict: that copies every value, for a tenth of a millisecond."""
-    return {name: getattr(utterance, name) for name in utterance.__slots__}
+    return dict(zip(_FIELDS, _values_of(utterance), strict=True))
 
 
 def _error(kind: Kind, payload: memoryview) -> EngineError:
