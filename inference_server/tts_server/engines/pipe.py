@@ -6,7 +6,7 @@ from collections import deque
 
 from tts_server.engines.frames import PIPE_BYTES, BrokenFrame, Frame, Kind, Unpacker
 
-HELD_BYTES = 2 * PIPE_BYTES
+HELD_BYTES = PIPE_BYTES
 """Of sound that nobody takes: reading stops there, then the worker does."""
 
 
