@@ -29,12 +29,10 @@ class RedisClient(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See `Redis.execute_command`, on which every command is built."""
         task = asyncio.create_task(super().execute_command(*args, **options))  # type: ignore[no-untyped-call]  # the library has no annotation for it
-        task.add_done_callback(_look_at)
         try:
-            await asyncio.wait({task})
+            return await asyncio.shield(task)
         finally:
             task.cancel()  # does nothing to one that is done
-        return task.result()
 
 
 def redis_client(config: RedisConfig) -> RedisClient:
@@ -55,12 +53,6 @@ def redis_client(config: RedisConfig) -> RedisClient:
         **options,
     )
     return cast("RedisClient", RedisClient.from_pool(pool))
-
-
-def _look_at(task: "asyncio.Task[Any]") -> None:
-    """At how a command ended that nobody waits for any more, or asyncio would report it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _to_where_the_file_says(config: RedisConfig) -> RedisClient:
