@@ -10,7 +10,6 @@ a part to send it, another model may speak in place of one that failed, from the
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tts_server.audio.containers import whole_wav
 from tts_server.errors import EngineError
 from tts_server.making import Making, Part
 from tts_server.scheduling.fair_queue import Priority
@@ -108,7 +107,7 @@ class Flight:
             self._wanted.set()
             await self._changed.wait()
         self._end()
-        return b"".join(part for part, _ in self._parts), self.seconds
+        return self._file(), self.seconds
 
     def heard(self) -> None:
         """A listener went on by one part, or left."""
@@ -134,6 +133,9 @@ class Flight:
     def _keeping(self) -> bool:
         return self._bytes <= SHARED_BYTES
 
+    def _file(self) -> bytes:
+        return self._making.file(part for part, _ in self._parts)
+
     def _end(self) -> None:
         if not self._whole:
             raise self._failure or EngineError("The sound broke off.")
@@ -146,8 +148,7 @@ class Flight:
             await self._make()
             self._whole = True
             if self._keeping:
-                data = b"".join(part for part, _ in self._parts)
-                await self._on_whole(whole_wav(data) if self._making.format == "wav" else data, self.seconds)
+                await self._on_whole(self._file(), self.seconds)
         except Exception as error:  # its listeners raise it, each for its own caller
             self._failure = error
         finally:

@@ -3,9 +3,9 @@
 As long as nothing of it has left, another model may speak in place of one that failed, from the beginning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from tts_server.audio import Encoding
+from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.speaking import Speaking
 from tts_server.tracing import NO_SPAN, Span, span
@@ -26,11 +26,6 @@ class Making:
         self._stretch: Span = NO_SPAN
         self.seconds = 0.0
         """Of sound, encoded so far."""
-
-    @property
-    def format(self) -> str:
-        """Of its parts."""
-        return self._encoding.format
 
     @property
     def finished(self) -> bool:
@@ -75,6 +70,10 @@ class Making:
                 self._encoding.encoder = self._encoding.begin()
                 self.seconds = 0.0
         return data, self.seconds
+
+    def file(self, parts: Iterable[bytes]) -> bytes:
+        """All of its parts, as who did not hear it come gets it."""
+        return as_file(parts, self._encoding.format)
 
     async def stop(self) -> None:
         """Whatever is being made stops; safe at any time."""
@@ -135,7 +134,7 @@ class Alone:
 
         while (part := await self._making.part(void)) is not None:
             parts.append(part[0])
-        return b"".join(parts), self._making.seconds
+        return self._making.file(parts), self._making.seconds
 
     async def leave(self) -> None:
         """See `Sound.leave`."""

@@ -29,7 +29,7 @@ class Sound(Protocol):
         """
 
     async def whole(self) -> tuple[bytes, float]:
-        """All of it, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
+        """All of it as a file, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
 
     async def leave(self) -> None:
         """Nobody hears it here any more; safe at any time, and needed always."""

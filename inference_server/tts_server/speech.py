@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from tts_server.admission.admission import Ticket
 from tts_server.admission.ledger import Entry
 from tts_server.audio import media_type
-from tts_server.audio.containers import whole_wav
 from tts_server.config import ServerConfig
 from tts_server.routing import Wish
 from tts_server.scheduling.fair_queue import Priority
@@ -115,10 +114,9 @@ class Speech:
         return self.sound.finished
 
     async def whole(self) -> bytes:
-        """All of it, with true lengths in its header. Raises `EngineError`."""
-        data, seconds = await self.sound.whole()
-        self.account.audio_seconds = seconds
-        return whole_wav(data) if self.request.format == "wav" else data
+        """All of it, as a file. Raises `EngineError`."""
+        file, self.account.audio_seconds = await self.sound.whole()
+        return file
 
     async def parts(self) -> AsyncGenerator[bytes]:
         """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off.

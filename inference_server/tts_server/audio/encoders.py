@@ -1,6 +1,6 @@
 """Encoders for the six formats of the speech API: samples of an engine's rate in, bytes of a format out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,7 +112,12 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
 def encode_whole(samples: Sound, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
     """All of `samples` at once, with true lengths in the header of every format that has one. Raises as above."""
     encoder = encoder_for(format_, sample_rate_hz, output_rate_hz=output_rate_hz)
-    streamed = encoder.feed(samples) + encoder.finish()
+    return as_file([encoder.feed(samples), encoder.finish()], format_)
+
+
+def as_file(parts: Iterable[bytes], format_: str) -> bytes:
+    """All that an encoder wrote, with true lengths in the header of a format that has them and was streamed without."""
+    streamed = b"".join(parts)
     return whole_wav(streamed) if format_ == "wav" else streamed
 
 
