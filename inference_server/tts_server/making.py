@@ -61,6 +61,7 @@ class Making:
         data = b""
         while not data:
             if self._ended:
+                self._end_stretch()
                 return None
             try:
                 data = await self._encoded()
@@ -78,6 +79,9 @@ class Making:
     async def stop(self) -> None:
         """Whatever is being made stops; safe at any time."""
         await self._speaking.stop()
+        self._end_stretch()
+
+    def _end_stretch(self) -> None:
         stretch, self._stretch = self._stretch, NO_SPAN
         stretch.note("tts.audio_seconds", self.seconds)
         stretch.note("tts.encode_seconds", self._encoding.busy_seconds)
