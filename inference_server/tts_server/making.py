@@ -90,8 +90,9 @@ class Making:
     async def _encoded(self) -> bytes:
         samples = await self._speaking.take()
         if samples is None:
+            rest = await self._encoding.finish()
             self._ended = True
-            return await self._encoding.finish()
+            return rest
         rate_hz = self._speaking.sample_rate_hz
         self.seconds += samples.size / rate_hz
         return await self._encoding.feed(samples, rate_hz)
