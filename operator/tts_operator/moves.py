@@ -13,7 +13,8 @@ from tts_operator.actions import Apply
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.difference import difference
 from tts_operator.manifest import Manifest
-from tts_operator.resolve import Resolved, resolve
+from tts_operator.resolve import resolve
+from tts_operator.resolved import Resolved
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tts_operator.live import Verdict
 from tts_operator.observed import Observed
 from tts_operator.outcome import Outcome
 from tts_operator.pod_troubles import Trouble, troubles
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.rollout_budget import HALTED, WAITING
 
 LONGEST_MESSAGE = 2000
