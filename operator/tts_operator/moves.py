@@ -22,6 +22,8 @@ class Upcoming:
     """When to look at a tenant again even if nothing happens."""
 
     at: datetime
+    transition: bool = False
+    """That the schedule has something else to say then is the reason."""
     moves: tuple[Apply, ...] = ()
     """Writes for that very instant, true unless the tenant, its models or its children change before."""
 
@@ -34,7 +36,7 @@ def upcoming(resolved: Resolved) -> Upcoming | None:
     if transition is None or transition.at != resolved.next_change or resolved.refused is not None:
         return Upcoming(resolved.next_change)
     then = resolve(resolved.observed, resolved.settings, transition.at)
-    return Upcoming(resolved.next_change, tuple(moves(resolved, then)))
+    return Upcoming(resolved.next_change, transition=True, moves=tuple(moves(resolved, then)))
 
 
 def moves(now: Resolved, then: Resolved) -> Iterator[Apply]:
