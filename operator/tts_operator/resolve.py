@@ -4,7 +4,7 @@ Never raises: what cannot be resolved becomes a verdict that the status tells.
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tts_operator import schedule
 from tts_operator.api import AuthMode
@@ -19,13 +19,11 @@ from tts_operator.names import keys_secret_name, pool_name
 from tts_operator.observed import Observed
 from tts_operator.pools import own_bounds, pool, retiring, standbys, with_roles
 from tts_operator.resolved import Resolved
+from tts_operator.secret_looks import secret_looks
 from tts_operator.settings import Settings
 from tts_operator.signing import turn as turn_of_keys
 from tts_operator.turnover import turnover
 from tts_operator.voice_problems import fallback_voice_problems, voice_problems
-
-REDIS_SECRET_LOOK = timedelta(seconds=20)
-"""Between looks for one that is missing or wrong: nobody tells of Secrets."""
 
 
 def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
@@ -57,18 +55,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     given = with_roles(observed, pools, turn)
     left = leaving(observed, {each.name for each in given}, now)
     signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
-    moments = [
-        change and change.at,
-        turn.look_again,
-        left.look_again,
-        held.look_again,
-        *(each.rollout.look_again for each in pools),
-    ]
-    moments.append(signing.look_again if signing else None)
-    moments.append(now + REDIS_SECRET_LOOK if bare.redis and bare.redis.problem else None)
     limit, notes = requests_per_minute(tenant, settings)
     quota, auth = tenant.spec.quota, tenant.spec.auth
-    return replace(
+    whole = replace(
         bare,
         notes=(*notes, *ceilings(observed.namespace_labels)),
         models=(
@@ -79,7 +68,6 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         ),
         window=window,
         next_transition=change,
-        next_change=min((moment for moment in moments if moment), default=None),
         pools=(*given, *(retiring(observed, name) for name in left.pools)),
         entry=turn.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
@@ -91,3 +79,13 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         requests_per_minute=limit,
         max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,
     )
+    moments = [
+        change and change.at,
+        turn.look_again,
+        left.look_again,
+        held.look_again,
+        signing and signing.look_again,
+        *(each.rollout.look_again for each in pools),
+        *secret_looks(whole),
+    ]
+    return replace(whole, next_change=min((moment for moment in moments if moment), default=None))

@@ -127,6 +127,17 @@ class Resolved:
         return replace(self, pools=tuple(map(waits, self.pools)))
 
     @property
+    def lacks_keys(self) -> bool:
+        """Whether its pods turn every caller away, because there is no Secret with API keys."""
+        if self.tenant is None or self.refused or self.observed.keys_secret_exists is not False:
+            return False
+        if self.auth_modes == (AuthMode.NONE,):
+            return False
+        auth = self.tenant.spec.auth
+        # Where the issuer is external and keys are not asked for, callers bring tokens.
+        return not (auth and auth.external and AuthMode.API_KEY not in self.auth_modes)
+
+    @property
     def suspended(self) -> bool:
         """Whether every pool is to be at zero."""
         return self.tenant is not None and self.tenant.spec.suspend

@@ -325,6 +325,15 @@ def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
     assert verdict(said, "Available") == ("False", "Starting")
 
 
+def test_a_refused_spec_suspends_nobody() -> None:
+    """What it says of suspend is not followed either: the endpoint goes on as it was."""
+    said = report(observe(children=running(), suspend=True, preventDeletion=True))
+    assert verdict(said, "Available") == ("True", "AsSpecified")
+    asleep = settle(observe(suspend=True))
+    said = report(observe(children=asleep, suspend=True, preventDeletion=True))
+    assert verdict(said, "Available") == ("False", "Suspended")
+
+
 def test_a_stored_object_that_does_not_parse_gets_a_status_all_the_same() -> None:
     observed = replace(observe(), tenant=None, tenant_error="spec.models: Field required")
     said = status(resolve(observed, SETTINGS, NOON), observed, Outcome())
