@@ -13,13 +13,13 @@ from tts_operator.fallback import chains
 from tts_operator.leaving import leaving
 from tts_operator.limits import ceilings, cpu_utilization, requests_per_minute
 from tts_operator.live import Verdict
+from tts_operator.looks import looks
 from tts_operator.metrics_hold import hold
 from tts_operator.model_problems import fallback_problem, model_problem, not_supported
 from tts_operator.names import keys_secret_name, pool_name
 from tts_operator.observed import Observed
 from tts_operator.pools import own_bounds, pool, retiring, standbys, with_roles
 from tts_operator.resolved import Resolved
-from tts_operator.secret_looks import secret_looks
 from tts_operator.settings import Settings
 from tts_operator.signing import turn as turn_of_keys
 from tts_operator.turnover import turnover
@@ -86,6 +86,6 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         held.look_again,
         signing and signing.look_again,
         *(each.rollout.look_again for each in pools),
-        *secret_looks(whole),
+        *looks(whole),
     ]
     return replace(whole, next_change=min((moment for moment in moments if moment), default=None))

@@ -166,6 +166,16 @@ def test_a_secret_with_keys_that_is_missing_is_looked_for(observed: Observed, wa
     assert resolved(observed).next_change == (NOON + wait if wait else None)
 
 
+def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None:
+    """A person who reads ModelNotAllowed sets the label, and nobody watches namespaces."""
+    barred = observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})])
+    assert resolved(barred).next_change == NOON + timedelta(seconds=20)
+    since = {"type": "ModelsResolved", "status": "False", "lastTransitionTime": stamp(NOON - timedelta(hours=1))}
+    barred = replace(barred, body={**(barred.body or {}), "status": {"conditions": [since]}})
+    assert resolved(barred).next_change == NOON + timedelta(minutes=6)
+    assert resolved(observe(known=[])).next_change is None, "models are watched"
+
+
 def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
     both = [option("fp32"), option("int8")]
     entries = ("a", {"name": "b", "precision": "fp32", "allowedPrecisions": ["int8", "fp32"]}, "c")
