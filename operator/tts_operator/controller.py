@@ -5,7 +5,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import structlog
 
@@ -16,7 +15,6 @@ from tts_operator.fleet import Fleet
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
-from tts_operator.mover import Mover
 from tts_operator.moves import Upcoming
 from tts_operator.names import MANAGER
 from tts_operator.observe import API_VERSION, tenant_ref
@@ -26,7 +24,7 @@ from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
 from tts_operator.rollout_budget import where
 from tts_operator.settings import Settings
-from tts_operator.transitions import Transitions
+from tts_operator.timetable import Timetable
 from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
 from tts_operator.workqueue import Backoff, Closed, WorkQueue
 
@@ -70,9 +68,7 @@ class Controller:
         self._metrics = metrics
         self._pace = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
-        self._transitions = Transitions[Key]()
-        self._mover = Mover(cluster, clock, self._moved)
-        self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
+        self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
         self._fleet = Fleet()
         self._halted: dict[str, Verdict] = {}  # models whose change nobody takes
         self._usage = Usage()
@@ -84,7 +80,7 @@ class Controller:
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """A tenant was made, changed or removed; these are the models that it names now."""
-        self._mover.forget(key)
+        self._timetable.changed(key)
         self._queue.add(key)
         for model in self._usage.saw(key, models):
             self._queue.add(model_key(model))
@@ -96,7 +92,7 @@ class Controller:
         for model in concerned:
             self._queue.add(model_key(model))
         for key in sorted({key for model in concerned for key in self._usage.tenants(model)}):
-            self._mover.forget(key)
+            self._timetable.changed(key)
             self._queue.add(key)
 
     def child_changed(self, key: Key) -> None:
@@ -109,8 +105,12 @@ class Controller:
         self._let_others_go()
 
     def status_changed(self, key: Key) -> None:
-        """Its status alone is not what it was."""
-        self._queue.add_after(key, CHILD_DELAY_SECONDS)
+        """Its status alone is not what it was.
+
+        While it fails we wrote that ourselves, and may write it otherwise each time: its backoff would never grow.
+        """
+        if not self._queue.failing(key):
+            self._queue.add_after(key, CHILD_DELAY_SECONDS)
 
     def stop(self) -> None:
         """Let running reconciles end, begin no more; `work` returns then."""
@@ -118,26 +118,17 @@ class Controller:
         self._queue.close()
 
     async def work(self) -> None:
-        """Everything once, then what changes, until `stop`."""
+        """Everything once, then what changes, until `stop`. If a part of it breaks, all of it does."""
+        self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
         await self._list_until_it_works()
-        aside = [
-            asyncio.create_task(task)
-            for task in (
-                self._repair(),
-                self._transitions.run(self._clock, self._begin),
-                self._mover.run(self._queue.add),
-            )
-        ]
+        parts = [self._repair(), self._timetable.run(self._queue.add)]
         if self._stores.users is not None:
-            aside.append(asyncio.create_task(self._stores.users.tend(self._queue.add, self._has_no_user)))
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self._pace.workers):
-                    workers.create_task(self._worker())
-        finally:
+            parts.append(self._stores.users.tend(self._queue.add, self._has_no_user))
+        async with asyncio.TaskGroup() as group:
+            aside = [group.create_task(part) for part in parts]
+            await asyncio.wait([group.create_task(self._worker()) for _ in range(self._pace.workers)])
             for task in aside:
                 task.cancel()
-            await asyncio.wait(aside)
 
     async def _worker(self) -> None:
         with contextlib.suppress(Closed):
@@ -155,7 +146,8 @@ class Controller:
         result = "error"
         try:
             coming = await self._reconcile(key)
-        except ReconcileFailed:
+        except ReconcileFailed as error:
+            self._timetable.expect(key, error.coming)
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
@@ -166,10 +158,8 @@ class Controller:
         else:
             result = "success"
             self._queue.forget(key)
-            self._transitions.set(key, coming.at if coming else None)
-            self._mover.prepare(key, coming.moves if coming else ())
-            if begun := self._begun.pop(key, None):
-                self._metrics.schedule_lag.observe((self._clock.now() - begun).total_seconds())
+            self._timetable.expect(key, coming)
+            self._timetable.reconciled(key)
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
 
@@ -196,15 +186,6 @@ class Controller:
         for model in before.keys() ^ self._halted.keys():
             self._queue.add(model_key(model))
 
-    def _begin(self, key: Key, lateness: timedelta) -> None:
-        at = self._clock.now() - lateness
-        self._begun.setdefault(key, at)
-        self._mover.begin(key, at)
-
-    def _moved(self, key: Key, at: datetime) -> None:
-        self._begun.pop(key, None)
-        self._metrics.schedule_lag.observe((self._clock.now() - at).total_seconds())
-
     async def _repair(self) -> None:
         while True:
             await asyncio.sleep(self._pace.resync_seconds)
@@ -212,6 +193,8 @@ class Controller:
                 await self._list(spread_seconds=self._pace.resync_seconds / 2)
             except ClusterError as error:
                 log.warning("periodic list failed", error=str(error))
+            except Exception:  # whatever it is: what missed events lost is mended by the next one
+                log.exception("periodic list broke")
 
     async def _list_until_it_works(self) -> None:
         while not self._stopping:
@@ -227,6 +210,8 @@ class Controller:
         """Have everything that exists looked at, over this many seconds."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
+        self._usage.list_begins()
+        self._fallbacks.list_begins()
         for namespace in self._pace.namespaces or ("",):
             async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)

@@ -72,6 +72,8 @@ class Mover:
                 return  # the next one would wait as long for nothing: the reconciles have a backoff
             except Refused as error:
                 log.info("bounds not moved", tenant=str(key), reason=error.reason, error=error.message)
+            except Exception:  # whatever it is: the calendar goes on for everybody else
+                log.exception("bounds not moved", tenant=str(key))
             else:
                 if moves:
                     log.info("bounds moved", tenant=str(key), actions=[str(move) for move in moves])

@@ -13,7 +13,8 @@ from tts_operator.actions import Apply
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.difference import difference
 from tts_operator.manifest import Manifest
-from tts_operator.resolve import Resolved, resolve
+from tts_operator.resolve import resolve
+from tts_operator.resolved import Resolved
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Upcoming:
     """When to look at a tenant again even if nothing happens."""
 
     at: datetime
+    transition: bool = False
+    """That the schedule has something else to say then is the reason."""
     moves: tuple[Apply, ...] = ()
     """Writes for that very instant, true unless the tenant, its models or its children change before."""
 
@@ -33,7 +36,7 @@ def upcoming(resolved: Resolved) -> Upcoming | None:
     if transition is None or transition.at != resolved.next_change or resolved.refused is not None:
         return Upcoming(resolved.next_change)
     then = resolve(resolved.observed, resolved.settings, transition.at)
-    return Upcoming(resolved.next_change, tuple(moves(resolved, then)))
+    return Upcoming(resolved.next_change, transition=True, moves=tuple(moves(resolved, then)))
 
 
 def moves(now: Resolved, then: Resolved) -> Iterator[Apply]:

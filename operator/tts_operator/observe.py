@@ -57,7 +57,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
         cluster.get(internal_ref),
         _keys_secret(cluster, key.namespace, _keys_name(key, tenant)),
-        _signing_secret(cluster, signing_ref, tenant),
+        cluster.get(signing_ref),  # also where no tokens are given: it may be left from before, and has to go
     )
     children = {ref_of(child): child for child in listed}
     known, model_errors = models
@@ -75,7 +75,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         keys_secret_exists=keys[0],
         keys_secret_version=keys[1],
         internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),
-        signing=stored_signing_keys(signing, str(body["metadata"]["uid"])),
+        signing=stored_signing_keys(signing if gives_tokens(tenant) else None, str(body["metadata"]["uid"])),
     )
 
 
@@ -140,10 +140,6 @@ def _text(value: str) -> str:
         return base64.b64decode(value, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         return ""
-
-
-async def _signing_secret(cluster: Cluster, ref: Ref, tenant: TTSTenant | None) -> Body | None:
-    return await cluster.get(ref) if gives_tokens(tenant) else None
 
 
 async def together(*reads: Awaitable[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from tts_operator.manifest import Ref
 from tts_operator.observed import Observed, controlled_by
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.redis_users import RedisUsers
-from tts_operator.resolve import Resolved
+from tts_operator.resolved import Resolved
 from tts_operator.settings import Settings
 from tts_operator.store_files import StoreFiles
 

@@ -1,6 +1,7 @@
 """Why pods do not run, in words that reach the tenant: nobody should need `kubectl describe pod`."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from tts_operator import live
@@ -8,6 +9,8 @@ from tts_operator.manifest import Body
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 """What a container waits for when all is well."""
+LONG_LIFE = timedelta(minutes=10)
+"""A container that lived so long begins anew: the kubelet forgets its crashes, too."""
 ADVICE = {
     "ImagePullBackOff": "check the image's name and the imagePullSecrets of its TTSModel",
     "ErrImagePull": "check the image's name and the imagePullSecrets of its TTSModel",
@@ -44,29 +47,39 @@ def of_pod(pod: Body) -> Iterator[Trouble]:
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")
+        loops = looping(container)
         if waiting and waiting.get("reason") not in ORDINARY:
             yield of_waiting(name, waiting, last)
-        elif ended and ended.get("exitCode"):
-            yield of_ended(name, ended)
-        elif "running" in state and not container.get("ready") and last.get("reason") == "OOMKilled":
-            yield of_ended(name, last)
+        elif ended and (ended.get("exitCode") or loops):
+            yield of_ended(name, ended, loops=loops)
+        elif "running" in state and not container.get("ready") and (loops or last.get("reason") == "OOMKilled"):
+            yield of_ended(name, last, loops=loops)
+
+
+def looping(container: Body) -> bool:
+    """Whether the container goes on ending soon after its start, also while it happens to run or has just ended.
+
+    Otherwise each turn of the loop would be news three times over. The kubelet waits before the second restart.
+    """
+    ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated")
+    began, over = (live.instant((ended or {}).get(name)) for name in ("startedAt", "finishedAt"))
+    return container.get("restartCount", 0) >= 2 and began is not None and over is not None and over - began < LONG_LIFE
 
 
 def of_waiting(pod: str, waiting: Body, last: Body) -> Trouble:
     """A crash loop is told by what ended the container: the kernel says more than the loop."""
     reason = str(waiting.get("reason") or "Waiting")
-    if reason != "CrashLoopBackOff":
-        return trouble(reason, f"pod {pod}", str(waiting.get("message") or ""))
-    if last.get("reason") == "OOMKilled":
-        return of_ended(pod, last)
-    return trouble(reason, f"pod {pod}", f"the container ended with exit code {last.get('exitCode', 'unknown')}")
+    if reason == "CrashLoopBackOff":
+        return of_ended(pod, last, loops=True)
+    return trouble(reason, f"pod {pod}", str(waiting.get("message") or ""))
 
 
-def of_ended(pod: str, ended: Body) -> Trouble:
-    """A container that was ended, and is about to start again."""
+def of_ended(pod: str, ended: Body, *, loops: bool) -> Trouble:
+    """A container that was ended, and starts again."""
     if ended.get("reason") == "OOMKilled":
         return trouble("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
-    return trouble("ContainerEnded", f"pod {pod}", f"the container ended with exit code {ended.get('exitCode')}")
+    message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}"
+    return trouble("CrashLoopBackOff" if loops else "ContainerEnded", f"pod {pod}", message)
 
 
 def of_deployment(deployment: Body | None) -> Iterator[Trouble]:

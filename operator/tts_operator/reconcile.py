@@ -33,6 +33,11 @@ log = structlog.get_logger()
 class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
     """Some writes failed; the tenant's status says which, and the queue tries again later."""
 
+    def __init__(self, message: str, coming: Upcoming | None = None) -> None:
+        """`coming`: when to look again whatever becomes of them."""
+        super().__init__(message)
+        self.coming = coming
+
 
 async def reconcile(
     key: Key,
@@ -74,7 +79,8 @@ async def reconcile(
     outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
-        raise ReconcileFailed("; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items()))
+        failed = "; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items())
+        raise ReconcileFailed(failed, upcoming(resolved))
     return Upcoming(clock.now()) if outrun else upcoming(resolved)
 
 
@@ -83,7 +89,7 @@ async def apply(
 ) -> tuple[Outcome, bool]:
     """Perform each action; one that fails does not stop the rest. What was applied is put into `applied`, as it is now.
 
-    Also tells whether a Deployment moved on between the reading and its /scale: then everything must be read again.
+    Also tells whether an object moved on, or went, between the reading and its write: then all must be read again.
     """
     failures: dict[Ref, Failure] = {}
     outrun = False
@@ -92,7 +98,7 @@ async def apply(
             continue
         try:
             written = await perform(cluster, action, observed.uid, applied)
-        except Conflict as error:
+        except (Conflict, NotFound) as error:
             if isinstance(action, Scale | Delete):
                 outrun = True
             else:

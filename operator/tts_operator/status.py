@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tts_operator import live
-from tts_operator.api import AuthMode
 from tts_operator.live import Verdict
 from tts_operator.observed import Observed
 from tts_operator.outcome import Outcome
 from tts_operator.pod_troubles import Trouble, troubles
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.rollout_budget import HALTED, WAITING
 
 LONGEST_MESSAGE = 2000
@@ -188,23 +187,24 @@ def in_turn(facts: Facts) -> Verdict | None:
 
 
 def suspended(facts: Facts) -> Verdict | None:
-    """Nobody is to answer."""
-    if not facts.resolved.suspended:
+    """Nobody is to answer. Where the spec as a whole is not followed, nor is what it says of this: pods go on."""
+    if not facts.resolved.suspended or (facts.resolved.refused and runs(facts.observed)):
         return None
     return Verdict("Suspended", "spec.suspend is true: set it to false to wake the endpoint")
 
 
+def runs(observed: Observed) -> bool:
+    """Whether any pool has pods."""
+    return any(live.replicas(found) > 0 for ref, found in observed.children.items() if ref.kind == "Deployment")
+
+
 def keys_missing(facts: Facts) -> Verdict | None:
     """Pods that would answer turn every caller away."""
-    resolved = facts.resolved
-    if facts.observed.keys_secret_exists is not False or resolved.auth_modes == (AuthMode.NONE,):
+    if not facts.resolved.lacks_keys:
         return None
-    if resolved.tenant is None or resolved.refused:
-        return None
-    auth = resolved.tenant.spec.auth
-    if auth and auth.external and AuthMode.API_KEY not in resolved.auth_modes:
-        return None  # its callers bring tokens of their issuer
-    message = f"there is no Secret {resolved.keys_secret}: `kubectl tts keygen` prints a key and the Secret for it"
+    message = (
+        f"there is no Secret {facts.resolved.keys_secret}: `kubectl tts keygen` prints a key and the Secret for it"
+    )
     return Verdict("KeysNotFound", message)
 
 

@@ -91,6 +91,10 @@ class WorkQueue(Generic[K]):
         """The last attempt succeeded: the next failure is the first again."""
         self._failures.pop(key, None)
 
+    def failing(self, key: K) -> bool:
+        """Whether its last attempt failed."""
+        return key in self._failures
+
     async def get(self) -> K:
         """The next key. The caller says `done` when it is through. Raises Closed."""
         while not self._first and not self._second:

@@ -16,7 +16,7 @@ from tts_operator.desired.sound import digest
 from tts_operator.desired.sources import in_turn
 from tts_operator.manifest import Manifest, Ref
 from tts_operator.names import POOL_LABEL, internal_secret_name, server_config_name
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_server.config import CONFIG_FILE, QUOTA_FILE
 
 

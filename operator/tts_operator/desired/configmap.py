@@ -10,7 +10,7 @@ from tts_operator.desired.service import peers_url, pool_url
 from tts_operator.desired.sound import local_engine, text, weights_digest
 from tts_operator.manifest import Manifest
 from tts_operator.names import quota_config_name, server_config_name
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY, URL
 from tts_server.config import (
     CONFIG_FILE,

@@ -18,7 +18,7 @@ from tts_operator.names import (
     service_account_name,
     signing_secret_name,
 )
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_server.config import (
     CONFIG_DIRECTORY,
     CONFIG_FILE,

@@ -2,7 +2,7 @@
 
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.manifest import Manifest
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 
 
 def horizontal_pod_autoscaler(resolved: Resolved, pool: Pool) -> Manifest:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tts_operator.names import GROUP, pool_labels, tenant_labels
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 
 
 def tenant_metadata(resolved: Resolved, name: str) -> dict[str, Any]:

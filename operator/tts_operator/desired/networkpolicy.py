@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import POOL_LABEL, TENANT_LABEL
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_server.config import HTTP_PORT, METRICS_PORT
 
 DNS_PORT = 53

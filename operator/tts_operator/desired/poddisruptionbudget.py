@@ -3,7 +3,7 @@
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import POOL_LABEL
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 
 
 def pod_disruption_budget(resolved: Resolved, pool: Pool) -> Manifest:

@@ -8,7 +8,7 @@ from typing import Any
 from tts_operator.desired.metadata import tenant_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import SIGNING_SINCE, internal_secret_name, s3_secret_name, signing_secret_name
-from tts_operator.resolve import Resolved
+from tts_operator.resolved import Resolved
 from tts_operator.signing import CURRENT, PEM
 
 

@@ -3,7 +3,7 @@
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import POOL_LABEL, TENANT_LABEL, peers_service_name
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_server.config import HTTP_PORT
 
 TENANT_PORT = 80

@@ -3,7 +3,7 @@
 from tts_operator.desired.metadata import tenant_metadata
 from tts_operator.manifest import Manifest
 from tts_operator.names import service_account_name
-from tts_operator.resolve import Resolved
+from tts_operator.resolved import Resolved
 
 
 def service_account(resolved: Resolved) -> Manifest:

@@ -9,7 +9,7 @@ from tts_operator import live, quantity
 from tts_operator.api import TTSModel
 from tts_operator.freshness import number
 from tts_operator.manifest import Body
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.rollout_budget import annotation, finished
 from tts_server.config import LocalEngine
 

@@ -8,7 +8,7 @@ from tts_operator import live
 from tts_operator.desired.sound import digest
 from tts_operator.difference import template_differs
 from tts_operator.manifest import Manifest
-from tts_operator.resolve import Pool, Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.rollout_budget import ROLLOUT, SOURCES, Sources, annotation, cause
 
 OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}

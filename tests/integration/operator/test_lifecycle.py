@@ -70,6 +70,20 @@ async def test_two_pools_share_an_internal_credential_that_does_not_change(world
     assert (await world.get("Secret", "acme-internal"))["data"] == secret["data"]
 
 
+async def test_keys_that_sign_tokens_go_with_the_last_token(world: World) -> None:
+    """A tenant that gives tokens no more ends like one that never did: no private key of it is kept, or mounted."""
+    name = await world.publishes_model()
+    await world.person.create(tenant(world.key(), name))
+    await converge(world)
+    never = specs(await world.children())
+    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"auth": {"modes": ["JWT"]}}})
+    await converge(world)
+    assert (await world.get("Secret", "acme-signing"))["data"]["current"]
+    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"auth": None}})
+    await converge(world)
+    assert specs(await world.children()) == never
+
+
 @pytest.mark.parametrize(
     "spec",
     [

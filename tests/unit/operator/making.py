@@ -17,7 +17,8 @@ from tts_operator.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.names import GROUP, MANAGER, pool_labels
 from tts_operator.observed import Key, Observed
 from tts_operator.plan import plan
-from tts_operator.resolve import Resolved, resolve
+from tts_operator.resolve import resolve
+from tts_operator.resolved import Resolved
 from tts_operator.settings import Settings
 
 Object = dict[str, Any]

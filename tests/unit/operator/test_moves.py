@@ -65,7 +65,7 @@ def test_no_move(spec: dict[str, Any], at: datetime | None) -> None:
 
 
 def test_an_autoscaler_that_is_not_there_yet_has_no_move() -> None:
-    assert upcoming(resolved(observe(schedule=CALENDAR))) == Upcoming(EVENING)
+    assert upcoming(resolved(observe(schedule=CALENDAR))) == Upcoming(EVENING, transition=True)
 
 
 def test_what_is_due_before_the_transition_moves_nothing() -> None:

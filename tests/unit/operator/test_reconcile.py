@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
-from tests.unit.operator.making import ref
+from tests.unit.operator.making import observe, ref
 from tts_operator.actions import Action, Annotate, Delete, Scale
+from tts_operator.api_errors import Conflict, NotFound, Refused
+from tts_operator.cluster import Cluster
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import pointless
+from tts_operator.reconcile import apply, pointless
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")
@@ -26,3 +30,22 @@ CASES: dict[str, tuple[Action, list[Ref], bool]] = {
 @pytest.mark.parametrize(("action", "failed", "expected"), CASES.values(), ids=CASES)
 def test_after_a_failure(action: Action, failed: list[Ref], expected: bool) -> None:
     assert pointless(action, failed) is expected
+
+
+class Refusing:
+    """A cluster that answers every write of replicas so."""
+
+    def __init__(self, answer: Refused) -> None:
+        self._answer = answer
+
+    async def scale(self, *_: Any) -> None:
+        raise self._answer
+
+
+@pytest.mark.parametrize("answer", [Conflict("Conflict", "modified"), NotFound("NotFound", "gone")], ids=str)
+async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(answer: Refused) -> None:
+    """The tenant's conditions must not tell of what the next reading, at once, finds to be well."""
+    cluster = cast("Cluster", cast("Any", Refusing(answer)))
+    outcome, outrun = await apply(cluster, [Scale(DEPLOYMENT, 1, "7", "woken")], observe(), {})
+    assert outcome.failures == {}
+    assert outrun

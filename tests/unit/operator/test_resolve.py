@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.operator.making import DAY, NOON, SETTINGS, model, observe, option, resolved
+from tests.unit.operator.making import DAY, NOON, SETTINGS, Object, model, observe, option, resolved, stamp
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.desired import build
+from tts_operator.observed import Observed
 from tts_operator.resolve import resolve
 from tts_operator.schedule import Bounds
 
@@ -142,6 +143,37 @@ def test_the_next_look_is_at_the_next_transition() -> None:
     assert found.window.window == "day"
     assert found.next_change == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
     assert resolved(observe()).next_change is None
+
+
+def missed(ago: timedelta) -> Object:
+    """A status that has told of missing keys since then."""
+    told = {"type": "Available", "status": "False", "reason": "KeysNotFound", "lastTransitionTime": stamp(NOON - ago)}
+    return {"conditions": [told]}
+
+
+NO_KEYS: dict[str, tuple[Observed, timedelta | None]] = {
+    "nobody watches Secrets": (observe(keys=False), timedelta(seconds=20)),
+    "it is there": (observe(), None),
+    "nobody may look": (observe(keys=None), None),
+    "nobody needs it": (observe(keys=False, auth={"modes": ["None"]}), None),
+    "nobody is to answer": (observe(keys=False, suspend=True), None),
+    "it has been missing for long": (observe(keys=False, before=missed(timedelta(hours=1))), timedelta(minutes=6)),
+}
+
+
+@pytest.mark.parametrize(("observed", "wait"), NO_KEYS.values(), ids=NO_KEYS)
+def test_a_secret_with_keys_that_is_missing_is_looked_for(observed: Observed, wait: timedelta | None) -> None:
+    assert resolved(observed).next_change == (NOON + wait if wait else None)
+
+
+def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None:
+    """A person who reads ModelNotAllowed sets the label, and nobody watches namespaces."""
+    barred = observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})])
+    assert resolved(barred).next_change == NOON + timedelta(seconds=20)
+    since = {"type": "ModelsResolved", "status": "False", "lastTransitionTime": stamp(NOON - timedelta(hours=1))}
+    barred = replace(barred, body={**(barred.body or {}), "status": {"conditions": [since]}})
+    assert resolved(barred).next_change == NOON + timedelta(minutes=6)
+    assert resolved(observe(known=[])).next_change is None, "models are watched"
 
 
 def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:

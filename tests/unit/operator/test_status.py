@@ -325,6 +325,45 @@ def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
     assert verdict(said, "Available") == ("False", "Starting")
 
 
+def test_a_refused_spec_suspends_nobody() -> None:
+    """What it says of suspend is not followed either: the endpoint goes on as it was."""
+    said = report(observe(children=running(), suspend=True, preventDeletion=True))
+    assert verdict(said, "Available") == ("True", "AsSpecified")
+    asleep = settle(observe(suspend=True))
+    said = report(observe(children=asleep, suspend=True, preventDeletion=True))
+    assert verdict(said, "Available") == ("False", "Suspended")
+
+
+def crashed(restarts: int, lived: timedelta = timedelta(seconds=9), **state: Any) -> Object:
+    """Status of a pod whose container has ended with exit code 1 so many times, the last time after this long."""
+    last = {"exitCode": 1, "reason": "Error", "startedAt": stamp(NOON - lived), "finishedAt": stamp(NOON)}
+    if "terminated" in state:
+        return pod(containerStatuses=[{"restartCount": restarts - 1, "ready": False, "state": {"terminated": last}}])
+    status = {"restartCount": restarts, "ready": False, "state": state, "lastState": {"terminated": last}}
+    return pod(containerStatuses=[status])
+
+
+def test_a_crash_loop_is_told_once_however_often_the_container_starts() -> None:
+    """Between two crashes it runs for a while, or has just ended: that is still the loop, and no news."""
+    states: list[Object] = [{"waiting": {"reason": "CrashLoopBackOff"}}, {"running": {}}, {"terminated": {}}]
+    told, seen = [], report(observe(children=running(0)))
+    for restarts in range(2, 6):
+        for state in states:
+            crashes = restarts + (1 if "terminated" in state else 0)
+            after = report(observe(children=running(0), before=seen, pods=[crashed(crashes, **state)]))
+            told += [event.reason for event in events(seen, after)]
+            seen = after
+    assert told == ["CrashLoopBackOff"]
+    assert "ended with exit code 1; read the pod's log" in condition(seen, "Ready")["message"]
+
+
+def test_a_container_that_starts_again_after_a_long_life_is_in_no_loop() -> None:
+    starting = crashed(7, lived=timedelta(minutes=10), running={})
+    assert verdict(report(observe(children=running(0), pods=[starting])), "Ready") == ("False", "Starting")
+    first = crashed(1, running={})
+    assert verdict(report(observe(children=running(0), pods=[first])), "Ready") == ("False", "Starting")
+
+
 def test_a_stored_object_that_does_not_parse_gets_a_status_all_the_same() -> None:
     observed = replace(observe(), tenant=None, tenant_error="spec.models: Field required")
     said = status(resolve(observed, SETTINGS, NOON), observed, Outcome())

@@ -17,7 +17,8 @@ from tts_operator.manifest import ref_of
 from tts_operator.observed import Observed
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan
-from tts_operator.resolve import Resolved, resolve
+from tts_operator.resolve import resolve
+from tts_operator.resolved import Resolved
 from tts_operator.status import events, status
 from tts_operator.stores import RedisDefault, RedisSecret, S3Default, SeenStores, missing, understood
 from tts_server.config import ServerConfig

@@ -149,3 +149,15 @@ async def test_an_api_server_that_does_not_answer_is_asked_no_more_than_needed()
         await until(recorder, 50)
     assert sum(line.startswith("hpa") for line in recorder.log) == AT_ONCE
     assert moved == []
+
+
+async def test_a_write_that_breaks_does_not_end_the_moves() -> None:
+    """What nobody expected, such as a token that cannot be read: the calendar goes on for everybody."""
+    recorder = Recorder()
+    recorder.answers["hpa-0"] = OSError("token file")
+    async with running(recorder) as (mover, moved):
+        for number in range(3):
+            mover.prepare(key(number), [move(number)])
+            mover.begin(key(number), MIDNIGHT)
+        await until(recorder, 3)
+    assert sorted(moved) == [key(1), key(2)]

@@ -33,8 +33,27 @@ def test_it_tells_which_models_gained_or_lost_a_user() -> None:
 def test_the_full_list_replaces_what_was_missed() -> None:
     usage = Usage()
     usage.saw(ACME, ["espeak"])
+    usage.list_begins()
     usage.replace({BETA: ["espeak"]})
     assert usage.tenants("espeak") == {BETA}
+
+
+def test_what_is_seen_while_it_is_listed_is_newer_than_the_list() -> None:
+    usage, links = Usage(), Fallbacks()
+    usage.saw(ACME, ["espeak"])
+    links.saw("a", "b")
+    usage.list_begins()
+    links.list_begins()
+    usage.saw(ACME, ["piper"])
+    usage.saw(BETA, ())
+    links.saw("a", None)
+    links.saw("x", "y")
+    usage.replace({ACME: ["espeak"], BETA: ["espeak"]})
+    links.replace({"a": "b"})
+    assert usage.tenants("espeak") == frozenset()
+    assert usage.tenants("piper") == {ACME}
+    assert links.above("b") == frozenset()
+    assert links.above("y") == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +71,7 @@ def test_a_model_concerns_everybody_whose_chain_leads_to_it() -> None:
     assert links.above("a") == frozenset()
     links.saw("b", None)
     assert links.above("c") == {"x"}
+    links.list_begins()
     links.replace({"a": "b", "b": "a"})
     assert links.above("a") == {"b"}, "a circle has an end"
 
