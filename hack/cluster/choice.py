@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from hack.cluster import binaries, images
+from hack.cluster import binaries, current, images
 from hack.cluster.commands import run, succeeds
+from hack.cluster.current import CurrentCluster
 from hack.cluster.errors import CannotRunError
 from hack.cluster.node import Node
 from hack.cluster.progress import step
@@ -33,11 +34,17 @@ Ways to go on:
   - use a cluster that you have: `make {word} CLUSTER=current KUBECONFIG=... REGISTRY=registry.example/you`;
   - without pods: `make cluster CONTROL_PLANE_ONLY=1` for the API alone, or `tts-server` for speech on this machine."""
 
+MAKE_CLEAN = "`make clean` takes all of it down."
+PUSHES_IMAGES = {"demo", "images"}
+"""Words that bring images into a cluster."""
+
 
 class Cluster(Protocol):
     """A cluster that pods run in."""
 
     description: str
+    ending: str
+    """How what a demo leaves is taken down."""
 
     @property
     def kubeconfig(self) -> Path: ...
@@ -61,9 +68,10 @@ def choose(word: str = "demo") -> Cluster:
     if wanted not in {"", "current", "kind", "node"}:
         raise CannotRunError(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
     if wanted == "current":
+        current.check(os.environ, needs_images=word in PUSHES_IMAGES)
         return CurrentCluster()
-    if wanted == "kind" or (not wanted and not _node_exists() and _docker_answers()):
-        if not _docker_answers():
+    if wanted == "kind" or (not wanted and not _node_exists() and images.docker_answers()):
+        if not images.docker_answers():
             raise CannotRunError(WAYS_ON.format(why="no Docker engine answers, which kind needs", word=word))
         return KindCluster()
     if platform.system() != "Linux":
@@ -81,6 +89,7 @@ class NodeCluster:
     """The local node, as root."""
 
     description = "a local node without Docker"
+    ending = MAKE_CLEAN
 
     def __init__(self) -> None:
         self._node = Node(NODE_FOLDER)
@@ -115,6 +124,7 @@ class KindCluster:
     """Kubernetes in Docker."""
 
     description = "kind, in the Docker engine"
+    ending = MAKE_CLEAN
 
     @property
     def kubeconfig(self) -> Path:
@@ -132,7 +142,7 @@ class KindCluster:
             run([*kind, "--wait", "120s", "--kubeconfig", KUBECONFIG])
 
     def down(self) -> None:
-        if _docker_answers() and KIND_NAME in _kind_clusters():
+        if images.docker_answers() and KIND_NAME in _kind_clusters():
             program = binaries.ensure(binaries.KIND)["kind"]
             with step("deleting the kind cluster", 10):
                 run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
@@ -150,47 +160,9 @@ class KindCluster:
         return {image.name: image.reference for image in images.IMAGES}
 
 
-class CurrentCluster:
-    """The cluster of KUBECONFIG; its life is its owner's."""
-
-    description = "the cluster of KUBECONFIG"
-
-    @property
-    def kubeconfig(self) -> Path:
-        return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-
-    def up(self) -> None:
-        binaries.link(binaries.ensure(binaries.CLIENTS))
-        program = binaries.ensure(binaries.CLIENTS)["kubectl"]
-        run([program, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"], timeout_seconds=30)
-
-    def down(self) -> None:
-        """Nothing: `up` made nothing."""
-
-    def build_images(self) -> None:
-        """Nothing: `images` builds what it pushes."""
-
-    def images(self) -> dict[str, str]:
-        registry = os.environ.get("REGISTRY", "").rstrip("/")
-        if not registry:
-            raise CannotRunError(
-                "CLUSTER=current pulls its images: name a registry that you may push to, as REGISTRY=host/path"
-            )
-        references = {}
-        for image in images.IMAGES:
-            references[image.name] = f"{registry}/{image.name}:{image.digest}"
-            with step(f"pushing {references[image.name]}", 60):
-                images.push(image, references[image.name], with_docker=_docker_answers())
-        return references
-
-
 def _node_exists() -> bool:
     """A cluster that runs already is the one to go on with."""
     return NODE_FOLDER.exists()
-
-
-def _docker_answers() -> bool:
-    return shutil.which("docker") is not None and succeeds(["docker", "info"])
 
 
 def _kind_clusters() -> list[str]:

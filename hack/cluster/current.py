@@ -1,0 +1,124 @@
+"""The cluster of KUBECONFIG, which somebody else runs: images reach it through a registry."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from hack.cluster import binaries, images
+from hack.cluster.commands import run
+from hack.cluster.errors import CannotRunError, CommandError
+from hack.cluster.progress import step
+
+ANSWER_SECONDS = 15
+REGISTRY_EXAMPLE = "REGISTRY=registry.example/you"
+REFERENCE = re.compile(r"[\w.-]+(:\d+)?(/[a-z0-9._-]+)*", re.ASCII)
+"""Host, perhaps a port, and a path."""
+
+
+class CurrentCluster:
+    """Its life is its owner's."""
+
+    description = "the cluster of KUBECONFIG"
+    ending = """\
+It stays in your cluster. To take it down:
+  kubectl delete -f examples/tenant.yaml -f examples/model-espeak.yaml
+  helm uninstall ttsfleet --namespace ttsfleet-system
+  kubectl delete namespace ttsfleet-system
+  kubectl delete crd ttstenants.ttsfleet.io ttsmodels.ttsfleet.io"""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Raises CannotRunError if there is none."""
+        return kubeconfig(os.environ)
+
+    def up(self) -> None:
+        """Raises CannotRunError unless it answers."""
+        path = self.kubeconfig
+        program = binaries.ensure(binaries.CLIENTS)["kubectl"]
+        binaries.link(binaries.ensure(binaries.CLIENTS))
+        try:
+            run([program, "--kubeconfig", path, f"--request-timeout={ANSWER_SECONDS}s", "get", "--raw=/readyz"])
+        except CommandError as error:
+            raise CannotRunError(f"the cluster of KUBECONFIG={path} does not answer: {last_words(error)}") from error
+
+    def down(self) -> None:
+        """Nothing: `up` made nothing."""
+
+    def build_images(self) -> None:
+        """Nothing: `images` builds, once it is known that the cluster answers."""
+
+    def images(self) -> dict[str, str]:
+        """Push them to REGISTRY. Raises CannotRunError, naming what to change."""
+        where = registry(os.environ)
+        with_docker = images.docker_answers()
+        if not with_docker:
+            images.check_builds_here()
+        references = {image.name: f"{where}/{image.name}:{image.digest}" for image in images.IMAGES}
+        for image in images.IMAGES:
+            images.build(image, with_docker=with_docker)
+        for image in images.IMAGES:
+            reference = references[image.name]
+            try:
+                with step(f"pushing {reference}", 20):
+                    images.push(image, reference, with_docker=with_docker)
+            except CommandError as error:
+                raise CannotRunError(refused(where, last_words(error), with_docker=with_docker)) from error
+        return references
+
+
+def check(environment: Mapping[str, str], *, needs_images: bool) -> None:
+    """Everything that can be known before anything is built. Raises CannotRunError, naming what to change."""
+    kubeconfig(environment)
+    if needs_images:
+        registry(environment)
+        if not images.docker_answers():
+            images.check_builds_here()
+
+
+def kubeconfig(environment: Mapping[str, str]) -> Path:
+    """The one file of KUBECONFIG, else kubectl's own. Raises CannotRunError if there is none."""
+    named = environment.get("KUBECONFIG", "")
+    if os.pathsep in named:
+        raise CannotRunError(
+            f"KUBECONFIG={named} names several files: make one of them (`kubectl config view --flatten`) and name it"
+        )
+    path = Path(named).expanduser() if named else Path.home() / ".kube" / "config"
+    if not path.is_file():
+        what = f"KUBECONFIG={named} is no file" if named else f"KUBECONFIG is not set, and there is no {path}"
+        raise CannotRunError(f"{what}: CLUSTER=current needs the kubeconfig of the cluster, as KUBECONFIG=path")
+    return path
+
+
+def registry(environment: Mapping[str, str]) -> str:
+    """REGISTRY as images' references begin. Raises CannotRunError if it is none."""
+    named = environment.get("REGISTRY", "")
+    if not named:
+        raise CannotRunError(
+            f"CLUSTER=current pulls its images: name a registry that you may push to, as {REGISTRY_EXAMPLE}"
+        )
+    if "://" in named:
+        raise CannotRunError(f"REGISTRY has a scheme: leave it out, as in {REGISTRY_EXAMPLE}")
+    where = named.rstrip("/")
+    if not REFERENCE.fullmatch(where):
+        raise CannotRunError(
+            f"REGISTRY is a host, perhaps a port, and a path in small letters, without a tag, as in {REGISTRY_EXAMPLE}"
+        )
+    return where
+
+
+def refused(where: str, why: str, *, with_docker: bool) -> str:
+    """What a person reads whose images did not get into the registry."""
+    program = "docker" if with_docker else "buildah"
+    return (
+        f"the images did not get into REGISTRY={where}: {why}\n"
+        f"This machine must be allowed to push there (`{program} login {where.partition('/')[0]}`), over TLS with a "
+        "certificate that it trusts; the cluster's nodes pull from there."
+    )
+
+
+def last_words(error: CommandError) -> str:
+    """The last line that a program said."""
+    return str(error).strip().splitlines()[-1]
