@@ -14,8 +14,12 @@ from hack.cluster.progress import step
 
 ANSWER_SECONDS = 15
 REGISTRY_EXAMPLE = "REGISTRY=registry.example/you"
-REFERENCE = re.compile(r"[\w.-]+(:\d+)?(/[a-z0-9._-]+)*", re.ASCII)
-"""Host, perhaps a port, and a path."""
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+REFERENCE = re.compile(rf"{LABEL}(?:\.{LABEL})*(?::\d+)?(?:/{PART})*")
+"""Host, perhaps a port, and a path: github.com/distribution/reference has the grammar."""
+PREAMBLE = re.compile(r'^Error: (pushing image "\S+" to "\S+": )?(trying to reuse blob \S+ at destination: )?')
+"""Of buildah, before the cause."""
 
 
 class CurrentCluster:
@@ -42,7 +46,7 @@ It stays in your cluster. To take it down:
         try:
             run([program, "--kubeconfig", path, f"--request-timeout={ANSWER_SECONDS}s", "get", "--raw=/readyz"])
         except CommandError as error:
-            raise CannotRunError(f"the cluster of KUBECONFIG={path} does not answer: {last_words(error)}") from error
+            raise CannotRunError(f"KUBECONFIG={path} does not lead to a cluster: {last_words(error)}") from error
 
     def down(self) -> None:
         """Nothing: `up` made nothing."""
@@ -113,9 +117,9 @@ def refused(where: str, why: str, *, with_docker: bool) -> str:
     """What a person reads whose images did not get into the registry."""
     program = "docker" if with_docker else "buildah"
     return (
-        f"the images did not get into REGISTRY={where}: {why}\n"
+        f"the images did not get into REGISTRY={where}: {PREAMBLE.sub('', why)}\n"
         f"This machine must be allowed to push there (`{program} login {where.partition('/')[0]}`), over TLS with a "
-        "certificate that it trusts; the cluster's nodes pull from there."
+        "certificate that it trusts; and the cluster's nodes to pull from there without a password."
     )
 
 

@@ -25,6 +25,7 @@ NO_REGISTRIES = {
     "it has a user": ("ann:secret@registry.example", "a host, perhaps a port, and a path"),
     "it has capitals in its path": ("registry.example/You", "in small letters"),
     "it has a space": ("registry.example /you", "a host"),
+    "its host ends in a dot": ("registry.example./you", "a host"),
     "it has no host": ("/", "a host"),
 }
 
@@ -74,10 +75,12 @@ def test_a_cluster_alone_needs_no_registry(tmp_path: Path) -> None:
 
 
 def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() -> None:
-    error = CommandError("buildah ... push ended with 125:\nmany words\nError: authentication required")
-    said = current.refused("registry.example/you", current.last_words(error), with_docker=False)
-    assert said.startswith(
-        "the images did not get into REGISTRY=registry.example/you: Error: authentication required\n"
+    words = (
+        'Error: pushing image "docker.io/ttsfleet/one:1" to "docker://registry.example/you/one:1": trying to reuse blob '
+        "sha256:2827 at destination: authentication required"
     )
+    error = CommandError(f"buildah ... push ended with 125:\nmany words\n{words}")
+    said = current.refused("registry.example/you", current.last_words(error), with_docker=False)
+    assert said.startswith("the images did not get into REGISTRY=registry.example/you: authentication required\n")
     assert "`buildah login registry.example`" in said
     assert "`docker login registry.example`" in current.refused("registry.example/you", "no", with_docker=True)
