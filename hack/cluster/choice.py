@@ -43,8 +43,10 @@ class Cluster(Protocol):
     """A cluster that pods run in."""
 
     description: str
-    ending: str
-    """How what a demo leaves is taken down."""
+
+    @property
+    def ending(self) -> str:
+        """How what a demo leaves is taken down."""
 
     @property
     def kubeconfig(self) -> Path: ...

@@ -26,8 +26,13 @@ class CurrentCluster:
     """Its life is its owner's."""
 
     description = "the cluster of KUBECONFIG"
-    ending = """\
+
+    @property
+    def ending(self) -> str:
+        """It says which cluster, for a shell may have another one."""
+        return f"""\
 It stays in your cluster. To take it down:
+  export KUBECONFIG={self.kubeconfig.resolve()} PATH={binaries.BIN}:$PATH
   kubectl delete -f examples/tenant.yaml -f examples/model-espeak.yaml
   helm uninstall ttsfleet --namespace ttsfleet-system
   kubectl delete namespace ttsfleet-system
@@ -42,11 +47,11 @@ It stays in your cluster. To take it down:
         """Raises CannotRunError unless it answers."""
         path = self.kubeconfig
         program = binaries.ensure(binaries.CLIENTS)["kubectl"]
-        binaries.link(binaries.ensure(binaries.CLIENTS))
         try:
             run([program, "--kubeconfig", path, f"--request-timeout={ANSWER_SECONDS}s", "get", "--raw=/readyz"])
         except CommandError as error:
             raise CannotRunError(f"KUBECONFIG={path} does not lead to a cluster: {last_words(error)}") from error
+        binaries.link(binaries.ensure((*binaries.CLIENTS, *binaries.HELM)))
 
     def down(self) -> None:
         """Nothing: `up` made nothing."""

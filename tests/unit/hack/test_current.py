@@ -76,8 +76,8 @@ def test_a_cluster_alone_needs_no_registry(tmp_path: Path) -> None:
 
 def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() -> None:
     words = (
-        'Error: pushing image "docker.io/ttsfleet/one:1" to "docker://registry.example/you/one:1": trying to reuse blob '
-        "sha256:2827 at destination: authentication required"
+        'Error: pushing image "docker.io/ttsfleet/one:1" to "docker://registry.example/you/one:1": trying to '
+        "reuse blob sha256:2827 at destination: authentication required"
     )
     error = CommandError(f"buildah ... push ended with 125:\nmany words\n{words}")
     said = current.refused("registry.example/you", current.last_words(error), with_docker=False)
