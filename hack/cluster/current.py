@@ -10,6 +10,7 @@ from pathlib import Path
 from hack.cluster import binaries, images
 from hack.cluster.commands import run
 from hack.cluster.errors import CannotRunError, CommandError
+from hack.cluster.machine import Machine, ThisMachine, last_words
 from hack.cluster.progress import step
 
 ANSWER_SECONDS = 15
@@ -62,9 +63,9 @@ It stays in your cluster. To take it down:
     def images(self) -> dict[str, str]:
         """Push them to REGISTRY. Raises CannotRunError, naming what to change."""
         where = registry(os.environ)
-        with_docker = images.docker_answers()
-        if not with_docker:
-            images.check_builds_here()
+        machine = ThisMachine()
+        images.check_builds_here(machine)
+        with_docker = not machine.no_docker
         references = {image.name: f"{where}/{image.name}:{image.digest}" for image in images.IMAGES}
         for image in images.IMAGES:
             images.build(image, with_docker=with_docker)
@@ -78,13 +79,12 @@ It stays in your cluster. To take it down:
         return references
 
 
-def check(environment: Mapping[str, str], *, needs_images: bool) -> None:
+def check(environment: Mapping[str, str], machine: Machine, *, needs_images: bool) -> None:
     """Everything that can be known before anything is built. Raises CannotRunError, naming what to change."""
     kubeconfig(environment)
     if needs_images:
         registry(environment)
-        if not images.docker_answers():
-            images.check_builds_here()
+        images.check_builds_here(machine)
 
 
 def kubeconfig(environment: Mapping[str, str]) -> Path:
@@ -126,8 +126,3 @@ def refused(where: str, why: str, *, with_docker: bool) -> str:
         f"This machine must be allowed to push there (`{program} login {where.partition('/')[0]}`), over TLS with a "
         "certificate that it trusts; and the cluster's nodes to pull from there without a password."
     )
-
-
-def last_words(error: CommandError) -> str:
-    """The last line that a program said."""
-    return str(error).strip().splitlines()[-1]

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import platform
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from pathlib import Path
 from hack.cluster import packages
 from hack.cluster.binaries import ROOT, cache_folder, locked
 from hack.cluster.buildah import SUITE, Buildah
-from hack.cluster.commands import run, succeeds
+from hack.cluster.commands import run
 from hack.cluster.errors import CannotRunError
+from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
 KEPT_ARCHIVES = 3
@@ -103,16 +103,13 @@ def push(image: Image, reference: str, *, with_docker: bool) -> None:
         BUILDAH.push(image.reference, target, reference)
 
 
-def docker_answers() -> bool:
-    """Whether there is a Docker engine to build with."""
-    return shutil.which("docker") is not None and succeeds(["docker", "info"])
-
-
-def check_builds_here() -> None:
-    """Raises CannotRunError where images cannot be built without a Docker engine."""
-    if platform.system() != "Linux" or os.geteuid() != 0:
+def check_builds_here(machine: Machine) -> None:
+    """Raises CannotRunError where images cannot be built."""
+    if not machine.no_docker:
+        return
+    if machine.system != "Linux" or machine.no_root:
         raise CannotRunError(
-            "no Docker engine answers, and without one images are built on Linux, as root: start one, or `sudo make`"
+            f"{machine.no_docker}, and without one images are built on Linux, as root: start one, or `sudo make`"
         )
     packages.check(packages.IMAGES)
 

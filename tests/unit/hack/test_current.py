@@ -8,6 +8,7 @@ import pytest
 
 from hack.cluster import current
 from hack.cluster.errors import CannotRunError, CommandError
+from hack.cluster.machine import ThisMachine, last_words
 
 REGISTRIES = {
     # named                        taken as
@@ -69,9 +70,10 @@ def test_what_is_no_kubeconfig_is_refused_in_words(named: str, said: str) -> Non
 def test_a_cluster_alone_needs_no_registry(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     environment = {"KUBECONFIG": str(tmp_path / "mine")}
-    current.check(environment, needs_images=False)
+    machine = ThisMachine()
+    current.check(environment, machine, needs_images=False)
     with pytest.raises(CannotRunError, match="REGISTRY"):
-        current.check(environment, needs_images=True)
+        current.check(environment, machine, needs_images=True)
 
 
 def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() -> None:
@@ -80,7 +82,7 @@ def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() ->
         "reuse blob sha256:2827 at destination: authentication required"
     )
     error = CommandError(f"buildah ... push ended with 125:\nmany words\n{words}")
-    said = current.refused("registry.example/you", current.last_words(error), with_docker=False)
+    said = current.refused("registry.example/you", last_words(error), with_docker=False)
     assert said.startswith("the images did not get into REGISTRY=registry.example/you: authentication required\n")
     assert "`buildah login registry.example`" in said
     assert "`docker login registry.example`" in current.refused("registry.example/you", "no", with_docker=True)
