@@ -111,6 +111,8 @@ def check_builds_here(machine: Machine) -> None:
         raise CannotRunError(
             f"{machine.no_docker}, and without one images are built on Linux, as root: start one, or `sudo make`"
         )
+    if machine.no_namespaces:
+        raise CannotRunError(f"images are built in namespaces: {machine.no_docker}, and {machine.no_namespaces}")
     packages.check(packages.IMAGES)
 
 

@@ -64,7 +64,7 @@ class ThisMachine:
     def no_namespaces(self) -> str:
         """See `Machine`."""
         if Path("/proc/self/uid_map").read_text().split() != ALL_USERS:
-            return "this root is one of a user namespace, as in a rootless container, and a kubelet needs the machine's"
+            return "this root is one of a user namespace, as in a rootless container, not the machine's"
         if shutil.which("unshare") is None:
             return "there is no `unshare` (Debian: apt install util-linux)"
         if not succeeds(["unshare", "--mount", "--net", "true"]):

@@ -70,6 +70,8 @@ def test_the_ways_to_go_on_name_the_word_that_was_called() -> None:
 def test_images_need_docker_or_root_also_for_a_cluster_of_ones_own(machine: Some) -> None:
     with pytest.raises(CannotRunError, match="no Docker engine answers, and without one images are built on Linux"):
         images.check_builds_here(machine)
+    with pytest.raises(CannotRunError, match="this root may not make namespaces"):
+        images.check_builds_here(CONTAINER)
     images.check_builds_here(WITH_DOCKER)
 
 
