@@ -27,7 +27,7 @@ SPEECH = "/v1/audio/speech"
 ASK = f"""
 import base64, http.client, json, sys
 host, path, key, body, more = sys.argv[1:6]
-connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
+connection = http.client.HTTPConnection(host, timeout={LONGEST_REQUEST_SECONDS})
 headers = {{"Content-Type": "application/json", **json.loads(more)}}
 if key:
     headers["Authorization"] = "Bearer " + key

@@ -13,13 +13,13 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import pytest_asyncio
 
 from e2e import stores
-from e2e.caller import Caller, Calls
+from e2e.caller import Caller
+from e2e.crowd import ALONE, NOTHING_MORE, TOGETHER, Crowd, gathers, nobody_noticed
 from e2e.fleet import (
     ADMINISTRATOR,
     MINUTE_LIMIT,
@@ -33,25 +33,18 @@ from e2e.fleet import (
     uid,
 )
 from e2e.kube import Kube, eventually
-from e2e.platform import Platform, Team
+from e2e.platform import Platform
 from e2e.release import Release
 from e2e.stores import BUCKET, fetches, tells_redis
 from hack import demo
 from hack.cluster import binaries, choice
 from tests.contract.collector import Collector, Seen
-from tts_server.config import HTTP_PORT
 
 DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."
 ALL_AT_ONCE = 12
 REDIS_LOOK_SECONDS = 15
 """Between the operator's looks at its Redis."""
-REPLICAS, CLIENT_LIMIT = 2, 20
-CLIENTS, GREEDY = 60, 8
-CALLS_PER_SECOND = 5
-"""Each of the CLIENTS asks about once in 12 s, within even one replica's part of its limit."""
-HELD_UP_SECONDS = 1.5
-"""Longer than speech and a wait for a Redis that does not answer take on a busy machine, shorter than a second wait."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -204,68 +197,27 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
     assert (await fleet.blue.asks()).status == 200
 
 
-@dataclass(frozen=True)
-class Crowd:
-    """Clients of one endpoint on two replicas, each with a key of its own and the same limit; and greedy ones."""
-
-    team: Team
-    clients: tuple[str, ...]
-    greedy: list[str]
-    """Each has its minute once."""
-
-    async def takes_from_each_pod(self, key: str) -> list[Counter[int]]:
-        """As much as each replica lets in and more."""
-        hosts = [f"{pod['status']['podIP']}:{HTTP_PORT}" for pod in await self.team.pods()]
-        return [await self._takes(host, key) for host in hosts]
-
-    async def takes(self, key: str) -> Counter[int]:
-        """As much as all replicas let in and more."""
-        return await self._takes(self.team.host, key)
-
-    async def _takes(self, host: str, key: str) -> Counter[int]:
-        return await self.team.caller.ask_often(host, key, self.team.speech("More."), 2 * CLIENT_LIMIT)
-
-
-ALL_OF_IT = {200: CLIENT_LIMIT, 429: CLIENT_LIMIT}
-NOTHING_MORE = {429: 2 * CLIENT_LIMIT}
-PARTS = [{200: CLIENT_LIMIT // REPLICAS, 429: 2 * CLIENT_LIMIT - CLIENT_LIMIT // REPLICAS}] * REPLICAS
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(fleet: Fleet) -> Crowd:
-    """They count together."""
-    schedule = {"default": {"minReplicas": REPLICAS, "maxReplicas": REPLICAS}}
-    quota = {"perClientRequestsPerMinute": CLIENT_LIMIT}
-    keys = CLIENTS + GREEDY
-    team = await fleet.platform.onboards_team("many", fleet.blue.model, schedule=schedule, quota=quota, more_keys=keys)
-    await team.sees_condition("Ready", within_seconds=90)
-    await team.sees_pods(REPLICAS, within_seconds=60)
-    await sees_counting(team, together=True)
-    return Crowd(team, team.more_keys[:CLIENTS], list(team.more_keys[CLIENTS:]))
-
-
-def nobody_noticed(calls: Calls) -> None:
-    """Every call was answered with speech, and none was held up."""
-    print(f"{calls.spoken} calls, the slowest took {calls.slowest.seconds:.2f} s")
-    assert calls.failed == []
-    assert calls.slowest.seconds < HELD_UP_SECONDS
+    """Of one more team."""
+    return await gathers(fleet)
 
 
 async def test_nobody_notices_that_the_platforms_redis_is_deleted_and_comes_back_empty(
     fleet: Fleet, crowd: Crowd
 ) -> None:
-    """Given clients within their limits, when the Redis goes, each replica lets in its part and no more, and when one
-    comes that knows nobody, what was let in counts there, and the next client gets exactly its limit of both."""
+    """Given clients within their limits, when the Redis goes, each replica lets in its part and no more; when one comes
+    that knows nobody, what was let in counts there, and the next client gets exactly its limit of all replicas."""
     first, second, third = (crowd.greedy.pop() for _ in range(3))
-    async with crowd.team.keeps_calling(CALLS_PER_SECOND, crowd.clients) as calls:
-        assert await crowd.takes(first) == ALL_OF_IT
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
         await fleet.redis.is_deleted()
         await sees_counting(crowd.team, together=False)
-        assert await crowd.takes_from_each_pod(second) == PARTS
+        assert await crowd.takes(second) == ALONE
         await fleet.starts_redis()
         await sees_counting(crowd.team, together=True, within_seconds=2 * REDIS_LOOK_SECONDS + 10)
         assert await crowd.takes(second) == NOTHING_MORE
-        assert await crowd.takes(third) == ALL_OF_IT
+        assert await crowd.takes(third) == TOGETHER
     nobody_noticed(calls)
 
 
@@ -273,28 +225,27 @@ async def test_nobody_notices_that_the_platforms_redis_hangs(fleet: Fleet, crowd
     """Given clients within their limits, when the Redis answers nobody, no reply waits for it, and each replica lets in
     its part; when it goes on, what was let in counts there."""
     first, second, third = (crowd.greedy.pop() for _ in range(3))
-    async with crowd.team.keeps_calling(CALLS_PER_SECOND, crowd.clients) as calls:
-        assert await crowd.takes(first) == ALL_OF_IT
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
         await fleet.redis.hangs()
         try:
             await sees_counting(crowd.team, together=False)
-            assert await crowd.takes_from_each_pod(second) == PARTS
+            assert await crowd.takes(second) == ALONE
         finally:
             await fleet.redis.goes_on()
         await sees_counting(crowd.team, together=True)
         assert await crowd.takes(second) == NOTHING_MORE
-        assert await crowd.takes(third) == ALL_OF_IT
+        assert await crowd.takes(third) == TOGETHER
     nobody_noticed(calls)
 
 
 async def test_nobody_gets_more_because_the_platforms_redis_was_emptied(fleet: Fleet, crowd: Crowd) -> None:
     """Given a client that has used up its limit, when the Redis forgets everything, the replicas remind it."""
     first, second = (crowd.greedy.pop() for _ in range(2))
-    async with crowd.team.keeps_calling(CALLS_PER_SECOND, crowd.clients) as calls:
-        assert await crowd.takes(first) == ALL_OF_IT
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
         await fleet.asks_redis(("FLUSHALL",))
-        await calls.see(2 * REPLICAS)
-        await sees_counting(crowd.team, together=True)
+        await crowd.sees_used_up(first)
         assert await crowd.takes(first) == NOTHING_MORE
-        assert await crowd.takes(second) == ALL_OF_IT
+        assert await crowd.takes(second) == TOGETHER
     nobody_noticed(calls)
