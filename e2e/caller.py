@@ -10,7 +10,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +21,13 @@ from e2e.kube import Kube
 NAME = "caller"
 PYTHON = "/opt/ttsfleet/bin/python"
 LONGEST_REQUEST_SECONDS = 30
+SPEECH = "/v1/audio/speech"
 
 # One request per argument list: prints what came back.
 ASK = f"""
 import base64, http.client, json, sys
 host, path, key, body, more = sys.argv[1:6]
-connection = http.client.HTTPConnection(host, 80, timeout={LONGEST_REQUEST_SECONDS})
+connection = http.client.HTTPConnection(host, timeout={LONGEST_REQUEST_SECONDS})
 headers = {{"Content-Type": "application/json", **json.loads(more)}}
 if key:
     headers["Authorization"] = "Bearer " + key
@@ -36,15 +38,34 @@ print(json.dumps({{"status": response.status, "headers": {{k.lower(): v for k, v
                   "content": base64.b64encode(content).decode()}}))
 """
 
-# A request every interval on a connection of its own, late ones beside it, until standard input ends. They begin once
-# one that does not count was answered: that pods are ready says nothing yet of the node's rules for their Service.
+# So many requests, a few at a time, each on a connection of its own: prints the status of each.
+ASK_OFTEN = f"""
+import concurrent.futures, http.client, json, sys
+host, path, key, body, count = *sys.argv[1:5], int(sys.argv[5])
+headers = {{"Content-Type": "application/json", "Authorization": "Bearer " + key}}
+
+def ask(_):
+    connection = http.client.HTTPConnection(host, timeout={LONGEST_REQUEST_SECONDS})
+    connection.request("POST", path, body.encode(), headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response.status
+
+with concurrent.futures.ThreadPoolExecutor(4) as callers:
+    print(json.dumps(list(callers.map(ask, range(count)))))
+"""
+
+# A request every interval on a connection of its own, with each key in turn, late ones beside it, until standard input
+# ends. They begin once one that does not count was answered: that pods are ready says nothing yet of the node's rules
+# for their Service.
 KEEP_CALLING = f"""
 import http.client, json, sys, threading, time
-host, path, key, body, interval = *sys.argv[1:5], float(sys.argv[5])
-headers = {{"Content-Type": "application/json", "Authorization": "Bearer " + key}}
+host, path, keys, body, interval = *sys.argv[1:3], json.loads(sys.argv[3]), sys.argv[4], float(sys.argv[5])
 stopping, lock = threading.Event(), threading.Lock()
 
-def ask(timeout):
+def ask(key, timeout):
+    headers = {{"Content-Type": "application/json", "Authorization": "Bearer " + key}}
     connection = http.client.HTTPConnection(host, 80, timeout=timeout)
     connection.request("POST", path, body.encode(), headers)
     response = connection.getresponse()
@@ -54,15 +75,15 @@ def ask(timeout):
 
 def answered():
     try:
-        return ask(2)[0] == 200
+        return ask(keys[0], 2)[0] == 200
     except OSError:
         return False
 
-def call():
+def call(key):
     began, status, error, size = time.monotonic(), 0, "", 0
     since_start = began - started
     try:
-        status, content = ask({LONGEST_REQUEST_SECONDS})
+        status, content = ask(key, {LONGEST_REQUEST_SECONDS})
         size, error = len(content), "" if status == 200 else content.decode(errors="replace")[:300]
     except Exception as problem:
         status, error = 0, repr(problem)
@@ -79,7 +100,7 @@ while not answered() and not stopping.wait(0.1):
     pass
 started, number, calls = time.monotonic(), 0, []
 while not stopping.wait(max(0.0, started + number * interval - time.monotonic())):
-    thread = threading.Thread(target=call)
+    thread = threading.Thread(target=call, args=(keys[number % len(keys)],))
     thread.start()
     calls.append(thread)
     number += 1
@@ -136,6 +157,11 @@ class Calls:
             if call.status != 200
         ]
 
+    @property
+    def slowest(self) -> Call:
+        """The one that took longest."""
+        return max(self.all, key=lambda call: call.seconds)
+
     async def see(self, count: int, status: int = 200, within_seconds: float = 30) -> Call:
         """Wait for `count` more answers of this status; the last of them."""
         seen = len(self.all)
@@ -171,13 +197,26 @@ class Caller:
         )
         return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))
 
+    async def ask_often(self, host: str, key: str, body: dict[str, Any], count: int) -> Counter[int]:
+        """So many requests for speech as fast as a few callers can; how often each status came."""
+        words = ["-c", ASK_OFTEN, host, SPEECH, key, json.dumps(body), str(count)]
+        return Counter(json.loads(await self.kube.kubectl(*self._exec(), *words)))
+
     @asynccontextmanager
     async def keep_calling(
-        self, host: str, key: str, body: dict[str, Any], requests_per_second: float
+        self, host: str, keys: Sequence[str], body: dict[str, Any], requests_per_second: float
     ) -> AsyncIterator[Calls]:
         """Constant requests until the block ends and the last answer is in; they begin once the endpoint speaks."""
         calls = Calls()
-        words = ["-c", KEEP_CALLING, host, "/v1/audio/speech", key, json.dumps(body), str(1 / requests_per_second)]
+        words = [
+            "-c",
+            KEEP_CALLING,
+            host,
+            SPEECH,
+            json.dumps(list(keys)),
+            json.dumps(body),
+            str(1 / requests_per_second),
+        ]
         process = await self.kube.start(*self._exec("-i"), *words)
         assert process.stdin is not None
         listening = asyncio.create_task(listen(process, calls))

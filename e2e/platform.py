@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,8 @@ class Team:
     model: str
     caller: Caller
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    more_keys: tuple[str, ...] = ()
+    """Of callers who are counted apart from those with `key`."""
 
     @property
     def host(self) -> str:
@@ -49,14 +51,14 @@ class Team:
         return f"ttsfleet.io/tenant={self.name}"
 
     async def applies(self, spec: dict[str, Any]) -> None:
-        """Its Secret with the hash of its key, and its TTSTenant."""
-        digest = hashlib.sha256(self.key.encode()).hexdigest()
+        """Its Secret with the hashes of its keys, and its TTSTenant."""
+        keys = {"e2e": self.key} | {f"e2e-{number}": key for number, key in enumerate(self.more_keys)}
         await self.kube.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": f"{self.name}-keys", "namespace": self.namespace},
-                "stringData": {"e2e": digest},
+                "stringData": {name: hashlib.sha256(key.encode()).hexdigest() for name, key in keys.items()},
             },
             {
                 "apiVersion": "ttsfleet.io/v1alpha1",
@@ -134,9 +136,10 @@ class Team:
         )
 
     @asynccontextmanager
-    async def keeps_calling(self, requests_per_second: float) -> AsyncIterator[Calls]:
-        """Callers that go on until the block ends; they begin with an answer."""
-        async with self.caller.keep_calling(self.host, self.key, self.speech(SENTENCE), requests_per_second) as calls:
+    async def keeps_calling(self, requests_per_second: float, keys: Sequence[str] = ()) -> AsyncIterator[Calls]:
+        """Callers that go on until the block ends, with its own key or these in turn; they begin with an answer."""
+        speech = self.speech(SENTENCE)
+        async with self.caller.keep_calling(self.host, keys or (self.key,), speech, requests_per_second) as calls:
             yield calls
 
     def speech(self, text: str, **request: Any) -> dict[str, Any]:
@@ -186,9 +189,15 @@ class Platform:
         return namespace
 
     async def onboards_team(
-        self, name: str, model: str, *, resource_quota: dict[str, str] | None = None, **spec: Any
+        self,
+        name: str,
+        model: str,
+        *,
+        resource_quota: dict[str, str] | None = None,
+        more_keys: int = 0,
+        **spec: Any,
     ) -> Team:
-        """A namespace under restricted pod security, a caller in it, a key, and a TTSTenant."""
+        """A namespace under restricted pod security, a caller in it, keys, and a TTSTenant."""
         namespace = await self.makes_namespace(name)
         caller = Caller(self.kube, namespace, self.server_image)
         await caller.start()
@@ -201,7 +210,8 @@ class Platform:
                     "spec": {"hard": resource_quota},
                 }
             )
-        team = Team(self.kube, name, namespace, model, caller)
+        keys = tuple(secrets.token_urlsafe(24) for _ in range(more_keys))
+        team = Team(self.kube, name, namespace, model, caller, more_keys=keys)
         await team.applies(spec)
         return team
 

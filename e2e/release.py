@@ -10,8 +10,6 @@ from e2e.kube import Kube
 from e2e.platform import leader_of, ready
 from hack import demo
 
-OPERATORS = "app.kubernetes.io/name=tts-operator"
-
 
 @dataclass(frozen=True)
 class Release:
@@ -25,7 +23,7 @@ class Release:
         """To these values and the chart's defaults, whatever there was; returns once an operator with them leads."""
         await asyncio.to_thread(demo.install, self.helm, self.images, values)
         namespace = demo.SYSTEM_NAMESPACE
-        operators = ("pods", "-l", OPERATORS)
+        operators = ("pods", "-l", demo.OPERATORS)
         await self.kube.until(
             namespace, *operators, holds=lambda body: all(map(ready, body["items"])), within_seconds=40
         )

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import secrets
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,16 @@ with open("/store/draft", "wb") as file:
     shutil.copyfileobj(sys.stdin.buffer, file)
 os.chmod("/store/draft", 0o755)
 os.rename("/store/draft", "/store/program")
+"""
+# Sends the program a signal; returns once its state is, or is not, that of a process that was stopped.
+SIGNAL = """
+import os, pathlib, sys, time
+def program(process):
+    return process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"/store/program")
+(process,) = filter(program, pathlib.Path("/proc").iterdir())
+os.kill(int(process.name), int(sys.argv[1]))
+while ((process / "stat").read_text().rpartition(")")[2].split()[0] == "T") != (sys.argv[2] == "stopped"):
+    time.sleep(0.01)
 """
 # Returns once somebody listens.
 LISTENING = """
@@ -132,6 +143,18 @@ class Store:
         """Python beside the program; what it printed."""
         return await self.kube.kubectl("exec", "-n", self.namespace, self.name, "--", PYTHON, "-c", script, *arguments)
 
+    async def hangs(self) -> None:
+        """Its connections stay, more are accepted, and nobody answers."""
+        await self.runs(SIGNAL, str(int(signal.SIGSTOP)), "stopped")
+
+    async def goes_on(self) -> None:
+        """After it hung."""
+        await self.runs(SIGNAL, str(int(signal.SIGCONT)), "going")
+
+    async def is_deleted(self) -> None:
+        """Its pod, with all that it knew; the Service stays. Returns once it is gone."""
+        await self.kube.kubectl("delete", "-n", self.namespace, f"pod/{self.name}")
+
     async def _sends(self, program: bytes) -> None:
         process = await self.kube.start("exec", "-i", "-n", self.namespace, self.name, "--", PYTHON, "-c", RECEIVE)
         _, error = await process.communicate(program)
@@ -147,6 +170,7 @@ def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[s
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
+            "shareProcessNamespace": True,  # else the program is process 1, which nobody beside it can stop
             "terminationGracePeriodSeconds": 0,
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [

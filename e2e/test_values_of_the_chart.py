@@ -8,74 +8,43 @@ back. What a story asks of the endpoint that all share leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from ipaddress import ip_network
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest_asyncio
 
 from e2e import stores
-from e2e.caller import NAME as CALLER
-from e2e.caller import Answer, Caller, Calls
+from e2e.caller import Caller
+from e2e.crowd import ALONE, NOTHING_MORE, TOGETHER, Crowd, gathers, nobody_noticed
+from e2e.fleet import (
+    ADMINISTRATOR,
+    MINUTE_LIMIT,
+    OURS,
+    PREFIX,
+    Fleet,
+    gives_everything,
+    page,
+    secret_entry,
+    sees_counting,
+    uid,
+)
 from e2e.kube import Kube, eventually
-from e2e.platform import Platform, Team, fixed, ready
+from e2e.platform import Platform
 from e2e.release import Release
-from e2e.stores import BUCKET, Store, fetches, keeps_secret, tells_redis
+from e2e.stores import BUCKET, fetches, tells_redis
 from hack import demo
 from hack.cluster import binaries, choice
 from tests.contract.collector import Collector, Seen
-from tts_server.config import METRICS_PORT
 
-ADMINISTRATOR = "fleet"
-RIGHTS = (
-    "resetchannels ~tts:* ~ttsfleet:* -@all +acl|setuser +acl|deluser +acl|users +hset +hdel +hgetall +scan +unlink"
-    " +select"
-)
-"""As docs/how-to/limits.md has them."""
-PREFIX = "voices"
-ENDPOINT_OF_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."
-LIMIT, ALL_AT_ONCE = 5, 12
+ALL_AT_ONCE = 12
 REDIS_LOOK_SECONDS = 15
 """Between the operator's looks at its Redis."""
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """A platform that gives its tenants everything; blue, whose endpoint was there before, and acme, who came later."""
-
-    redis: Store
-    password: str
-    """Of the Redis's default user, who may do everything."""
-    audio: Store
-    traces: Store
-    blue: Team
-    second: str
-    """Blue's other model, in a pool of its own."""
-    acme: Team
-    """Has two replicas, and a limit for one minute."""
-    page_before: Answer
-    calls_meanwhile: Calls
-
-    async def asks_redis(self, *commands: tuple[str, ...]) -> list[Any]:
-        """As somebody who may do everything."""
-        return await tells_redis(self.redis, "default", self.password, *commands)
-
-    async def users(self) -> set[str]:
-        (users,) = await self.asks_redis(("ACL", "USERS"))
-        return set(users)
-
-    async def keys_of(self, uid: str) -> list[str]:
-        (keys,) = await self.asks_redis(("KEYS", f"*{{{uid}}}*"))
-        return list(keys)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -93,83 +62,6 @@ async def fleet(installed: dict[str, str]) -> AsyncIterator[Fleet]:
         await kube.kubectl("delete", "-n", demo.SYSTEM_NAMESPACE, "secret", *OURS, "--ignore-not-found")
 
 
-OURS = ("e2e-redis", "e2e-audio")
-"""Secrets beside the operator."""
-
-
-async def gives_everything(platform: Platform, release: Release) -> Fleet:
-    password, admin_password, secret_key = (secrets.token_urlsafe(24) for _ in range(3))
-    first, second = await platform.publishes_model(), await platform.publishes_model("second")
-    beside = Caller(platform.kube, await platform.makes_namespace("stores"), platform.server_image)
-    user = ["--user", ADMINISTRATOR, "on", f">{admin_password}", *RIGHTS.split()]
-    models = [{"name": first}, {"name": second}]
-    redis, audio, traces, blue = await asyncio.gather(
-        stores.redis(beside, password, *user),
-        stores.object_store(beside, secret_key),
-        stores.collector(beside),
-        platform.onboards_team("blue", first, schedule=fixed(1), models=models),
-    )
-    system = demo.SYSTEM_NAMESPACE
-    for name, entries in zip(
-        OURS,
-        (
-            {"username": ADMINISTRATOR, "password": admin_password},
-            {"accessKey": stores.ACCESS_KEY, "secretKey": secret_key},
-        ),
-        strict=True,
-    ):
-        await keeps_secret(platform.kube, system, name, entries)
-    await blue.sees_condition("Ready", within_seconds=90)
-    async with blue.keeps_calling(requests_per_second=2) as calls:
-        page_before = await page(blue)
-        await release.upgrades(
-            redis={"url": f"redis://{redis.address}", "existingSecret": OURS[0]},
-            s3={
-                "endpoint": f"http://{audio.address}", "bucket": BUCKET, "prefix": PREFIX, "pathStyle": True,
-                "existingSecret": OURS[1],
-            },
-            tenants={
-                "playground": True, "tracing": {"endpoint": f"http://{traces.address}"},
-                "trustedProxies": [await network_of(blue.caller)],
-            },
-        )  # fmt: skip
-        limit = {"requestsPerMinute": LIMIT}
-        _, acme = await asyncio.gather(
-            sees_new_pods(blue, 2), platform.onboards_team("acme", first, schedule=fixed(2), quota=limit)
-        )
-    return Fleet(redis, password, audio, traces, blue, second, acme, page_before, calls)
-
-
-async def sees_new_pods(team: Team, count: int) -> None:
-    """Wait for exactly so many pods, all ready, all made with the platform's new values."""
-
-    def new(pod: dict[str, Any]) -> bool:
-        return any(each["name"] == ENDPOINT_OF_TRACES for each in pod["spec"]["containers"][0]["env"])
-
-    def holds(body: dict[str, Any]) -> bool:
-        pods = body["items"]
-        return len(pods) == count and all(ready(pod) and new(pod) for pod in pods)
-
-    await team.kube.until(team.namespace, "pods", "-l", team.selector, holds=holds, within_seconds=120)
-
-
-async def sees_counting_together(team: Team) -> None:
-    """Wait until each of its pods says that Redis answers it."""
-    addresses = [pod["status"]["podIP"] for pod in await team.pods()]
-
-    async def counts() -> bool:
-        said = await asyncio.gather(*(quota_store_up(team, address) for address in addresses))
-        return all(line.endswith(" 1.0") for line in said)
-
-    await eventually(counts, within_seconds=30)
-
-
-async def quota_store_up(team: Team, address: str) -> str:
-    """A pod's sample of the metric."""
-    metrics = (await fetches(team, f"http://{address}:{METRICS_PORT}/metrics")).content.decode()
-    return next((line for line in metrics.splitlines() if line.startswith("tts_quota_store_up{")), "")
-
-
 async def sees_users(fleet: Fleet, *names: str) -> None:
     """Wait for these users of Redis and no others."""
 
@@ -177,11 +69,6 @@ async def sees_users(fleet: Fleet, *names: str) -> None:
         return await fleet.users() == set(names)
 
     await eventually(there, within_seconds=2 * REDIS_LOOK_SECONDS + 10)
-
-
-async def page(team: Team) -> Answer:
-    """What a browser gets at `/`."""
-    return await team.caller.ask(team.host, "/", "", None)
 
 
 async def test_an_upgrade_gives_a_running_endpoint_everything_and_no_caller_notices(fleet: Fleet) -> None:
@@ -286,9 +173,9 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
     await acme.sees_condition("RedisConfigured", within_seconds=30)
     assert (await acme.reads_condition("RedisConfigured"))["reason"] == "AsSpecified"
     await acme.sees_pods(2, within_seconds=60)
-    await sees_counting_together(acme)
+    await sees_counting(acme, together=True)
     answers = await asyncio.gather(*(acme.asks() for _ in range(ALL_AT_ONCE)))
-    assert Counter(answer.status for answer in answers) == {200: LIMIT, 429: ALL_AT_ONCE - LIMIT}
+    assert Counter(answer.status for answer in answers) == {200: MINUTE_LIMIT, 429: ALL_AT_ONCE - MINUTE_LIMIT}
     assert (await fleet.blue.asks()).status == 200
 
     ours, theirs = await uid(acme), await uid(fleet.blue)
@@ -310,17 +197,55 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
     assert (await fleet.blue.asks()).status == 200
 
 
-async def uid(team: Team) -> str:
-    """Of its TTSTenant."""
-    return str((await team.kube.get(team.namespace, f"ttstenant/{team.name}"))["metadata"]["uid"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(fleet: Fleet) -> Crowd:
+    """Of one more team."""
+    return await gathers(fleet)
 
 
-async def network_of(caller: Caller) -> str:
-    """Of its pod alone."""
-    pod = await caller.kube.get(caller.namespace, f"pod/{CALLER}")
-    return str(ip_network(pod["status"]["podIP"]))
+async def test_nobody_notices_that_the_platforms_redis_is_deleted_and_comes_back_empty(
+    fleet: Fleet, crowd: Crowd
+) -> None:
+    """Given clients within their limits, when the Redis goes, each replica lets in its part and no more; when one comes
+    that knows nobody, what was let in counts there, and the next client gets exactly its limit of all replicas."""
+    first, second, third = (crowd.greedy.pop() for _ in range(3))
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
+        await fleet.redis.is_deleted()
+        await sees_counting(crowd.team, together=False)
+        assert await crowd.takes(second) == ALONE
+        await fleet.starts_redis()
+        await sees_counting(crowd.team, together=True, within_seconds=2 * REDIS_LOOK_SECONDS + 10)
+        assert await crowd.takes(second) == NOTHING_MORE
+        assert await crowd.takes(third) == TOGETHER
+    nobody_noticed(calls)
 
 
-async def secret_entry(team: Team, secret: str, entry: str) -> str:
-    body = await team.kube.get(team.namespace, f"secret/{secret}")
-    return base64.b64decode(body["data"][entry]).decode()
+async def test_nobody_notices_that_the_platforms_redis_hangs(fleet: Fleet, crowd: Crowd) -> None:
+    """Given clients within their limits, when the Redis answers nobody, no reply waits for it, and each replica lets in
+    its part; when it goes on, what was let in counts there."""
+    first, second, third = (crowd.greedy.pop() for _ in range(3))
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
+        await fleet.redis.hangs()
+        try:
+            await sees_counting(crowd.team, together=False)
+            assert await crowd.takes(second) == ALONE
+        finally:
+            await fleet.redis.goes_on()
+        await sees_counting(crowd.team, together=True)
+        assert await crowd.takes(second) == NOTHING_MORE
+        assert await crowd.takes(third) == TOGETHER
+    nobody_noticed(calls)
+
+
+async def test_nobody_gets_more_because_the_platforms_redis_was_emptied(fleet: Fleet, crowd: Crowd) -> None:
+    """Given a client that has used up its limit, when the Redis forgets everything, the replicas remind it."""
+    first, second = (crowd.greedy.pop() for _ in range(2))
+    async with crowd.keeps_calling() as calls:
+        assert await crowd.takes(first) == TOGETHER
+        await fleet.asks_redis(("FLUSHALL",))
+        await crowd.sees_used_up(first)
+        assert await crowd.takes(first) == NOTHING_MORE
+        assert await crowd.takes(second) == TOGETHER
+    nobody_noticed(calls)

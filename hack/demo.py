@@ -11,9 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ EXAMPLES = binaries.ROOT / "examples"
 CHART = binaries.ROOT / "charts" / "ttsfleet"
 SYSTEM_NAMESPACE = "ttsfleet-system"
 RELEASE = "ttsfleet"
+OPERATORS = "app.kubernetes.io/name=tts-operator"
 NAMESPACE, TENANT = "team-acme", "acme"
 API_KEY = "tts-demo-only-not-a-secret"
 """Its hash is in examples/tenant.yaml, for everybody to read."""
@@ -49,18 +50,18 @@ def main() -> int:
     argparse.ArgumentParser(prog="python -m hack.demo", description=__doc__).parse_args()
     started = time.monotonic()
     try:
-        demo()
+        ending = demo()
     except ClusterError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    say(f"\nDone in {time.monotonic() - started:.0f} s. `make clean` takes all of it down.")
+    say(f"\nDone in {time.monotonic() - started:.0f} s. {ending}")
     return 0
 
 
-def demo() -> None:
-    """The whole story. Raises ClusterError with what to do next."""
+def demo() -> str:
+    """The whole story; how to take down what it leaves. Raises ClusterError with what to do next."""
     cluster = choice.choose("demo")
     say(f"1. A cluster: {cluster.description}; and images of the operator and the server, from their Dockerfiles")
     say("   (the first time on a machine: about 13 minutes on two slow cores; after that: about 20 s)")
@@ -95,6 +96,7 @@ def demo() -> None:
     say(kube.kubectl("get", children, "--namespace", NAMESPACE, "--selector", f"ttsfleet.io/tenant={TENANT}"))
     if cluster.kubeconfig == choice.KUBECONFIG:
         say("Look around: export KUBECONFIG=build/kubeconfig PATH=$PWD/build/bin:$PATH; kubectl get ttst -A")
+    return cluster.ending
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,22 @@ def install(kube: Kube, references: dict[str, str], values: Mapping[str, Any] | 
     try:
         kube.kubectl("rollout", "status", f"deployment/{RELEASE}", *where, "--timeout=120s")
     except CommandError as error:
-        pods = kube.kubectl("get", "pods", *where)
-        words = kube.kubectl("logs", f"deployment/{RELEASE}", *where, "--tail=15")
-        raise ClusterError(f"the operator does not become ready:\n{pods}\nIts last words:\n{words}") from error
+        pods = json.loads(kube.kubectl("get", "pods", *where, "--selector", OPERATORS, "--output=json"))["items"]
+        words = [kube.kubectl("get", "pods", *where), *reasons(pods)]
+        with suppress(CommandError):  # one that never started has no words
+            words += ["Its last words:", kube.kubectl("logs", f"deployment/{RELEASE}", *where, "--tail=15")]
+        raise ClusterError("\n".join(["the operator does not become ready:", *words])) from error
+
+
+def reasons(pods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why containers do not run, each cause once."""
+    waiting = [
+        each["state"]["waiting"]
+        for pod in pods
+        for each in pod.get("status", {}).get("containerStatuses", [])
+        if "waiting" in each["state"]
+    ]
+    return list(dict.fromkeys(": ".join(filter(None, map(each.get, ("reason", "message")))) for each in waiting))
 
 
 def wait_ready(kube: Kube) -> None:

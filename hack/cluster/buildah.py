@@ -48,6 +48,12 @@ class Buildah:
         """Write an image as a docker-archive."""
         self._run("push", "--quiet", reference, f"docker-archive:{target}:{reference}")
 
+    def push(self, reference: str, archive: Path, target: str) -> None:
+        """Push an image to a registry; from its docker-archive, where the storage has it no more."""
+        if not self._succeeds("inspect", "--type=image", reference):
+            self._run("pull", "--quiet", f"docker-archive:{archive}")
+        self._run("push", "--quiet", reference, f"docker://{target}")
+
     def ensure_base(self) -> None:
         """A minimal Debian with Python, from Debian's packages alone."""
         if self._succeeds("inspect", "--type=image", BASE):

@@ -7,14 +7,14 @@ CLUSTER=kind and CLUSTER=node insist. The choice is the same for every word, so 
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from hack.cluster import binaries, images
-from hack.cluster.commands import run, succeeds
+from hack.cluster import binaries, current, images
+from hack.cluster.commands import run
+from hack.cluster.current import CurrentCluster
 from hack.cluster.errors import CannotRunError
+from hack.cluster.machine import Machine, ThisMachine
 from hack.cluster.node import Node
 from hack.cluster.progress import step
 
@@ -30,14 +30,24 @@ this machine cannot run a local cluster: {why}.
 Ways to go on:
   - Linux, as root: `sudo make {word}` runs a node of its own, without Docker;
   - start a Docker engine (on macOS: Docker Desktop, Colima): kind serves;
-  - use a cluster that you have: `make {word} CLUSTER=current KUBECONFIG=... REGISTRY=registry.example/you`;
+  - use a cluster that you have: `make {word} CLUSTER=current KUBECONFIG=... REGISTRY=registry.example/you`
+    (images are built as root on Linux, or by a Docker engine);
   - without pods: `make cluster CONTROL_PLANE_ONLY=1` for the API alone, or `tts-server` for speech on this machine."""
+
+MAKE_CLEAN = "`make clean` takes all of it down."
+Kind = Literal["current", "kind", "node"]
+PUSHES_IMAGES = {"demo", "images"}
+"""Words that bring images into a cluster."""
 
 
 class Cluster(Protocol):
     """A cluster that pods run in."""
 
     description: str
+
+    @property
+    def ending(self) -> str:
+        """How what a demo leaves is taken down."""
 
     @property
     def kubeconfig(self) -> Path: ...
@@ -57,30 +67,47 @@ class Cluster(Protocol):
 
 def choose(word: str = "demo") -> Cluster:
     """The cluster for this machine and CLUSTER. Raises CannotRunError, naming the ways to go on."""
-    wanted = os.environ.get("CLUSTER", "")
-    if wanted not in {"", "current", "kind", "node"}:
-        raise CannotRunError(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
+    machine = ThisMachine()
+    match kind_of(os.environ.get("CLUSTER", ""), machine, has_node=NODE_FOLDER.exists(), word=word):
+        case "current":
+            current.check(os.environ, machine, needs_images=word in PUSHES_IMAGES)
+            return CurrentCluster()
+        case "kind":
+            return KindCluster()
+        case "node":
+            return NodeCluster()
+
+
+def kind_of(wanted: str, machine: Machine, *, has_node: bool, word: str) -> Kind:
+    """Which one serves. A node that runs already is the one to go on with. Raises CannotRunError."""
     if wanted == "current":
-        return CurrentCluster()
-    if wanted == "kind" or (not wanted and not _node_exists() and _docker_answers()):
-        if not _docker_answers():
-            raise CannotRunError(WAYS_ON.format(why="no Docker engine answers, which kind needs", word=word))
-        return KindCluster()
-    if platform.system() != "Linux":
-        raise CannotRunError(WAYS_ON.format(why=f"{platform.system()} without a Docker engine", word=word))
-    if os.geteuid() != 0:
-        raise CannotRunError(WAYS_ON.format(why="no Docker engine answers, and you are not root", word=word))
-    if shutil.which("unshare") is None or not succeeds(["unshare", "--mount", "--net", "true"]):
-        raise CannotRunError(
-            WAYS_ON.format(why="no Docker engine answers, and this root may not make namespaces", word=word)
+        return "current"
+    if wanted not in {"", "kind", "node"}:
+        raise CannotRunError(f"CLUSTER={wanted}: it is current, kind or node; unset, the machine decides")
+    why = ""
+    if wanted == "kind" or (not wanted and not has_node):
+        if not machine.no_docker:
+            return "kind"
+        why = machine.no_docker
+    if wanted != "kind":
+        on_linux = machine.system == "Linux"
+        trouble = (
+            machine.no_root or machine.no_namespaces
+            if on_linux
+            else f"a node needs Linux, and this is {machine.system}"
         )
-    return NodeCluster()
+        if not trouble:
+            return "node"
+        why = f"{why}, and {trouble}" if why else trouble
+    insisted = f"CLUSTER={wanted}: " if wanted else ""
+    raise CannotRunError(WAYS_ON.format(why=insisted + why, word=word))
 
 
 class NodeCluster:
     """The local node, as root."""
 
     description = "a local node without Docker"
+    ending = MAKE_CLEAN
 
     def __init__(self) -> None:
         self._node = Node(NODE_FOLDER)
@@ -115,6 +142,7 @@ class KindCluster:
     """Kubernetes in Docker."""
 
     description = "kind, in the Docker engine"
+    ending = MAKE_CLEAN
 
     @property
     def kubeconfig(self) -> Path:
@@ -132,7 +160,7 @@ class KindCluster:
             run([*kind, "--wait", "120s", "--kubeconfig", KUBECONFIG])
 
     def down(self) -> None:
-        if _docker_answers() and KIND_NAME in _kind_clusters():
+        if not ThisMachine().no_docker and KIND_NAME in _kind_clusters():
             program = binaries.ensure(binaries.KIND)["kind"]
             with step("deleting the kind cluster", 10):
                 run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
@@ -148,49 +176,6 @@ class KindCluster:
             with step(f"loading {image.reference} into kind", 15):
                 run([program, "load", "docker-image", image.reference, "--name", KIND_NAME])
         return {image.name: image.reference for image in images.IMAGES}
-
-
-class CurrentCluster:
-    """The cluster of KUBECONFIG; its life is its owner's."""
-
-    description = "the cluster of KUBECONFIG"
-
-    @property
-    def kubeconfig(self) -> Path:
-        return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-
-    def up(self) -> None:
-        binaries.link(binaries.ensure(binaries.CLIENTS))
-        program = binaries.ensure(binaries.CLIENTS)["kubectl"]
-        run([program, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"], timeout_seconds=30)
-
-    def down(self) -> None:
-        """Nothing: `up` made nothing."""
-
-    def build_images(self) -> None:
-        """Nothing: `images` builds what it pushes."""
-
-    def images(self) -> dict[str, str]:
-        registry = os.environ.get("REGISTRY", "").rstrip("/")
-        if not registry:
-            raise CannotRunError(
-                "CLUSTER=current pulls its images: name a registry that you may push to, as REGISTRY=host/path"
-            )
-        references = {}
-        for image in images.IMAGES:
-            references[image.name] = f"{registry}/{image.name}:{image.digest}"
-            with step(f"pushing {references[image.name]}", 60):
-                images.push(image, references[image.name], with_docker=_docker_answers())
-        return references
-
-
-def _node_exists() -> bool:
-    """A cluster that runs already is the one to go on with."""
-    return NODE_FOLDER.exists()
-
-
-def _docker_answers() -> bool:
-    return shutil.which("docker") is not None and succeeds(["docker", "info"])
 
 
 def _kind_clusters() -> list[str]:

@@ -19,6 +19,8 @@ from hack.cluster import packages
 from hack.cluster.binaries import ROOT, cache_folder, locked
 from hack.cluster.buildah import SUITE, Buildah
 from hack.cluster.commands import run
+from hack.cluster.errors import CannotRunError
+from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
 KEPT_ARCHIVES = 3
@@ -82,24 +84,36 @@ def build_with_docker(image: Image) -> None:
         run(["docker", "build", "--quiet", "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
 
 
-def push(image: Image, reference: str, *, with_docker: bool) -> None:
-    """Build and push to a registry, with the credentials of `docker login` or `buildah login`."""
+def build(image: Image, *, with_docker: bool) -> None:
+    """Build it if it has changed."""
     if with_docker:
         build_with_docker(image)
+    else:
+        archive(image)
+
+
+def push(image: Image, reference: str, *, with_docker: bool) -> None:
+    """Push what was built to a registry, with the credentials of `docker login` or `buildah login`."""
+    if with_docker:
         run(["docker", "tag", image.reference, reference])
         run(["docker", "push", "--quiet", reference])
-    else:
-        run(
-            [
-                "buildah",
-                "--storage-driver",
-                "vfs",
-                "push",
-                "--quiet",
-                f"docker-archive:{archive(image)}",
-                f"docker://{reference}",
-            ]
+        return
+    target = archive(image)
+    with locked(target.parent / ".lock"):
+        BUILDAH.push(image.reference, target, reference)
+
+
+def check_builds_here(machine: Machine) -> None:
+    """Raises CannotRunError where images cannot be built."""
+    if not machine.no_docker:
+        return
+    if machine.system != "Linux" or machine.no_root:
+        raise CannotRunError(
+            f"{machine.no_docker}, and without one images are built on Linux, as root: start one, or `sudo make`"
         )
+    if machine.no_namespaces:
+        raise CannotRunError(f"images are built in namespaces: {machine.no_docker}, and {machine.no_namespaces}")
+    packages.check(packages.IMAGES)
 
 
 @functools.cache

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Any
 
 import pytest
 
 from hack.cluster.errors import ClusterError
-from hack.demo import examine
+from hack.demo import examine, reasons
 
 UNKNOWN = 0xFFFFFFFF
 
@@ -37,3 +38,14 @@ def test_silence_has_no_loudness() -> None:
 def test_anything_else_is_refused() -> None:
     with pytest.raises(ClusterError, match="no WAV file"):
         examine(b'{"error": {"message": "no"}}')
+
+
+def test_why_pods_do_not_run_is_said_once_for_each_cause() -> None:
+    pulling = {"reason": "ImagePullBackOff", "message": "no such host"}
+    pods: list[dict[str, Any]] = [
+        {"status": {"containerStatuses": [{"state": {"waiting": pulling}}]}},
+        {"status": {"containerStatuses": [{"state": {"waiting": pulling}}, {"state": {"running": {}}}]}},
+        {"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}},
+        {"status": {}},
+    ]
+    assert reasons(pods) == ["ImagePullBackOff: no such host", "ContainerCreating"]

@@ -1,0 +1,128 @@
+"""The cluster of KUBECONFIG, which somebody else runs: images reach it through a registry."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from hack.cluster import binaries, images
+from hack.cluster.commands import run
+from hack.cluster.errors import CannotRunError, CommandError
+from hack.cluster.machine import Machine, ThisMachine, last_words
+from hack.cluster.progress import step
+
+ANSWER_SECONDS = 15
+REGISTRY_EXAMPLE = "REGISTRY=registry.example/you"
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+REFERENCE = re.compile(rf"{LABEL}(?:\.{LABEL})*(?::\d+)?(?:/{PART})*")
+"""Host, perhaps a port, and a path: github.com/distribution/reference has the grammar."""
+PREAMBLE = re.compile(r'^Error: (pushing image "\S+" to "\S+": )?(trying to reuse blob \S+ at destination: )?')
+"""Of buildah, before the cause."""
+
+
+class CurrentCluster:
+    """Its life is its owner's."""
+
+    description = "the cluster of KUBECONFIG"
+
+    @property
+    def ending(self) -> str:
+        """It says which cluster, for a shell may have another one."""
+        return f"""\
+It stays in your cluster. To take it down:
+  export KUBECONFIG={self.kubeconfig.resolve()} PATH={binaries.BIN}:$PATH
+  kubectl delete -f examples/tenant.yaml -f examples/model-espeak.yaml
+  helm uninstall ttsfleet --namespace ttsfleet-system
+  kubectl delete namespace ttsfleet-system
+  kubectl delete crd ttstenants.ttsfleet.io ttsmodels.ttsfleet.io"""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Raises CannotRunError if there is none."""
+        return kubeconfig(os.environ)
+
+    def up(self) -> None:
+        """Raises CannotRunError unless it answers."""
+        path = self.kubeconfig
+        program = binaries.ensure(binaries.CLIENTS)["kubectl"]
+        try:
+            run([program, "--kubeconfig", path, f"--request-timeout={ANSWER_SECONDS}s", "get", "--raw=/readyz"])
+        except CommandError as error:
+            raise CannotRunError(f"KUBECONFIG={path} does not lead to a cluster: {last_words(error)}") from error
+        binaries.link(binaries.ensure((*binaries.CLIENTS, *binaries.HELM)))
+
+    def down(self) -> None:
+        """Nothing: `up` made nothing."""
+
+    def build_images(self) -> None:
+        """Nothing: `images` builds, once it is known that the cluster answers."""
+
+    def images(self) -> dict[str, str]:
+        """Push them to REGISTRY. Raises CannotRunError, naming what to change."""
+        where = registry(os.environ)
+        machine = ThisMachine()
+        images.check_builds_here(machine)
+        with_docker = not machine.no_docker
+        references = {image.name: f"{where}/{image.name}:{image.digest}" for image in images.IMAGES}
+        for image in images.IMAGES:
+            images.build(image, with_docker=with_docker)
+        for image in images.IMAGES:
+            reference = references[image.name]
+            try:
+                with step(f"pushing {reference}", 20):
+                    images.push(image, reference, with_docker=with_docker)
+            except CommandError as error:
+                raise CannotRunError(refused(where, last_words(error), with_docker=with_docker)) from error
+        return references
+
+
+def check(environment: Mapping[str, str], machine: Machine, *, needs_images: bool) -> None:
+    """Everything that can be known before anything is built. Raises CannotRunError, naming what to change."""
+    kubeconfig(environment)
+    if needs_images:
+        registry(environment)
+        images.check_builds_here(machine)
+
+
+def kubeconfig(environment: Mapping[str, str]) -> Path:
+    """The one file of KUBECONFIG, else kubectl's own. Raises CannotRunError if there is none."""
+    named = environment.get("KUBECONFIG", "")
+    if os.pathsep in named:
+        raise CannotRunError(
+            f"KUBECONFIG={named} names several files: make one of them (`kubectl config view --flatten`) and name it"
+        )
+    path = Path(named).expanduser() if named else Path.home() / ".kube" / "config"
+    if not path.is_file():
+        what = f"KUBECONFIG={named} is no file" if named else f"KUBECONFIG is not set, and there is no {path}"
+        raise CannotRunError(f"{what}: CLUSTER=current needs the kubeconfig of the cluster, as KUBECONFIG=path")
+    return path
+
+
+def registry(environment: Mapping[str, str]) -> str:
+    """REGISTRY as images' references begin. Raises CannotRunError if it is none."""
+    named = environment.get("REGISTRY", "")
+    if not named:
+        raise CannotRunError(
+            f"CLUSTER=current pulls its images: name a registry that you may push to, as {REGISTRY_EXAMPLE}"
+        )
+    if "://" in named:
+        raise CannotRunError(f"REGISTRY has a scheme: leave it out, as in {REGISTRY_EXAMPLE}")
+    where = named.rstrip("/")
+    if not REFERENCE.fullmatch(where):
+        raise CannotRunError(
+            f"REGISTRY is a host, perhaps a port, and a path in small letters, without a tag, as in {REGISTRY_EXAMPLE}"
+        )
+    return where
+
+
+def refused(where: str, why: str, *, with_docker: bool) -> str:
+    """What a person reads whose images did not get into the registry."""
+    program = "docker" if with_docker else "buildah"
+    return (
+        f"the images did not get into REGISTRY={where}: {PREAMBLE.sub('', why)}\n"
+        f"This machine must be allowed to push there (`{program} login {where.partition('/')[0]}`), over TLS with a "
+        "certificate that it trusts; and the cluster's nodes to pull from there without a password."
+    )
