@@ -12,6 +12,7 @@ from tts_operator.api_errors import ClusterError
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.fleet import Fleet
+from tts_operator.key_secrets import KeySecrets
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
@@ -69,6 +70,7 @@ class Controller:
         self._pace = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
+        self._secrets = KeySecrets(cluster)
         self._fleet = Fleet()
         self._halted: dict[str, Verdict] = {}  # models whose change nobody takes
         self._usage = Usage()
@@ -121,7 +123,7 @@ class Controller:
         """Everything once, then what changes, until `stop`. If a part of it breaks, all of it does."""
         self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
         await self._list_until_it_works()
-        parts = [self._repair(), self._timetable.run(self._queue.add)]
+        parts = [self._repair(), self._timetable.run(self._queue.add), self._secrets.run(self._queue.add)]
         if self._stores.users is not None:
             parts.append(self._stores.users.tend(self._queue.add, self._has_no_user))
         async with asyncio.TaskGroup() as group:
@@ -166,7 +168,13 @@ class Controller:
     async def _reconcile(self, key: Key) -> Upcoming | None:
         if key.namespace:
             coming = await reconcile(
-                key, self._cluster, self._settings, self._clock, stores=self._stores, fleet=self._fleet
+                key,
+                self._cluster,
+                self._settings,
+                self._clock,
+                stores=self._stores,
+                fleet=self._fleet,
+                secrets=self._secrets,
             )
             self._let_others_go()
             return coming

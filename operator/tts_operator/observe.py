@@ -49,6 +49,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
     names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref("v1", "Secret", key.namespace, internal_secret_name(key.name))
     labels = f"{TENANT_LABEL}={key.name}"
+    keys_name = _keys_name(key, tenant)
     signing_ref = Ref("v1", "Secret", key.namespace, signing_secret_name(key.name))
     models, listed, pods, namespace, internal, keys, signing = await together(
         models_and_fallbacks(cluster, names),
@@ -56,7 +57,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         collect(cluster.list("v1", "Pod", key.namespace, labels)),
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
         cluster.get(internal_ref),
-        _keys_secret(cluster, key.namespace, _keys_name(key, tenant)),
+        _keys_secret(cluster, key.namespace, keys_name),
         cluster.get(signing_ref),  # also where no tokens are given: it may be left from before, and has to go
     )
     children = {ref_of(child): child for child in listed}
@@ -72,6 +73,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         children=children,
         pods=pods,
         namespace_labels=((namespace or {}).get("metadata") or {}).get("labels") or {},
+        keys_secret=keys_name,
         keys_secret_exists=keys[0],
         keys_secret_version=keys[1],
         internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),

@@ -60,10 +60,12 @@ class Observed:
     pods: Sequence[Body] = ()
     """Pods in the namespace with the tenant's label."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    keys_secret: str = ""
+    """Name of the Secret with the API keys."""
     keys_secret_exists: bool | None = None
     """None where the operator may not look."""
     keys_secret_version: str = ""
-    """resourceVersion of the Secret with the API keys: when it moves, running pods read their keys again."""
+    """Its resourceVersion: when it moves, running pods read their keys again."""
     internal_token: str = ""
     """What the internal Secret holds, else a new random one: chance is an argument here."""
 

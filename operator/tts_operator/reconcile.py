@@ -14,6 +14,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
 from tts_operator.fleet import Fleet
+from tts_operator.key_secrets import KeySecrets
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
@@ -47,16 +48,19 @@ async def reconcile(
     *,
     stores: OperatorStores = NO_STORES,
     fleet: Fleet | None = None,
+    secrets: KeySecrets | None = None,
 ) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
 
-    `fleet` knows who else is rolling; without it no tenant waits for another.
+    `fleet` knows who else is rolling; without it no tenant waits for another. `secrets` hears what was read.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
     """
     observed = await with_signing_key(await observe(cluster, key), clock.now())
     fleet = fleet or Fleet()
     fleet.read(observed)
+    if secrets is not None:
+        secrets.saw(observed)
     if observed.deleting:
         stores.departed(observed)
         fleet.ask(key, {})

@@ -1,0 +1,113 @@
+"""Whoever reads the versions of Secrets in turn: every change is told once, soon, and at no great cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from tts_operator.api_errors import Unreachable
+from tts_operator.cluster import Cluster
+from tts_operator.key_secrets import EVERY_SECONDS, LEAST_PAUSE_SECONDS, KeySecrets
+from tts_operator.manifest import Body, Ref
+from tts_operator.observed import Key, Observed
+
+ACME, BETA = Key("team", "acme"), Key("team", "beta")
+
+
+@dataclass
+class Stage:
+    """An API server that has Secrets, and who was told that theirs is another one."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    away: bool = False
+    looks: int = 0
+    told: list[Key] = field(default_factory=list)
+
+    async def get(self, ref: Ref, *, metadata_only: bool) -> Body | None:
+        assert metadata_only, "what is in a Secret is nobody's business here"
+        self.looks += 1
+        await asyncio.sleep(0.001)
+        if self.away:
+            raise Unreachable("nobody answers")
+        version = self.versions.get(ref.name)
+        return {"metadata": {"resourceVersion": version}} if version else None
+
+
+def saw(key: Key, version: str, *, exists: bool | None = True, gone: bool = False) -> Observed:
+    body: Any = None if gone else {"metadata": {"uid": "1"}}
+    return Observed(
+        key=key, body=body, tenant=None, keys_secret=f"{key.name}-keys", keys_secret_exists=exists,
+        keys_secret_version=version,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def looking(stage: Stage) -> AsyncIterator[KeySecrets]:
+    secrets = KeySecrets(cast("Cluster", stage))
+    task = asyncio.create_task(secrets.run(stage.told.append))
+    yield secrets
+    assert not task.done(), task
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_change_is_told_within_seconds_and_once() -> None:
+    stage = Stage({"acme-keys": "1", "beta-keys": "1"})
+    async with looking(stage) as secrets:
+        for key in (ACME, BETA):
+            secrets.saw(saw(key, "1"))
+        await asyncio.sleep(3 * EVERY_SECONDS)
+        assert stage.told == []
+        stage.versions["acme-keys"] = "2"
+        await asyncio.sleep(2 * EVERY_SECONDS)
+        assert stage.told == [ACME]
+        del stage.versions["beta-keys"]
+        await asyncio.sleep(5 * EVERY_SECONDS)
+        assert stage.told == [ACME, BETA]
+
+
+async def test_what_a_reconcile_has_read_is_no_news() -> None:
+    stage = Stage({"acme-keys": "1"})
+    async with looking(stage) as secrets:
+        secrets.saw(saw(ACME, "1"))
+        stage.versions["acme-keys"] = "2"
+        secrets.saw(saw(ACME, "2"))
+        await asyncio.sleep(5 * EVERY_SECONDS)
+        assert stage.told == []
+
+
+async def test_an_api_server_that_is_away_is_no_change_and_hides_none() -> None:
+    stage = Stage({"acme-keys": "1"}, away=True)
+    async with looking(stage) as secrets:
+        secrets.saw(saw(ACME, "1"))
+        await asyncio.sleep(5 * EVERY_SECONDS)
+        assert stage.told == []
+        stage.away, stage.versions["acme-keys"] = False, "2"
+        await asyncio.sleep(2 * EVERY_SECONDS)
+        assert stage.told == [ACME]
+
+
+async def test_tenants_that_went_and_secrets_that_are_not_there_are_left_alone() -> None:
+    stage = Stage({"acme-keys": "2", "beta-keys": "2"})
+    async with looking(stage) as secrets:
+        for key in (ACME, BETA):
+            secrets.saw(saw(key, "1"))
+        secrets.saw(saw(ACME, "", exists=False, gone=True))
+        secrets.saw(saw(BETA, "", exists=False))
+        secrets.saw(saw(Key("team", "hidden"), "", exists=None))
+        await asyncio.sleep(5 * EVERY_SECONDS)
+        assert (stage.told, stage.looks) == ([], 0)
+
+
+async def test_a_thousand_tenants_are_gone_through_slowly() -> None:
+    stage = Stage({f"tenant-{number}-keys": "1" for number in range(1000)})
+    async with looking(stage) as secrets:
+        for number in range(1000):
+            secrets.saw(saw(Key("team", f"tenant-{number}"), "1"))
+        stage.versions["tenant-999-keys"] = "2"
+        await asyncio.sleep(60)
+        assert stage.told == [Key("team", "tenant-999")]
+        assert stage.looks <= 60 / LEAST_PAUSE_SECONDS
