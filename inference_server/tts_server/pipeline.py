@@ -7,7 +7,7 @@ from tts_server.admission.admission import Ticket
 from tts_server.admission.estimate import estimated_seconds
 from tts_server.admission.limits import Request
 from tts_server.audio import Encoding, encoder_for
-from tts_server.cache import Cache, Recording, cache_key
+from tts_server.cache import Recording, cache_key
 from tts_server.config import ServerConfig
 from tts_server.errors import Draining, Overloaded, QuotaExceeded
 from tts_server.flight import Flight
@@ -105,7 +105,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     else:
         account.cache = SHARED if key in scene.flights else MISS
         sound = scene.flights.join(
-            key, lambda: _flight(key, _making(spoken, request, scene, server, account), scene, cache), request.priority
+            key, lambda: _flight(key, _making(spoken, request, scene, server, account), scene, server), request.priority
         )
     server.metrics.cache_requests_of(account.cache).inc()
     return sound
@@ -121,12 +121,12 @@ def _making(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Se
     return Making(speaking, Encoding(request.format, encoder, begin_encoding, server.threads))
 
 
-def _flight(key: str, making: Making, scene: Scene, cache: Cache) -> Flight:
-    """What comes to its end is kept under `key`, but for what another model spoke."""
+def _flight(key: str, making: Making, scene: Scene, server: Server) -> Flight:
+    """What comes to its end is kept under `key` in the cache of then, but for what another model spoke."""
 
     async def keep(data: bytes, seconds: float) -> None:
-        if not making.spoken_by:
-            await cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
+        if server.cache is not None and not making.spoken_by:
+            await server.cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
 
     return Flight(making, keep)
 
