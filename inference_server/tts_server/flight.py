@@ -160,7 +160,7 @@ class Flight:
         while True:
             if not self._making.all_taken:
                 await self._wanted.wait()
-            part = await self._making.part(self._void)
+            part = await self._making.make(self._void)
             if part is None:
                 return
             self._parts.append(part)

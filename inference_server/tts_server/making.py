@@ -56,8 +56,8 @@ class Making:
         self._stretch = span("encode")
         self._stretch.__enter__()
 
-    async def part(self, void: Void) -> Part | None:
-        """The next one, None after the last. Raises `EngineError` where nobody is left to make it."""
+    async def make(self, void: Void) -> Part | None:
+        """The next part, None after the last. Raises `EngineError` where nobody is left to make it."""
         data = b""
         while not data:
             if self._ended:
@@ -98,34 +98,16 @@ class Making:
         return await self._encoding.feed(samples, rate_hz)
 
 
-class Alone:
+class Alone(Making):
     """`Sound` that nobody else hears: it is made as it is taken, and forgotten."""
 
-    def __init__(self, making: Making) -> None:
-        self._making = making
+    def __init__(self, speaking: Speaking, encoding: Encoding) -> None:
+        super().__init__(speaking, encoding)
         self._sent = False
-
-    @property
-    def finished(self) -> bool:
-        """See `Sound.finished`."""
-        return self._making.finished
-
-    @property
-    def spoken_by(self) -> str:
-        """See `Sound.spoken_by`."""
-        return self._making.spoken_by
-
-    async def first(self) -> None:
-        """See `Sound.first`."""
-        await self._making.first()
-
-    async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
-        await self._making.settle(seconds)
 
     async def part(self) -> Part | None:
         """See `Sound.part`."""
-        part = await self._making.part(lambda: not self._sent)
+        part = await self.make(lambda: not self._sent)
         self._sent = True
         return part
 
@@ -137,10 +119,10 @@ class Alone:
             parts.clear()
             return True
 
-        while (part := await self._making.part(void)) is not None:
+        while (part := await self.make(void)) is not None:
             parts.append(part[0])
-        return self._making.file(parts), self._making.seconds
+        return self.file(parts), self.seconds
 
     async def leave(self) -> None:
         """See `Sound.leave`."""
-        await self._making.stop()
+        await self.stop()

@@ -94,7 +94,7 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
     cache = server.cache
     if cache is None:
-        return Alone(_making(spoken, request, scene, server, account))
+        return Alone(*_begun(spoken, request, scene, server, account))
     rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
     key = cache_key(scene.config, spoken, request.format, rates_hz)
     with span("cache"):
@@ -105,20 +105,24 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
     else:
         account.cache = SHARED if key in scene.flights else MISS
         sound = scene.flights.join(
-            key, lambda: _flight(key, _making(spoken, request, scene, server, account), scene, server), request.priority
+            key,
+            lambda: _flight(key, Making(*_begun(spoken, request, scene, server, account)), scene, server),
+            request.priority,
         )
     server.metrics.cache_requests_of(account.cache).inc()
     return sound
 
 
-def _making(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Making:
-    """Begins to speak."""
+def _begun(
+    spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account
+) -> tuple[Speaking, Encoding]:
+    """From here on it is being spoken."""
     rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
     turn = _turn(request, scene.config, account.begun)
     speaking = Speaking(_cast(scene, spoken), _hooks(server), turn, plays=request.plays)
-    return Making(speaking, Encoding(request.format, encoder, begin_encoding, server.threads))
+    return speaking, Encoding(request.format, encoder, begin_encoding, server.threads)
 
 
 def _flight(key: str, making: Making, scene: Scene, server: Server) -> Flight:

@@ -136,24 +136,24 @@ class Scene:
         self.made: list[Flight] = []
 
     def begin(self) -> Flight:
-        self.made.append(Flight(self.making(), self._keep))
+        self.made.append(Flight(Making(*self.sources()), self._keep))
         return self.made[-1]
 
-    def making(self) -> Making:
+    def sources(self) -> tuple[Speaking, Encoding]:
         lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
         guards = {"tone": Guard("tone", self.engine), "bass": Guard("bass", self.standby)}
         chains = {"tone": (Standby("bass"),) if self.has_standby else (), "bass": ()}
         cast = Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
         begin = partial(encoder_for, self.format, RATE_HZ)
         encoding = Encoding(self.format, begin(), begin, self.threads)
-        return Making(Speaking(cast, Hooks(), AT_ONCE), encoding)
+        return Speaking(cast, Hooks(), AT_ONCE), encoding
 
     def join(self, *, takes_whole: bool = False) -> Ear:
         return self._hears(Ear(self.flights.join("key", self.begin), takes_whole=takes_whole))
 
     def alone(self, *, takes_whole: bool = False) -> Ear:
         """One that shares its sound with nobody."""
-        return self._hears(Ear(Alone(self.making()), takes_whole=takes_whole))
+        return self._hears(Ear(Alone(*self.sources()), takes_whole=takes_whole))
 
     def _hears(self, ear: Ear) -> Ear:
         self.ears.append((ear, asyncio.create_task(ear.listen())))
