@@ -23,7 +23,7 @@ def embedded_config() -> ServerConfig:
         model_aliases=dict.fromkeys(_MODELS, "espeak"),
         voice_aliases=_VOICES,
         language_routing=tuple(LanguageRoute(language=language, voice=voice) for language, voice in _ROUTES.items()),
-        storage=StorageConfig(directory=_cache() / "ttsfleet"),
+        storage=StorageConfig(directory=_cache() / "ttsfleet" / "audio"),
         drain_seconds=10,
         playground=True,
     )

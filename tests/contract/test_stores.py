@@ -199,6 +199,21 @@ async def test_a_folder_inside_the_folder_is_nothing_to_sweep(files_store: Files
     assert inner.exists()
 
 
+async def test_what_others_keep_in_the_folder_is_nothing_to_sweep(files_store: FilesHarness) -> None:
+    kept = new_key(ACME, "mp3")
+    await files_store.store.keep(kept, b"sound")
+    others = ["photos/holiday.jpg", "images/tts-server-0123456789ab.tar", f"{ACME}/notes.txt", "link.secret"]
+    for name in others:
+        path = files_store.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * DAY.max_bytes)
+    await files_store.store.sweep()
+    assert files_store.files == sorted([kept, *others]), "they do not count, either"
+    await files_store.advance(DAY.retention_seconds + 1)
+    await files_store.store.sweep()
+    assert files_store.files == sorted(others)
+
+
 async def test_a_file_that_was_never_finished_is_swept_when_nobody_can_be_writing_it(files_store: FilesHarness) -> None:
     unfinished = files_store.directory / ACME / ".part-0011"
     unfinished.parent.mkdir(parents=True)

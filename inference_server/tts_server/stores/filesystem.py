@@ -123,8 +123,12 @@ class FilesystemStore:
         return kept
 
     def _files(self) -> list[_File]:
+        """What a server wrote here: the folder may be one that holds more."""
         found = []
         for path in self._directory.glob("*/*"):
+            key = path.relative_to(self._directory).as_posix()
+            if not (KEY.fullmatch(key) or path.name.startswith(UNFINISHED)):
+                continue
             with suppress(OSError):
                 state = path.lstat()
                 if S_ISREG(state.st_mode):
