@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,14 @@ class Buildah:
         if not self._succeeds("inspect", "--type=image", reference):
             self._run("pull", "--quiet", f"docker-archive:{archive}")
         self._run("push", "--quiet", reference, f"docker://{target}")
+
+    def keep_only(self, repository: str, tags: Collection[str]) -> None:
+        """Remove the other images of a repository, and the layers that only they have."""
+        for reference in self._run("images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split():
+            name, _, tag = reference.rpartition(":")
+            if name == repository and tag not in tags:
+                self._run("rmi", reference)
+        self._run("rmi", "--prune")
 
     def ensure_base(self) -> None:
         """A minimal Debian with Python, from Debian's packages alone."""

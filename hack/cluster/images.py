@@ -24,7 +24,7 @@ from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
 KEPT_ARCHIVES = 3
-"""Of each image; older ones leave the cache."""
+"""Of each image; older ones leave the cache, and buildah's storage."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ def archive(image: Image) -> Path:
                 BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference)
                 BUILDAH.export(image.reference, draft)
             draft.rename(target)
-            for old in sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)[
-                KEPT_ARCHIVES:
-            ]:
+            newest_first = sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)
+            for old in newest_first[KEPT_ARCHIVES:]:
                 old.unlink()
+            kept = {path.stem.removeprefix(f"{image.name}-") for path in newest_first[:KEPT_ARCHIVES]}
+            BUILDAH.keep_only(image.repository, kept)
     return target
 
 
