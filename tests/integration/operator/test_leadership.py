@@ -127,7 +127,8 @@ async def test_a_frozen_leader_writes_nothing_when_it_wakes(
             return len(wrote_since(control_plane, other, woken)) > 10
 
         await eventually(goes_on, "the new leader goes on")
-        assert wrote_since(control_plane, leader, frozen + timedelta(seconds=IN_FLIGHT_SECONDS)) == []
+        late = wrote_since(control_plane, leader, frozen + timedelta(seconds=IN_FLIGHT_SECONDS))
+        assert late == [], f"frozen at {frozen}, awake by {woken}"
         assert wrote_since(control_plane, other, begun)[0] > frozen
 
 
