@@ -243,6 +243,8 @@ class Cluster:
             )
             content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, NotLeading):  # the gate's, at the body
+                raise NotLeading from error
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
         try:
             answer = json.loads(content)
@@ -255,16 +257,22 @@ class Cluster:
         return dict(answer)
 
     def _gate(self) -> aiohttp.TraceConfig:
-        """Asks for leadership once more when the request is about to be written to its connection."""
+        """Asks for leadership once more when the request is about to be written to its connection.
+
+        Twice: the headers of a request with a body wait for that, which goes out in another round of the event loop.
+        """
 
         async def about_to_send(
-            _session: aiohttp.ClientSession, _context: object, request: aiohttp.TraceRequestHeadersSentParams
+            _session: aiohttp.ClientSession,
+            _context: object,
+            request: aiohttp.TraceRequestHeadersSentParams | aiohttp.TraceRequestChunkSentParams,
         ) -> None:
             if request.method not in READS and not self._may_write():
                 raise NotLeading
 
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(about_to_send)
+        trace.on_request_chunk_sent.append(about_to_send)
         return trace
 
 

@@ -127,8 +127,9 @@ async def test_who_does_not_lead_writes_nothing_and_reads_everything(world: Worl
     assert world.writes == []
 
 
-async def test_leadership_lost_while_the_request_waited_is_noticed_at_its_first_byte(world: World) -> None:
-    answers = iter([True, False])
+@pytest.mark.parametrize("before", [1, 2], ids=["for a connection", "for the next round of the event loop"])
+async def test_leadership_lost_while_the_request_waited_is_noticed_at_its_first_byte(world: World, before: int) -> None:
+    answers = iter([True] * before + [False] * 5)
     async with await Cluster.connect(lambda: next(answers)) as cluster:
         with pytest.raises(NotLeading):
             await cluster.apply(config_map(world.namespace), force=False)
