@@ -452,6 +452,16 @@ class Rollouts(RuleBasedStateMachine):
             pool.ends = "fails" if pool.has in self.broken else "answers"
             self.moved(who)
 
+    @rule()
+    def every_rollout_ends(self) -> None:
+        for who in self.pools:
+            self.end(who)
+
+    @rule()
+    def all_news_arrives(self) -> None:
+        while self.news:
+            self.tell(self.news.pop())
+
     @precondition(lambda self: self.news)
     @rule(data=st.data())
     def news_arrives(self, data: st.DataObject) -> None:
