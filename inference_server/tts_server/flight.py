@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tts_server.errors import EngineError
-from tts_server.making import Making, Part
+from tts_server.making import Making
 from tts_server.scheduling.fair_queue import Priority
-from tts_server.sound import Sound
+from tts_server.sound import Part, Sound
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 
 from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
+from tts_server.sound import Part
 from tts_server.speaking import Speaking
 from tts_server.tracing import NO_SPAN, Span, span
 
-Part = tuple[bytes, float]
-"""Encoded audio, never empty, and the seconds of sound up to its end."""
 Void = Callable[[], bool]
 """Forget what was made so far, because another model begins again; False where some of it has left."""
 

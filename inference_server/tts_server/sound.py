@@ -4,6 +4,9 @@ from typing import Protocol
 
 from tts_server.cache import Recording
 
+Part = tuple[bytes, float]
+"""Encoded audio, never empty, and the seconds of sound up to its end."""
+
 
 class Sound(Protocol):
     """What one request hears, from a flight or from the cache."""
@@ -22,11 +25,8 @@ class Sound(Protocol):
     async def settle(self, seconds: float) -> None:
         """Return when all of it is spoken, or after so long."""
 
-    async def part(self) -> tuple[bytes, float] | None:
-        """The next of its encoded audio, never empty, with the seconds of sound up to its end; None after the last.
-
-        Raises `EngineError` where it broke off.
-        """
+    async def part(self) -> Part | None:
+        """The next one, None after the last. Raises `EngineError` where it broke off."""
 
     async def whole(self) -> tuple[bytes, float]:
         """All of it as a file, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
@@ -43,7 +43,7 @@ class Kept:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self._left: tuple[bytes, float] | None = (recording.content, recording.audio_seconds)
+        self._left: Part | None = (recording.content, recording.audio_seconds)
 
     async def first(self) -> None:
         """See `Sound.first`."""
@@ -52,7 +52,7 @@ class Kept:
         """See `Sound.settle`."""
         del seconds
 
-    async def part(self) -> tuple[bytes, float] | None:
+    async def part(self) -> Part | None:
         """See `Sound.part`."""
         part, self._left = self._left, None
         return part

@@ -21,10 +21,9 @@ from tts_operator.names import (
     SIGNING_SINCE,
     TENANT_LABEL,
     internal_secret_name,
-    keys_secret_name,
     signing_secret_name,
 )
-from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by
+from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by, keys_secret_of
 from tts_operator.signing import CURRENT, PEM, SigningKeys, due, generate
 
 API_VERSION = f"{GROUP}/v1alpha1"
@@ -49,7 +48,6 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
     names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref("v1", "Secret", key.namespace, internal_secret_name(key.name))
     labels = f"{TENANT_LABEL}={key.name}"
-    keys_name = _keys_name(key, tenant)
     signing_ref = Ref("v1", "Secret", key.namespace, signing_secret_name(key.name))
     models, listed, pods, namespace, internal, keys, signing = await together(
         models_and_fallbacks(cluster, names),
@@ -57,7 +55,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         collect(cluster.list("v1", "Pod", key.namespace, labels)),
         cluster.get(Ref("v1", "Namespace", "", key.namespace)),
         cluster.get(internal_ref),
-        _keys_secret(cluster, key.namespace, keys_name),
+        _keys_secret(cluster, key.namespace, keys_secret_of(key, tenant)),
         cluster.get(signing_ref),  # also where no tokens are given: it may be left from before, and has to go
     )
     children = {ref_of(child): child for child in listed}
@@ -73,7 +71,6 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         children=children,
         pods=pods,
         namespace_labels=((namespace or {}).get("metadata") or {}).get("labels") or {},
-        keys_secret=keys_name,
         keys_secret_exists=keys[0],
         keys_secret_version=keys[1],
         internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),
@@ -174,11 +171,6 @@ async def models_and_fallbacks(
 async def _listed(cluster: Cluster, namespace: str, labels: str) -> list[Body]:
     lists = await together(*(collect(cluster.list(*kind, namespace, labels)) for kind in LISTED_KINDS))
     return [child for children in lists for child in children]
-
-
-def _keys_name(key: Key, tenant: TTSTenant | None) -> str:
-    reference = tenant.spec.auth.api_keys_secret_ref if tenant and tenant.spec.auth else None
-    return reference.name if reference else keys_secret_name(key.name)
 
 
 async def _keys_secret(cluster: Cluster, namespace: str, name: str) -> tuple[bool | None, str]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.manifest import Body, Ref
+from tts_operator.names import keys_secret_name
 from tts_operator.signing import SigningKeys
 from tts_operator.stores import SeenStores
 
@@ -60,12 +61,10 @@ class Observed:
     pods: Sequence[Body] = ()
     """Pods in the namespace with the tenant's label."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
-    keys_secret: str = ""
-    """Name of the Secret with the API keys."""
     keys_secret_exists: bool | None = None
     """None where the operator may not look."""
     keys_secret_version: str = ""
-    """Its resourceVersion: when it moves, running pods read their keys again."""
+    """resourceVersion of the Secret with the API keys: when it moves, running pods read their keys again."""
     internal_token: str = ""
     """What the internal Secret holds, else a new random one: chance is an argument here."""
 
@@ -98,6 +97,17 @@ class Observed:
     def deleting(self) -> bool:
         """Whether the tenant is on its way out: nothing may be made for it any more."""
         return self.body is None or "deletionTimestamp" in self.metadata
+
+    @property
+    def keys_secret(self) -> str:
+        """Name of the Secret with the API keys."""
+        return keys_secret_of(self.key, self.tenant)
+
+
+def keys_secret_of(key: Key, tenant: TTSTenant | None) -> str:
+    """Name of the Secret with a tenant's API keys: the one that it names, else its own."""
+    reference = tenant.spec.auth.api_keys_secret_ref if tenant and tenant.spec.auth else None
+    return reference.name if reference else keys_secret_name(key.name)
 
 
 def controlled_by(live: Body, uid: str) -> bool:

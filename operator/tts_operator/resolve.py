@@ -16,7 +16,7 @@ from tts_operator.live import Verdict
 from tts_operator.looks import looks
 from tts_operator.metrics_hold import hold
 from tts_operator.model_problems import fallback_problem, model_problem, not_supported
-from tts_operator.names import keys_secret_name, pool_name
+from tts_operator.names import pool_name
 from tts_operator.observed import Observed
 from tts_operator.pools import own_bounds, pool, retiring, standbys, with_roles
 from tts_operator.resolved import Resolved
@@ -71,9 +71,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         pools=(*given, *(retiring(observed, name) for name in left.pools)),
         entry=turn.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
-        keys_secret=auth.api_keys_secret_ref.name
-        if auth and auth.api_keys_secret_ref
-        else keys_secret_name(observed.key.name),
+        keys_secret=observed.keys_secret,
         signing=signing.keys if signing else None,
         cpu_utilization=cpu_utilization(tenant),
         requests_per_minute=limit,

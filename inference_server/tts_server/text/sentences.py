@@ -29,7 +29,7 @@ _END = re.compile(
     r")\s*+"
 )
 _FIRST_OF_END = re.compile(rf"[{_ALL_ENDS}\n\u2028\u2029]")
-"""What an end begins with: looked for first, because it is found ten times as fast."""
+"""What an end begins with. Looked for first: at most characters the longer pattern would only fail."""
 _PAUSE = re.compile(r"[,;:،؛、，；：·—–]+[\"'”’»)\]）」』]*\s*|\n")
 # Titles and connectives, in languages of the Latin script, that always have more behind them.
 _ABBREVIATIONS = frozenset((

@@ -39,8 +39,7 @@ class Stage:
 def saw(key: Key, version: str, *, exists: bool | None = True, gone: bool = False) -> Observed:
     body: Any = None if gone else {"metadata": {"uid": "1"}}
     return Observed(
-        key=key, body=body, tenant=None, keys_secret=f"{key.name}-keys", keys_secret_exists=exists,
-        keys_secret_version=version,
+        key=key, body=body, tenant=None, keys_secret_exists=exists, keys_secret_version=version,
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
 from tts_operator.actions import Apply
 from tts_operator.api_errors import Conflict, Unreachable
 from tts_operator.clock import SystemClock
@@ -128,9 +130,14 @@ async def test_a_move_is_made_once() -> None:
     assert recorder.log == ["hpa-1", "reconcile tenant-1", "reconcile tenant-1"]
 
 
-async def test_one_that_is_refused_does_not_stop_the_others() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [Conflict("Conflict", "uid mismatch"), OSError("token file")],
+    ids=["refused", "broken by what nobody expected"],
+)
+async def test_one_that_fails_does_not_stop_the_others(answer: Exception) -> None:
     recorder = Recorder()
-    recorder.answers["hpa-0"] = Conflict("Conflict", "uid mismatch")
+    recorder.answers["hpa-0"] = answer
     async with running(recorder) as (mover, moved):
         for number in range(3):
             mover.prepare(key(number), [move(number)])
@@ -149,15 +156,3 @@ async def test_an_api_server_that_does_not_answer_is_asked_no_more_than_needed()
         await until(recorder, 50)
     assert sum(line.startswith("hpa") for line in recorder.log) == AT_ONCE
     assert moved == []
-
-
-async def test_a_write_that_breaks_does_not_end_the_moves() -> None:
-    """What nobody expected, such as a token that cannot be read: the calendar goes on for everybody."""
-    recorder = Recorder()
-    recorder.answers["hpa-0"] = OSError("token file")
-    async with running(recorder) as (mover, moved):
-        for number in range(3):
-            mover.prepare(key(number), [move(number)])
-            mover.begin(key(number), MIDNIGHT)
-        await until(recorder, 3)
-    assert sorted(moved) == [key(1), key(2)]
