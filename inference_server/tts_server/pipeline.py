@@ -12,7 +12,7 @@ from tts_server.config import ServerConfig
 from tts_server.errors import Draining, Overloaded, QuotaExceeded
 from tts_server.flight import Flight
 from tts_server.making import Alone, Making
-from tts_server.routing import Choice, Line, choose, lines, standby_lines, wished_model
+from tts_server.routing import Choice, Line, choose, lines, model_for, standby_lines, wished_model
 from tts_server.scheduling.fair_queue import Priority, Turn
 from tts_server.server import Scene, Server, quota_key
 from tts_server.sound import Kept, Sound
@@ -141,14 +141,14 @@ def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]
     account.model = model.name
     choice = choose(scene.catalogue, request.wish, model)
     account.voice = choice.voice.name if choice.voice is not None else ""
-    found = _segments(request, choice)
+    found = _segments(request, choice, scene)
     spoken = lines(scene.catalogue, choice, request.wish, found)
     account.model, account.voice = spoken[0].model, spoken[0].utterance.voice
     account.precision = spoken[0].utterance.precision
     return spoken
 
 
-def _segments(request: SpeechRequest, choice: Choice) -> list[Segment]:
+def _segments(request: SpeechRequest, choice: Choice, scene: Scene) -> list[Segment]:
     if request.prepared:
         return [Segment(request.text, request.wish.language)]
     sentences = segments(
@@ -158,7 +158,10 @@ def _segments(request: SpeechRequest, choice: Choice) -> list[Segment]:
         requested_language=request.wish.language,
         param=request.text_param,
     )
-    return passages(sentences)
+    if len(sentences) == 1:
+        return sentences
+    models = {model_for(scene.catalogue, choice, language) for language in {one.language for one in sentences}}
+    return passages(sentences, min(scene.speakers[model].passage_characters for model in models))
 
 
 def _scene(server: Server) -> Scene:

@@ -71,6 +71,11 @@ def lines(catalogue: Catalogue, choice: Choice, wish: Wish, segments: Sequence[S
     return [_line(catalogue, choice, wish, segment) for segment in segments]
 
 
+def model_for(catalogue: Catalogue, choice: Choice, language: str | None) -> str:
+    """Who speaks segments of a language."""
+    return _voice(catalogue, choice, language).model
+
+
 def standby_lines(catalogue: Catalogue, standby: Standby, replaced: Sequence[Line]) -> list[Line]:
     """The same words from the standby model: voices by language, in its own precision."""
     model = catalogue.models[standby.model]

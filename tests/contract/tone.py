@@ -37,6 +37,7 @@ class Tone:
     def __init__(self, sample_rate_hz: int = RATE_HZ, parts: int = 2) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.voices: Voices = {}
+        self.passage_characters = 0
         self.ready = False
         self.parts = parts
         self.spoken: list[Utterance] = []

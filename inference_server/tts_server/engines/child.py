@@ -11,6 +11,7 @@ import structlog
 
 from tts_server.engines.frames import cancellation
 from tts_server.engines.pipe import FramePipe
+from tts_server.engines.shared_sound import SharedSound
 
 log = structlog.get_logger(__name__)
 
@@ -23,10 +24,21 @@ _WITHOUT_TEXT = re.compile(r'Fatal Python error: [A-Z]|Traceback |\s*File ".*", 
 
 
 class Child:
-    """`python -m tts_server.engines.worker <engine>`. `pipe` is what it says; see `frames` for what may be written."""
+    """`python -m tts_server.engines.worker <engine>`. `pipe` is what it says; see `frames` for what may be written.
 
-    def __init__(self, engine: str, process: asyncio.subprocess.Process, pipe: FramePipe, cancellations: int) -> None:
+    `sound`: the memory that both have; None where the system has none.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        process: asyncio.subprocess.Process,
+        pipe: FramePipe,
+        cancellations: int,
+        sound: SharedSound | None,
+    ) -> None:
         self.pipe = pipe
+        self.sound = sound
         self.may_quote = False
         """Whether it has been told a text, which its stderr may hold."""
         self._engine = engine
@@ -53,10 +65,13 @@ class Child:
         source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
         heard, cancellations = os.pipe()
         pipe = FramePipe(source)
+        sound = _shared_sound()
+        shared = -1 if sound is None else sound.descriptor
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "tts_server.engines.worker", engine, str(heard), str(batch_size),
-                stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE, pass_fds=(heard,),
+                str(shared), stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
+                pass_fds=(heard,) if shared < 0 else (heard, shared),
                 env=environment, start_new_session=True,
             )  # fmt: skip
         except BaseException:
@@ -66,8 +81,10 @@ class Child:
         finally:
             os.close(sink)
             os.close(heard)
+            if sound is not None:
+                sound.shared()
         os.set_blocking(cancellations, False)
-        return cls(engine, process, pipe, cancellations)
+        return cls(engine, process, pipe, cancellations, sound)
 
     @property
     def pid(self) -> int:
@@ -159,6 +176,13 @@ async def _line(stream: asyncio.StreamReader) -> str:
     except ValueError:
         return "(a very long line)"
     return raw.decode("utf-8", "replace").rstrip()[:500] or ("(empty)" if raw else "")
+
+
+def _shared_sound() -> SharedSound | None:
+    try:
+        return SharedSound()
+    except OSError:  # no such memory here, or none left: sound goes through the pipe
+        return None
 
 
 def _has_ended(pid: int) -> bool:

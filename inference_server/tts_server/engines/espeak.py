@@ -47,6 +47,9 @@ class _Voice(ctypes.Structure):
 class Espeak:
     """Voices are called by the library's language tags, such as `en-us`, `fr-fr`, `cmn`."""
 
+    passage_characters = 320
+    """20 s of speech, which a core makes in 30 ms."""
+
     def __init__(self) -> None:
         data_path, self._library = _load()
         self.sample_rate_hz = int(
@@ -56,6 +59,8 @@ class Espeak:
             raise EngineUnavailable(f"eSpeak NG does not find its data in {data_path.decode()}.")
         self._parts: list[bytes] = []
         self._cancelled = False
+        self._voice = ""
+        """What the library speaks with."""
         self._callback = CALLBACK(self._heard)  # kept: the library holds a bare pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
         self._selectors, self.voices = _list_voices(self._library, Path(data_path.decode()))
@@ -64,8 +69,7 @@ class Espeak:
         """All of `text` in one part. `language` is ignored: each voice has one."""
         del language
         self._cancelled = False
-        if self._library.espeak_SetVoiceByName(self._selector(voice)) != 0:
-            raise EngineError(f"eSpeak NG cannot load its voice {voice}.")
+        self._set_voice(voice)
         self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * max(speed, SLOWEST)), 0)
         samples = self._render(speakable(text))
         if speed < SLOWEST:
@@ -76,6 +80,15 @@ class Espeak:
     def cancel(self) -> None:
         """End the rendering under way at its next 60 ms."""
         self._cancelled = True
+
+    def _set_voice(self, voice: str) -> None:
+        """Nothing where the library has it: it would read the voice's files again, for a fortieth of a sentence."""
+        if voice == self._voice:
+            return
+        selector, self._voice = self._selector(voice), ""
+        if self._library.espeak_SetVoiceByName(selector) != 0:
+            raise EngineError(f"eSpeak NG cannot load its voice {voice}.")
+        self._voice = voice
 
     def _selector(self, voice: str) -> bytes:
         try:

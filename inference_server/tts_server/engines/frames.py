@@ -2,9 +2,12 @@
 
 parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time
 worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian) any
-                   number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE.
-                   An ERROR in place of READY: the engine cannot load. READY says more of an engine that can batch:
-                   `batch` (`size`, `single_seconds`, `batch_seconds`: how it was measured), `voice_groups`.
+                   number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE. SHARED in
+                   place of AUDIO: where the samples lie in memory that both have (`shared_sound.py`), and how many
+                   bytes they are.
+                   An ERROR in place of READY: the engine cannot load. READY may also say `passage_characters`
+                   (see `Engine`), and of an engine that can batch: `voice_groups`, and how it was measured, `batch`
+                   (`size`, `single_seconds`, `batch_seconds`).
 
 Several utterances may be asked for at once: BATCH (JSON: `utterances`) takes SPEAK's place. Then AUDIO, DONE and ERROR
 come inside of MEMBER frames, whose payload begins with the kind and the number of the utterance in its batch; a DONE
@@ -40,12 +43,17 @@ class Kind(IntEnum):
     MEMBER = 0x4D
     READY = 0x52
     AUDIO = 0x41
+    SHARED = 0x48
     DONE = 0x44
     ERROR = 0x45
 
 
+SOUND = (Kind.AUDIO, Kind.SHARED)
+"""What carries some: compared one by one, which is quicker than a hash of an enumeration's member."""
+
 _HEADER = struct.Struct("<BI")
 _MEMBER = struct.Struct("<BH")
+_PLACE = struct.Struct("<II")
 _NUMBER = struct.Struct("<Q")
 NUMBER_BYTES = _NUMBER.size
 _KINDS = {int(kind): kind for kind in Kind}
@@ -93,6 +101,19 @@ def member_of(payload: memoryview) -> tuple[Kind, int, memoryview]:
     return _KINDS[kind], number, payload[_MEMBER.size :]
 
 
+def shared_frame(start: int, size: int) -> bytes:
+    """Sound of `size` bytes that lie at `start` in the shared memory."""
+    return frame(Kind.SHARED, _PLACE.pack(start, size))
+
+
+def place_of(payload: memoryview) -> tuple[int, int]:
+    """The inverse, of the payload. Raises `BrokenFrame`."""
+    if len(payload) != _PLACE.size:
+        raise BrokenFrame("a SHARED frame has another size")
+    start, size = _PLACE.unpack(payload)
+    return start, size
+
+
 def content_of(payload: memoryview) -> dict[str, object]:
     """The JSON in a payload."""
     content: dict[str, object] = json.loads(bytes(payload))
@@ -118,8 +139,13 @@ class Unpacker:
         """Of a frame that has begun."""
         self.held_bytes = 0
         """Of those pieces."""
-        self._wanted_bytes = 0
+        self._wanted_bytes = HEADER_BYTES
         """How many of them make the next step: its header, or all of it."""
+
+    @property
+    def missing_bytes(self) -> int:
+        """Until the next step, at least."""
+        return self._wanted_bytes - self.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that are whole now. Raises `BrokenFrame`."""

@@ -4,8 +4,10 @@ import asyncio
 import os
 from collections import deque
 
-from tts_server.engines.frames import PIPE_BYTES, BrokenFrame, Frame, Kind, Unpacker
+from tts_server.engines.frames import PIPE_BYTES, SOUND, BrokenFrame, Frame, Unpacker
 
+READ_BYTES = 65_536
+"""At a time, but for a frame that is known to be longer."""
 HELD_BYTES = PIPE_BYTES
 """Of sound that nobody takes: reading stops there, then the worker does."""
 
@@ -39,11 +41,11 @@ class FramePipe:
             await self._something(timeout_seconds)
         return self._take()
 
-    def more_audio(self) -> list[memoryview]:
-        """AUDIO that has come already."""
+    def more_sound(self) -> list[Frame]:
+        """AUDIO and SHARED that have come already."""
         more = []
-        while self._frames and self._frames[0][0] is Kind.AUDIO:
-            more.append(self._take()[1])
+        while self._frames and self._frames[0][0] in SOUND:
+            more.append(self._take())
         return more
 
     def close(self) -> None:
@@ -83,7 +85,7 @@ class FramePipe:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._source, PIPE_BYTES)
+            data = os.read(self._source, max(READ_BYTES, self._unpacker.missing_bytes))
         except BlockingIOError:
             return
         except OSError:

@@ -76,6 +76,7 @@ class ProcessPool:
         self._running = False
         self.sample_rate_hz = 0
         self.voices: Voices = {}
+        self.passage_characters = 0
 
     @property
     def ready(self) -> bool:
@@ -106,6 +107,7 @@ class ProcessPool:
             raise
         first = self._slots[0].process
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
+        self.passage_characters = first.passage_characters
         self._seating.sharing = worth_sharing(self._wanted_sharing, first.measured)
         if first.measured is not None:
             log.info(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tts_server.engines.child import Child
-from tts_server.engines.frames import BrokenFrame, Frame, Kind, content_of, json_frame, member_of
+from tts_server.engines.frames import SOUND, BrokenFrame, Frame, Kind, content_of, json_frame, member_of, place_of
 from tts_server.engines.pipe import FramePipe, PipeEnded
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.engines.wire_errors import error_of
@@ -30,6 +30,7 @@ class EngineProcess:
     def __init__(self, engine: str, threads: int, batch_size: int = 0) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
+        self.passage_characters = 0
         self._engine = engine
         self._threads = threads
         self._batch_size = batch_size
@@ -72,6 +73,7 @@ class EngineProcess:
         said: Mapping[str, Any] = content_of(payload)
         self.sample_rate_hz = int(said["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in said["voices"].items()}
+        self.passage_characters = int(said.get("passage_characters", 0))
         self.voice_groups = said.get("voice_groups", {})
         self.measured = Measured(**said["batch"]) if said.get("batch") else None
 
@@ -83,8 +85,8 @@ class EngineProcess:
         """The next of the sound that was asked for, None after the last. Raises what `Speaker.speak` does."""
         pipe = self._pipe
         kind, payload = await self._receive_in_time(pipe, timeout_seconds)
-        if kind is Kind.AUDIO:
-            return self._samples(payload, pipe.more_audio())
+        if kind in SOUND:
+            return self._samples(await self._sound((kind, payload), pipe.more_sound()))
         self._pending = False
         if kind is Kind.DONE:
             return None
@@ -126,7 +128,7 @@ class EngineProcess:
             for number in self._numbers:
                 self._cancel(number)
             async with asyncio.timeout(CANCEL_SECONDS):
-                while (await self._receive(self._child.pipe))[0] in {Kind.AUDIO, Kind.MEMBER}:
+                while (await self._receive(self._child.pipe))[0] in {*SOUND, Kind.MEMBER}:
                     pass
         except (EngineError, TimeoutError):
             await self.kill()
@@ -182,7 +184,7 @@ class EngineProcess:
         if kind is not Kind.AUDIO:
             return number, None if kind is Kind.DONE else _error(kind, rest)
         try:
-            return number, self._samples(rest, [])
+            return number, self._samples(rest)
         except EngineGarbage as error:
             return number, error
 
@@ -210,9 +212,25 @@ class EngineProcess:
         assert self._child is not None  # noqa: S101 - it has crashed
         return EngineCrashed(f"Engine {self._engine} ended with {self._child.ending}.")
 
-    def _samples(self, payload: memoryview, more: list[memoryview]) -> Samples:
-        """One large part costs less on its way than many small ones."""
-        data = b"".join([payload, *more]) if more else payload
+    async def _sound(self, first: Frame, more: list[Frame]) -> memoryview | bytes:
+        """All of it in one, out of the shared memory: one large part costs less on its way than many small ones."""
+        if first[0] is Kind.AUDIO and not more:
+            return first[1]
+        try:
+            return b"".join([self._bytes_of(frame) for frame in (first, *more)])
+        except BrokenFrame as error:
+            raise await self._broken(error) from error
+
+    def _bytes_of(self, frame: Frame) -> memoryview:
+        kind, payload = frame
+        if kind is Kind.AUDIO:
+            return payload
+        sound = None if self._child is None else self._child.sound
+        if sound is None:
+            raise BrokenFrame("there is no shared memory")
+        return sound.at(*place_of(payload))
+
+    def _samples(self, data: memoryview | bytes) -> Samples:
         if not data or len(data) % 2:
             raise EngineGarbage(f"Engine {self._engine} yielded samples that are not numbers.")
         return np.frombuffer(data, "<i2")

@@ -39,6 +39,10 @@ class Engine(Protocol):
         several languages. `speed` is 1.0 for the voice's own pace, 2.0 for half the duration; the server accepts
         0.25 to 4.0. The caller closes the iterator to cancel: stop then. Raises `EngineError`.
 
+        An engine that is many times faster than its listeners may also have `passage_characters`: how much text of an
+        alphabet, of several sentences, it takes at once, however little was said before. Whoever comes meanwhile waits
+        for that. By default it is asked for no more than was said already, and for 240 characters at most.
+
         An engine that computes long between two parts may also have a method `cancel()`: it is called from another
         thread, while `speak` runs, when nobody listens any more.
         """

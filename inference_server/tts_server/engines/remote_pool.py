@@ -34,6 +34,7 @@ class PoolSpeaker:
 
     sample_rate_hz = SAMPLE_RATE_HZ
     voices: Voices = {}
+    passage_characters = 0
 
     def __init__(
         self,

@@ -47,6 +47,10 @@ class Speaker(Protocol):
         """Voices the engine says it has, known once `start` has returned; empty where nobody says."""
 
     @property
+    def passage_characters(self) -> int:
+        """What the engine takes at once, see `Engine`; 0 where nobody says. Known once `start` has returned."""
+
+    @property
     def ready(self) -> bool:
         """True while an utterance would find an engine that is loaded, or busy: false before start, in a crash loop."""
 

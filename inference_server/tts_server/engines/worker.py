@@ -1,9 +1,10 @@
-"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak 5 0`.
+"""Hosts one engine in a process that may be killed: `python -m tts_server.engines.worker espeak 5 0 7`.
 
-Frames (`frames.py`) come on stdin and leave on stdout; on the file descriptor that is named come cancellations. The
-main thread reads and speaks, a second one listens for those, and for the end of their pipe. The last argument is the
-size of batch that an engine which can batch is measured with; below 2 it is not. It imports little on purpose: a
-crashed engine is back within a fraction of a second.
+Frames (`frames.py`) come on stdin and leave on stdout; on the first file descriptor that is named come cancellations.
+The main thread reads and speaks, a second one listens for those, and for the end of their pipe. The next argument is
+the size of batch that an engine which can batch is measured with; below 2 it is not. The last one is the descriptor of
+the memory for sound (`shared_sound.py`), -1 where there is none. It imports little on purpose: a crashed engine is back
+within a fraction of a second.
 """
 
 import ctypes
@@ -31,9 +32,11 @@ from tts_server.engines.frames import (
     frame,
     header,
     json_frame,
+    shared_frame,
 )
 from tts_server.engines.protocol import WARM_UP_TEXT, Engine, Sound
 from tts_server.engines.registry import engine_factory
+from tts_server.engines.shared_sound import SoundRoom
 from tts_server.engines.together import batching, measure, speak_together
 from tts_server.engines.wire_errors import said_of
 from tts_server.samples import as_samples
@@ -50,6 +53,7 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     keep_freed_memory()
     source, sink = _claim_pipes()
+    room = SoundRoom(int(arguments[3]))
     listener = Listener(int(arguments[1]))
     threading.Thread(target=listener.listen, daemon=True).start()
     try:
@@ -57,18 +61,19 @@ def main(arguments: list[str]) -> int:
         listener.cancel = getattr(engine, "cancel", None)
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)
-        about_batches = _about_batches(engine, int(arguments[2]))
+        about_engine = _about_passages(engine) | _about_batches(engine, int(arguments[2]))
     except Exception as error:
         _report(sink, error)
         return 1
-    ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices} | about_batches
+    ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices} | about_engine
     _write(sink, json_frame(Kind.READY, ready))
     for kind, wanted in _wanted(source):
         if kind is Kind.BATCH:
             _serve_batch(engine, wanted["utterances"], listener, sink)
         else:
             listener.begins()
-            _serve(engine, wanted, listener, sink)
+            room.clear()
+            _serve(engine, wanted, listener, sink, room)
     return 0
 
 
@@ -78,6 +83,11 @@ def _wanted(source: int) -> Iterator[tuple[Kind, Any]]:
         for kind, payload in unpacker.feed(data):
             yield kind, content_of(payload)
     _exit()
+
+
+def _about_passages(engine: Engine) -> dict[str, object]:
+    characters = getattr(engine, "passage_characters", None)
+    return {} if characters is None else {"passage_characters": int(characters)}
 
 
 def _about_batches(engine: Engine, size: int) -> dict[str, object]:
@@ -99,20 +109,20 @@ def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "Listen
         listener.ends()
 
 
-def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int) -> None:
+def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int, room: SoundRoom) -> None:
     end = b""
     try:
         parts = engine.speak(wanted["text"], wanted["voice"], wanted["language"], wanted["speed"])
         if isinstance(parts, list):  # all there is, and so one message with its end
             if not listener.gone:
-                _write(sink, *(piece for part in parts for piece in _pieces(part)), _DONE)
+                _write(sink, *(piece for part in parts for piece in _pieces(part, room)), _DONE)
                 end = _DONE
         else:
             for part in parts:
                 if listener.gone:
                     _close(parts)
                     break
-                _write(sink, *_pieces(part))
+                _write(sink, *_pieces(part, room))
     except Exception as error:
         listener.ends()
         _report(sink, error)
@@ -122,10 +132,15 @@ def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: i
             _write(sink, _DONE)
 
 
-def _pieces(part: Sound) -> Iterator[bytes | memoryview]:
-    """Frames with the sound, as little copied as can be."""
-    samples = np.ascontiguousarray(as_samples(part), "<i2")
-    data = samples.data.cast("B") if samples.size else memoryview(b"")
+def _pieces(part: Sound, room: SoundRoom) -> Iterator[bytes | memoryview]:
+    """Frames of the sound, as little copied as can be."""
+    samples = as_samples(part)
+    if samples.size == 0:
+        return
+    if (place := room.put(samples)) is not None:
+        yield shared_frame(*place)
+        return
+    data = np.ascontiguousarray(samples, "<i2").data.cast("B")
     for start in range(0, len(data), AUDIO_BYTES):
         piece = data[start : start + AUDIO_BYTES]
         yield header(Kind.AUDIO, len(piece))

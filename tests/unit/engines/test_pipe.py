@@ -2,13 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
-from tts_server.engines.frames import AUDIO_BYTES, PIPE_BYTES, BrokenFrame, Kind, frame
-from tts_server.engines.pipe import HELD_BYTES, FramePipe, PipeEnded
+from tts_server.engines.frames import (
+    AUDIO_BYTES,
+    HEADER_BYTES,
+    PIPE_BYTES,
+    BrokenFrame,
+    Kind,
+    frame,
+    place_of,
+    shared_frame,
+)
+from tts_server.engines.pipe import HELD_BYTES, READ_BYTES, FramePipe, PipeEnded
 
 DONE = frame(Kind.DONE)
 
@@ -35,11 +44,13 @@ async def test_what_was_said_before_the_end_is_heard_first(ends: tuple[int, int]
     pipe.close()
 
 
-async def test_audio_that_is_there_is_taken_together_up_to_its_end(ends: tuple[int, int]) -> None:
+async def test_sound_that_is_there_is_taken_together_up_to_its_end(ends: tuple[int, int]) -> None:
     pipe = FramePipe(ends[0])
-    os.write(ends[1], frame(Kind.AUDIO, b"ab") + frame(Kind.AUDIO, b"cd") + DONE + frame(Kind.AUDIO, b"ef"))
+    said = [frame(Kind.AUDIO, b"ab"), frame(Kind.AUDIO, b"cd"), shared_frame(6, 8), DONE, frame(Kind.AUDIO, b"ef")]
+    os.write(ends[1], b"".join(said))
     await pipe.receive()
-    assert pipe.more_audio() == [b"cd"]
+    (audio, sound), (shared, place) = pipe.more_sound()
+    assert (audio, bytes(sound), shared, place_of(place)) == (Kind.AUDIO, b"cd", Kind.SHARED, (6, 8))
     assert (await pipe.receive())[0] is Kind.DONE
     pipe.close()
 
@@ -72,6 +83,26 @@ async def test_what_is_no_frame_ends_it_after_the_frames_before_it(ends: tuple[i
     with pytest.raises(BrokenFrame):
         await pipe.receive()
     pipe.close()
+
+
+async def test_a_long_frame_is_read_in_few_pieces(ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "read", counted(os.read, sizes))
+    pipe = FramePipe(ends[0])
+    worker = asyncio.create_task(asyncio.to_thread(write, ends[1], frame(Kind.AUDIO, b"\x01" * AUDIO_BYTES)))
+    assert len((await pipe.receive(5))[1]) == AUDIO_BYTES
+    await worker
+    assert sizes[0] == READ_BYTES
+    assert sizes[1] == AUDIO_BYTES + HEADER_BYTES - READ_BYTES  # all that is left of it, if the pipe had it
+    pipe.close()
+
+
+def counted(read: Callable[[int, int], bytes], sizes: list[int]) -> Callable[[int, int], bytes]:
+    def wrapper(source: int, size: int) -> bytes:
+        sizes.append(size)
+        return read(source, size)
+
+    return wrapper
 
 
 async def test_closing_wakes_who_waits(ends: tuple[int, int]) -> None:

@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from tts_server.engines.frames import Kind, Unpacker, cancellation
+from tts_server.engines.frames import BrokenFrame, Kind, Unpacker, cancellation, place_of, shared_frame
+from tts_server.engines.shared_sound import SHARED_BYTES, SharedSound, SoundRoom
 from tts_server.engines.worker import Listener, _serve
 from tts_server.errors import EngineError
 from tts_server.samples import Samples
@@ -26,14 +27,14 @@ class Whole:
         return [np.array([1, -32_768, 32_767], np.int16), np.zeros(0, np.int16), np.array([2], np.int16)]
 
 
-def left(text: str, *, cancelled: bool = False) -> list[tuple[Kind, bytes]]:
-    """The frames of one utterance."""
+def left(text: str, *, cancelled: bool = False, room: SoundRoom | None = None) -> list[tuple[Kind, bytes]]:
+    """The frames of one utterance, by default without shared memory."""
     listener = Listener(-1)
     listener.begins()
     if cancelled:
         listener.gone_from(1)
     source, sink = os.pipe()
-    _serve(Whole(), WANTED | {"text": text}, listener, sink)
+    _serve(Whole(), WANTED | {"text": text}, listener, sink, room or SoundRoom(-1))
     os.close(sink)
     with os.fdopen(source, "rb") as pipe:
         return [(kind, bytes(payload)) for kind, payload in Unpacker().feed(pipe.read())]
@@ -45,6 +46,38 @@ def test_16_bit_sound_leaves_as_it_is() -> None:
         (Kind.AUDIO, np.array([2], "<i2").tobytes()),
         (Kind.DONE, b""),
     ]
+
+
+def test_sound_goes_through_the_shared_memory_as_far_as_it_fits() -> None:
+    shared = SharedSound()
+    room = SoundRoom(os.dup(shared.descriptor))
+    room.put(np.zeros(SHARED_BYTES // 2 - 3, np.int16))
+    first, second, end = left("words", room=room)
+    assert first[0] is Kind.SHARED
+    assert bytes(shared.at(*place_of(memoryview(first[1])))) == np.array([1, -32_768, 32_767], "<i2").tobytes()
+    assert second == (Kind.AUDIO, np.array([2], "<i2").tobytes())
+    assert end == (Kind.DONE, b"")
+    room.clear()
+    assert [kind for kind, _ in left("words", room=room)] == [Kind.SHARED, Kind.SHARED, Kind.DONE]
+    shared.shared()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (SHARED_BYTES, 2), (SHARED_BYTES - 2, 4), (2**32 - 1, 2**32 - 1)])
+def test_what_lies_outside_of_the_shared_memory_is_a_broken_frame(place: tuple[int, int]) -> None:
+    shared = SharedSound()
+    shared.shared()
+    with pytest.raises(BrokenFrame, match="outside"):
+        shared.at(*place_of(content(shared_frame(*place))))
+
+
+def test_a_frame_that_names_no_place_is_broken() -> None:
+    with pytest.raises(BrokenFrame, match="another size"):
+        place_of(memoryview(b"\0" * 7))
+
+
+def content(whole: bytes) -> memoryview:
+    ((_, payload),) = Unpacker().feed(whole)
+    return payload
 
 
 def test_what_nobody_listens_to_ends_without_a_sound() -> None:

@@ -47,6 +47,7 @@ class Stepping:
 
     sample_rate_hz = RATE_HZ
     voices: Voices = {}
+    passage_characters = 0
     ready = True
 
     def __init__(self, sign: int = 1) -> None:

@@ -9,8 +9,8 @@ from tts_server.text.sentences import LONGEST_CHARACTERS, LONGEST_DENSE_CHARACTE
 SENTENCE = "Ten words are not many, and yet they make one."
 
 
-def spoken(*texts: str, language: str = "en") -> list[str]:
-    return [segment.text for segment in passages([Segment(text, language) for text in texts])]
+def spoken(*texts: str, language: str = "en", at_once: int = 0) -> list[str]:
+    return [segment.text for segment in passages([Segment(text, language) for text in texts], at_once)]
 
 
 def test_passages_grow_as_long_as_what_was_said_before_them() -> None:
@@ -20,6 +20,15 @@ def test_passages_grow_as_long_as_what_was_said_before_them() -> None:
 
 def test_the_first_sentence_goes_alone() -> None:
     assert spoken("Hi!", "How are you?", "Fine.") == ["Hi!", "How are you?", "Fine."]
+
+
+def test_a_fast_engine_takes_more_at_once_after_the_first_sentence() -> None:
+    assert [len(text) // len(SENTENCE) for text in spoken(*[SENTENCE] * 16, at_once=320)] == [1, 6, 6, 3]
+    assert spoken("Hi!", "How are you?", "Fine.", at_once=320) == ["Hi!", "How are you? Fine."]
+
+
+def test_what_a_fast_engine_takes_is_less_of_a_script_whose_characters_are_syllables() -> None:
+    assert [len(text) for text in spoken(*["字" * 30 + "。"] * 9, language="zh", at_once=320)] == [31, 124, 124]
 
 
 def test_what_ends_no_sentence_is_not_run_into_the_next() -> None:
@@ -41,17 +50,18 @@ def test_scripts_without_spaces_get_none() -> None:
 
 @given(st.lists(st.builds(Segment, st.sampled_from(
     ["Yes.", "Is it?", "so it goes on,", SENTENCE, "x" * 240, "你好。", "字" * 99 + "。", "No!”"],
-), st.sampled_from(["en", "fr", None]))))  # fmt: skip
-def test_nothing_is_lost_and_no_listener_waits(found: list[Segment]) -> None:
-    said = passages(found)
+), st.sampled_from(["en", "fr", None]))), st.sampled_from([0, 100, 320]))  # fmt: skip
+def test_nothing_is_lost_and_no_listener_waits(found: list[Segment], at_once: int) -> None:
+    said = passages(found, at_once)
     assert "".join(s.text for s in said).replace(" ", "") == "".join(s.text for s in found).replace(" ", "")
-    assert passages(found)[:1] == found[:1]
+    assert said[:1] == found[:1]
     before = 0
     originals = {segment.text for segment in found}
     for segment in said:
         if segment.text not in originals:
-            assert len(segment.text.replace(" ", "")) <= before
+            assert len(segment.text.replace(" ", "")) <= max(before, at_once)
             assert ends_a_sentence(segment.text)
             dense = sum(character >= "\u2e80" for character in segment.text) * 2 > len(segment.text)
-            assert len(segment.text) <= (LONGEST_DENSE_CHARACTERS if dense else LONGEST_CHARACTERS)
+            longest = max(LONGEST_CHARACTERS, at_once)
+            assert len(segment.text) <= (longest * LONGEST_DENSE_CHARACTERS // LONGEST_CHARACTERS if dense else longest)
         before += len(segment.text)
