@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tts_server.engines.frames import shared_frame
 from tts_server.engines.protocol import Sound, Voices
 
 QUIET = np.full(1600, 0.01, np.float32)
@@ -128,6 +129,16 @@ class Moody(Beep):
             with suppress(OSError):
                 if number > 2 and str(entry.readlink()).startswith(("pipe:", "socket:")):  # uvloop's are sockets
                     os.write(number, b"\xff" * 64)
+
+    def _astray(self) -> Iterator[Sound]:
+        """Say of sound that it lies where it cannot."""
+        yield from ()
+        said = shared_frame(2**32 - 2, 2)
+        for entry in Path("/proc/self/fd").iterdir():
+            number = int(entry.name)
+            with suppress(OSError):
+                if number > 2 and str(entry.readlink()).startswith("pipe:"):
+                    os.write(number, said)
 
     def _grow(self) -> Iterator[Sound]:
         self._kept.append(b"\x01" * 190_000_000)

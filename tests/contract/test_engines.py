@@ -17,6 +17,7 @@ import structlog
 
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
+from tts_server.engines.shared_sound import SHARED_BYTES
 from tts_server.engines.speaker import Samples, Speaker, Utterance
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable, Overloaded
 from tts_server.samples import FULL_SCALE, as_floats
@@ -210,6 +211,17 @@ async def test_espeak_refuses_a_voice_it_does_not_have(espeak_speaker: Harness) 
     assert (await said(espeak_speaker.speaker, Utterance("Hello", "en-us"))).size > 0
 
 
+async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None:
+    async with started(ProcessPool("espeak")) as speaker:  # one process, so that the same one has to change
+        alone = {voice: (await said(speaker, Utterance("Un deux trois.", voice))).size for voice in ("en-us", "fr-fr")}
+        assert alone["en-us"] != pytest.approx(alone["fr-fr"], rel=0.05)
+        with pytest.raises(EngineError):
+            await said(speaker, Utterance("Un deux trois.", "none"))
+        for voice in ("fr-fr", "en-us", "en-us", "fr-fr"):
+            found = (await said(speaker, Utterance("Un deux trois.", voice))).size
+            assert found == pytest.approx(alone[voice], rel=0.01)
+
+
 # A pool of processes, whose engine has bad days.
 
 
@@ -350,6 +362,32 @@ async def test_careless_samples_are_brought_into_shape() -> None:
         assert np.max(await said(pool, beep("loud"))) == FULL_SCALE
         assert (await said(pool, beep("double"))).dtype == np.int16
         assert all(part.size > 0 for part in [part async for part in pool.speak(beep("empty"))])
+
+
+async def test_sound_beyond_the_shared_memory_comes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = Utterance("A rather long text. " * 20, "beep", speed=0.25)
+    async with moody() as pool:
+        shared = await said(pool, long)
+    monkeypatch.delattr(os, "memfd_create")
+    async with moody() as pool:
+        piped = await said(pool, long)
+    assert 2 * shared.size > SHARED_BYTES
+    assert np.array_equal(shared, piped)
+
+
+async def test_what_was_taken_out_of_the_shared_memory_stays_as_it_was() -> None:
+    async with moody() as pool:
+        first = [part async for part in pool.speak(beep("first"))]
+        before = np.concatenate(first).tolist()
+        await said(pool, beep("another"))
+        assert np.concatenate(first).tolist() == before
+
+
+async def test_a_place_outside_of_the_shared_memory_is_a_crash() -> None:
+    async with moody() as pool:
+        with pytest.raises(EngineCrashed, match="outside"):
+            await said(pool, beep("astray"))
+        assert (await said(pool, beep("next"))).size > 0
 
 
 async def test_what_an_engine_prints_does_not_become_sound() -> None:
