@@ -152,6 +152,8 @@ class Child:
             os.close(self._memory)
             self._memory = None
         self.pipe.close()
+        if self.sound is not None:
+            self.sound.close()
         await self._process.wait()
         self._stderr.cancel()
         await asyncio.wait([self._stderr])

@@ -131,6 +131,10 @@ def cancelled_number(data: bytes) -> int:
     return number
 
 
+class PipeEnded(Exception):  # noqa: N818 - what happened
+    """No more frames come: the worker has ended, or the pipe was closed here."""
+
+
 class Unpacker:
     """Takes whole frames off what a pipe brings, in pieces of any size. What comes whole is not copied."""
 

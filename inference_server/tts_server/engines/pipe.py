@@ -4,16 +4,12 @@ import asyncio
 import os
 from collections import deque
 
-from tts_server.engines.frames import PIPE_BYTES, SOUND, BrokenFrame, Frame, Unpacker
+from tts_server.engines.frames import PIPE_BYTES, SOUND, BrokenFrame, Frame, PipeEnded, Unpacker
 
 READ_BYTES = 65_536
 """At a time, but for a frame that is known to be longer."""
 HELD_BYTES = PIPE_BYTES
 """Of sound that nobody takes: reading stops there, then the worker does."""
-
-
-class PipeEnded(Exception):  # noqa: N818 - what happened
-    """No more frames come: the worker has ended, or the pipe was closed here."""
 
 
 class FramePipe:

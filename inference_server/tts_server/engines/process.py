@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from tts_server.engines.child import Child
-from tts_server.engines.frames import SOUND, BrokenFrame, Frame, Kind, content_of, json_frame, member_of, place_of
-from tts_server.engines.pipe import FramePipe, PipeEnded
+from tts_server.engines.frames import (
+    SOUND,
+    BrokenFrame,
+    Frame,
+    Kind,
+    PipeEnded,
+    content_of,
+    json_frame,
+    member_of,
+    place_of,
+)
+from tts_server.engines.pipe import FramePipe
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.engines.wire_errors import error_of
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout
@@ -218,6 +228,8 @@ class EngineProcess:
             return first[1]
         try:
             return b"".join([self._bytes_of(frame) for frame in (first, *more)])
+        except PipeEnded:
+            raise await self._crashed() from None
         except BrokenFrame as error:
             raise await self._broken(error) from error
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from tts_server.engines.frames import BrokenFrame
+from tts_server.engines.frames import BrokenFrame, PipeEnded
 from tts_server.samples import Samples
 
 SHARED_BYTES = 2 * 1024 * 1024
@@ -29,7 +29,7 @@ class SharedSound:
         self.descriptor = os.memfd_create("tts-sound")
         try:
             os.ftruncate(self.descriptor, SHARED_BYTES)
-            self._view = memoryview(mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ))
+            self._memory = mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ)
         except BaseException:
             self.shared()
             raise
@@ -41,10 +41,20 @@ class SharedSound:
             self.descriptor = -1
 
     def at(self, start: int, size: int) -> memoryview:
-        """The bytes there, until the worker is asked for something else. Raises `BrokenFrame` for what lies outside."""
+        """The bytes there, until the worker is asked for something else.
+
+        Raises `BrokenFrame` for what lies outside, `PipeEnded` once it is closed.
+        """
         if not 0 < size <= SHARED_BYTES - start:
             raise BrokenFrame(f"{size} bytes at {start} are outside of the shared memory")
-        return self._view[start : start + size]
+        if self._memory.closed:
+            raise PipeEnded
+        return memoryview(self._memory)[start : start + size]
+
+    def close(self) -> None:
+        """Nobody takes sound any more. Safe to call twice."""
+        with suppress(BufferError):  # somebody does at this moment: it goes with what he has of it
+            self._memory.close()
 
 
 class SoundRoom:

@@ -13,11 +13,12 @@ from tts_server.engines.frames import (
     PIPE_BYTES,
     BrokenFrame,
     Kind,
+    PipeEnded,
     frame,
     place_of,
     shared_frame,
 )
-from tts_server.engines.pipe import HELD_BYTES, READ_BYTES, FramePipe, PipeEnded
+from tts_server.engines.pipe import HELD_BYTES, READ_BYTES, FramePipe
 
 DONE = frame(Kind.DONE)
 

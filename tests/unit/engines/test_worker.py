@@ -2,11 +2,12 @@
 
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tts_server.engines.frames import BrokenFrame, Kind, Unpacker, cancellation, place_of, shared_frame
+from tts_server.engines.frames import BrokenFrame, Kind, PipeEnded, Unpacker, cancellation, place_of, shared_frame
 from tts_server.engines.shared_sound import SHARED_BYTES, SharedSound, SoundRoom
 from tts_server.engines.worker import Listener, _serve
 from tts_server.errors import EngineError
@@ -68,6 +69,25 @@ def test_what_lies_outside_of_the_shared_memory_is_a_broken_frame(place: tuple[i
     shared.shared()
     with pytest.raises(BrokenFrame, match="outside"):
         shared.at(*place_of(content(shared_frame(*place))))
+
+
+def test_closed_memory_has_no_sound_and_costs_no_descriptor() -> None:
+    before = open_descriptors()
+    shared = SharedSound()
+    taken = shared.at(0, 2)
+    shared.shared()
+    shared.close()  # somebody still has a part of it: nothing is taken from under him
+    assert bytes(taken) == b"\0\0"
+    del taken
+    shared.close()
+    shared.close()
+    with pytest.raises(PipeEnded):
+        shared.at(0, 2)
+    assert open_descriptors() == before
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_frame_that_names_no_place_is_broken() -> None:
