@@ -19,8 +19,12 @@ SET_OGG_PAGE_LATENCY_MS = 0x1302
 
 
 def int16_bytes(samples: Samples) -> bytes:
-    """Signed 16 bit, little endian."""
-    return samples.astype("<i2", copy=False).tobytes()
+    """Signed 16 bit, little endian; not copied where they are all of some bytes already, as an engine's are."""
+    samples = samples.astype("<i2", copy=False)
+    owner: object = samples.base
+    if isinstance(owner, bytes) and len(owner) == samples.nbytes and samples.flags.c_contiguous:
+        return owner
+    return samples.tobytes()
 
 
 def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:

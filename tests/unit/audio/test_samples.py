@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.audio import encode_whole
-from tts_server.audio.containers import WAV_HEADER_BYTES
+from tts_server.audio.containers import WAV_HEADER_BYTES, int16_bytes
 from tts_server.errors import EngineGarbage
 from tts_server.samples import FULL_SCALE, as_floats, as_samples
 
@@ -43,3 +43,13 @@ def test_at_the_engines_rate_every_sample_reaches_the_caller_as_it_was(format_: 
     samples = np.arange(-32_768, 32_768).astype(np.int16)
     encoded = encode_whole(samples, format_, 24_000)
     assert encoded[WAV_HEADER_BYTES if format_ == "wav" else 0 :] == samples.astype("<i2").tobytes()
+
+
+def test_sound_that_is_bytes_already_is_not_copied() -> None:
+    data = bytes(range(12))
+    whole = np.frombuffer(data, "<i2")
+    assert int16_bytes(whole) is data
+    assert int16_bytes(whole[1:]) == data[2:]
+    assert int16_bytes(whole[::2]) == whole[::2].tobytes()
+    assert int16_bytes(whole[::-1]) == whole[::-1].tobytes()
+    assert int16_bytes(np.frombuffer(data, ">i2")) == whole.byteswap().tobytes()
