@@ -9,6 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tts_server.config import RedisConfig
@@ -20,19 +21,20 @@ MOST_CONNECTIONS = 32
 
 
 class RedisClient(Redis):
-    """Its callers can be cancelled at any moment, and are then: every command runs in a task of its own.
+    """A command takes `TIMEOUT_SECONDS` at most, and its caller can be cancelled at any moment.
 
-    On Python 3.11 `asyncio.wait_for`, by which the library sends, loses a cancellation that comes while it ends (fixed
-    in 3.12). A caller that hung up would go on, and be served to nobody.
+    The library's own timeouts are not used: it sends by `asyncio.wait_for`, which on Python 3.11 loses a cancellation
+    that comes while it ends (fixed in 3.12), and makes a task of every command. A caller that hung up would go on, and
+    be served to nobody.
     """
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See `Redis.execute_command`, on which every command is built."""
-        task = asyncio.create_task(super().execute_command(*args, **options))  # type: ignore[no-untyped-call]  # the library has no annotation for it
         try:
-            return await asyncio.shield(task)
-        finally:
-            task.cancel()  # does nothing to one that is done
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # the library has no annotation for it
+        except TimeoutError:
+            raise RedisTimeoutError("Redis does not answer.") from None
 
 
 def redis_client(config: RedisConfig) -> RedisClient:
@@ -66,7 +68,7 @@ def _manners() -> dict[str, Any]:
     return {
         "max_connections": MOST_CONNECTIONS,
         "timeout": TIMEOUT_SECONDS,
-        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_timeout": None,  # see `RedisClient`
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         # Greetings that cost a round trip each, and that an ACL user of few commands may not send.
