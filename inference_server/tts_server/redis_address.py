@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Connection
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tts_server.redis_url import BadRedisURL, RedisURL, parse_redis_url
@@ -51,7 +52,21 @@ class AddressFile:
         return ssl.create_default_context(cafile=ca_file)
 
 
-class FollowingConnection(Connection):
+class PackedQuickly:
+    """A connection that has hiredis pack its commands, as the library's connections without asyncio do.
+
+    Else the arguments of a script are packed one by one in Python, which takes three times as long.
+    """
+
+    _packer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """See `Connection.pack_command`."""
+        packed: list[bytes] = self._packer.pack(*args)
+        return packed
+
+
+class FollowingConnection(PackedQuickly, Connection):
     """Goes, each time that it is made, to where the file leads then."""
 
     def __init__(self, *, address: AddressFile, **options: Any) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tts_server.config import RedisConfig
-from tts_server.redis_address import AddressFile, FollowingConnection
+from tts_server.redis_address import AddressFile, FollowingConnection, PackedQuickly
 
 TIMEOUT_SECONDS = 0.25
 """To connect, for an answer, and for a free connection: a request must not notice a Redis that is gone."""
@@ -54,7 +54,16 @@ def redis_client(config: RedisConfig) -> RedisClient:
         credential_provider=_Password(config) if config.password_file is not None else None,
         **options,
     )
+    pool.connection_class = _PackedOverTLS if issubclass(pool.connection_class, SSLConnection) else _Packed
     return cast("RedisClient", RedisClient.from_pool(pool))
+
+
+class _Packed(PackedQuickly, Connection):
+    """In the clear."""
+
+
+class _PackedOverTLS(PackedQuickly, SSLConnection):
+    """Over TLS."""
 
 
 def _to_where_the_file_says(config: RedisConfig) -> RedisClient:

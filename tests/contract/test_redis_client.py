@@ -198,6 +198,9 @@ async def test_tls_trusts_the_certificates_beside_the_address(tmp_path: Path) ->
             await client.set("a", "1")
             assert await client.get("a") == b"1"
             await client.aclose()
+            configured = redis_client(RedisConfig(url=f"rediss://127.0.0.1:{port}", ca_file=trusted))
+            assert await configured.get("a") == b"1"
+            await configured.aclose()
 
 
 @asynccontextmanager
