@@ -16,12 +16,16 @@ from tts_server.config import RedisConfig
 from tts_server.redis_address import AddressFile, FollowingConnection, PackedQuickly
 
 TIMEOUT_SECONDS = 0.25
-"""To connect, for an answer, and for a free connection: a request must not notice a Redis that is gone."""
+"""To connect, and for a free connection: a request must not notice a Redis that is gone."""
+COMMAND_SECONDS = 1.0
+"""For all of a command: a connection where there is none yet, perhaps over TLS, greetings, the answer. Whoever has less
+time brings a timeout of his own.
+"""
 MOST_CONNECTIONS = 32
 
 
 class RedisClient(Redis):
-    """A command takes `TIMEOUT_SECONDS` at most, and its caller can be cancelled at any moment.
+    """A command takes `COMMAND_SECONDS` at most, and its caller can be cancelled at any moment.
 
     The library's own timeouts are not used: it sends by `asyncio.wait_for`, which on Python 3.11 loses a cancellation
     that comes while it ends (fixed in 3.12), and makes a task of every command. A caller that hung up would go on, and
@@ -31,7 +35,7 @@ class RedisClient(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See `Redis.execute_command`, on which every command is built."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(COMMAND_SECONDS):
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # the library has no annotation for it
         except TimeoutError:
             raise RedisTimeoutError("Redis does not answer.") from None
