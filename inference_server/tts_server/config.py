@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 from pydantic.alias_generators import to_camel
 
+from tts_server.redis_url import parse_redis_url
+
 HTTP_PORT = 8080
 METRICS_PORT = 9090
 
@@ -238,6 +240,8 @@ class RedisConfig(ConfigModel):
     def _one_address(self) -> Self:
         if (self.url is None) == (self.url_file is None):
             raise ValueError("needs either url or urlFile")
+        if self.url is not None:
+            parse_redis_url(self.url)
         if self.url_file is not None and (self.username is not None or self.password_file is not None):
             raise ValueError("urlFile holds the user and the password: leave out username and passwordFile")
         return self

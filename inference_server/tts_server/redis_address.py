@@ -1,10 +1,13 @@
-"""Redis's whole address, credentials included, in a file of a mounted Secret that may change at any time."""
+"""Where Redis is, and what vouches for it: written in the configuration, or in a file of a mounted Secret.
+
+Such a file may change at any time, credentials included.
+"""
 
 import asyncio
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from redis.asyncio import Connection
@@ -16,30 +19,96 @@ from tts_server.redis_url import BadRedisURL, RedisURL, parse_redis_url
 log = structlog.get_logger(__name__)
 
 
-class AddressFile:
-    """What the file says now. Complains once about each thing that is wrong with it."""
+class Address(Protocol):
+    """Of a Redis, as it is each time that somebody connects."""
 
-    def __init__(self, file: Path, ca_file: Path | None) -> None:
-        self.file = file
-        self._ca_file = ca_file
-        self._complaint = ""
+    name: str
+    """For messages: what a person can look at, without a secret."""
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
         """The address, and what vouches for the server where it is one of TLS. Raises RedisConnectionError; blocks."""
+
+
+class Trust:
+    """Certificates that vouch for a server: those of a file, else the usual public ones.
+
+    `ca_file`: unless it is `needed`, it may also not be there, now or ever.
+    Kept until the file changes: the public ones are 50 ms of a processor, which a small pod has not got for each
+    connection.
+    """
+
+    def __init__(self, ca_file: Path | None, *, needed: bool = False) -> None:
+        self.ca_file = ca_file
+        self._needed = needed
+        self._context: ssl.SSLContext | None = None
+        self._of: object = None
+        """The file that it was made of, as far as its state tells."""
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError and ssl.SSLError for a file that holds none."""
+        state = self._state()
+        if self._context is None or state != self._of:
+            self._context = ssl.create_default_context(cafile=self.ca_file if state else None)
+            self._of = state
+        return self._context
+
+    def _state(self) -> tuple[int, ...] | None:
+        """Of the file; None without one."""
+        if self.ca_file is None:
+            return None
         try:
-            url = parse_redis_url(self.file.read_text("utf-8"))
-            trust = self._trust() if url.tls else None
-        except BadRedisURL as error:
-            complaint = f"{self.file} {error}"
-        except UnicodeDecodeError:
-            complaint = f"{self.file} is not text"
+            found = self.ca_file.stat()
+        except FileNotFoundError:
+            if self._needed:
+                raise
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class FixedAddress:
+    """`Address` of the configuration, which has no credentials in it."""
+
+    def __init__(self, url: str, ca_file: Path | None) -> None:
+        """Raises BadRedisURL."""
+        self._url = parse_redis_url(url)
+        self.name = f"{self._url.host}:{self._url.port}"
+        self._trust = Trust(ca_file, needed=True)
+
+    def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
+        """See `Address.read`."""
+        try:
+            return self._url, self._trust.context() if self._url.tls else None
         except ssl.SSLError:
-            complaint = f"{self._ca_file} holds no certificates"
+            raise RedisConnectionError(f"{self._trust.ca_file} holds no certificates") from None
         except OSError as error:
-            complaint = f"{error.filename or self.file} cannot be read: {error.strerror}"
+            raise RedisConnectionError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+class AddressFile:
+    """`Address` that a file says now. Complains once about each thing that is wrong with it."""
+
+    def __init__(self, file: Path, ca_file: Path | None) -> None:
+        self.name = str(file)
+        self._file = file
+        self._trust = Trust(ca_file)
+        self._complaint = ""
+
+    def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
+        """See `Address.read`."""
+        try:
+            url = parse_redis_url(self._file.read_text("utf-8"))
+            trust = self._trust.context() if url.tls else None
+        except BadRedisURL as error:
+            complaint = f"{self._file} {error}"
+        except UnicodeDecodeError:
+            complaint = f"{self._file} is not text"
+        except ssl.SSLError:
+            complaint = f"{self._trust.ca_file} holds no certificates"
+        except OSError as error:
+            complaint = f"{error.filename or self._file} cannot be read: {error.strerror}"
         else:
             if self._complaint:
-                log.info("Redis's address can be used", file=str(self.file))
+                log.info("Redis's address can be used", file=self.name)
             self._complaint = ""
             return url, trust
         if complaint != self._complaint:
@@ -47,34 +116,28 @@ class AddressFile:
         self._complaint = complaint
         raise RedisConnectionError(complaint)
 
-    def _trust(self) -> ssl.SSLContext:
-        ca_file = self._ca_file if self._ca_file is not None and self._ca_file.exists() else None
-        return ssl.create_default_context(cafile=ca_file)
 
+class FollowingConnection(Connection):
+    """Goes, each time that it is made, to where the address leads then.
 
-class PackedQuickly:
-    """A connection that has hiredis pack its commands, as the library's connections without asyncio do.
-
-    Else the arguments of a script are packed one by one in Python, which takes three times as long.
+    hiredis packs its commands, as it does those of the library's connections without asyncio: in Python the arguments
+    of a script are packed one by one, which takes three times as long.
     """
 
     _packer = HiredisRespSerializer()
+
+    def __init__(self, *, address: Address, **options: Any) -> None:
+        super().__init__(**options)
+        self._address = address
+        self._trust: ssl.SSLContext | None = None
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """See `Connection.pack_command`."""
         packed: list[bytes] = self._packer.pack(*args)
         return packed
 
-
-class FollowingConnection(PackedQuickly, Connection):
-    """Goes, each time that it is made, to where the file leads then."""
-
-    def __init__(self, *, address: AddressFile, **options: Any) -> None:
-        super().__init__(**options)
-        self._address = address
-        self._trust: ssl.SSLContext | None = None
-
     async def _connect(self) -> None:
+        # Goes on where its caller has no more time: whoever comes next finds what vouches for the server.
         url, self._trust = await asyncio.to_thread(self._address.read)
         self.host, self.port, self.db = url.host, url.port, url.database
         self.username, self.password = url.username or "", url.password or ""
@@ -85,5 +148,5 @@ class FollowingConnection(PackedQuickly, Connection):
         return arguments if self._trust is None else {**arguments, "ssl": self._trust}
 
     def _host_error(self) -> str:
-        """For messages: what a person can look at."""
-        return str(self._address.file)
+        """For messages."""
+        return self._address.name

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tts_server.config import RedisConfig
-from tts_server.redis_address import AddressFile, FollowingConnection, PackedQuickly
+from tts_server.redis_address import Address, AddressFile, FixedAddress, FollowingConnection
 
 TIMEOUT_SECONDS = 0.25
 """To connect, and for a free connection: a request must not notice a Redis that is gone."""
@@ -47,34 +47,20 @@ def redis_client(config: RedisConfig) -> RedisClient:
     Nothing is tried twice: a command whose answer was lost may have been done, and only its caller knows whether
     doing it again does harm.
     """
-    options: dict[str, Any] = {}
-    if config.url is None:
-        return _to_where_the_file_says(config)
-    if config.url.startswith("rediss:") and config.ca_file is not None:
-        options["ssl_ca_certs"] = str(config.ca_file)
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        config.url,
-        **_manners(),
+    pool = BlockingConnectionPool(
+        connection_class=FollowingConnection,
+        address=_address(config),
         credential_provider=_Password(config) if config.password_file is not None else None,
-        **options,
+        **_manners(),
     )
-    pool.connection_class = _PackedOverTLS if issubclass(pool.connection_class, SSLConnection) else _Packed
     return cast("RedisClient", RedisClient.from_pool(pool))
 
 
-class _Packed(PackedQuickly, Connection):
-    """In the clear."""
-
-
-class _PackedOverTLS(PackedQuickly, SSLConnection):
-    """Over TLS."""
-
-
-def _to_where_the_file_says(config: RedisConfig) -> RedisClient:
+def _address(config: RedisConfig) -> Address:
+    if config.url is not None:
+        return FixedAddress(config.url, config.ca_file)
     assert config.url_file is not None  # noqa: S101 - of `url` and it, one is there
-    address = AddressFile(config.url_file, config.ca_file)
-    pool = BlockingConnectionPool(connection_class=FollowingConnection, address=address, **_manners())
-    return cast("RedisClient", RedisClient.from_pool(pool))
+    return AddressFile(config.url_file, config.ca_file)
 
 
 def _manners() -> dict[str, Any]:
