@@ -76,7 +76,7 @@ async def redis(valkey: CounterStore) -> AsyncIterator[RedisClient]:
 @pytest.fixture
 def memory_cache() -> Harness:
     clock = Clock()
-    return Harness(MemoryCache(CacheLimits(100, 100_000), clock), clock, at_once)
+    return Harness(MemoryCache(CacheLimits(100, 700_000), clock), clock, at_once)
 
 
 @pytest.fixture
@@ -123,7 +123,9 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
     harness.cache.close()
 
 
-@pytest.mark.parametrize("content", [b"s", b"\x00\xff" * 400, b"large" * 5000], ids=["tiny", "small", "large"])
+@pytest.mark.parametrize(
+    "content", [b"s", b"\x00\xff" * 400, b"large" * 5000, b"huge" * 150_000], ids=["tiny", "small", "large", "huge"]
+)
 async def test_what_is_put_can_be_got(harness: Harness, content: bytes) -> None:
     recording = harness.recording(content)
     await harness.cache.put(ONE, recording)
