@@ -154,7 +154,17 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         spoken = member.speakers["tone"].spoken[0]
         assert (spoken.text, spoken.language, spoken.precision) == ("<lang=zh>", "de", "int8")
         assert member.speakers["tone"].turns[0].due == pytest.approx(time.monotonic() + 50, abs=10)
-        assert (await member.client.post("/v1/audio/speech", json=body, headers={})).status_code == 401
+        for other in (
+            "",
+            "Bearer",
+            "Bearer between",
+            "Bearer between-pools2",
+            "Bearer Between-pools",
+            "Basic between-pools",
+        ):
+            reply = await member.client.post("/v1/audio/speech", json=body, headers={"Authorization": other})
+            assert refusal(reply) == (401, None, "invalid_api_key"), other
+        assert len(member.speakers["tone"].spoken) == 3
 
 
 async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) -> None:
