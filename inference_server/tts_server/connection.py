@@ -20,7 +20,7 @@ LARGEST_HEAD_BYTES = 65_536
 """Of a request's first line and headers. What comes in the same packet may be more, and is parsed."""
 MOST_HEADERS = 256
 HEAD_SECONDS = 20.0
-"""From the beginning of a connection, or of a request, until its headers are all there."""
+"""From the beginning of a request until its headers are all there."""
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 _TOO_LARGE = HTTPError(
@@ -46,7 +46,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._wait_for_head()
+        self._rest()  # one that brings nothing is one between two requests
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -119,9 +119,10 @@ class Connection(HttpToolsProtocol):
             self._wait_for_head()
         else:  # a body's end that came after the answer to it
             self._stop_waiting()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._rest()
+
+    def _rest(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _wait_for_head(self) -> None:
         if self._patience is None:

@@ -33,6 +33,8 @@ LINGER_SECONDS = 2.0
 LAST_REQUEST_SECONDS = 0.1
 TICK_SECONDS = 0.05
 BACKLOG = 2048
+IDLE_SECONDS = 75
+"""Between two requests. Longer than the usual 60 s of what stands before it, so that the caller closes first."""
 UNREAD_SECONDS = 60.0
 """For what was written and is not taken: the kernel gives a connection up then, however its caller left it."""
 
@@ -106,7 +108,7 @@ def _config(application: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # whom to believe about addresses is our configuration: auth.trustedProxies
         backlog=BACKLOG,
-        timeout_keep_alive=75,  # longer than the usual 60 s of what stands before it: the caller closes first
+        timeout_keep_alive=IDLE_SECONDS,
         ws="none",
     )
 

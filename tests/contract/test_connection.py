@@ -183,7 +183,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 UNFINISHED: dict[str, tuple[bytes, int]] = {
     # what is sent, byte by byte         how many answers it gets first
-    "nothing":                         (b"", 0),
     "half a line":                     (b"GET /heal", 0),
     "half the headers":                (HEALTH, 0),
     "half of the second one":          (HEALTH + b"\r\n" + HEALTH, 1),
@@ -201,12 +200,26 @@ async def test_a_caller_that_never_finishes_is_given_up(port: int, data: bytes, 
 
         async def trickle() -> None:
             while True:  # something comes all the time, and is never all of it
-                await client.send(b"a" if data else b"")
+                await client.send(b"a")
                 await asyncio.sleep(0.05)
 
         trickling = asyncio.create_task(trickle())
         assert await client.is_closed()
         trickling.cancel()
+
+
+async def test_a_caller_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        assert await client.is_closed()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_begins_late_has_all_the_time(port: int) -> None:
+    async with wire(port) as client:
+        await asyncio.sleep(0.4)
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200
 
 
 @pytest.mark.usefixtures("impatient")
