@@ -7,7 +7,8 @@ import pytest
 
 from tests.contract.tone import Tone
 from tts_server.breaker import Limits, State
-from tts_server.errors import EngineCrashed, EngineGarbage, EngineGivenUp, Overloaded
+from tts_server.errors import EngineCrashed, EngineGarbage, EngineGivenUp, Overloaded, TTSError
+from tts_server.scheduling.fair_queue import Priority
 from tts_server.scheduling.guard import Guard
 
 
@@ -18,6 +19,18 @@ class Clock:
         return self.seconds
 
 
+class Busy(Tone):
+    """Others wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = True
+        self.sent_on: list[tuple[TTSError, Priority | None]] = []
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        self.sent_on.append((error, priority))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -25,9 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def guard(clock: Clock) -> Guard:
-    speaker = Tone()
-    speaker.ready = True
-    return Guard("tone", speaker, limits=Limits(failures_to_open=3, open_seconds=5), now=clock)
+    return Guard("tone", Busy(), limits=Limits(failures_to_open=3, open_seconds=5), now=clock)
 
 
 def attempt(guard: Guard, error: BaseException | None) -> None:
@@ -67,6 +78,22 @@ def test_an_attempt_made_all_the_same_counts_for_nothing(guard: Guard) -> None:
     with guard.attempt(anyway=True):
         assert not guard.allows
     assert state(guard) is State.OPEN
+
+
+@pytest.mark.parametrize("has_standby", [True, False])
+def test_who_waits_is_sent_on_where_there_is_somebody_else(guard: Guard, clock: Clock, *, has_standby: bool) -> None:
+    guard.has_standby = has_standby
+    busy = guard.speaker
+    assert isinstance(busy, Busy)
+    for _ in range(2):
+        attempt(guard, EngineCrashed("x"))
+    assert busy.sent_on == []
+    attempt(guard, EngineCrashed("x"))
+    assert [type(error) for error, _ in busy.sent_on] == [EngineGivenUp] * has_standby
+    clock.seconds += 5
+    attempt(guard, EngineCrashed("x"))
+    assert len(busy.sent_on) == 2 * has_standby, "those who came since go, too"
+    assert {priority for _, priority in busy.sent_on} <= {None}, "all of them"
 
 
 def state(guard: Guard) -> State:
