@@ -23,6 +23,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from tts_server.app import Application
 from tts_server.config import METRICS_PORT
+from tts_server.connection import Connection
 from tts_server.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,10 @@ LINGER_SECONDS = 2.0
 LAST_REQUEST_SECONDS = 0.1
 TICK_SECONDS = 0.05
 BACKLOG = 2048
+IDLE_SECONDS = 75
+"""Between two requests. Longer than the usual 60 s of what stands before it, so that the caller closes first."""
+UNREAD_SECONDS = 60.0
+"""For what was written and is not taken: the kernel gives a connection up then, however its caller left it."""
 
 OnReady = Callable[[Application, str], None]
 
@@ -96,13 +101,14 @@ def _config(application: Application) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").addFilter(_not_said_already)
     return uvicorn.Config(
         application.asgi,
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,  # whom to believe about addresses is our configuration: auth.trustedProxies
         backlog=BACKLOG,
-        timeout_keep_alive=75,  # longer than the usual 60 s of what stands before it: the caller closes first
+        timeout_keep_alive=IDLE_SECONDS,
         ws="none",
     )
 
@@ -166,6 +172,8 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise PortTaken(f"{host} is no address of this machine: {error.strerror}") from error
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
     try:
         sock.bind(address)
     except OSError as error:

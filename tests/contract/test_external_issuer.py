@@ -183,6 +183,14 @@ async def test_bad_answers_are_no_key_sets(tmp_path: Path, answer: dict[str, Any
         assert issuer.asked == 1
 
 
+async def test_a_redirect_is_not_followed_even_to_the_same_host(tmp_path: Path) -> None:
+    async with issuing(tmp_path) as issuer:
+        issuer.status, issuer.headers = "307 Temporary Redirect", f"location: {issuer.url}?again\r\n"
+        with pytest.raises(FetchFailed):
+            await fetch_document(issuer.url, issuer.ca_file)
+        assert issuer.asked == 1
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     async with issuing(tmp_path) as issuer:
         with pytest.raises(FetchFailed):

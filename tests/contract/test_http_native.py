@@ -71,6 +71,16 @@ async def test_a_changed_link_opens_nothing(acme: Stage) -> None:
     assert refusal(await acme.client.get(elsewhere)) == (410, None, "audio_gone")
 
 
+@pytest.mark.parametrize(
+    "host", ["", "acme.test/path", "user@acme.test", "acme test", 'acme.test"', "acme.test?a=", "acmé.test"]
+)
+async def test_a_host_that_is_none_is_in_no_link(acme: Stage, host: str) -> None:
+    """Whoever shares the link would lead others to what a caller wrote there."""
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers={b"Host": host.encode("latin-1")})
+    assert reply.json()["audio_url"].startswith("/v1/tts/audio/team-acme.acme/")
+    assert (await acme.client.get(reply.json()["audio_url"])).status_code == 200
+
+
 async def test_a_link_whose_audio_was_removed_is_gone(acme: Stage, tmp_path: Path) -> None:
     url = (await acme.synthesize()).json()["audio_url"]
     for file in (tmp_path / "audio" / "team-acme.acme").iterdir():
@@ -154,7 +164,17 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         spoken = member.speakers["tone"].spoken[0]
         assert (spoken.text, spoken.language, spoken.precision) == ("<lang=zh>", "de", "int8")
         assert member.speakers["tone"].turns[0].due == pytest.approx(time.monotonic() + 50, abs=10)
-        assert (await member.client.post("/v1/audio/speech", json=body, headers={})).status_code == 401
+        for other in (
+            "",
+            "Bearer",
+            "Bearer between",
+            "Bearer between-pools2",
+            "Bearer Between-pools",
+            "Basic between-pools",
+        ):
+            reply = await member.client.post("/v1/audio/speech", json=body, headers={"Authorization": other})
+            assert refusal(reply) == (401, None, "invalid_api_key"), other
+        assert len(member.speakers["tone"].spoken) == 3
 
 
 async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from tests.contract.forging import Forger, base64url, keys_folder, public_pem, r
 from tests.contract.tone import Stage, config, stage
 from tts_server.admission.failures import Failures
 from tts_server.admission.jws import parse
-from tts_server.admission.signing import public_jwk
+from tts_server.admission.signing import SigningKeys, public_jwk
+from tts_server.admission.tokens import TokenAuthority
 from tts_server.config import AuthConfig, AuthMode
 from tts_server.errors import InvalidToken
 
@@ -308,6 +309,18 @@ async def test_five_seconds_of_another_clock_are_forgiven(acme: Stage) -> None:
         forger.now += seconds
         reply = await acme.client.get("/v1/models", headers={"Authorization": f"Bearer {forger.token()}"})
         assert reply.status_code == status, seconds
+
+
+def test_the_door_before_the_door_is_closed_too(forger: Forger) -> None:
+    """Who checks a token relies on nobody who looked at it before."""
+    keys = SigningKeys("k1", {"k1": OURS})
+    authority = TokenAuthority("team-acme.acme", "uid-acme", keys)
+    assert authority.verify(parse(forger.token().encode())) == "app"
+    with pytest.raises(InvalidToken):
+        authority.verify(parse(forger.token(claims={"iss": "ttsfleet:uid-other"}).encode()))
+    for kid in ("k1\0", "k1\n", "k 1", "\u212a1", "", "k" * 129):
+        with pytest.raises(InvalidToken):
+            parse(forger.token(header={"kid": kid}).encode())
 
 
 @given(st.binary(max_size=300))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,6 +33,8 @@ class Replicas:
     port: int
     asked: Callable[[], int]
     stop_owner: Callable[[], Awaitable[None]]
+    headers: list[Any]
+    """Of each request that the owner got, as it came."""
 
     async def link(self) -> str:
         """Of audio that the owner keeps, without its host."""
@@ -42,11 +45,13 @@ class Replicas:
 @asynccontextmanager
 async def replicas(folder: Path) -> AsyncIterator[Replicas]:
     asked = 0
+    headers: list[Any] = []
     async with stage(config(folder / "owner"), replica=OWNER) as owner:
 
         async def app(scope: dict[str, object], receive: object, send: object) -> None:
             nonlocal asked
             asked += 1
+            headers.append(scope["headers"])
             await owner.application.asgi(scope, receive, send)  # type: ignore[arg-type]  # uvicorn's own
 
         server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
@@ -60,7 +65,7 @@ async def replicas(folder: Path) -> AsyncIterator[Replicas]:
                 server.should_exit = True
                 await serving
 
-            yield Replicas(owner, other, port, lambda: asked, stop_owner)
+            yield Replicas(owner, other, port, lambda: asked, stop_owner, headers)
         server.should_exit = True
         await serving
 

@@ -305,6 +305,19 @@ async def test_many_at_once_are_as_many_as_are_allowed(harness: QuotaHarness) ->
     assert sum(await asyncio.gather(*(ask() for _ in range(60)))) == 20
 
 
+async def test_a_client_that_asks_all_the_time_keeps_nobody_in_memory() -> None:
+    harness = MemoryHarness()
+    quota = MemoryQuota(harness.monotonic, harness.wall)
+    limits = Limits(client_requests_per_minute=100)
+    await quota.reserve("acme", limits, Request(client="ann"))
+    for number in range(50):
+        await quota.reserve("acme", limits, Request(client=f"passer-by {number}"))
+    for _ in range(7):
+        await harness.advance(seconds=10)
+        await quota.reserve("acme", limits, Request(client="ann"))
+    assert list(quota._tenants["acme"].clients) == ["ann"]
+
+
 async def test_counts_of_another_day_are_not_gone_on_from() -> None:
     """Two clocks around midnight: what the other one counted is of a day that this one has left, or not reached."""
     harness = MemoryHarness()

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -22,6 +22,9 @@ from tts_server.errors import QuotaExceeded
 LIMITS = Limits(
     requests_per_minute=60, concurrent_requests=30, requests_per_day=100, characters_per_day=1000, replicas=3
 )
+DAY_SECONDS = 86_400
+LIVES_SECONDS = {"minute": 61, "client": 61, "ledger": 35 * DAY_SECONDS}
+"""What lives otherwise than for two days."""
 PROMPT_SECONDS = CALL_SECONDS
 """Less than anybody who waited for the store would take."""
 """An answer that waited for nothing, on a busy machine."""
@@ -227,6 +230,42 @@ async def test_the_minute_counts_what_was_let_in_meanwhile(store: CounterStore, 
         await across.give_back()
         assert await left("bob") == (20, 20)
         assert await acme.admitted(limits) == 20
+
+
+async def test_what_was_given_back_stays_given_back_when_the_minute_is_written_again(store: CounterStore) -> None:
+    async with replica(store) as acme:
+        kept, returned = await acme.reserve(), await acme.reserve()
+        await returned.give_back()
+        store.run("FLUSHALL")
+        await acme.left("requestsPerDay")
+        await acme.quota.look()
+        assert await acme.left("requestsPerMinute") == 59
+        await kept.give_back()
+
+
+async def test_who_was_let_in_without_the_store_ends_once(store: CounterStore, lose: Lose) -> None:
+    async with replica(store) as acme:
+        await acme.serve()
+        back = lose()
+        served, failed = await acme.reserve(characters=10), await acme.reserve(characters=10)
+        for _ in range(2):
+            await served.settle(Entry("tone", "fp32", 10, 1.0))
+            await served.give_back()
+            await failed.give_back()
+            await failed.settle(Entry("tone", "fp32", 10, 1.0))
+        back()
+        await acme.returns()
+        assert await acme.total() == Line(2, 11, 1_500_000)
+        assert await acme.left("requestsPerMinute") == 58
+
+
+async def test_counters_that_vanish_over_midnight_begin_anew(store: CounterStore) -> None:
+    async with replica(store) as acme:
+        await acme.serve(characters=500)
+        known = acme.quota._shared._known("acme")  # type: ignore[attr-defined]  # the one with a store
+        known.seen = replace(known.seen, day=known.seen.day - 1)  # it was yesterday
+        store.run("FLUSHALL")
+        assert (await acme.left("requestsPerDay"), await acme.left("charactersPerDay")) == (100, 1000)
 
 
 async def test_what_was_let_in_a_minute_ago_counts_no_more_when_the_store_is_back(store: CounterStore) -> None:
@@ -530,8 +569,12 @@ async def test_everything_in_the_store_expires_and_shares_a_hash_tag(store: Coun
         }  # fmt: skip
         for key in keys:
             assert key.startswith("tts:{acme}:quota:")
-            assert 0 < store.run("TTL", key) <= 35 * 86_400
+            seconds = LIVES_SECONDS.get(key.split(":")[3], 2 * DAY_SECONDS)
+            assert seconds - 60 < store.run("TTL", key) <= seconds
             assert "ann" not in key
+        for name in ("minute", "client:*"):
+            (log,) = store.run("KEYS", f"tts:{{acme}}:quota:{name}")
+            assert store.run("PTTL", log) > 60_000 - 1_000 * PROMPT_SECONDS, "not before the last of it is a minute old"
 
 
 def charge() -> Charge:

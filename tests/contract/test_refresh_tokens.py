@@ -23,6 +23,9 @@ class RefreshHarness(Protocol):
     async def lapse(self) -> None:
         """Time passes, until what was not used is forgotten."""
 
+    async def rest(self) -> None:
+        """Almost as long passes."""
+
     async def kept(self) -> str: ...
 
 
@@ -36,6 +39,9 @@ class MemoryHarness:
 
     async def lapse(self) -> None:
         self.seconds += REFRESH_SECONDS
+
+    async def rest(self) -> None:
+        self.seconds += REFRESH_SECONDS - 60
 
     async def kept(self) -> str:
         return repr(self.tokens._families)
@@ -54,6 +60,10 @@ class RedisHarness:
         for key in await self.client.keys("*"):
             assert REFRESH_SECONDS - 60 < await self.client.ttl(key) <= REFRESH_SECONDS
             await self.client.delete(key)
+
+    async def rest(self) -> None:
+        for key in await self.client.keys("*"):
+            await self.client.expire(key, await self.client.ttl(key) - REFRESH_SECONDS + 120)
 
     async def kept(self) -> str:
         keys = await self.client.keys("*")
@@ -128,6 +138,14 @@ async def test_a_token_that_rests_for_a_day_is_forgotten(harness: RefreshHarness
     await harness.lapse()
     with pytest.raises(InvalidGrant):
         await harness.tokens.renew(token)
+
+
+async def test_a_token_that_is_used_lives_on(harness: RefreshHarness) -> None:
+    token = await harness.tokens.start("app")
+    for _ in range(3):
+        await harness.rest()
+        token = (await harness.tokens.renew(token)).token
+    await harness.lapse()  # from its last use on, not from its first one
 
 
 @pytest.mark.parametrize(

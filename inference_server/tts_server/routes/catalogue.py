@@ -5,26 +5,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tts_server.catalogue import Catalogue, Model, Voice
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import READING, admit_caller, server_of
 
 router = APIRouter()
 
 
-@router.get("/v1/models")
+@router.api_route("/v1/models", methods=READING)
 async def models(request: Request) -> Response:
     """Every name that `model` may have."""
     catalogue, tenant = await _catalogue(request)
     return JSONResponse({"object": "list", "data": [_model(name, model, tenant) for name, model in catalogue.names()]})
 
 
-@router.get("/v1/models/{name:path}")
+@router.api_route("/v1/models/{name:path}", methods=READING)
 async def model(request: Request, name: str) -> Response:
     """One of them."""
     catalogue, tenant = await _catalogue(request)
     return JSONResponse(_model(name, catalogue.model(name), tenant))
 
 
-@router.get("/v1/audio/voices")
+@router.api_route("/v1/audio/voices", methods=READING)
 async def voices(request: Request) -> Response:
     """Every voice of every model, then the aliases."""
     catalogue, _ = await _catalogue(request)

@@ -21,6 +21,8 @@ from tts_server.scheduling.fair_queue import Priority
 from tts_server.server import Server
 
 MEMBER = "Member"
+READING = ["GET", "HEAD"]
+"""Who may get something may ask what it would be: monitors, load balancers and players do."""
 
 
 def server_of(request: Request) -> Server:

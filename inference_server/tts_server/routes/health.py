@@ -5,18 +5,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tts_server.errors import Draining, Overloaded
-from tts_server.routes.common import server_of
+from tts_server.routes.common import READING, server_of
 
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=READING)
 async def healthz() -> Response:
     """The process answers: restarting it would mend nothing."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=READING)
 async def readyz(request: Request) -> Response:
     """Engines are loaded and warm, and this replica is not about to end."""
     server = server_of(request)

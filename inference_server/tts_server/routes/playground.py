@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tts_server.errors import Overloaded
-from tts_server.routes.common import MEMBER, server_of
+from tts_server.routes.common import MEMBER, READING, server_of
 
 router = APIRouter()
 
@@ -50,13 +50,13 @@ def _files() -> dict[str, _File]:
 FILES = _files()
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.api_route("/", methods=READING)
 async def page(request: Request) -> Response:
     """The page itself."""
     return _answer(request, "index.html")
 
 
-@router.api_route("/playground/{name}", methods=["GET", "HEAD"])
+@router.api_route("/playground/{name}", methods=READING)
 async def asset(request: Request, name: str) -> Response:
     """What the page consists of."""
     return _answer(request, name)

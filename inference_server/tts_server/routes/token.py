@@ -19,7 +19,7 @@ from tts_server.admission.tokens import TokenAuthority
 from tts_server.config import AuthConfig
 from tts_server.errors import InvalidParameter, Overloaded, RequestError, Unauthenticated
 from tts_server.routes.body import checked, read_fields
-from tts_server.routes.common import MEMBER, address_of, authorization_of, refuse_guess, server_of
+from tts_server.routes.common import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
 from tts_server.routes.conversation import conversation_of
 from tts_server.server import Server
 
@@ -60,7 +60,7 @@ async def token(request: Request) -> Response:
     return JSONResponse(_shown(grant), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-@router.get("/.well-known/jwks.json")
+@router.api_route("/.well-known/jwks.json", methods=READING)
 async def jwks(request: Request) -> Response:
     """The public keys that our tokens are checked with."""
     authority, _ = _authority(server_of(request))

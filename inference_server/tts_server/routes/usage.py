@@ -9,13 +9,13 @@ from starlette.responses import JSONResponse, Response
 
 from tts_server.admission.ledger import Line
 from tts_server.errors import InvalidParameter
-from tts_server.routes.common import admit_caller, server_of
+from tts_server.routes.common import READING, admit_caller, server_of
 from tts_server.server import quota_key
 
 router = APIRouter()
 
 
-@router.get("/v1/usage")
+@router.api_route("/v1/usage", methods=READING)
 async def usage(request: Request) -> Response:
     """`?day=2026-11-30` asks for the ledger of another day; days are UTC days, 35 of them are kept."""
     caller = await admit_caller(request)

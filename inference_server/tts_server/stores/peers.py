@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -30,6 +30,8 @@ FRESH_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 5.0
 CONNECTIONS = 32
+ANSWERS = frozenset({200, 206, 304, 416})
+"""All of the audio, a part of it, none because the caller has it, none because there is no such part."""
 
 Resolve = Callable[[str, int], Awaitable[Collection[str]]]
 
@@ -58,9 +60,10 @@ class Peers:
             trust_env=False,
         )
 
-    async def fetch(self, key: str, permission: Permission) -> httpx.Response:
-        """The owner's answer, 200, its body still to be read; close it.
+    async def fetch(self, key: str, permission: Permission, conditions: Mapping[str, str]) -> httpx.Response:
+        """The owner's answer, one of `ANSWERS`, its body still to be read; close it.
 
+        `conditions` are headers of the request, which the owner has the audio to judge by.
         The owner checks the link: only it can. Raises what it answers: `PermissionDenied` or `AudioGone`, which is also
         what a replica that is no more has to say; `StorageUnavailable` for one that does not answer.
         """
@@ -72,7 +75,7 @@ class Peers:
             "GET",
             f"http://{host}:{self._port}/v1/tts/audio/{quote(key)}",
             params={"expires": permission.expires, "replica": permission.replica, "signature": permission.signature},
-            headers={HOP: "1"},
+            headers={HOP: "1", **conditions},
         )
         try:
             response = await self._client.send(request, stream=True)
@@ -81,7 +84,7 @@ class Peers:
         except httpx.HTTPError as error:
             log.warning("replica does not answer", reason=type(error).__name__)
             raise StorageUnavailable("The replica that keeps this audio does not answer now.") from error
-        if response.status_code == httpx.codes.OK:
+        if response.status_code in ANSWERS:
             return response
         await response.aclose()
         if response.status_code == httpx.codes.GONE:

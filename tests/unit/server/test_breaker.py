@@ -92,6 +92,35 @@ def test_what_began_before_it_opened_says_nothing_afterwards() -> None:
     assert breaker.state is State.HALF_OPEN
 
 
+def test_a_success_that_comes_late_counts_in_its_own_period_only() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, LIMITS)
+    late = breaker.permit()
+    for _ in range(3):
+        fail(breaker)
+    clock.seconds += 5
+    probe = breaker.permit()
+    assert probe is not None
+    breaker.succeeded(probe)
+    assert [fail(breaker), fail(breaker)] == [False, False]
+    assert late is not None
+    breaker.succeeded(late)
+    assert fail(breaker), "the third in a row: what succeeded had begun before"
+
+
+def test_a_probe_that_succeeds_too_late_closes_nothing() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, SERVICE)
+    fail(breaker)
+    clock.seconds += 5
+    silent = breaker.permit()
+    clock.seconds += 5
+    fail(breaker)
+    assert silent is not None
+    breaker.succeeded(silent)
+    assert breaker.state is State.OPEN
+
+
 def test_a_service_is_waited_for_by_one_caller_and_its_pause_stays_the_same() -> None:
     clock = Clock()
     breaker = Breaker(clock, SERVICE)

@@ -1,0 +1,151 @@
+"""A caller's connection, as uvicorn has it, within bounds: how long a request's head may be, and how long it may take.
+
+Whoever is let in is bounded further in: a body by `routes.body`, a reply by `routes.reply`. What comes before, only the
+connection sees.
+"""
+
+import asyncio
+import uuid
+from typing import Any
+
+import httptools
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tts_server.routes.errors import HTTPError, error_response
+
+log = structlog.get_logger(__name__)
+
+LARGEST_HEAD_BYTES = 65_536
+"""Of a request's first line and headers. What comes in the same packet may be more, and is parsed."""
+MOST_HEADERS = 256
+HEAD_SECONDS = 20.0
+"""From the beginning of a request until its headers are all there."""
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+_TOO_LARGE = HTTPError(
+    431,
+    f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read.",
+    code="headers_too_large",
+)
+_INVALID = HTTPError(400, "This is no valid HTTP/1.1 request.", code="invalid_http")
+
+
+class Connection(HttpToolsProtocol):
+    """One of uvicorn's. What its parser refuses is answered in the one shape that every error has."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_bytes = 0
+        """Of the request whose headers are on their way."""
+        self._in_message = False
+        """Whether a request's headers are there, and its body is not."""
+        self._resuming = False
+        self._patience: asyncio.TimerHandle | None = None
+        """None while nothing is waited for."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._rest()  # one that brings nothing is one between two requests
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:  # a refusal of ours comes out of the parser as its cause
+            self._refuse(error.__context__ if isinstance(error.__context__, HTTPError) else _INVALID)
+        except HTTPError as refusal:
+            self._refuse(refusal)
+        else:
+            self._watch()
+
+    def on_headers_complete(self) -> None:
+        if self._resuming:
+            return
+        if len(self.headers) > MOST_HEADERS or sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
+            raise _TOO_LARGE
+        self._stop_waiting()
+        self._in_message = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._has_body:
+            return  # the parser believes so: see `_feed`
+        self._in_message, self._head_bytes = False, 0
+        super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """See `HttpToolsProtocol`. A caller that has not taken its answer by now is not waited for."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _feed(self, data: bytes) -> None:
+        if not self._in_message:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as pause:
+            # Some clients offer HTTP/2 with every request (Java's does), and go on in HTTP/1.1 where nobody takes it
+            # up. The parser stops here all the same, and has skipped the body: it is told again that there is one.
+            if self._has_body:
+                self._resume()
+            self.parser.feed_data(data[pause.args[0] :])
+        if not self._in_message and self._head_bytes > LARGEST_HEAD_BYTES:
+            raise _TOO_LARGE
+
+    @property
+    def _has_body(self) -> bool:
+        return any(name in FRAMING for name, _ in self.headers)
+
+    def _resume(self) -> None:
+        framing = [b"%b: %b\r\n" % header for header in self.headers if header[0] in FRAMING]
+        self._resuming = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        finally:
+            self._resuming = False
+
+    def _watch(self) -> None:
+        """What has begun to come, and nobody works on yet, must come to its end in time."""
+        if self.transport.is_closing() or not (self.cycle is None or self.cycle.response_complete):
+            return
+        if self._in_message or self._head_bytes or self.cycle is None:
+            self._wait_for_head()
+        else:  # a body's end that came after the answer to it
+            self._stop_waiting()
+            self._rest()
+
+    def _rest(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _wait_for_head(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        self.transport.close()
+
+    def _refuse(self, refusal: HTTPError) -> None:
+        request_id = uuid.uuid4().hex
+        log.info("no valid request", request_id=request_id, status=refusal.status, error=refusal.code)
+        if not self.pipeline and (
+            self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
+        ):
+            reply = error_response(refusal, request_id)
+            headers = [*self.server_state.default_headers, *reply.raw_headers]
+            headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+            lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self.transport.write(b"".join((STATUS_LINE[refusal.status], lines, b"\r\n", reply.body)))
+        self.transport.close()  # an answer that is on its way is cut: what would follow in it is none of its caller's
