@@ -9,6 +9,7 @@ from tts_operator.api.support import unsupported_in_model
 from tts_operator.fallback import chains, missing_voices
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
+from tts_operator.model_problems import not_supported
 from tts_operator.status import HOLDS, stamp
 
 
@@ -76,5 +77,5 @@ def judge(model: TTSModel | None, error: str | None) -> Verdict | None:
     if model is None:
         return Verdict("Invalid", error or "the stored object cannot be read")
     if later := list(unsupported_in_model(model.spec)):
-        return Verdict("NotSupportedYet", f"{', '.join(later)}: not supported yet")
+        return Verdict("NotSupportedYet", not_supported(later))
     return None

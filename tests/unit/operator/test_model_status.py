@@ -16,7 +16,13 @@ BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
 LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})
 SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
     "it can be served": (model(), None, "True", "AsSpecified", ""),
-    "it needs what comes later": (LATER, None, "False", "NotSupportedYet", "spec.accelerator: not supported yet"),
+    "it needs what comes later": (
+        LATER,
+        None,
+        "False",
+        "NotSupportedYet",
+        "spec.accelerator: not supported yet; change it, or take it out of the spec",
+    ),
     "it does not parse": (None, "spec.voices: Field required", "False", "Invalid", "spec.voices: Field required"),
 }
 

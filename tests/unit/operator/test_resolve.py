@@ -22,7 +22,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "two of them": (
         {"preventDeletion": True, "allowExternal": True},
         "NotSupportedYet",
-        "spec.allowExternal true, spec.preventDeletion true: not supported yet; take them out of the spec",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change them, or take them out of the"
+        " spec",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
