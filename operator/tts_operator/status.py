@@ -14,6 +14,8 @@ from tts_operator.rollout_budget import HALTED, WAITING
 
 LONGEST_MESSAGE = 2000
 HOLDS = "AsSpecified"
+PASSING = frozenset({"Starting", "Suspended", "BeingCollected"})
+"""Reasons not to be ready that nobody has to mend: their events are no warnings."""
 
 
 class Event(NamedTuple):
@@ -41,7 +43,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     conditions_before = before.get("conditions") or ()
     was, now = _named(conditions_before, "Ready"), _named(after.get("conditions") or (), "Ready")
     if (was.get("status"), was.get("reason")) != (now.get("status"), now.get("reason")):
-        kind = "Normal" if now["status"] == "True" or now["reason"] in {"Starting", "Suspended"} else "Warning"
+        kind = "Normal" if now["status"] == "True" or now["reason"] in PASSING else "Warning"
         message = now["message"] or "the endpoint answers"
         found.append(Event(kind, "Ready" if now["status"] == "True" else now["reason"], message))
     opened, closed = after.get("activeWindow"), before.get("activeWindow")

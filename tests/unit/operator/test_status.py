@@ -108,10 +108,10 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
     ),
     "a name that is taken": (
         observe(children=running()),
-        {"acme": ("NameTaken", "svc/acme exists and is not this tenant's")},
+        {"acme": ("NameTaken", "exists and is not this tenant's")},
         "Programmed",
         "NameTaken",
-        "svc/acme exists",
+        "svc/acme: exists",
     ),
     "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
