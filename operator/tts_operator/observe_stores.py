@@ -30,14 +30,24 @@ from tts_server.redis_url import BadRedisURL, parse_redis_url
 
 
 async def with_stores(
-    observed: Observed, cluster: Cluster, settings: Settings, files: StoreFiles, token: Callable[[], str] = new_token
+    observed: Observed,
+    cluster: Cluster,
+    settings: Settings,
+    files: StoreFiles,
+    *,
+    unmounted: bool = False,
+    token: Callable[[], str] = new_token,
 ) -> Observed:
-    """The same, with what is known of its stores. Raises ClusterError. A tenant without stores costs no request."""
+    """The same, with what is known of its stores. Raises ClusterError.
+
+    `unmounted`: look for Secrets that nothing mounts, too. Otherwise a tenant without stores costs no request.
+    """
     tenant, namespace, name = observed.tenant, *observed.key
     if tenant is None or observed.deleting:
         return observed
     of_redis, of_s3 = redis_secret_name(name), s3_secret_name(name)
-    wanted = set(mounted(observed.children)) & {of_redis, of_s3}  # made before, perhaps no longer wanted
+    made = {of_redis, of_s3}
+    wanted = made if unmounted else made & set(mounted(observed.children))  # perhaps no longer wanted
     wanted |= {of_redis} if uses_default_redis(tenant, settings.redis) else set()
     wanted |= {of_s3} if uses_default_s3(tenant, settings.s3) else set()
     found = {each: await cluster.get(Ref("v1", "Secret", namespace, each)) for each in sorted(wanted)}

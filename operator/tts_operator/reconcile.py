@@ -65,7 +65,7 @@ async def reconcile(
         stores.departed(observed)
         fleet.ask(key, {})
         return None  # owner references collect the children
-    observed = await with_stores(observed, cluster, settings, stores.files)
+    observed = await with_stores(observed, cluster, settings, stores.files, unmounted=not stores.sure_of(observed))
     resolved = resolve(observed, settings, clock.now())
     desired = build(resolved)  # None while refused: the last good children stay
     changes = desired.changes if desired else {}
@@ -76,10 +76,13 @@ async def reconcile(
             resolved = resolved.waiting(waits, changes)
             desired = build(resolved)
         actions = plan(desired, observed)
+        stores.begins(observed)
         outcome, outrun = await apply(cluster, actions, observed, applied)
     finally:
         taken = changes.keys() - waits.keys()
         fleet.took(key, taken, [found for ref, found in applied.items() if ref.kind == "Deployment"])
+    if not outcome.failures and not outrun:
+        stores.ended(observed)
     outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
@@ -176,10 +179,7 @@ async def report(cluster: Cluster, observed: Observed, after: Body, now: datetim
         return
     try:
         await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
-    except (NotFound, Conflict):
-        live = await cluster.get(tenant_ref(observed.key), metadata_only=True)
-        if live is not None and live["metadata"]["uid"] == observed.uid:
-            raise  # somebody wrote at the same time, as often as the API server was ready to try
+    except NotFound:
         return  # the tenant is gone, or another of its name has come: that one has a key event of its own
     for event in events(before, after):
         try:

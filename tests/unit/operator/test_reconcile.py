@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operator.making import NOON, UID, observe, ref
 from tts_operator.actions import Action, Annotate, Delete, Scale
 from tts_operator.api_errors import Conflict, NotFound, Refused
-from tts_operator.cluster import Cluster
+from tts_operator.cluster import Cluster, Request
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
 from tts_operator.reconcile import apply, pointless, report
@@ -51,25 +51,25 @@ async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(a
     assert outrun
 
 
-class Colliding:
-    """A cluster that answers every write of a status with a conflict, and holds this tenant."""
+class Colliding(Cluster):
+    """Answers every write with a conflict, and holds an object of this UID."""
 
     def __init__(self, uid: str | None) -> None:
         self._uid = uid
 
-    async def apply_status(self, *_: Any) -> None:
-        raise Conflict("Conflict", "the object has been modified")
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        if request.writes:
+            raise Conflict("Conflict", "the object has been modified")
+        if self._uid is None:
+            raise NotFound("NotFound", "gone")
+        return {"metadata": {"uid": self._uid}}
 
-    async def get(self, *_: Any, metadata_only: bool = False) -> dict[str, Any] | None:
-        assert metadata_only
-        return {"metadata": {"uid": self._uid}} if self._uid else None
 
-
-async def test_a_status_that_another_write_outran_is_written_again() -> None:
+async def test_a_status_that_other_writes_outran_is_written_again() -> None:
     with pytest.raises(Conflict):
-        await report(cast("Cluster", cast("Any", Colliding(UID))), observe(), {"conditions": []}, NOON)
+        await report(Colliding(UID), observe(), {"conditions": []}, NOON)
 
 
 @pytest.mark.parametrize("uid", [None, "of-a-namesake"])
 async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
-    await report(cast("Cluster", cast("Any", Colliding(uid))), observe(), {"conditions": []}, NOON)
+    await report(Colliding(uid), observe(), {"conditions": []}, NOON)
