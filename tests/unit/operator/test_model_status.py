@@ -16,6 +16,15 @@ BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
 LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})
 SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
     "it can be served": (model(), None, "True", "AsSpecified", ""),
+    "its engines have room": (model(memoryLimit="148Mi"), None, "True", "AsSpecified", ""),
+    "its engines may outgrow a pod": (
+        model(memoryLimit="149Mi"),
+        None,
+        "True",
+        "MemoryTight",
+        "spec.precisions[fp32]: limits.memory is 448Mi, less than the 449Mi of 1 x memoryLimit 149Mi and 300Mi for the"
+        " server: the kernel may end pods",
+    ),
     "it needs what comes later": (
         LATER,
         None,
