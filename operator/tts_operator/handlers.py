@@ -170,6 +170,8 @@ def settings() -> kopf.OperatorSettings:
         chosen.watching.label_selectors[group, version_, plural] = f"app.kubernetes.io/managed-by={MANAGER}"
     # One line per event and object would say what the plan's log line says better.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that signals are ignored, in its thread: `run` handles them.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     return chosen
 
 
