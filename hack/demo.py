@@ -76,7 +76,9 @@ def demo() -> str:
     with step(f"helm upgrade --install {RELEASE}", 20):
         install(kube, references)
     say("4. A model and a tenant: examples/")
-    kube.kubectl("apply", "-f", EXAMPLES / "model-espeak.yaml", "-f", EXAMPLES / "tenant.yaml")
+    # Server-side: otherwise the first API key that somebody adds so would take the example's key out of its Secret.
+    files = ("-f", EXAMPLES / "model-espeak.yaml", "-f", EXAMPLES / "tenant.yaml")
+    kube.kubectl("apply", "--server-side", "--force-conflicts", *files)
     with step(f"waiting for ttstenant/{TENANT} to be Ready", 30):
         wait_ready(kube)
     say(f"5. Speech through the Service {NAMESPACE}/{TENANT}, with an API key")

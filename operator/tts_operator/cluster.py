@@ -15,7 +15,7 @@ import aiohttp
 import kubernetes.aio.client
 import kubernetes.aio.config
 
-from tts_operator.api_errors import ClusterError, NotFound, NotLeading, Unreachable, error_of
+from tts_operator.api_errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.names import GROUP, MANAGER, SCALE_MANAGER
 
@@ -164,16 +164,21 @@ class Cluster:
         return await self._ask(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
 
     async def apply_status(self, ref: Ref, uid: str, status: Body) -> None:
-        """Make this the whole status of the very object that was observed."""
+        """Make this the whole status of the very object that was observed: NotFound where that one is gone."""
         body = {
             "apiVersion": ref.api_version,
             "kind": ref.kind,
             "metadata": {"name": ref.name, "uid": uid} | ({"namespace": ref.namespace} if ref.namespace else {}),
             "status": status,
         }
-        await self._ask(
-            Request("PATCH", f"{path_of(ref)}/status", {"fieldManager": MANAGER, "force": "true"}, body, APPLY)
-        )
+        query = {"fieldManager": MANAGER, "force": "true"}
+        try:
+            await self._ask(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
+        except Conflict:
+            live = await self.get(ref, metadata_only=True)
+            if live is not None and live["metadata"]["uid"] == uid:
+                raise  # others wrote at the same time, more often than the API server was ready to try again
+            raise NotFound("NotFound", f"{ref} of UID {uid} is gone") from None
 
     async def scale(self, ref: Ref, replicas: int, version: str) -> None:
         """Write replicas through /scale, only if the object is still at this resourceVersion."""

@@ -135,12 +135,12 @@ class Watches:
 
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
             self._tell(self._sink.saw, resource.plural, version(body))
-            owner = (body["metadata"].get("labels") or {}).get(TENANT_LABEL)
+            owner = tenant_of(body)
             gone = type == "DELETED"
             if owner and self._prints.changed(body, gone=gone):
-                if resource.plural == "deployments":
+                if resource.plural == "deployments" and TENANT_LABEL in (body["metadata"].get("labels") or {}):
                     self._tell(functools.partial(self._sink.deployment_changed, dict(body), gone=gone))
-                self._tell(self._sink.child_changed, Key(body["metadata"]["namespace"], owner))
+                self._tell(self._sink.child_changed, owner)
 
         async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
             if "KUBECONFIG" in os.environ:
@@ -170,7 +170,19 @@ def settings() -> kopf.OperatorSettings:
         chosen.watching.label_selectors[group, version_, plural] = f"app.kubernetes.io/managed-by={MANAGER}"
     # One line per event and object would say what the plan's log line says better.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that signals are ignored, in its thread: `run` handles them.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     return chosen
+
+
+def tenant_of(body: Mapping[str, Any]) -> Key | None:
+    """Whose child the object is, by its label; where somebody took that off, by its owner. None: nobody's."""
+    metadata = body["metadata"]
+    name = (metadata.get("labels") or {}).get(TENANT_LABEL)
+    for owner in metadata.get("ownerReferences") or () if not name else ():
+        if owner["kind"] == "TTSTenant" and owner["apiVersion"].startswith(f"{GROUP}/"):
+            name = owner["name"]
+    return Key(metadata["namespace"], name) if name else None
 
 
 class Fingerprints:

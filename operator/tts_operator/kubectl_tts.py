@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from tts_operator.api import Schedule
 from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.api_keys import NAME, APIKey, secret_manifest
-from tts_operator.schedule import Bounds, changes, state_at, time_zone
+from tts_operator.names import keys_secret_name
+from tts_operator.schedule import Bounds, changes, never_open, state_at, time_zone
 from tts_operator.tenant_file import STDIN, TenantFileError, read_tenant
 
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
@@ -51,12 +52,14 @@ def schedule(options: argparse.Namespace) -> int:
     if end <= start:
         return _fail(f"--to {_rfc3339(end)} is not later than --from {_rfc3339(start)}")
     try:
-        tenant = read_tenant(options.filename, options.tenant)
+        tenant = read_tenant(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
         return _fail(*(f"{name}: {problem}" for problem in error.problems))
     for later in unsupported_in_tenant(tenant.spec):
         if later.startswith("spec.schedule"):
             print(f"warning: {later} is not supported yet: the operator refuses this tenant", file=sys.stderr)
+    for sentence in never_open(tenant.spec.schedule):
+        print(f"warning: {sentence}", file=sys.stderr)
     rows = list(_rows(tenant.spec.schedule, start, end))
     if options.output == "json":
         print(json.dumps([_entry(row) for row in rows], indent=2))
@@ -68,7 +71,7 @@ def schedule(options: argparse.Namespace) -> int:
 def keygen(options: argparse.Namespace) -> int:
     """Prints a new key to standard error, and the Secret with its hash to standard output."""
     key = APIKey.new(options.name)
-    secret_name = f"{options.tenant}-keys" if options.tenant else "tts-keys"
+    secret_name = options.secret or (keys_secret_name(options.tenant) if options.tenant else "tts-keys")
     print(f"API key {key.name}, shown only now:\n\n    {key.secret}\n", file=sys.stderr)
     print(secret_manifest(key, secret_name, options.namespace), end="")
     return 0
@@ -155,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         help="file with the TTSTenant, in YAML or JSON; - reads stdin",
     )
     command.add_argument("--tenant", metavar="NAME", help="which TTSTenant, where the file has several")
+    command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="in which namespace, where that is not enough")
     command.add_argument(
         "--from", dest="start", type=_instant, metavar="T", help="RFC 3339, such as 2026-11-11T00:00:00Z; default: now"
     )
@@ -165,8 +169,12 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=schedule)
 
     command = commands.add_parser("keygen", help="a new API key, and the Secret that holds its hash")
-    command.add_argument(
+    whose = command.add_mutually_exclusive_group()
+    whose.add_argument(
         "--tenant", type=_object_name, metavar="NAME", help="the tenant; its server reads the Secret NAME-keys"
+    )
+    whose.add_argument(
+        "--secret", type=_object_name, metavar="NAME", help="the Secret that its spec.auth.apiKeysSecretRef names"
     )
     command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="the tenant's namespace")
     command.add_argument(

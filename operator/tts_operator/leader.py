@@ -120,7 +120,11 @@ class Leader:
         working.result()
 
     async def _acquire(self) -> None:
-        while not await self._attempt():  # noqa: ASYNC110 - another process lets the lease go, no event tells
+        standing_by = False
+        while not await self._attempt():  # another process lets the lease go, no event tells
+            if not standing_by and self._seen is not None and self._seen.holder:
+                log.info("standing by", identity=self.identity, leader=self._seen.holder)
+                standing_by = True
             # Candidates that started together should not go on asking together.
             await asyncio.sleep(self.timing.retry_seconds * self._chance.uniform(1.0, 1.2))
 

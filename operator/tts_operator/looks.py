@@ -19,7 +19,7 @@ BY_NAMESPACE = frozenset({"ModelNotAllowed", "FallbackNotAllowed"})
 
 def looks(resolved: Resolved) -> Iterator[datetime]:
     """Each instant that is worth a look; none where nothing is missing."""
-    if resolved.redis and resolved.redis.problem:
+    if (resolved.redis and resolved.redis.problem) or resolved.observed.stores.s3_problem:
         yield resolved.now + SOON
     if resolved.lacks_keys and not resolved.suspended:
         yield later(resolved, "Available")

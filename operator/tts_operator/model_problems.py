@@ -17,7 +17,8 @@ FALLBACK_REASONS = {
 
 def not_supported(phrases: Sequence[str]) -> str:
     """One line that names what to take out."""
-    return f"{', '.join(phrases)}: not supported yet; take {'it' if len(phrases) == 1 else 'them'} out of the spec"
+    it = "it" if len(phrases) == 1 else "them"
+    return f"{', '.join(phrases)}: not supported yet; change {it}, or take {it} out of the spec"
 
 
 def model_problem(observed: Observed, name: str) -> Verdict | None:
@@ -26,7 +27,10 @@ def model_problem(observed: Observed, name: str) -> Verdict | None:
     if name in observed.model_errors:
         return Verdict("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
     if model is None:
-        return Verdict("ModelNotFound", f"spec.models names {name}, and there is no TTSModel of that name to read")
+        return Verdict(
+            "ModelNotFound",
+            f"spec.models names {name}, and there is no TTSModel of that name: publish it, or correct the name",
+        )
     allowed = model.spec.allowed_namespaces
     labels = observed.namespace_labels
     if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tts_operator import quantity
 from tts_operator.api import TTSModel
 from tts_operator.api.support import unsupported_in_model
+from tts_operator.desired.sound import local_engine
 from tts_operator.fallback import chains, missing_voices
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
+from tts_operator.model_problems import not_supported
 from tts_operator.status import HOLDS, stamp
+
+SERVER_BYTES = 300 * 2**20
+"""What a pod needs beside its engines."""
 
 
 def model_status(
@@ -30,7 +36,7 @@ def model_status(
 
     def condition(type_: str, verdict: Verdict | None) -> dict[str, Any]:
         said = "False" if verdict else "True"
-        reason, message = verdict or Verdict(HOLDS, "")
+        reason, message = verdict or (type_ == "Accepted" and model and tight_memory(model)) or Verdict(HOLDS, "")
         same = known.get(type_, {}).get("status") == said
         return {
             "type": type_,
@@ -46,6 +52,23 @@ def model_status(
         "tenants": in_use,
         "conditions": [condition(type_, verdict) for type_, verdict in verdicts.items()],
     }
+
+
+def tight_memory(model: TTSModel) -> Verdict | None:
+    """A pod whose engines may grow to more than it may use: the kernel would end it before the watchdog ends one."""
+    for option in model.spec.precisions:
+        engine, limit = local_engine(model, option.name), option.resources.limits.get("memory")
+        if limit is None or engine.memory_limit_bytes is None:
+            continue
+        needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_BYTES
+        if needed_bytes > quantity.parse(limit):
+            needs = f"{engine.processes} x memoryLimit {model.spec.memory_limit} and 300Mi for the server"
+            message = (
+                f"spec.precisions[{option.name}]: limits.memory is {limit}, less than the {-(-needed_bytes // 2**20)}Mi"
+                f" of {needs}: the kernel may end pods"
+            )
+            return Verdict("MemoryTight", message)
+    return None
 
 
 def judge_fallback(name: str, models: Mapping[str, TTSModel | None], errors: Mapping[str, str]) -> Verdict | None:
@@ -76,5 +99,5 @@ def judge(model: TTSModel | None, error: str | None) -> Verdict | None:
     if model is None:
         return Verdict("Invalid", error or "the stored object cannot be read")
     if later := list(unsupported_in_model(model.spec)):
-        return Verdict("NotSupportedYet", f"{', '.join(later)}: not supported yet")
+        return Verdict("NotSupportedYet", not_supported(later))
     return None

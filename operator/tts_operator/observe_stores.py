@@ -15,10 +15,13 @@ from tts_operator.outcome import Failure
 from tts_operator.settings import Settings
 from tts_operator.store_files import StoreFiles
 from tts_operator.stores import (
+    ACCESS_KEY,
+    SECRET_KEY,
     URL,
     RedisSecret,
     SeenStores,
     missing,
+    s3_problem,
     understood,
     uses_default_redis,
     uses_default_s3,
@@ -27,14 +30,24 @@ from tts_server.redis_url import BadRedisURL, parse_redis_url
 
 
 async def with_stores(
-    observed: Observed, cluster: Cluster, settings: Settings, files: StoreFiles, token: Callable[[], str] = new_token
+    observed: Observed,
+    cluster: Cluster,
+    settings: Settings,
+    files: StoreFiles,
+    *,
+    unmounted: bool = False,
+    token: Callable[[], str] = new_token,
 ) -> Observed:
-    """The same, with what is known of its stores. Raises ClusterError. A tenant without stores costs no request."""
+    """The same, with what is known of its stores. Raises ClusterError.
+
+    `unmounted`: look for Secrets that nothing mounts, too. Otherwise a tenant without stores costs no request.
+    """
     tenant, namespace, name = observed.tenant, *observed.key
     if tenant is None or observed.deleting:
         return observed
     of_redis, of_s3 = redis_secret_name(name), s3_secret_name(name)
-    wanted = set(mounted(observed.children)) & {of_redis, of_s3}  # made before, perhaps no longer wanted
+    made = {of_redis, of_s3}
+    wanted = made if unmounted else made & set(mounted(observed.children))  # perhaps no longer wanted
     wanted |= {of_redis} if uses_default_redis(tenant, settings.redis) else set()
     wanted |= {of_s3} if uses_default_s3(tenant, settings.s3) else set()
     found = {each: await cluster.get(Ref("v1", "Secret", namespace, each)) for each in sorted(wanted)}
@@ -46,6 +59,8 @@ async def with_stores(
         stores = replace(stores, redis_password=password, redis_certificate=await files.redis_certificate())
     if uses_default_s3(tenant, settings.s3):
         stores = replace(stores, s3_keys=await files.s3_keys())
+    elif tenant.spec.storage is not None and (own := tenant.spec.storage.s3) is not None:
+        stores = replace(stores, s3_problem=await own_s3_problem(cluster, namespace, own.secret_ref.name))
     children = {Ref("v1", "Secret", namespace, each): body for each, body in found.items() if body is not None}
     return replace(observed, children={**observed.children, **children}, stores=stores)
 
@@ -69,6 +84,16 @@ async def own_secret(cluster: Cluster, namespace: str, name: str) -> RedisSecret
     if secret is None:
         return missing(name)
     return understood(name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
+
+
+async def own_s3_problem(cluster: Cluster, namespace: str, name: str) -> Failure | None:
+    """Of a Secret that the tenant names only whether it has what the pods need is kept."""
+    try:
+        secret = await cluster.get(Ref("v1", "Secret", namespace, name))
+    except Refused as error:
+        message = f"the operator may not read Secret {name}, and cannot tell whether pods keep audio: {error.message}"
+        return Failure("S3SecretForbidden", message)
+    return s3_problem(name, secret and {each: entry(secret, each) for each in (ACCESS_KEY, SECRET_KEY)})
 
 
 def stored_password(secret: Body | None, uid: str) -> str:

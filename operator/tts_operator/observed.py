@@ -112,5 +112,10 @@ def keys_secret_of(key: Key, tenant: TTSTenant | None) -> str:
 
 def controlled_by(live: Body, uid: str) -> bool:
     """Whether the object's controller is the owner of this UID: only then may the operator write or delete it."""
+    return (controller_of(live) or {}).get("uid") == uid
+
+
+def controller_of(live: Body) -> Body | None:
+    """The reference to the object's controller; None where it has none. The API server allows one."""
     references = live.get("metadata", {}).get("ownerReferences") or ()
-    return any(reference.get("controller") and reference.get("uid") == uid for reference in references)
+    return next((reference for reference in references if reference.get("controller")), None)

@@ -1,7 +1,7 @@
 """What the operator has for tenants without stores of their own: a user in its Redis, a part of its bucket."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tts_operator.actions import Action, Refuse
 from tts_operator.manifest import Ref
@@ -19,6 +19,19 @@ class OperatorStores:
 
     files: StoreFiles
     users: RedisUsers | None = None
+    _whole: set[str] = field(default_factory=set)
+
+    def sure_of(self, observed: Observed) -> bool:
+        """Whether the tenant can have no Secret that nothing mounts: a plan that was cut short may leave one behind."""
+        return observed.uid in self._whole
+
+    def begins(self, observed: Observed) -> None:
+        """To be told of a plan before its first write."""
+        self._whole.discard(observed.uid)
+
+    def ended(self, observed: Observed) -> None:
+        """To be told of a plan of which every write was made."""
+        self._whole.add(observed.uid)
 
     async def grant(self, resolved: Resolved, actions: list[Action], outcome: Outcome) -> Outcome:
         """Have the tenant's user as its Secret says, once there is one. Raises ClusterError."""
@@ -37,6 +50,7 @@ class OperatorStores:
 
     def departed(self, observed: Observed) -> None:
         """To be told of a tenant that is deleted; one that is still being deleted has pods that drain."""
+        self._whole.discard(observed.uid)
         if self.users is not None and observed.body is None:
             self.users.departed(observed.key)
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from tts_operator.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.desired import Desired
 from tts_operator.difference import difference
+from tts_operator.live import Verdict
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.names import CONFIG_HASH, MANAGER, POOL_LABEL, TENANT_LABEL
-from tts_operator.observed import Observed, controlled_by
+from tts_operator.observed import Key, Observed, controlled_by, controller_of
 
 
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
@@ -29,17 +30,21 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
     """The write of one child, and right after it that of its replicas."""
     live = observed.children.get(manifest.ref)
     if live is not None and not controlled_by(live, observed.uid):
-        yield Refuse(
-            manifest.ref,
-            "NameTaken",
-            f"{manifest.ref} exists and is not this tenant's: rename or delete it, or name the tenant otherwise",
-        )
+        yield Refuse(manifest.ref, *taken(live, observed.key))
         return
     if live is not None and terminating(live):
         return  # it comes back once it is gone
     if why := difference(manifest.body, live):
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
+
+
+def taken(live: Body, key: Key) -> Verdict:
+    """Why a child cannot have its name: an object that the tenant does not control has it."""
+    owner = controller_of(live) or {}
+    if (owner.get("kind"), owner.get("name")) == ("TTSTenant", key.name):
+        return Verdict("BeingCollected", "is left of a tenant of this name that was deleted, and goes with it: wait")
+    return Verdict("NameTaken", "exists and is not this tenant's: rename or delete it, or name the tenant otherwise")
 
 
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:

@@ -23,7 +23,7 @@ from tts_operator.observe_stores import with_stores
 from tts_operator.observed import Key, Observed, controlled_by
 from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.outcome import Failure, Outcome
-from tts_operator.plan import plan
+from tts_operator.plan import plan, taken
 from tts_operator.resolve import resolve
 from tts_operator.settings import Settings
 from tts_operator.status import Event, events, status
@@ -65,7 +65,7 @@ async def reconcile(
         stores.departed(observed)
         fleet.ask(key, {})
         return None  # owner references collect the children
-    observed = await with_stores(observed, cluster, settings, stores.files)
+    observed = await with_stores(observed, cluster, settings, stores.files, unmounted=not stores.sure_of(observed))
     resolved = resolve(observed, settings, clock.now())
     desired = build(resolved)  # None while refused: the last good children stay
     changes = desired.changes if desired else {}
@@ -76,10 +76,13 @@ async def reconcile(
             resolved = resolved.waiting(waits, changes)
             desired = build(resolved)
         actions = plan(desired, observed)
+        stores.begins(observed)
         outcome, outrun = await apply(cluster, actions, observed, applied)
     finally:
         taken = changes.keys() - waits.keys()
         fleet.took(key, taken, [found for ref, found in applied.items() if ref.kind == "Deployment"])
+    if not outcome.failures and not outrun:
+        stores.ended(observed)
     outcome = await stores.grant(resolved, actions, outcome)
     await report(cluster, observed, status(resolved, observed, outcome), clock.now())
     if outcome.failures:
@@ -101,7 +104,7 @@ async def apply(
         if pointless(action, failures):
             continue
         try:
-            written = await perform(cluster, action, observed.uid, applied)
+            written = await perform(cluster, action, observed, applied)
         except (Conflict, NotFound) as error:
             if isinstance(action, Scale | Delete):
                 outrun = True
@@ -133,11 +136,11 @@ def pointless(action: Action, failures: Collection[Ref]) -> bool:
     return isinstance(action, Scale) and action.ref in failures
 
 
-async def perform(cluster: Cluster, action: Action, uid: str, applied: Mapping[Ref, Body]) -> Body | None:
+async def perform(cluster: Cluster, action: Action, observed: Observed, applied: Mapping[Ref, Body]) -> Body | None:
     """One write. Returns what an Apply left behind. Raises ClusterError."""
     match action:
         case Apply():
-            return await cluster.apply(action.manifest, force=not await is_first(cluster, action, uid))
+            return await cluster.apply(action.manifest, force=not await is_first(cluster, action, observed))
         case Scale():
             version = action.resource_version or applied[action.ref]["metadata"]["resourceVersion"]
             await cluster.scale(action.ref, action.replicas, version)
@@ -150,7 +153,7 @@ async def perform(cluster: Cluster, action: Action, uid: str, applied: Mapping[R
     return None
 
 
-async def is_first(cluster: Cluster, action: Apply, uid: str) -> bool:
+async def is_first(cluster: Cluster, action: Apply, observed: Observed) -> bool:
     """Whether this apply makes the object. Raises Refused if somebody else's has its name.
 
     The reading found it missing by its label: someone may have taken the label off, or made the object since.
@@ -158,9 +161,8 @@ async def is_first(cluster: Cluster, action: Apply, uid: str) -> bool:
     if not action.create:
         return False
     live = await cluster.get(action.ref)
-    if live is not None and not controlled_by(live, uid):
-        message = f"{action.ref} exists and is not this tenant's: rename or delete it, or name the tenant otherwise"
-        raise Refused("NameTaken", message)
+    if live is not None and not controlled_by(live, observed.uid):
+        raise Refused(*taken(live, observed.key))
     return live is None
 
 
@@ -177,7 +179,7 @@ async def report(cluster: Cluster, observed: Observed, after: Body, now: datetim
         return
     try:
         await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
-    except (NotFound, Conflict):
+    except NotFound:
         return  # the tenant is gone, or another of its name has come: that one has a key event of its own
     for event in events(before, after):
         try:

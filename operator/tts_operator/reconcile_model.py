@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from tts_operator.api_errors import Conflict, NotFound
+from tts_operator.api_errors import NotFound
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.live import Verdict
@@ -30,5 +30,5 @@ async def reconcile_model(
         return
     try:
         await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), after)
-    except (NotFound, Conflict):
+    except NotFound:
         return  # it is gone, or another of its name has come: that one has an event of its own

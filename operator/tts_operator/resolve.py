@@ -56,10 +56,11 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     left = leaving(observed, {each.name for each in given}, now)
     signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
     limit, notes = requests_per_minute(tenant, settings)
+    hidden = [Verdict("WindowNeverOpens", sentence) for sentence in schedule.never_open(tenant.spec.schedule)]
     quota, auth = tenant.spec.quota, tenant.spec.auth
     whole = replace(
         bare,
-        notes=(*notes, *ceilings(observed.namespace_labels)),
+        notes=(*notes, *ceilings(observed.namespace_labels), *hidden),
         models=(
             *(problem for problem in problems.values() if problem),
             *found.problems,

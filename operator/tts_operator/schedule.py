@@ -80,6 +80,18 @@ def changes(schedule: Schedule | None, start: datetime, end: datetime) -> Iterat
     return iter(()) if schedule is None else Calendar.of(schedule).changes(start, end)
 
 
+def never_open(schedule: Schedule | None) -> list[str]:
+    """A sentence for each window that is hidden, all week, behind those before it. Raises UnknownTimeZone."""
+    if schedule is None:
+        return []
+    hidden = Calendar.of(schedule).hidden_windows()
+    return [
+        f"spec.schedule.windows[{position}], {window.name}, never opens: windows before it hold whenever it would"
+        for position, window in enumerate(schedule.windows)
+        if position in hidden
+    ]
+
+
 def time_zone(name: str) -> ZoneInfo:
     """The zone of that IANA name. Raises UnknownTimeZone."""
     try:
@@ -187,6 +199,15 @@ class Calendar:
 
     def _state_in_week(self, weekday: int, minute: int) -> State:
         return next((window.state for window in self.windows if window.holds(weekday, minute)), self.default)
+
+    def hidden_windows(self) -> set[int]:
+        """Positions of the windows that are first at no minute of a week."""
+        first = {
+            next((position for position, window in enumerate(self.windows) if window.holds(day, minute)), None)
+            for day in range(7)
+            for minute in self._minutes
+        }
+        return set(range(len(self.windows))) - {position for position in first if position is not None}
 
     @cached_property
     def _minutes(self) -> tuple[int, ...]:

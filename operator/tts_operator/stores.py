@@ -69,6 +69,8 @@ class SeenStores:
     """PEM certificates that the operator's Redis is checked by; empty: the system's."""
     s3_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """ACCESS_KEY and SECRET_KEY of the operator's object store; empty where the tenant does not use it."""
+    s3_problem: Failure | None = None
+    """Why the Secret with the keys of the tenant's own object store is of no use."""
 
 
 @dataclass(frozen=True)
@@ -146,22 +148,39 @@ def understood(name: str, version: str, text: str | None) -> RedisSecret:
     """What a Secret of this name says, given its entry `url`; None: it has none."""
     if text is None:
         return RedisSecret(
-            version, problem=Failure("RedisSecretInvalid", f"Secret {name} has no entry `{URL}`; {ADVICE}")
+            version, problem=Failure("RedisSecretInvalid", f"Secret {name} has no entry `{URL}`; {REDIS_ADVICE}")
         )
     try:
         address = parse_redis_url(text)
     except BadRedisURL as error:
-        message = f"`{URL}` of Secret {name} {error}; {ADVICE}"
+        message = f"`{URL}` of Secret {name} {error}; {REDIS_ADVICE}"
         return RedisSecret(version, problem=Failure("RedisSecretInvalid", message))
     return RedisSecret(version, address.port)
 
 
 def missing(name: str) -> RedisSecret:
     """There is no Secret of this name."""
-    return RedisSecret(problem=Failure("RedisSecretNotFound", f"there is no Secret {name}; {ADVICE}"))
+    message = f"there is no Secret {name}, which spec.redis.secretRef names; {REDIS_ADVICE}"
+    return RedisSecret(problem=Failure("RedisSecretNotFound", message))
 
 
-ADVICE = (
+def s3_problem(name: str, entries: Mapping[str, str | None] | None) -> Failure | None:
+    """Why `spec.storage.s3` cannot use the Secret that holds these entries; `entries` is None where there is none."""
+    if entries is None:
+        message = f"there is no Secret {name}, which spec.storage.s3.secretRef names; {S3_ADVICE}"
+        return Failure("S3SecretNotFound", message)
+    if lacks := [entry for entry in (ACCESS_KEY, SECRET_KEY) if not (entries.get(entry) or "").strip()]:
+        return Failure(
+            "S3SecretInvalid",
+            f"Secret {name} has no entry {' and no '.join(f'`{each}`' for each in lacks)}; {S3_ADVICE}",
+        )
+    return None
+
+
+REDIS_ADVICE = (
     f"it needs `{URL}`, redis[s]://[user:password@]host[:port][/database]; until then each replica gives out its part"
     " of the limits"
+)
+S3_ADVICE = (
+    f"it needs `{ACCESS_KEY}` and `{SECRET_KEY}`; until then no audio is kept, and answers hold it instead of a link"
 )

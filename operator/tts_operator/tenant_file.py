@@ -39,16 +39,23 @@ class TenantFileError(Exception):
         self.problems = problems
 
 
-def read_tenant(path: str, name: str | None = None) -> TTSTenant:
-    """The file's only TTSTenant, or the one called `name`; "-" reads standard input. Raises TenantFileError."""
+def read_tenant(path: str, name: str | None = None, namespace: str | None = None) -> TTSTenant:
+    """The file's only TTSTenant, or the one so called; "-" reads standard input. Raises TenantFileError."""
     tenants = [document for document in _documents(_text(path)) if _is_tenant(document)]
-    named = [document for document in tenants if name is None or _name(document) == name]
+    named = [
+        document
+        for document in tenants
+        if name in {None, _metadata(document, "name")} and namespace in {None, _metadata(document, "namespace")}
+    ]
     if not named:
         wanted = "TTSTenant" if name is None else f"TTSTenant named {name}"
-        raise TenantFileError(f"there is no {wanted} (apiVersion {API_VERSION}) in it")
+        where = "" if namespace is None else f" and namespace {namespace}"
+        raise TenantFileError(f"there is no {wanted} (apiVersion {API_VERSION}{where}) in it")
     if len(named) > 1:
-        names = ", ".join(_name(document) for document in named)
-        raise TenantFileError(f"there are {len(named)} TTSTenants in it ({names}): choose one with --tenant NAME")
+        names = ", ".join(map(_name, named))
+        raise TenantFileError(
+            f"there are {len(named)} TTSTenants in it ({names}): choose with --tenant NAME and -n NAMESPACE"
+        )
     return _validated(named[0])
 
 
@@ -79,8 +86,13 @@ def _is_tenant(document: JSON) -> bool:
 
 
 def _name(document: JSON) -> str:
+    name, namespace = (_metadata(document, field) for field in ("name", "namespace"))
+    return f"{namespace}/{name}" if namespace else name or "without a name"
+
+
+def _metadata(document: JSON, field: str) -> str:
     metadata = document.get("metadata") if isinstance(document, dict) else None
-    return str(metadata.get("name")) if isinstance(metadata, dict) else "without a name"
+    return str(metadata.get(field) or "") if isinstance(metadata, dict) else ""
 
 
 def _validated(document: JSON) -> TTSTenant:
@@ -113,5 +125,7 @@ def _problem(detail: ErrorDetails) -> str:
     fields = [step for step in location if isinstance(step, str)]
     advice = ADVICE.get(fields[-1]) if "schedule" in fields else None
     written = json.dumps(detail["input"], ensure_ascii=False)
+    if detail["type"] == "string_type" and isinstance(detail["input"], bool) and advice is None:
+        return f"{path}: {written} is not valid: write it in quotes; y, n, yes, no, on and off without are booleans"
     shown = written if len(written) <= 60 else f"{written[:57]}..."
     return f"{path}: {shown} is not valid: {advice or detail['msg']}"

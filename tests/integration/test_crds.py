@@ -1,6 +1,7 @@
 """Every rule of the two resources, told to a real API server: what it takes, and what it answers to the rest."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_the_api_server_refuses(api_server: ControlPlane, body: Object, message:
     answer = dry_run(api_server, body)
     assert answer.returncode != 0
     assert message in answer.stderr
+    assert not re.search("index out of bounds|no such key", answer.stderr), "a rule broke: people read that, too"
 
 
 WHOLE = {

@@ -106,7 +106,8 @@ def test_a_dash_reads_standard_input(capsys: pytest.CaptureFixture[str], monkeyp
 def test_of_several_tenants_one_is_chosen(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = TENANT[TENANT.index("---") :].replace("name: acme", "name: beta").replace("22:00", "20:00")
     tenant.write_text(TENANT + other)
-    assert refusal(tenant, capsys) == ["there are 2 TTSTenants in it (acme, beta): choose one with --tenant NAME"]
+    choose = "choose with --tenant NAME and -n NAMESPACE"
+    assert refusal(tenant, capsys) == [f"there are 2 TTSTenants in it (team-acme/acme, team-acme/beta): {choose}"]
     assert main(["schedule", "-f", str(tenant), *SPAN, "--tenant", "beta", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[1]["time"] == "2026-11-10T12:00:00Z"
 
@@ -179,6 +180,11 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "6:00",
         'spec.schedule.windows[0].end: "6:00" is not valid: write local time as HH:MM, from 00:00 to 24:00',
     ),
+    "a name that is a boolean": (
+        "name: night",
+        "name: n",
+        "spec.schedule.windows[0].name: false is not valid: write it in quotes; y, n, yes, no, on and off without",
+    ),
     "a number that is a string": (
         "minReplicas: 3",
         'minReplicas: "3"',
@@ -227,6 +233,26 @@ def test_a_mistake_is_named_with_its_field(
     tenant.write_text(TENANT.replace(written, instead))
     (problem,) = refusal(tenant, capsys)
     assert problem.startswith(message)
+
+
+def test_namesakes_are_told_apart_by_their_namespaces(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `kubectl get ttst -A -o yaml` prints them."""
+    other = TENANT.replace("namespace: team-acme", "namespace: team-blue").replace("Asia/Shanghai", "Europe/Paris")
+    tenant.write_text(f"{TENANT}---\n{other}")
+    (problem,) = refusal(tenant, capsys, "--tenant", "acme")
+    assert "(team-acme/acme, team-blue/acme)" in problem
+    assert main(["schedule", "-f", str(tenant), *SPAN, "-n", "team-blue"]) == 0
+    assert "EUROPE/PARIS" in capsys.readouterr().out
+    (problem,) = refusal(tenant, capsys, "-n", "team-red")
+    assert problem == "there is no TTSTenant (apiVersion ttsfleet.io/v1alpha1 and namespace team-red) in it"
+
+
+def test_a_window_that_others_hide_is_a_warning(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = "{name: nap, start: 23:00, end: 01:00, minReplicas: 2}\n    exceptions:"
+    tenant.write_text(TENANT.replace("\n    exceptions:", f"\n      - {hidden}"))
+    assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
+    said = capsys.readouterr().err
+    assert said == "warning: spec.schedule.windows[1], nap, never opens: windows before it hold whenever it would\n"
 
 
 def test_every_mistake_is_named_at_once(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +304,11 @@ def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.Captu
     secret = yaml.safe_load(out)
     assert (secret["kind"], secret["metadata"]) == ("Secret", {"name": "acme-keys", "namespace": "team-acme"})
     assert base64.b64decode(secret["data"]["laptop"]).decode() == hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_keygen_makes_the_secret_that_a_tenant_names_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keygen", "--secret", "speech-keys", "-n", "team-acme"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["metadata"] == {"name": "speech-keys", "namespace": "team-acme"}
 
 
 def test_keygen_names_a_key_after_its_hash(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,8 @@ class ResourceRequirements(APIModel):
 
     model_config = cel(
         (
-            "['cpu', 'memory'].all(r, r in self.requests || r in self.limits)",
+            "['cpu', 'memory'].all(r, (has(self.requests) && r in self.requests)"
+            " || (has(self.limits) && r in self.limits))",
             "resources must name cpu and memory, in requests or in limits",
         ),
         (

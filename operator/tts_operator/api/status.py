@@ -78,7 +78,10 @@ class TTSTenantStatus(LenientModel):
     observed_generation: int | None = None
     """Generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, perhaps RedisConfigured; Ready sums up."""
+    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, perhaps RedisConfigured.
+
+    Ready sums up.
+    """
     active_window: Text | None = None
     """Name of the schedule's window that holds now."""
     next_transition: NextTransition | None = None

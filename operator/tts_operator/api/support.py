@@ -25,9 +25,12 @@ class Later(Generic[S]):
     values: tuple[str, ...]
     """Empty: whatever it is set to."""
     is_set: Callable[[S], bool]
+    supported: str = ""
+    """The only other value, where that says more than a list of those that are not."""
 
     def __str__(self) -> str:
-        return f"{self.path} {' or '.join(self.values)}" if self.values else self.path
+        what = f"other than {self.supported}" if self.supported else " or ".join(self.values)
+        return f"{self.path} {what}".rstrip()
 
 
 def unsupported_in_tenant(spec: TTSTenantSpec) -> Iterator[str]:
@@ -74,6 +77,7 @@ TENANT: tuple[Later[TTSTenantSpec], ...] = (
             spec.autoscaling is not None
             and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
         ),
+        supported="CPU",
     ),
     Later("spec.exposure", (), lambda spec: spec.exposure is not None),
     Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
@@ -85,6 +89,7 @@ MODEL: tuple[Later[TTSModelSpec], ...] = (
         "spec.engine",
         tuple(str(engine) for engine in Engine if engine is not Engine.ESPEAK),
         lambda spec: spec.engine is not Engine.ESPEAK,
+        supported="Espeak",
     ),
     Later("spec.adapters", (), lambda spec: bool(spec.adapters)),
     Later("spec.accelerator", (), lambda spec: spec.accelerator is not None),

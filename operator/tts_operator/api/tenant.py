@@ -245,7 +245,7 @@ class TTSTenantSpec(APIModel):
             "isolation Shared may not set auth.external",
         ),
         (
-            "!has(self.models[0].minReplicas)",
+            "size(self.models) == 0 || !has(self.models[0].minReplicas)",
             "models[0] takes its bounds from schedule; leave out its minReplicas and maxReplicas",
         ),
         (

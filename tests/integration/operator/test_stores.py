@@ -18,7 +18,9 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.integration.operator.process import Operator, role, role_binding
 from tests.integration.operator.world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
+from tts_operator.cluster import Cluster
 from tts_operator.controller import Controller, Pace
+from tts_operator.manifest import Ref
 from tts_operator.metrics import Metrics
 from tts_operator.names import redis_user_name
 from tts_operator.operator_stores import OperatorStores
@@ -197,6 +199,29 @@ async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(fleet: F
         assert await world.cluster.get(world.ref("Secret", name)) is None
     await fleet.looks()
     assert store.run("ACL", "USERS") == ["default"]
+
+
+async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_operator(fleet: Fleet) -> None:
+    """Nothing mounts it any more, and nobody may list Secrets: only a look by name finds it."""
+    world = fleet.world
+    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await fleet.converges()
+    s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
+    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"storage": {"s3": s3}}})
+
+    class Cut(Exception):  # noqa: N818 - the end of the process, as far as the plan can tell
+        pass
+
+    class NeverDeletes(Cluster):
+        async def delete(self, ref: Ref, uid: str) -> None:
+            raise Cut
+
+    async with await NeverDeletes.connect(lambda: True) as cluster:
+        with pytest.raises(Cut):
+            await reconcile(world.key(), cluster, fleet.settings, CLOCK, stores=fleet.stores)
+    assert await world.cluster.get(world.ref("Secret", "acme-s3")) is not None
+    await fleet.converges()
+    assert await world.cluster.get(world.ref("Secret", "acme-s3")) is None
 
 
 async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(fleet: Fleet) -> None:

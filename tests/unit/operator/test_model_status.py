@@ -16,7 +16,22 @@ BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
 LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})
 SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
     "it can be served": (model(), None, "True", "AsSpecified", ""),
-    "it needs what comes later": (LATER, None, "False", "NotSupportedYet", "spec.accelerator: not supported yet"),
+    "its engines have room": (model(memoryLimit="148Mi"), None, "True", "AsSpecified", ""),
+    "its engines may outgrow a pod": (
+        model(memoryLimit="149Mi"),
+        None,
+        "True",
+        "MemoryTight",
+        "spec.precisions[fp32]: limits.memory is 448Mi, less than the 449Mi of 1 x memoryLimit 149Mi and 300Mi for the"
+        " server: the kernel may end pods",
+    ),
+    "it needs what comes later": (
+        LATER,
+        None,
+        "False",
+        "NotSupportedYet",
+        "spec.accelerator: not supported yet; change it, or take it out of the spec",
+    ),
     "it does not parse": (None, "spec.voices: Field required", "False", "Invalid", "spec.voices: Field required"),
 }
 

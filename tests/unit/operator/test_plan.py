@@ -197,6 +197,15 @@ def test_a_name_that_is_taken_is_refused_and_the_rest_goes_on() -> None:
     assert len([action for action in found if isinstance(action, Apply)]) == 9
 
 
+def test_what_is_left_of_a_namesake_is_waited_for() -> None:
+    """The garbage collector takes it soon: nobody has to rename or delete anything."""
+    children = converged()
+    for owner in child(children, "Service", "acme")["metadata"]["ownerReferences"]:
+        owner["uid"] = "of-a-tenant-before"
+    (refusal,) = [action for action in actions(observe(children=children)) if isinstance(action, Refuse)]
+    assert (str(refusal.ref), refusal.reason) == ("svc/acme", "BeingCollected")
+
+
 def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:
     wanted = desired(observe()).config_hashes["acme-espeak"]
     pods = [

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.operator.making import observe, ref
+from tests.unit.operator.making import NOON, UID, observe, ref
 from tts_operator.actions import Action, Annotate, Delete, Scale
 from tts_operator.api_errors import Conflict, NotFound, Refused
-from tts_operator.cluster import Cluster
+from tts_operator.cluster import Cluster, Request
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import apply, pointless
+from tts_operator.reconcile import apply, pointless, report
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")
@@ -49,3 +49,27 @@ async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(a
     outcome, outrun = await apply(cluster, [Scale(DEPLOYMENT, 1, "7", "woken")], observe(), {})
     assert outcome.failures == {}
     assert outrun
+
+
+class Colliding(Cluster):
+    """Answers every write with a conflict, and holds an object of this UID."""
+
+    def __init__(self, uid: str | None) -> None:
+        self._uid = uid
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        if request.writes:
+            raise Conflict("Conflict", "the object has been modified")
+        if self._uid is None:
+            raise NotFound("NotFound", "gone")
+        return {"metadata": {"uid": self._uid}}
+
+
+async def test_a_status_that_other_writes_outran_is_written_again() -> None:
+    with pytest.raises(Conflict):
+        await report(Colliding(UID), observe(), {"conditions": []}, NOON)
+
+
+@pytest.mark.parametrize("uid", [None, "of-a-namesake"])
+async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
+    await report(Colliding(uid), observe(), {"conditions": []}, NOON)

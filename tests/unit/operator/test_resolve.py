@@ -22,7 +22,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "two of them": (
         {"preventDeletion": True, "allowExternal": True},
         "NotSupportedYet",
-        "spec.allowExternal true, spec.preventDeletion true: not supported yet; take them out of the spec",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change them, or take them out of the"
+        " spec",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
@@ -122,6 +123,20 @@ def test_limits(spec: dict[str, Any], minute: int, characters: int, notes: list[
 def test_ceilings_that_are_not_enforced_are_not_passed_over_in_silence() -> None:
     notes = resolved(observe(labels={"ttsfleet.io/max-replicas": "3"})).notes
     assert [note.reason for note in notes] == ["CeilingsNotEnforced"]
+
+
+def test_a_window_that_others_hide_is_told() -> None:
+    day = {"name": "day", "start": "08:00", "end": "20:00", "minReplicas": 2}
+    noon = {"name": "noon", "start": "12:00", "end": "13:00", "minReplicas": 4}
+    weekend = {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 1}
+
+    def notes(*windows: dict[str, Any]) -> list[str]:
+        return [note.message for note in resolved(observe(schedule={**DAY, "windows": list(windows)})).notes]
+
+    assert notes(noon, day, weekend) == []
+    (note,) = notes(day, noon, weekend)
+    assert note == "spec.schedule.windows[1], noon, never opens: windows before it hold whenever it would"
+    assert len(notes(weekend, {**noon, "days": ["Sat"]}, {**noon, "name": "late", "days": ["Sun", "Mon"]})) == 1
 
 
 def test_the_schedule_is_the_default_models_and_others_have_bounds_of_their_own() -> None:

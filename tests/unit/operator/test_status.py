@@ -108,10 +108,10 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
     ),
     "a name that is taken": (
         observe(children=running()),
-        {"acme": ("NameTaken", "svc/acme exists and is not this tenant's")},
+        {"acme": ("NameTaken", "exists and is not this tenant's")},
         "Programmed",
         "NameTaken",
-        "svc/acme exists",
+        "svc/acme: exists",
     ),
     "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
@@ -201,7 +201,22 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         {},
         "Available",
         "KeysNotFound",
-        "no Secret acme-keys: `kubectl tts keygen`",
+        "no Secret acme-keys in namespace team-acme: make it with `kubectl tts keygen --tenant acme -n team-acme |",
+    ),
+    "nobody has a key, and pods still start": (
+        observe(children=running(0), keys=False, auth={"apiKeysSecretRef": {"name": "mine"}}),
+        {},
+        "Available",
+        "KeysNotFound",
+        "no Secret mine in namespace team-acme, which spec.auth.apiKeysSecretRef names: make it with `kubectl tts"
+        " keygen --secret mine",
+    ),
+    "nobody has a key, and pods cannot run": (
+        observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
+        {},
+        "Available",
+        "Unschedulable",
+        "Insufficient cpu",
     ),
 }
 
@@ -220,8 +235,15 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
 def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
-        ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "Ready"), "True"
+        ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
     )
+
+
+def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
+    said = report(observe(preventDeletion=True))
+    assert verdict(said, "Available") == ("False", "NeverAccepted")
+    assert verdict(said, "Ready") == ("False", "NotSupportedYet"), "that is what a person has to mend"
+    assert verdict(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
 
 
 def test_the_whole_status() -> None:

@@ -20,7 +20,7 @@ from tts_operator.plan import plan
 from tts_operator.resolve import resolve
 from tts_operator.resolved import Resolved
 from tts_operator.status import events, status
-from tts_operator.stores import RedisDefault, RedisSecret, S3Default, SeenStores, missing, understood
+from tts_operator.stores import RedisDefault, RedisSecret, S3Default, SeenStores, missing, s3_problem, understood
 from tts_server.config import ServerConfig
 from tts_server.redis_url import parse_redis_url
 
@@ -82,7 +82,9 @@ def test_without_any_store_nothing_is_shared() -> None:
     config = server_config(made)
     assert (config.redis, config.storage.s3) == (None, None)
     assert mounts(made).keys() & {"redis", "s3"} == set()
-    assert "RedisConfigured" not in conditions(found)
+    said = conditions(found)
+    assert "RedisConfigured" not in said
+    assert (said["StorageConfigured"]["status"], said["StorageConfigured"]["reason"]) == ("True", "LocalFiles")
 
 
 def test_a_tenants_own_redis_is_mounted_and_only_its_port_is_known() -> None:
@@ -106,8 +108,48 @@ def test_a_tenants_own_stores_go_before_the_operators() -> None:
     assert not any(body["metadata"]["name"] in {"acme-redis", "acme-s3"} for body in made)
 
 
+S3_PROBLEMS: dict[str, tuple[dict[str, str | None] | None, str, str]] = {
+    "no such Secret": (None, "S3SecretNotFound", "there is no Secret own, which spec.storage.s3.secretRef names; it"),
+    "other names": (
+        {"access_key": "AKIA"},
+        "S3SecretInvalid",
+        "Secret own has no entry `accessKey` and no `secretKey`",
+    ),
+    "half of it": ({"accessKey": "AKIA", "secretKey": "\n"}, "S3SecretInvalid", "Secret own has no entry `secretKey`;"),
+}
+
+
+@pytest.mark.parametrize(("entries", "reason", "message"), S3_PROBLEMS.values(), ids=S3_PROBLEMS)
+def test_an_object_store_without_its_keys_is_told_while_everything_goes_on(
+    entries: dict[str, str | None] | None, reason: str, message: str
+) -> None:
+    seen = SeenStores(s3_problem=s3_problem("own", entries))
+    reading = observed(stores=seen, storage=OWN_S3)
+    reading = replace(reading, children={ref_of(each): each for each in settle(reading)})
+    found = resolve(reading, SETTINGS, NOON)
+    said = conditions(found)
+    assert (said["StorageConfigured"]["status"], said["StorageConfigured"]["reason"]) == ("False", reason)
+    assert said["StorageConfigured"]["message"].startswith(message)
+    assert "AKIA" not in str(said)
+    assert said["Ready"]["status"] == "True", "speech needs no object store"
+    assert mounts(bodies(found))["s3"] == "own", "it may come later, without a roll"
+    assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
+    told = [event.reason for event in events({}, status(found, reading, Outcome()))]
+    assert reason in told
+
+
+def test_an_object_store_with_its_keys_is_in_order() -> None:
+    assert s3_problem("own", {"accessKey": "AKIA", "secretKey": "s3cret"}) is None
+    said = conditions(resolve(observed(stores=SeenStores(), storage=OWN_S3), SETTINGS, NOON))
+    assert (said["StorageConfigured"]["status"], said["StorageConfigured"]["reason"]) == ("True", "AsSpecified")
+
+
 PROBLEMS: dict[str, tuple[RedisSecret, str, str]] = {
-    "no such Secret": (missing("counters"), "RedisSecretNotFound", "there is no Secret counters; it needs `url`"),
+    "no such Secret": (
+        missing("counters"),
+        "RedisSecretNotFound",
+        "there is no Secret counters, which spec.redis.secretRef names; it needs `url`",
+    ),
     "no such entry": (understood("counters", "1", None), "RedisSecretInvalid", "Secret counters has no entry `url`"),
     "no such address": (
         understood("counters", "1", "http://s3cret"),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings, without_status
-from tts_operator.observed import CHILD_KINDS
+from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings, tenant_of, without_status
+from tts_operator.observed import CHILD_KINDS, Key
 
 
 def hpa(**changes: Any) -> dict[str, Any]:
@@ -55,6 +55,20 @@ def test_a_deletion_is_news_and_is_forgotten() -> None:
     prints.changed(hpa(), gone=False)
     assert prints.changed(hpa(), gone=True)
     assert prints.changed(hpa(), gone=False)
+
+
+def child(labels: dict[str, str], *owners: tuple[str, str]) -> dict[str, Any]:
+    references = [{"apiVersion": version, "kind": kind, "name": "owner"} for version, kind in owners]
+    return {"metadata": {"namespace": "team", "labels": labels, "ownerReferences": references}}
+
+
+def test_a_child_without_its_label_is_still_its_owners() -> None:
+    """Somebody took the label off: the tenant has to be looked at at once, not with the next periodic list."""
+    ours = ("ttsfleet.io/v1alpha1", "TTSTenant")
+    assert tenant_of(child({"ttsfleet.io/tenant": "acme"}, ours)) == Key("team", "acme")
+    assert tenant_of(child({}, ("apps/v1", "ReplicaSet"), ours)) == Key("team", "owner")
+    assert tenant_of(child({}, ("apps/v1", "ReplicaSet"))) is None
+    assert tenant_of({"metadata": {"namespace": "team"}}) is None
 
 
 def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:

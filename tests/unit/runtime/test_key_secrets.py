@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from tts_operator.api_errors import Unreachable
@@ -66,6 +66,20 @@ async def test_a_change_is_told_within_seconds_and_once() -> None:
         del stage.versions["beta-keys"]
         await asyncio.sleep(5 * EVERY_SECONDS)
         assert stage.told == [ACME, BETA]
+
+
+async def test_a_deleted_secret_that_the_operator_made_is_told() -> None:
+    """Deleting signing keys is how to throw them away at once: the next reconcile makes others."""
+    signing = {"metadata": {"resourceVersion": "3", "ownerReferences": [{"uid": "1", "controller": True}]}}
+    stage = Stage({"acme-keys": "1", "acme-signing": "3"})
+    async with looking(stage) as secrets:
+        reading = saw(ACME, "1")
+        secrets.saw(replace(reading, children={Ref("v1", "Secret", "team", "acme-signing"): signing}))
+        await asyncio.sleep(3 * EVERY_SECONDS)
+        assert stage.told == []
+        del stage.versions["acme-signing"]
+        await asyncio.sleep(2 * EVERY_SECONDS)
+        assert stage.told == [ACME]
 
 
 async def test_what_a_reconcile_has_read_is_no_news() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.runtime.virtual_time import VirtualClock
 from tts_operator.leader import Leader, LeaseConflict, Record, Timing
@@ -133,6 +134,15 @@ async def test_of_two_candidates_one_leads(lease: SharedLease) -> None:
             await asyncio.sleep(1)
             assert [candidate.may_write() for candidate in pair] == [True, False]
     assert [candidate.terms for candidate in pair] == [1, 0]
+
+
+async def test_who_stands_by_says_for_whom_and_once(lease: SharedLease) -> None:
+    """Its log would be empty otherwise, and nobody could tell which of the two to read."""
+    with capture_logs() as log:
+        async with standing(Candidate(lease, "first"), Candidate(lease, "second")):
+            await asyncio.sleep(100)
+    said = [(line["event"], line["identity"], line.get("leader")) for line in log]
+    assert said == [("leading", "first", None), ("standing by", "second", "first")]
 
 
 async def test_a_leader_renews_before_its_deadline(lease: SharedLease) -> None:
