@@ -1,7 +1,8 @@
 """Builds both images from the project's own Dockerfiles and brings them into a cluster.
 
 With a Docker engine, Docker builds. Without one, buildah does, without any registry: on a base that debootstrap makes
-from Debian's packages. BASE_IMAGE names another base, for both: where the one of the Dockerfiles cannot be pulled. An image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
+from Debian's packages. BASE_IMAGE names another base, for both: where the one of the Dockerfiles cannot be pulled. An
+image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
 """
 
 from __future__ import annotations

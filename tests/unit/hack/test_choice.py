@@ -90,7 +90,7 @@ def test_kind_runs_on_the_image_of_a_node_that_is_named_and_else_on_its_own() ->
 
 def test_kinds_kubelet_runs_on_cgroup_v1_too() -> None:
     patches = [yaml.safe_load(patch) for patch in yaml.safe_load(KIND_CONFIGURATION)["kubeadmConfigPatches"]]
-    assert {"KubeletConfiguration": False} == {patch["kind"]: patch["failCgroupV1"] for patch in patches}
+    assert {patch["kind"]: patch["failCgroupV1"] for patch in patches} == {"KubeletConfiguration": False}
 
 
 def test_another_base_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
