@@ -37,10 +37,10 @@ class Buildah:
 
     folder: Path
 
-    def build(self, dockerfile: Path, context: Path, reference: str) -> None:
+    def build(self, dockerfile: Path, context: Path, reference: str, *, base: str) -> None:
         """Build into the storage, layer by layer: a change of code repeats the last layers only."""
         self._run(
-            *("bud", "--isolation", "chroot", "--layers", "--quiet", "--build-arg", f"BASE={BASE}"),
+            *("bud", "--isolation", "chroot", "--layers", "--quiet", "--build-arg", f"BASE={base}"),
             *self._build_only_mounts(),
             *("--file", str(dockerfile), "--tag", reference, str(context)),
         )

@@ -24,6 +24,16 @@ KUBECONFIG = BUILD / "kubeconfig"
 IMAGES_FILE = BUILD / "images.json"
 """What `images` brought into the cluster: name -> reference."""
 KIND_NAME = "ttsfleet"
+KIND_CONFIGURATION = """\
+apiVersion: kind.x-k8s.io/v1alpha4
+kind: Cluster
+kubeadmConfigPatches:
+- |
+  apiVersion: kubelet.config.k8s.io/v1beta1
+  kind: KubeletConfiguration
+  failCgroupV1: false
+"""
+"""kubelet refuses cgroup v1 since Kubernetes 1.35, unless told otherwise; the local node tells it the same."""
 
 WAYS_ON = """\
 this machine cannot run a local cluster: {why}.
@@ -73,7 +83,7 @@ def choose(word: str = "demo") -> Cluster:
             current.check(os.environ, machine, needs_images=word in PUSHES_IMAGES)
             return CurrentCluster()
         case "kind":
-            return KindCluster()
+            return KindCluster(os.environ.get("KIND_NODE_IMAGE", ""))
         case "node":
             return NodeCluster()
 
@@ -139,10 +149,13 @@ class NodeCluster:
 
 
 class KindCluster:
-    """Kubernetes in Docker."""
+    """Kubernetes in Docker, on the image of a node that kind pulls unless another is named."""
 
     description = "kind, in the Docker engine"
     ending = MAKE_CLEAN
+
+    def __init__(self, node_image: str = "") -> None:
+        self._node_image = node_image
 
     @property
     def kubeconfig(self) -> Path:
@@ -156,8 +169,7 @@ class KindCluster:
             run([programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
             return
         with step("creating a kind cluster", 90):
-            kind: list[str | Path] = [programs["kind"], "create", "cluster", "--name", KIND_NAME]
-            run([*kind, "--wait", "120s", "--kubeconfig", KUBECONFIG])
+            run(creation(programs["kind"], self._node_image), stdin=KIND_CONFIGURATION)
 
     def down(self) -> None:
         if not ThisMachine().no_docker and KIND_NAME in _kind_clusters():
@@ -176,6 +188,13 @@ class KindCluster:
             with step(f"loading {image.reference} into kind", 15):
                 run([program, "load", "docker-image", image.reference, "--name", KIND_NAME])
         return {image.name: image.reference for image in images.IMAGES}
+
+
+def creation(kind: Path, node_image: str) -> list[str | Path]:
+    """The command that creates the cluster; an empty `node_image` is kind's own choice."""
+    named = ("--image", node_image) if node_image else ()
+    waits = ("--wait", "120s", "--kubeconfig", KUBECONFIG)
+    return [kind, "create", "cluster", "--name", KIND_NAME, "--config", "-", *named, *waits]
 
 
 def _kind_clusters() -> list[str]:

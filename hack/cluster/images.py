@@ -1,7 +1,8 @@
 """Builds both images from the project's own Dockerfiles and brings them into a cluster.
 
 With a Docker engine, Docker builds. Without one, buildah does, without any registry: on a base that debootstrap makes
-from Debian's packages. An image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
+from Debian's packages. BASE_IMAGE names another base, for both: where the one of the Dockerfiles cannot be pulled. An
+image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from hack.cluster import packages
 from hack.cluster.binaries import ROOT, cache_folder, locked
-from hack.cluster.buildah import SUITE, Buildah
+from hack.cluster.buildah import BASE, SUITE, Buildah
 from hack.cluster.commands import run
 from hack.cluster.errors import CannotRunError
 from hack.cluster.machine import Machine
@@ -36,7 +37,7 @@ class Image:
 
     @property
     def digest(self) -> str:
-        return _digest(self.dockerfile)
+        return _digest(self.dockerfile, _base())
 
     @property
     def repository(self) -> str:
@@ -64,11 +65,12 @@ def archive(image: Image) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         if not target.exists():
-            BUILDAH.ensure_base()
+            if not _base():
+                BUILDAH.ensure_base()
             draft = folder / f".{image.name}.tar"
             draft.unlink(missing_ok=True)
             with step(f"building {image.reference}", 110):
-                BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference)
+                BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference, base=_base() or BASE)
                 BUILDAH.export(image.reference, draft)
             draft.rename(target)
             newest_first = sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)
@@ -80,9 +82,10 @@ def archive(image: Image) -> Path:
 
 
 def build_with_docker(image: Image) -> None:
-    """The image in the Docker engine, on the base that the Dockerfile names."""
+    """The image in the Docker engine, on the base that BASE_IMAGE or else the Dockerfile names."""
+    base = ("--build-arg", f"BASE={_base()}") if _base() else ()
     with step(f"building {image.reference} with Docker", 90):
-        run(["docker", "build", "--quiet", "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
+        run(["docker", "build", "--quiet", *base, "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
 
 
 def build(image: Image, *, with_docker: bool) -> None:
@@ -117,10 +120,15 @@ def check_builds_here(machine: Machine) -> None:
     packages.check(packages.IMAGES)
 
 
+def _base() -> str:
+    """The base that the developer names; empty for the usual one."""
+    return os.environ.get("BASE_IMAGE", "")
+
+
 @functools.cache
-def _digest(dockerfile: str) -> str:
+def _digest(dockerfile: str, base: str) -> str:
     """Of everything that the build reads, and of the base. Taken once: what is edited meanwhile is the next image's."""
-    digest = hashlib.sha256(f"{SUITE} {platform.machine()}".encode())
+    digest = hashlib.sha256(f"{base or SUITE} {platform.machine()}".encode())
     for path in (ROOT / dockerfile, ROOT / ".dockerignore", *_context()):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]

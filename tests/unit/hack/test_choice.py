@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 
 from hack.cluster import current, images
-from hack.cluster.choice import kind_of
+from hack.cluster.choice import KIND_CONFIGURATION, creation, kind_of
 from hack.cluster.errors import CannotRunError
 
 
@@ -78,3 +80,21 @@ def test_images_need_docker_or_root_also_for_a_cluster_of_ones_own(machine: Some
 def test_what_is_missing_of_a_cluster_of_ones_own_is_said_before_what_is_missing_here() -> None:
     with pytest.raises(CannotRunError, match="KUBECONFIG"):
         current.check({"KUBECONFIG": "/no/such"}, USER, needs_images=True)
+
+
+def test_kind_runs_on_the_image_of_a_node_that_is_named_and_else_on_its_own() -> None:
+    named = creation(Path("kind"), "registry.example/node:1")
+    assert named[named.index("--image") + 1] == "registry.example/node:1"
+    assert "--image" not in creation(Path("kind"), "")
+
+
+def test_kinds_kubelet_runs_on_cgroup_v1_too() -> None:
+    patches = [yaml.safe_load(patch) for patch in yaml.safe_load(KIND_CONFIGURATION)["kubeadmConfigPatches"]]
+    assert {patch["kind"]: patch["failCgroupV1"] for patch in patches} == {"KubeletConfiguration": False}
+
+
+def test_another_base_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BASE_IMAGE", raising=False)
+    usual = images.SERVER.reference
+    monkeypatch.setenv("BASE_IMAGE", "registry.example/python:3.12")
+    assert images.SERVER.reference != usual
