@@ -69,6 +69,6 @@ lock: setup ## Resolve requirements/*.txt again
 	@hack/lock.sh
 
 clean: ## Take down the local cluster and remove what was built
-	@if [ -d build ]; then $(MAKE) --no-print-directory setup; fi
+	@if [ -d build ]; then $(MAKE) --silent --no-print-directory setup; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m hack.cluster down; fi
 	@rm -rf build

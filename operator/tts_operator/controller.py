@@ -12,7 +12,6 @@ from tts_operator.api_errors import ClusterError
 from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.fleet import Fleet
-from tts_operator.key_secrets import KeySecrets
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
@@ -24,6 +23,7 @@ from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.reconcile import ReconcileFailed, reconcile
 from tts_operator.reconcile_model import reconcile_model
 from tts_operator.rollout_budget import where
+from tts_operator.secret_versions import SecretVersions
 from tts_operator.settings import Settings
 from tts_operator.timetable import Timetable
 from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
@@ -70,7 +70,7 @@ class Controller:
         self._pace = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
-        self._secrets = KeySecrets(cluster)
+        self._secret_versions = SecretVersions(cluster)
         self._fleet = Fleet()
         self._halted: dict[str, Verdict] = {}  # models whose change nobody takes
         self._usage = Usage()
@@ -123,7 +123,7 @@ class Controller:
         """Everything once, then what changes, until `stop`. If a part of it breaks, all of it does."""
         self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
         await self._list_until_it_works()
-        parts = [self._repair(), self._timetable.run(self._queue.add), self._secrets.run(self._queue.add)]
+        parts = [self._repair(), self._timetable.run(self._queue.add), self._secret_versions.run(self._queue.add)]
         if self._stores.users is not None:
             parts.append(self._stores.users.tend(self._queue.add, self._has_no_user))
         async with asyncio.TaskGroup() as group:
@@ -174,7 +174,7 @@ class Controller:
                 self._clock,
                 stores=self._stores,
                 fleet=self._fleet,
-                secrets=self._secrets,
+                secret_versions=self._secret_versions,
             )
             self._let_others_go()
             return coming

@@ -14,7 +14,6 @@ from tts_operator.clock import Clock
 from tts_operator.cluster import Cluster
 from tts_operator.desired import build
 from tts_operator.fleet import Fleet
-from tts_operator.key_secrets import KeySecrets
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.moves import Upcoming, upcoming
 from tts_operator.names import GROUP, MANAGER
@@ -25,6 +24,7 @@ from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.outcome import Failure, Outcome
 from tts_operator.plan import plan, taken
 from tts_operator.resolve import resolve
+from tts_operator.secret_versions import SecretVersions
 from tts_operator.settings import Settings
 from tts_operator.status import Event, events, status
 
@@ -48,19 +48,19 @@ async def reconcile(
     *,
     stores: OperatorStores = NO_STORES,
     fleet: Fleet | None = None,
-    secrets: KeySecrets | None = None,
+    secret_versions: SecretVersions | None = None,
 ) -> Upcoming | None:
     """Converge one tenant. Returns when to look again even if nothing happens, None for never.
 
-    `fleet` knows who else is rolling; without it no tenant waits for another. `secrets` hears what was read.
+    `fleet` knows who else is rolling; without it no tenant waits for another. `secret_versions` hears what was read.
 
     Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
     """
     observed = await with_signing_key(await observe(cluster, key), clock.now())
     fleet = fleet or Fleet()
     fleet.read(observed)
-    if secrets is not None:
-        secrets.saw(observed)
+    if secret_versions is not None:
+        secret_versions.saw(observed)
     if observed.deleting:
         stores.departed(observed)
         fleet.ask(key, {})

@@ -19,7 +19,7 @@ LEAST_PAUSE_SECONDS = 0.05
 """Between two looks at any: more than a hundred Secrets take longer than that to go through, a thousand 50 s."""
 
 
-class KeySecrets:
+class SecretVersions:
     """Those that exist, as reconciles saw them; API keys that are missing are looked for by `looks`."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -28,7 +28,7 @@ class KeySecrets:
 
     def saw(self, observed: Observed) -> None:
         """A reconcile has read them, and tells the pods what it read."""
-        found = {} if observed.deleting else dict(versions(observed))
+        found = {} if observed.deleting else dict(versions_of(observed))
         if found:
             self._seen[observed.key] = found
         else:
@@ -60,7 +60,7 @@ class KeySecrets:
         return True
 
 
-def versions(observed: Observed) -> Iterator[tuple[Ref, str]]:
+def versions_of(observed: Observed) -> Iterator[tuple[Ref, str]]:
     """Of the Secret with the API keys, and of those that the operator made."""
     if observed.keys_secret_exists:
         yield Ref("v1", "Secret", observed.key.namespace, observed.keys_secret), observed.keys_secret_version

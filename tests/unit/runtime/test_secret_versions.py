@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from tts_operator.api_errors import Unreachable
 from tts_operator.cluster import Cluster
-from tts_operator.key_secrets import EVERY_SECONDS, LEAST_PAUSE_SECONDS, KeySecrets
 from tts_operator.manifest import Body, Ref
 from tts_operator.observed import Key, Observed
+from tts_operator.secret_versions import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretVersions
 
 ACME, BETA = Key("team", "acme"), Key("team", "beta")
 
@@ -44,8 +44,8 @@ def saw(key: Key, version: str, *, exists: bool | None = True, gone: bool = Fals
 
 
 @asynccontextmanager
-async def looking(stage: Stage) -> AsyncIterator[KeySecrets]:
-    secrets = KeySecrets(cast("Cluster", stage))
+async def looking(stage: Stage) -> AsyncIterator[SecretVersions]:
+    secrets = SecretVersions(cast("Cluster", stage))
     task = asyncio.create_task(secrets.run(stage.told.append))
     yield secrets
     assert not task.done(), task
