@@ -66,7 +66,10 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._resuming:
             return
-        if len(self.headers) > MOST_HEADERS or sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
+        if len(self.headers) > MOST_HEADERS:
+            raise _TOO_LARGE
+        # A body may have come along: only then is more here than the headers.
+        if self._head_bytes > LARGEST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
             raise _TOO_LARGE
         self._stop_waiting()
         self._in_message = True

@@ -155,6 +155,14 @@ async def test_as_many_headers_as_are_allowed_may_come_one_by_one(port: int) -> 
         assert (await client.reply())[0] == 200, "and the next request is counted by itself"
 
 
+async def test_a_large_body_is_no_large_head(port: int) -> None:
+    body = json.dumps(json.loads(BODY) | {"more": "x" * (LARGEST_HEAD_BYTES + 1000)}).encode()
+    async with wire(port) as client:
+        for _ in range(2):
+            await client.send(SPEECH + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert (await client.reply())[0] == 200
+
+
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n"])
 async def test_what_is_no_http_is_answered_as_every_error_is(port: int, data: bytes) -> None:
     async with wire(port) as client:

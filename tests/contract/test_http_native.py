@@ -76,7 +76,8 @@ async def test_a_changed_link_opens_nothing(acme: Stage) -> None:
 )
 async def test_a_host_that_is_none_is_in_no_link(acme: Stage, host: str) -> None:
     """Whoever shares the link would lead others to what a caller wrote there."""
-    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers={b"Host": host.encode("latin-1")})
+    headers = {b"Host": host.encode("latin-1")}
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers=headers)
     assert reply.json()["audio_url"].startswith("/v1/tts/audio/team-acme.acme/")
     assert (await acme.client.get(reply.json()["audio_url"])).status_code == 200
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tts_server.errors import Overloaded
 from tts_server.routes.common import MEMBER, READING, server_of
+from tts_server.routes.ranges import is_known
 
 router = APIRouter()
 
@@ -70,7 +71,6 @@ def _answer(request: Request, name: str) -> Response:
     if file is None or not scene.config.playground or scene.config.role == MEMBER:
         raise HTTPException(404)
     headers = HEADERS | {"ETag": file.etag}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known or "*" in known:
+    if is_known(file.etag, request.headers):
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)

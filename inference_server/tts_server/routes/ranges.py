@@ -1,4 +1,4 @@
-"""Kept audio for players that seek in it, go on where it broke off, or have it already (RFC 9110, 13 and 14)."""
+"""What of a file a caller wants: all of it, a part, or none because it has it already (RFC 9110, 13 and 14)."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def asked_part(length: int, etag: str, headers: Mapping[str, str]) -> slice | No
     end = min(int(last) + 1, length) if first and last else length
     if start >= length:
         raise HTTPError(
-            416, f"The audio has {length} bytes.", code="range_not_satisfiable",
+            416, f"All of it is {length} bytes.", code="range_not_satisfiable",
             headers={"Content-Range": f"bytes */{length}"},
         )  # fmt: skip
     return slice(start, end)
