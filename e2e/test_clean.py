@@ -25,6 +25,22 @@ pytestmark = [
 
 UP = "import sys; from pathlib import Path; from hack.cluster.node import Node; Node(Path(sys.argv[1])).up()"
 
+CONTAINER = """
+set -eu
+echo $$ > /sys/fs/cgroup/$1/cgroup.procs
+exec unshare --cgroup --mount sh -euc '
+  umount --lazy /sys/fs/cgroup
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  groups() { find /sys/fs/cgroup -mindepth 1 -type d | sort; cat /sys/fs/cgroup/cgroup.subtree_control; }
+  for_both() { "$0" -c "from hack.cluster.cgroups import $1 as act; act(\\"ttsfleet-1\\"); act(\\"ttsfleet-2\\")"; }
+  groups; echo ---
+  for_both create
+  cat /sys/fs/cgroup/ttsfleet-2/cgroup.subtree_control; echo ---
+  for_both remove
+  groups' "$2"
+"""
+"""A cgroup namespace whose root holds processes, as a container's does."""
+
 
 @dataclass(frozen=True)
 class Traces:
@@ -123,6 +139,20 @@ def test_down_twice_and_down_of_nothing_do_nothing(node: Node) -> None:
     node.down()
     node.down()
     assert traces(node.folder) == before
+
+
+@pytest.mark.skipif(not (cgroups.ROOT / "cgroup.controllers").exists(), reason="this machine has cgroup v1")
+def test_in_a_container_with_cgroup_v2_processes_make_room_and_come_back() -> None:
+    box = cgroups.ROOT / f"box-{os.getpid()}"
+    box.mkdir()
+    try:
+        words = ["sh", "-c", CONTAINER, "sh", box.name, sys.executable]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    finally:
+        box.rmdir()
+    before, during, after = done.stdout.split("---\n")
+    assert "memory" in during.split()
+    assert after == before
 
 
 def kubectl(*arguments: str, node: Node) -> None:

@@ -1,4 +1,9 @@
-"""The control groups of a local node's containers: made, emptied and removed, on cgroup v1 and v2."""
+"""The control groups of a local node's containers: made, emptied and removed, on cgroup v1 and v2.
+
+v2 lets a group have either processes or controllers for its children; only the machine's own root may have both. In a
+container, what looks like the root is no such root and holds the container's processes: they step aside into a group of
+their own, and back when the last node has gone.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +11,20 @@ import hashlib
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
 
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+PREFIX = "ttsfleet-"
+ASIDE = "aside-of-ttsfleet"
 
 
 def name_for(folder: Path) -> str:
     """The group of the cluster in `folder`: derived, so that it is found again with nothing written down."""
-    return f"ttsfleet-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    return f"{PREFIX}{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def create(name: str) -> None:
@@ -24,6 +32,9 @@ def create(name: str) -> None:
     if (ROOT / "cgroup.controllers").exists():
         offered = (ROOT / "cgroup.controllers").read_text().split()
         wanted = [controller for controller in CONTROLLERS if controller in offered]
+        if (ROOT / "cgroup.type").exists():  # which the machine's own root has not
+            (ROOT / ASIDE).mkdir(exist_ok=True)
+            _move(ROOT, ROOT / ASIDE)
         for group in (ROOT, ROOT / name):
             group.mkdir(exist_ok=True)
             (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
@@ -51,6 +62,22 @@ def remove(name: str, patience_seconds: float = 20.0) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(f"the control group {name} cannot be removed: processes {sorted(_members(groups[0]))}")
         time.sleep(0.1)
+    if (ROOT / ASIDE).exists() and not any(ROOT.glob(f"{PREFIX}*")):
+        given = (ROOT / "cgroup.subtree_control").read_text().split()
+        (ROOT / "cgroup.subtree_control").write_text(" ".join(f"-{controller}" for controller in given))
+        _move(ROOT / ASIDE, ROOT)
+        (ROOT / ASIDE).rmdir()
+
+
+def _move(source: Path, target: Path, patience_seconds: float = 10.0) -> None:
+    """Move every process, those that are forked meanwhile too. Raises ClusterError if some stay."""
+    deadline = time.monotonic() + patience_seconds
+    while pids := (source / "cgroup.procs").read_text().split():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"processes {', '.join(pids)} cannot leave the control group {source}")
+        for pid in pids:
+            with suppress(ProcessLookupError):  # ended meanwhile
+                (target / "cgroup.procs").write_text(pid)
 
 
 def _hierarchies() -> list[Path]:
