@@ -39,7 +39,7 @@ LIMITS = {
     "maxTextCharacters": 4096,
 }
 NUMBERS = itertools.count()
-TEXTS = {"10 words": "{} " + " ".join(SENTENCE.split()[1:]), "100 words": "{} " + " ".join([SENTENCE] * 10)[4:]}
+TEXTS = {f"{10 * number} words": "{} " + " ".join([SENTENCE] * number).partition(" ")[2] for number in (1, 10, 30)}
 """The number makes each of them new."""
 
 

@@ -17,7 +17,11 @@ from tts_server.engines.espeak import Espeak
 
 SECONDS = 10.0
 CALLERS = (4, 64)
-TEXTS = {"a sentence of 10 words": SENTENCE, "a paragraph of 100 words": " ".join([SENTENCE] * 10)}
+TEXTS = {
+    "a sentence of 10 words": SENTENCE,
+    "a paragraph of 100 words": " ".join([SENTENCE] * 10),
+    "a page of 300 words": " ".join([SENTENCE] * 30),
+}
 
 
 def measure() -> list[Figure]:
