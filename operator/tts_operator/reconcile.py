@@ -79,8 +79,8 @@ async def reconcile(
         stores.begins(observed)
         outcome, outrun = await apply(cluster, actions, observed, applied)
     finally:
-        taken = changes.keys() - waits.keys()
-        fleet.took(key, taken, [found for ref, found in applied.items() if ref.kind == "Deployment"])
+        in_turn = changes.keys() - waits.keys()
+        fleet.took(key, in_turn, [found for ref, found in applied.items() if ref.kind == "Deployment"])
     if not outcome.failures and not outrun:
         stores.ended(observed)
     outcome = await stores.grant(resolved, actions, outcome)

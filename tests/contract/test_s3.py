@@ -135,11 +135,13 @@ async def test_what_cannot_be_kept_or_known_says_so(
         await store.sweep()
 
 
-async def test_keys_that_are_missing_refuse_links_too(
+async def test_keys_that_are_missing_are_told_and_refuse_links_too(
     object_store: ObjectStore, opened: Opened, tmp_path: Path
 ) -> None:
     store = opened.store(object_store.bucket(access_key_file=tmp_path / "nowhere"))
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable, match="NoCredentials"):
+        await store.keep(new_key(ACME, "mp3"), b"sound")
+    with pytest.raises(StorageUnavailable, match="NoCredentials"):
         store.link(new_key(ACME, "mp3"), 60)
 
 

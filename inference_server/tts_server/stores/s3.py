@@ -4,7 +4,7 @@ import asyncio
 import io
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -175,9 +175,13 @@ class S3Store:
         return result
 
     def _unavailable(self, error: Exception) -> StorageUnavailable:
-        reason = error.code if isinstance(error, S3Error) else type(error).__name__
+        reason = error.code if isinstance(error, S3Error) else _REASONS.get(type(error), type(error).__name__)
         log.error("object store failed", bucket=self._bucket, reason=reason)
         return StorageUnavailable(f"The object store failed: {reason}.")
+
+
+_REASONS: Mapping[type[Exception], str] = {FileNotFoundError: "NoCredentials", TimeoutError: "Timeout"}
+"""Where the type of what went wrong would say less: files are only of credentials here."""
 
 
 def _client(config: S3Config, endpoint: str) -> Minio:
