@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from tests.contract.test_engines import beep, moody, said, until
 from tests.contract.tone import Stage, config, stage
 from tts_server.config import CacheConfig
+from tts_server.engines import seating
 from tts_server.engines.pool import ProcessPool
 from tts_server.errors import Draining, Overloaded
 from tts_server.routing import Line
@@ -107,6 +108,17 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -
             patient = asyncio.create_task(speaks(pool, "", Turn(max_wait_seconds=30), []))
             await until(lambda: pool.waiting == 2)
         await asyncio.gather(waiting, patient)
+
+
+async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seating, "MOST_WAITING", 2)
+    async with moody() as pool:
+        async with busy(pool):
+            waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
+            await until(lambda: pool.waiting == 2)
+            with pytest.raises(Overloaded):
+                await said(pool, beep("ok"))
+        await asyncio.gather(*waiting)
 
 
 async def test_who_leaves_the_queue_is_gone_at_once() -> None:
