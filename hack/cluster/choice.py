@@ -215,15 +215,7 @@ def creation(kind: Path, node_image: str) -> list[str | Path]:
 
 def _whole(programs: Mapping[str, Path]) -> bool:
     """Whether the kind cluster was made to its end and answers; build/kubeconfig leads to it then."""
-    export: list[str | Path] = [
-        programs["kind"],
-        "export",
-        "kubeconfig",
-        "--name",
-        KIND_NAME,
-        "--kubeconfig",
-        KUBECONFIG,
-    ]
+    export = (programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG)
     ready = ("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
     return succeeds(export) and succeeds([programs["kubectl"], "--kubeconfig", KUBECONFIG, *ready], timeout_seconds=90)
 
