@@ -7,16 +7,17 @@ CLUSTER=kind and CLUSTER=node insist. The choice is the same for every word, so 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
 from hack.cluster import binaries, current, images
-from hack.cluster.commands import run
+from hack.cluster.commands import run, succeeds
 from hack.cluster.current import CurrentCluster
-from hack.cluster.errors import CannotRunError
+from hack.cluster.errors import CannotRunError, ClusterError
 from hack.cluster.machine import Machine, ThisMachine
 from hack.cluster.node import Node
-from hack.cluster.progress import step
+from hack.cluster.progress import say, step
 
 BUILD = binaries.ROOT / "build"
 NODE_FOLDER = BUILD / "cluster"
@@ -34,6 +35,8 @@ kubeadmConfigPatches:
   failCgroupV1: false
 """
 """kubelet refuses cgroup v1 since Kubernetes 1.35, unless told otherwise; the local node tells it the same."""
+KIND_ENVIRONMENT = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": KIND_NAME}
+"""A network that is ours to remove: the one that all kind clusters share stays when they go."""
 
 WAYS_ON = """\
 this machine cannot run a local cluster: {why}.
@@ -165,17 +168,30 @@ class KindCluster:
         programs = binaries.ensure((*binaries.KIND, *binaries.CLIENTS))
         binaries.link(programs)
         BUILD.mkdir(exist_ok=True)
-        if KIND_NAME in run([programs["kind"], "get", "clusters"]).split():
-            run([programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
-            return
+        if KIND_NAME in _kind_clusters():
+            if _whole(programs):
+                return
+            say("  what is left of a kind cluster is not whole")
+            self._delete()
         with step("creating a kind cluster", 90):
-            run(creation(programs["kind"], self._node_image), stdin=KIND_CONFIGURATION)
+            run(creation(programs["kind"], self._node_image), stdin=KIND_CONFIGURATION, environment=KIND_ENVIRONMENT)
 
     def down(self) -> None:
-        if not ThisMachine().no_docker and KIND_NAME in _kind_clusters():
-            program = binaries.ensure(binaries.KIND)["kind"]
-            with step("deleting the kind cluster", 10):
-                run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
+        """Raises ClusterError, before anything is forgotten, if nobody can say whether there is a cluster."""
+        if why := ThisMachine().no_docker:
+            raise ClusterError(
+                f"a kind cluster may run in a Docker engine, and {why}. Start the engine and `make clean` again; "
+                f"if it is gone for good, remove {BUILD}"
+            )
+        if KIND_NAME in _kind_clusters():
+            self._delete()
+        if KIND_NAME in run(["docker", "network", "ls", "--format", "{{.Name}}"]).split():
+            run(["docker", "network", "rm", KIND_NAME])
+
+    def _delete(self) -> None:
+        program = binaries.ensure(binaries.KIND)["kind"]
+        with step("deleting the kind cluster", 10):
+            run([program, "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG])
 
     def build_images(self) -> None:
         for image in images.IMAGES:
@@ -195,6 +211,13 @@ def creation(kind: Path, node_image: str) -> list[str | Path]:
     named = ("--image", node_image) if node_image else ()
     waits = ("--wait", "120s", "--kubeconfig", KUBECONFIG)
     return [kind, "create", "cluster", "--name", KIND_NAME, "--config", "-", *named, *waits]
+
+
+def _whole(programs: Mapping[str, Path]) -> bool:
+    """Whether the kind cluster was made to its end and answers; build/kubeconfig leads to it then."""
+    export = (programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG)
+    ready = ("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
+    return succeeds(export) and succeeds([programs["kubectl"], "--kubeconfig", KUBECONFIG, *ready], timeout_seconds=90)
 
 
 def _kind_clusters() -> list[str]:

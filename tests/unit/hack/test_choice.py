@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from hack.cluster import current, images
-from hack.cluster.choice import KIND_CONFIGURATION, creation, kind_of
-from hack.cluster.errors import CannotRunError
+from hack.cluster.choice import KIND_CONFIGURATION, KindCluster, creation, kind_of
+from hack.cluster.errors import CannotRunError, ClusterError
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,9 @@ def test_another_base_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = images.SERVER.reference
     monkeypatch.setenv("BASE_IMAGE", "registry.example/python:3.12")
     assert images.SERVER.reference != usual
+
+
+def test_a_kind_cluster_is_not_forgotten_while_no_engine_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/no/such/folder")
+    with pytest.raises(ClusterError, match="a kind cluster may run in a Docker engine, and no Docker engine answers"):
+        KindCluster().down()
