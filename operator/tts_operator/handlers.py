@@ -5,6 +5,7 @@ again whenever it does. Its timers, indexes, finalizers, annotations, peering an
 """
 
 import asyncio
+import dataclasses
 import functools
 import hashlib
 import json
@@ -145,7 +146,10 @@ class Watches:
         async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
             if "KUBECONFIG" in os.environ:
                 return kopf.login_with_kubeconfig(**arguments)
-            return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+            inside = kopf.login_with_service_account(**arguments)
+            if inside is None:
+                return kopf.login_with_kubeconfig(**arguments)
+            return dataclasses.replace(inside, server=api_server(os.environ) or inside.server)
 
         kopf.on.login(registry=registry)(login)
         kopf.on.event(GROUP, "v1alpha1", "ttstenants", registry=registry)(tenant)
@@ -153,6 +157,14 @@ class Watches:
         for group, version_, plural in CHILDREN:
             kopf.on.event(group, version_, plural, registry=registry)(child)
         return registry
+
+
+def api_server(environment: Mapping[str, str]) -> str | None:
+    """Of the cluster that this process runs in, by its Service's address: there also while the cluster's DNS is not."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        return None
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def settings() -> kopf.OperatorSettings:

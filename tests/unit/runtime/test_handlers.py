@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tts_operator.handlers import CHILDREN, EveryFewSeconds, Fingerprints, settings, tenant_of, without_status
+from tts_operator.handlers import (
+    CHILDREN,
+    EveryFewSeconds,
+    Fingerprints,
+    api_server,
+    settings,
+    tenant_of,
+    without_status,
+)
 from tts_operator.observed import CHILD_KINDS, Key
 
 
@@ -96,3 +104,14 @@ def test_kopf_posts_nothing_and_scans_nothing() -> None:
     assert not chosen.posting.enabled
     assert chosen.scanning.disabled
     assert chosen.process.ultimate_exiting_timeout is None
+
+
+@pytest.mark.parametrize(
+    ("host", "server"), [("10.96.0.1", "https://10.96.0.1:443"), ("fd00:10:96::1", "https://[fd00:10:96::1]:443")]
+)
+def test_in_a_pod_the_api_server_is_found_without_dns(host: str, server: str) -> None:
+    assert api_server({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}) == server
+
+
+def test_elsewhere_the_environment_names_no_api_server() -> None:
+    assert api_server({}) is None
