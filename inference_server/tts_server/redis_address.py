@@ -78,10 +78,8 @@ class FixedAddress:
         """See `Address.read`."""
         try:
             return self._url, self._trust.context() if self._url.tls else None
-        except ssl.SSLError:
-            raise RedisConnectionError(f"{self._trust.ca_file} holds no certificates") from None
         except OSError as error:
-            raise RedisConnectionError(f"{error.filename} cannot be read: {error.strerror}") from None
+            raise RedisConnectionError(_unreadable(error, self._trust.ca_file, self._trust.ca_file)) from None
 
 
 class AddressFile:
@@ -102,10 +100,8 @@ class AddressFile:
             complaint = f"{self._file} {error}"
         except UnicodeDecodeError:
             complaint = f"{self._file} is not text"
-        except ssl.SSLError:
-            complaint = f"{self._trust.ca_file} holds no certificates"
         except OSError as error:
-            complaint = f"{error.filename or self._file} cannot be read: {error.strerror}"
+            complaint = _unreadable(error, self._trust.ca_file, self._file)
         else:
             if self._complaint:
                 log.info("Redis's address can be used", file=self.name)
@@ -115,6 +111,13 @@ class AddressFile:
             log.warning("Redis's address cannot be used", reason=complaint)
         self._complaint = complaint
         raise RedisConnectionError(complaint)
+
+
+def _unreadable(error: OSError, ca_file: Path | None, file: Path | None) -> str:
+    """In words; `file`: what was read where the error does not say."""
+    if isinstance(error, ssl.SSLError):
+        return f"{ca_file} holds no certificates"
+    return f"{error.filename or file} cannot be read: {error.strerror}"
 
 
 class FollowingConnection(Connection):

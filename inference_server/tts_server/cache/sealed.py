@@ -2,8 +2,8 @@
 
 magic, 4 bytes | CRC-32 of all that follows, 4 bytes | key, 32 bytes | expires, audio seconds, length | content
 
-A checksum and no digest: whoever may write here could make either, and it costs half as much, or a tenth where the
-processor has no instructions for SHA-256.
+A checksum and no digest: whoever may write here could make either, and it costs half as much, on a processor with
+instructions for SHA-256.
 """
 
 import struct

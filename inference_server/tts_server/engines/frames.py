@@ -26,8 +26,8 @@ from enum import IntEnum
 
 HEADER_BYTES = 5
 PIPE_BYTES = 1_048_576
-"""What the pipe to the parent holds, the most that Linux gives to everybody: a passage of 20 s leaves in one go, and
-its process is free for the next.
+"""What the pipe to the parent holds, the most that Linux gives to everybody: where sound does not go through the shared
+memory, a passage of 20 s leaves in one go, and its process is free for the next.
 """
 AUDIO_BYTES = PIPE_BYTES - 2 * HEADER_BYTES
 """Largest AUDIO payload: with the DONE behind it, it fits into the pipe."""
@@ -48,8 +48,8 @@ class Kind(IntEnum):
     ERROR = 0x45
 
 
-SOUND = (Kind.AUDIO, Kind.SHARED)
-"""What carries some: compared one by one, which is quicker than a hash of an enumeration's member."""
+SOUND = frozenset({Kind.AUDIO, Kind.SHARED})
+"""What carries some."""
 
 _HEADER = struct.Struct("<BI")
 _MEMBER = struct.Struct("<BH")

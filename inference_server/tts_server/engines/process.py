@@ -138,7 +138,7 @@ class EngineProcess:
             for number in self._numbers:
                 self._cancel(number)
             async with asyncio.timeout(CANCEL_SECONDS):
-                while (await self._receive(self._child.pipe))[0] in {*SOUND, Kind.MEMBER}:
+                while (await self._receive(self._child.pipe))[0] in SOUND | {Kind.MEMBER}:
                     pass
         except (EngineError, TimeoutError):
             await self.kill()
