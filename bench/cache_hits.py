@@ -5,19 +5,18 @@ as it is on a laptop, and once with access tokens and limits in a real Redis.
 from __future__ import annotations
 
 import asyncio
-import os
 
+from bench.beside import SECONDS, on_cores, two_cores
 from bench.figures import Figure
-from bench.full_path import SECONDS, whole_path
+from bench.full_path import whole_path
 from bench.load import Endpoint, Heard, keep_asking, speech
-from bench.server_overhead import on_cores
 from bench.servers import SENTENCE, running
 
 CALLERS = 8
 
 
 def measure() -> list[Figure]:
-    server_core, *other_cores = sorted(os.sched_getaffinity(0))
+    server_core, other_cores = two_cores()
     figures = []
     for response_format in ("mp3", "wav"):
         with on_cores(*other_cores):

@@ -1,16 +1,15 @@
 """The whole way of a request beside the engine alone: an access token verified, seven limits counted in a real Redis,
-the cache asked and filled, metrics and a log line written. Server and engine process share one core; callers and Redis
-have the others. Every text is spoken for the first time. The engine alone is measured before and after each, because
-the core may not stay as fast as it was.
+the cache asked and filled, metrics and a log line written. Every text is spoken for the first time. The engine's
+process has a core for itself; the server, Redis and the callers have the others. The library alone, in a loop on that
+same core, takes turns with them, many short ones, because no core stays as fast as it was. Overhead: how much less the
+engine gets done than alone. Overhead in processor time: how much of what server and engine compute is not the engine's
+own, which is what it would cost were there one core only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import itertools
 import json
-import os
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -18,15 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.beside import in_turns, on_cores, two_cores
 from bench.figures import Figure, Result
-from bench.load import Endpoint, Heard, keep_asking, speech
-from bench.server_overhead import on_cores
+from bench.load import Endpoint
 from bench.servers import SENTENCE, Running, running
 from tests.contract.counter_store import counter_store
-from tts_server.engines.espeak import Espeak
 
 CLIENTS = (1, 8, 64)
-SECONDS = float(os.environ.get("SECONDS_EACH", "10"))
 API_KEY = "an-api-key-of-the-bench"
 PLENTY = 10_000_000
 LIMITS = {
@@ -38,34 +35,22 @@ LIMITS = {
     "perClientRequestsPerMinute": PLENTY,
     "maxTextCharacters": 4096,
 }
-NUMBERS = itertools.count()
 TEXTS = {f"{10 * number} words": "{} " + " ".join([SENTENCE] * number).partition(" ")[2] for number in (1, 10, 30)}
 """The number makes each of them new."""
 
 
 def measure() -> Result:
-    server_core, *other_cores = sorted(os.sched_getaffinity(0))
-    if not other_cores:
-        raise RuntimeError("it takes two cores: one for the server, one for its callers")
+    engine_core, others = two_cores()
     figures: list[Figure] = []
     series: dict[str, list[tuple[float, float]]] = {}
     for name, text in TEXTS.items():
         for clients in CLIENTS:
-            with on_cores(server_core):
-                before = engine_alone(text)
-            with on_cores(*other_cores), whole_path([server_core]) as (server, endpoint):
-                heard, spent = asyncio.run(load(server, endpoint, text, clients))
-            with on_cores(server_core):
-                alone = (before + engine_alone(text)) / 2
-            overhead = (1 - alone / spent) * 100
-            series.setdefault(name, []).append((clients, overhead))
-            target = "aim: at most 10 %" if clients == CLIENTS[-1] else ""
-            figures += [
-                Figure(f"{name}, {clients} clients: requests", heard.per_second, "/s", f"{heard.failed} failed"),
-                Figure(f"{name}, {clients} clients: processor time, the engine alone", alone * 1e3, "ms"),
-                Figure(f"{name}, {clients} clients: processor time of a request", spent * 1e3, "ms"),
-                Figure(f"{name}, {clients} clients: overhead in processor time", overhead, "%", target),
-            ]
+            with on_cores(*others), whole_path(others) as (server, endpoint):
+                server.engines_on(engine_core)
+                found = in_turns(server, endpoint, text.format, callers=clients, engine_core=engine_core)
+            series.setdefault(name, []).append((clients, found.overhead))
+            aim = "aim: at most 10 %" if clients == CLIENTS[-1] else ""
+            figures += found.figures(f"{name}, {clients} clients", aim)
     return Result(figures, series)
 
 
@@ -93,26 +78,3 @@ def access_token(port: int) -> str:
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         return str(json.load(response)["access_token"])
-
-
-async def load(server: Running, endpoint: Endpoint, text: str, clients: int) -> tuple[Heard, float]:
-    """What was heard, and the processor seconds of a request, of the server and its engine process together.
-
-    Of what was asked and answered between two moments without a request under way.
-    """
-    bodies = speech(lambda _: text.format(next(NUMBERS)))
-    await keep_asking(endpoint, bodies, callers=clients, seconds=1.0)
-    before = sum(server.cpu_seconds())
-    heard = await keep_asking(endpoint, bodies, callers=clients, seconds=SECONDS)
-    return heard, (sum(server.cpu_seconds()) - before) / len(heard.spoken)
-
-
-def engine_alone(text: str) -> float:
-    """Processor seconds for one such text, in this process."""
-    engine, count = Espeak(), 0
-    began = os.times()
-    while (now := os.times()).elapsed - began.elapsed < SECONDS / 2:
-        for _ in engine.speak(text.format(next(NUMBERS)), "en-us", None, 1.0):
-            pass
-        count += 1
-    return (now.user + now.system - began.user - began.system) / count

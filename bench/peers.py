@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from bench.beside import SECONDS
 from bench.figures import Figure
-from bench.full_path import SECONDS
 from bench.load import Endpoint, keep_asking, speech
 from bench.servers import free_ports, running, wait_ready
 from bench.streams import PARAGRAPH

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,11 @@ class Running:
     def cpu_seconds(self) -> tuple[float, float]:
         """What the server has computed so far, and what its engine processes have."""
         return _cpu_seconds(self.pid), sum(map(_cpu_seconds, self._children()))
+
+    def engines_on(self, core: int) -> None:
+        """Its engine processes move there."""
+        for child in self._children():
+            os.sched_setaffinity(child, [core])
 
     def resident_bytes(self) -> tuple[int, int]:
         """Memory of the server itself, and of its engine processes."""
@@ -95,38 +99,6 @@ class Caller:
         if response.status != 200 or not rest:
             raise RuntimeError(f"the server answered {response.status}: {rest[:200]!r}")
         return first, time.perf_counter() - started
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """What callers together got out of a server."""
-
-    per_second: float
-    server_milliseconds: float
-    """Processor time of the server itself, for one request."""
-    engine_milliseconds: float
-    """And of its engine processes."""
-
-
-def throughput(server: Running, text: str, response_format: str, *, callers: int, seconds: float) -> Throughput:
-    """Each caller asks again as soon as it has its answer."""
-
-    def keep_calling(_: int) -> int:
-        caller, count = Caller(server.port, text, response_format), 0
-        while time.perf_counter() < ends:
-            caller.ask()
-            count += 1
-        return count
-
-    Caller(server.port, text, response_format).ask()
-    before = server.cpu_seconds()
-    started = time.perf_counter()
-    ends = started + seconds
-    with ThreadPoolExecutor(callers) as threads:
-        answered = sum(threads.map(keep_calling, range(callers)))
-    elapsed = time.perf_counter() - started
-    spent = [(now - then) * 1e3 / answered for now, then in zip(server.cpu_seconds(), before, strict=True)]
-    return Throughput(answered / elapsed, *spent)
 
 
 def _config_file(folder: Path, config: Mapping[str, Any]) -> Path:

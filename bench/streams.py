@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+from bench.beside import SECONDS
 from bench.figures import Figure, Result
-from bench.full_path import SECONDS
 from bench.load import Endpoint, keep_asking, speech
 from bench.servers import SENTENCE, running
 

@@ -1,6 +1,6 @@
 """The pipes between a worker and its parent: frames of one kind byte, a length of four bytes, and a payload.
 
-parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time
+parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time, and at most the next one before that has ended
 worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian) any
                    number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE. SHARED in
                    place of AUDIO: where the samples lie in memory that both have (`shared_sound.py`), and how many

@@ -71,6 +71,7 @@ class ProcessPool:
             Hooks(on_wait, on_depth, on_batch),
             lost=lambda slot: self._replace(slot, "crashed"),
             begun=lambda slot, batch, cost: self._spawn(self._run_batch(slot, batch, cost)),
+            unheard=lambda slot: self._leave(slot, failed=True, garbage=False),
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
@@ -135,12 +136,12 @@ class ProcessPool:
             check = SoundCheck(utterance, self.sample_rate_hz)
             try:
                 if member is None:
-                    await slot.process.ask(utterance)
+                    await self._ask(slot, utterance, cost)
                 while (samples := await self._part((slot, member))) is not None:
                     if (passed := check.passed(samples)) is not None:
                         heard = True
                         yield passed
-                if check.silent and (silence := await self._silence(check, None if member else slot.process)).size:
+                if check.silent and (silence := await self._silence(check, None if member else slot)).size:
                     yield silence
                 failed = False
                 if member is None:
@@ -170,21 +171,33 @@ class ProcessPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
 
+    async def _ask(self, slot: Slot, utterance: Utterance, cost: float) -> None:
+        if slot.process.at_rest:  # else it was told ahead
+            await slot.process.ask(utterance)
+        self._seating.spoken(slot, cost)
+
     async def _part(self, seat: Seat) -> Samples | None:
         slot, member = seat
         return await (slot.process.part(self._first_audio_timeout_seconds) if member is None else member.part())
 
-    async def _silence(self, check: SoundCheck, process: EngineProcess | None) -> Samples:
+    async def _silence(self, check: SoundCheck, slot: Slot | None) -> Samples:
         """What was held back of an utterance without a sound. Raises `EngineGarbage` where the engine is to blame.
 
         None: its batch may still be under way, which leaves no process to ask. Alone it will be known.
         """
-        if process is None or not await self._sounds(process):
+        if slot is None or not await self._sounds(slot):
             raise EngineGarbage(f"Engine {self._engine} has gone silent.")
         return check.held()
 
-    async def _sounds(self, process: EngineProcess) -> bool:
+    async def _sounds(self, slot: Slot) -> bool:
         """Whether it can be heard at all: silence may also be all that it knows of a script."""
+        process = slot.process
+        self._seating.rise(slot)
+        if slot.ahead is not None:
+            self._seating.take_back(slot)
+            process.go_on()
+            if not await process.settle():
+                return False
         voice, languages = next(iter(process.voices.items()))
         words = Utterance(WARM_UP_TEXT, voice, languages[0] if languages else None)
         heard = False
@@ -217,6 +230,7 @@ class ProcessPool:
     def _rise(self, seat: Seat, *, failed: bool, garbage: bool, silent: bool) -> None:
         slot, member = seat
         if member is None:
+            self._seating.rise(slot)
             self._leave(slot, failed=failed, garbage=garbage)
         else:  # a process is not blamed for silence before it was asked alone
             member.leave(garbage=garbage and not silent)
@@ -242,15 +256,22 @@ class ProcessPool:
     def _settled(self, slot: Slot, *, failed: bool) -> None:
         if not slot.process.alive:
             self._replace(slot, "crashed")
-        elif self._memory_limit_bytes is not None and slot.process.resident_bytes() > self._memory_limit_bytes:
+        elif self._too_large(slot) and slot.ahead is None:
             self._replace(slot, "memory")
         else:
+            slot.tight = self._too_large(slot)
             slot.failures = slot.failures if failed else 0
             slot.pardons = False
             self._seating.offer(slot)
 
+    def _too_large(self, slot: Slot) -> bool:
+        """What it needs to speak does not count, if it speaks already: then it is looked at after that."""
+        limit_bytes = self._memory_limit_bytes
+        return limit_bytes is not None and slot.process.resident_bytes() > limit_bytes
+
     def _replace(self, slot: Slot, reason: str) -> None:
-        slot.up = False
+        slot.up, slot.tight = False, False
+        self._seating.take_back(slot)
         if reason != "memory" and not slot.pardons:
             slot.failures += 1
         slot.pardons = False

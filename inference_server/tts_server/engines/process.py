@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
@@ -32,7 +33,7 @@ _values_of = attrgetter(*_FIELDS)
 
 
 class EngineProcess:
-    """A worker, and what it is asked for: one utterance at a time, or one batch.
+    """A worker, and what it is asked for: one utterance at a time and perhaps the next, or one batch.
 
     `batch_size`: what an engine that can batch is measured with; below 2 it is not.
     """
@@ -51,7 +52,9 @@ class EngineProcess:
         self._spoken = 0
         """Utterances that it was asked for."""
         self._numbers = range(0)
-        """Of those that it was asked for last."""
+        """Of those that it speaks, or spoke last."""
+        self._ahead: int | None = None
+        """Of the one that it will speak next, if it knows that already."""
         self._pending = False
         """Whether a DONE or an ERROR is still to come."""
 
@@ -90,6 +93,26 @@ class EngineProcess:
     async def ask(self, utterance: Utterance) -> None:
         """Have it speak: `part` says what comes. Whoever does not hear all of it calls `settle` before it is free."""
         await self._ask(json_frame(Kind.SPEAK, _as_dict(utterance)), 1)
+
+    def ask_ahead(self, utterance: Utterance) -> None:
+        """Let it know what to speak next, while it speaks: without a pause, once it has ended that. See `go_on`."""
+        self._spoken += 1
+        self._ahead = self._spoken
+        if self._child is not None:
+            with suppress(ConnectionError):  # it has ended, as will be found where it speaks
+                self._child.write(json_frame(Kind.SPEAK, _as_dict(utterance)))
+
+    def leave_ahead(self) -> None:
+        """Nobody wants to hear any more what it is to speak next; it is still to be settled, after `go_on`."""
+        if self._ahead is not None:
+            self._cancel(self._ahead)
+
+    def go_on(self) -> None:
+        """What it was asked ahead is what it speaks now, as after `ask`. Only when it is at rest."""
+        assert self._ahead is not None  # noqa: S101 - it was asked
+        self._numbers = range(self._ahead, self._ahead + 1)
+        self._ahead = None
+        self._pending = True
 
     async def part(self, timeout_seconds: float) -> Samples | None:
         """The next of the sound that was asked for, None after the last. Raises what `Speaker.speak` does."""

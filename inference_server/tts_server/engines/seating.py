@@ -16,6 +16,10 @@ from tts_server.scheduling.pace import Pace
 
 MOST_WAITING = 1024
 """Utterances: a bound where nothing is known yet of how long they will take."""
+EARLY_SECONDS = 0.01
+"""Before a process will have ended, by its pace, it is told who is next: about what a busy event loop takes to hear of
+the end and to answer. Whoever comes within that time has to wait for one more.
+"""
 
 
 class Slot:
@@ -36,6 +40,12 @@ class Slot:
         """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
         self.given_at = 0.0
         """When somebody got it last."""
+        self.ahead: Item[_Wanted] | None = None
+        """Who is next here: the process has been told its words."""
+        self.telling: asyncio.TimerHandle | None = None
+        """Until it is told; None while nobody speaks here alone."""
+        self.tight = False
+        """Whether its memory must be looked at between two utterances: it is not told the next one before that."""
 
 
 Seat = tuple[Slot, Member | None]
@@ -79,7 +89,8 @@ class _Gathering(Gathering[_Wanted]):
 class Seating:
     """Of one engine. Whoever takes a seat must see to it that its slot is offered again.
 
-    `lost` is told of an idle process that has died, `begun` of a batch that is to run, with what it costs.
+    `lost` is told of an idle process that has died, `begun` of a batch that is to run, with what it costs, `unheard` of
+    a process that speaks what nobody waits for any more.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class Seating:
         *,
         lost: Callable[[Slot], None],
         begun: Callable[[Slot, Batch, float], None],
+        unheard: Callable[[Slot], None],
     ) -> None:
         self.pace = Pace()
         self.spoken_cost = 0.0
@@ -103,6 +115,7 @@ class Seating:
         self._hooks = hooks
         self._lost = lost
         self._begun = begun
+        self._unheard = unheard
 
     async def take(self, utterance: Utterance, turn: Turn, cost: float, *, shares: bool) -> Seat:
         """Return when it can be spoken. Raises `Overloaded`, and whatever those who wait are refused with."""
@@ -128,8 +141,42 @@ class Seating:
         self._hooks.on_wait(turn.tenant, time.monotonic() - item.arrived)
         return seat
 
+    def spoken(self, slot: Slot, cost: float) -> None:
+        """Its process was asked for an utterance alone: shortly before the end of that, it is told the next one."""
+        if self.sharing is not None or slot.tight or not self.pace.known:
+            return
+        seconds = self.pace.wait_seconds(cost, 1) - EARLY_SECONDS
+        if seconds > 0:
+            slot.telling = asyncio.get_running_loop().call_later(seconds, self._tell_ahead, slot)
+        else:
+            self._tell_ahead(slot)
+
+    def rise(self, slot: Slot) -> None:
+        """Nobody speaks there any more: what it was not told by now it is not told before it is offered."""
+        if slot.telling is not None:
+            slot.telling.cancel()
+            slot.telling = None
+
+    def take_back(self, slot: Slot) -> None:
+        """Its process will not speak what it was told ahead, or nobody will hear that: whoever wants it waits again."""
+        item, slot.ahead = slot.ahead, None
+        if item is None or item.work.seat.done():
+            return
+        self.waiting.put_back(item)
+        self._depth_changed(item.turn.tenant)
+        if (free := self._free()) is not None:
+            self.offer(free)
+
     def offer(self, slot: Slot) -> None:
         """Its process is free: whoever is next has it."""
+        if (ahead := slot.ahead) is not None:
+            slot.ahead = None
+            slot.process.go_on()
+            if ahead.work.seat.done():
+                self._unheard(slot)
+            else:
+                _give(slot, ahead)
+            return
         while (item := self.waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
             if item.work.seat.done():  # its caller may have left, and not have come round to leave the queue
@@ -137,9 +184,13 @@ class Seating:
             if self.sharing is not None and item.work.shares:
                 self._gather(slot, item, self.sharing)
             else:
-                slot.given_at = time.monotonic()
-                item.work.seat.set_result((slot, None))
+                _give(slot, item)
             return
+        for told in self._slots:  # better here and now than there and soon
+            if told.ahead is not None and not told.ahead.work.seat.done():
+                told.process.leave_ahead()
+                _give(slot, told.ahead)
+                return
         self.idle.append(slot)
 
     def refuse(self, error: TTSError, priority: Priority | None = None) -> None:
@@ -149,6 +200,10 @@ class Seating:
                 self.waiting.remove(item)
                 _refuse(item, error)
                 self._depth_changed(item.turn.tenant)
+        for slot in self._slots:
+            if slot.ahead is not None and priority in {None, slot.ahead.turn.priority}:
+                _refuse(slot.ahead, error)
+                slot.process.leave_ahead()
 
     def end(self, error: TTSError) -> None:
         """Nobody is spoken any more."""
@@ -173,7 +228,9 @@ class Seating:
         full = len(self.waiting) >= MOST_WAITING
         if turn.max_wait_seconds is None and not full:
             return
-        seconds = self.pace.wait_seconds(self.waiting.ahead_of(turn) + self.spoken_cost / 2, len(self._slots))
+        told = sum(slot.ahead.cost for slot in self._slots if slot.ahead is not None)
+        before = self.spoken_cost / 2 + told + self.waiting.ahead_of(turn)
+        seconds = self.pace.wait_seconds(before, len(self._slots))
         if full or (turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds):
             raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
 
@@ -182,18 +239,29 @@ class Seating:
         seat = item.work.seat
         if self.waiting.remove(item):
             self._depth_changed(item.turn.tenant)
+        elif (told := next((slot for slot in self._slots if slot.ahead is item), None)) is not None:
+            told.process.leave_ahead()
         elif seat.done() and not seat.cancelled() and seat.exception() is None:
             slot, member = seat.result()
-            if member is None:
+            if member is not None:
+                member.leave()
+            elif slot.process.at_rest:
                 self.offer(slot)
             else:
-                member.leave()
+                self._unheard(slot)
         else:
             for place, found in list(self.gatherings.items()):
                 if item in found.items:
                     found.items.remove(item)
                     if not found.items:
                         self._begin(place)
+
+    def _tell_ahead(self, slot: Slot) -> None:
+        while slot.ahead is None and (item := self.waiting.pop()) is not None:
+            self._depth_changed(item.turn.tenant)
+            if not item.work.seat.done():
+                slot.ahead = item
+                slot.process.ask_ahead(item.work.utterance)
 
     def _kind(self, utterance: Utterance) -> object:
         """What all utterances of a batch have in common."""
@@ -241,10 +309,10 @@ class Seating:
             self.offer(slot)
             return
         self._hooks.on_batch(len(items))
-        slot.given_at = time.monotonic()
         if len(items) == 1:
-            items[0].work.seat.set_result((slot, None))
+            _give(slot, items[0])
             return
+        slot.given_at = time.monotonic()
         batch = Batch(slot.process, [item.work.utterance for item in items])
         for item, member in zip(items, batch.members, strict=True):
             item.work.seat.set_result((slot, member))
@@ -252,6 +320,12 @@ class Seating:
 
     def _depth_changed(self, tenant: str) -> None:
         self._hooks.on_depth(tenant, self.waiting.depth(tenant))
+
+
+def _give(slot: Slot, item: Item[_Wanted]) -> None:
+    """It is spoken there, alone."""
+    slot.given_at = time.monotonic()
+    item.work.seat.set_result((slot, None))
 
 
 def _refuse(item: Item[_Wanted], error: TTSError) -> None:

@@ -1,8 +1,8 @@
 """Memory that a worker and its parent both have: sound is put there once, and no kernel copies it on its way.
 
-A worker fills it from its beginning, utterance after utterance, and says in a frame where each part lies; its parent
-copies a part out when somebody takes it. Nothing is waited for: a parent asks for the next utterance when it has taken
-all of the one before it, or wants no more of it. What does not fit goes through the pipe.
+A worker fills one half of it with an utterance and the other with the next, and says in a frame where each part lies;
+its parent copies a part out when somebody takes it. Nothing is waited for: a parent asks for an utterance when it has
+taken all of the one before the last, or wants no more of it. What does not fit goes through the pipe.
 """
 
 import mmap
@@ -14,8 +14,8 @@ import numpy as np
 from tts_server.engines.frames import BrokenFrame, PipeEnded
 from tts_server.samples import Samples
 
-SHARED_BYTES = 2 * 1024 * 1024
-"""47 s of an engine's usual 22.05 kHz: a passage, also a slow one. Pages that were never used cost nothing."""
+SHARED_BYTES = 4 * 1024 * 1024
+"""Twice 47 s of an engine's usual 22.05 kHz: a passage, also a slow one. Pages that were never used cost nothing."""
 SAMPLE_BYTES = 2
 
 
@@ -63,21 +63,23 @@ class SoundRoom:
     def __init__(self, descriptor: int) -> None:
         """Takes `descriptor`; a negative one is no room at all."""
         self._samples: Samples = np.zeros(0, "<i2")
-        self._next = 0
+        self._next, self._end = 0, 0
+        """Of the half that is being filled, what is left."""
         if descriptor < 0:
             return
         with suppress(OSError, ValueError):
             self._samples = np.frombuffer(mmap.mmap(descriptor, SHARED_BYTES), "<i2")
         os.close(descriptor)
 
-    def clear(self) -> None:
-        """The parent wants nothing any more of what lies here."""
-        self._next = 0
+    def turn(self) -> None:
+        """The next utterance: the parent wants nothing any more of the one before the last."""
+        half = self._samples.size // 2
+        self._next, self._end = (half, 2 * half) if self._end == half else (0, half)
 
     def put(self, samples: Samples) -> tuple[int, int] | None:
         """Where its bytes lie now, and how many they are; None where there is no room left for them."""
         start, end = self._next, self._next + samples.size
-        if end > self._samples.size:
+        if end > self._end:
             return None
         self._samples[start:end] = samples
         self._next = end

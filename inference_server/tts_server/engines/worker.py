@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
             _serve_batch(engine, wanted["utterances"], listener, sink)
         else:
             listener.begins()
-            room.clear()
+            room.turn()
             _serve(engine, wanted, listener, sink, room)
     return 0
 
@@ -112,7 +112,9 @@ def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "Listen
 def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int, room: SoundRoom) -> None:
     end = b""
     try:
-        parts = engine.speak(wanted["text"], wanted["voice"], wanted["language"], wanted["speed"])
+        parts: Iterable[Sound] = ()
+        if not listener.gone:  # it may have left before its turn
+            parts = engine.speak(wanted["text"], wanted["voice"], wanted["language"], wanted["speed"])
         if isinstance(parts, list):  # all there is, and so one message with its end
             if not listener.gone:
                 _write(sink, *(piece for part in parts for piece in _pieces(part, room)), _DONE)

@@ -131,6 +131,17 @@ class FairQueue(Generic[Work]):
             self._forget(tenant)
         return found
 
+    def put_back(self, item: Item[Work]) -> None:
+        """It was popped, and not served: it waits again as before, and has cost its tenant nothing."""
+        turn = item.turn
+        flow = self._flows.get(turn.tenant)
+        if flow is None:
+            flow = self._flows[turn.tenant] = _Flow(self._virtual)
+        else:
+            flow.start -= item.cost / turn.weight
+        insort(flow.waiting[turn.priority], item, key=_order)
+        self._size += 1
+
     def remove(self, item: Item[Work]) -> bool:
         """It waits no more; whether it did. A tenant's past is kept until it counts no longer."""
         flow = self._flows.get(item.turn.tenant)

@@ -10,6 +10,11 @@ class Pace:
     def __init__(self) -> None:
         self._seconds_per_cost: float | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether anything was learnt yet."""
+        return self._seconds_per_cost is not None
+
     def learn(self, cost: float, seconds: float) -> None:
         """So much took so long."""
         latest = seconds / cost

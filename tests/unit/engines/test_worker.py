@@ -52,14 +52,28 @@ def test_16_bit_sound_leaves_as_it_is() -> None:
 def test_sound_goes_through_the_shared_memory_as_far_as_it_fits() -> None:
     shared = SharedSound()
     room = SoundRoom(os.dup(shared.descriptor))
-    room.put(np.zeros(SHARED_BYTES // 2 - 3, np.int16))
+    room.turn()
+    room.put(np.zeros(SHARED_BYTES // 4 - 3, np.int16))
     first, second, end = left("words", room=room)
     assert first[0] is Kind.SHARED
     assert bytes(shared.at(*place_of(memoryview(first[1])))) == np.array([1, -32_768, 32_767], "<i2").tobytes()
     assert second == (Kind.AUDIO, np.array([2], "<i2").tobytes())
     assert end == (Kind.DONE, b"")
-    room.clear()
+    room.turn()
     assert [kind for kind, _ in left("words", room=room)] == [Kind.SHARED, Kind.SHARED, Kind.DONE]
+    shared.shared()
+
+
+def test_sound_stays_until_the_one_after_the_next_begins() -> None:
+    shared = SharedSound()
+    room = SoundRoom(os.dup(shared.descriptor))
+    places = []
+    for number in range(4):
+        room.turn()
+        places.append(room.put(np.array([number], np.int16)))
+    assert places[2:] == places[:2]
+    found = [np.frombuffer(shared.at(*place), np.int16)[0] for place in places[2:] if place is not None]
+    assert found == [2, 3]
     shared.shared()
 
 
@@ -102,6 +116,7 @@ def content(whole: bytes) -> memoryview:
 
 def test_what_nobody_listens_to_ends_without_a_sound() -> None:
     assert left("words", cancelled=True) == [(Kind.DONE, b"")]
+    assert left("fail", cancelled=True) == [(Kind.DONE, b"")], "the engine is not asked"
 
 
 def test_an_engine_that_fails_says_so_in_place_of_the_end() -> None:

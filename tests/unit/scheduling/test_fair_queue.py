@@ -1,6 +1,7 @@
 """Who is next: nobody starves, shares are weights, everybody's own order is kept."""
 
 from collections import defaultdict
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ TENANTS = st.sampled_from(["acme", "blue", "coral"])
 COSTS = st.integers(1, 400).map(float)
 
 
+Work = TypeVar("Work")
+
+
 class Clock:
     seconds = 0.0
 
@@ -21,7 +25,7 @@ class Clock:
         return self.seconds
 
 
-def drained(queue: FairQueue[str]) -> list[str]:
+def drained(queue: FairQueue[Work]) -> list[Work]:
     found = []
     while (item := queue.pop()) is not None:
         found.append(item.work)
@@ -117,6 +121,28 @@ def test_batch_is_not_ahead_of_interactive() -> None:
     queue.push("i", Turn(), 10)
     assert queue.ahead_of(Turn()) == 10
     assert queue.ahead_of(Turn(priority=BATCH)) == 110
+
+
+@given(
+    st.lists(st.tuples(TENANTS, COSTS, st.sampled_from([1.0, 3.0, 10.0])), min_size=1, max_size=20), st.integers(0, 20)
+)
+def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
+    pushed: list[tuple[str, float, float]], served: int
+) -> None:
+    def queue_after(*, put_back: bool) -> list[int]:
+        queue: FairQueue[int] = FairQueue(Clock())
+        for number, (tenant, cost, weight) in enumerate(pushed):
+            queue.push(number, Turn(tenant, weight), cost)
+        for _ in range(served):
+            queue.pop()
+        if put_back and (item := queue.pop()) is not None:
+            queue.put_back(item)
+        left = len(queue)
+        order = drained(queue)
+        assert len(order) == left
+        return order
+
+    assert queue_after(put_back=True) == queue_after(put_back=False)
 
 
 @given(
