@@ -12,7 +12,7 @@ from tests.contract.test_engines import MOODY, beep, moody, rest_of, said, until
 from tts_server.engines.frames import Kind
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.process import EngineProcess
-from tts_server.engines.seating import Slot
+from tts_server.engines.slot import Slot
 from tts_server.engines.speaker import Samples, Utterance
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, Overloaded
 from tts_server.scheduling.fair_queue import Turn
@@ -126,7 +126,7 @@ async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
 
 async def test_who_ends_early_is_not_followed_by_a_late_word() -> None:
     async with moody() as pool:
-        pool._seating.pace.learn(1, 0.05)
+        pool._seating.pace.learn(1, 10.0)
         parts = pool.speak(beep("endless"))
         await anext(parts)
         telling = pool._slots[0].telling
@@ -220,6 +220,19 @@ async def test_a_process_that_is_free_takes_what_another_was_told() -> None:
         await now.parts.aclose()
         one, two = await asyncio.gather(*(said(pool, beep(NEXT)) for _ in range(2)))
         assert np.array_equal(one, two)
+
+
+async def test_who_leaves_in_the_moment_another_process_takes_it_costs_neither() -> None:
+    async with moody(processes=2) as pool:
+        other = pool._slots[1]
+        pool._seating.idle.remove(other)
+        now = await begun(pool, "endless")
+        pool._seating.offer(other)
+        now.waiting.cancel()
+        await asyncio.wait([now.waiting])
+        assert list(pool._seating.idle) == [other]
+        await now.parts.aclose()
+        await until(lambda: len(pool._seating.idle) == 2)
 
 
 async def test_who_was_told_is_refused_with_all_who_wait() -> None:

@@ -12,7 +12,8 @@ import structlog
 from tts_server.engines.batch import Batch
 from tts_server.engines.process import EngineProcess
 from tts_server.engines.protocol import WARM_UP_TEXT
-from tts_server.engines.seating import Hooks, Seat, Seating, Slot
+from tts_server.engines.seating import Hooks, Seating
+from tts_server.engines.slot import Seat, Slot
 from tts_server.engines.sound_check import SoundCheck
 from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, TTSError

@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tts_server.engines.batch import Batch, Member
-from tts_server.engines.process import EngineProcess
+from tts_server.engines.batch import Batch
+from tts_server.engines.slot import Seat, Slot, Wanted
 from tts_server.engines.speaker import Utterance
 from tts_server.errors import Overloaded, TTSError
 from tts_server.scheduling.batching import Gathering, Sharing
@@ -20,36 +20,6 @@ EARLY_SECONDS = 0.01
 """Before a process will have ended, by its pace, it is told who is next: about what a busy event loop takes to hear of
 the end and to answer. Whoever comes within that time has to wait for one more.
 """
-
-
-class Slot:
-    """A place for one process, which may have many processes in its life.
-
-    starting -> idle <-> busy -> settling -> idle            the usual turns
-       ^                  |         |
-       +-- (backoff) -----+---------+                        crashed, stuck, too large
-    """
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
-        self.failures = 0
-        """In a row, since it last spoke to the end."""
-        self.up = False
-        """Whether the process is loaded: idle, busy or settling."""
-        self.pardons = False
-        """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
-        self.given_at = 0.0
-        """When somebody got it last."""
-        self.ahead: Item[_Wanted] | None = None
-        """Who is next here: the process has been told its words."""
-        self.telling: asyncio.TimerHandle | None = None
-        """Until it is told; None while nobody speaks here alone."""
-        self.tight = False
-        """Whether its memory must be looked at between two utterances: it is not told the next one before that."""
-
-
-Seat = tuple[Slot, Member | None]
-"""Where an utterance is spoken: alone, or as a member of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +35,7 @@ class Hooks:
 
 
 @dataclass(eq=False, slots=True)
-class _Wanted:
-    """An utterance that waits for its place."""
-
-    utterance: Utterance
-    shares: bool
-    """Whether it may be one of a batch."""
-    seat: asyncio.Future[Seat] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-@dataclass(eq=False, slots=True)
-class _Gathering(Gathering[_Wanted]):
+class _Gathering(Gathering[Wanted]):
     """One that begins when its timer runs out, at the latest."""
 
     timer: asyncio.TimerHandle | None = None
@@ -108,7 +68,7 @@ class Seating:
         self.sharing: Sharing | None = None
         """None: everybody is spoken alone."""
         self.idle: deque[Slot] = deque()
-        self.waiting: FairQueue[_Wanted] = FairQueue(time.monotonic)
+        self.waiting: FairQueue[Wanted] = FairQueue(time.monotonic)
         self.gatherings: dict[Slot, _Gathering] = {}
         """Batches that wait for company, by the place whose process will speak them."""
         self._slots = slots
@@ -127,7 +87,7 @@ class Seating:
         joined = self._open_gathering(utterance, turn, cost) if slot is None and shares else None
         if slot is None and joined is None:
             self._check_wait(turn)
-        item = self.waiting.push(_Wanted(utterance, shares), turn, cost)
+        item = self.waiting.push(Wanted(utterance, shares), turn, cost)
         self._depth_changed(turn.tenant)
         if slot is not None:
             self.offer(slot)
@@ -158,9 +118,9 @@ class Seating:
             slot.telling = None
 
     def take_back(self, slot: Slot) -> None:
-        """Its process will not speak what it was told ahead, or nobody will hear that: whoever wants it waits again."""
+        """What its process was told ahead is not heard from there: whoever wants it waits again."""
         item, slot.ahead = slot.ahead, None
-        if item is None or item.work.seat.done():
+        if item is None or not item.work.waits:
             return
         self.waiting.put_back(item)
         self._depth_changed(item.turn.tenant)
@@ -172,24 +132,24 @@ class Seating:
         if (ahead := slot.ahead) is not None:
             slot.ahead = None
             slot.process.go_on()
-            if ahead.work.seat.done():
-                self._unheard(slot)
+            if ahead.work.waits:
+                slot.give(ahead)
             else:
-                _give(slot, ahead)
+                self._unheard(slot)
             return
         while (item := self.waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
-            if item.work.seat.done():  # its caller may have left, and not have come round to leave the queue
+            if not item.work.waits:  # its caller may have left, and not have come round to leave the queue
                 continue
             if self.sharing is not None and item.work.shares:
                 self._gather(slot, item, self.sharing)
             else:
-                _give(slot, item)
+                slot.give(item)
             return
         for told in self._slots:  # better here and now than there and soon
-            if told.ahead is not None and not told.ahead.work.seat.done():
+            if told.ahead is not None and told.ahead.work.waits:
                 told.process.leave_ahead()
-                _give(slot, told.ahead)
+                slot.give(told.ahead)
                 return
         self.idle.append(slot)
 
@@ -198,11 +158,11 @@ class Seating:
         for item in list(self.waiting):
             if priority in {None, item.turn.priority}:
                 self.waiting.remove(item)
-                _refuse(item, error)
+                item.work.refuse(error)
                 self._depth_changed(item.turn.tenant)
         for slot in self._slots:
             if slot.ahead is not None and priority in {None, slot.ahead.turn.priority}:
-                _refuse(slot.ahead, error)
+                slot.ahead.work.refuse(error)
                 slot.process.leave_ahead()
 
     def end(self, error: TTSError) -> None:
@@ -212,7 +172,7 @@ class Seating:
         for gathering in self.gatherings.values():
             gathering.close()
             for item in gathering.items:
-                _refuse(item, error)
+                item.work.refuse(error)
         self.gatherings.clear()
 
     def _free(self) -> Slot | None:
@@ -234,13 +194,11 @@ class Seating:
         if full or (turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds):
             raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
 
-    def _withdraw(self, item: Item[_Wanted]) -> None:
+    def _withdraw(self, item: Item[Wanted]) -> None:
         """Its caller has left."""
         seat = item.work.seat
         if self.waiting.remove(item):
             self._depth_changed(item.turn.tenant)
-        elif (told := next((slot for slot in self._slots if slot.ahead is item), None)) is not None:
-            told.process.leave_ahead()
         elif seat.done() and not seat.cancelled() and seat.exception() is None:
             slot, member = seat.result()
             if member is not None:
@@ -249,6 +207,8 @@ class Seating:
                 self.offer(slot)
             else:
                 self._unheard(slot)
+        elif (told := next((slot for slot in self._slots if slot.ahead is item), None)) is not None:
+            told.process.leave_ahead()
         else:
             for place, found in list(self.gatherings.items()):
                 if item in found.items:
@@ -259,7 +219,7 @@ class Seating:
     def _tell_ahead(self, slot: Slot) -> None:
         while slot.ahead is None and (item := self.waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
-            if not item.work.seat.done():
+            if item.work.waits:
                 slot.ahead = item
                 slot.process.ask_ahead(item.work.utterance)
 
@@ -267,7 +227,7 @@ class Seating:
         """What all utterances of a batch have in common."""
         return utterance.precision, self._slots[0].process.voice_groups.get(utterance.voice, "")
 
-    def _gather(self, slot: Slot, leader: Item[_Wanted], sharing: Sharing) -> None:
+    def _gather(self, slot: Slot, leader: Item[Wanted], sharing: Sharing) -> None:
         """Begin a batch with whoever may join of those that wait, now or when others have had a moment to come."""
         gathering = _Gathering(sharing, self._kind(leader.work.utterance), leader)
         while (item := self.waiting.pop(lambda each: self._may_join(gathering, each))) is not None:
@@ -283,7 +243,7 @@ class Seating:
     def _others_speak(self, slot: Slot) -> bool:
         return any(each.up and each is not slot and each not in self.idle for each in self._slots)
 
-    def _may_join(self, gathering: _Gathering, item: Item[_Wanted]) -> bool:
+    def _may_join(self, gathering: _Gathering, item: Item[Wanted]) -> bool:
         work = item.work
         return work.shares and gathering.accepts(self._kind(work.utterance), item.turn, item.cost)
 
@@ -292,7 +252,7 @@ class Seating:
         kind = self._kind(utterance)
         return next((slot for slot, found in self.gatherings.items() if found.accepts(kind, turn, cost)), None)
 
-    def _join(self, slot: Slot, item: Item[_Wanted]) -> None:
+    def _join(self, slot: Slot, item: Item[Wanted]) -> None:
         self.waiting.pop(lambda each: each is item)
         self._depth_changed(item.turn.tenant)
         gathering = self.gatherings[slot]
@@ -304,13 +264,13 @@ class Seating:
         """With those who are still there; one that is left alone has the process for itself."""
         gathering = self.gatherings.pop(slot)
         gathering.close()
-        items = [item for item in gathering.items if not item.work.seat.done()]
+        items = [item for item in gathering.items if item.work.waits]
         if not items:
             self.offer(slot)
             return
         self._hooks.on_batch(len(items))
         if len(items) == 1:
-            _give(slot, items[0])
+            slot.give(items[0])
             return
         slot.given_at = time.monotonic()
         batch = Batch(slot.process, [item.work.utterance for item in items])
@@ -320,14 +280,3 @@ class Seating:
 
     def _depth_changed(self, tenant: str) -> None:
         self._hooks.on_depth(tenant, self.waiting.depth(tenant))
-
-
-def _give(slot: Slot, item: Item[_Wanted]) -> None:
-    """It is spoken there, alone."""
-    slot.given_at = time.monotonic()
-    item.work.seat.set_result((slot, None))
-
-
-def _refuse(item: Item[_Wanted], error: TTSError) -> None:
-    if not item.work.seat.done():
-        item.work.seat.set_exception(error)
