@@ -271,7 +271,7 @@ class ProcessPool:
         return limit_bytes is not None and slot.process.resident_bytes() > limit_bytes
 
     def _replace(self, slot: Slot, reason: str) -> None:
-        slot.up, slot.tight = False, False
+        slot.up = False
         self._seating.take_back(slot)
         if reason != "memory" and not slot.pardons:
             slot.failures += 1
