@@ -272,7 +272,7 @@ async def test_interactive_work_of_any_tenant_goes_before_batch_of_any_weight(fl
 
 async def test_callers_of_two_tenants_are_served_through_their_entry_pools(fleet: Platform, tmp_path: Path) -> None:
     """Each entry admits its own callers and counts them; the member pool tells the tenants apart, and counts nobody."""
-    statuses = {}
+    statuses: dict[str, list[int]] = {}
     for tenant, key in ((BLUE, "key-of-blue"), (CORAL, "key-of-coral")):
         folder = tmp_path / tenant
         (folder / "keys").mkdir(parents=True)
