@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tts_server.admission.auth import Caller, Keyring, Share, authenticate
 from tts_server.config import AuthConfig, ServerConfig
 from tts_server.errors import Unauthenticated
 
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "share-a-pool.md"
 KEYRING = Keyring(
     {"app": hashlib.sha256(b"key").digest()},
     b"acme's",
@@ -66,6 +68,11 @@ def test_a_file_that_makes_no_sense_is_refused_by_the_fields_name(changes: dict[
         read(**changes)
     (error,) = caught.value.errors()
     assert said in f"{'.'.join(map(str, error['loc']))} {error['msg']}"
+
+
+def test_the_page_shows_a_file_that_is_taken() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert [each.weight for each in ServerConfig.model_validate_json(shown).tenants] == [3.0, 10.0]
 
 
 async def caller_of(credential: bytes | None, keyring: Keyring = KEYRING) -> Caller:
