@@ -266,20 +266,21 @@ class PoolTenant(ConfigModel):
 
 
 class ServerConfig(ConfigModel):
-    """``server.json``: what one pool of one tenant serves."""
+    """``server.json``: what one pool serves, to one tenant but for `tenants`."""
 
     tenant: str = "local"
     """``<namespace>.<name>`` in a cluster."""
     tenant_uid: str = ""
     """Kept beside state outside Kubernetes, so that a namesake inherits nothing."""
     role: Literal["Entry", "Member"] = "Entry"
-    """Entry: callers come here. Member: only the entry pool of the same tenant does, with the internal credential."""
+    """Entry: callers come here. Member: only the tenant's entry pool does, and those of `tenants`, with credentials."""
     weight: Weight = 1.0
     """Of this pool's own tenant among `tenants`."""
-    tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=1000)] = ()
+    tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=100)] = ()
     """Of a Member: whose entry pools may come here besides this one's own, for speech and nothing else.
 
     They have counted the request, and they keep its sound: this pool has neither quota, cache nor store for them.
+    At most 100, because the server looks at each one's folder four times a second.
     """
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     """The first is the default."""

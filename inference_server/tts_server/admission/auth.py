@@ -69,7 +69,7 @@ class Caller:
 async def authenticate(
     authorization: bytes | None, auth: AuthConfig, keyring: Keyring, verify: VerifyToken, *, member: bool
 ) -> Caller:
-    """The caller behind an `Authorization` header; of its share an entry pool's tenant is known here, no weight.
+    """The caller behind an `Authorization` header; of an entry pool it says the tenant, not yet the weight.
 
     `member`: this pool is only for the entry pools of its tenants, each of which alone holds its internal credential.
 

@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name without a namespace":   ({"tenants": [guest("blue")]},                      "tenants.0.name"),
     "a name that is a path":        ({"tenants": [guest("../blue.blue")]},              "tenants.0.name"),
     "no folder":                    ({"tenants": [{"name": "team-blue.blue"}]},         "tenants.0.internalDirectory"),
-    "too many":                     ({"tenants": [guest(f"a.b{n}") for n in range(1001)]},"tenants"),
+    "too many":                     ({"tenants": [guest(f"a.b{n}") for n in range(101)]}, "tenants"),
 }  # fmt: skip
 
 
