@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tts_server.admission.admission import Admission
-from tts_server.admission.auth import Keyring, read_digests, read_token
+from tts_server.admission.auth import read_digests, read_tenants, read_token
 from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.redis_quota import RedisQuota
@@ -175,8 +175,9 @@ class Application:
         wanted = self._secret_folders(config)
         for folder in self._secret_folders(self._config).keys() - wanted.keys():
             self.watcher.forget(folder)
-        for folder, take in wanted.items():
-            self.watcher.watch(folder, take)
+        others = {tenant.internal_directory for tenant in config.tenants}
+        for folder, take in wanted.items():  # of another tenant that is gone, the folder may be gone
+            self.watcher.watch(folder, take, or_gone=folder in others)
 
     def _secret_folders(self, config: ServerConfig) -> dict[Path, Take]:
         auth = config.auth
@@ -185,16 +186,19 @@ class Application:
             auth.internal_directory: self._take_keys,
             auth.signing_directory: self._take_signing_keys,
         }
+        takes |= {tenant.internal_directory: self._take_keys for tenant in config.tenants}
         return {folder: take for folder, take in takes.items() if folder is not None}
 
     async def _take_keys(self) -> None:
         auth = self._config.auth
+        # First: whatever is wrong with this pool's own folders, a tenant that is to be refused is.
+        self.server.keyring = replace(self.server.keyring, tenants=read_tenants(_internal_folders(self._config)))
         try:
             digests = read_digests(auth.keys_directory) if auth.keys_directory else {}
             token = read_token(auth.internal_directory) if auth.internal_directory else None
         except OSError as error:
             raise BrokenFile(error.strerror or "not readable") from None
-        self.server.keyring = Keyring(digests, token)
+        self.server.keyring = replace(self.server.keyring, digests=digests, token=token)
         if auth.keys_directory:
             log.info("API keys are taken", keys=sorted(digests))
 
@@ -278,6 +282,16 @@ def asgi(server: Server) -> ASGIApp:
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(Exception, _refuse)
     return Conversations(Intake(Direct(app, {speech.PATH: speech.speech}, handlers), QUIET), server)
+
+
+def _internal_folders(config: ServerConfig) -> dict[str, Path]:
+    """Of the tenants whose entry pools may come here, this pool's own first."""
+    if config.role != "Member":
+        return {}
+    own = config.auth.internal_directory
+    return ({config.tenant: own} if own is not None else {}) | {
+        tenant.name: tenant.internal_directory for tenant in config.tenants
+    }
 
 
 def _sharing(model: ModelConfig) -> Sharing | None:

@@ -5,6 +5,7 @@ Two files, because they change at different speeds. ``server.json`` names models
 Both are YAML's subset JSON when the operator writes them; ``tts-server --config`` reads YAML too.
 """
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -247,15 +248,40 @@ class RedisConfig(ConfigModel):
         return self
 
 
+Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
+"""A tenant's part of an engine: with 10 it is spoken ten times the characters of one with 1, while both wait."""
+
+
+class PoolTenant(ConfigModel):
+    """A tenant that a pool serves besides its own: its entry pools come with an internal credential of their own."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=104)
+    ]
+    """``<namespace>.<name>``"""
+    weight: Weight = 1.0
+    """Of it among all that the pool serves. What nobody else wants is anybody's, whatever its weight."""
+    internal_directory: Path
+    """Holds ``token``, the credential of this tenant's entry pools; without it only this tenant is refused."""
+
+
 class ServerConfig(ConfigModel):
-    """``server.json``: what one pool of one tenant serves."""
+    """``server.json``: what one pool serves, to one tenant but for `tenants`."""
 
     tenant: str = "local"
     """``<namespace>.<name>`` in a cluster."""
     tenant_uid: str = ""
     """Kept beside state outside Kubernetes, so that a namesake inherits nothing."""
     role: Literal["Entry", "Member"] = "Entry"
-    """Entry: callers come here. Member: only the entry pool of the same tenant does, with the internal credential."""
+    """Entry: callers come here. Member: only the tenant's entry pool does, and those of `tenants`, with credentials."""
+    weight: Weight = 1.0
+    """Of this pool's own tenant among `tenants`."""
+    tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=100)] = ()
+    """Of a Member: whose entry pools may come here besides this one's own, for speech and nothing else.
+
+    They have counted the request, and they keep its sound: this pool has neither quota, cache nor store for them.
+    At most 100, because the server looks at each one's folder four times a second.
+    """
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     """The first is the default."""
     model_aliases: dict[str, str] = {}
@@ -278,6 +304,23 @@ class ServerConfig(ConfigModel):
     """Replicas the pool can have: a limit that no shared store holds is divided by it."""
     playground: bool = False
     """A page at `/` to try the voices from. Loading it needs no key; what it asks for does."""
+
+    @model_validator(mode="after")
+    def _tenants_apart(self) -> Self:
+        names = Counter(each.name for each in self.tenants)
+        if names and self.role != "Member":
+            raise ValueError("tenants: only a pool of role Member serves other tenants")
+        if self.tenant in names:
+            raise ValueError(f"tenants: {self.tenant} is this pool's own tenant, whose weight is the field weight")
+        if twice := next((name for name, times in names.items() if times > 1), None):
+            raise ValueError(f"tenants: {twice} is there twice")
+        return self
+
+    def weight_of(self, tenant: str) -> float | None:
+        """Among those who wait for an engine here; None for a tenant that this pool does not serve."""
+        if tenant == self.tenant:
+            return self.weight
+        return next((each.weight for each in self.tenants if each.name == tenant), None)
 
 
 class QuotaConfig(ConfigModel):

@@ -58,7 +58,8 @@ async def speak(request: SpeechRequest, server: Server, account: Account) -> Spe
 def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> Turn:
     waited_seconds = time.monotonic() - begun  # at the door
     return Turn(
-        tenant=config.tenant,
+        tenant=request.share.tenant,
+        weight=request.share.weight,
         priority=request.priority,
         ages_after_seconds=config.batch_ages_after_seconds,
         max_wait_seconds=max(config.max_wait_seconds - waited_seconds, 0.0),
@@ -92,7 +93,8 @@ async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest
 
 async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Sound:
     """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
-    cache = server.cache
+    # What other tenants' entry pools ask for, those keep: here it would lie among this one's own, and use up its room.
+    cache = server.cache if request.share.tenant == scene.config.tenant else None
     if cache is None:
         return Alone(*_begun(spoken, request, scene, server, account))
     rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz

@@ -75,6 +75,7 @@ class _Watched:
     path: Path
     take: Take
     seen: Signature
+    or_gone: bool
 
 
 class Watcher:
@@ -83,10 +84,13 @@ class Watcher:
     def __init__(self) -> None:
         self._watched: dict[Path, _Watched] = {}
 
-    def watch(self, path: Path, take: Take) -> None:
-        """From its state now on: call it before the first reading. Again for the same path, it only renews `take`."""
+    def watch(self, path: Path, take: Take, *, or_gone: bool = False) -> None:
+        """From its state now on: call it before the first reading. Again for the same path, it only renews `take`.
+
+        `or_gone`: `take` hears of it too when nothing is there any more.
+        """
         known = self._watched.get(path)
-        self._watched[path] = _Watched(path, take, known.seen if known else signature(path))
+        self._watched[path] = _Watched(path, take, known.seen if known else signature(path), or_gone)
 
     def forget(self, path: Path) -> None:
         """No more calls for it."""
@@ -105,7 +109,7 @@ class Watcher:
             if now == watched.seen:
                 continue
             watched.seen = now
-            if now is None:
+            if now is None and not watched.or_gone:
                 log.warning("file is gone: what it said last holds", path=str(watched.path))
                 continue
             await self._take(watched)

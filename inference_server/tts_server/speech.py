@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from tts_server.admission.admission import Ticket
+from tts_server.admission.auth import Share
 from tts_server.admission.ledger import Entry
 from tts_server.audio import media_type
 from tts_server.config import ServerConfig
@@ -27,6 +28,8 @@ class SpeechRequest:
     text: str
     wish: Wish
     format: str
+    share: Share
+    """Whose it is."""
     sample_rate_hz: int | None = None
     priority: Priority = Priority.INTERACTIVE
     prepared: bool = False

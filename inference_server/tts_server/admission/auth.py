@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import string
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,16 @@ class Keyring:
     """Name of a key to its SHA-256."""
     token: bytes | None = field(default=None, repr=False)
     """The internal credential."""
+    tenants: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Of a Member: a tenant to the SHA-256 of the internal credential of its entry pools. No two have the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Whose a request is, and that tenant's weight among those who wait for an engine here."""
+
+    tenant: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,8 @@ class Caller:
     """Of the API key itself, or of the one that bought the access token."""
     internal: bool = False
     """The tenant's entry pool: it has prepared the text, and counted the request."""
+    share: Share = Share()
+    """The tenant's: of an entry pool the one that its credential names, of everybody else this pool's own."""
     subject: str = ANONYMOUS
     """Of an external issuer's token: it may be a person's name, and is never logged."""
     address: str = ANONYMOUS
@@ -56,15 +69,18 @@ class Caller:
 async def authenticate(
     authorization: bytes | None, auth: AuthConfig, keyring: Keyring, verify: VerifyToken, *, member: bool
 ) -> Caller:
-    """The caller behind an `Authorization` header. Raises `Unauthenticated`, `TokensUnavailable`.
+    """The caller behind an `Authorization` header; of an entry pool it says the tenant, not yet the weight.
 
-    `member`: this pool is only for the tenant's entry pool, which alone holds the internal credential.
+    `member`: this pool is only for the entry pools of its tenants, each of which alone holds its internal credential.
+
+    Raises `Unauthenticated`, `TokensUnavailable`.
     """
     presented = bearer(authorization)
     if member:
-        if presented is None or keyring.token is None or not hmac.compare_digest(presented, keyring.token):
-            raise Unauthenticated("This pool is reached through its tenant's own endpoint only.")
-        return Caller(internal=True)
+        tenant = None if presented is None else _holder(hashlib.sha256(presented).digest(), keyring.tenants)
+        if tenant is None:
+            raise Unauthenticated(NO_ENTRY)
+        return Caller(internal=True, share=Share(tenant))
     keys, tokens = AuthMode.API_KEY in auth.modes, AuthMode.JWT in auth.modes
     if authorization is None:
         if AuthMode.NONE in auth.modes:
@@ -84,6 +100,7 @@ async def authenticate(
     raise Unauthenticated("No such API key here." if keys else _TOKEN_REQUIRED)
 
 
+NO_ENTRY = "This pool is reached through its tenant's own endpoint only."
 _REQUIRED = "An API key is required: send it as 'Authorization: Bearer <key>'."
 _TOKEN_REQUIRED = "An access token is required: POST /v1/auth/token gives one for an API key."  # noqa: S105 - a sentence
 
@@ -117,6 +134,30 @@ def read_token(directory: Path) -> bytes | None:
         return (directory / TOKEN_FILE).read_bytes().strip() or None
     except FileNotFoundError:
         return None
+
+
+def read_tenants(folders: Mapping[str, Path]) -> dict[str, bytes]:
+    """A Member's tenants, by the folder of each one's internal credential, to the SHA-256 of it.
+
+    One whose credential is not there, cannot be read, or is another one's too, is logged by its name and left out: of
+    two that cannot be told apart, neither is served as the other.
+    """
+    digests: dict[str, bytes] = {}
+    for tenant, folder in folders.items():
+        try:
+            token = read_token(folder)
+        except OSError as error:  # of one tenant: the others must not wait for its repair
+            log.error("tenant is refused: its credential cannot be read", tenant=tenant, reason=error.strerror)  # noqa: TRY400
+            continue
+        if token is None:
+            log.warning("tenant is refused: its credential is not there", tenant=tenant)
+        else:
+            digests[tenant] = hashlib.sha256(token).digest()
+    times = Counter(digests.values())
+    alike = sorted(tenant for tenant, digest in digests.items() if times[digest] > 1)
+    if alike:
+        log.error("tenants are refused: they have the same credential", tenants=alike)
+    return {tenant: digest for tenant, digest in digests.items() if times[digest] == 1}
 
 
 def holder(presented: bytes, keyring: Keyring) -> str | None:

@@ -5,13 +5,14 @@ from typing import NoReturn
 
 from starlette.requests import Request
 
-from tts_server.admission.auth import Caller, authenticate
+from tts_server.admission.auth import NO_ENTRY, Caller, Share, authenticate
 from tts_server.admission.failures import client_address
 from tts_server.config import AuthConfig
 from tts_server.errors import (
     InvalidGrant,
     InvalidParameter,
     Overloaded,
+    PermissionDenied,
     TokenExpired,
     TooManyFailures,
     Unauthenticated,
@@ -31,8 +32,11 @@ def server_of(request: Request) -> Server:
     return server
 
 
-async def admit_caller(request: Request) -> Caller:
-    """Who calls, before a byte of the body is read. Raises `Unauthenticated`, `Overloaded` while nothing is loaded."""
+async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
+    """Who calls, before a byte of the body is read; `any_tenant`: whichever of those that this pool serves.
+
+    Raises `Unauthenticated`, `PermissionDenied`, `Overloaded` while nothing is loaded.
+    """
     server = server_of(request)
     if server.scene is None:
         raise Overloaded("The engines are still loading.")
@@ -47,8 +51,14 @@ async def admit_caller(request: Request) -> Caller:
         if authorization is None or member:
             raise
         await refuse_guess(server, address, error)
-    caller = replace(found, address=address)
+    tenant = found.share.tenant or config.tenant
+    weight = config.weight_of(tenant)
+    if weight is None:  # its credential is not forgotten yet
+        raise Unauthenticated(NO_ENTRY)
+    caller = replace(found, address=address, share=Share(tenant, weight))
     conversation_of(request.scope).caller = caller
+    if tenant != config.tenant and not any_tenant:
+        raise PermissionDenied("This pool speaks for other tenants, and does nothing else for them.")
     return caller
 
 

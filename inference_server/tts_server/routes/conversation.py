@@ -109,7 +109,7 @@ class Conversations:
 
     def _account(self, talk: Conversation, scope: Scope) -> None:
         duration = time.monotonic() - talk.account.begun
-        tenant = self._server.scene.config.tenant if self._server.scene is not None else UNKNOWN
+        tenant = talk.caller.share.tenant or self._own_tenant()
         if talk.speech:
             self._measure(talk, tenant, duration)
         if talk.path in QUIET:
@@ -130,6 +130,10 @@ class Conversations:
             _trace(talk, fields)
         level = log.error if talk.status >= 500 else log.info
         level("request", **fields, duration=round(duration, 4))
+
+    def _own_tenant(self) -> str:
+        """Whose a request is that nobody has let in."""
+        return self._server.scene.config.tenant if self._server.scene is not None else UNKNOWN
 
     def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, talk.account

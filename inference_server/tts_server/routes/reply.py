@@ -18,7 +18,6 @@ from tts_server.routes.limits import Headers, limit_headers
 from tts_server.routes.listening import listening
 from tts_server.server import Server
 from tts_server.speech import Speech, SpeechRequest
-from tts_server.telemetry import UNKNOWN
 
 SEND_SECONDS = 60.0
 """For one part of a reply: a caller that takes nothing for so long is gone, whatever its connection says."""
@@ -93,7 +92,7 @@ async def speaking(
 
     Raises whatever refuses the request, and `HungUp` inside when the caller leaves.
     """
-    inflight = server.metrics.inflight_of(server.scene.config.tenant if server.scene is not None else UNKNOWN)
+    inflight = server.metrics.inflight_of(request.share.tenant)
     speech: Speech | None = None
     inflight.inc()
     try:

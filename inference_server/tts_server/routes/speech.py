@@ -60,7 +60,7 @@ async def speech(request: Request) -> Response:
     """Speak `input`, sentence by sentence."""
     talk = conversation_of(request.scope)
     talk.speech = True
-    caller = await admit_caller(request)
+    caller = await admit_caller(request, any_tenant=True)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(PreparedBody if caller.internal else SpeechBody, content)
@@ -77,6 +77,7 @@ async def speech(request: Request) -> Response:
         text=spoken_text(body.input),
         wish=wish,
         format=body.response_format or "mp3",
+        share=caller.share,
         priority=priority_of(request),
         prepared=prepared is not None,
         plays=streams(body.response_format or "mp3"),

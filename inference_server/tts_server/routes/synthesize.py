@@ -74,6 +74,7 @@ async def synthesize(request: Request) -> Response:
             precision=body.options.precision if body.options else None,
         ),
         format=body.format or "mp3",
+        share=caller.share,
         sample_rate_hz=body.sample_rate,
         priority=priority_of(request),
         text_param="text",

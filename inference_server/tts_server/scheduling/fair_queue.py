@@ -164,9 +164,25 @@ class FairQueue(Generic[Work]):
             insort(waiting[Priority.INTERACTIVE], item, key=_order)
 
     def ahead_of(self, turn: Turn) -> float:
-        """The cost of what waits and may be served before an item that arrives now: at most so much."""
+        """The cost of what is served before an item that arrives now, as far as it waits already.
+
+        Of another tenant, however much of it waits, that is only what begins, in virtual time, before the item does.
+        """
         due = self._now() if turn.due is None else turn.due
-        return sum(item.cost for item in self if self._may_precede(item, turn, due))
+        own = self._flows.get(turn.tenant)
+        before = sum(item.cost for item in self._served(own, turn) if self._is_before(item, turn, due)) if own else 0.0
+        begins = self._start(own) + before / turn.weight
+        for flow in self._flows.values():
+            if flow is own:
+                continue
+            start = self._start(flow)
+            for item in self._served(flow, turn):
+                # Whoever is urgent goes before all that is not, and counts as the first of what is not.
+                if start > begins and not (turn.priority is Priority.BATCH and self._is_urgent(item)):
+                    break
+                before += item.cost
+                start += item.cost / item.turn.weight
+        return before
 
     def _next(self, accepts: Accepts[Work] | None) -> Item[Work] | None:
         heads = [head for flow in self._flows.values() for head in flow.heads(accepts)]
@@ -176,11 +192,20 @@ class FairQueue(Generic[Work]):
     def _turn_of(self, item: Item[Work]) -> tuple[float, int]:
         return max(self._flows[item.turn.tenant].start, self._virtual), item.number
 
-    def _may_precede(self, item: Item[Work], turn: Turn, due: float) -> bool:
-        if turn.priority is Priority.INTERACTIVE and not self._is_urgent(item):
-            return False
-        same = item.turn.tenant == turn.tenant and item.turn.priority is turn.priority
-        return not same or item.order[0] <= due
+    def _start(self, flow: _Flow[Work] | None) -> float:
+        """When its next item begins, in virtual time."""
+        return self._virtual if flow is None else max(flow.start, self._virtual)
+
+    def _served(self, flow: _Flow[Work], turn: Turn) -> Iterator[Item[Work]]:
+        """Those of one tenant that compete with such an item, in the order in which they are served."""
+        waiting = [item for items in flow.waiting.values() for item in items]
+        yield from (item for item in waiting if self._is_urgent(item))
+        if turn.priority is Priority.BATCH:
+            yield from (item for item in waiting if not self._is_urgent(item))
+
+    def _is_before(self, item: Item[Work], turn: Turn, due: float) -> bool:
+        """Of the same tenant."""
+        return item.turn.priority is not turn.priority or item.order[0] <= due
 
     def _is_urgent(self, item: Item[Work]) -> bool:
         if item.turn.priority is Priority.INTERACTIVE:

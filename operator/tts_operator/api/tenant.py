@@ -258,7 +258,7 @@ class TTSTenantSpec(APIModel):
     tier: Tier = Tier.BASIC
     """Basic 10, VIP 100, Enterprise 1000 requests per minute, unless the platform says otherwise."""
     isolation: Isolation = Isolation.DEDICATED
-    """Dedicated: pods of its own, here. Shared: the platform's pods, fair by tier."""
+    """Dedicated: pods of its own, here. Shared: the platform's pods, by the weight of its tier while others wait."""
     scenario: Scenario | None = None
     """CustomerService fp16, Education fp32, Testing int8; where a model lacks it, the nearest that it has."""
     models: Annotated[tuple[TenantModel, ...], Field(min_length=1, max_length=16), atomic(unique("name", "models"))]

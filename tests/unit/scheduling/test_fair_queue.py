@@ -111,7 +111,7 @@ def test_one_who_leaves_is_gone_at_once() -> None:
     assert queue.remove(items[1])
     assert not queue.remove(items[1])
     assert len(queue) == queue.depth("acme") == 2
-    assert queue.ahead_of(Turn()) == 20
+    assert queue.ahead_of(Turn("acme")) == 20
     assert drained(queue) == ["a", "c"]
 
 
@@ -207,6 +207,41 @@ def test_a_flood_of_one_tenant_does_not_delay_another(flood: int) -> None:
         queue.push("flood", Turn("acme"), 100)
     queue.push("word", Turn("blue"), 10)
     assert "word" in {item.work for item in (queue.pop(), queue.pop()) if item is not None}
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 8.0]), min_size=3, max_size=3),
+    waiting=st.lists(st.tuples(st.integers(0, 2), COSTS), max_size=30),
+    served=st.integers(0, 30),
+    own=st.integers(0, 2),
+)
+def test_what_is_ahead_is_what_is_served_before(
+    weights: list[float], waiting: list[tuple[int, float]], served: int, own: int
+) -> None:
+    """Nobody is refused for a wait that will not be, nor let in for one that will."""
+    clock = Clock()
+    queue: FairQueue[str] = FairQueue(clock)
+    for tenant, cost in waiting:
+        queue.push("other", Turn(str(tenant), weights[tenant]), cost)
+    for _ in range(served):
+        queue.pop()
+    clock.seconds = 1
+    expected = queue.ahead_of(Turn(str(own), weights[own]))
+    queue.push("mine", Turn(str(own), weights[own]), 10)
+    before = 0.0
+    while (item := queue.pop()) is not None and item.work != "mine":
+        before += item.cost
+    assert before == expected
+
+
+def test_a_flood_of_batch_is_not_ahead_of_another_tenants_batch_but_its_interactive_work_is() -> None:
+    queue: FairQueue[str] = FairQueue(Clock())
+    for priority, cost in ((BATCH, 100), (Priority.INTERACTIVE, 10)):
+        for _ in range(5):
+            queue.push("flood", Turn("acme", priority=priority), cost)
+    assert queue.ahead_of(Turn("blue", priority=BATCH)) == 5 * 10
+    assert queue.ahead_of(Turn("blue")) == 10, "a tie goes to who was there"
+    assert queue.ahead_of(Turn("acme", priority=BATCH)) == 5 * 10 + 5 * 100
 
 
 def test_aged_batch_is_served_although_interactive_work_never_ends() -> None:
