@@ -34,6 +34,7 @@ from tts_server.config import (
     StorageConfig,
     VoiceConfig,
 )
+from tts_server.engines import seating
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Utterance
@@ -103,6 +104,7 @@ class Platform:
 @asynccontextmanager
 async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> AsyncIterator[Platform]:
     monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setattr(seating, "EARLY_SECONDS", -3600.0)  # nobody is told ahead: that is test_told_ahead's
     directories = {tenant: internal(folder, tenant) for tenant in WEIGHTS}
     tenants = tuple(
         PoolTenant(name=tenant, weight=weight, internal_directory=directories[tenant])

@@ -121,6 +121,23 @@ async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monk
         await asyncio.gather(*waiting)
 
 
+async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seating, "MOST_WAITING", 4)
+    async with moody() as pool:
+        async with busy(pool):
+            waiting = []
+            for tenant, taken in (("flood", True), ("flood", True), ("flood", True), ("flood", True), ("flood", False),
+                                  ("another", True), ("another", True), ("another", False), ("third", True),
+                                  ("flood", False)):  # fmt: skip
+                if not taken:
+                    with pytest.raises(Overloaded):
+                        await anext(pool.speak(beep("ok"), Turn(tenant)))
+                    continue
+                waiting.append(asyncio.create_task(speaks(pool, tenant, Turn(tenant), [])))
+                await until(lambda: pool.waiting == len(waiting))
+        await asyncio.gather(*waiting)
+
+
 async def test_who_leaves_the_queue_is_gone_at_once() -> None:
     depths: list[int] = []
     async with moody(on_depth=lambda tenant, depth: depths.append(depth)) as pool:

@@ -15,7 +15,7 @@ from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
 from tts_server.scheduling.pace import Pace
 
 MOST_WAITING = 1024
-"""Utterances: a bound where nothing is known yet of how long they will take."""
+"""Utterances: a bound where nothing is known yet of how long they will take. Tenants have equal parts of it."""
 EARLY_SECONDS = 0.01
 """Before a process will have ended, by its pace, it is told who is next: about what a busy event loop takes to hear of
 the end and to answer. Whoever comes within that time has to wait for one more.
@@ -185,7 +185,7 @@ class Seating:
 
     def _check_wait(self, turn: Turn) -> None:
         """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
-        full = len(self.waiting) >= MOST_WAITING
+        full = len(self.waiting) >= MOST_WAITING and self._has_its_part(turn.tenant)
         if turn.max_wait_seconds is None and not full:
             return
         told = sum(slot.ahead.cost for slot in self._slots if slot.ahead is not None)
@@ -193,6 +193,12 @@ class Seating:
         seconds = self.pace.wait_seconds(before, len(self._slots))
         if full or (turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds):
             raise Overloaded("Too much is waiting to be spoken.", retry_after_seconds=seconds)
+
+    def _has_its_part(self, tenant: str) -> bool:
+        """Of a full queue; one that waits for nothing else always finds room."""
+        waiting = self.waiting.depth(tenant)
+        others = self.waiting.tenants - (waiting > 0)
+        return waiting >= MOST_WAITING / (others + 1)
 
     def _withdraw(self, item: Item[Wanted]) -> None:
         """Its caller has left."""

@@ -107,6 +107,11 @@ class FairQueue(Generic[Work]):
         flow = self._flows.get(tenant)
         return sum(len(items) for items in flow.waiting.values()) if flow is not None else 0
 
+    @property
+    def tenants(self) -> int:
+        """How many of them wait."""
+        return sum(any(flow.waiting.values()) for flow in self._flows.values())
+
     def push(self, work: Work, turn: Turn, cost: float) -> Item[Work]:
         """Let it wait. `cost` is positive, in any unit that all items share."""
         self._numbers += 1
