@@ -137,6 +137,7 @@ class Controller:
             while True:
                 key = await self._queue.get()
                 try:
+                    await self._timetable.rest()
                     await self._process(key)
                 finally:
                     self._queue.done(key)

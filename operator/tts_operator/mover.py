@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,6 +17,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 8
 """Writes under way together: more would only queue at the API server."""
+LONGEST_SECONDS = 10.0
+"""That other work waits for bounds: however many there are, or however slow the API server is, it goes on then."""
 TRUE_FOR = timedelta(minutes=1)
 """Windows open on whole minutes: for so long nothing else is due. A replica that leads again may hold older ones."""
 
@@ -31,6 +34,8 @@ class Mover:
         self._moves: dict[Key, tuple[Apply, ...]] = {}
         self._due: dict[Key, datetime] = {}
         self._wake = asyncio.Event()
+        self._rests = asyncio.Event()
+        self._rests.set()
 
     def prepare(self, key: Key, moves: Sequence[Apply]) -> None:
         """What this key writes when its instant comes, instead of what was prepared."""
@@ -46,7 +51,14 @@ class Mover:
     def begin(self, key: Key, at: datetime) -> None:
         """The key's instant has come."""
         self._due[key] = at
+        self._rests.clear()
         self._wake.set()
+
+    async def rest(self) -> None:
+        """Return when no bound is to be moved now; after LONGEST_SECONDS anyway."""
+        if not self._rests.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rests.wait(), LONGEST_SECONDS)
 
     async def run(self, reconcile: Callable[[Key], None]) -> None:
         """Write what is due, then call `reconcile` with each key; for ever."""
@@ -56,6 +68,8 @@ class Mover:
             due, self._due = self._due, {}
             waiting = iter(due.items())
             await asyncio.gather(*(self._work(waiting) for _ in range(min(AT_ONCE, len(due)))))
+            if not self._due:
+                self._rests.set()
             for key in due:
                 reconcile(key)
 

@@ -42,6 +42,10 @@ class Timetable:
         if begun := self._begun.pop(key, None):
             self._late((self._clock.now() - begun).total_seconds())
 
+    async def rest(self) -> None:
+        """Return when no transition is being made: what else there is to do would only make the others late."""
+        await self._mover.rest()
+
     async def run(self, reconcile: Callable[[Key], None]) -> None:
         """Make each transition at its instant, and call `reconcile` with each key that is due; for ever."""
         async with asyncio.TaskGroup() as group:

@@ -13,9 +13,10 @@ import pytest
 
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
 from tts_operator import controller as module
+from tts_operator.actions import Apply
 from tts_operator.cluster import Cluster
 from tts_operator.controller import Controller, Pace
-from tts_operator.manifest import Body
+from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.metrics import Metrics
 from tts_operator.moves import Upcoming
 from tts_operator.observed import Key
@@ -36,6 +37,11 @@ class Stage:
         self.after_reconcile: Callable[[Key], None] = lambda key: None
         self.reconciles: list[tuple[float, Key]] = []
         self.metrics = Metrics()
+        self.apply_seconds = 0.0
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Body:
+        await asyncio.sleep(self.apply_seconds)
+        return manifest.body
 
     async def reconcile(self, key: Key, *_: Any, **__: Any) -> Upcoming | None:
         self.reconciles.append((self.seconds(), key))
@@ -178,6 +184,24 @@ async def test_the_lateness_of_a_transition_is_counted_once(stage: Stage) -> Non
         await asyncio.sleep(200)
     assert stage.times(ACME) == [0, 100]
     assert stage.lag("count") == 1
+
+
+async def test_whatever_changes_waits_until_the_bounds_are_moved(stage: Stage) -> None:
+    """The first of them changes its HPA, which calls for a reconcile: 200 of those would make the last ones late."""
+    controller = controller_on(stage)
+    stage.tenants = {ACME: []}
+    hpa = Ref("autoscaling/v2", "HorizontalPodAutoscaler", ACME.namespace, "acme")
+    night = Upcoming(
+        BEGINNING + timedelta(seconds=10), transition=True, moves=(Apply(Manifest(hpa, {}), "min 3 -> 1"),)
+    )
+    stage.answers[ACME] = [night]
+    stage.apply_seconds = 3
+    async with leading(controller):
+        await asyncio.sleep(11)
+        controller.child_changed(BETA)
+        await asyncio.sleep(10)
+    assert stage.times(BETA) == [13]
+    assert stage.times(ACME) == [0, 13]
 
 
 async def test_what_is_due_for_another_reason_is_no_transition(stage: Stage) -> None:

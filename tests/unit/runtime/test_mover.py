@@ -15,7 +15,7 @@ from tts_operator.api_errors import Conflict, Unreachable
 from tts_operator.clock import SystemClock
 from tts_operator.cluster import Cluster
 from tts_operator.manifest import Body, Manifest, Ref
-from tts_operator.mover import AT_ONCE, TRUE_FOR, Mover
+from tts_operator.mover import AT_ONCE, LONGEST_SECONDS, TRUE_FOR, Mover
 from tts_operator.observed import Key
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -27,8 +27,12 @@ class Recorder:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.answers: dict[str, Exception] = {}
+        self.answered = asyncio.Event()
+        """Cleared: nothing is."""
+        self.answered.set()
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
+        await self.answered.wait()
         await asyncio.sleep(0.001)
         self.log.append(f"{manifest.ref.name}{'' if force else ' without force'}")
         if manifest.ref.name in self.answers:
@@ -82,6 +86,26 @@ async def test_every_move_comes_before_the_first_reconcile() -> None:
     assert set(recorder.log[:50]) == {f"hpa-{number}" for number in range(50)}
     assert recorder.log[50:] == [f"reconcile tenant-{number}" for number in range(50)]
     assert sorted(moved) == sorted(key(number) for number in range(50))
+
+
+async def test_other_work_waits_for_the_last_move_but_not_for_ever() -> None:
+    recorder = Recorder()
+    async with running(recorder) as (mover, _):
+        await mover.rest()
+        for number in range(50):
+            mover.prepare(key(number), [move(number)])
+            mover.begin(key(number), MIDNIGHT)
+        await mover.rest()
+        assert len([line for line in recorder.log if line.startswith("hpa")]) == 50
+        recorder.answered.clear()
+        mover.prepare(key(50), [move(50)])
+        mover.begin(key(50), MIDNIGHT)
+        begun = asyncio.get_running_loop().time()
+        await mover.rest()
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(LONGEST_SECONDS)
+        assert "hpa-50" not in recorder.log
+        recorder.answered.set()
+        await until(recorder, 51)
 
 
 async def test_a_key_with_nothing_prepared_is_reconciled_all_the_same() -> None:
