@@ -23,8 +23,8 @@ TREES = [
 ]
 TOLD_BY = {"Verdict", "Failure", "Refused", "Refuse", "trouble", "Event"}
 REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
-NO_REASONS = {"Normal", "Warning", "Unknown", "Waiting"}
-"""Types of events, and what stands where Kubernetes gives no reason."""
+NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
+"""Types of events, a status, and what stands where Kubernetes gives no reason."""
 OF_THE_HPA = {"FailedGetResourceMetric"}
 """Passed on in its own words, which are more than the page can list."""
 
