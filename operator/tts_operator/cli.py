@@ -6,7 +6,7 @@ import importlib.metadata
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from tts_operator.store_files import StoreFiles
 from tts_operator.stores import RedisDefault, S3Default
 from tts_server.redis_url import BadRedisURL, parse_redis_url
 
+ENVIRONMENT = "TTS_OPERATOR_"
+"""Before a flag's name, in capitals and with underscores: where its value may also be."""
 PULL_POLICIES = tuple(policy.value for policy in PullPolicy)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
     """Every flag of `run` can also come from the environment: --lease-name from TTS_OPERATOR_LEASE_NAME."""
     root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
@@ -57,14 +59,14 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="reconcile TTSTenants until SIGTERM")
 
     def flag(name: str, default: str | None, kind: Callable[[str], object], text: str) -> None:
-        value = os.environ.get(f"TTS_OPERATOR_{name.replace('-', '_').upper()}", default)
+        value = environment.get(ENVIRONMENT + name.replace("-", "_").upper(), default)
         said = "required" if value is None else f"default: {value or 'empty'}"
         run.add_argument(f"--{name}", type=kind, default=value, required=value is None, help=f"{text} ({said})")
 
-    flag("namespace", os.environ.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
+    flag("namespace", environment.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
     flag("watch-namespaces", "", str, "only the tenants of these, separated by commas; empty: all")
     flag("server-image", None, str, "tts-server, for models that name no image")
-    flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + " or ".join(PULL_POLICIES))
+    flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
@@ -84,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     flag("s3-public-endpoint", "", str, "the store as callers reach it; empty: its endpoint")
     flag("s3-path-style", "false", switch, "true: the bucket is in the path instead of in the host name")
     flag("s3-directory", "", str, "files `accessKey` and `secretKey`")
-    flag("log-level", "info", one_of(*LOG_LEVELS), " or ".join(LOG_LEVELS))
+    flag("log-level", "info", one_of(*LOG_LEVELS), ", ".join(LOG_LEVELS))
     return root
 
 
