@@ -18,8 +18,8 @@ GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {
     CONFIG_FILE: (
         ServerConfig,
-        "What `--config` reads, as JSON or YAML. A change reaches a running server without a restart; another `redis` or"
-        " `storage.directory` waits for the next start.",
+        "What `--config` reads, as JSON or YAML. A change reaches a running server without a restart; another `redis`"
+        " or `storage.directory` waits for the next start.",
     ),
     QUOTA_FILE: (QuotaConfig, "What `--quota` reads, likewise. A limit that is not set does not hold."),
 }
@@ -35,8 +35,8 @@ def operator_page() -> str:
         "",
         GENERATED.format("operator/tts_operator/cli.py"),
         "",
-        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. What no flag says may be",
-        "in the environment.",
+        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. What no flag says may",
+        "be in the environment.",
         "",
         "| flag | environment | default | what |",
         "| --- | --- | --- | --- |",
