@@ -9,7 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
-from tts_operator.api import API_VERSION, TTSModel, TTSTenant
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.names import API_VERSION
 
 Body = dict[str, Any]
 T = TypeVar("T", TTSModel, TTSTenant)

@@ -7,7 +7,7 @@ from tts_operator.desired import Desired
 from tts_operator.difference import difference
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.names import CONFIG_HASH, MANAGER, POOL_LABEL, TENANT_LABEL
+from tts_operator.names import CONFIG_HASH, MANAGED_BY, MANAGER, POOL_LABEL, TENANT_LABEL
 from tts_operator.observed import Key, Observed, controlled_by, controller_of
 
 
@@ -91,7 +91,7 @@ def deletes(desired: Desired, observed: Observed) -> Iterator[Delete]:
     wanted = {manifest.ref for manifest in desired.manifests} | desired.kept
     for ref, live in sorted(observed.children.items(), key=lambda child: child[0]):
         labels = live["metadata"].get("labels") or {}
-        ours = labels.get(TENANT_LABEL) == observed.key.name and labels.get("app.kubernetes.io/managed-by") == MANAGER
+        ours = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
         if ref not in wanted and ours and controlled_by(live, observed.uid) and not terminating(live):
             yield Delete(ref, str(live["metadata"].get("uid", "")), "no longer wanted")
 
