@@ -108,9 +108,6 @@ class RedisHarness:
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
-MakeHarness = Callable[[], AbstractAsyncContextManager[QuotaHarness]]
-
-
 @asynccontextmanager
 async def memory_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     del store
