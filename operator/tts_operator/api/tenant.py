@@ -256,7 +256,7 @@ class TTSTenantSpec(APIModel):
     )
 
     tier: Tier = Tier.BASIC
-    """Basic 10, VIP 100, Enterprise 1000 requests per minute, unless the platform says otherwise."""
+    """Basic 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that."""
     isolation: Isolation = Isolation.DEDICATED
     """Dedicated: pods of its own, here. Shared: the platform's pods, fair by tier."""
     scenario: Scenario | None = None
