@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tts_operator.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.desired import Desired
 from tts_operator.difference import difference
-from tts_operator.live import Verdict
+from tts_operator.live import Verdict, replicas
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.names import CONFIG_HASH, MANAGED_BY, MANAGER, POOL_LABEL, TENANT_LABEL
 from tts_operator.observed import Key, Observed, controlled_by, controller_of
@@ -53,7 +53,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     live = observed.children.get(ref)
     if wanted is None or (live is None and not applied):
         return
-    current = 1 if live is None else int(live.get("spec", {}).get("replicas", 1))
+    current = 1 if live is None else replicas(live)
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
     if wanted == current:
         return
