@@ -21,17 +21,13 @@ from tempfile import TemporaryDirectory
 
 from hack.cluster.commands import run
 from hack.cluster.errors import CommandError
+from hack.cluster.files import cache_folder
 from hack.cluster.golang import go
 from hack.cluster.progress import say, step
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ROOT / "hack" / "binaries"
 BIN = ROOT / "build" / "bin"
-
-
-def cache_folder() -> Path:
-    """Where builds are kept between checkouts: XDG_CACHE_HOME/ttsfleet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet"
 
 
 @dataclass(frozen=True)

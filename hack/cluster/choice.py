@@ -16,7 +16,7 @@ from hack.cluster.commands import run, succeeds
 from hack.cluster.current import CurrentCluster
 from hack.cluster.errors import CannotRunError, ClusterError
 from hack.cluster.machine import Machine, ThisMachine
-from hack.cluster.node import Node
+from hack.cluster.node import AGENTS_SECONDS, CONTROL_PLANE_SECONDS, Node
 from hack.cluster.progress import say, step
 
 BUILD = binaries.ROOT / "build"
@@ -25,7 +25,7 @@ KUBECONFIG = BUILD / "kubeconfig"
 IMAGES_FILE = BUILD / "images.json"
 """What `images` brought into the cluster: name -> reference."""
 KIND_NAME = "ttsfleet"
-NODE_SECONDS, KIND_SECONDS = 20, 90
+NODE_SECONDS, KIND_SECONDS = CONTROL_PLANE_SECONDS + AGENTS_SECONDS, 90
 """What bringing up a node of our own takes, and creating a kind cluster, once their programs are there."""
 KIND_CONFIGURATION = """\
 apiVersion: kind.x-k8s.io/v1alpha4

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster import packages
-from hack.cluster.binaries import ROOT, cache_folder, locked
-from hack.cluster.buildah import BASE, SUITE, Buildah
+from hack.cluster.binaries import ROOT, locked
+from hack.cluster.buildah import BASE, BASE_SECONDS, SUITE, Buildah
 from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CannotRunError
+from hack.cluster.files import cache_folder
 from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
-ARCHIVE_SECONDS, DOCKER_SECONDS, BASE_SECONDS = 110, 90, 120
-"""What building one image takes, without and with Docker, and making the base for those without."""
+ARCHIVE_SECONDS, DOCKER_SECONDS = 110, 90
+"""What building one image takes, without and with Docker."""
 KEPT_ARCHIVES = 3
 """Of each image; older ones leave the cache, and buildah's storage."""
 

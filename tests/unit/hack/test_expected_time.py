@@ -7,6 +7,7 @@ import pytest
 from hack.cluster import binaries, images
 from hack.cluster.choice import KIND_SECONDS, NODE_SECONDS, KindCluster, NodeCluster
 from hack.cluster.current import CurrentCluster
+from hack.cluster.files import cache_folder
 from hack.cluster.progress import about
 
 
@@ -34,7 +35,7 @@ def test_what_was_built_before_takes_no_time() -> None:
     built(*binaries.CLUSTER)
     assert NodeCluster().expected_seconds() == images.build_seconds(with_docker=False) + NODE_SECONDS
     for image in images.IMAGES:
-        archive = binaries.cache_folder() / "images" / f"{image.name}-{image.digest}.tar"
+        archive = cache_folder() / "images" / f"{image.name}-{image.digest}.tar"
         archive.parent.mkdir(exist_ok=True)
         archive.touch()
     assert NodeCluster().expected_seconds() == NODE_SECONDS
