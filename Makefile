@@ -31,7 +31,7 @@ lint: setup ## Ruff, mypy strict, import-linter
 unit: setup ## Unit tests: pure rules, no I/O
 	@$(BIN)/pytest tests/unit -q
 
-check: lint unit ## The inner loop: lint and unit tests, under a minute
+check: lint unit ## The inner loop: lint and unit tests
 
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
