@@ -1,5 +1,6 @@
 """The operator's flags."""
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -93,3 +94,10 @@ def test_help_says_what_is_required_and_what_is_empty(capsys: pytest.CaptureFixt
     said = " ".join(capsys.readouterr().out.split())
     assert "for models that name no image (required)" in said
     assert "empty: all (default: empty)" in said
+
+
+def test_the_chart_sets_every_flag_and_no_other() -> None:
+    template = Path(__file__).parents[3] / "charts" / "ttsfleet" / "templates" / "deployment.yaml"
+    with_values = set(re.findall(r"- (--[a-z0-9-]+)=", template.read_text(encoding="utf-8")))
+    known = set(parser().parse_args(RUN).__dict__) - {"command"}
+    assert with_values == {f"--{name.replace('_', '-')}" for name in known}
