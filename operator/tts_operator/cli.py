@@ -5,12 +5,14 @@ import asyncio
 import importlib.metadata
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from tts_operator import logs
 from tts_operator.api.crd import definitions
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = run_of(options)
         StoreFiles(run.settings).check()
     except (ValueError, OSError) as error:
-        print(f"tts-operator: {error}", file=sys.stderr)
+        unread = f"{error.filename} cannot be read: {error.strerror}" if isinstance(error, OSError) else ""
+        print(f"tts-operator: {unread or error}", file=sys.stderr)
         return 2
     logs.configure(options.log_level)
     try:
@@ -187,7 +190,12 @@ def s3_default(options: argparse.Namespace) -> S3Default | None:
         path_style=options.s3_path_style,
         directory=Path(options.s3_directory),
     )
-    default.check()
+    try:
+        default.check()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = re.sub(r"([A-Z])", r"-\1", str(first["loc"][0])).replace("_", "-").lower()
+        raise ValueError(f"--s3-{name}: {first['msg']}") from error
     return default
 
 
