@@ -80,15 +80,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
     if not 0 <= port <= 65_535:
-        raise argparse.ArgumentTypeError("must be 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 65535")
     return port
 
 
 def _address(text: str) -> str:
     """Empty is none: a pod's template may leave it so."""
-    return ipaddress.ip_address(text).compressed if text else ""
+    try:
+        return ipaddress.ip_address(text).compressed if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> Sources:

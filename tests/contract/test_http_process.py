@@ -84,6 +84,12 @@ def test_a_port_that_is_taken_ends_it_with_a_reason(tmp_path: Path) -> None:
             assert advice in ended.stderr
 
 
+def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--host=192.0.2.1", "--port=0")
+    assert ended.returncode == 1
+    assert "192.0.2.1 is no address of this machine: choose another one with --host." in ended.stderr
+
+
 def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "espeakng_loader.py").write_text("raise ImportError('No module named espeakng_loader')")
     ended = run(tmp_path, PYTHONPATH=str(tmp_path))
