@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench docs lock clean
+.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench lock clean
 
 help: ## Print these words
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -31,7 +31,7 @@ lint: setup ## Ruff, mypy strict, import-linter
 unit: setup ## Unit tests: pure rules, no I/O
 	@$(BIN)/pytest tests/unit -q
 
-check: lint unit ## The inner loop: lint and unit tests, under a minute
+check: lint unit ## The inner loop: lint and unit tests
 
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
@@ -43,7 +43,7 @@ verify: lint ## Lint, generated files current, chart lints and validates
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.verify_chart
 
-generate: setup ## Write CRDs, chart schema and reference from the models
+generate: setup ## Write the CRDs, their copy in the chart, and docs/reference
 	@$(BIN)/python -m hack.generate
 
 cluster: setup ## A cluster alone: build/kubeconfig, build/bin; CONTROL_PLANE_ONLY=1 needs no root

@@ -21,7 +21,7 @@ from typing import Any
 from hack.cluster import binaries, choice
 from hack.cluster.commands import run
 from hack.cluster.errors import ClusterError, CommandError
-from hack.cluster.progress import say, step
+from hack.cluster.progress import about, say, step
 
 EXAMPLES = binaries.ROOT / "examples"
 CHART = binaries.ROOT / "charts" / "ttsfleet"
@@ -64,7 +64,7 @@ def demo() -> str:
     """The whole story; how to take down what it leaves. Raises ClusterError with what to do next."""
     cluster = choice.choose("demo")
     say(f"1. A cluster: {cluster.description}; and images of the operator and the server, from their Dockerfiles")
-    say("   (the first time on a machine: about 13 minutes on two slow cores; after that: about 20 s)")
+    say(f"   ({about(max(cluster.expected_seconds(), 1))} on two slow cores)")
     with ThreadPoolExecutor(max_workers=1) as beside:
         images = beside.submit(cluster.build_images)  # waits for networks while the other waits for compilers
         cluster.up()

@@ -9,7 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
-from tts_operator.api import API_VERSION, TTSModel, TTSTenant
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.names import API_VERSION
 
 Body = dict[str, Any]
 T = TypeVar("T", TTSModel, TTSTenant)
@@ -60,14 +61,8 @@ class Builder(Generic[T]):
 class TenantBuilder(Builder[TTSTenant]):
     """A tenant that speaks with one model, as everyone's first one does."""
 
-    def in_namespace(self, namespace: str) -> Self:
-        return replace(self, metadata={**self.metadata, "namespace": namespace})
-
     def of_tier(self, tier: str) -> Self:
         return self.with_spec(tier=tier)
-
-    def for_scenario(self, scenario: str) -> Self:
-        return self.with_spec(scenario=scenario)
 
     def speaking(self, *names: str) -> Self:
         """With these models and no others; the first is the default."""
@@ -75,10 +70,6 @@ class TenantBuilder(Builder[TTSTenant]):
 
     def also_speaking(self, name: str, **entry: Any) -> Self:
         return self.with_spec(models=[*self.spec["models"], {"name": name, **entry}])
-
-    def with_default_model(self, **entry: Any) -> Self:
-        first, *others = self.spec["models"]
-        return self.with_spec(models=[{**first, **entry}, *others])
 
     def scheduled(self, min_replicas: int = 1, max_replicas: int | None = None, **schedule: Any) -> Self:
         """With these bounds by default; windows, exceptions and timeZone by name."""
@@ -91,9 +82,6 @@ class TenantBuilder(Builder[TTSTenant]):
     def open_to_everyone(self) -> Self:
         return self.with_spec(auth={"modes": ["None"]})
 
-    def with_keys_in(self, secret: str) -> Self:
-        return self.with_spec(auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": secret}})
-
     def suspended(self) -> Self:
         return self.with_spec(suspend=True)
 
@@ -105,17 +93,8 @@ class ModelBuilder(Builder[TTSModel]):
     def running(self, image: str) -> Self:
         return self.with_spec(image=image)
 
-    def with_voices(self, *names: str) -> Self:
-        return self.with_spec(voices=[{"name": name} for name in names])
-
-    def with_languages(self, *languages: str) -> Self:
-        return self.with_spec(languages=list(languages))
-
     def with_precisions(self, *names: str, resources: Body | None = None) -> Self:
         return self.with_spec(precisions=[{"name": name, "resources": resources or SMALL} for name in names])
-
-    def for_namespaces(self, **labels: str) -> Self:
-        return self.with_spec(allowedNamespaces={"matchLabels": labels})
 
 
 def tenant(name: str = "acme") -> TenantBuilder:

@@ -9,7 +9,7 @@ import sys
 from hack.cluster import binaries, choice, images
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import ClusterError
-from hack.cluster.node import Node
+from hack.cluster.node import CONTROL_PLANE_SECONDS, Node
 from hack.cluster.progress import say, step
 
 CONTROL_PLANE_FOLDER = choice.BUILD / "control-plane"
@@ -59,7 +59,7 @@ def up(arguments: argparse.Namespace) -> None:
         say(f"cluster: ready. KUBECONFIG={cluster.kubeconfig}, programs in {binaries.BIN}")
         return
     programs = binaries.ensure((*binaries.CONTROL_PLANE, *binaries.HELM))
-    with step("starting the control plane", 8):
+    with step("starting the control plane", CONTROL_PLANE_SECONDS):
         plane = ControlPlane.start(CONTROL_PLANE_FOLDER)
     choice.publish(plane.kubeconfig)
     binaries.link(programs)

@@ -21,6 +21,8 @@ from hack.cluster.progress import step
 
 SUITE = "bookworm"
 BASE = f"localhost/ttsfleet-base:{SUITE}"
+BASE_SECONDS = 120
+"""What making it takes."""
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "cert")
 """What of this machine's pip configuration says how to reach an index."""
@@ -69,7 +71,7 @@ class Buildah:
             return
         root = self.folder / "base"
         shutil.rmtree(root, ignore_errors=True)
-        with step(f"making the base image: Debian {SUITE} with Python (debootstrap)", 120):
+        with step(f"making the base image: Debian {SUITE} with Python (debootstrap)", BASE_SECONDS):
             include = "--include=python3,python3-venv,ca-certificates"
             root.mkdir(parents=True)
             _isolated("debootstrap", "--variant=minbase", include, SUITE, str(root))

@@ -16,7 +16,7 @@ from hack.cluster.commands import run, succeeds
 from hack.cluster.current import CurrentCluster
 from hack.cluster.errors import CannotRunError, ClusterError
 from hack.cluster.machine import Machine, ThisMachine
-from hack.cluster.node import Node
+from hack.cluster.node import AGENTS_SECONDS, CONTROL_PLANE_SECONDS, Node
 from hack.cluster.progress import say, step
 
 BUILD = binaries.ROOT / "build"
@@ -25,6 +25,8 @@ KUBECONFIG = BUILD / "kubeconfig"
 IMAGES_FILE = BUILD / "images.json"
 """What `images` brought into the cluster: name -> reference."""
 KIND_NAME = "ttsfleet"
+NODE_SECONDS, KIND_SECONDS = CONTROL_PLANE_SECONDS + AGENTS_SECONDS, 90
+"""What bringing up a node of our own takes, and creating a kind cluster, once their programs are there."""
 KIND_CONFIGURATION = """\
 apiVersion: kind.x-k8s.io/v1alpha4
 kind: Cluster
@@ -64,6 +66,9 @@ class Cluster(Protocol):
 
     @property
     def kubeconfig(self) -> Path: ...
+
+    def expected_seconds(self) -> float:
+        """What `up` with `build_images` beside it should take now, on two slow cores."""
 
     def up(self) -> None:
         """Bring it up; nothing where it is."""
@@ -129,6 +134,10 @@ class NodeCluster:
     def kubeconfig(self) -> Path:
         return KUBECONFIG
 
+    def expected_seconds(self) -> float:
+        preparing = max(binaries.build_seconds(binaries.CLUSTER), images.build_seconds(with_docker=False))
+        return preparing + NODE_SECONDS
+
     def up(self) -> None:
         self._node.up()
         publish(self._node.kubeconfig)
@@ -164,6 +173,11 @@ class KindCluster:
     def kubeconfig(self) -> Path:
         return KUBECONFIG
 
+    def expected_seconds(self) -> float:
+        programs = binaries.build_seconds((*binaries.KIND, *binaries.CLIENTS))
+        creating = 0 if not programs and KIND_NAME in _kind_clusters() else KIND_SECONDS
+        return max(programs + creating, images.build_seconds(with_docker=True))
+
     def up(self) -> None:
         programs = binaries.ensure((*binaries.KIND, *binaries.CLIENTS))
         binaries.link(programs)
@@ -173,7 +187,7 @@ class KindCluster:
                 return
             say("  what is left of a kind cluster is not whole")
             self._delete()
-        with step("creating a kind cluster", 90):
+        with step("creating a kind cluster", KIND_SECONDS):
             run(creation(programs["kind"], self._node_image), stdin=KIND_CONFIGURATION, environment=KIND_ENVIRONMENT)
 
     def down(self) -> None:

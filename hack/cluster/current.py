@@ -44,6 +44,10 @@ It stays in your cluster. To take it down:
         """Raises CannotRunError if there is none."""
         return kubeconfig(os.environ)
 
+    def expected_seconds(self) -> float:
+        """Of programs alone: `images` builds images, and says how long each takes."""
+        return binaries.build_seconds((*binaries.CLIENTS, *binaries.HELM))
+
     def up(self) -> None:
         """Raises CannotRunError unless it answers."""
         path = self.kubeconfig

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where builds are kept between checkouts: XDG_CACHE_HOME/ttsfleet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet"
 
 
 @dataclass(frozen=True)

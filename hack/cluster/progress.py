@@ -19,10 +19,15 @@ def say(message: str) -> None:
     _output.line(message, author=None)
 
 
+def about(seconds: float) -> str:
+    """For people: to the minute, once it is minutes."""
+    return f"about {seconds:.0f} s" if seconds <= 120 else f"about {seconds / 60:.0f} minutes"
+
+
 @contextmanager
 def step(what: str, expected_seconds: float | None = None) -> Iterator[None]:
     """Announce a step, show that it lives, and close its line with the seconds it took."""
-    announcement = f"  {what}{f' (about {expected_seconds:.0f} s)' if expected_seconds else ''} ..."
+    announcement = f"  {what}{f' ({about(expected_seconds)})' if expected_seconds else ''} ..."
     started, finished, author = time.monotonic(), threading.Event(), object()
     _output.line(announcement, author)
 

@@ -27,7 +27,7 @@ SHOWN_LANGUAGES = 200
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. The exit code is 0 then, 1 where it cannot serve, 2 for a wrong command line."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     configure_logging(options.log_level)
     share_one_heap()
     keep_freed_memory()
@@ -53,36 +53,48 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tts-server", description="Speech over HTTP: OpenAI's API and its own.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=_port, default=HTTP_PORT, help="port of the API, 0: any (%(default)s)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The flags, which the reference lists, too."""
+    root = argparse.ArgumentParser(prog="tts-server", description="Speech over HTTP: OpenAI's API and its own.")
+    root.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    root.add_argument("--port", type=_port, default=HTTP_PORT, help="port of the API, 0: any (%(default)s)")
+    root.add_argument(
         "--metrics-port", type=_port, help=f"port of /metrics, 0: any ({METRICS_PORT}, or none if that one is taken)"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="server.json or YAML; default: eSpeak NG, no keys")
-    parser.add_argument("--quota", type=Path, metavar="FILE", help="quota.json or YAML; default: no limit on requests")
-    parser.add_argument(
+    root.add_argument("--config", type=Path, metavar="FILE", help="server.json or YAML; default: eSpeak NG, no keys")
+    root.add_argument("--quota", type=Path, metavar="FILE", help="quota.json or YAML; default: no limit on requests")
+    root.add_argument(
         "--replica",
         type=_address,
         default="",
         metavar="IP",
         help="where other replicas find this one: storage.peersUrl",
     )
-    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
-    return parser
+    root.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="lines of this level and above (%(default)s)",
+    )
+    return root
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
     if not 0 <= port <= 65_535:
-        raise argparse.ArgumentTypeError("must be 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 65535")
     return port
 
 
 def _address(text: str) -> str:
     """Empty is none: a pod's template may leave it so."""
-    return ipaddress.ip_address(text).compressed if text else ""
+    try:
+        return ipaddress.ip_address(text).compressed if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> Sources:

@@ -1,4 +1,4 @@
-"""Where Redis is, and what vouches for it: written in the configuration, or in a file of a mounted Secret.
+"""Where Redis is: written in the configuration, or in a file of a mounted Secret.
 
 Such a file may change at any time, credentials included.
 """
@@ -15,6 +15,7 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tts_server.redis_url import BadRedisURL, RedisURL, parse_redis_url
+from tts_server.trust import Trust
 
 log = structlog.get_logger(__name__)
 
@@ -27,42 +28,6 @@ class Address(Protocol):
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
         """The address, and what vouches for the server where it is one of TLS. Raises RedisConnectionError; blocks."""
-
-
-class Trust:
-    """Certificates that vouch for a server: those of a file, else the usual public ones.
-
-    `ca_file`: unless it is `needed`, it may also not be there, now or ever.
-    Kept until the file changes: the public ones are 50 ms of a processor, which a small pod has not got for each
-    connection.
-    """
-
-    def __init__(self, ca_file: Path | None, *, needed: bool = False) -> None:
-        self.ca_file = ca_file
-        self._needed = needed
-        self._context: ssl.SSLContext | None = None
-        self._of: object = None
-        """The file that it was made of, as far as its state tells."""
-
-    def context(self) -> ssl.SSLContext:
-        """Raises OSError and ssl.SSLError for a file that holds none."""
-        state = self._state()
-        if self._context is None or state != self._of:
-            self._context = ssl.create_default_context(cafile=self.ca_file if state else None)
-            self._of = state
-        return self._context
-
-    def _state(self) -> tuple[int, ...] | None:
-        """Of the file; None without one."""
-        if self.ca_file is None:
-            return None
-        try:
-            found = self.ca_file.stat()
-        except FileNotFoundError:
-            if self._needed:
-                raise
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class FixedAddress:

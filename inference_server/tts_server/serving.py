@@ -7,6 +7,7 @@ SIGTERM    /readyz 503, still answering, every answer closes its connection (LIN
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -178,6 +179,8 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.bind(address)
     except OSError as error:
         sock.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortTaken(f"{host} is no address of this machine: choose another one with --host.") from error
         raise PortTaken(
             f"port {port} of {host} is not free: {error.strerror}. Choose another one with --port."
         ) from error

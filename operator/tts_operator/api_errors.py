@@ -50,6 +50,8 @@ class Conflict(Refused):
     """A precondition on version or UID does not hold, or another manager owns a field."""
 
 
+EXCEEDED_QUOTA = "exceeded quota"
+"""How the API server words it, in answers and in conditions: what it says otherwise is Forbidden."""
 LONGEST_MESSAGE = 512
 """Characters of a server's message that reach a condition: enough for a person, bounded for the status."""
 
@@ -70,7 +72,7 @@ def error_of(code: int, status: object) -> ClusterError:
 
 def _reason(code: int, stated: str, message: str) -> str:
     """Quota and admission answer with general codes; what happened is only in the message."""
-    if code == 403 and "exceeded quota" in message:
+    if code == 403 and EXCEEDED_QUOTA in message:
         return "QuotaExceeded"
     if code == 403 and "because it is being terminated" in message:
         return "NamespaceTerminating"

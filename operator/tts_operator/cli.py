@@ -3,16 +3,21 @@
 import argparse
 import asyncio
 import importlib.metadata
+import math
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from tts_operator import logs
 from tts_operator.api.crd import definitions
+from tts_operator.api.engine import PullPolicy
+from tts_operator.api_errors import ClusterError
 from tts_operator.controller import Pace
 from tts_operator.leader import Timing
 from tts_operator.run import Run, operate
@@ -21,9 +26,14 @@ from tts_operator.store_files import StoreFiles
 from tts_operator.stores import RedisDefault, S3Default
 from tts_server.redis_url import BadRedisURL, parse_redis_url
 
+ENVIRONMENT = "TTS_OPERATOR_"
+"""Before a flag's name, in capitals and with underscores: where its value may also be."""
+PULL_POLICIES = tuple(policy.value for policy in PullPolicy)
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 after SIGTERM too."""
+    """Returns the exit status: 0 after SIGTERM too, 1 without a cluster, 2 for flags that make no sense."""
     options = parser().parse_args(arguments)
     if options.command == "crds":
         yaml.safe_dump_all(definitions(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
@@ -32,14 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = run_of(options)
         StoreFiles(run.settings).check()
     except (ValueError, OSError) as error:
-        print(f"tts-operator: {error}", file=sys.stderr)
+        unread = f"{error.filename} cannot be read: {error.strerror}" if isinstance(error, OSError) else ""
+        print(f"tts-operator: {unread or error}", file=sys.stderr)
         return 2
     logs.configure(options.log_level)
-    asyncio.run(operate(run))
+    try:
+        asyncio.run(operate(run))
+    except ClusterError as error:  # no configuration of one; later it is waited for
+        print(f"tts-operator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
     """Every flag of `run` can also come from the environment: --lease-name from TTS_OPERATOR_LEASE_NAME."""
     root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
@@ -47,25 +62,24 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="reconcile TTSTenants until SIGTERM")
 
     def flag(name: str, default: str | None, kind: Callable[[str], object], text: str) -> None:
-        value = os.environ.get(f"TTS_OPERATOR_{name.replace('-', '_').upper()}", default)
-        run.add_argument(
-            f"--{name}", type=kind, default=value, required=value is None, help=f"{text} (default: {value})"
-        )
+        value = environment.get(ENVIRONMENT + name.replace("-", "_").upper(), default)
+        said = "required" if value is None else f"default: {value or 'empty'}"
+        run.add_argument(f"--{name}", type=kind, default=value, required=value is None, help=f"{text} ({said})")
 
-    flag("namespace", os.environ.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
+    flag("namespace", environment.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
     flag("watch-namespaces", "", str, "only the tenants of these, separated by commas; empty: all")
     flag("server-image", None, str, "tts-server, for models that name no image")
-    flag("image-pull-policy", "IfNotPresent", str, "of tenants' pods: Always, IfNotPresent or Never")
+    flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
-    flag("tracing-ratio", "1", float, "part of the requests that are traced, 0 to 1")
-    flag("metrics-port", "8080", int, "answers /metrics")
-    flag("health-port", "8081", int, "answers /healthz and /readyz")
+    flag("tracing-ratio", "1", number(float, 0, 1), "part of the requests that are traced, 0 to 1")
+    flag("metrics-port", "8080", number(int, 0, 65_535), "answers /metrics; 0: any")
+    flag("health-port", "8081", number(int, 0, 65_535), "answers /healthz and /readyz; 0: any")
     flag("lease-name", "tts-operator", str, "replicas that share it elect one leader")
-    flag("lease-seconds", "15", float, "after which another replica takes over")
-    flag("resync-seconds", "600", float, "between full lists, which repair what a missed event lost")
-    flag("workers", "8", int, "tenants reconciled at once")
+    flag("lease-seconds", "15", number(float, 1, 3600), "after which another replica takes over")
+    flag("resync-seconds", "600", number(float, 1, 86_400), "between full lists, which repair what a missed event lost")
+    flag("workers", "8", number(int, 1, 1000), "tenants reconciled at once")
     flag("redis-url", "", str, "redis[s]://host[:port][/database] for tenants without one of their own; empty: none")
     flag("redis-directory", "", str, "files `username`, `password`, `ca.crt` of who may make users there")
     flag("s3-endpoint", "", str, "object store for tenants without one of their own; empty: none")
@@ -75,8 +89,35 @@ def parser() -> argparse.ArgumentParser:
     flag("s3-public-endpoint", "", str, "the store as callers reach it; empty: its endpoint")
     flag("s3-path-style", "false", switch, "true: the bucket is in the path instead of in the host name")
     flag("s3-directory", "", str, "files `accessKey` and `secretKey`")
-    flag("log-level", "info", str, "debug, info, warning or error")
+    flag("log-level", "info", one_of(*LOG_LEVELS), ", ".join(LOG_LEVELS))
     return root
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Of a flag that is one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    """Of a flag that is a number, these two included; `kind` is float, or int for a whole one."""
+
+    def read(text: str) -> float:
+        try:
+            found = kind(text)
+        except ValueError:
+            found = math.nan
+        if not least <= found <= most:
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is no {whole}number from {least} to {most}")
+        return found
+
+    return read
 
 
 def switch(text: str) -> bool:
@@ -149,7 +190,12 @@ def s3_default(options: argparse.Namespace) -> S3Default | None:
         path_style=options.s3_path_style,
         directory=Path(options.s3_directory),
     )
-    default.check()
+    try:
+        default.check()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = re.sub(r"([A-Z])", r"-\1", str(first["loc"][0])).replace("_", "-").lower()
+        raise ValueError(f"--s3-{name}: {first['msg']}") from error
     return default
 
 

@@ -17,7 +17,7 @@ import kubernetes.aio.config
 
 from tts_operator.api_errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
 from tts_operator.manifest import Body, Manifest, Ref
-from tts_operator.names import GROUP, MANAGER, SCALE_MANAGER
+from tts_operator.names import API_VERSION, MANAGER, SCALE_MANAGER
 
 PLURALS: Mapping[tuple[str, str], str] = {
     ("v1", "ConfigMap"): "configmaps",
@@ -32,8 +32,8 @@ PLURALS: Mapping[tuple[str, str], str] = {
     ("events.k8s.io/v1", "Event"): "events",
     ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
-    (f"{GROUP}/v1alpha1", "TTSModel"): "ttsmodels",
-    (f"{GROUP}/v1alpha1", "TTSTenant"): "ttstenants",
+    (API_VERSION, "TTSModel"): "ttsmodels",
+    (API_VERSION, "TTSTenant"): "ttstenants",
 }
 """Every kind that the operator reads or writes, as the API server's paths spell it."""
 

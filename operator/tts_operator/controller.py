@@ -16,8 +16,8 @@ from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.metrics import Metrics
 from tts_operator.moves import Upcoming
-from tts_operator.names import MANAGER
-from tts_operator.observe import API_VERSION, tenant_ref
+from tts_operator.names import API_VERSION, MANAGED
+from tts_operator.observe import tenant_ref
 from tts_operator.observed import Key, model_key
 from tts_operator.operator_stores import NO_STORES, OperatorStores
 from tts_operator.reconcile import ReconcileFailed, reconcile
@@ -33,7 +33,6 @@ log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Children change in bursts: one look shows them all."""
-MANAGED = f"app.kubernetes.io/managed-by={MANAGER}"
 RELIST_SECONDS = 2.0
 """Between attempts to list everything while the API server does not answer."""
 

@@ -4,8 +4,6 @@ From time to time everything is listed. If the newest object in a list has still
 some seconds later, that watch is dead. resourceVersions of one kind are decimal numbers that only grow (KEP-5504).
 """
 
-from collections.abc import Mapping
-
 GRACE_SECONDS = 20.0
 """How long a watch may take to deliver what a list already shows."""
 
@@ -33,10 +31,6 @@ class Freshness:
         for kind in delivered:
             del self._missing[kind]
         return sorted(kind for kind, (_, since) in self._missing.items() if now - since > GRACE_SECONDS)
-
-    def state(self) -> Mapping[str, int]:
-        """The newest resourceVersion seen of each kind."""
-        return dict(self._seen)
 
 
 def number(version: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import kopf
 import structlog
 
-from tts_operator.names import GROUP, MANAGER, TENANT_LABEL
+from tts_operator.names import GROUP, MANAGED, TENANT_LABEL, VERSION
 from tts_operator.observed import Key, model_key
 from tts_operator.usage import named_fallback, named_models
 
@@ -152,8 +152,8 @@ class Watches:
             return dataclasses.replace(inside, server=api_server(os.environ) or inside.server)
 
         kopf.on.login(registry=registry)(login)
-        kopf.on.event(GROUP, "v1alpha1", "ttstenants", registry=registry)(tenant)
-        kopf.on.event(GROUP, "v1alpha1", "ttsmodels", registry=registry)(model)
+        kopf.on.event(GROUP, VERSION, "ttstenants", registry=registry)(tenant)
+        kopf.on.event(GROUP, VERSION, "ttsmodels", registry=registry)(model)
         for group, version_, plural in CHILDREN:
             kopf.on.event(group, version_, plural, registry=registry)(child)
         return registry
@@ -179,7 +179,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300  # as it goes into the query: whole seconds, not 300.0
     chosen.process.ultimate_exiting_timeout = None  # it would kill this process
     for group, version_, plural in CHILDREN:
-        chosen.watching.label_selectors[group, version_, plural] = f"app.kubernetes.io/managed-by={MANAGER}"
+        chosen.watching.label_selectors[group, version_, plural] = MANAGED
     # One line per event and object would say what the plan's log line says better.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that signals are ignored, in its thread: `run` handles them.

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from tts_operator.api import Schedule
 from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.api_keys import NAME, APIKey, secret_manifest
 from tts_operator.names import keys_secret_name
-from tts_operator.schedule import Bounds, changes, never_open, state_at, time_zone
+from tts_operator.schedule import Bounds, changes, never_open, state_at, states, time_zone
 from tts_operator.tenant_file import STDIN, TenantFileError, read_tenant
 
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
@@ -60,11 +61,9 @@ def schedule(options: argparse.Namespace) -> int:
             print(f"warning: {later} is not supported yet: the operator refuses this tenant", file=sys.stderr)
     for sentence in never_open(tenant.spec.schedule):
         print(f"warning: {sentence}", file=sys.stderr)
-    rows = list(_rows(tenant.spec.schedule, start, end))
-    if options.output == "json":
-        print(json.dumps([_entry(row) for row in rows], indent=2))
-    else:
-        print(_table(rows, tenant.spec.schedule.time_zone if tenant.spec.schedule else "UTC"))
+    rows = _rows(tenant.spec.schedule, start, end)
+    for part in _json(rows) if options.output == "json" else _table(rows, tenant.spec.schedule):
+        print(part, end="")
     return 0
 
 
@@ -84,27 +83,43 @@ def _rows(calendar: Schedule | None, start: datetime, end: datetime) -> Iterator
         yield Row(change.at, change.window, change.bounds)
 
 
-def _entry(row: Row) -> dict[str, str | int]:
-    return {
-        "time": _rfc3339(row.at),
-        "window": row.window,
-        "minReplicas": row.bounds.min_replicas,
-        "maxReplicas": row.bounds.max_replicas,
-    }
-
-
-def _table(rows: Sequence[Row], zone_name: str) -> str:
-    zone = time_zone(zone_name)
-    header = ("UTC", zone_name.upper() if zone_name != "UTC" else "WEEKDAY", "WINDOW", "MIN", "MAX")
-    lines = [header]
+def _json(rows: Iterator[Row]) -> Iterator[str]:
+    """Parts of a list that has at least one entry: there may be more rows than fit into memory."""
+    before = "[\n"
     for row in rows:
+        entry = {
+            "time": _rfc3339(row.at),
+            "window": row.window,
+            "minReplicas": row.bounds.min_replicas,
+            "maxReplicas": row.bounds.max_replicas,
+        }
+        yield before + textwrap.indent(json.dumps(entry, indent=2), "  ")
+        before = ",\n"
+    yield "\n]\n"
+
+
+def _table(rows: Iterator[Row], calendar: Schedule | None) -> Iterator[str]:
+    """Lines. Columns have room for every window of the calendar, whether it opens in this time or not."""
+    zone_name = calendar.time_zone if calendar else "UTC"
+    zone, in_utc = time_zone(zone_name), zone_name == "UTC"
+
+    def cells(row: Row) -> tuple[str, ...]:
         local = row.at.astimezone(zone)
-        wall = f"{local:%a %Y-%m-%d %H:%M:%S %z}" if zone_name != "UTC" else f"{local:%a}"
-        lines.append((_rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+        wall = f"{local:%a}" if in_utc else f"{local:%a %Y-%m-%d %H:%M:%S %z}"
+        return (_rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+
+    header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
+    first = cells(next(rows))
+    widest = [header, first, *(("", "", state.window, "", "") for state in states(calendar))]
+    widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
+    for line in (header, first):
+        yield _line(line, widths)
+    for row in rows:
+        yield _line(cells(row), widths)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "   ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
 
 
 def _rfc3339(instant: datetime) -> str:

@@ -4,7 +4,6 @@ The entry's configuration changes first. Only when its pods have surely read it 
 would call, or fall back to, what is no longer there.
 """
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +11,7 @@ from datetime import datetime
 from tts_operator import live
 from tts_operator.manifest import Body
 from tts_operator.observed import Observed
-from tts_operator.turnover import SETTLE, answers, is_entry, server_config
-from tts_server.config import CONFIG_FILE
+from tts_operator.turnover import SETTLE, answers, is_entry, server_config, written
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,5 @@ def leaving(observed: Observed, wanted: Collection[str], now: datetime) -> Leavi
 
 def calls(config: Body, observed: Observed, pool: str) -> bool:
     """Whether this configuration names the pool's model."""
-    try:
-        written = json.loads((config.get("data") or {}).get(CONFIG_FILE, "{}"))
-    except ValueError:
-        return False
     model = live.model_of(observed, pool)
-    models = written.get("models") if isinstance(written, dict) else None
-    return any(isinstance(each, dict) and each.get("name") == model for each in models or ())
+    return any(isinstance(each, dict) and each.get("name") == model for each in written(config).get("models") or ())

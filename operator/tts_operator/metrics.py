@@ -32,7 +32,9 @@ class Metrics:
         )
         self.queue_depth = Gauge("tts_operator_queue_depth", "Keys that wait for a worker.", registry=self.registry)
         self.queue_wait = Gauge(
-            "tts_operator_queue_oldest_seconds", "How long the next key has waited.", registry=self.registry
+            "tts_operator_queue_oldest_seconds",
+            "How long the key has waited that waits longest.",
+            registry=self.registry,
         )
         self.schedule_lag = Histogram(
             "tts_operator_schedule_lag_seconds",

@@ -12,7 +12,7 @@ from tts_operator.fallback import chains, missing_voices
 from tts_operator.live import Verdict
 from tts_operator.manifest import Body
 from tts_operator.model_problems import not_supported
-from tts_operator.status import HOLDS, stamp
+from tts_operator.status import conditions
 
 SERVER_BYTES = 300 * 2**20
 """What a pod needs beside its engines."""
@@ -31,26 +31,13 @@ def model_status(
     """The whole status; `fallback` is what is wrong with the chain that begins here, `halted` with the last change."""
     accepted = judge(model, error)
     verdicts = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or halted}
-    known = {each["type"]: each for each in (body.get("status") or {}).get("conditions") or ()}
+    notes = {"Accepted": tight_memory(model) if model else None}
+    before = (body.get("status") or {}).get("conditions") or ()
     generation = int(body["metadata"].get("generation", 0))
-
-    def condition(type_: str, verdict: Verdict | None) -> dict[str, Any]:
-        said = "False" if verdict else "True"
-        reason, message = verdict or (type_ == "Accepted" and model and tight_memory(model)) or Verdict(HOLDS, "")
-        same = known.get(type_, {}).get("status") == said
-        return {
-            "type": type_,
-            "status": said,
-            "observedGeneration": generation,
-            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else stamp(now),
-            "reason": reason,
-            "message": message,
-        }
-
     return {
         "observedGeneration": generation,
         "tenants": in_use,
-        "conditions": [condition(type_, verdict) for type_, verdict in verdicts.items()],
+        "conditions": conditions(verdicts, notes, before, generation, now),
     }
 
 

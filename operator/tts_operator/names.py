@@ -3,8 +3,14 @@
 import hashlib
 
 GROUP = "ttsfleet.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+"""Of both resources."""
 MANAGER = "tts-operator"
 """Field manager of every server-side apply and of pod annotations."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED = f"{MANAGED_BY}={MANAGER}"
+"""Selects every child of every tenant."""
 SCALE_MANAGER = "tts-operator-scale"
 """Field manager of replicas, which no apply set ever holds."""
 
@@ -26,7 +32,7 @@ def tenant_labels(tenant: str) -> dict[str, str]:
     """On every child, whether it belongs to one pool or to the whole tenant."""
     return {
         "app.kubernetes.io/name": "tts-server",
-        "app.kubernetes.io/managed-by": MANAGER,
+        MANAGED_BY: MANAGER,
         TENANT_LABEL: tenant,
     }
 

@@ -17,7 +17,7 @@ from tts_operator.cluster import Cluster, collect
 from tts_operator.fallback import LONGEST_CHAIN, fallback_of
 from tts_operator.manifest import Body, Ref, ref_of
 from tts_operator.names import (
-    GROUP,
+    API_VERSION,
     SIGNING_SINCE,
     TENANT_LABEL,
     internal_secret_name,
@@ -26,7 +26,6 @@ from tts_operator.names import (
 from tts_operator.observed import CHILD_KINDS, Key, Observed, controlled_by, keys_secret_of
 from tts_operator.signing import CURRENT, PEM, SigningKeys, due, generate
 
-API_VERSION = f"{GROUP}/v1alpha1"
 LISTED_KINDS = tuple(kind for kind in CHILD_KINDS if kind[1] != "Secret")
 """Secrets are read by name: the permission to list them would be one to read everybody's."""
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from tts_operator.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.desired import Desired
 from tts_operator.difference import difference
-from tts_operator.live import Verdict
+from tts_operator.live import Verdict, replicas
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.names import CONFIG_HASH, MANAGER, POOL_LABEL, TENANT_LABEL
+from tts_operator.names import CONFIG_HASH, MANAGED_BY, MANAGER, POOL_LABEL, TENANT_LABEL
 from tts_operator.observed import Key, Observed, controlled_by, controller_of
 
 
@@ -53,7 +53,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     live = observed.children.get(ref)
     if wanted is None or (live is None and not applied):
         return
-    current = 1 if live is None else int(live.get("spec", {}).get("replicas", 1))
+    current = 1 if live is None else replicas(live)
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
     if wanted == current:
         return
@@ -91,7 +91,7 @@ def deletes(desired: Desired, observed: Observed) -> Iterator[Delete]:
     wanted = {manifest.ref for manifest in desired.manifests} | desired.kept
     for ref, live in sorted(observed.children.items(), key=lambda child: child[0]):
         labels = live["metadata"].get("labels") or {}
-        ours = labels.get(TENANT_LABEL) == observed.key.name and labels.get("app.kubernetes.io/managed-by") == MANAGER
+        ours = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
         if ref not in wanted and ours and controlled_by(live, observed.uid) and not terminating(live):
             yield Delete(ref, str(live["metadata"].get("uid", "")), "no longer wanted")
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from tts_operator import live
+from tts_operator.api_errors import EXCEEDED_QUOTA
 from tts_operator.manifest import Body
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
@@ -87,7 +88,7 @@ def of_deployment(deployment: Body | None) -> Iterator[Trouble]:
     failure = live.condition(deployment, "ReplicaFailure")
     if deployment and failure and failure.get("status") == "True":
         message = str(failure.get("message", ""))
-        reason = "QuotaExceeded" if "exceeded quota" in message else "AdmissionDenied"
+        reason = "QuotaExceeded" if EXCEEDED_QUOTA in message else "AdmissionDenied"
         yield trouble(reason, f"deployment {deployment['metadata']['name']}", message)
 
 

@@ -16,8 +16,8 @@ from tts_operator.desired import build
 from tts_operator.fleet import Fleet
 from tts_operator.manifest import Body, Manifest, Ref
 from tts_operator.moves import Upcoming, upcoming
-from tts_operator.names import GROUP, MANAGER
-from tts_operator.observe import API_VERSION, observe, tenant_ref, with_signing_key
+from tts_operator.names import API_VERSION, GROUP, MANAGER
+from tts_operator.observe import observe, tenant_ref, with_signing_key
 from tts_operator.observe_stores import with_stores
 from tts_operator.observed import Key, Observed, controlled_by
 from tts_operator.operator_stores import NO_STORES, OperatorStores

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from tts_operator import live
+from tts_operator.api_errors import EXCEEDED_QUOTA
 from tts_operator.manifest import Body
 from tts_operator.observed import Observed
 
@@ -52,7 +53,7 @@ def replacing(found: Body) -> bool:
 def surge_denied(found: Body) -> bool:
     """The namespace's ResourceQuota has no room for one pod more: waiting would not help."""
     failure = live.condition(found, "ReplicaFailure")
-    return failure is not None and failure.get("status") == "True" and "exceeded quota" in failure.get("message", "")
+    return failure is not None and failure.get("status") == "True" and EXCEEDED_QUOTA in failure.get("message", "")
 
 
 def unschedulable_since(observed: Observed, pool: str) -> datetime | None:

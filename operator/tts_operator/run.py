@@ -24,7 +24,7 @@ from tts_operator.leader import Leader, Timing
 from tts_operator.lease import ClusterLease
 from tts_operator.manifest import Body, Ref
 from tts_operator.metrics import Metrics, metrics_app
-from tts_operator.names import GROUP, MANAGER
+from tts_operator.names import API_VERSION, GROUP, MANAGED
 from tts_operator.observed import Key
 from tts_operator.operator_stores import OperatorStores
 from tts_operator.redis_admin import RedisAdmin
@@ -39,8 +39,8 @@ WAIT_SECONDS = 2.0
 CHECK_SECONDS = 300.0
 """Between checks that the watches still deliver."""
 WATCHED: tuple[tuple[str, str, str], ...] = (
-    (f"{GROUP}/v1alpha1", "TTSTenant", "ttstenants"),
-    (f"{GROUP}/v1alpha1", "TTSModel", "ttsmodels"),
+    (API_VERSION, "TTSTenant", "ttstenants"),
+    (API_VERSION, "TTSModel", "ttsmodels"),
     ("v1", "Pod", "pods"),
     ("apps/v1", "Deployment", "deployments"),
     ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
@@ -232,7 +232,7 @@ async def check(cluster: Cluster, freshness: Freshness, clock: Clock, namespaces
 
 async def newest_version(cluster: Cluster, api_version: str, kind: str, namespace: str) -> str:
     """The highest resourceVersion among the objects that are watched; empty if there are none."""
-    labels = "" if api_version.startswith(GROUP) else f"app.kubernetes.io/managed-by={MANAGER}"
+    labels = "" if api_version.startswith(GROUP) else MANAGED
     listed = cluster.list(api_version, kind, namespace, labels, metadata_only=True)
     versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
     return max(versions, key=number, default="")

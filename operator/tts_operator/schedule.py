@@ -80,6 +80,15 @@ def changes(schedule: Schedule | None, start: datetime, end: datetime) -> Iterat
     return iter(()) if schedule is None else Calendar.of(schedule).changes(start, end)
 
 
+def states(schedule: Schedule | None) -> list[State]:
+    """Every state that the schedule can come to. Raises UnknownTimeZone."""
+    if schedule is None:
+        return [UNSCHEDULED]
+    calendar = Calendar.of(schedule)
+    windows, exceptions = calendar.windows, calendar.exceptions
+    return [calendar.default, *(each.state for each in windows), *(each.state for each in exceptions)]
+
+
 def never_open(schedule: Schedule | None) -> list[str]:
     """A sentence for each window that is hidden, all week, behind those before it. Raises UnknownTimeZone."""
     if schedule is None:

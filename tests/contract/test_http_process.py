@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.contract.patience import HANG_SECONDS
 from tests.contract.running import PROGRAM, Running, running
 
 BODY = {"model": "tts-1", "voice": "alloy", "input": "Hello from the laptop.", "response_format": "wav"}
@@ -81,6 +82,12 @@ def test_a_port_that_is_taken_ends_it_with_a_reason(tmp_path: Path) -> None:
             assert ended.returncode == 1
             assert str(port) in ended.stderr
             assert advice in ended.stderr
+
+
+def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--host=192.0.2.1", "--port=0")
+    assert ended.returncode == 1
+    assert "192.0.2.1 is no address of this machine: choose another one with --host." in ended.stderr
 
 
 def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
@@ -186,7 +193,7 @@ async def test_a_caller_that_hangs_up_frees_the_engine(server: Running) -> None:
             async for _ in reply.aiter_bytes():
                 break
         assert (await client.post(f"{server.url}/v1/audio/speech", json=BODY)).status_code == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while 'tts_inflight_requests{tenant="local"} 0.0' not in server.metrics():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
 
@@ -212,7 +219,7 @@ async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
             before = len(outcomes)
         assert set(outcomes) == {"ok"}
         assert len(outcomes) > before, "it went on while callers had connections"
-        assert server.process.wait(10) == 0
+        assert server.process.wait(HANG_SECONDS) == 0
         events = [line["event"] for line in server.lines()]
         assert events.index("draining") < events.index("ended")
 
@@ -229,7 +236,7 @@ async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
             async for part in parts:
                 received += len(part)
         assert received > 24_000 * 2 * 100
-        assert server.process.wait(10) == 0
+        assert server.process.wait(HANG_SECONDS) == 0
 
 
 async def test_readiness_falls_first_and_connections_are_told(tmp_path: Path) -> None:
@@ -237,12 +244,12 @@ async def test_readiness_falls_first_and_connections_are_told(tmp_path: Path) ->
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{server.url}/readyz")).status_code == 200
             server.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_SECONDS):
                 while (reply := await client.get(f"{server.url}/readyz")).status_code == 200:
                     pass
             assert reply.json()["error"]["code"] == "draining"
             assert reply.headers["connection"] == "close"
-        assert server.process.wait(10) == 0
+        assert server.process.wait(HANG_SECONDS) == 0
 
 
 async def test_a_reply_that_nobody_reads_does_not_hold_the_end(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.contract.counter_store import CounterStore, counter_store
+from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig
@@ -353,7 +354,7 @@ async def until_up(acme: Stage) -> None:
     """The store is found, and knows all."""
     guard = acme.application._guard
     assert guard is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         await guard._shared.probe(UID) if guard._answers else None
         while not guard._answers or guard._undelivered or guard._owed:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)

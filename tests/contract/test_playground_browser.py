@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from hack.browser import Browser, Page, browser
+from tests.contract.patience import HANG_SECONDS
 from tests.contract.running import Running, running
 from tts_server.embedded import embedded_config
 
@@ -138,7 +139,7 @@ async def test_stop_stops_the_work_too(laptop: Running, page: Page) -> None:
     await comes(page, "status", "Speaking…")
     await page.press("Escape")
     await comes(page, "status", "Stopped.")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while not (hung_up := [line for line in laptop.lines() if line.get("error") == "hung_up"]):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert hung_up[0]["audio_seconds"] < 60, "of some three minutes"
@@ -268,7 +269,7 @@ async def types_a_key(page: Page, key: str) -> None:
 
 
 async def appears(file: Path) -> Path:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while not file.exists():  # noqa: ASYNC110, ASYNC240 - another process writes it
             await asyncio.sleep(0.02)
     return file

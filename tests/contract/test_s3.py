@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,7 +19,7 @@ from tests.contract.tone import config, stage
 from tts_server.breaker import SERVICE, Breaker
 from tts_server.config import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.protocol import Limits, new_key
+from tts_server.stores.protocol import Audio, Limits, new_key
 from tts_server.stores.s3 import CALL_SECONDS, S3Store
 
 DAY = Limits(retention_seconds=86_400, max_bytes=1000)
@@ -157,6 +159,38 @@ async def test_a_store_with_tls_must_show_who_it_is(opened: Opened, tmp_path: Pa
             await opened.store(secure.bucket(ca_file=stranger)).keep(key, b"sound")
         with pytest.raises(StorageUnavailable):
             await opened.store(secure.bucket(ca_file=None)).keep(key, b"sound")
+
+
+async def test_certificates_are_read_once_for_all_connections_and_again_when_they_change(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = ssl.SSLContext.load_verify_locations
+
+    def counted(context: ssl.SSLContext, *args: Any, **options: Any) -> None:
+        reads.append(context)
+        read(context, *args, **options)
+
+    (tmp_path / "store").mkdir()
+    with running_object_store(tmp_path / "store", Authority(tmp_path / "authority")) as secure:
+        trusted = tmp_path / "trusted.crt"
+        trusted.write_bytes(Authority(tmp_path / "stranger").pair.certificate.read_bytes())
+        store = opened.store(secure.bucket(ca_file=trusted))
+        with pytest.raises(StorageUnavailable):
+            await store.keep(new_key(ACME, "mp3"), b"sound")
+        assert secure.ca_file is not None
+        trusted.write_bytes(secure.ca_file.read_bytes())
+        monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+        opened.seconds += 60  # so that one asks again, and then all
+        await store.keep(new_key(ACME, "mp3"), b"sound")
+        keys = [new_key(ACME, "mp3") for _ in range(8)]
+        await asyncio.gather(*(store.keep(key, b"sound") for key in keys))
+        assert [await store.fetch(key) for key in keys] == [Audio(b"sound", "mp3")] * 8
+        assert len(reads) == 1
+        trusted.unlink()
+        other = opened.store(secure.bucket(ca_file=trusted))
+        with pytest.raises(StorageUnavailable, match="MaxRetryError"):
+            await other.keep(new_key(ACME, "mp3"), b"sound")
 
 
 async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_store: ObjectStore, opened: Opened) -> None:

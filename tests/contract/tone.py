@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from starlette.types import Message
 
+from tests.contract.patience import HANG_SECONDS
 from tts_server.app import Application, Sources
 from tts_server.config import (
     LanguageRoute,
@@ -127,8 +128,8 @@ class Stage:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the event loop go round until it holds; five seconds are a failure."""
-    async with asyncio.timeout(5):
+    """Let the event loop go round until it holds. What never comes is a failure; a busy machine is none."""
+    async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is waited for is in the product, which tells nobody
             await asyncio.sleep(0)
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.integration.operator.world import API_VERSION, tenant
+from tests.integration.operator.world import tenant
 from tts_operator.api.crd import definitions
+from tts_operator.names import API_VERSION
 from tts_operator.observed import Key
 
 COLLECTED_SECONDS = 120

@@ -1,4 +1,4 @@
-"""Every reason that the operator gives for a condition stands in the page that says what to do about it."""
+"""The page that says what to do about a condition's reason has every one that the operator gives, and no other."""
 
 from __future__ import annotations
 
@@ -13,34 +13,65 @@ from tts_operator.model_problems import FALLBACK_REASONS
 from tts_operator.pod_troubles import ADVICE
 from tts_operator.policies import POLICIES
 from tts_operator.rollout_budget import HALTED, WAITING
+from tts_operator.status import HOLDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TOLD_BY = {"Verdict", "Refused", "Refuse", "trouble"}
+TREES = [
+    ast.parse(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "operator" / "tts_operator").rglob("*.py"))
+]
+TOLD_BY = {"Verdict", "Failure", "Refused", "Refuse", "trouble", "Event"}
+REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
+NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
+"""Types of events, a status, and what stands where Kubernetes gives no reason."""
+OF_THE_HPA = {"FailedGetResourceMetric"}
+"""Passed on in its own words, which are more than the page can list."""
+
+
+def camel_case(node: ast.AST) -> Iterator[str]:
+    """What is written like a reason, anywhere within."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and REASON.fullmatch(part.value):
+            yield part.value
 
 
 def reasons() -> Iterator[str]:
     """The literal ones in the operator's code, and those that come from its tables."""
-    for file in sorted((ROOT / "operator" / "tts_operator").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOLD_BY:
-                for argument in node.args[:2]:
-                    if isinstance(argument, ast.Constant) and re.fullmatch(r"([A-Z][a-z]+)+", str(argument.value)):
-                        yield str(argument.value)
-    yield from (*ADVICE, *FALLBACK_REASONS.values(), HALTED, WAITING)
+    for node in (node for tree in TREES for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOLD_BY:
+            for argument in node.args[:2]:
+                yield from camel_case(argument)
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "reason":
+            yield from camel_case(node.value)
+        elif isinstance(node, ast.FunctionDef) and node.name == "_reason":
+            yield from (name for part in ast.walk(node) if isinstance(part, ast.Return) for name in camel_case(part))
+    yield from (*ADVICE, *FALLBACK_REASONS.values(), HALTED, WAITING, HOLDS)
 
 
-REASONS = sorted(set(reasons()))
+def rows() -> Iterator[str]:
+    """What the page's table has for reasons."""
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 5:
+            yield from re.findall(r"`(\w+)`", cells[2])
+
+
+REASONS = sorted(set(reasons()) - NO_REASONS)
 
 
 def test_there_are_reasons() -> None:
-    assert {"ModelNotFound", "NameTaken", "OOMKilled", "FallbackCycle"} <= set(REASONS)
+    assert {"ModelNotFound", "NameTaken", "OOMKilled", "S3SecretInvalid", "RedisRefused"} <= set(REASONS)
 
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_the_page_has_the_reason(reason: str) -> None:
     assert f"`{reason}`" in PAGE
+
+
+def test_the_page_has_no_reason_that_nobody_gives() -> None:
+    known = {name for tree in TREES for name in camel_case(tree)} | OF_THE_HPA
+    assert set(rows()) - known == set()
 
 
 @pytest.mark.parametrize("condition", [*POLICIES, "Ready"])

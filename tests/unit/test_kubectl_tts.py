@@ -7,13 +7,17 @@ import hashlib
 import io
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tts_operator import kubectl_tts
 from tts_operator.kubectl_tts import main
+from tts_operator.schedule import Change, changes
 
 TENANT = """\
 apiVersion: v1
@@ -75,6 +79,26 @@ def test_the_table_shows_utc_and_the_tenants_own_time(tenant: Path, capsys: pyte
         "2026-11-10T16:00:00Z   Wed 2026-11-11 00:00:00 +0800   singles-day   6     20",
         "2026-11-11T16:00:00Z   Thu 2026-11-12 00:00:00 +0800   night         1     2",
     ]
+
+
+@pytest.mark.parametrize("output", ["json", "table"])
+def test_each_row_is_printed_before_the_next_is_looked_for(
+    tenant: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    """Thousands of years have more rows than fit into memory."""
+    printed = io.StringIO()
+
+    def watched(*span: Any) -> Iterator[Change]:
+        rows = 1
+        for change in changes(*span):
+            assert len(re.findall("default|night|singles-day", printed.getvalue())) == rows
+            yield change
+            rows += 1
+
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setattr(kubectl_tts, "changes", watched)
+    assert main(["schedule", "-f", str(tenant), *SPAN, "-o", output]) == 0
+    assert "night" in printed.getvalue()
 
 
 def test_an_offset_in_from_is_printed_as_utc(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,6 @@ router = APIRouter()
 
 KEY_SET_SECONDS = 300
 """For so long others keep the key set: a new key must be in it that long before it signs."""
-CLIENT_CREDENTIALS = "client_credentials"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a grant's name
 Short = Annotated[str, StringConstraints(max_length=1024)]
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -18,12 +19,14 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
+from urllib3.connection import HTTPSConnection
 
 from tts_server.breaker import SERVICE, Breaker
 from tts_server.config import S3Config
 from tts_server.errors import StorageUnavailable
 from tts_server.stores.credentials import CredentialFiles
 from tts_server.stores.protocol import ANY_BYTES, KEY, Audio, Limits
+from tts_server.trust import Trust
 
 log = structlog.get_logger(__name__)
 
@@ -191,16 +194,34 @@ def _client(config: S3Config, endpoint: str) -> Minio:
         secure=address.scheme == "https",
         region=config.region,  # or the client would ask the store before it signs a link
         credentials=CredentialFiles(config.access_key_file, config.secret_key_file),
-        http_client=urllib3.PoolManager(
-            maxsize=THREADS,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=CALL_SECONDS),
-            retries=urllib3.Retry(1, redirect=0, status_forcelist=(500, 502, 503, 504)),
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(config.ca_file) if config.ca_file else certifi.where(),
-        ),
+        http_client=_connections(Trust(config.ca_file or Path(certifi.where()), needed=True)),
     )
     if config.path_style:
         client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the library forgot two annotations
     else:
         client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
     return client
+
+
+def _connections(trust: Trust) -> urllib3.PoolManager:
+    """Each is made with what vouches for the store then. urllib3 would read the certificates again for each."""
+
+    class Connection(HTTPSConnection):
+        def connect(self) -> None:
+            try:
+                self.ssl_context = trust.context()
+            except OSError as error:
+                raise urllib3.exceptions.SSLError(error) from error  # as urllib3 itself says it
+            super().connect()
+
+    class Pool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    manager = urllib3.PoolManager(
+        maxsize=THREADS,
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=CALL_SECONDS),
+        retries=urllib3.Retry(1, redirect=0, status_forcelist=(500, 502, 503, 504)),
+        cert_reqs="CERT_REQUIRED",
+    )
+    manager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+    return manager

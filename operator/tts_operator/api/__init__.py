@@ -1,16 +1,13 @@
 """The two resources, whole: the only definition. The CRDs, the reference and the checks come from these models."""
 
 from tts_operator.api.autoscaling import Autoscaling, Metric, MetricType, Provider
-from tts_operator.api.base import API_VERSION, GROUP, VERSION, ObjectMeta
+from tts_operator.api.base import ObjectMeta
 from tts_operator.api.model import Engine, Precision, PrecisionOption, TTSModel, TTSModelSpec, Voice
 from tts_operator.api.schedule import CalendarException, Preset, ScaleBounds, Schedule, Weekday, Window
 from tts_operator.api.status import Condition, TTSModelStatus, TTSTenantStatus
 from tts_operator.api.tenant import AuthMode, Isolation, Quota, Scenario, TenantModel, Tier, TTSTenant, TTSTenantSpec
 
 __all__ = [
-    "API_VERSION",
-    "GROUP",
-    "VERSION",
     "AuthMode",
     "Autoscaling",
     "CalendarException",

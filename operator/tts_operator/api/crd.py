@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from tts_operator.api.base import GROUP, INT_OR_STRING, VERSION
+from tts_operator.api.base import INT_OR_STRING
 from tts_operator.api.model import TTSModel
 from tts_operator.api.support import MODEL, TENANT, Later
 from tts_operator.api.tenant import TTSTenant
+from tts_operator.names import GROUP, VERSION
 
 Schema = dict[str, Any]
 """JSON Schema as data."""

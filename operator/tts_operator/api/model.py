@@ -7,7 +7,6 @@ from pydantic import Field, StringConstraints
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
-    API_VERSION,
     APIModel,
     Decimal,
     DNSLabel,
@@ -30,6 +29,7 @@ from tts_operator.api.base import (
 from tts_operator.api.engine import RemoteEngine, SidecarEngine, Source
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSModelStatus
+from tts_operator.names import API_VERSION
 
 
 class Engine(StrEnum):

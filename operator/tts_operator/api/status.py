@@ -99,7 +99,7 @@ class TTSTenantStatus(LenientModel):
     url: Annotated[str, StringConstraints(max_length=512)] | None = None
     """Address of the tenant's endpoint in the cluster."""
     cost: Cost | None = None
-    """What it costs."""
+    """What it costs. Not told yet: nothing sets it in this version."""
 
 
 class TTSModelStatus(LenientModel):

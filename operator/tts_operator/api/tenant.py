@@ -7,7 +7,6 @@ from pydantic import Field, StringConstraints
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
-    API_VERSION,
     Alias,
     APIModel,
     DNSLabel,
@@ -30,6 +29,7 @@ from tts_operator.api.base import (
 from tts_operator.api.model import Precision
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSTenantStatus
+from tts_operator.names import API_VERSION
 
 
 class Tier(StrEnum):
@@ -256,7 +256,7 @@ class TTSTenantSpec(APIModel):
     )
 
     tier: Tier = Tier.BASIC
-    """Basic 10, VIP 100, Enterprise 1000 requests per minute, unless the platform says otherwise."""
+    """Basic 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that."""
     isolation: Isolation = Isolation.DEDICATED
     """Dedicated: pods of its own, here. Shared: the platform's pods, by the weight of its tier while others wait."""
     scenario: Scenario | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tts_operator.names import GROUP, pool_labels, tenant_labels
+from tts_operator.names import API_VERSION, pool_labels, tenant_labels
 from tts_operator.resolved import Pool, Resolved
 
 
@@ -25,7 +25,7 @@ def metadata(resolved: Resolved, name: str, labels: Mapping[str, str]) -> dict[s
         "labels": dict(labels),
         "ownerReferences": [
             {
-                "apiVersion": f"{GROUP}/v1alpha1",
+                "apiVersion": API_VERSION,
                 "kind": "TTSTenant",
                 "name": resolved.key.name,
                 "uid": resolved.uid,

@@ -14,12 +14,11 @@ from typing import Any
 from tts_operator.api_errors import NotFound
 from tts_operator.cluster import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
 from tts_operator.manifest import Body, Ref, ref_of
-from tts_operator.names import GROUP, TENANT_LABEL
+from tts_operator.names import API_VERSION, TENANT_LABEL
 from tts_operator.observed import CHILD_KINDS, Key
 from tts_operator.rollout_budget import ROLLOUT
 from tts_operator.settings import Settings
 
-API_VERSION = f"{GROUP}/v1alpha1"
 SETTINGS = Settings(server_image="example.invalid/tts-server:1", namespace="ttsfleet-system")
 PATIENCE_SECONDS = 20.0
 NUMBERS = itertools.count(1)

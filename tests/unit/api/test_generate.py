@@ -56,6 +56,19 @@ def test_every_metric_of_both_programs_has_its_line(checkout: Path, monkeypatch:
             assert f"| `{family.name}" in page
 
 
+def test_flags_and_files_of_both_programs_have_their_lines(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_OPERATOR_WORKERS", "99")  # of this machine, and nobody else's business
+    run(monkeypatch)
+    reference = checkout / "docs" / "reference"
+    server = (reference / "tts-server.md").read_text()
+    assert "| `--port` | port of the API, 0: any (8080) |" in server
+    assert "| `models[].engine.threads` | integer, from 1 to 64 | `1` |" in server
+    assert "| `redis` | object |  | None: this replica counts and remembers alone. |" in server
+    assert "| `requestsPerMinute` | integer, from 1 |  | In any 60 seconds. |" in server
+    workers = "| `--workers` | `TTS_OPERATOR_WORKERS` | `8` | tenants reconciled at once |"
+    assert workers in (reference / "tts-operator.md").read_text()
+
+
 def test_the_reference_tells_type_bounds_default_and_rules(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch)
     page = (checkout / "docs" / "reference" / "ttstenant.md").read_text().splitlines()

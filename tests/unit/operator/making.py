@@ -14,7 +14,7 @@ from tts_operator.desired import Desired, build
 from tts_operator.difference import LIST_KEYS
 from tts_operator.fallback import fallback_of
 from tts_operator.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.names import GROUP, MANAGER, pool_labels
+from tts_operator.names import API_VERSION, MANAGER, pool_labels
 from tts_operator.observed import Key, Observed
 from tts_operator.plan import plan
 from tts_operator.resolve import resolve
@@ -23,7 +23,6 @@ from tts_operator.settings import Settings
 
 Object = dict[str, Any]
 
-API_VERSION = f"{GROUP}/v1alpha1"
 KEY = Key("team-acme", "acme")
 UID = "5f0c2d9e-0000-4000-8000-000000000001"
 SETTINGS = Settings(server_image="registry.example/tts-server:1")

@@ -1,10 +1,12 @@
 """The operator's flags."""
 
+import re
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
-from tts_operator.cli import parser, run_of
+from tts_operator.cli import main, parser, run_of
 from tts_operator.settings import Settings
 
 RUN = ["run", "--server-image", "registry.example/tts-server:1"]
@@ -51,3 +53,51 @@ def test_a_switch_is_on_or_off(capsys: pytest.CaptureFixture[str], monkeypatch: 
     with pytest.raises(SystemExit):
         settings("--playground=perhaps")
     assert "must be true or false" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "problem"),
+    [
+        ("--log-level=loud", "'loud' is none of debug, info, warning, error"),
+        ("--image-pull-policy=Sometimes", "'Sometimes' is none of Always, IfNotPresent, Never"),
+        ("--workers=0", "'0' is no whole number from 1 to 1000"),
+        ("--workers=2.5", "'2.5' is no whole number from 1 to 1000"),
+        ("--resync-seconds=0", "'0' is no number from 1 to 86400"),
+        ("--lease-seconds=never", "'never' is no number from 1 to 3600"),
+        ("--tracing-ratio=5", "'5' is no number from 0 to 1"),
+        ("--tracing-ratio=nan", "'nan' is no number from 0 to 1"),
+        ("--health-port=70000", "'70000' is no whole number from 0 to 65535"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_refused_by_name(
+    flag: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*RUN, flag])
+    assert left.value.code == 2
+    assert f"argument {flag.split('=', maxsplit=1)[0]}: {problem}" in capsys.readouterr().err
+
+
+def test_without_a_cluster_it_says_how_to_name_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    assert main([*RUN, "--metrics-port=0", "--health-port=0"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("tts-operator: no way to a cluster: ")
+    assert said.endswith("; set KUBECONFIG")
+
+
+def test_help_says_what_is_required_and_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "for models that name no image (required)" in said
+    assert "empty: all (default: empty)" in said
+
+
+def test_the_chart_sets_every_flag_and_no_other() -> None:
+    template = Path(__file__).parents[3] / "charts" / "ttsfleet" / "templates" / "deployment.yaml"
+    with_values = set(re.findall(r"- (--[a-z0-9-]+)=", template.read_text(encoding="utf-8")))
+    known = set(parser().parse_args(RUN).__dict__) - {"command"}
+    assert with_values == {f"--{name.replace('_', '-')}" for name in known}

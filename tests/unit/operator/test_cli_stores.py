@@ -36,8 +36,18 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no address": (["--redis-url=redis.svc"], "--redis-url does not begin with redis://"),
     "a password on the command line": (["--redis-url=redis://:s3cret@host"], "belong into --redis-directory"),
     "a store without keys": (S3, "--s3-endpoint needs --s3-directory"),
-    "an endpoint with a path": (["--s3-endpoint=https://s3.example/a", "--s3-directory=/nowhere"], "endpoint"),
-    "keys that are not there": ([*S3, "--s3-directory=/nowhere"], "No such file"),
+    "an endpoint with a path": (
+        ["--s3-endpoint=https://s3.example/a", "--s3-directory=/nowhere"],
+        "--s3-endpoint: String",
+    ),
+    "where callers reach it, without a scheme": (
+        [*S3, "--s3-directory=/nowhere", "--s3-public-endpoint=audio.example"],
+        "--s3-public-endpoint: String",
+    ),
+    "keys that are not there": (
+        [*S3, "--s3-directory=/nowhere"],
+        "tts-operator: /nowhere/accessKey cannot be read: No such file",
+    ),
 }
 
 
@@ -48,6 +58,7 @@ def test_a_mistake_ends_the_start_with_its_reason(
     assert main([*RUN, *flags]) == 2
     said = capsys.readouterr().err
     assert message in said
+    assert len(said.splitlines()) == 1
     assert "s3cret" not in said
 
 

@@ -1,4 +1,4 @@
-"""What vouches for a Redis over TLS is made once, and again when its file changes."""
+"""What vouches for a server over TLS is made once, and again when its file changes."""
 
 import ssl
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.certificates import Authority
-from tts_server.redis_address import Trust
+from tts_server.trust import Trust
 
 
 @pytest.fixture

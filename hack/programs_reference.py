@@ -1,0 +1,142 @@
+"""The reference of both programs: their flags, and the fields of the files that `tts-server` reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from tts_operator.cli import ENVIRONMENT
+from tts_operator.cli import parser as operator_parser
+from tts_server.cli import parser as server_parser
+from tts_server.config import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
+
+GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
+FILES: Mapping[str, tuple[type[BaseModel], str]] = {
+    CONFIG_FILE: (
+        ServerConfig,
+        "What `--config` reads, as JSON or YAML. A change reaches a running server without a restart; another `redis`"
+        " or `storage.directory` waits for the next start.",
+    ),
+    QUOTA_FILE: (QuotaConfig, "What `--quota` reads, likewise. A limit that is not set does not hold."),
+}
+FORMATS = {"ipvanynetwork": "network"}
+"""Pydantic's words that nobody knows."""
+COLUMNS = ["", "| field | type | default | what |", "| --- | --- | --- | --- |"]
+
+
+def operator_page() -> str:
+    """`tts-operator run`, flag by flag."""
+    lines = [
+        "# tts-operator",
+        "",
+        GENERATED.format("operator/tts_operator/cli.py"),
+        "",
+        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. What no flag says",
+        "may be in the environment.",
+        "",
+        "| flag | environment | default | what |",
+        "| --- | --- | --- | --- |",
+    ]
+    for flag in flags(subcommand(operator_parser({}), "run")):
+        name = flag.option_strings[0]
+        default = "required" if flag.required else shown(flag.default)
+        what = str(flag.help).rpartition(" (")[0].replace("|", "\\|")
+        lines.append(f"| `{name}` | `{ENVIRONMENT}{name[2:].replace('-', '_').upper()}` | {default} | {what} |")
+    lines += ["", "`tts-operator crds` prints the CustomResourceDefinitions."]
+    return "\n".join(lines) + "\n"
+
+
+def server_page() -> str:
+    """`tts-server`: its flags and its files."""
+    lines = [
+        "# tts-server",
+        "",
+        GENERATED.format("inference_server/tts_server/cli.py and config.py"),
+        "",
+        "On a cluster the operator writes all of this from the TTSTenant. On a laptop nothing of it is needed.",
+        "",
+        "| flag | what |",
+        "| --- | --- |",
+    ]
+    for flag in flags(server_parser()):
+        what = (flag.help or f"one of {', '.join(flag.choices or ())}") % {"default": flag.default}
+        lines.append(f"| `{flag.option_strings[0]}` | {what} |")
+    for name, (model, what) in FILES.items():
+        schema = model.model_json_schema(by_alias=True)
+        lines += ["", f"## {name}", "", what, *COLUMNS]
+        lines += [
+            f"| `{path}` | {type_} | {default} | {text} |" for path, type_, default, text in rows(schema, schema, "")
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """In the order of `--help`, without it."""
+    return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - nothing else tells
+
+
+def subcommand(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    """Of a parser that has one list of them."""
+    (commands,) = (action for action in parser._actions if isinstance(action.choices, dict))  # noqa: SLF001
+    found: argparse.ArgumentParser = commands.choices[name]  # type: ignore[index]  # a dict, as was asked
+    return found
+
+
+def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+    """Path, type, default and description of each field below ``schema``, in order."""
+    for name, field in schema["properties"].items():
+        here = f"{path}.{name}" if path else name
+        members = [resolved(root, member) for member in field.get("oneOf") or field.get("anyOf") or [field]]
+        members = [member for member in members if member.get("type") != "null"]
+        what = field.get("description") or " Or: ".join(member.get("description", "") for member in members)
+        default = "required" if name in schema.get("required", ()) else shown(field.get("default"))
+        types = dict.fromkeys(kind(root, member) for member in members)
+        yield here, " or ".join(types), default, " ".join(what.replace("``", "`").split()).replace("|", "\\|")
+        for member in members:
+            inner = resolved(root, member.get("items", member))
+            if "properties" in inner:
+                yield from rows(root, inner, here + "[]" if "items" in member else here)
+
+
+def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema itself, where this one only names it; what stands beside the name goes before."""
+    if "$ref" not in schema:
+        return schema
+    found: Mapping[str, Any] = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    return {**found, **{name: value for name, value in schema.items() if name != "$ref"}}
+
+
+def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """What a person writes there, and how much of it."""
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " \\| ".join(map(str, schema["enum"]))
+    if schema["type"] == "array":
+        return f"list of {kind(root, resolved(root, schema['items']))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"map of {kind(root, schema['additionalProperties'])}"
+    form = str(schema.get("format", schema["type"]))
+    return FORMATS.get(form, form) + bounds(schema)
+
+
+def bounds(schema: Mapping[str, Any]) -> str:
+    """How large a number may be."""
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above = schema.get("exclusiveMinimum")
+    start = f"above {above:g}" if above is not None else None if least is None else f"from {least:g}"
+    found = [start, None if most is None else f"to {most:g}"]
+    return f", {' '.join(part for part in found if part)}" if any(found) else ""
+
+
+def shown(default: object) -> str:
+    """Nothing for a default that is nothing, or whose fields have defaults of their own."""
+    if default in (None, "") or isinstance(default, dict):
+        return ""
+    if isinstance(default, bool | list | tuple):
+        return f"`{json.dumps(default)}`"
+    return f"`{default}`"
