@@ -70,6 +70,7 @@ class LocalEngine(ConfigModel):
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Engine processes side by side: the pod's CPU limit over the model's threads."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Of each process."""
     memory_limit_bytes: Annotated[int, Field(gt=0)] | None = None
     """Resident memory at which the watchdog recycles an engine process; none: unwatched."""
 
@@ -124,7 +125,9 @@ class ModelConfig(ConfigModel):
     precision: Precision = Precision.FP32
     """Spoken when a request names none."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = (Precision.FP32,)
+    """Those that a request may name."""
     first_audio_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
+    """Longest wait for the next sound of an engine that speaks; after that it has failed."""
     weights_digest: str | None = None
     """Another one whenever the model sounds otherwise. Audio is cached under it; none: under its engine and version.
 
@@ -162,6 +165,7 @@ class AuthConfig(ConfigModel):
     """Who may call."""
 
     modes: Annotated[tuple[AuthMode, ...], Field(min_length=1)] = (AuthMode.NONE,)
+    """Any of them will do."""
     keys_directory: Path | None = None
     """Each file is one API key: the file's name is the key's, its content the key's SHA-256 in hexadecimal."""
     internal_directory: Path | None = None
@@ -179,6 +183,7 @@ class S3Config(ConfigModel):
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
     """Address as this server reaches it."""
     region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    """What requests to it are signed for."""
     bucket: Annotated[str, Field(min_length=3, max_length=63)]
     prefix: str = ""
     """Before every key, with a slash between."""
@@ -189,6 +194,7 @@ class S3Config(ConfigModel):
     access_key_file: Path
     """Read again when it changes, as the other files here."""
     secret_key_file: Path
+    """Holds the secret key."""
     ca_file: Path | None = None
     """Certificates, in PEM, that vouch for the endpoint; none: the usual public ones."""
 
@@ -197,12 +203,15 @@ class StorageConfig(ConfigModel):
     """Where audio is kept that a caller fetches by link."""
 
     directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - of a laptop; the operator always names the pod's own volume
+    """Holds audio where there is no `s3`, and the key that signs links. Another one is used from the next start on."""
     s3: S3Config | None = None
     """Keeps the audio instead of `directory`."""
     peers_url: Annotated[str, Field(pattern=r"^http://[^/?#@]+$")] | None = None
     """Of a name that leads to every replica, such as a headless Service's: links to local files work at all of them."""
     link_seconds: Annotated[int, Field(ge=1)] = 3600
+    """How long a link leads to the audio."""
     retention_seconds: Annotated[int, Field(ge=1)] = 604_800
+    """How long audio is kept."""
     max_bytes: Annotated[int, Field(gt=0)] = 512 * 1024 * 1024
     """The oldest audio goes first once the folder holds more."""
 
@@ -212,6 +221,7 @@ class CacheConfig(ConfigModel):
 
     enabled: bool = False
     ttl_seconds: Annotated[int, Field(ge=1)] = 86_400
+    """How long a sound is kept after it was spoken."""
     max_entries: Annotated[int, Field(ge=1)] = 10_000
     """In memory."""
     max_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
@@ -289,6 +299,7 @@ class ServerConfig(ConfigModel):
     voice_aliases: dict[str, str] = {}
     """Name in a request to a voice's name, such as ``alloy``."""
     language_routing: tuple[LanguageRoute, ...] = ()
+    """For requests that name no voice, and for text in a language that the voice does not speak."""
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
@@ -339,3 +350,4 @@ class QuotaConfig(ConfigModel):
     per_client_requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """In any 60 seconds, of one caller: by its key or subject, else by its address."""
     max_text_characters: Annotated[int, Field(ge=1)] = 4096
+    """Longest text of one request."""
