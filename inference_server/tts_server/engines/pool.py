@@ -255,20 +255,16 @@ class ProcessPool:
             self._settled(slot, failed=failed)
 
     def _settled(self, slot: Slot, *, failed: bool) -> None:
+        limit_bytes = self._memory_limit_bytes
+        slot.tight = limit_bytes is not None and slot.process.resident_bytes() > limit_bytes
         if not slot.process.alive:
             self._replace(slot, "crashed")
-        elif self._too_large(slot) and slot.ahead is None:
+        elif slot.tight and slot.ahead is None:
             self._replace(slot, "memory")
         else:
-            slot.tight = self._too_large(slot)
             slot.failures = slot.failures if failed else 0
             slot.pardons = False
             self._seating.offer(slot)
-
-    def _too_large(self, slot: Slot) -> bool:
-        """What it needs to speak does not count, if it speaks already: then it is looked at after that."""
-        limit_bytes = self._memory_limit_bytes
-        return limit_bytes is not None and slot.process.resident_bytes() > limit_bytes
 
     def _replace(self, slot: Slot, reason: str) -> None:
         slot.up = False

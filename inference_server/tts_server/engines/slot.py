@@ -34,7 +34,10 @@ class Slot:
         self.telling: asyncio.TimerHandle | None = None
         """Until it is told; None while nobody speaks here alone."""
         self.tight = False
-        """Whether its memory must be looked at between two utterances: it is not told the next one before that."""
+        """Whether it has more memory than it may: what it needs to speak does not count, and it may speak already.
+
+        It is told nothing ahead then, so that it can be looked at between two utterances.
+        """
 
     def give(self, item: "Item[Wanted]") -> None:
         """It is spoken here, alone."""
