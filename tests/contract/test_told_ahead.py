@@ -148,28 +148,19 @@ async def test_who_leaves_takes_nobody_along() -> None:
         assert pool.pids == pids
 
 
-async def test_who_was_told_and_leaves_costs_no_process() -> None:
+@pytest.mark.parametrize("in_its_moment", [False, True])
+async def test_who_was_told_and_leaves_costs_no_process(*, in_its_moment: bool) -> None:
     async with moody() as pool:
         pids = pool.pids
         expected = await said(pool, beep("another"))
         now = await begun(pool, "slow")
-        now.waiting.cancel()
-        await asyncio.wait([now.waiting])
-        await now.rest()
-        assert np.array_equal(await said(pool, beep("another")), expected)
-        assert pool.pids == pids
-
-
-async def test_who_was_told_and_leaves_in_the_moment_of_its_turn_costs_no_process() -> None:
-    async with moody() as pool:
-        pids = pool.pids
-        expected = await said(pool, beep("another"))
-        now = await begun(pool, "slow")
-        await now.rest()  # its process was given to it just now, and it has not run since
-        assert now.slot.ahead is None
+        if in_its_moment:
+            await now.rest()  # its process was given to it just now, and it has not run since
+            assert now.slot.ahead is None
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
         assert now.waiting.cancelled()
+        await now.rest()
         assert np.array_equal(await said(pool, beep("another")), expected)
         assert pool.pids == pids
 
