@@ -17,8 +17,8 @@ from tts_server.scheduling.pace import Pace
 MOST_WAITING = 1024
 """Utterances: a bound where nothing is known yet of how long they will take. Tenants have equal parts of it."""
 EARLY_SECONDS = 0.02
-"""Before a process will have ended, by its pace, it is told who is next: what a busy event loop takes to hear of the end
-and to answer, and what the pace is wrong by. Whoever comes within that time has to wait for one more.
+"""Before a process will have ended, by its pace, it is told who is next: what a busy event loop takes to hear of the
+end and to answer, and what the pace is wrong by. Whoever comes within that time has to wait for one more.
 """
 
 
