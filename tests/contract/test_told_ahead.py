@@ -201,12 +201,18 @@ async def test_silence_is_looked_into_before_the_next_is_spoken() -> None:
         assert pool.pids == pids
 
 
+async def taken_over(pool: ProcessPool) -> tuple[Told, Slot]:
+    """What the first of two processes was told the other one takes, while the first speaks on without an end."""
+    other = pool._slots[1]
+    pool._seating.idle.remove(other)
+    now = await begun(pool, "endless")
+    pool._seating.offer(other)
+    return now, other
+
+
 async def test_a_process_that_is_free_takes_what_another_was_told() -> None:
     async with moody(processes=2) as pool:
-        other = pool._slots[1]
-        pool._seating.idle.remove(other)
-        now = await begun(pool, "endless")
-        pool._seating.offer(other)
+        now, _ = await taken_over(pool)
         assert (await now.waiting).size > 0, "the first speaks on"
         await now.parts.aclose()
         one, two = await asyncio.gather(*(said(pool, beep(NEXT)) for _ in range(2)))
@@ -215,10 +221,7 @@ async def test_a_process_that_is_free_takes_what_another_was_told() -> None:
 
 async def test_who_leaves_in_the_moment_another_process_takes_it_costs_neither() -> None:
     async with moody(processes=2) as pool:
-        other = pool._slots[1]
-        pool._seating.idle.remove(other)
-        now = await begun(pool, "endless")
-        pool._seating.offer(other)
+        now, other = await taken_over(pool)
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
         assert list(pool._seating.idle) == [other]

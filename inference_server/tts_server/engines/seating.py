@@ -137,10 +137,7 @@ class Seating:
             else:
                 self._unheard(slot)
             return
-        while (item := self.waiting.pop()) is not None:
-            self._depth_changed(item.turn.tenant)
-            if not item.work.waits:  # its caller may have left, and not have come round to leave the queue
-                continue
+        if (item := self._next()) is not None:
             if self.sharing is not None and item.work.shares:
                 self._gather(slot, item, self.sharing)
             else:
@@ -223,11 +220,17 @@ class Seating:
                         self._begin(place)
 
     def _tell_ahead(self, slot: Slot) -> None:
-        while slot.ahead is None and (item := self.waiting.pop()) is not None:
+        if slot.ahead is None and (item := self._next()) is not None:
+            slot.ahead = item
+            slot.process.ask_ahead(item.work.utterance)
+
+    def _next(self) -> Item[Wanted] | None:
+        """Out of the queue. A caller may have left, and not have come round to leave it: those are passed over."""
+        while (item := self.waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
             if item.work.waits:
-                slot.ahead = item
-                slot.process.ask_ahead(item.work.utterance)
+                return item
+        return None
 
     def _kind(self, utterance: Utterance) -> object:
         """What all utterances of a batch have in common."""

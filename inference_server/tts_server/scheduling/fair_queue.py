@@ -116,11 +116,7 @@ class FairQueue(Generic[Work]):
         """Let it wait. `cost` is positive, in any unit that all items share."""
         self._numbers += 1
         item = Item(work, turn, cost, self._now(), self._numbers)
-        flow = self._flows.get(turn.tenant)
-        if flow is None:
-            flow = self._flows[turn.tenant] = _Flow(self._virtual)
-        insort(flow.waiting[turn.priority], item, key=_order)
-        self._size += 1
+        self._insert(item)
         return item
 
     def pop(self, accepts: Accepts[Work] | None = None) -> Item[Work] | None:
@@ -138,14 +134,9 @@ class FairQueue(Generic[Work]):
 
     def put_back(self, item: Item[Work]) -> None:
         """It was popped, and not served: it waits again as before, and has cost its tenant nothing."""
-        turn = item.turn
-        flow = self._flows.get(turn.tenant)
-        if flow is None:
-            flow = self._flows[turn.tenant] = _Flow(self._virtual)
-        else:
-            flow.start -= item.cost / turn.weight
-        insort(flow.waiting[turn.priority], item, key=_order)
-        self._size += 1
+        if (flow := self._flows.get(item.turn.tenant)) is not None:
+            flow.start -= item.cost / item.turn.weight
+        self._insert(item)
 
     def remove(self, item: Item[Work]) -> bool:
         """It waits no more; whether it did. A tenant's past is kept until it counts no longer."""
@@ -188,6 +179,14 @@ class FairQueue(Generic[Work]):
                 before += item.cost
                 start += item.cost / item.turn.weight
         return before
+
+    def _insert(self, item: Item[Work]) -> None:
+        turn = item.turn
+        flow = self._flows.get(turn.tenant)
+        if flow is None:
+            flow = self._flows[turn.tenant] = _Flow(self._virtual)
+        insort(flow.waiting[turn.priority], item, key=_order)
+        self._size += 1
 
     def _next(self, accepts: Accepts[Work] | None) -> Item[Work] | None:
         heads = [head for flow in self._flows.values() for head in flow.heads(accepts)]
