@@ -8,7 +8,7 @@ What a listener waits for is due on its arrival, and what follows when that has 
 sentence does not wait for sentences that nobody needs yet, nor does anybody who listens wait for first sentences.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -62,6 +62,10 @@ def _order(item: Item[Work]) -> tuple[float, int]:
     return item.order
 
 
+def _due(item: Item[Work]) -> float:
+    return item.order[0]
+
+
 Accepts = Callable[[Item[Work]], bool]
 """Whether somebody may be next."""
 
@@ -84,7 +88,9 @@ class _Flow(Generic[Work]):
 
 
 class FairQueue(Generic[Work]):
-    """To push, pop and remove takes time in proportion to the tenants that wait, not to their items."""
+    """To push, pop and remove takes time in proportion to the tenants that wait, not to their items; to say what is
+    ahead of one, in proportion to the items.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -166,7 +172,7 @@ class FairQueue(Generic[Work]):
         """
         due = self._now() if turn.due is None else turn.due
         own = self._flows.get(turn.tenant)
-        before = sum(item.cost for item in self._served(own, turn) if self._is_before(item, turn, due)) if own else 0.0
+        before = self._before(own, turn, due) if own is not None else 0.0
         begins = self._start(own) + before / turn.weight
         for flow in self._flows.values():
             if flow is own:
@@ -200,16 +206,21 @@ class FairQueue(Generic[Work]):
         """When its next item begins, in virtual time."""
         return self._virtual if flow is None else max(flow.start, self._virtual)
 
+    def _before(self, flow: _Flow[Work], turn: Turn, due: float) -> float:
+        """The cost of what is served before such an item of the same tenant."""
+        alike = flow.waiting[turn.priority]
+        cost = sum(item.cost for item in alike[: bisect_right(alike, due, key=_due)])
+        if turn.priority is Priority.BATCH:
+            return cost + sum(item.cost for item in flow.waiting[Priority.INTERACTIVE])
+        return cost + sum(item.cost for item in flow.waiting[Priority.BATCH] if self._is_urgent(item))
+
     def _served(self, flow: _Flow[Work], turn: Turn) -> Iterator[Item[Work]]:
         """Those of one tenant that compete with such an item, in the order in which they are served."""
-        waiting = [item for items in flow.waiting.values() for item in items]
-        yield from (item for item in waiting if self._is_urgent(item))
+        batch = flow.waiting[Priority.BATCH]
+        yield from flow.waiting[Priority.INTERACTIVE]
+        yield from (item for item in batch if self._is_urgent(item))
         if turn.priority is Priority.BATCH:
-            yield from (item for item in waiting if not self._is_urgent(item))
-
-    def _is_before(self, item: Item[Work], turn: Turn, due: float) -> bool:
-        """Of the same tenant."""
-        return item.turn.priority is not turn.priority or item.order[0] <= due
+            yield from (item for item in batch if not self._is_urgent(item))
 
     def _is_urgent(self, item: Item[Work]) -> bool:
         if item.turn.priority is Priority.INTERACTIVE:
