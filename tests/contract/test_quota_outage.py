@@ -365,6 +365,17 @@ async def test_the_day_goes_on_from_the_last_value_seen(store: CounterStore, los
         assert await acme.admitted(limits) == 20, "what was served meanwhile is gone from the rest"
 
 
+async def test_the_day_goes_on_from_what_was_sent_and_not_from_what_had_been_reserved(store: CounterStore) -> None:
+    limits = Limits(audio_seconds_per_day=100, characters_per_day=1000)
+    async with replica(store) as acme:
+        for _ in range(20):
+            await acme.serve(limits, characters=5)  # a second each is reserved, and half of one is sent
+        await (await acme.reserve(limits, characters=100)).give_back()
+        store.run("FLUSHALL")
+        left = await acme.quota.remaining("acme", limits)
+        assert (left["audioSecondsPerDay"].remaining, left["charactersPerDay"].remaining) == (90, 900)
+
+
 async def test_a_store_that_was_never_there_is_a_store_that_is_lost(store: CounterStore) -> None:
     back = kill(store)
     async with replica(store) as acme:

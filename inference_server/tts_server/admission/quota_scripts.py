@@ -20,7 +20,8 @@ Times and sound are whole microseconds: a double holds them exactly. `..` would 
 from tts_server.admission.ledger import LEDGER_DAYS
 
 # Every script: KEYS 1-5 epoch, day, open, leases, lapsed; ARGV 1 the epoch last seen, 2 an epoch to begin with,
-# 3-6 the day's counts last seen, which hold where the counters were lost.
+# 3-6 the day's counts last seen, which hold where the counters were lost. It answers with what is to be seen now: the
+# epoch and the day's counts.
 _COMMON = """
 local KEEP = 172800
 local MINUTE = 60000000
@@ -60,6 +61,10 @@ local function enter(ledger, name, requests, characters, audio, cached, degraded
   for field, by in pairs(sums) do redis.call('HINCRBY', ledger, field .. ' ' .. name, text(by)) end
   redis.call('EXPIRE', ledger, 86400 * %(ledger_days)d)
 end
+local function seen()
+  local day = redis.call('HMGET', KEYS[2], 'requests', 'characters', 'audio')
+  return {epoch, today, tonumber(day[1]), tonumber(day[2]), tonumber(day[3])}
+end
 """
 
 _COUNTS = """
@@ -74,9 +79,11 @@ local function window(key, limit)
 end
 local function counts(minute_limit, client_limit)
   local m, c = {window(KEYS[6], minute_limit)}, {window(KEYS[7], client_limit)}
-  local day = redis.call('HMGET', KEYS[2], 'requests', 'characters', 'audio')
-  return {epoch, now, m[1], m[2], m[3], m[4], c[1], c[2], c[3], c[4], redis.call('ZCARD', KEYS[4]),
-          today, tonumber(day[1]), tonumber(day[2]), tonumber(day[3])}
+  local found = seen()
+  for _, number in ipairs({now, m[1], m[2], m[3], m[4], c[1], c[2], c[3], c[4], redis.call('ZCARD', KEYS[4])}) do
+    table.insert(found, number)
+  end
+  return found
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', text(now), 'LIMIT', 0, 1000)) do
@@ -107,11 +114,11 @@ local per_minute, per_client, concurrent = limit(8), limit(9), limit(10)
 local day_limits = {limit(11), limit(12), limit(13) and limit(13) * 1000000}
 local wanted = {1, tonumber(ARGV[14]), tonumber(ARGV[15])}
 local before = counts(per_minute, per_client)
-local room = (not per_minute or before[3] < per_minute)
-  and (not per_client or before[7] < per_client)
-  and (not concurrent or before[11] < concurrent)
+local room = (not per_minute or before[7] < per_minute)
+  and (not per_client or before[11] < per_client)
+  and (not concurrent or before[15] < concurrent)
 for index = 1, 3 do
-  if day_limits[index] and before[12 + index] + wanted[index] > day_limits[index] then room = false end
+  if day_limits[index] and before[2 + index] + wanted[index] > day_limits[index] then room = false end
 end
 if not room then
   table.insert(before, 1, 0)
@@ -147,7 +154,7 @@ for index = 8, #ARGV do
     redis.call('EXPIRE', KEYS[3], KEEP)
   end
 end
-return epoch
+return seen()
 """
 
 # KEYS 6 ledger of the reservation's day, 7 done.
@@ -160,14 +167,14 @@ if record then
   redis.call('HDEL', KEYS[3], ARGV[7])
   redis.call('ZREM', KEYS[4], ARGV[7])
 elseif ARGV[8] == epoch and ARGV[15] == '1' or not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
-  return epoch
+  return seen()
 elseif ARGV[8] == epoch then
   count(ARGV[9], 1)  -- a server that took over had not heard of it yet
 end
 local day, _, audio = string.match(record or ARGV[9], '(%d+) (%d+) (%d+)')
 add(day, 0, 0, ARGV[10] - audio)
 enter(KEYS[6], ARGV[11], 1, ARGV[14], ARGV[10], ARGV[12], ARGV[13])
-return epoch
+return seen()
 """
 
 # KEYS 6 minute, 7 done, 8 client. ARGV 7 id, 8 epoch of the reservation, 9 its record.
@@ -182,15 +189,15 @@ if record then
 elseif ARGV[8] ~= epoch and redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
   count(ARGV[9], -1)
 end
-return epoch
+return seen()
 """
 
 # KEYS 6 ledger of the charge's day, 7 done. ARGV 7 day, 8 name in the ledger, 9-13 the line, 14 whether it is counted.
 _CHARGE = """
-if not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then return epoch end
+if not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then return seen() end
 if ARGV[14] == '0' then add(ARGV[7], ARGV[9], ARGV[10], ARGV[11]) end
 enter(KEYS[6], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13])
-return epoch
+return seen()
 """
 
 
@@ -208,14 +215,14 @@ for index = 7, #ARGV, 4 do
     if client then mark(client, age, id) end
   end
 end
-return epoch
+return seen()
 """
 
 # KEYS 6 minute, 7 client. ARGV 7 id.
 _TAKE_BACK = """
 redis.call('ZREM', KEYS[6], ARGV[7])
 redis.call('ZREM', KEYS[7], ARGV[7])
-return epoch
+return seen()
 """
 
 

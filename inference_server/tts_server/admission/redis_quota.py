@@ -149,7 +149,7 @@ class RedisQuota:
             self._doubtful.pop(0)
         for tenant, known in list(self._tenants.items()):
             if known.open:
-                known.learn(text(await self._call(scripts.RENEW, tenant, [], [LEASE, *sorted(known.open)])))
+                await self._step(scripts.RENEW, tenant, [], [LEASE, *sorted(known.open)])
             while known.lost:
                 await self.charge(tenant, known.lost[0])
                 known.lost.pop(0)
@@ -168,7 +168,7 @@ class RedisQuota:
         ]  # fmt: skip
         reservation.is_ending = True
         known = self._known(reservation.tenant)
-        known.learn(epoch := text(await self._call(scripts.SETTLE, reservation.tenant, keys, arguments)))
+        epoch = await self._step(scripts.SETTLE, reservation.tenant, keys, arguments)
         if reservation.id in known.open:
             known.open.remove(reservation.id)
             known.enter(epoch, reservation.day, entry.book, line)
@@ -185,7 +185,7 @@ class RedisQuota:
         reservation.is_ending = True
         known = self._known(tenant)
         known.recent.drop(reservation.id)
-        known.learn(text(await self._call(scripts.GIVE_BACK, tenant, keys, arguments)))
+        await self._step(scripts.GIVE_BACK, tenant, keys, arguments)
         known.open.discard(reservation.id)
 
     def let_in(self, tenant: str, limits: Limits, request: Request) -> LetIn:
@@ -196,10 +196,9 @@ class RedisQuota:
 
     async def take_back(self, tenant: str, one: LetIn) -> None:
         """See `SharedQuota.take_back`."""
-        known = self._known(tenant)
-        known.recent.drop(one.id)
+        self._known(tenant).recent.drop(one.id)
         keys = [key(tenant, "minute"), client_key(tenant, one.client)]
-        known.learn(text(await self._call(scripts.TAKE_BACK, tenant, keys, [one.id])))
+        await self._step(scripts.TAKE_BACK, tenant, keys, [one.id])
 
     async def restore(self) -> None:
         """See `SharedQuota.restore`."""
@@ -207,9 +206,8 @@ class RedisQuota:
             tenant, some = found
             now = self._monotonic()
             keys, arguments = let_in_words(tenant, some, now)
-            known = self._known(tenant)
-            known.learn(text(await self._call(scripts.RESTORE, tenant, keys, arguments)))
-            known.recent.wrote(some)
+            await self._step(scripts.RESTORE, tenant, keys, arguments)
+            self._known(tenant).recent.wrote(some)
 
     def _unwritten(self) -> tuple[str, list[LetIn]] | None:
         for tenant, known in self._tenants.items():
@@ -225,9 +223,8 @@ class RedisQuota:
             charge.day, book_name(charge.book), line.requests, line.characters, line.audio_microseconds,
             line.cached, line.degraded, int(charge.is_counted),
         ]  # fmt: skip
-        known = self._known(tenant)
-        known.learn(epoch := text(await self._call(scripts.CHARGE, tenant, keys, arguments)))
-        known.enter(epoch, charge.day, charge.book, line)
+        epoch = await self._step(scripts.CHARGE, tenant, keys, arguments)
+        self._known(tenant).enter(epoch, charge.day, charge.book, line)
 
     async def _look(self, tenant: str, limits: Limits, client: str) -> Counts:
         keys = [key(tenant, "minute"), client_key(tenant, client)]
@@ -236,17 +233,21 @@ class RedisQuota:
         reply = await self._call(scripts.LOOK, tenant, keys, arguments)
         return self._read(self._known(tenant), reply)
 
+    async def _step(self, script: str, tenant: str, keys: list[str], arguments: list[Any]) -> str:
+        """The epoch in which it was taken."""
+        epoch, today = _said(await self._call(script, tenant, keys, arguments))
+        self._known(tenant).learn(epoch, today)
+        return epoch
+
     def _read(self, known: SharedMemory, reply: list[Any]) -> Counts:
         """What `counts` of the scripts says."""
-        known.learn(text(reply[0]))
-        now, *numbers = (int(value) for value in reply[1:])
-        minute, client, concurrent, today = numbers[0:4], numbers[4:8], numbers[8], numbers[9:13]
-        counts = Counts(
-            datetime.fromtimestamp(now / MICROSECONDS, UTC), window(minute), window(client), concurrent,
-            DayCounts(*today),
-        )  # fmt: skip
-        known.seen = counts.today
-        return counts
+        epoch, today = _said(reply)
+        known.learn(epoch, today)
+        now, *numbers = (int(value) for value in reply[5:])
+        minute, client, concurrent = numbers[0:4], numbers[4:8], numbers[8]
+        return Counts(
+            datetime.fromtimestamp(now / MICROSECONDS, UTC), window(minute), window(client), concurrent, today
+        )
 
     def _known(self, tenant: str) -> SharedMemory:
         return self._tenants.setdefault(tenant, SharedMemory())
@@ -261,3 +262,8 @@ class RedisQuota:
             *arguments,
         ]  # fmt: skip
         return await self._calls.run(script, keys, arguments)
+
+
+def _said(reply: list[Any]) -> tuple[str, DayCounts]:
+    """What `seen` of the scripts says: the epoch, and what of the day is used."""
+    return text(reply[0]), DayCounts(*(int(value) for value in reply[1:5]))

@@ -17,6 +17,7 @@ class SharedMemory:
 
     epoch: str = ""
     seen: DayCounts | None = None
+    """From here the day goes on where the counters are lost."""
     open: set[str] = field(default_factory=set)
     """Reservations of requests that are served here."""
     entered: Lines = field(default_factory=dict)
@@ -27,9 +28,12 @@ class SharedMemory:
     past: set[str] = field(default_factory=set)
     """Epochs that are over: answers from then may still be on their way."""
 
-    def learn(self, epoch: str) -> None:
-        """Another epoch: what was entered is gone."""
-        if epoch == self.epoch or epoch in self.past:
+    def learn(self, epoch: str, seen: DayCounts) -> None:
+        """What the counters said. Another epoch: what was entered is gone."""
+        if epoch in self.past:
+            return
+        self.seen = seen
+        if epoch == self.epoch:
             return
         self.lost += [_lost(day, book, line) for (day, book), line in self.entered.items()]
         self.past.add(self.epoch)

@@ -1,10 +1,14 @@
 """What a replica does not forget about a ledger that others may lose."""
 
+from dataclasses import replace
+
 from tts_server.admission.ledger import LEDGER_DAYS, Line
+from tts_server.admission.limits import DayCounts
 from tts_server.admission.shared_memory import SharedMemory
 
 BOOK = ("tone", "fp32")
 ONE = Line(1, 10, 500)
+SEEN = DayCounts(100, 1, 10, 500)
 
 
 def owed(memory: SharedMemory) -> Line:
@@ -13,28 +17,29 @@ def owed(memory: SharedMemory) -> Line:
 
 def test_what_was_entered_before_the_counters_were_lost_is_owed() -> None:
     memory = SharedMemory()
-    memory.learn("first")
+    memory.learn("first", SEEN)
     for _ in range(3):
         memory.enter("first", 100, BOOK, ONE)
-    memory.learn("first")
+    memory.learn("first", SEEN)
     assert memory.lost == []
-    memory.learn("second")
+    memory.learn("second", SEEN)
     assert [(charge.day, charge.book, charge.line, charge.is_counted) for charge in memory.lost] == [
         (100, BOOK, Line(3, 30, 1500), True)
     ]
     memory.enter("second", 100, BOOK, ONE)
-    memory.learn("third")
+    memory.learn("third", SEEN)
     assert owed(memory) == Line(4, 40, 2000)
     assert len({charge.id for charge in memory.lost}) == 2
 
 
 def test_an_answer_that_comes_late_is_one_from_before() -> None:
     memory = SharedMemory()
-    memory.learn("first")
-    memory.learn("second")
+    memory.learn("first", SEEN)
+    memory.learn("second", SEEN)
     memory.enter("second", 100, BOOK, ONE)
-    memory.learn("first")
+    memory.learn("first", replace(SEEN, requests=70))
     assert memory.lost == [], "the second epoch goes on"
+    assert memory.seen == SEEN, "and so does its day"
     memory.enter("first", 100, BOOK, ONE)
     assert owed(memory) == ONE, "it was entered in what is lost"
     assert memory.entered == {(100, BOOK): ONE}
@@ -42,7 +47,7 @@ def test_an_answer_that_comes_late_is_one_from_before() -> None:
 
 def test_days_that_no_ledger_holds_are_forgotten() -> None:
     memory = SharedMemory()
-    memory.learn("first")
+    memory.learn("first", SEEN)
     for day in (100, 100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS):
         memory.enter("first", day, BOOK, ONE)
     assert {day for day, _ in memory.entered} == {100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS}
