@@ -89,10 +89,9 @@ class FilesystemStore:
         """See `Store.close`."""
 
     def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
         try:
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(_created(unfinished), "wb") as file:
                 file.write(content)
             now = self._now()
             os.utime(unfinished, (now, now))
@@ -134,3 +133,13 @@ class FilesystemStore:
                 if S_ISREG(state.st_mode):
                     found.append(_File(path, state.st_mtime, state.st_size))
         return found
+
+
+def _created(path: Path) -> int:
+    """A new file; its folder is made for the first one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
