@@ -129,6 +129,16 @@ async def test_a_spent_day_tells_clients_not_to_try_again(
         assert int(refused.headers["retry-after"]) <= 86_400
 
 
+async def test_a_refusal_says_what_is_left_as_usage_does(tmp_path: Path, settings: dict[str, Any]) -> None:
+    async with stage(config(tmp_path, **settings), QuotaConfig(characters_per_day=10)) as acme:
+        await acme.speech(input="Hello.")
+        refused = await acme.speech(input="Hello.")
+        assert refusal(refused) == (429, None, "insufficient_quota")
+        assert refused.headers["ratelimit"].startswith('"charactersPerDay";r=4;t=')
+        assert (await usage(acme))["limits"]["charactersPerDay"]["remaining"] == 4
+        assert (await acme.speech(input="Hey.")).status_code == 200
+
+
 async def test_a_text_that_is_too_long_is_refused_before_anything_is_counted(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
