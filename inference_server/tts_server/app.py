@@ -214,6 +214,7 @@ class Application:
             return
         left = await self.server.admission.remaining(quota_key(self._config), "")
         self.server.note_left(self._config.tenant, left)
+        self.server.forget_limits(self._config.tenant, left)
 
     async def _take_signing_keys(self) -> None:
         await self.server.identity.take_signing_keys(self._config)

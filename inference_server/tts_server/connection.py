@@ -17,7 +17,8 @@ from tts_server.routes.errors import HTTPError, error_response
 log = structlog.get_logger(__name__)
 
 LARGEST_HEAD_BYTES = 65_536
-"""Of a request's first line and headers. What comes in the same packet may be more, and is parsed."""
+"""Of a request's first line and headers, and of what stands behind its body. What comes in the same packet may be more,
+and is parsed."""
 MOST_HEADERS = 256
 HEAD_SECONDS = 20.0
 """From the beginning of a request until its headers are all there."""
@@ -40,6 +41,8 @@ class Connection(HttpToolsProtocol):
         """Of the request whose headers are on their way."""
         self._in_message = False
         """Whether a request's headers are there, and its body is not."""
+        self._bodiless_bytes = 0
+        """That have come since then, or since the last packet that held some of the body."""
         self._resuming = False
         self._patience: asyncio.TimerHandle | None = None
         """None while nothing is waited for."""
@@ -63,6 +66,12 @@ class Connection(HttpToolsProtocol):
         else:
             self._watch()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What stands behind a body in chunks (RFC 9110, section 6.5) is read and forgotten: among the headers it would
+        # name a key, or an address, that no proxy has seen.
+        if not self._in_message:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self._resuming:
             return
@@ -72,8 +81,12 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes > LARGEST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
             raise _TOO_LARGE
         self._stop_waiting()
-        self._in_message = True
+        self._in_message, self._bodiless_bytes = True, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._bodiless_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and self._has_body:
@@ -89,7 +102,9 @@ class Connection(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _feed(self, data: bytes) -> None:
-        if not self._in_message:
+        if self._in_message:
+            self._bodiless_bytes += len(data)
+        else:
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -99,7 +114,7 @@ class Connection(HttpToolsProtocol):
             if self._has_body:
                 self._resume()
             self.parser.feed_data(data[pause.args[0] :])
-        if not self._in_message and self._head_bytes > LARGEST_HEAD_BYTES:
+        if (self._bodiless_bytes if self._in_message else self._head_bytes) > LARGEST_HEAD_BYTES:
             raise _TOO_LARGE
 
     @property

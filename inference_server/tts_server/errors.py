@@ -16,7 +16,7 @@ TTSError
    │    └─ TooManyFailures      one bad credential after the other from this address
    ├─ PermissionDenied      a good credential that may not do this
    ├─ Refused               try again later
-   │    ├─ QuotaExceeded        a limit of the tenant is used up
+   │    ├─ QuotaExceeded        a limit of the tenant has no room for it
    │    │    └─ DayQuotaExceeded    until midnight: trying again soon is of no use
    │    ├─ Overloaded           the wait would outlast the caller
    │    ├─ RefreshUnavailable   the store of refresh tokens does not answer
@@ -151,9 +151,9 @@ class Refused(TTSError):
 
 
 class QuotaExceeded(Refused):
-    """A limit is used up: `limit` is its name in `spec.quota`, `allowed` how much that is.
+    """A limit has no room for the request: `limit` is its name in `spec.quota`, `allowed` how much that is.
 
-    `resets_at` (UTC) is when all of it is back.
+    `remaining` is what others may still use of it; `resets_at` (UTC) is when all of it is back.
     """
 
     code = "rate_limit_exceeded"
@@ -166,15 +166,17 @@ class QuotaExceeded(Refused):
         retry_after_seconds: float,
         resets_at: datetime | None = None,
         allowed: int | None = None,
+        remaining: int = 0,
     ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.limit = limit
         self.resets_at = resets_at
         self.allowed = allowed
+        self.remaining = remaining
 
 
 class DayQuotaExceeded(QuotaExceeded):
-    """A limit of the day is used up."""
+    """A limit of the day has no room for the request."""
 
     code = "insufficient_quota"
 

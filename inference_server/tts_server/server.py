@@ -9,7 +9,7 @@ import structlog
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import Keyring
 from tts_server.admission.identity import Identity
-from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, Standing
+from tts_server.admission.limits import CLIENT_REQUESTS_PER_MINUTE, UNITS, Standing
 from tts_server.audio import EncodingThreads
 from tts_server.breaker import Breaker
 from tts_server.cache import Cache
@@ -110,6 +110,11 @@ class Server:
         for name, one in left.items():
             if name != CLIENT_REQUESTS_PER_MINUTE:  # one number cannot speak for all clients
                 self.metrics.quota_remaining.labels(tenant, name).set(one.remaining)
+
+    def forget_limits(self, tenant: str, left: Standing) -> None:
+        """Of limits that are no more, nothing is left to show."""
+        for name in UNITS.keys() - left.keys():
+            self.metrics.quota_remaining.remove(tenant, name)
 
     async def show(self, config: ServerConfig) -> None:
         """Serve `config`: engines that it adds are started first, those that it lacks are stopped afterwards.

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from tests.contract.forging import keys_folder
 from tests.contract.tone import config, stage, until
 from tts_server import connection, serving
 from tts_server.app import Application
+from tts_server.config import AuthConfig, AuthMode
 from tts_server.connection import LARGEST_HEAD_BYTES, MOST_HEADERS
 
 BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
@@ -161,6 +163,49 @@ async def test_a_large_body_is_no_large_head(port: int) -> None:
         for _ in range(2):
             await client.send(SPEECH + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             assert (await client.reply())[0] == 200
+
+
+TRAILED = SPEECH + CHUNKED.removesuffix(b"\r\n")
+"""A request whose body has come; what comes now stands behind it."""
+
+
+async def test_what_stands_behind_a_body_is_no_header(tmp_path: Path) -> None:
+    """A proxy that checks, sets or removes headers has not seen it: it can name neither a key nor an address."""
+    keys = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys_folder(tmp_path / "keys", app="key"))
+    async with (
+        stage(config(tmp_path, auth=keys)) as acme,
+        listening(acme.application) as port,
+        wire(port) as client,
+    ):
+        await client.send(TRAILED + b"Authorization: Bearer key\r\n\r\n")
+        assert (await client.reply())[0] == 401
+        authorized = TRAILED.replace(b"\r\n", b"\r\nAuthorization: Bearer key\r\n", 1)
+        await client.send(authorized + b"X-TTS-Priority: none\r\nX-Sum: 1\r\n\r\n")
+        status, body = await client.reply()
+        assert (status, len(body)) == (200, AUDIO_BYTES), "it is passed over"
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200, "and the next request has headers of its own"
+
+
+BEHIND: dict[str, bytes] = {
+    "one long line": b"A: " + b"a" * (10 * LARGEST_HEAD_BYTES),
+    "many lines": b"".join(b"A%d: b\r\n" % number for number in range(50_000)),
+}
+
+
+@pytest.mark.parametrize("data", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("is_answered", [False, True], ids=["while it waits", "after its answer"])
+async def test_what_stands_behind_a_body_has_an_end(tmp_path: Path, data: bytes, *, is_answered: bool) -> None:
+    """Whoever sends it need not be let in: it must not be kept."""
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        if is_answered:
+            await client.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert (await client.reply())[0] == 404
+        await client.send((b"0\r\n" if is_answered else TRAILED) + data)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # it may be reset while the rest is sent
+            status, body = await client.reply()
+            assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
+        assert await client.is_closed()
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n"])

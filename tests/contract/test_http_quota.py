@@ -83,6 +83,17 @@ async def test_metrics_show_what_is_left_while_nobody_asks(tmp_path: Path, setti
         assert metric(acme, "tts_quota_remaining", quota="concurrentRequests") == 2
 
 
+async def test_a_limit_that_is_no_more_is_shown_no_more(tmp_path: Path, settings: dict[str, Any]) -> None:
+    async with stage(config(tmp_path, **settings), QuotaConfig(requests_per_day=1, characters_per_day=50)) as acme:
+        assert (await acme.speech(input="Hello.")).status_code == 200
+        acme.application.server.limit(QuotaConfig(characters_per_day=50))
+        assert (await acme.speech(input="Hello.")).status_code == 200
+        await acme.application.show_limits()
+        shown = generate_latest(acme.application.server.metrics.registry).decode()
+        assert "requestsPerDay" not in shown
+        assert metric(acme, "tts_quota_remaining", quota="charactersPerDay") == 38
+
+
 async def test_without_limits_an_answer_says_nothing_about_them(tmp_path: Path) -> None:
     async with stage(config(tmp_path)) as acme:
         assert not [name for name in (await acme.speech()).headers if "ratelimit" in name]
@@ -127,6 +138,16 @@ async def test_a_spent_day_tells_clients_not_to_try_again(
         assert refused.json()["error"]["limit"] == limit
         assert refused.json()["error"]["resets_at"][11:] == "00:00:00+00:00"
         assert int(refused.headers["retry-after"]) <= 86_400
+
+
+async def test_a_refusal_says_what_is_left_as_usage_does(tmp_path: Path, settings: dict[str, Any]) -> None:
+    async with stage(config(tmp_path, **settings), QuotaConfig(characters_per_day=10)) as acme:
+        await acme.speech(input="Hello.")
+        refused = await acme.speech(input="Hello.")
+        assert refusal(refused) == (429, None, "insufficient_quota")
+        assert refused.headers["ratelimit"].startswith('"charactersPerDay";r=4;t=')
+        assert (await usage(acme))["limits"]["charactersPerDay"]["remaining"] == 4
+        assert (await acme.speech(input="Hey.")).status_code == 200
 
 
 async def test_a_text_that_is_too_long_is_refused_before_anything_is_counted(

@@ -113,9 +113,11 @@ async def test_refresh_tokens_need_few_commands_on_few_keys(tmp_path: Path) -> N
     password = tmp_path / "password"
     password.write_text("s3cret")
     rule = "acme on >s3cret ~ttsfleet:{uid-1}:* resetchannels -@all +eval +hset +hmget +expire +del"
+    rule += " +time +zadd +zcard +zrange +zrem +zremrangebyscore"
     with counter_store(user=rule) as server:
         client = redis_client(RedisConfig(url=server.address, username="acme", password_file=password))
-        tokens = RedisRefreshTokens(client, "uid-1")
+        tokens = RedisRefreshTokens(client, "uid-1", most_families=1)
+        await tokens.start("app")
         first = await tokens.start("app")
         assert (await tokens.renew(first)).holder == "app"
         await client.aclose()

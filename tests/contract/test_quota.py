@@ -192,8 +192,9 @@ async def test_characters_are_charged_when_a_request_is_let_in(harness: QuotaHar
     limits = Limits(characters_per_day=100)
     reservation = await harness.quota.reserve("acme", limits, Request(characters=60))
     assert reservation.standing["charactersPerDay"].remaining == 40
-    with pytest.raises(DayQuotaExceeded):
+    with pytest.raises(DayQuotaExceeded) as refused:
         await harness.quota.reserve("acme", limits, Request(characters=41))
+    assert refused.value.remaining == 40
     await harness.quota.reserve("acme", limits, Request(characters=40))
     await reservation.give_back()
     assert await left(harness, limits, "charactersPerDay") == 60

@@ -28,6 +28,9 @@ class RefreshHarness(Protocol):
 
     async def kept(self) -> str: ...
 
+    def few(self, most: int) -> RefreshTokens:
+        """The same, for so many families."""
+
 
 @dataclass
 class MemoryHarness:
@@ -45,6 +48,9 @@ class MemoryHarness:
 
     async def kept(self) -> str:
         return repr(self.tokens._families)
+
+    def few(self, most: int) -> RefreshTokens:
+        return MemoryRefreshTokens(lambda: self.seconds, most)
 
 
 @dataclass
@@ -67,7 +73,11 @@ class RedisHarness:
 
     async def kept(self) -> str:
         keys = await self.client.keys("*")
-        return repr([(key, await self.client.hgetall(key)) for key in keys])
+        families = [key for key in keys if b":all" not in key]
+        return repr([keys, *[await self.client.hgetall(family) for family in families]])
+
+    def few(self, most: int) -> RefreshTokens:
+        return RedisRefreshTokens(self.client, "uid-1", most)
 
 
 @pytest.fixture(scope="module")
@@ -188,12 +198,29 @@ async def test_a_store_that_is_gone_is_said_to_be(tmp_path: object) -> None:
         await client.aclose()
 
 
-async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tts_server.admission.refresh.MOST_FAMILIES", 3)
-    tokens = MemoryRefreshTokens()
-    first = await tokens.start("app")
-    others = [await tokens.start("app") for _ in range(3)]
+async def test_the_family_that_rested_longest_makes_room(harness: RefreshHarness) -> None:
+    """Whoever buys a token for each request fills nothing, neither a server nor a store that tenants share."""
+    tokens = harness.few(3)
+    first, rested, third = [await tokens.start("app") for _ in range(3)]
+    first = (await tokens.renew(first)).token
+    others = [first, third, await tokens.start("app")]
     with pytest.raises(InvalidGrant):
-        await tokens.renew(first)
+        await tokens.renew(rested)
     for token in others:
         await tokens.renew(token)
+
+
+async def test_families_that_are_over_take_no_room(redis_refresh: RedisHarness) -> None:
+    tokens = redis_refresh.few(3)
+    for _ in range(3):
+        spent = await tokens.start("app")
+        await tokens.renew(spent)
+        with pytest.raises(InvalidGrant):
+            await tokens.renew(spent)
+    assert await redis_refresh.client.keys("*") == []
+    old = await tokens.start("app")
+    await redis_refresh.client.zadd("ttsfleet:{uid-1}:refresh:all", {"forgotten by itself": 1})
+    for _ in range(2):
+        await tokens.start("app")
+    assert await redis_refresh.client.zcard("ttsfleet:{uid-1}:refresh:all") == 3
+    await tokens.renew(old)

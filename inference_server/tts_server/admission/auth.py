@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from tts_server.admission.failures import network_of
 from tts_server.admission.jws import looks_like_token
 from tts_server.config import AuthConfig, AuthMode
 from tts_server.errors import TokenExpired, Unauthenticated
@@ -60,10 +61,13 @@ class Caller:
 
     @property
     def client(self) -> str:
-        """Whom limits for each client count by: the key, else the subject, else the address. Never logged."""
+        """Whom limits for each client count by: the key, else the subject, else the address. Never logged.
+
+        Of IPv6 a caller has many addresses: see `network_of`.
+        """
         if self.key:
             return f"key:{self.key}"
-        return f"subject:{self.subject}" if self.subject else f"address:{self.address}"
+        return f"subject:{self.subject}" if self.subject else f"address:{network_of(self.address)}"
 
 
 async def authenticate(

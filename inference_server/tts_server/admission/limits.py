@@ -163,13 +163,28 @@ class _Measured(NamedTuple):
     frees_seconds: float
     all_seconds: float
 
+    @property
+    def remaining(self) -> int:
+        """Whole ones of what `limit` is counted in."""
+        return max(0, self.limit * self.unit - self.used) // self.unit
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no room, and what to do."""
+        again = f"Try again in {max(1, math.ceil(self.frees_seconds))} s."
+        if not self.remaining:
+            return f"{self.name} is used up: {self.limit} {UNITS[self.name]}. {again}"
+        wanted = math.ceil(self.wanted / self.unit)
+        way_out = again if wanted <= self.limit else "Send less at once."
+        return (
+            f"{self.name}: {self.remaining} are left of {self.limit} {UNITS[self.name]}, this takes {wanted}. {way_out}"
+        )
+
 
 def standing(limits: Limits, counts: Counts) -> Standing:
     """What is left of each limit."""
     return {
-        one.name: Left(
-            one.limit, max(0, one.limit * one.unit - one.used) // one.unit, one.next_seconds if one.used else 0.0
-        )
+        one.name: Left(one.limit, one.remaining, one.next_seconds if one.used else 0.0)
         for one in _measured(limits, counts, Request())
     }
 
@@ -182,12 +197,12 @@ def exceeded(limits: Limits, request: Request, counts: Counts) -> QuotaExceeded 
     worst = max(over, key=lambda one: one.frees_seconds)
     kind = DayQuotaExceeded if worst.name in DAY_LIMITS else QuotaExceeded
     return kind(
-        f"{worst.name} is used up: {worst.limit} {UNITS[worst.name]}. "
-        f"Try again in {max(1, math.ceil(worst.frees_seconds))} s.",
+        worst.refusal,
         limit=worst.name,
         retry_after_seconds=worst.frees_seconds,
         resets_at=counts.now + timedelta(seconds=worst.all_seconds),
         allowed=worst.limit,
+        remaining=worst.remaining,
     )
 
 

@@ -43,7 +43,8 @@ class Recent:
     def add(self, one: LetIn, *, written: bool) -> None:
         """It was let in just now."""
         if one.is_counted:
-            _forget(self._known, one.moment)
+            for log in (self._known, self._unwritten):  # both: a store may be away for days
+                _forget(log, one.moment)
             (self._known if written else self._unwritten)[one.id] = one
 
     def drop(self, id_: str) -> None:

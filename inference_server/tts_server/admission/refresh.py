@@ -21,7 +21,7 @@ from tts_server.errors import InvalidGrant
 REFRESH_SECONDS = 86_400
 """A token that is not used for so long is worth nothing."""
 MOST_FAMILIES = 100_000
-"""In memory, some 40 MB. Beyond it the one that rested longest goes, and its holder asks with the API key again."""
+"""Of one tenant: some 40 MB. Beyond it the one that rested longest goes, and its holder asks with the API key again."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
 
 
@@ -91,8 +91,9 @@ class _Family:
 class MemoryRefreshTokens:
     """For a server that is alone: they die with its process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most_families: int = MOST_FAMILIES) -> None:
         self._clock = clock
+        self._most_families = most_families
         self._families: OrderedDict[str, _Family] = OrderedDict()
         """The one that rested longest first."""
 
@@ -115,6 +116,6 @@ class MemoryRefreshTokens:
         now = self._clock()
         while self._families:
             oldest = next(iter(self._families.values()))
-            if oldest.until > now and len(self._families) <= MOST_FAMILIES:
+            if oldest.until > now and len(self._families) <= self._most_families:
                 return
             self._families.popitem(last=False)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -75,7 +76,7 @@ def error_object(error: Exception, request_id: str) -> dict[str, object]:
     }
     if isinstance(error, QuotaExceeded):
         described["limit"] = error.limit
-        described["resets_at"] = error.resets_at.isoformat(timespec="seconds") if error.resets_at else None
+        described["resets_at"] = _whole_second(error.resets_at) if error.resets_at else None
     return described
 
 
@@ -111,7 +112,7 @@ def _headers(error: Exception) -> dict[str, str]:
 
 def _quota_headers(error: QuotaExceeded) -> dict[str, str]:
     seconds = _whole(error.retry_after_seconds)
-    headers = {"Retry-After": seconds, "RateLimit": item(error.limit, 0, int(seconds))}
+    headers = {"Retry-After": seconds, "RateLimit": item(error.limit, error.remaining, int(seconds))}
     if error.allowed is not None:
         headers["RateLimit-Policy"] = policy_item(error.limit, error.allowed)
     if error.limit == REQUESTS_PER_MINUTE:
@@ -131,6 +132,11 @@ def _challenge(error: Unauthenticated) -> dict[str, str]:
         return {}
     # RFC 6750, section 3.1
     return {"WWW-Authenticate": 'Bearer error="invalid_token"' if isinstance(error, InvalidToken) else "Bearer"}
+
+
+def _whole_second(moment: datetime) -> str:
+    """The first one that is not before it."""
+    return (moment + timedelta(microseconds=999_999)).isoformat(timespec="seconds")
 
 
 def _whole(seconds: float) -> str:

@@ -6,8 +6,9 @@ The schedule's are repeated in Python, because `kubectl tts` reads it from files
 """
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonValue
 
@@ -65,6 +66,14 @@ def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonValue]:
     return [{"rule": rule, "message": message} for rule, message in rules]
 
 
+def _address(url: str) -> str:
+    """What a pattern lets through all the same: a port that is none, a host that cannot be."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0:  # what is no port raises ValueError
+        raise ValueError("needs a host, and a port from 1 to 65535 where it has one")
+    return url
+
+
 DNSLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """RFC 1123 label: what may name a namespace."""
 ObjectName = Annotated[
@@ -83,9 +92,11 @@ Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_len
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
 URL = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
 """Without a user and a password before the host: those belong in a Secret."""
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512)]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512), AfterValidator(_address)]
 """A URL that names a server and nothing on it."""
-KeySetURL = Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s#]*)?$", max_length=2048)]
+KeySetURL = Annotated[
+    str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s#]*)?$", max_length=2048), AfterValidator(_address)
+]
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]

@@ -140,3 +140,22 @@ def test_replicas_are_whole_numbers_as_in_the_cluster(replicas: object) -> None:
 def test_a_typed_object_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         tenant().parsed.spec.suspend = True  # type: ignore[misc]  # this is the point
+
+
+NO_ADDRESSES = ("a:port", "a:99999", "a:0", ":443", "[::1", "[::g]", "a\u2100.example")
+"""Of a server. The API server's patterns take them: what they cannot say must not stop a reconcile further on."""
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_an_address_that_cannot_be_is_an_object_that_cannot_be_read(address: str) -> None:
+    external = {"jwksURL": f"https://{address}/jwks.json", "issuer": "id", "audience": "tts"}
+    s3 = {"endpoint": f"https://{address}", "bucket": "speech", "secretRef": {"name": "s3"}}
+    for spec in ({"auth": {"modes": ["JWT"], "external": external}}, {"storage": {"s3": s3}}):
+        with pytest.raises(ValidationError, match=r"endpoint|jwksURL"):
+            TTSTenant.model_validate(tenant().with_spec(**spec).body)
+
+
+@pytest.mark.parametrize("address", ["a", "a.example:8443", "192.0.2.1", "[2001:db8::1]:443", "a:"])
+def test_addresses_that_can_be(address: str) -> None:
+    external = {"jwksURL": f"https://{address}/jwks.json", "issuer": "id", "audience": "tts"}
+    assert tenant().with_spec(auth={"modes": ["JWT"], "external": external}).parsed.spec.auth is not None

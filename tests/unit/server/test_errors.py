@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -52,6 +53,13 @@ def test_a_wait_is_rounded_up_so_that_waiting_helps() -> None:
     reply = error_response(QuotaExceeded("Used up.", limit="x", retry_after_seconds=3.01), "id-1")
     assert reply.headers["retry-after"] == "4"
     assert reply.headers["ratelimit"] == '"x";r=0;t=4'
+
+
+@pytest.mark.parametrize(("microsecond", "shown"), [(0, "10:00:00"), (1, "10:00:01"), (999_999, "10:00:01")])
+def test_a_limit_is_not_said_to_be_back_before_it_is(microsecond: int, shown: str) -> None:
+    moment = datetime(2026, 11, 22, 10, 0, 0, microsecond, UTC)
+    reply = error_response(QuotaExceeded("Used up.", limit="x", retry_after_seconds=3, resets_at=moment), "id-1")
+    assert json.loads(bytes(reply.body))["error"]["resets_at"] == f"2026-11-22T{shown}+00:00"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,40 @@ def test_a_day_ends_at_midnight_utc() -> None:
     assert refusal.message == "requestsPerDay is used up: 3 a day (UTC). Try again in 30 s."
 
 
+TOO_LITTLE: dict[str, tuple[Limits, Request, DayCounts, int, str]] = {
+    # the story                limits, what is wanted, what is used, what is left, what the caller reads
+    "room for a shorter one": (
+        Limits(characters_per_day=100), Request(characters=41), DayCounts(characters=60), 40,
+        "charactersPerDay: 40 are left of 100 a day (UTC), this takes 41. Try again in 30 s.",
+    ),
+    "no day has room for it": (
+        Limits(characters_per_day=100), Request(characters=101), DayCounts(), 100,
+        "charactersPerDay: 100 are left of 100 a day (UTC), this takes 101. Send less at once.",
+    ),
+    "parts of a second": (
+        Limits(audio_seconds_per_day=9), Request(audio_seconds=2.1), DayCounts(audio_microseconds=7_500_000), 1,
+        "audioSecondsPerDay: 1 are left of 9 a day (UTC), this takes 3. Try again in 30 s.",
+    ),
+    "less than one is nothing": (
+        Limits(audio_seconds_per_day=9), Request(audio_seconds=2.1), DayCounts(audio_microseconds=8_500_000), 0,
+        "audioSecondsPerDay is used up: 9 a day (UTC). Try again in 30 s.",
+    ),
+    "over a limit that was lowered": (
+        Limits(characters_per_day=100), Request(characters=1), DayCounts(characters=600), 0,
+        "charactersPerDay is used up: 100 a day (UTC). Try again in 30 s.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("limits", "wanted", "today", "remaining", "message"), TOO_LITTLE.values(), ids=TOO_LITTLE)
+def test_a_limit_that_has_some_left_is_not_called_used_up(
+    limits: Limits, wanted: Request, today: DayCounts, remaining: int, message: str
+) -> None:
+    refusal = exceeded(limits, wanted, counts(today))
+    assert refusal is not None
+    assert (refusal.remaining, refusal.message) == (remaining, message)
+
+
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
 def test_audio_is_compared_to_the_microsecond(used: int, limit: int) -> None:
     """A script compares the same whole numbers: both must come to the same end."""

@@ -55,3 +55,11 @@ def test_a_minute_later_it_is_forgotten() -> None:
     recent.add(one("d", 61.5), written=True)
     recent.doubt()
     assert names(recent, 61.5) == ["c", "d"]
+
+
+def test_a_store_that_is_away_for_long_fills_no_memory() -> None:
+    """Nobody asks meanwhile what it lacks."""
+    recent = Recent()
+    for second in range(10_000):
+        recent.add(one(str(second), second), written=second < 100)
+    assert (len(recent._known), len(recent._unwritten)) == (0, 60)
