@@ -16,6 +16,7 @@ from tts_server import connection, serving
 from tts_server.app import Application
 from tts_server.config import AuthConfig, AuthMode
 from tts_server.connection import LARGEST_HEAD_BYTES, MOST_HEADERS
+from tts_server.stores.protocol import new_key
 
 BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
 FRAMED = b"Content-Length: %d\r\n" % len(BODY)
@@ -293,6 +294,28 @@ async def test_a_body_may_end_after_its_answer(port: int) -> None:
         await asyncio.sleep(0.4)
         await client.send(HEALTH + b"\r\n")
         assert (await client.reply())[0] == 200
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_long_answer_is_taken_as_slowly_as_it_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stops: bool
+) -> None:
+    """A file goes to the connection at once, which holds it for a player that reads on, and for nobody else."""
+    monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
+    size, step = 24 * 1024 * 1024, 1024 * 1024
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        key = new_key("team-acme.acme", "wav")
+        await acme.application.server.store.keep(key, bytes(size))
+        allowed = acme.application.server.links.allow(key, 60)
+        query = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
+        await client.send(f"GET /v1/tts/audio/{key}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await client.reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            for _ in range(size // step):
+                taken += len(await client.reader.readexactly(step))
+                await asyncio.sleep(3 if stops and taken == step else 0.1)
+        assert (taken < size) if stops else (taken == size)
 
 
 class Talker(asyncio.Protocol):

@@ -84,6 +84,15 @@ async def test_http_1_0_gets_a_length_too_because_nothing_else_marks_an_end(acme
     assert wav_samples(call.parts[0]) == 3 * RATE_HZ // 10
 
 
+async def test_http_1_0_gets_events_without_chunks_because_it_knows_none(acme: Stage) -> None:
+    call = Call(acme, LONG | {"stream_format": "sse"}, http_version="1.0")
+    await call.run()
+    (body,) = call.parts
+    assert int(call.headers[b"content-length"]) == len(body)
+    assert body.count(b"event: speech.audio.delta") > 1
+    assert b"event: speech.audio.done" in body
+
+
 @pytest.mark.parametrize("error", [EngineCrashed("It died."), EngineTimeout("It is silent.")])
 async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: Stage, error: Exception) -> None:
     def fail(utterance: int, part: int) -> None:

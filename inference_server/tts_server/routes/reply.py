@@ -19,6 +19,7 @@ from tts_server.routes.listening import listening
 from tts_server.server import Server
 from tts_server.speech import Speech, SpeechRequest
 
+EVENTS = b"text/event-stream"
 SEND_SECONDS = 60.0
 """For one part of a reply: a caller that takes nothing for so long is gone, whatever its connection says."""
 
@@ -47,19 +48,20 @@ class SpeechReply(Response):
             raise CutOff from error
 
     async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
-        if self.events:
-            await self._stream(_events(speech, talk), speech, talk, b"text/event-stream", send)
-        # HTTP/1.0 has no way to tell a reply that ended from one that broke off, unless its length is known.
-        elif not streams(self.request.format) or scope["http_version"] == "1.0" or await speech.is_short():
-            await self._send_whole(speech, send)
+        # HTTP/1.0 has no chunks, and no way to tell a reply that ended from one that broke off, but for its length.
+        has_chunks = scope["http_version"] != "1.0"
+        if self.events and has_chunks:
+            await self._stream(_events(speech, talk), speech, talk, EVENTS, send)
+        elif self.events:
+            await self._send_whole(b"".join([event async for event in _events(speech, talk)]), speech, EVENTS, send)
+        elif not streams(self.request.format) or not has_chunks or await speech.is_short():
+            await self._send_whole(await speech.whole(), speech, speech.media_type.encode(), send)
         else:
             await self._stream(speech.parts(), speech, talk, speech.media_type.encode(), send)
 
-    async def _send_whole(self, speech: Speech, send: Send) -> None:
-        body = await speech.whole()
+    async def _send_whole(self, body: bytes, speech: Speech, media_type: bytes, send: Send) -> None:
         speech.delivered()
-        length = (b"content-length", str(len(body)).encode())
-        headers = [*speech_headers(speech, speech.media_type.encode()), length]
+        headers = [*speech_headers(speech, media_type), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
