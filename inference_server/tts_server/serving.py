@@ -177,6 +177,7 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
     try:
         sock.bind(address)
+        sock.listen(BACKLOG)  # at once: a port that is only bound can be bound again, for the metrics say
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRNOTAVAIL:

@@ -53,9 +53,9 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON"),
+        ('{"models":\n  [}', "is no JSON: see line 2"),
         ('{"models": []}', "models"),
-        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour"),
+        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: there is no such field"),
         ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine can speak"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
     ],
@@ -82,6 +82,14 @@ def test_a_port_that_is_taken_ends_it_with_a_reason(tmp_path: Path) -> None:
             assert ended.returncode == 1
             assert str(port) in ended.stderr
             assert advice in ended.stderr
+
+
+def test_speech_and_metrics_do_not_share_a_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    ended = run(tmp_path, f"--port={port}", f"--metrics-port={port}")
+    assert ended.returncode == 1
+    assert f"port {port} is not free: choose another one with --metrics-port." in ended.stderr
 
 
 def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:
