@@ -63,6 +63,10 @@ class Metrics:
             "tts_requests", "Speech requests that were answered.", ("tenant", "model", "voice", "status_code"),
             registry=self.registry,
         )  # fmt: skip
+        self.replies_cut = Counter(
+            "tts_replies_cut", "Speech that broke off after its beginning, by the error's code.",
+            ("tenant", "model", "reason"), registry=self.registry,
+        )  # fmt: skip
         self.latency = self._seconds("tts_request_latency_seconds", "From the request to the last byte of its answer.")
         self.first_audio = self._seconds("tts_first_audio_seconds", "From the request to the engine's first sound.")
         self.first_byte = self._seconds("tts_first_byte_seconds", "From the request to the first byte of audio sent.")
