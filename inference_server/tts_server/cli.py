@@ -16,7 +16,7 @@ from tts_server.engines.allocation import keep_freed_memory, share_one_heap
 from tts_server.errors import EngineError
 from tts_server.reload import BrokenFile, read_model
 from tts_server.serving import Listener, PortTaken, run, serve
-from tts_server.telemetry import configure_logging
+from tts_server.telemetry import configure_logging, log_crashes
 from tts_server.tracing import open_tracer
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. The exit code is 0 then, 1 where it cannot serve, 2 for a wrong command line."""
     options = parser().parse_args(arguments)
     configure_logging(options.log_level)
+    log_crashes()
     share_one_heap()
     keep_freed_memory()
     try:

@@ -47,13 +47,23 @@ def read_model(path: Path, model: type[M]) -> M:
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, BrokenFile):
             raise
-        raise BrokenFile(f"{path} is no {'JSON' if path.suffix == '.json' else 'YAML'}") from None
+        raise BrokenFile(f"{path} is no {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
 
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}{more}"
+    said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {said}{more}"
+
+
+def _where(error: Exception) -> str:
+    """The line at which the parser gave up, where it tells."""
+    if isinstance(error, json.JSONDecodeError):
+        return f": see line {error.lineno}"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f": see line {error.problem_mark.line + 1}"
+    return ""
 
 
 def signature(path: Path) -> Signature:

@@ -11,6 +11,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from tts_server.app import Application
 from tts_server.config import METRICS_PORT
 from tts_server.connection import Connection
-from tts_server.telemetry import Metrics
+from tts_server.telemetry import Metrics, log_background_failure
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,7 @@ class Listener:
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Like `asyncio.run`, on the loop that uvicorn would choose: uvloop where there is one."""
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.get_loop().set_exception_handler(log_background_failure)
         runner.run(work)
 
 
@@ -177,6 +179,7 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
     try:
         sock.bind(address)
+        sock.listen(BACKLOG)  # at once: a port that is only bound can be bound again, for the metrics say
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRNOTAVAIL:
@@ -197,7 +200,14 @@ def _serve_metrics(metrics: Metrics, listener: Listener) -> tuple[WSGIServer | N
             raise PortTaken(f"port {wanted} is not free: choose another one with --metrics-port.") from error
         log.warning("no metrics: their port is taken", port=wanted)
         return None, None
+    server.handle_error = _metrics_not_sent  # type: ignore[method-assign]  # the class is made inside the library
     return server, server.server_port
+
+
+def _metrics_not_sent(request: object, client_address: object) -> None:
+    """In place of a stack on stderr. Most often whoever asked did not wait for the answer."""
+    del request, client_address
+    log.warning("metrics were not sent", exc_info=sys.exception())
 
 
 def _shown(host: str) -> str:

@@ -4,15 +4,20 @@ Neither ever holds a caller's text, a key or a token. Labels come from configure
 the empty string, so that nobody can fill the monitoring's memory.
 """
 
+import asyncio
 import logging
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import EventDict, WrappedLogger
+
+log = structlog.get_logger(__name__)
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, float("inf"))
 """Seconds. 2 and 3 are what tenants are promised."""
@@ -57,6 +62,10 @@ class Metrics:
         self.requests = Counter(
             "tts_requests", "Speech requests that were answered.", ("tenant", "model", "voice", "status_code"),
             registry=self.registry,
+        )  # fmt: skip
+        self.replies_cut = Counter(
+            "tts_replies_cut", "Speech that broke off after its beginning, by the error's code.",
+            ("tenant", "model", "reason"), registry=self.registry,
         )  # fmt: skip
         self.latency = self._seconds("tts_request_latency_seconds", "From the request to the last byte of its answer.")
         self.first_audio = self._seconds("tts_first_audio_seconds", "From the request to the engine's first sound.")
@@ -175,6 +184,30 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
+
+
+def log_crashes() -> None:
+    """An exception that ends the process, or a thread of it, is a line like others: Python would print its message."""
+
+    def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        del kind, trace
+        log.critical("crashed", exc_info=error)
+
+    def thread_crashed(ended: threading.ExceptHookArgs) -> None:
+        log.critical("a thread crashed", thread=ended.thread and ended.thread.name, exc_info=ended.exc_value)
+
+    sys.excepthook = crashed
+    threading.excepthook = thread_crashed
+
+
+def log_background_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What an event loop does about it: its own way quotes exceptions, and the arguments of callbacks."""
+    del loop
+    error = context.get("exception")
+    if error is None:
+        log.error("failed in the background", reason=context["message"])
+    else:
+        log.error("failed in the background", exc_info=error)
 
 
 def _where_it_failed(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -5,7 +5,9 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -53,9 +55,9 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON"),
+        ('{"models":\n  [}', "is no JSON: see line 2"),
         ('{"models": []}', "models"),
-        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour"),
+        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: there is no such field"),
         ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine can speak"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
     ],
@@ -84,6 +86,14 @@ def test_a_port_that_is_taken_ends_it_with_a_reason(tmp_path: Path) -> None:
             assert advice in ended.stderr
 
 
+def test_speech_and_metrics_do_not_share_a_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    ended = run(tmp_path, f"--port={port}", f"--metrics-port={port}")
+    assert ended.returncode == 1
+    assert f"port {port} is not free: choose another one with --metrics-port." in ended.stderr
+
+
 def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:
     ended = run(tmp_path, "--host=192.0.2.1", "--port=0")
     assert ended.returncode == 1
@@ -95,6 +105,62 @@ def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
     ended = run(tmp_path, PYTHONPATH=str(tmp_path))
     assert ended.returncode == 1
     assert "pip install 'ttsfleet[server,espeak]'" in ended.stderr
+
+
+NOBODY_CATCHES = """
+import asyncio, threading
+from tts_server.serving import run
+from tts_server.telemetry import configure_logging, log_crashes
+
+async def fail(how):
+    loop = asyncio.get_running_loop()
+    if how == "task":
+        await asyncio.wait([loop.create_task(fail("now"))])
+    elif how == "callback":
+        loop.call_soon(int, "secret words")
+        await asyncio.sleep(0)
+    elif how == "thread":
+        thread = threading.Thread(target=int, args=["secret words"])
+        thread.start()
+        thread.join()
+    else:
+        int("secret words")
+
+configure_logging("debug")
+log_crashes()
+run(fail("{how}"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "event", "code"),
+    [
+        ("task", "failed in the background", 0),
+        ("callback", "failed in the background", 0),
+        ("thread", "a thread crashed", 0),
+        ("main", "crashed", 1),
+    ],
+)
+def test_what_nobody_catches_says_no_more(how: str, event: str, code: int) -> None:
+    command = [sys.executable, "-c", NOBODY_CATCHES.replace("{how}", how)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    (line,) = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert (line["event"], line["error"], ended.returncode) == (event, "ValueError", code)
+    assert "secret" not in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_a_scraper_that_does_not_wait_is_a_line_of_the_log(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.metrics_port)) as scraper:
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets it
+            scraper.sendall(b"GET /metrics HTTP/1.1\r\n")
+        deadline = time.monotonic() + HANG_SECONDS
+        while not (told := [line for line in server.lines() if line["event"] == "metrics were not sent"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert told[0]["error"] == "ConnectionResetError"
+        assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
 def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from tests.contract.tone import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
@@ -127,10 +128,15 @@ async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -
     running = asyncio.create_task(call.run())
     await until(lambda: call.parts)  # what fails before that is an error of its own
     tone.gate.set()
-    await running
+    with capture_logs() as lines:
+        await running
     assert call.status == 200
     assert call.parts
     assert not call.has_ended()
+    (line,) = lines
+    assert (line["log_level"], line["status"], line["error"]) == ("error", 200, "engine_crashed")
+    text = generate_latest(acme.application.server.metrics.registry).decode()
+    assert 'tts_replies_cut_total{model="tone",reason="engine_crashed",tenant="team-acme.acme"} 1.0' in text
 
 
 async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: Stage) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -147,6 +148,33 @@ async def test_stop_stops_the_work_too(laptop: Running, page: Page) -> None:
     assert page.console == []
 
 
+@pytest.mark.parametrize(("bytes_of_it", "status"), [(0, "Not spoken."), (20_000, "Broken off.")])
+async def test_a_sound_that_breaks_off_is_told(laptop: Running, page: Page, bytes_of_it: int, status: str) -> None:
+    async with cutting_relay(laptop.port, bytes_of_it) as (url, cut):
+        await page.open(url)
+        await page.until("document.getElementById('model').options.length > 1")
+        await writes(page, LONG)
+        await page.press("Enter", control=True)
+        await comes(page, *(("status", "Speaking…") if bytes_of_it else ("engine", "espeak")))
+        cut.set()
+        await comes(page, "error-message", "The sound broke off: what came is not all of it.")
+        assert await text_of(page, "status") == status
+        assert "Request " in await text_of(page, "error-details")
+        assert await page.value("document.getElementById('quality').hidden"), "it did not go well"
+        assert await page.value("!document.getElementById('download').href") == (not bytes_of_it)
+        assert all(line.startswith("Failed to load resource") for line in page.console), page.console
+
+
+async def test_it_is_not_ready_before_it_has_heard_of_the_server(laptop: Running, page: Page) -> None:
+    await page.call("Network.setBlockedURLs", urls=["*/v1/models"])
+    await page.call("Emulation.setScriptExecutionDisabled", value=True)
+    await page.call("Page.navigate", url=f"{laptop.url}/")
+    await comes(page, "status", "Loading…")
+    await page.call("Emulation.setScriptExecutionDisabled", value=False)
+    await page.open(f"{laptop.url}/?again")
+    await comes(page, "status", "Not ready.")
+
+
 async def test_what_is_chosen_is_what_is_asked_for(laptop: Running, page: Page) -> None:
     await loaded(page, laptop)
     await writes(page, "Ja.")
@@ -167,14 +195,14 @@ async def test_what_is_chosen_is_what_is_asked_for(laptop: Running, page: Page) 
 async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_path: Path, page: Page) -> None:
     with running(tmp_path, *configured(tmp_path, {"requestsPerMinute": 2})) as server:
         await page.open(f"{server.url}/")
-        await comes(page, "error-title", "An API key is needed")
-        assert await text_of(page, "error-message") == "Enter your API key above."
+        await comes(page, "error-title", "An API key or access token is needed")
+        assert await text_of(page, "error-message") == "Enter it above."
         assert await page.value("getComputedStyle(document.getElementById('key')).borderWidth") == "2px"
         for key in ("a guess", "guess"):
             await types_a_key(page, key)
             await page.value("document.getElementById('error-title').textContent = ''")
             await page.press("Enter", control=True)
-            await comes(page, "error-title", "An API key is needed")
+            await comes(page, "error-title", "This key or token was not accepted")
         assert "Request " in await text_of(page, "error-details")
         await types_a_key(page, KEY)
         await page.press("Tab")
@@ -203,7 +231,7 @@ async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_pa
         refused = [line for line in page.console if not line.startswith("Failed to load resource")]
         assert refused == []
         await page.open(f"{server.url}/")
-        await comes(page, "error-title", "An API key is needed")
+        await comes(page, "error-title", "An API key or access token is needed")
         assert await page.value("document.getElementById('key').value") == ""
 
 
@@ -217,6 +245,43 @@ async def test_it_says_when_another_model_spoke(laptop: Running, page: Page) -> 
     assert await text_of(page, "engine") == "espeak"
     assert (await text_of(page, "quality")).startswith("degraded")
     assert page.console == []
+
+
+@asynccontextmanager
+async def cutting_relay(port: int, bytes_of_it: int) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The address of a way to that port, and what cuts it: of speech so much of the body comes, and no end."""
+    cut = asyncio.Event()
+    ends: list[asyncio.StreamWriter] = []
+
+    async def forth(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
+        while data := await reader.read(65_536):
+            if b"POST /v1/audio/speech" in data:
+                asked.set()
+            writer.write(data)
+
+    async def back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event) -> None:
+        while data := await reader.read(65_536):
+            if asked.is_set():
+                head, _, body = data.partition(b"\r\n\r\n")
+                while len(body) < bytes_of_it:
+                    body += await reader.read(65_536)
+                writer.write(head + b"\r\n\r\n" + body[:bytes_of_it])
+                await cut.wait()
+                break
+            writer.write(data)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onwards, from_here = await asyncio.open_connection("127.0.0.1", port)
+        ends.extend((writer, from_here))
+        asked = asyncio.Event()
+        await asyncio.gather(forth(reader, from_here, asked), back(onwards, writer, asked))
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as relay:
+        yield f"http://127.0.0.1:{relay.sockets[0].getsockname()[1]}/", cut
+        for end in ends:
+            end.close()
+            await end.wait_closed()
 
 
 async def text_of(page: Page, name: str) -> str:

@@ -138,6 +138,18 @@ async def test_a_reply_by_another_model_shows_both_that_spoke(seen: Collector, t
     assert request_span(seen).attributes["tts.spoken_by"] == "bass"
 
 
+async def test_a_caller_that_leaves_in_the_middle_is_no_failure(seen: Collector, tmp_path: Path) -> None:
+    many = "One. <lang=de>Zwei.</lang> " * 140
+    async with traced(seen, config(tmp_path)) as here:
+        call = Call(here, {"model": "tone", "voice": "ann", "input": many, "response_format": "pcm"})
+        running_call = asyncio.create_task(call.run())
+        await until(lambda: call.parts)
+        call.gone.set()
+        await running_call
+    request = request_span(seen)
+    assert (request.failed, request.attributes["tts.error"]) == (False, "hung_up")
+
+
 async def test_a_caller_that_hangs_up_is_seen_to(seen: Collector, tmp_path: Path) -> None:
     tone = Tone()
     tone.gate.clear()

@@ -80,6 +80,24 @@ export async function speak(choice, key, signal) {
 }
 
 /**
+ * What comes of a reply, part by part. A reply that is cut is a `Refusal`.
+ * @param {Response} reply
+ * @param {AbortSignal} signal
+ */
+export async function* parts(reply, signal) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (reply.body).getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch((error) => {
+      if (signal.aborted) throw error;
+      const requestId = reply.headers.get("X-Request-Id") ?? "";
+      throw new Refusal(0, "The sound broke off: what came is not all of it.", { requestId });
+    });
+    if (done) return;
+    yield value;
+  }
+}
+
+/**
  * @param {string} path
  * @param {string} key
  */

@@ -1,6 +1,6 @@
 // The page: what a person chooses, what happens, and what the server says about it.
 
-import { Refusal, curl, read, speak } from "./api.js";
+import { Refusal, curl, parts, read, speak } from "./api.js";
 import { Player, Samples, wav } from "./sound.js";
 import { Wave } from "./wave.js";
 
@@ -48,8 +48,10 @@ function choice() {
 /** @returns {Promise<boolean>} whether it is known now what can be chosen */
 async function load() {
   const mine = (loads += 1);
+  say("Loading…");
   try {
-    const [listed, heard] = await Promise.all([read("v1/models", secret()), read("v1/audio/voices", secret())]);
+    const listed = await read("v1/models", secret()); // first: all at once, a wrong key would count as several guesses
+    const [heard] = await Promise.all([read("v1/audio/voices", secret()), showQuota()]);
     if (mine !== loads) return models.length > 0;
     models = listed.data;
     voices = heard.data;
@@ -57,7 +59,6 @@ async function load() {
     the("tenant").textContent = models[0] ? `Tenant ${/** @type {any} */ (models[0]).owned_by}` : "";
     fill(model, models.map(({ id }) => [id, id]), models[0]?.id ?? "");
     offer(voices.some(({ id }) => id === "alloy") ? "alloy" : "");
-    await showQuota();
     say("Ready.");
   } catch (error) {
     if (mine === loads) showError(error, "Not ready.");
@@ -119,8 +120,7 @@ function fill(select, options, wished) {
 async function begin() {
   end();
   const hangUp = (current = new AbortController());
-  /** @type {Int16Array[]} */ const parts = [];
-  let requestId = "";
+  /** @type {Int16Array[]} */ const came = [];
   if (!models.length && !(await load()) && current === hangUp) end();
   if (hangUp.signal.aborted) return;
   for (const id of ["first", "total", "length", "engine"]) the(id).textContent = "–";
@@ -137,45 +137,40 @@ async function begin() {
     player = playing;
     const begun = performance.now();
     const reply = await speak(choice(), secret(), hangUp.signal);
-    requestId = reply.headers.get("X-Request-Id") ?? "";
     showSpeaker(reply.headers);
-    await receive(reply, parts, playing, begun);
+    await receive(parts(reply, hangUp.signal), came, playing, begun);
     the("total").textContent = inSeconds(performance.now() - begun);
     await untilHeard(playing, hangUp.signal);
     say(`Done: ${wave.seconds.toFixed(1)} seconds of speech.`);
   } catch (error) {
     if (current && current !== hangUp) return; // the next one speaks already
     if (hangUp.signal.aborted) say("Stopped.");
-    else if (!parts.length) showError(error);
-    else showError(new Refusal(0, "The sound broke off: what you heard is not all of it.", { requestId }));
+    else showError(error, came.length ? "Broken off." : "Not spoken.");
   }
   end();
-  offerDownload(parts);
+  offerDownload(came);
   wave.draw(Infinity);
   the("wave").setAttribute("aria-label", `Waveform of ${wave.seconds.toFixed(1)} seconds of speech.`);
   await showQuota().catch(() => {}); // what was wrong is shown already
 }
 
 /**
- * @param {Response} reply
- * @param {Int16Array[]} parts what came, for the download
+ * @param {AsyncIterable<Uint8Array>} coming
+ * @param {Int16Array[]} came what there is of it, for the download
  * @param {Player} playing
  * @param {number} begun
  */
-async function receive(reply, parts, playing, begun) {
+async function receive(coming, came, playing, begun) {
   const samples = new Samples();
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (reply.body).getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const part = samples.take(value);
+  for await (const bytes of coming) {
+    const part = samples.take(bytes);
     if (!part.length) continue;
-    if (!parts.length) {
+    if (!came.length) {
       the("first").textContent = inSeconds(performance.now() - begun);
       say("Speaking…");
       follow(playing);
     }
-    parts.push(part);
+    came.push(part);
     playing.add(part);
     wave.add(part);
     the("length").textContent = `${wave.seconds.toFixed(2)} s`;
@@ -295,9 +290,10 @@ function showError(error, status = "Not spoken.") {
   const refusal = error instanceof Refusal ? error : new Refusal(0, "This page made a mistake. Its console says which.");
   if (refusal !== error) console.error(error);
   say(status);
+  the("quality").hidden = true; // whoever spoke, it did not go well
   the("error-title").textContent = titleOf(refusal);
   const keyless = refusal.status === 401 && !secret();
-  the("error-message").textContent = keyless ? "Enter your API key above." : refusal.message;
+  the("error-message").textContent = keyless ? "Enter it above." : refusal.message;
   the("error-details").textContent = [
     refusal.resetsAt ? `Try again ${when((refusal.resetsAt.getTime() - Date.now()) / 1000)}.` : "",
     refusal.param ? `Field: ${refusal.param}.` : "",
@@ -312,7 +308,7 @@ function showError(error, status = "Not spoken.") {
 
 /** @param {Refusal} refusal */
 function titleOf({ status, limit }) {
-  if (status === 401) return "An API key is needed";
+  if (status === 401) return secret() ? "This key or token was not accepted" : "An API key or access token is needed";
   if (status === 429) return limit ? `The limit ${limit} is used up` : "Too many tries";
   if (status === 503) return "Too busy just now";
   if (status >= 500) return `The voice failed (${status})`;

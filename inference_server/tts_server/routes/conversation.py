@@ -25,6 +25,8 @@ QUIET = frozenset({"/healthz", "/readyz"})
 """Asked every second by the kubelet. Why a server is not ready is logged by what makes it so."""
 HUNG_UP = 499
 """In metrics and logs, as nginx has it: the caller left before the answer began."""
+CALLERS_OWN = frozenset({"hung_up", "slow_reader"})
+"""Codes of replies that broke off because of whoever should have heard them."""
 
 
 class HungUp(Exception):  # noqa: N818 - it is no error of ours
@@ -51,6 +53,16 @@ class Conversation:
     """Code of what went wrong, if anything did."""
     span: Span = NO_SPAN
     """All of it, where it is traced."""
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether a good answer was on its way, and did not come to its end."""
+        return bool(self.failure) and self.status < 400
+
+    @property
+    def failed_here(self) -> bool:
+        """Whether it went wrong by no doing of its caller."""
+        return self.status >= 500 or (self.broke_off and self.failure not in CALLERS_OWN)
 
 
 def conversation_of(scope: Scope) -> Conversation:
@@ -128,7 +140,7 @@ class Conversations:
             fields["error"] = talk.failure
         if talk.span.trace_id:
             _trace(talk, fields)
-        level = log.error if talk.status >= 500 else log.info
+        level = log.error if talk.failed_here else log.info
         level("request", **fields, duration=round(duration, 4))
 
     def _own_tenant(self) -> str:
@@ -138,6 +150,8 @@ class Conversations:
     def _measure(self, talk: Conversation, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, talk.account
         metrics.requests_of(tenant, account.model, account.voice, str(talk.status)).inc()
+        if talk.broke_off:
+            metrics.replies_cut.labels(tenant, account.model, talk.failure).inc()
         timings = metrics.timings(tenant, account.model)
         exemplar = {"trace_id": talk.span.trace_id} if talk.span.trace_id else None
         if account.first_audio is not None:  # cached audio has none
@@ -161,6 +175,6 @@ def _trace(talk: Conversation, fields: dict[str, object]) -> None:
             talk.span.note(ATTRIBUTES.get(name, f"tts.{name}"), value)
     if talk.account.cache:
         talk.span.note("tts.cache", talk.account.cache)
-    if talk.failure and not 400 <= talk.status < 500:
+    if talk.failed_here:
         talk.span.failed(talk.failure)
     fields["trace_id"] = talk.span.trace_id
