@@ -6,11 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tts_server.admission.admission import Admission
 from tts_server.admission.auth import read_digests, read_tenants, read_token
@@ -24,14 +19,10 @@ from tts_server.engines.allocation import give_back_freed_memory
 from tts_server.engines.pool import ProcessPool
 from tts_server.engines.remote_pool import PoolSpeaker
 from tts_server.engines.speaker import Speaker
-from tts_server.errors import EngineError, StorageUnavailable, TTSError
+from tts_server.errors import EngineError, StorageUnavailable
 from tts_server.redis_client import redis_client
 from tts_server.reload import BrokenFile, Take, Watcher, read_model
-from tts_server.routes import audio, catalogue, health, playground, speech, synthesize, token, usage
-from tts_server.routes.conversation import HUNG_UP, QUIET, Conversations, HungUp, conversation_of
-from tts_server.routes.direct import Direct, Handle
-from tts_server.routes.errors import HTTPError, describe, error_response
-from tts_server.routes.intake import Intake
+from tts_server.routes.asgi import asgi
 from tts_server.scheduling.batching import Sharing
 from tts_server.server import MakeSpeaker, Server, quota_key
 from tts_server.stores.links import Links, link_secret
@@ -271,20 +262,6 @@ class Application:
         return None if token is None else token.decode("ascii", "replace")
 
 
-def asgi(server: Server) -> ASGIApp:
-    """The application over a server: routes, and one answer to whatever they raise."""
-    app = FastAPI(title="TTS Fleet", redirect_slashes=False, openapi_url=None)
-    app.state.server = server
-    for module in (speech, synthesize, audio, catalogue, token, usage, health, playground):
-        app.include_router(module.router)
-    handlers: dict[type[Exception], Handle] = {TTSError: _refuse, HTTPError: _refuse, HTTPException: _refuse}
-    handlers[HungUp] = _leave
-    for kind, handle in handlers.items():
-        app.add_exception_handler(kind, handle)
-    app.add_exception_handler(Exception, _refuse)
-    return Conversations(Intake(Direct(app, {speech.PATH: speech.speech}, handlers), QUIET), server)
-
-
 def _internal_folders(config: ServerConfig) -> dict[str, Path]:
     """Of the tenants whose entry pools may come here, this pool's own first."""
     if config.role != "Member":
@@ -303,23 +280,3 @@ def _sharing(model: ModelConfig) -> Sharing | None:
 def _peers(config: ServerConfig) -> Peers | None:
     url = config.storage.peers_url
     return Peers(url) if url is not None else None
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    talk = conversation_of(request.scope)
-    talk.failure = talk.failure or describe(error)[2]
-    return error_response(error, talk.request_id)
-
-
-async def _leave(request: Request, error: Exception) -> Response:
-    del error
-    talk = conversation_of(request.scope)
-    talk.status, talk.failure = HUNG_UP, "hung_up"
-    return _Silence()
-
-
-class _Silence(Response):
-    """Nobody is there to be answered."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, receive, send
