@@ -303,18 +303,19 @@ async def test_a_long_answer_is_taken_as_slowly_as_it_is_played(
     """A file goes to the connection at once, which holds it for a player that reads on, and for nobody else."""
     monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
     size, step = 24 * 1024 * 1024, 1024 * 1024
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port:
         key = new_key("team-acme.acme", "wav")
         await acme.application.server.store.keep(key, bytes(size))
         allowed = acme.application.server.links.allow(key, 60)
         query = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
-        await client.send(f"GET /v1/tts/audio/{key}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        await client.reader.readuntil(b"\r\n\r\n")
-        taken = 0
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            for _ in range(size // step):
-                taken += len(await client.reader.readexactly(step))
-                await asyncio.sleep(3 if stops and taken == step else 0.1)
+        async with wire(port) as client:  # only now: it is idle until it asks
+            await client.send(f"GET /v1/tts/audio/{key}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await client.reader.readuntil(b"\r\n\r\n")
+            taken = 0
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                for _ in range(size // step):
+                    taken += len(await client.reader.readexactly(step))
+                    await asyncio.sleep(3 if stops and taken == step else 0.1)
         assert (taken < size) if stops else (taken == size)
 
 
