@@ -195,7 +195,7 @@ def s3_default(options: argparse.Namespace) -> S3Default | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = re.sub(r"([A-Z])", r"-\1", str(first["loc"][0])).replace("_", "-").lower()
-        raise ValueError(f"--s3-{name}: {first['msg']}") from error
+        raise ValueError(f"--s3-{name}: {first['msg'].removeprefix('Value error, ')}") from error
     return default
 
 

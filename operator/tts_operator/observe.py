@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tts_operator.api import AuthMode, TTSModel, TTSTenant
+from tts_operator.api.base import field_path
 from tts_operator.api_errors import Refused
 from tts_operator.cluster import Cluster, collect
 from tts_operator.fallback import LONGEST_CHAIN, fallback_of
@@ -106,7 +107,7 @@ def parse(kind: type[M], body: Body) -> tuple[M | None, str | None]:
         return kind.model_validate(body), None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return None, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return None, f"{field_path(first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def stored_token(secret: Body | None, uid: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tts_operator.api import TTSTenant
+from tts_operator.api.base import field_path
 from tts_operator.names import API_VERSION, GROUP
 from tts_operator.schedule import UnknownTimeZone, time_zone
 from tts_operator.yaml_as_kubectl import JSON, YAMLError, load_all
@@ -116,7 +117,7 @@ def _validated(document: JSON) -> TTSTenant:
 
 def _problem(detail: ErrorDetails) -> str:
     location = detail["loc"]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
+    path = field_path(location)
     if detail["type"] == "missing":
         return f"{path}: is missing"
     if detail["type"] == "extra_forbidden":

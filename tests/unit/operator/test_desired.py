@@ -375,6 +375,14 @@ def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
     assert config["cache"]["maxBytes"] == 32 * 1024 * 1024
 
 
+def test_a_limit_whose_unit_was_forgotten_is_the_pods_trouble_and_not_the_operators() -> None:
+    """The kubelet says that no container starts in 4 bytes, and the tenant's condition repeats it."""
+    tiny = model(precisions=[option(memory="4")])
+    found = bodies(observe("espeak", known=[tiny], cache={}))
+    config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
+    assert config["cache"]["maxBytes"] == 1
+
+
 def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> None:
     two = observe("espeak", "large", known=[model(), model("large")])
 
