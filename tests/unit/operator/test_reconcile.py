@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 
-from tests.unit.operator.making import NOON, UID, observe, ref
+from tests.unit.operator.making import KEY, NOON, SETTINGS, UID, observe, ref, tenant_body
 from tts_operator.actions import Action, Annotate, Delete, Scale
 from tts_operator.api_errors import Conflict, NotFound, Refused
+from tts_operator.clock import SystemClock
 from tts_operator.cluster import Cluster, Request
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import apply, pointless, report
+from tts_operator.reconcile import apply, pointless, reconcile, report
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")
@@ -63,6 +65,29 @@ class Colliding(Cluster):
         if self._uid is None:
             raise NotFound("NotFound", "gone")
         return {"metadata": {"uid": self._uid}}
+
+
+class EndingNamespace(Cluster):
+    """The tenant is still there; its namespace is being deleted, and has lost the tenant's children already."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> dict[str, Any] | None:  # noqa: ARG002
+        metadata = {"name": ref.name, "deletionTimestamp": "2026-11-04T12:00:00Z"}
+        return {"TTSTenant": tenant_body(), "Namespace": {"metadata": metadata}}.get(ref.kind)
+
+    async def list(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        return
+        yield {}
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        raise AssertionError(f"{request} makes no sense any more")
+
+
+async def test_nothing_is_made_in_a_namespace_that_is_being_deleted() -> None:
+    """The API server would refuse each write, and each would be a warning in the log."""
+    assert await reconcile(KEY, EndingNamespace(), SETTINGS, SystemClock()) is None
 
 
 async def test_a_status_that_other_writes_outran_is_written_again() -> None:
