@@ -36,7 +36,8 @@ def model_unusable(facts: Facts) -> Verdict | None:
     problems = facts.resolved.models
     if not problems:
         return None
-    return Verdict(problems[0].reason, "; ".join(problem.message for problem in problems) + "; what runs goes on")
+    goes_on = ("what runs goes on",) if runs(facts.observed) else ()
+    return Verdict(problems[0].reason, "; ".join((*(problem.message for problem in problems), *goes_on)))
 
 
 def write_failed(facts: Facts) -> Verdict | None:
