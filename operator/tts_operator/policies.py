@@ -45,8 +45,11 @@ def write_failed(facts: Facts) -> Verdict | None:
     failures = facts.outcome.failures
     if not failures:
         return None
-    first = failures[min(failures)]
-    return Verdict(first.reason, "; ".join(f"{ref}: {failures[ref].message}" for ref in sorted(failures)))
+    alike: dict[str, list[str]] = {}
+    for ref in sorted(failures):
+        alike.setdefault(failures[ref].message, []).append(str(ref))
+    message = "; ".join(f"{', '.join(refs)}: {why}" for why, refs in alike.items())
+    return Verdict(failures[min(failures)].reason, message)
 
 
 def in_turn(facts: Facts) -> Verdict | None:

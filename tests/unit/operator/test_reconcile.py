@@ -73,7 +73,7 @@ class EndingNamespace(Cluster):
     def __init__(self) -> None:
         pass
 
-    async def get(self, ref: Ref, *, metadata_only: bool = False) -> dict[str, Any] | None:  # noqa: ARG002
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> dict[str, Any] | None:
         metadata = {"name": ref.name, "deletionTimestamp": "2026-11-04T12:00:00Z"}
         return {"TTSTenant": tenant_body(), "Namespace": {"metadata": metadata}}.get(ref.kind)
 
