@@ -101,7 +101,7 @@ def _validated(document: JSON) -> TTSTenant:
     written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
     try:
         # Strict, as the API server is: "3" is no number, and true is not 1.
-        tenant = TTSTenant.model_validate_json(json.dumps(written), strict=True)
+        tenant = TTSTenant.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
     except ValidationError as error:
         details = error.errors()
         inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
@@ -113,6 +113,13 @@ def _validated(document: JSON) -> TTSTenant:
         except UnknownTimeZone as error:
             raise TenantFileError(f"spec.schedule.timeZone: {error}") from error
     return tenant
+
+
+def _without_nulls(value: JSON) -> JSON:
+    """As the API server takes it: a field that is null, such as a list all of whose entries are comments, is not set."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list) else value
 
 
 def _problem(detail: ErrorDetails) -> str:

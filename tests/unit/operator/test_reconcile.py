@@ -78,8 +78,8 @@ class EndingNamespace(Cluster):
         return {"TTSTenant": tenant_body(), "Namespace": {"metadata": metadata}}.get(ref.kind)
 
     async def list(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
-        for nothing in ():
-            yield nothing
+        for found in tuple[dict[str, Any]]():
+            yield found
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         raise AssertionError(f"{request} makes no sense any more")
