@@ -116,7 +116,7 @@ def _validated(document: JSON) -> TTSTenant:
 
 
 def _without_nulls(value: JSON) -> JSON:
-    """As the API server takes it: a field that is null, such as a list all of whose entries are comments, is not set."""
+    """What says null is not set, as the API server has it: a list, say, all of whose entries are comments."""
     if isinstance(value, dict):
         return {name: _without_nulls(part) for name, part in value.items() if part is not None}
     return [_without_nulls(part) for part in value] if isinstance(value, list) else value
