@@ -14,7 +14,8 @@ from tts_operator.clock import SystemClock
 from tts_operator.cluster import Cluster, Request
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import apply, pointless, reconcile, report
+from tts_operator.reconcile import apply, event_manifest, pointless, reconcile, report
+from tts_operator.status import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")
@@ -98,3 +99,9 @@ async def test_a_status_that_other_writes_outran_is_written_again() -> None:
 @pytest.mark.parametrize("uid", [None, "of-a-namesake"])
 async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
     await report(Colliding(uid), observe(), {"conditions": []}, NOON)
+
+
+@pytest.mark.parametrize(("message", "note"), [("brief", "brief"), ("中" * 500, "中" * 341), ("a" * 2000, "a" * 1024)])
+def test_an_event_holds_as_many_bytes_of_its_message_as_the_api_server_takes(message: str, note: str) -> None:
+    found = event_manifest(observe(), Event("Warning", "VoiceNotFound", message), NOON)
+    assert found.body["note"] == note
