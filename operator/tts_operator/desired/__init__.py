@@ -89,10 +89,11 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
     server may not know every field of today, and one that starts with such a file does not start.
     """
     named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
+    offered = [each for each in named if each.offered or pool.role != "Entry"]
+    if all(each.model is None for each in offered):
+        return None  # no server starts without a model to offer, whoever stands by
     unreadable = any(each.model is None and each.running for each in named)
-    if ((unreadable or pool.of_another_operator) and live_config(resolved, pool) is not None) or all(
-        each.model is None for each in named
-    ):
+    if (unreadable or pool.of_another_operator) and live_config(resolved, pool) is not None:
         return None
     return server_config_map(resolved, tenant, pool)
 
