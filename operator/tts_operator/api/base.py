@@ -91,7 +91,7 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$",
 
 
 def _with_a_port_that_can_be(address: str) -> str:
-    urlsplit(address).port  # noqa: B018 - raises ValueError for 65536 and for [::1]]
+    urlsplit(address).port  # noqa: B018 - raises ValueError for port 65536, and for host [1:2]
     return address
 
 
@@ -122,6 +122,7 @@ Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$
 Score = Annotated[str, StringConstraints(pattern=r"^(10(\.0{1,6})?|[0-9](\.[0-9]{1,6})?)$", max_length=8)]
 """A decimal number from 0 to 10, as a string."""
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$"
+"""Of exponents at most 99: over 1e9999999 the API server itself thinks for seconds."""
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
