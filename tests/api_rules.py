@@ -145,12 +145,62 @@ ACCEPTED: dict[str, Object] = {
             }
         ]
     ),
+    "resources of other domains": model(
+        precisions=[
+            {
+                "name": "fp32",
+                "resources": {
+                    "requests": {"cpu": 1, "memory": "1Gi", "ephemeral-storage": "1Gi"},
+                    "limits": {"hugepages-2Mi": "2Mi", "nvidia.com/mig-1g.5gb": 1},
+                },
+            }
+        ]
+    ),
+    "an amount in powers of ten": model(memoryLimit="0.5e9"),
+    "an engine's memory as a whole number": model(memoryLimit=100_000_000),
+    "an object store by its address": tenant(storage={"s3": {**S3, "endpoint": "http://[fd00::1]:9000/"}}),
+    "an object store at the last port": tenant(storage={"s3": {**S3, "publicEndpoint": "http://10.0.0.1:65535"}}),
+    "a prefix of several parts": tenant(storage={"s3": {**S3, "prefix": "fleet/..audio/team.a"}}),
+    "a Secret whose name has dots": tenant(redis={"secretRef": {"name": "redis.acme.1"}}),
     "the best quality": model(precisions=[{"name": "fp32", "quality": "10.0", "resources": RESOURCES}]),
 }
 
 MAX_RULE = "minReplicas must not exceed maxReplicas"
 SOURCE_RULE = "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn"
 REFUSED: dict[str, tuple[Object, str]] = {
+    "an engine that may have no memory": (model(memoryLimit="0"), "memoryLimit must be more than 0"),
+    "an amount that nobody can count": (
+        model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "1e9999999", "memory": "1Gi"}}}]),
+        "spec.precisions[0].resources.limits.cpu",
+    ),
+    "a limit on a resource of no domain": (
+        model(precisions=[{"name": "fp32", "resources": {**RESOURCES, "limits": {"gpu": 1}}}]),
+        "resources.limits must be cpu, memory, ephemeral-storage",
+    ),
+    "a request for a resource of no domain": (
+        model(precisions=[{"name": "fp32", "resources": {"requests": {**RESOURCES["requests"], "CPU": 1}}}]),
+        "resources.requests must be cpu, memory, ephemeral-storage",
+    ),
+    "a name with two dots in a row": (tenant(redis={"secretRef": {"name": "a..b"}}), "spec.redis.secretRef.name"),
+    "a port that is no number": (
+        tenant(storage={"s3": {**S3, "endpoint": "https://s3.example:http"}}),
+        "spec.storage.s3.endpoint",
+    ),
+    "port zero": (tenant(storage={"s3": {**S3, "publicEndpoint": "https://s3:0"}}), "spec.storage.s3.publicEndpoint"),
+    "half an address": (tenant(storage={"s3": {**S3, "endpoint": "https://[::1"}}), "spec.storage.s3.endpoint"),
+    "a port without a host": (
+        tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "https://:443", "issuer": "i", "audience": "a"}}),
+        "spec.auth.external.jwksURL",
+    ),
+    "a region that cannot be signed for": (
+        tenant(storage={"s3": {**S3, "region": "eu 1"}}),
+        "spec.storage.s3.region",
+    ),
+    "a bucket with a space": (tenant(storage={"s3": {**S3, "bucket": "my bucket"}}), "spec.storage.s3.bucket"),
+    "a prefix out of the bucket": (
+        tenant(storage={"s3": {**S3, "prefix": "fleet/../audio"}}),
+        "prefix may not have . or .. between its slashes",
+    ),
     "a model's name too long": (named(MODEL, "m" * 53), "metadata.name must be at most 52"),
     "a model's name with a dot": (named(MODEL, "a.b"), "metadata.name must be at most 52"),
     "an unknown engine": (model(engine="Festival"), "Unsupported value"),

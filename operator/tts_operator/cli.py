@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tts_operator import logs
+from tts_operator.api.base import URL, DNSLabel, ImageReference, ObjectName
 from tts_operator.api.crd import definitions
 from tts_operator.api.engine import PullPolicy
 from tts_operator.api_errors import ClusterError
@@ -66,17 +68,23 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
         said = "required" if value is None else f"default: {value or 'empty'}"
         run.add_argument(f"--{name}", type=kind, default=value, required=value is None, help=f"{text} ({said})")
 
-    flag("namespace", environment.get("POD_NAMESPACE", "ttsfleet-system"), str, "the operator's own: its Lease is here")
-    flag("watch-namespaces", "", str, "only the tenants of these, separated by commas; empty: all")
-    flag("server-image", None, str, "tts-server, for models that name no image")
+    own = environment.get("POD_NAMESPACE", "ttsfleet-system")
+    flag("namespace", own, of_type(DNSLabel, "be a namespace's name"), "the operator's own: its Lease is here")
+    flag("watch-namespaces", "", namespaces, "only the tenants of these, separated by commas; empty: all")
+    flag("server-image", None, of_type(ImageReference, "name an image"), "tts-server, for models that name no image")
     flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
-    flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
+    flag("tracing-endpoint", "", collector, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
     flag("tracing-ratio", "1", number(float, 0, 1), "part of the requests that are traced, 0 to 1")
     flag("metrics-port", "8080", number(int, 0, 65_535), "answers /metrics; 0: any")
     flag("health-port", "8081", number(int, 0, 65_535), "answers /healthz and /readyz; 0: any")
-    flag("lease-name", "tts-operator", str, "replicas that share it elect one leader")
+    flag(
+        "lease-name",
+        "tts-operator",
+        of_type(ObjectName, "be a Lease's name"),
+        "replicas that share it elect one leader",
+    )
     flag("lease-seconds", "15", number(float, 1, 3600), "after which another replica takes over")
     flag("resync-seconds", "600", number(float, 1, 86_400), "between full lists, which repair what a missed event lost")
     flag("workers", "8", number(int, 1, 1000), "tenants reconciled at once")
@@ -120,6 +128,30 @@ def number(kind: type[float], least: float, most: float) -> Callable[[str], floa
     return read
 
 
+def of_type(kind: Any, duty: str) -> Callable[[str], str]:
+    """Of a flag for which the two resources have a type: a str with a pattern. `duty` is what it must do."""
+    adapter: TypeAdapter[str] = TypeAdapter(kind)
+
+    def read(text: str) -> str:
+        try:
+            return adapter.validate_python(text)
+        except ValidationError as error:  # not what was read: an address may have a password in it
+            raise argparse.ArgumentTypeError(f"must {duty}") from error
+
+    return read
+
+
+def namespaces(text: str) -> tuple[str, ...]:
+    """Of a flag that lists namespaces, or none."""
+    read = of_type(DNSLabel, "be names of namespaces, separated by commas")
+    return tuple(read(name.strip()) for name in text.split(",") if name.strip())
+
+
+def collector(text: str) -> str:
+    """Of a flag that is an address or empty."""
+    return of_type(URL, "be http[s]://host[:port], without a password")(text) if text else ""
+
+
 def switch(text: str) -> bool:
     """Of a flag that is on or off."""
     if text not in {"true", "false"}:
@@ -140,7 +172,6 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
 
 def run_of(options: argparse.Namespace) -> Run:
     """What the flags say, with the types of the inside."""
-    namespaces = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
     return Run(
         settings=Settings(
             server_image=options.server_image,
@@ -154,7 +185,7 @@ def run_of(options: argparse.Namespace) -> Run:
             redis=redis_default(options),
             s3=s3_default(options),
         ),
-        pace=Pace(options.workers, options.resync_seconds, namespaces),
+        pace=Pace(options.workers, options.resync_seconds, options.watch_namespaces),
         timing=Timing.of_lease(options.lease_seconds),
         lease_name=options.lease_name,
         metrics_port=options.metrics_port,
@@ -195,7 +226,7 @@ def s3_default(options: argparse.Namespace) -> S3Default | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = re.sub(r"([A-Z])", r"-\1", str(first["loc"][0])).replace("_", "-").lower()
-        raise ValueError(f"--s3-{name}: {first['msg']}") from error
+        raise ValueError(f"--s3-{name}: {first['msg'].removeprefix('Value error, ')}") from error
     return default
 
 

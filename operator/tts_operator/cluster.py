@@ -6,6 +6,7 @@ is about to leave. Between the two a process may have been frozen for a minute.
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -41,7 +42,8 @@ PLURALS: Mapping[tuple[str, str], str] = {
 client: Any = kubernetes.aio.client
 config: Any = kubernetes.aio.config
 
-APPLY = "application/apply-patch+yaml"
+APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""With its charset the client library does not know it, and sends the body as it gets it: see `yaml_text`."""
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
@@ -239,12 +241,13 @@ class Cluster:
             "User-Agent": self._client.user_agent,
         }
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
+        body = yaml_text(request.body).encode() if request.content_type == APPLY else request.body
         url = self._client.configuration.host + request.path
         if request.query:
             url += f"?{urlencode(request.query)}"
         try:
             response = await self._client.rest_client.request(
-                request.method, url, headers, request.body, _request_timeout=aiohttp.ClientTimeout(total=seconds)
+                request.method, url, headers, body, _request_timeout=aiohttp.ClientTimeout(total=seconds)
             )
             content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -284,6 +287,16 @@ class Cluster:
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:
     """All of them at once."""
     return [item async for item in objects]
+
+
+def yaml_text(body: object) -> str:
+    """JSON that is YAML too: what is sent as an apply is read as YAML.
+
+    An emoji or a rare ideograph stands for itself: JSON would escape it in two halves, which YAML takes for characters
+    of their own and refuses. Everything else beyond ASCII is escaped: some of it would end a line in YAML.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return re.sub(r"[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def path_of(ref: Ref) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tts_operator.api import AuthMode, TTSModel, TTSTenant
+from tts_operator.api.base import field_path
 from tts_operator.api_errors import Refused
 from tts_operator.cluster import Cluster, collect
 from tts_operator.fallback import LONGEST_CHAIN, fallback_of
@@ -57,6 +58,7 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         _keys_secret(cluster, key.namespace, keys_secret_of(key, tenant)),
         cluster.get(signing_ref),  # also where no tokens are given: it may be left from before, and has to go
     )
+    of_namespace = (namespace or {}).get("metadata") or {}
     children = {ref_of(child): child for child in listed}
     known, model_errors = models
     children |= {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
@@ -69,7 +71,8 @@ async def observe(cluster: Cluster, key: Key, token: Callable[[], str] = new_tok
         model_errors=model_errors,
         children=children,
         pods=pods,
-        namespace_labels=((namespace or {}).get("metadata") or {}).get("labels") or {},
+        namespace_labels=of_namespace.get("labels") or {},
+        namespace_ends="deletionTimestamp" in of_namespace,
         keys_secret_exists=keys[0],
         keys_secret_version=keys[1],
         internal_token=stored_token(internal, str(body["metadata"]["uid"])) or token(),
@@ -106,7 +109,7 @@ def parse(kind: type[M], body: Body) -> tuple[M | None, str | None]:
         return kind.model_validate(body), None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return None, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return None, f"{field_path(first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def stored_token(secret: Body | None, uid: str) -> str:

@@ -61,6 +61,8 @@ class Observed:
     pods: Sequence[Body] = ()
     """Pods in the namespace with the tenant's label."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    namespace_ends: bool = False
+    """The namespace is being deleted, and takes all that is in it along."""
     keys_secret_exists: bool | None = None
     """None where the operator may not look."""
     keys_secret_version: str = ""
@@ -96,7 +98,7 @@ class Observed:
     @property
     def deleting(self) -> bool:
         """Whether the tenant is on its way out: nothing may be made for it any more."""
-        return self.body is None or "deletionTimestamp" in self.metadata
+        return self.body is None or "deletionTimestamp" in self.metadata or self.namespace_ends
 
     @property
     def keys_secret(self) -> str:

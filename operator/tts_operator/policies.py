@@ -36,7 +36,8 @@ def model_unusable(facts: Facts) -> Verdict | None:
     problems = facts.resolved.models
     if not problems:
         return None
-    return Verdict(problems[0].reason, "; ".join(problem.message for problem in problems) + "; what runs goes on")
+    goes_on = ("what runs goes on",) if runs(facts.observed) else ()
+    return Verdict(problems[0].reason, "; ".join((*(problem.message for problem in problems), *goes_on)))
 
 
 def write_failed(facts: Facts) -> Verdict | None:
@@ -44,8 +45,11 @@ def write_failed(facts: Facts) -> Verdict | None:
     failures = facts.outcome.failures
     if not failures:
         return None
-    first = failures[min(failures)]
-    return Verdict(first.reason, "; ".join(f"{ref}: {failures[ref].message}" for ref in sorted(failures)))
+    alike: dict[str, list[str]] = {}
+    for ref in sorted(failures):
+        alike.setdefault(failures[ref].message, []).append(str(ref))
+    message = "; ".join(f"{', '.join(refs)}: {why}" for why, refs in alike.items())
+    return Verdict(failures[min(failures)].reason, message)
 
 
 def in_turn(facts: Facts) -> Verdict | None:

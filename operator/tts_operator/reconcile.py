@@ -30,6 +30,9 @@ from tts_operator.status import Event, events, status
 
 log = structlog.get_logger()
 
+LONGEST_NOTE_BYTES = 1024
+"""Of an event: the API server says characters, and counts bytes."""
+
 
 class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
     """Some writes failed; the tenant's status says which, and the queue tries again later."""
@@ -204,7 +207,7 @@ def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
             "action": "Reconcile",
             "type": event.type,
             "reason": event.reason,
-            "note": event.message[:1024],
+            "note": event.message.encode()[:LONGEST_NOTE_BYTES].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": "TTSTenant",

@@ -7,19 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from tts_operator import schedule
-from tts_operator.api import AuthMode
+from tts_operator.api import AuthMode, TTSTenant
 from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.fallback import chains
 from tts_operator.leaving import leaving
 from tts_operator.limits import ceilings, cpu_utilization, requests_per_minute
 from tts_operator.live import Verdict
 from tts_operator.looks import looks
-from tts_operator.metrics_hold import hold
+from tts_operator.metrics_hold import Hold, hold
 from tts_operator.model_problems import fallback_problem, model_problem, not_supported
 from tts_operator.names import pool_name
 from tts_operator.observed import Observed
 from tts_operator.pools import own_bounds, pool, retiring, standbys, with_roles
-from tts_operator.resolved import Resolved
+from tts_operator.resolved import Pool, Resolved
 from tts_operator.settings import Settings
 from tts_operator.signing import turn as turn_of_keys
 from tts_operator.turnover import turnover
@@ -40,17 +40,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     except schedule.UnknownTimeZone as error:
         return replace(bare, refused=Verdict("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     held = hold(observed, pool_name(observed.key.name, tenant.spec.models[0].name), window.bounds, now)
-    problems = {entry.name: model_problem(observed, entry.name) for entry in tenant.spec.models}
-    found = chains(problems, observed.models, lambda by, name: fallback_problem(observed, by, name))
-    bounds = [held.bounds, *(own_bounds(entry) for entry in tenant.spec.models[1:])]
-    pools = [
-        pool(observed, tenant, entry, each, usable=problems[entry.name] is None, now=now)
-        for entry, each in zip(tenant.spec.models, bounds, strict=True)
-    ]
-    pools[0] = replace(pools[0], held=held.held)
-    voices = voice_problems(tenant, pools)
-    pools += standbys(observed, tenant, found, now)
-    pools = [replace(each, fallback=found.links.get(each.model_name)) for each in pools]
+    pools, problems = asked_for(observed, tenant, held, now)
     turn = turnover(observed, pools[0].name, held.bounds.min_replicas, now, suspended=tenant.spec.suspend)
     given = with_roles(observed, pools, turn)
     left = leaving(observed, {each.name for each in given}, now)
@@ -61,12 +51,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     whole = replace(
         bare,
         notes=(*notes, *ceilings(observed.namespace_labels), *hidden),
-        models=(
-            *(problem for problem in problems.values() if problem),
-            *found.problems,
-            *voices,
-            *fallback_voice_problems(pools),
-        ),
+        models=problems,
         window=window,
         next_transition=change,
         pools=(*given, *(retiring(observed, name) for name in left.pools)),
@@ -88,3 +73,25 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *looks(whole),
     ]
     return replace(whole, next_change=min((moment for moment in moments if moment), default=None))
+
+
+def asked_for(
+    observed: Observed, tenant: TTSTenant, held: Hold, now: datetime
+) -> tuple[list[Pool], tuple[Verdict, ...]]:
+    """The pools of the spec's models, before their roles are known, and of those that stand by for them.
+
+    Also what is wrong with models, and with voices that lead nowhere.
+    """
+    problems = {entry.name: model_problem(observed, entry.name) for entry in tenant.spec.models}
+    found = chains(problems, observed.models, lambda by, name: fallback_problem(observed, by, name))
+    bounds = [held.bounds, *(own_bounds(entry) for entry in tenant.spec.models[1:])]
+    pools = [
+        pool(observed, tenant, entry, each, usable=problems[entry.name] is None, now=now)
+        for entry, each in zip(tenant.spec.models, bounds, strict=True)
+    ]
+    pools[0] = replace(pools[0], held=held.held)
+    voices = voice_problems(tenant, pools)
+    pools += standbys(observed, tenant, found, now)
+    pools = [replace(each, fallback=found.links.get(each.model_name)) for each in pools]
+    unusable = (problem for problem in problems.values() if problem)
+    return pools, (*unusable, *found.problems, *voices, *fallback_voice_problems(pools))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tts_operator.api import TTSTenant
+from tts_operator.api.base import field_path
 from tts_operator.names import API_VERSION, GROUP
 from tts_operator.schedule import UnknownTimeZone, time_zone
 from tts_operator.yaml_as_kubectl import JSON, YAMLError, load_all
@@ -100,7 +101,7 @@ def _validated(document: JSON) -> TTSTenant:
     written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
     try:
         # Strict, as the API server is: "3" is no number, and true is not 1.
-        tenant = TTSTenant.model_validate_json(json.dumps(written), strict=True)
+        tenant = TTSTenant.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
     except ValidationError as error:
         details = error.errors()
         inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
@@ -114,9 +115,16 @@ def _validated(document: JSON) -> TTSTenant:
     return tenant
 
 
+def _without_nulls(value: JSON) -> JSON:
+    """What says null is not set, as the API server has it: a list, say, all of whose entries are comments."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list) else value
+
+
 def _problem(detail: ErrorDetails) -> str:
     location = detail["loc"]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
+    path = field_path(location)
     if detail["type"] == "missing":
         return f"{path}: is missing"
     if detail["type"] == "extra_forbidden":

@@ -9,7 +9,7 @@ import itertools
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,12 @@ class Thief:
         pair = plane.authority.issue("thief", ACCOUNT, groups=("system:serviceaccounts",))
         trust = ssl.create_default_context(cafile=str(plane.authority.pair.certificate))
         trust.load_cert_chain(pair.certificate, pair.key)
-        self._client = httpx.Client(base_url=f"{plane.server}/api/v1/namespaces/{TEAM}/", verify=trust)
+        self._client = httpx.Client(base_url=plane.server, verify=trust)
+
+    def scales(self, deployment: str, replicas: int) -> None:
+        metadata = {"name": deployment, "namespace": TEAM}
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": replicas}}
+        self._sends("PUT", f"deployments/{deployment}/scale", scale)
 
     def patches(self, what: str, change: dict[str, Any]) -> None:
         self._sends("PATCH", what, change, "application/merge-patch+json")
@@ -54,7 +59,9 @@ class Thief:
         self._sends("DELETE", what, {})
 
     def _sends(self, method: str, what: str, body: dict[str, Any], content_type: str = "application/json") -> None:
-        answer = self._client.request(method, what, content=json.dumps(body), headers={"Content-Type": content_type})
+        group = "/apis/apps/v1" if what.startswith("deployments/") else "/api/v1"
+        url, headers = f"{group}/namespaces/{TEAM}/{what}", {"Content-Type": content_type}
+        answer = self._client.request(method, url, content=json.dumps(body), headers=headers)
         if answer.is_error:
             raise DeniedError(answer.json()["message"])
 
@@ -71,7 +78,7 @@ def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
     release = [body for body in yaml.safe_load_all(rendered) if body and body["kind"] in kinds]
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
-    everything = [*release, *pods(), *secrets(), tenant(Key(TEAM, "acme"))]
+    everything = [*release, *pods(), *secrets(), *deployments(), tenant(Key(TEAM, "acme"))]
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
     uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(owned_secret(uid)))
@@ -85,17 +92,30 @@ def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
 def wait_until_enforced(thief: Thief) -> None:
     """The API server learns of roles and compiles policies a moment after they are created."""
     deadline = time.monotonic() + READY_SECONDS
-    for what in ("pods/own", "secrets/foreign"):
+    for name, misuse in MISUSES.items():
         said = ""
-        for attempt in itertools.count():  # each another change: none at all is not refused
+        for attempt in itertools.count():
             if "denied request" in said:
                 break
-            assert time.monotonic() < deadline, f"no policy holds for {what} after {READY_SECONDS} s: {said}"
+            assert time.monotonic() < deadline, f"no policy holds for {name} after {READY_SECONDS} s: {said}"
             time.sleep(0.1)
             try:
-                thief.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
+                misuse(thief, attempt)
             except DeniedError as error:
                 said = str(error)
+
+
+def labelled(what: str) -> Callable[[Thief, int], None]:
+    """Each attempt makes another change: none at all is not refused."""
+    return lambda thief, attempt: thief.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
+
+
+MISUSES: dict[str, Callable[[Thief, int], None]] = {
+    "pods": labelled("pods/own"),
+    "children": labelled("secrets/foreign"),
+    "scales": lambda thief, _: thief.scales("foreign", 0),
+}
+"""One for each policy."""
 
 
 def pods() -> Iterator[dict[str, Any]]:
@@ -114,6 +134,18 @@ def pods() -> Iterator[dict[str, Any]]:
                 "containers": [{"name": "tts-server", "image": "example.invalid/image:1"}],
                 "tolerations": [{"operator": "Exists"}],
             },
+        }
+
+
+def deployments() -> Iterator[dict[str, Any]]:
+    for name, labels in (("own", {"ttsfleet.io/pool": "own"}), ("foreign", {"app": "billing"})):
+        container = {"name": "tts-server", "image": "example.invalid/image:1"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        yield {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": TEAM, "labels": OWN if name == "own" else labels},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
         }
 
 
@@ -198,6 +230,17 @@ def test_a_foreign_secret_may_not_be_changed_nor_taken_over(thief: Thief, change
 def test_a_foreign_secret_may_not_be_deleted(thief: Thief) -> None:
     with pytest.raises(DeniedError, match="may only change objects of its own"):
         thief.deletes("secrets/foreign")
+
+
+def test_a_pool_may_be_scaled(thief: Thief, control_plane: ControlPlane) -> None:
+    thief.scales("own", 1)
+    replicas = control_plane.kubectl("-n", TEAM, "get", "deployment", "own", "-o", "jsonpath={.spec.replicas}")
+    assert replicas == "1"
+
+
+def test_a_foreign_deployment_may_not_be_scaled(thief: Thief) -> None:
+    with pytest.raises(DeniedError, match="deployment foreign is none"):
+        thief.scales("foreign", 0)
 
 
 def test_a_secret_without_the_label_may_not_be_made(thief: Thief) -> None:

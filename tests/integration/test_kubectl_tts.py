@@ -13,7 +13,7 @@ import yaml
 from hack.cluster.binaries import CONTROL_PLANE, ensure
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
-from tests.unit.test_kubectl_tts import PROBLEMS, SPAN, TENANT
+from tests.unit.test_kubectl_tts import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
 from tts_operator.kubectl_tts import main
 
@@ -50,8 +50,8 @@ def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
-def test_the_api_server_takes_the_file_that_the_plugin_takes(plane: ControlPlane) -> None:
-    tenant = TENANT[TENANT.index("---") :]
+@pytest.mark.parametrize("tenant", [TENANT[TENANT.index("---") :], WITHOUT_VALUES], ids=["whole", "without values"])
+def test_the_api_server_takes_the_file_that_the_plugin_takes(plane: ControlPlane, tenant: str) -> None:
     assert "acme" in plane.kubectl("apply", "--dry-run=server", "-f", "-", input=tenant)
 
 

@@ -40,6 +40,19 @@ spec:
     exceptions:
       - {name: singles-day, from: 2026-11-11, to: 2026-11-11, minReplicas: 6, maxReplicas: 20}
 """
+WITHOUT_VALUES = """\
+apiVersion: ttsfleet.io/v1alpha1
+kind: TTSTenant
+metadata: {name: acme, namespace: team-acme, labels: }
+spec:
+  models: [{name: espeak, precision: }]
+  voiceAliases:
+  schedule:
+    timeZone:
+    default: {minReplicas: 3}
+    windows:
+    # - {name: night, start: "22:00", end: "06:00", minReplicas: 1}
+"""
 SPAN = ("--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T22:00:00Z")
 
 
@@ -119,6 +132,16 @@ def test_a_tenant_without_a_schedule_is_one_replica(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out) == [
         {"time": "2026-11-10T00:00:00Z", "window": "default", "minReplicas": 1, "maxReplicas": 1}
     ]
+
+
+def test_a_field_without_a_value_is_not_set_as_in_the_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tenant.yaml"
+    path.write_text(WITHOUT_VALUES)
+    assert main(["schedule", "-f", str(path), *SPAN, "-o", "json"]) == 0
+    (only,) = json.loads(capsys.readouterr().out)
+    assert (only["window"], only["minReplicas"]) == ("default", 3)
 
 
 def test_a_dash_reads_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

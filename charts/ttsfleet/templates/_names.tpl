@@ -26,7 +26,7 @@
 
 {{- define "ttsfleet.selector" -}}
 app.kubernetes.io/name: tts-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "ttsfleet.labels" -}}

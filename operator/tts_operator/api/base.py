@@ -5,6 +5,7 @@ person writes one. Rules that span fields live only in CEL: an object that the A
 The schedule's are repeated in Python, because `kubectl tts` reads it from files that no API server has seen.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -62,49 +63,66 @@ def unique(key: str, what: str) -> tuple[str, str]:
     return f"self.all(x, self.exists_one(y, y.{key} == x.{key}))", f"{what} must have unique {key}s"
 
 
+def field_path(location: Sequence[int | str]) -> str:
+    """Where pydantic found a problem, as the API server writes it: ``spec.models[0].name``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
+
+
 def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonValue]:
     return [{"rule": rule, "message": message} for rule, message in rules]
 
 
-def _address(url: str) -> str:
-    """What a pattern lets through all the same: a port that is none, a host that cannot be."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.port == 0:  # what is no port raises ValueError
-        raise ValueError("needs a host, and a port from 1 to 65535 where it has one")
-    return url
-
-
-DNSLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNSLabel = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$", min_length=1, max_length=63)]
 """RFC 1123 label: what may name a namespace."""
-ObjectName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
-]
+SUBDOMAIN = rf"^{LABEL}(\.{LABEL})*$"
+ObjectName = Annotated[str, StringConstraints(pattern=SUBDOMAIN, min_length=1, max_length=253)]
 """RFC 1123 subdomain: what may name most Kubernetes objects."""
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=52)]
+ModelName = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$", min_length=1, max_length=52)]
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 VoiceName = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=128)]
 """As the engine knows it, in any script."""
 Alias = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=64)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
 """BCP 47: a primary subtag such as ``zh``, or with a region such as ``en-GB``."""
-ImageReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]\S*$", min_length=1, max_length=512)]
+ImageReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][!-~]*$", min_length=1, max_length=512)]
 Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=1024)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
-URL = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2048)]
-"""Without a user and a password before the host: those belong in a Secret."""
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512), AfterValidator(_address)]
+
+
+def _with_a_port_that_can_be(address: str) -> str:
+    urlsplit(address).port  # noqa: B018 - raises ValueError for port 65536, and for host [1:2]
+    return address
+
+
+AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[1-9][0-9]{0,4})?"
+"""Host and port. Without a user and a password before them: those belong in a Secret."""
+URL = Annotated[
+    str,
+    StringConstraints(pattern=rf"^https?://{AUTHORITY}([/?#]\S*)?$", max_length=2048),
+    AfterValidator(_with_a_port_that_can_be),
+]
+Origin = Annotated[
+    str,
+    StringConstraints(pattern=rf"^https?://{AUTHORITY}/?$", max_length=512),
+    AfterValidator(_with_a_port_that_can_be),
+]
 """A URL that names a server and nothing on it."""
 KeySetURL = Annotated[
-    str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s#]*)?$", max_length=2048), AfterValidator(_address)
+    str,
+    StringConstraints(pattern=rf"^https://{AUTHORITY}(/[^\s#]*)?$", max_length=2048),
+    AfterValidator(_with_a_port_that_can_be),
 ]
-Hostname = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+Hostname = Annotated[str, StringConstraints(pattern=SUBDOMAIN, max_length=253)]
+BucketName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]$", min_length=3, max_length=63)
 ]
 Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16)]
 """A decimal number as a string: money and scores are never floats."""
 Score = Annotated[str, StringConstraints(pattern=r"^(10(\.0{1,6})?|[0-9](\.[0-9]{1,6})?)$", max_length=8)]
 """A decimal number from 0 to 10, as a string."""
-QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$"
+"""Of exponents at most 99: over 1e9999999 the API server itself thinks for seconds."""
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),

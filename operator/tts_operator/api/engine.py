@@ -9,6 +9,7 @@ from tts_operator.api.base import (
     URL,
     AbsolutePath,
     APIModel,
+    BucketName,
     DNSLabel,
     ImageReference,
     ObjectName,
@@ -62,7 +63,7 @@ class S3Source(APIModel):
 
     endpoint: URL
     """Address of the store."""
-    bucket: Annotated[str, StringConstraints(min_length=3, max_length=63)]
+    bucket: BucketName
     """Name of the bucket."""
     key: Path
     """Key of the archive."""

@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from tts_operator import quantity
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     APIModel,
@@ -22,6 +23,7 @@ from tts_operator.api.base import (
     VoiceName,
     atomic,
     cel,
+    field_cel,
     list_map,
     list_set,
     unique,
@@ -30,6 +32,16 @@ from tts_operator.api.engine import RemoteEngine, SidecarEngine, Source
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSModelStatus
 from tts_operator.names import API_VERSION
+
+
+def _more_than_nothing(amount: str) -> str:
+    if quantity.parse(amount) <= 0:
+        raise ValueError(MORE_THAN_NOTHING[1])
+    return amount
+
+
+MORE_THAN_NOTHING = ("quantity(string(self)).isGreaterThan(quantity('0'))", "memoryLimit must be more than 0")
+MemoryLimit = Annotated[Quantity, AfterValidator(_more_than_nothing), field_cel(MORE_THAN_NOTHING)]
 
 
 class Engine(StrEnum):
@@ -84,6 +96,15 @@ class ResourceRequirements(APIModel):
             "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits)"
             " || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",
             "resources.requests must not exceed resources.limits",
+        ),
+        *(
+            (
+                f"!has(self.{part}) || self.{part}.all(r, r.contains('/') || r.startsWith('hugepages-')"
+                " || r in ['cpu', 'memory', 'ephemeral-storage'])",
+                f"resources.{part} must be cpu, memory, ephemeral-storage, hugepages-..., or named with their domain,"
+                " such as nvidia.com/gpu",
+            )
+            for part in ("requests", "limits")
         ),
     )
 
@@ -244,7 +265,7 @@ class TTSModelSpec(APIModel):
     """How requests share one pass of an engine that can batch, where that is measured to be quicker."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one engine process; there are as many processes as the CPU limit has room for."""
-    memory_limit: Quantity | None = None
+    memory_limit: MemoryLimit | None = None
     """Of one engine process: the watchdog recycles one that outgrows it."""
     first_audio_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 3
     """Longest that the first audio of a text may take."""

@@ -3,12 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     Alias,
     APIModel,
+    BucketName,
     DNSLabel,
     Hostname,
     KeySetURL,
@@ -163,16 +164,38 @@ class Auth(APIModel):
     """Tokens of another issuer."""
 
 
+PREFIX_RULE = (
+    "self.split('/').all(part, part != '.' && part != '..')",
+    "prefix may not have . or .. between its slashes",
+)
+
+
+def _within_the_bucket(prefix: str) -> str:
+    if {".", ".."}.intersection(prefix.split("/")):
+        raise ValueError(PREFIX_RULE[1])
+    return prefix
+
+
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=512),
+    AfterValidator(_within_the_bucket),
+    field_cel(PREFIX_RULE),
+]
+
+
 class S3Storage(APIModel):
     """An object store."""
 
     endpoint: Origin
     """Address as pods reach it."""
-    region: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "us-east-1"
+    region: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", min_length=1, max_length=63)
+    ] = "us-east-1"
     """Region that requests are signed for."""
-    bucket: Annotated[str, StringConstraints(min_length=3, max_length=63)]
+    bucket: BucketName
     """Name of the bucket."""
-    prefix: Annotated[str, StringConstraints(max_length=512)] = ""
+    prefix: KeyPrefix = ""
     """Before every key."""
     public_endpoint: Origin | None = None
     """Address as callers reach it: links are signed for it. Default: `endpoint`."""

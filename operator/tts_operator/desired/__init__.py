@@ -17,6 +17,7 @@ from tts_operator.desired.sources import in_turn
 from tts_operator.manifest import Manifest, Ref
 from tts_operator.names import POOL_LABEL, internal_secret_name, server_config_name
 from tts_operator.resolved import Pool, Resolved
+from tts_operator.turnover import is_entry
 from tts_server.config import CONFIG_FILE, QUOTA_FILE
 
 
@@ -89,10 +90,13 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
     server may not know every field of today, and one that starts with such a file does not start.
     """
     named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
+    offered = [each for each in named if each.offered or pool.role != "Entry"]
+    if all(each.model is None for each in offered):
+        return None  # no server starts without a model to offer, whoever stands by
     unreadable = any(each.model is None and each.running for each in named)
-    if ((unreadable or pool.of_another_operator) and live_config(resolved, pool) is not None) or all(
-        each.model is None for each in named
-    ):
+    # Callers arrive, and the live file lets none of them in: one without the models that cannot be read is better.
+    deaf = pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
+    if ((unreadable and not deaf) or pool.of_another_operator) and live_config(resolved, pool) is not None:
         return None
     return server_config_map(resolved, tenant, pool)
 

@@ -240,7 +240,7 @@ def cache_config(tenant: TTSTenant, pool: Pool) -> CacheConfig:
     return CacheConfig(
         enabled=cache.enabled,
         ttl_seconds=cache.ttl_seconds,
-        max_bytes=usual if limit is None else min(usual, int(limit * CACHE_SHARE)),
+        max_bytes=usual if limit is None else max(min(usual, int(limit * CACHE_SHARE)), 1),
     )
 
 

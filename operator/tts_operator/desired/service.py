@@ -10,7 +10,10 @@ TENANT_PORT = 80
 
 
 def tenant_service(resolved: Resolved) -> Manifest:
-    """What callers know. It always has a ClusterIP: only its selector moves, to the pool that is the entry now."""
+    """What callers know. It always has a ClusterIP: only its selector moves, to the pool that is the entry now.
+
+    Of this tenant: pool `a-b-c` is of tenant `a` with model `b-c`, or of tenant `a-b` with model `c`, who comes first.
+    """
     return Manifest.of(
         {
             "apiVersion": "v1",
@@ -18,7 +21,7 @@ def tenant_service(resolved: Resolved) -> Manifest:
             "metadata": tenant_metadata(resolved, resolved.key.name),
             "spec": {
                 "type": "ClusterIP",
-                "selector": {POOL_LABEL: resolved.entry},
+                "selector": {TENANT_LABEL: resolved.key.name, POOL_LABEL: resolved.entry},
                 "ports": [{"name": "http", "port": TENANT_PORT, "targetPort": "http", "protocol": "TCP"}],
             },
         }

@@ -35,6 +35,16 @@ async def test_an_apply_makes_the_object_and_the_next_one_changes_it(world: Worl
     assert found["kind"] == "ConfigMap"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\U0001f600", "\U00020bb7", "\\ud83d\\ude00", "a\x85b\u2028c\u2029d", "\ufeff\ufffd\ue000\x7f\x9f", "中文女 é"],
+    ids=["emoji", "rare ideograph", "escapes as text", "line ends of YAML", "what does not print", "letters"],
+)
+async def test_an_apply_changes_no_character_of_any_text(world: World, text: str) -> None:
+    await world.cluster.apply(config_map(world.namespace, voice=text), force=False)
+    assert (await world.get("ConfigMap", "settings"))["data"] == {"voice": text}
+
+
 async def test_an_apply_without_force_leaves_another_managers_field_alone(world: World) -> None:
     await world.person.create(dict(config_map(world.namespace, colour="red").body))
     with pytest.raises(Conflict, match="conflict"):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.api_rules import ACCEPTED, REFUSED, Object
+from tests.api_rules import ACCEPTED, DAY, REFUSED, S3, Object
 from tests.builders import model, tenant
 from tests.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
 from tts_operator.api import Schedule, TTSModel, TTSTenant
@@ -22,6 +22,7 @@ from tts_operator.api.schedule import (
     UNIQUE_EXCEPTIONS,
     UNIQUE_WINDOWS,
 )
+from tts_operator.observe import parse
 
 KINDS: dict[str, type[TTSModel] | type[TTSTenant]] = {"TTSModel": TTSModel, "TTSTenant": TTSTenant}
 STORABLE = {
@@ -99,6 +100,40 @@ BAD_SHAPES = {
 def test_a_bad_shape_is_refused_as_in_the_cluster(body: Object) -> None:
     with pytest.raises(ValidationError):
         KINDS[body["kind"]].model_validate(body)
+
+
+# The API server cannot tell, or its rules are of an older version: the operator must, and say why in a condition.
+ONLY_IN_PYTHON: dict[str, tuple[Object, str]] = {
+    "a port above the last one": (
+        tenant().with_spec(storage={"s3": {**S3, "publicEndpoint": "https://s3.example:65536"}}).body,
+        "spec.storage.s3.publicEndpoint: Port out of range 0-65535",
+    ),
+    "an address that is none": (
+        tenant().with_spec(storage={"s3": {**S3, "endpoint": "https://[1:2]"}}).body,
+        "spec.storage.s3.endpoint: '1:2' does not appear to be an IPv4 or IPv6 address",
+    ),
+    "the year 0": (
+        tenant()
+        .with_spec(
+            schedule={"default": DAY, "exceptions": [{"name": "x", "from": "0000-01-01", "to": "0000-01-01", **DAY}]}
+        )
+        .body,
+        "spec.schedule.exceptions[0].from: year 0 is out of range",
+    ),
+    "a prefix out of the bucket": (REFUSED["a prefix out of the bucket"][0], "spec.storage.s3.prefix: prefix may not"),
+    "an engine that may have no memory": (
+        REFUSED["an engine that may have no memory"][0],
+        "spec.memoryLimit: memoryLimit must be more than 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), ONLY_IN_PYTHON.values(), ids=ONLY_IN_PYTHON)
+def test_what_was_stored_all_the_same_is_told_in_the_words_of_a_condition(body: Object, message: str) -> None:
+    found, told = parse(KINDS[body["kind"]], body)
+    assert found is None
+    assert told is not None
+    assert told.startswith(message)
 
 
 def test_every_rule_is_broken_by_some_object() -> None:

@@ -23,6 +23,12 @@ def test_what_holds_for_every_tenant_comes_from_flags() -> None:
     assert (told.playground, told.tracing_endpoint, told.tracing_ratio) == (True, "http://collector:4318", 0.1)
 
 
+def test_namespaces_are_a_list() -> None:
+    assert run_of(parser().parse_args(RUN)).pace.namespaces == ()
+    watched = run_of(parser().parse_args([*RUN, "--watch-namespaces=team-a, team-b,"])).pace.namespaces
+    assert watched == ("team-a", "team-b")
+
+
 def test_networks_of_proxies_are_a_list() -> None:
     assert settings().trusted_proxies == ()
     told = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
@@ -67,6 +73,12 @@ def test_a_switch_is_on_or_off(capsys: pytest.CaptureFixture[str], monkeypatch: 
         ("--tracing-ratio=5", "'5' is no number from 0 to 1"),
         ("--tracing-ratio=nan", "'nan' is no number from 0 to 1"),
         ("--health-port=70000", "'70000' is no whole number from 0 to 65535"),
+        ("--tracing-endpoint=collector:4318", "must be http[s]://host[:port]"),
+        ("--tracing-endpoint=http://collector:99999", "must be http[s]://host[:port]"),
+        ("--watch-namespaces=team-a team-b", "must be names of namespaces, separated by commas"),
+        ("--server-image=", "must name an image"),
+        ("--namespace=Speech", "must be a namespace's name"),
+        ("--lease-name=the_lease", "must be a Lease's name"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_refused_by_name(

@@ -17,6 +17,7 @@ import yaml
 
 from tests.unit.operator.making import (
     DAY,
+    KEY,
     NOON,
     SETTINGS,
     Object,
@@ -33,7 +34,7 @@ from tests.unit.operator.making import (
 )
 from tts_operator.desired import Desired, build
 from tts_operator.manifest import Manifest
-from tts_operator.names import pool_name
+from tts_operator.names import pool_labels, pool_name
 from tts_operator.observed import Observed
 from tts_operator.resolve import resolve
 from tts_operator.settings import Settings
@@ -135,11 +136,22 @@ def test_replicas_are_in_no_manifest(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TENANTS)
-def test_every_selector_names_the_pool_and_nothing_else(name: str) -> None:
+def test_selectors_name_the_pool_and_nothing_that_may_change(name: str) -> None:
     for body in bodies(TENANTS[name]):
         selector = body.get("spec", {}).get("selector") or body.get("spec", {}).get("podSelector")
         if selector is not None and not body["metadata"]["name"].endswith("--peers"):
-            assert set(selector.get("matchLabels", selector)) == {"ttsfleet.io/pool"}
+            of_tenant = (
+                {"ttsfleet.io/tenant"} if body["kind"] == "Service" and body["metadata"]["name"] == "acme" else set()
+            )
+            assert set(selector.get("matchLabels", selector)) == {"ttsfleet.io/pool"} | of_tenant
+
+
+def test_callers_reach_no_pod_of_a_tenant_whose_pool_has_the_same_name() -> None:
+    """acme with model b-c, and acme-b with model c: who comes second gets no pool, and not the first one's either."""
+    service = next(body for body in bodies(observe("b-c")) if body["metadata"]["name"] == KEY.name)
+    selected = service["spec"]["selector"].items()
+    assert selected <= pool_labels(KEY.name, "b-c").items()
+    assert not selected <= pool_labels("acme-b", "c").items()
 
 
 @pytest.mark.parametrize("name", TENANTS)
@@ -373,6 +385,14 @@ def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
     config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
     assert config["cache"]["enabled"]
     assert config["cache"]["maxBytes"] == 32 * 1024 * 1024
+
+
+def test_a_limit_whose_unit_was_forgotten_is_the_pods_trouble_and_not_the_operators() -> None:
+    """The kubelet says that no container starts in 4 bytes, and the tenant's condition repeats it."""
+    tiny = model(precisions=[option(memory="4")])
+    found = bodies(observe("espeak", known=[tiny], cache={}))
+    config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
+    assert config["cache"]["maxBytes"] == 1
 
 
 def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 
-from tests.unit.operator.making import NOON, UID, observe, ref
+from tests.unit.operator.making import KEY, NOON, SETTINGS, UID, observe, ref, tenant_body
 from tts_operator.actions import Action, Annotate, Delete, Scale
 from tts_operator.api_errors import Conflict, NotFound, Refused
+from tts_operator.clock import SystemClock
 from tts_operator.cluster import Cluster, Request
 from tts_operator.manifest import Ref
 from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import apply, pointless, report
+from tts_operator.reconcile import apply, event_manifest, pointless, reconcile, report
+from tts_operator.status import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")
@@ -65,6 +68,29 @@ class Colliding(Cluster):
         return {"metadata": {"uid": self._uid}}
 
 
+class EndingNamespace(Cluster):
+    """The tenant is still there; its namespace is being deleted, and has lost the tenant's children already."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> dict[str, Any] | None:
+        metadata = {"name": ref.name, "deletionTimestamp": "2026-11-04T12:00:00Z"}
+        return {"TTSTenant": tenant_body(), "Namespace": {"metadata": metadata}}.get(ref.kind)
+
+    async def list(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        for found in tuple[dict[str, Any]]():
+            yield found
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        raise AssertionError(f"{request} makes no sense any more")
+
+
+async def test_nothing_is_made_in_a_namespace_that_is_being_deleted() -> None:
+    """The API server would refuse each write, and each would be a warning in the log."""
+    assert await reconcile(KEY, EndingNamespace(), SETTINGS, SystemClock()) is None
+
+
 async def test_a_status_that_other_writes_outran_is_written_again() -> None:
     with pytest.raises(Conflict):
         await report(Colliding(UID), observe(), {"conditions": []}, NOON)
@@ -73,3 +99,9 @@ async def test_a_status_that_other_writes_outran_is_written_again() -> None:
 @pytest.mark.parametrize("uid", [None, "of-a-namesake"])
 async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
     await report(Colliding(uid), observe(), {"conditions": []}, NOON)
+
+
+@pytest.mark.parametrize(("message", "note"), [("brief", "brief"), ("中" * 500, "中" * 341), ("a" * 2000, "a" * 1024)])
+def test_an_event_holds_as_many_bytes_of_its_message_as_the_api_server_takes(message: str, note: str) -> None:
+    found = event_manifest(observe(), Event("Warning", "VoiceNotFound", message), NOON)
+    assert found.body["note"] == note

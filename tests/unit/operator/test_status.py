@@ -280,6 +280,18 @@ def test_the_first_cause_that_a_person_must_mend_is_the_one_they_read() -> None:
     assert verdict(said, "Programmed") == ("False", "NameTaken")
 
 
+def test_children_that_fail_alike_are_told_in_one_sentence() -> None:
+    taken = Failure("NameTaken", "is somebody else's")
+    outcome = Outcome({ref("Service", "acme"): taken, ref("ConfigMap", "acme-quota"): taken})
+    said = report(observe(children=running()), outcome)
+    assert condition(said, "Programmed")["message"] == "cm/acme-quota, svc/acme: is somebody else's"
+
+
+def test_where_nothing_runs_nothing_is_said_to_go_on() -> None:
+    said = report(observe(known=[]))
+    assert condition(said, "ModelsResolved")["message"].endswith("publish it, or correct the name")
+
+
 def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
     children = running()
     child(children, "Deployment", "acme-espeak")["status"]["availableReplicas"] = 0

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
-from tests.unit.operator.making import NOON, Object, answering, child, desired, observe, planned, resolved, settle
+from tests.unit.operator.making import (
+    NOON,
+    Object,
+    answering,
+    child,
+    desired,
+    falls_back_to,
+    model,
+    observe,
+    planned,
+    ref,
+    resolved,
+    settle,
+)
 from tts_operator.names import POOL_LABEL
 
 SECOND = timedelta(seconds=1)
@@ -93,3 +107,22 @@ def test_a_model_that_is_missing_cannot_become_the_entry() -> None:
     assert found.entry == "acme-old"
     wanted = desired(observe("new", known=[], children=old_pool()))
     assert "acme-old" in {ref.name for ref in wanted.kept}
+
+
+def test_an_old_entry_that_stands_by_for_a_model_of_others_goes_on_offering_its_own() -> None:
+    """With a file that offers nothing none of its pods would start again."""
+    foreign = model("new", allowedNamespaces={"matchLabels": {"team": "b"}}, fallback=falls_back_to("old"))
+    wanted = desired(observe("new", known=[foreign, model("old")], children=old_pool()))
+    config = ref("ConfigMap", "acme-old-server")
+    assert config in wanted.kept
+    assert config not in {manifest.ref for manifest in wanted.manifests}
+
+
+def test_a_pool_where_callers_arrive_lets_them_in_though_another_model_cannot_be_read() -> None:
+    """Nothing ever answered for model gone: its tenant lists b instead, and c is missing now, too."""
+    running = settle(observe("gone", "b", "c", known=[model("b"), model("c")]), NOON - timedelta(hours=1))
+    tenant = observe("b", "c", known=[model("b")], children=running)
+    assert selected(settle(tenant)) == "acme-b"
+    config = json.loads(child(settle(tenant), "ConfigMap", "acme-b-server")["data"]["server.json"])
+    assert (config["role"], [each["name"] for each in config["models"]]) == ("Entry", ["b"])
+    assert planned(observe("b", "c", known=[model("b")], children=settle(tenant)), NOON + 6 * SECOND) == []
