@@ -12,9 +12,10 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tts_operator import logs
+from tts_operator.api.base import Hostname
 from tts_operator.api.crd import definitions
 from tts_operator.api.engine import PullPolicy
 from tts_operator.api_errors import ClusterError
@@ -29,6 +30,7 @@ from tts_server.redis_url import BadRedisURL, parse_redis_url
 ENVIRONMENT = "TTS_OPERATOR_"
 """Before a flag's name, in capitals and with underscores: where its value may also be."""
 PULL_POLICIES = tuple(policy.value for policy in PullPolicy)
+HOSTNAME = TypeAdapter[str](Hostname)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -72,6 +74,7 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
     flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
+    flag("issuer-hosts", "", hosts, "hosts, by commas, that auth.external.jwksURL of tenants may name; empty: any")
     flag("tracing-endpoint", "", str, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
     flag("tracing-ratio", "1", number(float, 0, 1), "part of the requests that are traced, 0 to 1")
     flag("metrics-port", "8080", number(int, 0, 65_535), "answers /metrics; 0: any")
@@ -138,6 +141,17 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
     return found
 
 
+def hosts(text: str) -> tuple[str, ...]:
+    """Of a flag that is a list of hosts' names."""
+    found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for host in found:
+        try:
+            HOSTNAME.validate_python(host)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(f"{host!r} is no host's name") from error
+    return found
+
+
 def run_of(options: argparse.Namespace) -> Run:
     """What the flags say, with the types of the inside."""
     namespaces = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
@@ -149,6 +163,7 @@ def run_of(options: argparse.Namespace) -> Run:
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             trusted_proxies=options.trusted_proxies,
+            issuer_hosts=options.issuer_hosts,
             tracing_endpoint=options.tracing_endpoint,
             tracing_ratio=options.tracing_ratio,
             redis=redis_default(options),
