@@ -38,6 +38,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a collector without a scheme": ("tenants: {tracing: {endpoint: 'collector:4318'}}", "/tenants/tracing/endpoint"),
     "a proxy without a network": ("tenants: {trustedProxies: [10.4.0.1]}", "/tenants/trustedProxies/0"),
     "everybody as a proxy": ("tenants: {trustedProxies: [0.0.0.0/0]}", "/tenants/trustedProxies/0"),
+    "an issuer's address as its host": (
+        "tenants: {issuerHosts: ['https://login.example']}",
+        "/tenants/issuerHosts/0",
+    ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is needed"),
     "a section that null took away": ("metrics: null", "missing property 'metrics'"),

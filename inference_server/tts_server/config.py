@@ -9,8 +9,9 @@ from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 from pydantic.alias_generators import to_camel
 
 from tts_server.redis_url import parse_redis_url
@@ -53,6 +54,14 @@ class AuthMode(StrEnum):
     API_KEY = "APIKey"
     JWT = "JWT"
     """An access token: our own, which an API key buys at `/v1/auth/token`, or one of an external issuer."""
+
+
+def _address(url: str) -> str:
+    """What a pattern lets through all the same: a port that is none, a host that cannot be."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0:  # what is no port raises ValueError
+        raise ValueError("needs a host, and a port from 1 to 65535 where it has one")
+    return url
 
 
 class VoiceConfig(ConfigModel):
@@ -151,7 +160,9 @@ class LanguageRoute(ConfigModel):
 class ExternalIssuer(ConfigModel):
     """Somebody else whose access tokens are accepted: RS256 or ES256, with `exp` and `sub`."""
 
-    jwks_url: Annotated[str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048)]
+    jwks_url: Annotated[
+        str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048), AfterValidator(_address)
+    ]
     """Where its public keys are. Exactly there: a redirect is not followed."""
     issuer: Annotated[str, Field(min_length=1, max_length=512)]
     """What `iss` must be."""
@@ -180,14 +191,14 @@ class AuthConfig(ConfigModel):
 class S3Config(ConfigModel):
     """An object store. The bucket must exist."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")]
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)]
     """Address as this server reaches it."""
     region: Annotated[str, Field(min_length=1)] = "us-east-1"
     """What requests to it are signed for."""
     bucket: Annotated[str, Field(min_length=3, max_length=63)]
     prefix: str = ""
     """Before every key, with a slash between."""
-    public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$")] | None = None
+    public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)] | None = None
     """Address as callers reach it: links are signed for it; none: `endpoint`."""
     path_style: bool = False
     """Bucket in the path instead of in the host name."""

@@ -20,6 +20,8 @@ LARGEST_HEAD_BYTES = 65_536
 """Of a request's first line and headers, and of what stands behind its body. What comes in the same packet may be more,
 and is parsed."""
 MOST_HEADERS = 256
+MOST_AHEAD = 16
+"""Requests that wait for the answer to the one before them: one packet holds ten thousand, of some kilobytes each."""
 HEAD_SECONDS = 20.0
 """From the beginning of a request until its headers are all there."""
 LEAST_TAKEN_BYTES = 65_536
@@ -31,6 +33,7 @@ _TOO_LARGE = HTTPError(
     f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read.",
     code="headers_too_large",
 )
+_TOO_MANY_AHEAD = HTTPError(400, f"At most {MOST_AHEAD} requests may be sent ahead.", code="invalid_http")
 _INVALID = HTTPError(400, "This is no valid HTTP/1.1 request.", code="invalid_http")
 
 
@@ -84,6 +87,8 @@ class Connection(HttpToolsProtocol):
         # A body may have come along: only then is more here than the headers.
         if self._head_bytes > LARGEST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
             raise _TOO_LARGE
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise _TOO_MANY_AHEAD
         self._stop_waiting()
         self._in_message, self._bodiless_bytes = True, 0
         super().on_headers_complete()

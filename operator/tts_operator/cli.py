@@ -16,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from tts_operator import logs
-from tts_operator.api.base import URL, DNSLabel, ImageReference, ObjectName
+from tts_operator.api.base import URL, DNSLabel, Hostname, ImageReference, ObjectName
 from tts_operator.api.crd import definitions
 from tts_operator.api.engine import PullPolicy
 from tts_operator.api_errors import ClusterError
@@ -70,21 +70,20 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
 
     own = environment.get("POD_NAMESPACE", "ttsfleet-system")
     flag("namespace", own, of_type(DNSLabel, "be a namespace's name"), "the operator's own: its Lease is here")
-    flag("watch-namespaces", "", namespaces, "only the tenants of these, separated by commas; empty: all")
+    watched = list_of(DNSLabel, "be names of namespaces")
+    flag("watch-namespaces", "", watched, "only the tenants of these, separated by commas; empty: all")
     flag("server-image", None, of_type(ImageReference, "name an image"), "tts-server, for models that name no image")
     flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
+    hosts = list_of(Hostname, "be names of hosts in lower case")
+    flag("issuer-hosts", "", hosts, "hosts, by commas, that auth.external.jwksURL of tenants may name; empty: any")
     flag("tracing-endpoint", "", collector, "where tenants' pods send traces, by OTLP over HTTP; empty: nowhere")
     flag("tracing-ratio", "1", number(float, 0, 1), "part of the requests that are traced, 0 to 1")
     flag("metrics-port", "8080", number(int, 0, 65_535), "answers /metrics; 0: any")
     flag("health-port", "8081", number(int, 0, 65_535), "answers /healthz and /readyz; 0: any")
-    flag(
-        "lease-name",
-        "tts-operator",
-        of_type(ObjectName, "be a Lease's name"),
-        "replicas that share it elect one leader",
-    )
+    lease = of_type(ObjectName, "be a Lease's name")
+    flag("lease-name", "tts-operator", lease, "replicas that share it elect one leader")
     flag("lease-seconds", "15", number(float, 1, 3600), "after which another replica takes over")
     flag("resync-seconds", "600", number(float, 1, 86_400), "between full lists, which repair what a missed event lost")
     flag("workers", "8", number(int, 1, 1000), "tenants reconciled at once")
@@ -141,10 +140,10 @@ def of_type(kind: Any, duty: str) -> Callable[[str], str]:
     return read
 
 
-def namespaces(text: str) -> tuple[str, ...]:
-    """Of a flag that lists namespaces, or none."""
-    read = of_type(DNSLabel, "be names of namespaces, separated by commas")
-    return tuple(read(name.strip()) for name in text.split(",") if name.strip())
+def list_of(kind: Any, duty: str) -> Callable[[str], tuple[str, ...]]:
+    """Of a flag that lists such values, separated by commas, or none."""
+    read = of_type(kind, f"{duty}, separated by commas")
+    return lambda text: tuple(read(part.strip()) for part in text.split(",") if part.strip())
 
 
 def collector(text: str) -> str:
@@ -180,6 +179,7 @@ def run_of(options: argparse.Namespace) -> Run:
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
             trusted_proxies=options.trusted_proxies,
+            issuer_hosts=options.issuer_hosts,
             tracing_endpoint=options.tracing_endpoint,
             tracing_ratio=options.tracing_ratio,
             redis=redis_default(options),

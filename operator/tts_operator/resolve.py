@@ -5,6 +5,7 @@ Never raises: what cannot be resolved becomes a verdict that the status tells.
 
 from dataclasses import replace
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from tts_operator import schedule
 from tts_operator.api import AuthMode, TTSTenant
@@ -34,6 +35,8 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return replace(bare, refused=Verdict("Invalid", observed.tenant_error or "the tenant is being deleted"))
     if later := list(unsupported_in_tenant(tenant.spec)):
         return replace(bare, refused=Verdict("NotSupportedYet", not_supported(later)))
+    if stranger := strange_issuer(tenant, settings):
+        return replace(bare, refused=stranger)
     try:
         window = schedule.state_at(tenant.spec.schedule, now)
         change = schedule.next_change(tenant.spec.schedule, now)
@@ -73,6 +76,18 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *looks(whole),
     ]
     return replace(whole, next_change=min((moment for moment in moments if moment), default=None))
+
+
+def strange_issuer(tenant: TTSTenant, settings: Settings) -> Verdict | None:
+    """Pods ask for an issuer's keys from inside the cluster: the platform may say where."""
+    external = tenant.spec.auth.external if tenant.spec.auth else None
+    if external is None or not settings.issuer_hosts:
+        return None
+    host = urlsplit(external.jwks_url).hostname
+    if host in settings.issuer_hosts:
+        return None
+    allowed = ", ".join(settings.issuer_hosts)
+    return Verdict("IssuerNotAllowed", f"spec.auth.external.jwksURL: {host} is none of the allowed hosts: {allowed}")
 
 
 def asked_for(

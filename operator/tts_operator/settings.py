@@ -25,6 +25,8 @@ class Settings:
     """Whether tenants have a page at `/` to try their voices from."""
     trusted_proxies: tuple[IPNetwork, ...] = ()
     """Whose `X-Forwarded-For` pods believe; none: a caller's address is its connection's."""
+    issuer_hosts: tuple[str, ...] = ()
+    """That the key sets of external issuers may come from; none: any host."""
     tracing_endpoint: str = ""
     """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
     tracing_ratio: float = 1.0

@@ -15,7 +15,7 @@ from tests.contract.tone import config, stage, until
 from tts_server import connection, serving
 from tts_server.app import Application
 from tts_server.config import AuthConfig, AuthMode
-from tts_server.connection import LARGEST_HEAD_BYTES, MOST_HEADERS
+from tts_server.connection import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
 from tts_server.stores.protocol import new_key
 
 BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
@@ -126,6 +126,27 @@ async def test_an_offer_smuggles_nothing(port: int) -> None:
         assert (await client.reply())[0] == 400
         await client.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.reply())[0] == 404
+
+
+async def test_some_requests_may_be_sent_ahead_of_their_answers(port: int) -> None:
+    async with wire(port) as client:
+        for _ in range(2):
+            await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 1))
+            for _ in range(MOST_AHEAD + 1):
+                assert (await client.reply())[1] == b'{"status":"ok"}'
+
+
+async def test_a_packet_of_requests_is_not_taken(port: int) -> None:
+    """Nobody has let their sender in: thousands of them would be megabytes, and a second in which nobody is served."""
+    async with wire(port) as client:
+        await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 2))
+        answers = 0
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await client.reply()
+                answers += 1
+        assert answers <= 1
+        assert await client.is_closed()
 
 
 ENDLESS: dict[str, bytes] = {

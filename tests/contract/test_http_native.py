@@ -1,5 +1,6 @@
 """`/v1/tts/synthesize` and its links; who may call; what is left of a limit; what there is to choose from."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.contract.test_http_refusals import refusal
-from tests.contract.tone import SENTENCES, Stage, config, stage
+from tests.contract.tone import SENTENCES, Call, Stage, config, stage, until
 from tts_server.config import AuthConfig, AuthMode, QuotaConfig, StorageConfig
 
 KEY = "tts_correct-horse-battery-staple"
@@ -223,6 +224,28 @@ async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: 
     assert reply.status_code == 200
     assert reply.headers["connection"] == "close"
     assert (await acme.client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: Stage, *, begun: bool) -> None:
+    """uvicorn cancels what still runs then: with an answer of its own, and a stack for each request in the log."""
+    tone = acme.speakers["tone"]
+    tone.gate.clear()
+    tone.gated_from = int(begun)
+    call = Call(acme, {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"})
+    running = asyncio.create_task(call.run())
+    await until(lambda: len(call.parts) > 0 if begun else len(tone.spoken) > 0)
+    running.cancel()
+    await running
+    if begun:
+        assert (call.status, call.has_ended()) == (200, False), "cut, so that nobody takes it for the whole"
+    else:
+        (body,) = call.parts
+        error = json.loads(body)["error"]
+        assert (call.status, error["code"], error["type"]) == (503, "draining", "server_error")
+        assert b"retry-after" in call.headers
+    assert acme.application.server.scene is not None
+    assert acme.application.server.scene.requests == 0
 
 
 async def test_an_engine_in_a_crash_loop_is_not_ready(acme: Stage) -> None:

@@ -60,6 +60,11 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: there is no such field"),
         ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine can speak"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
+        (
+            '{"models": [{"name": "espeak"}], "storage": {"s3": {"endpoint": "http://minio:port", "bucket": "abc",'
+            ' "accessKeyFile": "a", "secretKeyFile": "s"}}}',
+            "storage.s3.endpoint",
+        ),
     ],
 )
 def test_a_broken_configuration_ends_it_with_a_reason(tmp_path: Path, content: str, said: str) -> None:

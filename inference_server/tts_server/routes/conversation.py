@@ -3,6 +3,7 @@
 Plain ASGI, because a streamed reply passes through it chunk by chunk.
 """
 
+import asyncio
 import re
 import time
 import uuid
@@ -12,6 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tts_server.admission.auth import Caller
+from tts_server.errors import Draining
 from tts_server.routes.errors import error_response
 from tts_server.server import Server
 from tts_server.speech import Account
@@ -111,6 +113,11 @@ class Conversations:
             talk.failure = "hung_up"
         except CutOff:
             pass  # unfinished: the server closes the connection
+        except asyncio.CancelledError:  # only the end of the server cancels: its time to drain is over
+            talk.failure = talk.failure or Draining.code
+            if not talk.status:
+                error = Draining("This replica has ended before there was an answer.")
+                await error_response(error, talk.request_id)(scope, receive, answer)
         except Exception as error:
             talk.failure = talk.failure or "internal_error"
             log.exception("request failed", request_id=talk.request_id)

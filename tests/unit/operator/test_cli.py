@@ -35,6 +35,15 @@ def test_networks_of_proxies_are_a_list() -> None:
     assert told == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
 
 
+def test_hosts_of_issuers_are_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert settings().issuer_hosts == ()
+    assert settings("--issuer-hosts=login.example, ID.example").issuer_hosts == ("login.example", "id.example")
+    for bad in ("https://login.example", "*.example", "login.example:443"):
+        with pytest.raises(SystemExit):
+            settings(f"--issuer-hosts=id.example,{bad}")
+        assert f"{bad!r} is no host's name" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("said", "problem"),
     [
