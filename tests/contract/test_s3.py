@@ -234,8 +234,10 @@ async def test_what_is_no_answer_of_a_store_is_an_outage(opened: Opened, tmp_pat
     keys.write_text("tests")
     async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        credentials = {"access_key_file": keys, "secret_key_file": keys}
-        store = opened.store(S3Config(endpoint=f"http://{host}:{port}", bucket="audio", path_style=True, **credentials))
+        endpoint = f"http://{host}:{port}"
+        store = opened.store(
+            S3Config(endpoint=endpoint, bucket="audio", path_style=True, access_key_file=keys, secret_key_file=keys)
+        )
         with pytest.raises(StorageUnavailable):
             await store.fetch(new_key(ACME, "mp3"))
         opened.seconds += 5
