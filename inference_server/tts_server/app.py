@@ -71,6 +71,8 @@ class Application:
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
         self._config = config
+        self._taking_identity = asyncio.Lock()
+        """Folders are read in threads: what was read last must be what is kept."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -208,19 +210,21 @@ class Application:
         self.server.forget_limits(self._config.tenant, left)
 
     async def _take_signing_keys(self) -> None:
-        await self.server.identity.take_signing_keys(self._config)
+        async with self._taking_identity:
+            await self.server.identity.take_signing_keys(self._config)
         if self.server.identity.current_kid:
             log.info("signing keys are taken", kid=self.server.identity.current_kid)
 
     async def _take_identity(self) -> None:
         """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""
         identity = self.server.identity
-        await identity.take(self._config, self._redis)
-        try:
-            await identity.take_signing_keys(self._config)
-        except BrokenFile as error:
-            # Without its stack: the folder is to blame.
-            log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
+        async with self._taking_identity:
+            await identity.take(self._config, self._redis)
+            try:
+                await identity.take_signing_keys(self._config)
+            except BrokenFile as error:
+                # Without its stack: the folder is to blame.
+                log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
 
     async def _sweep(self) -> None:
         while True:

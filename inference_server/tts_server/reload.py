@@ -86,13 +86,18 @@ class _Watched:
     take: Take
     seen: Signature
     or_gone: bool
+    taking: bool = False
 
 
 class Watcher:
-    """Calls `take` when a file or folder has changed. What `take` cannot use, it raises `BrokenFile` for."""
+    """Calls `take` when a file or folder has changed. What `take` cannot use, it raises `BrokenFile` for.
+
+    Each is called alone, but beside those of others: an engine that takes minutes to load keeps no key valid.
+    """
 
     def __init__(self) -> None:
         self._watched: dict[Path, _Watched] = {}
+        self._taking: set[asyncio.Task[None]] = set()
 
     def watch(self, path: Path, take: Take, *, or_gone: bool = False) -> None:
         """From its state now on: call it before the first reading. Again for the same path, it only renews `take`.
@@ -100,7 +105,10 @@ class Watcher:
         `or_gone`: `take` hears of it too when nothing is there any more.
         """
         known = self._watched.get(path)
-        self._watched[path] = _Watched(path, take, known.seen if known else signature(path), or_gone)
+        if known is None:
+            self._watched[path] = _Watched(path, take, signature(path), or_gone)
+        else:
+            known.take, known.or_gone = take, or_gone
 
     def forget(self, path: Path) -> None:
         """No more calls for it."""
@@ -108,21 +116,35 @@ class Watcher:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            await self.look()
+        try:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                self._begin()
+        finally:
+            for taking in self._taking:
+                taking.cancel()
+            await asyncio.gather(*self._taking, return_exceptions=True)
 
     async def look(self) -> None:
-        """Once over everything."""
-        for watched in list(self._watched.values()):
-            now = signature(watched.path)
-            if now == watched.seen:
+        """Once over everything: return when what has changed is taken."""
+        await asyncio.gather(*self._begin())
+
+    def _begin(self) -> list[asyncio.Task[None]]:
+        """Take what has changed. What is being taken still is looked at afterwards."""
+        begun = []
+        for watched in self._watched.values():
+            if watched.taking or (now := signature(watched.path)) == watched.seen:
                 continue
             watched.seen = now
             if now is None and not watched.or_gone:
                 log.warning("file is gone: what it said last holds", path=str(watched.path))
                 continue
-            await self._take(watched)
+            watched.taking = True
+            taking = asyncio.create_task(self._take(watched))
+            self._taking.add(taking)
+            taking.add_done_callback(self._taking.discard)
+            begun.append(taking)
+        return begun
 
     async def _take(self, watched: _Watched) -> None:
         try:
@@ -132,3 +154,5 @@ class Watcher:
             log.error("file is broken: what it said before holds", path=str(watched.path), reason=str(error))  # noqa: TRY400
         except Exception:  # a file must never end the server; the next change is looked at all the same
             log.exception("file was not taken", path=str(watched.path))
+        finally:
+            watched.taking = False

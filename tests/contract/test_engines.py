@@ -207,6 +207,25 @@ async def test_espeak_speaks_other_languages(espeak_speaker: Harness, voice: str
     assert (await said(espeak_speaker.speaker, Utterance(text, voice))).size > 5000
 
 
+LONG_NAMES = "ሰላም ለዓለም ሁሉ፣ ዛሬ እንዴት ናችሁ፣ " * 8
+HARD = {
+    # each of these ended the engine, or had it taken for broken
+    "foreign letters":         (LONG_NAMES, "en-us"),
+    "signs with long names":   ("🈂 " * 50, "en-us"),
+    "a bar of braille":        ("⣿", "ar"),
+    "backticks":               ("```", "vi"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "voice"), HARD.values(), ids=HARD)
+async def test_espeak_speaks_on_whatever_it_is_given(espeak_speaker: Harness, text: str, voice: str) -> None:
+    pool = espeak_speaker.speaker
+    assert isinstance(pool, ProcessPool)
+    before = pool.pids
+    assert (await said(pool, Utterance(text, voice))).size > 0
+    assert pool.pids == before
+
+
 async def test_espeak_refuses_a_voice_it_does_not_have(espeak_speaker: Harness) -> None:
     with pytest.raises(EngineError, match=r"no voice \.\./\.\./etc"):
         await said(espeak_speaker.speaker, Utterance("Hello", "../../etc"))

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from tests.contract.tone import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
@@ -244,6 +245,24 @@ async def test_a_listener_that_stalls_for_good_is_cut_off(acme: Stage, monkeypat
     call.stalled.clear()
     await running
     assert not call.has_ended()
+
+
+class Player(Call):
+    """Takes sound as fast as it plays it, twenty times as fast as it is."""
+
+    async def _send(self, message: Message) -> None:
+        await asyncio.sleep(len(message.get("body", b"")) / (20 * 2 * RATE_HZ))
+        await super()._send(message)
+
+
+async def test_a_player_takes_what_waits_for_it_as_slowly_as_it_plays(
+    acme: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply_module, "SEND_SECONDS", 0.25)  # which is less than it needs for the ten seconds that wait
+    monkeypatch.setattr(reply_module, "SEND_BYTES", 16_000)
+    call = Player(acme, LONG | {"input": ALTERNATING, "response_format": "wav"})
+    await call.run()
+    assert call.has_ended()
 
 
 async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: Stage) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.contract.tone import Stage, Tone, config, until
 from tts_server.app import Application, Sources
-from tts_server.config import AuthConfig, AuthMode, QuotaConfig, ServerConfig
+from tts_server.config import AuthConfig, AuthMode, ModelConfig, QuotaConfig, ServerConfig, VoiceConfig
 from tts_server.reload import BrokenFile, Watcher, read_model, signature
 
 KEY = "tts_correct-horse-battery-staple"
@@ -293,3 +293,35 @@ async def test_a_new_key_is_good_at_once_and_a_removed_one_no_more(acme: Mutable
     acme.volumes["keys"].write()
     await acme.application.watcher.look()
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 401
+
+
+async def test_a_removed_key_is_none_also_while_an_engine_takes_long_to_load(acme: Mutable, tmp_path: Path) -> None:
+    auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=acme.volumes["keys"].directory)
+    acme.volumes["keys"].write(demo=hashlib.sha256(KEY.encode()).hexdigest())
+    change(acme, tmp_path, auth=auth)
+    await acme.application.watcher.look()
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert (await acme.client.get("/v1/models", headers=headers)).status_code == 200
+    slow = acme.speakers["slow"] = Heavy()
+    models = (*config(tmp_path).models, ModelConfig(name="slow", voices=(VoiceConfig(name="sam"),)))
+    change(acme, tmp_path, auth=auth, models=models)
+    await until(lambda: slow.loading)  # the watcher itself has seen it
+    acme.volumes["keys"].write()
+    await until(lambda: not acme.application.server.keyring.digests)
+    assert (await acme.client.get("/v1/models", headers=headers)).status_code == 401
+    slow.loaded.set()
+    await until(lambda: slow.ready)
+
+
+class Heavy(Tone):
+    """Loads until somebody says that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loading = False
+        self.loaded = asyncio.Event()
+
+    async def start(self) -> None:
+        self.loading = True
+        await self.loaded.wait()
+        await super().start()

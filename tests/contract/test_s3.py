@@ -218,6 +218,42 @@ async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_stor
     assert audio.content == b"sound"
 
 
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n<html>Sign in!"
+HALF = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 7\r\n\r\n<Error>"
+
+
+@pytest.mark.parametrize("answer", [PAGE, HALF], ids=["a page", "half a document"])
+async def test_what_is_no_answer_of_a_store_is_an_outage(opened: Opened, tmp_path: Path, answer: bytes) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    keys = tmp_path / "keys"
+    keys.write_text("tests")
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        endpoint = f"http://{host}:{port}"
+        store = opened.store(
+            S3Config(endpoint=endpoint, bucket="audio", path_style=True, access_key_file=keys, secret_key_file=keys)
+        )
+        with pytest.raises(StorageUnavailable):
+            await store.fetch(new_key(ACME, "mp3"))
+        opened.seconds += 5
+        with pytest.raises(StorageUnavailable):
+            await store.sweep()
+
+
+async def test_a_store_that_is_closed_meanwhile_is_away_for_who_still_has_it(
+    object_store: ObjectStore, opened: Opened
+) -> None:
+    store = opened.store(object_store.bucket())
+    store.close()
+    with pytest.raises(StorageUnavailable):
+        await store.sweep()
+
+
 async def test_the_native_route_answers_with_a_presigned_link(object_store: ObjectStore, tmp_path: Path) -> None:
     storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
     async with stage(config(tmp_path, storage=storage)) as acme, httpx.AsyncClient(trust_env=False) as client:

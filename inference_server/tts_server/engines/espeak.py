@@ -112,11 +112,19 @@ class Espeak:
 
 
 def speakable(text: str) -> str:
-    """`text` without the characters that the library takes for commands.
+    """`text` without the characters that the library takes for commands, or dies of.
 
-    U+0001 begins an embedded command, NUL ends the text, and private-use characters stand for its own marks.
+    U+0001 begins an embedded command, NUL ends the text, and private-use characters stand for its own marks. The names
+    of braille patterns overflow a buffer in some languages, Arabic and Finnish among them, and a text of nothing but
+    backticks has no word for the tones of Vietnamese.
     """
-    return "".join(" " if _is_command(ord(character)) else character for character in text)
+    if text.isascii() and text.isprintable() and "`" not in text:  # as most are
+        return text
+    return "".join(" " if _is_command(ord(character)) or _kills(character) else character for character in text)
+
+
+def _kills(character: str) -> bool:
+    return character == "`" or "\u2800" <= character <= "\u28ff"
 
 
 def _is_command(code: int) -> bool:

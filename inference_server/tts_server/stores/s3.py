@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import structlog
@@ -42,7 +43,11 @@ SMALLEST_PART_BYTES = 5 * 1024 * 1024
 """What the client takes as the size of a part; one part is one PUT, which is all or nothing."""
 LONGEST_LINK_SECONDS = 604_800
 """Of a presigned URL, as AWS has it (Signature Version 4)."""
-FAILURES = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
+NO_ANSWER = (ValueError, LookupError, ParseError)
+"""What the client makes of an answer that is none of S3's: a proxy's page, half a document."""
+ENDED = RuntimeError
+"""What threads say that have ended with their store: a sweep may outlast it."""
+FAILURES = (MinioException, urllib3.exceptions.HTTPError, OSError, *NO_ANSWER, ENDED)
 
 R = TypeVar("R")
 

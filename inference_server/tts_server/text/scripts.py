@@ -6,15 +6,16 @@ Scripts of many languages (Latin, Cyrillic, Arabic, Devanagari) give nothing awa
 import re
 from dataclasses import dataclass
 
-# Blocks of Unicode 16, first and last code point. Halfwidth forms included; punctuation left out on purpose.
-_KANA = ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D), (0x1B000, 0x1B16F))
-_HANGUL = ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97F), (0xAC00, 0xD7FF), (0xFFA0, 0xFFDC))
-_HAN = ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3021, 0x3029), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
-        (0x20000, 0x323AF))  # fmt: skip
-
+# Blocks of Unicode 16. Halfwidth forms included; punctuation left out on purpose.
+_KANA = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9d\U0001b000-\U0001b16f"
+_HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff\uffa0-\uffdc"
+_HAN = "\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 
 _TELLING = re.compile("[\u1100-\U0010ffff]")
 """What could be in one of these blocks."""
+_JAPANESE = re.compile(f"[{_KANA}]")
+_LETTERS = re.compile(f"(?P<ja>[{_KANA}]+)|(?P<ko>[{_HANGUL}]+)|(?P<han>[{_HAN}]+)|[^\\W\\d_{_KANA}{_HANGUL}{_HAN}]+")
+"""Neighbours of one script, or of those that tell nothing: a step for each of them, not for each character."""
 _LETTER = re.compile(r"[^\W_]")
 
 
@@ -38,37 +39,23 @@ def script_runs(sentence: str) -> list[Run]:
     """
     if not tells_languages(sentence):
         return [Run(sentence, None)] if sentence else []
-    han = "ja" if any(_in(character, _KANA) for character in sentence) else "zh"
+    han = "ja" if _JAPANESE.search(sentence) else "zh"
     runs: list[Run] = []
     start, current, known = 0, None, False
-    for index, character in enumerate(sentence):
-        if not _tells(character):
+    for letters in _LETTERS.finditer(sentence):
+        # Marks and fractions are among them, and are no letters.
+        first = 0 if letters["han"] else next((at for at, one in enumerate(letters[0]) if one.isalpha()), None)
+        if first is None:
             continue
-        language = _language(character, han)
+        language = han if letters["han"] else letters.lastgroup
         if known and language != current:
-            runs.append(Run(sentence[start:index], current))
-            start = index
+            begin = letters.start() + first
+            runs.append(Run(sentence[start:begin], current))
+            start = begin
         current, known = language, True
     if start < len(sentence):
         runs.append(Run(sentence[start:], current))
     return runs
-
-
-def _tells(character: str) -> bool:
-    return character.isalpha() or _in(character, _HAN)
-
-
-def _language(character: str, han: str) -> str | None:
-    if _in(character, _KANA):
-        return "ja"
-    if _in(character, _HANGUL):
-        return "ko"
-    return han if _in(character, _HAN) else None
-
-
-def _in(character: str, blocks: tuple[tuple[int, int], ...]) -> bool:
-    code = ord(character)
-    return code >= 0x1100 and any(first <= code <= last for first, last in blocks)
 
 
 def is_silent(text: str) -> bool:

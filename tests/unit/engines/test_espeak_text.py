@@ -13,10 +13,14 @@ COMMANDS = {
     "half of a surrogate pair": ("\ud800", " "),
     "a C1 control": ("\x9bm", " m"),
 }
+DEADLY = {
+    "a bar of braille patterns": ("⣿⣿⣀ 60 %", "    60 %"),
+    "code": ("run `ls`", "run  ls "),
+}
 
 
-@pytest.mark.parametrize(("text", "expected"), COMMANDS.values(), ids=COMMANDS)
-def test_commands_become_spaces(text: str, expected: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), (COMMANDS | DEADLY).values(), ids=COMMANDS | DEADLY)
+def test_what_the_library_must_not_see_becomes_spaces(text: str, expected: str) -> None:
     assert speakable(text) == expected
 
 

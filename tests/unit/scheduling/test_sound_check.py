@@ -20,9 +20,14 @@ def sound(seconds: float, level: int = 1000) -> Samples:
 
 @pytest.mark.parametrize(
     ("text", "speed", "seconds"),
-    [("x", 1.0, 60), ("x" * 100, 1.0, 60), ("x" * 101, 1.0, 120), ("x", 0.5, 120), ("x", 4.0, 60)],
-)
-def test_a_minute_for_each_hundred_characters_is_the_most(text: str, speed: float, seconds: float) -> None:
+    [
+        ("x", 1.0, 60), ("x" * 100, 1.0, 60), ("x" * 101, 1.0, 120), ("x", 0.5, 120), ("x", 4.0, 60),
+        ("ሰ" * 100, 1.0, 360), ("x" * 40 + "ሰ" * 10, 1.0, 60), ("x" * 41 + "ሰ" * 10, 1.0, 120),
+    ],
+)  # fmt: skip
+def test_a_minute_for_each_hundred_characters_is_the_most_and_names_of_foreign_ones_count(
+    text: str, speed: float, seconds: float
+) -> None:
     found = check(text, speed)
     assert found.passed(sound(seconds)) is not None
     with pytest.raises(EngineGarbage, match="far more"):
