@@ -44,7 +44,7 @@ OnReady = Callable[[Application, str], None]
 
 
 class PortTaken(Exception):  # noqa: N818 - it says what happened
-    """Somebody else listens there."""
+    """Somebody else listens there, or this process may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _bound(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRNOTAVAIL:
             raise PortTaken(f"{host} is no address of this machine: choose another one with --host.") from error
         raise PortTaken(
-            f"port {port} of {host} is not free: {error.strerror}. Choose another one with --port."
+            f"port {port} of {host} cannot be used: {error.strerror}. Choose another one with --port."
         ) from error
     return sock
 
@@ -197,7 +197,9 @@ def _serve_metrics(metrics: Metrics, listener: Listener) -> tuple[WSGIServer | N
         server, _ = start_http_server(wanted, listener.host, metrics.registry)
     except OSError as error:
         if listener.metrics_port is not None:
-            raise PortTaken(f"port {wanted} is not free: choose another one with --metrics-port.") from error
+            raise PortTaken(
+                f"port {wanted} cannot be used: {error.strerror}. Choose another one with --metrics-port."
+            ) from error
         log.warning("no metrics: their port is taken", port=wanted)
         return None, None
     server.handle_error = _metrics_not_sent  # type: ignore[method-assign]  # the class is made inside the library

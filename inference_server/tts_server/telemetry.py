@@ -191,7 +191,8 @@ def log_crashes() -> None:
 
     def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         del kind, trace
-        log.critical("crashed", exc_info=error)
+        if not isinstance(error, KeyboardInterrupt):  # somebody changed their mind while it began
+            log.critical("crashed", exc_info=error)
 
     def thread_crashed(ended: threading.ExceptHookArgs) -> None:
         log.critical("a thread crashed", thread=ended.thread and ended.thread.name, exc_info=ended.exc_value)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -146,5 +147,15 @@ def _not_to_be_sent(environment: Mapping[str, str]) -> str | None:
         return ""
     if said("OTEL_TRACES_EXPORTER").lower() not in {"", "otlp"}:
         return "OTEL_TRACES_EXPORTER is none of: otlp, none"
+    if not _is_address(endpoint):  # the exporter would say so once a request has come, and quote it
+        return "OTEL_EXPORTER_OTLP_ENDPOINT is no address such as http://collector:4318"
     protocol = said("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or said("OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
     return None if protocol == PROTOCOL else f"the only protocol is {PROTOCOL}: a collector's port for it is often 4318"
+
+
+def _is_address(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

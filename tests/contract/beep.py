@@ -116,6 +116,14 @@ class Moody(Beep):
         yield QUIET
         yield np.zeros(0, np.float32)
 
+    def _chatter(self) -> Iterator[Sound]:
+        """Print what somebody may have asked it to say, some of it much like a stack."""
+        for line in ("secret words", "Traceback of secret words", 'File "secret words", line 1', "Thread 0x1: secret"):
+            print(line, flush=True)
+        print("Fatal Python error: Secret words", flush=True)
+        yield QUIET
+        raise ValueError("secret words")
+
     def _print(self) -> Iterator[Sound]:
         print("progress: 50 %", flush=True)
         os.write(1, b"native progress\n")

@@ -418,6 +418,19 @@ async def test_what_an_engine_prints_does_not_become_sound() -> None:
         assert (await said(pool, beep("print"))).size == expected
 
 
+async def test_what_an_engine_prints_is_logged_without_its_words() -> None:
+    async with moody() as pool:
+        with structlog.testing.capture_logs() as lines:
+            with pytest.raises(EngineError):
+                await said(pool, beep("chatter"))
+            await until(lambda: any("in _chatter" in str(line.get("line")) for line in lines))
+            await until(lambda: lines[-1].get("line") == "(24 characters)")
+    printed = [str(line["line"]) for line in lines if line["event"] == "engine wrote to stderr"]
+    assert "Traceback (most recent call last):" in printed
+    assert "(12 characters)" in printed
+    assert not any("ecret" in line for line in printed)
+
+
 async def test_one_that_outgrows_its_memory_is_replaced_between_utterances() -> None:
     reasons: list[str] = []
     async with moody(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:

@@ -96,7 +96,8 @@ def test_speech_and_metrics_do_not_share_a_port(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     ended = run(tmp_path, f"--port={port}", f"--metrics-port={port}")
     assert ended.returncode == 1
-    assert f"port {port} is not free: choose another one with --metrics-port." in ended.stderr
+    said = f"port {port} cannot be used: Address already in use. Choose another one with --metrics-port."
+    assert said in ended.stderr
 
 
 def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:

@@ -172,6 +172,12 @@ async def test_a_wrong_address_is_refused(acme: Stage, method: str, path: str, e
     assert refusal(await acme.client.request(method, path)) == expected
 
 
+async def test_whoever_forgot_the_version_is_reminded(acme: Stage) -> None:
+    reply = await acme.client.post("/audio/speech", json={})
+    assert refusal(reply) == (404, None, "not_found")
+    assert "/v1/" in reply.json()["error"]["message"]
+
+
 async def test_a_refused_method_says_which_one_is_right(acme: Stage) -> None:
     assert (await acme.client.get(SPEECH)).headers["allow"] == "POST"
 

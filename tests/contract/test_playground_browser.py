@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import soundfile
 
@@ -46,7 +47,7 @@ async def page(chromium: Browser) -> AsyncIterator[Page]:
         yield opened
 
 
-def configured(folder: Path, quota: dict[str, Any]) -> tuple[str, str]:
+def configured(folder: Path, quota: dict[str, Any], mode: str = "APIKey") -> tuple[str, str]:
     """The arguments of a server with keys and a playground."""
     keys = folder / "keys"
     keys.mkdir()
@@ -54,7 +55,7 @@ def configured(folder: Path, quota: dict[str, Any]) -> tuple[str, str]:
     config: dict[str, Any] = {
         "tenant": "team-acme.acme",
         "models": [{"name": "espeak", "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}]}],
-        "auth": {"modes": ["APIKey"], "keysDirectory": str(keys)},
+        "auth": {"modes": [mode], "keysDirectory": str(keys)},
         "storage": {"directory": str(folder / "audio")},
         "playground": True,
     }
@@ -233,6 +234,22 @@ async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_pa
         await page.open(f"{server.url}/")
         await comes(page, "error-title", "An API key or access token is needed")
         assert await page.value("document.getElementById('key').value") == ""
+
+
+async def test_where_only_tokens_are_taken_it_takes_one(tmp_path: Path, page: Page) -> None:
+    with running(tmp_path, *configured(tmp_path, {}, "JWT")) as server:
+        await page.open(f"{server.url}/")
+        await types_a_key(page, KEY)
+        await page.press("Tab")
+        await comes(page, "error-title", "This key or token was not accepted")
+        assert "POST /v1/auth/token" in await text_of(page, "error-message")
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            key = {"client_id": "someone", "client_secret": KEY}
+            bought = await client.post("/v1/auth/token", data={"grant_type": "client_credentials", **key})
+        await types_a_key(page, bought.json()["access_token"])
+        await page.press("Tab")
+        await page.until("document.getElementById('error').hidden")
+        await comes(page, "status", "Ready.")
 
 
 async def test_it_says_when_another_model_spoke(laptop: Running, page: Page) -> None:

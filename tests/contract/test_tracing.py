@@ -277,6 +277,8 @@ def test_nothing_asked_for_is_nothing_paid() -> None:
     [
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "the only protocol is http/protobuf"),
         ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "me:pa55word@collector:4318"}, "is no address"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:43180000/v1/traces"}, "is no address"),
         ({"OTEL_TRACES_EXPORTER": "none"}, ""),
         ({"OTEL_SDK_DISABLED": "true"}, ""),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "OTEL_"),

@@ -20,7 +20,14 @@ MEMORY_BYTES = 128
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
-_WITHOUT_TEXT = re.compile(r'Fatal Python error: [A-Z]|Traceback |\s*File ".*", line \d+|(Current thread|Thread) 0x')
+_WITHOUT_TEXT = re.compile(
+    r"""Traceback\ \(most\ recent\ call\ (?:last|first)\):
+    | Fatal\ Python\ error:\ (?:Segmentation\ fault|Aborted|Bus\ error|Illegal\ instruction)
+    | (?:Current\ thread|Thread)\ 0x[0-9a-f]+\ (?:\[[^\]\s]*\]\ )?\(most\ recent\ call\ first\):
+    | \s*File\ "[^"\s]+",\ line\ \d+,?\ in\ \S+
+    """,
+    re.VERBOSE,
+)
 
 
 class Child:
@@ -166,7 +173,7 @@ class Child:
 
     async def _log(self, stderr: asyncio.StreamReader) -> None:
         while line := await _line(stderr):
-            if self.may_quote and not _WITHOUT_TEXT.match(line):
+            if self.may_quote and not _WITHOUT_TEXT.fullmatch(line):
                 line = f"({len(line)} characters)"
             log.warning("engine wrote to stderr", engine=self._engine, pid=self.pid, line=line)
 

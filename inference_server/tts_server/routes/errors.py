@@ -47,6 +47,10 @@ TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error"
 """OpenAI's words for `type`; other 4xx are invalid_request_error, 5xx server_error."""
 
 
+NO_PATH = "There is no such path here. The API's begin with /v1/."
+"""Clients of OpenAI whose base address lacks that are the usual ones to hear it."""
+
+
 class HTTPError(Exception):
     """A request that HTTP itself refuses, before anything is known about speech."""
 
@@ -88,7 +92,8 @@ def describe(error: Exception) -> tuple[int, str, str]:
         return error.status, error.message, error.code
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
-        return error.status_code, f"{phrase}.", phrase.lower().replace(" ", "_")
+        message = NO_PATH if error.status_code == HTTPStatus.NOT_FOUND else f"{phrase}."
+        return error.status_code, message, phrase.lower().replace(" ", "_")
     return 500, "The server made a mistake. It is in its log under this request's id.", "internal_error"
 
 
