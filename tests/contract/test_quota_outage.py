@@ -115,7 +115,7 @@ async def replica(store: CounterStore) -> AsyncIterator[Replica]:
     changes: list[bool] = []
     async with store.client() as client:
         clock = Clock()
-        shared = RedisQuota(client)
+        shared = RedisQuota(client, monotonic=clock)
         shared._calls = Calls(client, store)
         guarded = GuardedQuota(shared, MemoryQuota(clock), clock)
         guarded.tell(changes.append)
@@ -266,6 +266,22 @@ async def test_what_was_given_back_stays_given_back_when_the_minute_is_written_a
         await acme.quota.look()
         assert await acme.left("requestsPerMinute") == 59
         await kept.give_back()
+
+
+async def test_what_is_given_back_while_the_store_is_away_for_long_is_forgotten(
+    store: CounterStore, lose: Lose
+) -> None:
+    async with replica(store) as acme:
+        back = lose()
+        for _ in range(300):
+            acme.clock.ahead_seconds += 1
+            await (await acme.reserve()).give_back()
+        assert len(acme.quota._given_back) <= 60
+        assert not acme.quota._undelivered
+        back()
+        await acme.returns()
+        assert not acme.quota._given_back
+        assert await acme.left("requestsPerMinute") == 60
 
 
 async def test_who_was_let_in_without_the_store_ends_once(store: CounterStore, lose: Lose) -> None:

@@ -7,6 +7,7 @@ is back     what was let in and served meanwhile is written to it, then it count
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,7 +16,7 @@ from functools import partial
 import structlog
 
 from tts_server.admission.ledger import Book, Charge, DayLedger, Entry, Line
-from tts_server.admission.limits import DayCounts, Limits, Request, Standing
+from tts_server.admission.limits import WINDOW_SECONDS, DayCounts, Limits, Request, Standing
 from tts_server.admission.quota import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
 from tts_server.admission.recent import LetIn
 from tts_server.breaker import Breaker, Permit, State
@@ -91,6 +92,8 @@ class GuardedQuota:
         """Served without the store, and not sent to it yet."""
         self._undelivered: list[Step] = []
         """Sent perhaps, but not answered: each may be sent again."""
+        self._given_back: deque[tuple[str, LetIn]] = deque()
+        """Let in without the store, and given back: it may hear of both, as long as a request of then counts."""
         self._delivering: set[asyncio.Task[None]] = set()
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> GuardedReservation:
@@ -188,10 +191,14 @@ class GuardedQuota:
 
     async def give_back(self, tenant: str, shared: Reservation | LetIn) -> None:
         """Undo in the store what it counted, or will count."""
-        if isinstance(shared, LetIn):
-            await self.deliver(partial(self._shared.take_back, tenant, shared))
-        else:
+        if not isinstance(shared, LetIn):
             await self.deliver(shared.give_back)
+            return
+        while self._given_back and self._given_back[0][1].moment <= self._monotonic() - WINDOW_SECONDS:
+            self._given_back.popleft()
+        self._given_back.append((tenant, shared))
+        if self._answers:
+            await self.deliver(self._take_back)
 
     async def deliver(self, step: Step) -> None:
         """Take a step in the store, now or when it is back; a caller that is cancelled does not undo it."""
@@ -219,6 +226,16 @@ class GuardedQuota:
         while self._undelivered:
             await self._undelivered[0]()
             self._undelivered.pop(0)
+        await self._take_back()
+
+    async def _take_back(self) -> None:
+        while self._given_back:
+            one = self._given_back.popleft()
+            try:
+                await self._shared.take_back(*one)
+            except BaseException:
+                self._given_back.appendleft(one)
+                raise
 
     def _part(self, tenant: str, limits: Limits) -> Limits:
         """What this replica gives out alone."""

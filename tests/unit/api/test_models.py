@@ -190,7 +190,7 @@ def test_an_address_that_cannot_be_is_an_object_that_cannot_be_read(address: str
             TTSTenant.model_validate(tenant().with_spec(**spec).body)
 
 
-@pytest.mark.parametrize("address", ["a", "a.example:8443", "192.0.2.1", "[2001:db8::1]:443", "a:"])
+@pytest.mark.parametrize("address", ["a", "a.example:8443", "192.0.2.1", "[2001:db8::1]:443"])
 def test_addresses_that_can_be(address: str) -> None:
     external = {"jwksURL": f"https://{address}/jwks.json", "issuer": "id", "audience": "tts"}
     assert tenant().with_spec(auth={"modes": ["JWT"], "external": external}).parsed.spec.auth is not None
