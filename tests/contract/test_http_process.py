@@ -169,6 +169,34 @@ def test_a_scraper_that_does_not_wait_is_a_line_of_the_log(tmp_path: Path) -> No
         assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
+def test_a_log_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
+    """As `tts-server | head` has it, or a full disk."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    errors = tmp_path / "errors"
+    with errors.open("wb") as err:
+        command = [str(PROGRAM), f"--port={port}", "--metrics-port=0"]
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        process = subprocess.Popen(command, stdout=writer, stderr=err, env=environment)
+    os.close(writer)
+    try:
+        deadline = time.monotonic() + HANG_SECONDS
+        while "Listening on" not in errors.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for _ in range(2):
+            assert httpx.post(f"http://127.0.0.1:{port}/v1/audio/speech", json=BODY).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        assert "Traceback" not in errors.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:
     """Two pools of one tenant: the entry prepares and counts, the member only speaks, and only for the entry."""
     internal, voices = tmp_path / "internal", [{"name": "en-us"}, {"name": "cmn"}]

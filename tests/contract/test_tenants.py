@@ -6,6 +6,7 @@ Who was served when is the engine's own list of what it was asked, never a clock
 import asyncio
 import hashlib
 import json
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +18,7 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
+from tests.contract.patience import HANG_SECONDS
 from tests.contract.running import running
 from tests.contract.test_connection import listening
 from tests.contract.test_engines import rest_of, until
@@ -330,7 +332,10 @@ def test_a_pool_that_tts_server_runs_tells_its_tenants_apart(tmp_path: Path) -> 
             headers = {"Authorization": f"Bearer credential of {tenant}"}
             statuses[tenant] = httpx.post(f"{member.url}/v1/audio/speech", json=body, headers=headers).status_code
         assert statuses == {ACME: 200, BLUE: 200, CORAL: 401, "nobody": 401}
-        said = [line for line in member.lines() if line["event"] == "request"]
+        deadline = time.monotonic() + HANG_SECONDS  # a reply is there before its line is
+        while len(said := [line for line in member.lines() if line["event"] == "request"]) < len(statuses):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         # Whom nobody has let in is the pool's own affair.
         assert [(line["tenant"], line["status"]) for line in said] == [
             (ACME, 200), (BLUE, 200), (ACME, 401), (ACME, 401),
