@@ -185,7 +185,7 @@ class AuthConfig(ConfigModel):
     """Holds ``<kid>.pem``, RSA private keys, and ``current``, the kid that signs. None: a key of this process."""
     external: ExternalIssuer | None = None
     trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
-    """Networks whose ``X-Forwarded-For`` is believed; none: a caller's address is its connection's."""
+    """Networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed; none: a connection says it all."""
 
 
 class S3Config(ConfigModel):

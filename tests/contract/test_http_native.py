@@ -83,6 +83,23 @@ async def test_a_host_that_is_none_is_in_no_link(acme: Stage, host: str) -> None
     assert (await acme.client.get(reply.json()["audio_url"])).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("trusted", "said", "expected"),
+    [
+        ("127.0.0.0/8", "https", "https"), ("127.0.0.0/8", "HTTPS, http", "https"), ("127.0.0.0/8", "ftp", "http"),
+        ("10.0.0.0/8", "https", "http"), (None, "https", "http"),
+    ],
+)  # fmt: skip
+async def test_a_link_is_https_where_a_proxy_that_is_believed_says_so(
+    tmp_path: Path, trusted: str | None, said: str, expected: str
+) -> None:
+    auth = AuthConfig.model_validate({"trustedProxies": [trusted] if trusted else None})
+    async with stage(config(tmp_path, auth=auth)) as acme:
+        headers = {"X-Forwarded-Proto": said}
+        reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers=headers)
+        assert reply.json()["audio_url"].startswith(f"{expected}://acme.test/v1/tts/audio/")
+
+
 async def test_a_link_whose_audio_was_removed_is_gone(acme: Stage, tmp_path: Path) -> None:
     url = (await acme.synthesize()).json()["audio_url"]
     for file in (tmp_path / "audio" / "team-acme.acme").iterdir():

@@ -101,7 +101,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     """
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     address = peer
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         hop = hops.pop()
         try:
             address = str(ipaddress.ip_address(hop))
@@ -110,7 +110,8 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     return address
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether a proxy stands there that is believed."""
     if not trusted:
         return False
     try:

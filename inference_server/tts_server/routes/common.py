@@ -6,7 +6,7 @@ from typing import NoReturn
 from starlette.requests import Request
 
 from tts_server.admission.auth import NO_ENTRY, Caller, Share, authenticate
-from tts_server.admission.failures import client_address
+from tts_server.admission.failures import client_address, is_trusted
 from tts_server.config import AuthConfig
 from tts_server.errors import (
     InvalidGrant,
@@ -93,6 +93,16 @@ def address_of(request: Request, auth: AuthConfig) -> str:
         return peer
     forwarded = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"x-forwarded-for"]
     return client_address(peer, forwarded, auth.trusted_proxies)
+
+
+def scheme_of(request: Request) -> str:
+    """How the caller reached this endpoint: as a trusted proxy says, which may have ended TLS, else as it is here."""
+    scene = server_of(request).scene
+    trusted = scene.config.auth.trusted_proxies if scene is not None else None
+    peer: str = (request.scope.get("client") or ("",))[0]
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    believed = said in {"http", "https"} and is_trusted(peer, trusted or ())
+    return said if believed else request.url.scheme
 
 
 def priority_of(request: Request) -> Priority:

@@ -18,7 +18,7 @@ from tts_server.audio import streams
 from tts_server.config import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, priority_of, server_of
+from tts_server.routes.common import admit_caller, priority_of, scheme_of, server_of
 from tts_server.routes.conversation import Conversation, conversation_of
 from tts_server.routes.reply import SpeechReply, speaking, speech_headers
 from tts_server.routes.speech import Format, Language, Name, Speed
@@ -146,7 +146,7 @@ def _origin(request: Request) -> str:
     """Where the caller reached this server, as far as it says so; empty, and the link relative, where it does not."""
     host = request.headers.get("host", "")
     plain = host.isascii() and all(character.isalnum() or character in "-._:[]" for character in host)
-    return f"{request.url.scheme}://{host}" if host and plain else ""
+    return f"{scheme_of(request)}://{host}" if host and plain else ""
 
 
 # Starlette's own kind of route: for each request, FastAPI's costs as much as everything else on the way to the engine.
