@@ -193,9 +193,9 @@ class S3Config(ConfigModel):
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)]
     """Address as this server reaches it."""
-    region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "us-east-1"
     """What requests to it are signed for."""
-    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$")]
     prefix: str = ""
     """Before every key, with a slash between."""
     public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)] | None = None

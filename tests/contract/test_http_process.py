@@ -65,6 +65,11 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
             ' "accessKeyFile": "a", "secretKeyFile": "s"}}}',
             "storage.s3.endpoint",
         ),
+        (
+            '{"models": [{"name": "espeak"}], "storage": {"s3": {"endpoint": "http://minio", "bucket": "abc",'
+            ' "region": "eu 1", "accessKeyFile": "a", "secretKeyFile": "s"}}}',
+            "storage.s3.region",
+        ),
     ],
 )
 def test_a_broken_configuration_ends_it_with_a_reason(tmp_path: Path, content: str, said: str) -> None:

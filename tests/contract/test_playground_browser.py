@@ -311,7 +311,7 @@ async def focused(page: Page) -> str:
 
 async def comes(page: Page, name: str, beginning: str) -> None:
     """An element's words begin so, sooner or later."""
-    shown = f"document.getElementById('{name}').textContent.trim()"
+    shown = f"(document.getElementById('{name}')?.textContent ?? '').trim()"
     await page.until(f"{shown}.startsWith({json.dumps(beginning)})", 20)
 
 
