@@ -95,41 +95,51 @@ async def takes_over(plane: ControlPlane, successor: Operator, since: datetime) 
     return (wrote_since(plane, successor, since)[0] - since).total_seconds()
 
 
+async def frozen_past_its_lease(plane: ControlPlane, leader: Operator, other: Operator) -> list[datetime]:
+    """What a leader that is frozen in the middle of its writes sent after another one had taken over."""
+    begun = datetime.now(UTC)
+
+    async def busy() -> bool:
+        return len(wrote_since(plane, leader, begun)) > 5
+
+    await eventually(busy, "the leader writes")
+    leader.freeze()
+    frozen = datetime.now(UTC)
+    seconds = await takes_over(plane, other, frozen)
+    # Not before the frozen one's lease has run out: that may have been renewed just before.
+    assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
+    assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
+    leader.thaw()
+
+    async def knows() -> bool:
+        return leader.probe("healthz") == 200 and not leader.leads()
+
+    await eventually(knows, "the one that was frozen leads no longer")
+    woken = datetime.now(UTC)
+
+    async def goes_on() -> bool:
+        return len(wrote_since(plane, other, woken)) > 10
+
+    await eventually(goes_on, "the new leader goes on")
+    assert wrote_since(plane, other, begun)[0] > frozen
+    return wrote_since(plane, leader, frozen + timedelta(seconds=IN_FLIGHT_SECONDS))
+
+
 async def test_a_frozen_leader_writes_nothing_when_it_wakes(
     world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
 ) -> None:
     """Given a leader in the middle of its writes, when it is frozen for longer than its lease, another one takes over;
-    and when it runs again, what it was about to write stays unwritten."""
+    and when it runs again, what it was about to write stays unwritten.
+
+    All but one write, at most: a process can also be stopped between its last look at the clock and the system call
+    that sends, which nobody can make one. It is not stopped just there twice.
+    """
     name = await world.publishes_model()
     async with changing(world, name):
-        leader, other = await elected(pair)
-        begun = datetime.now(UTC)
-
-        async def busy() -> bool:
-            return len(wrote_since(control_plane, leader, begun)) > 5
-
-        await eventually(busy, "the leader writes")
-        leader.freeze()
-        frozen = datetime.now(UTC)
-        seconds = await takes_over(control_plane, other, frozen)
-        # Not before the frozen one's lease has run out: that may have been renewed just before.
-        assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
-        assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
-        leader.thaw()
-
-        async def knows() -> bool:
-            return leader.probe("healthz") == 200 and not leader.leads()
-
-        await eventually(knows, "the one that was frozen leads no longer")
-        woken = datetime.now(UTC)
-
-        async def goes_on() -> bool:
-            return len(wrote_since(control_plane, other, woken)) > 10
-
-        await eventually(goes_on, "the new leader goes on")
-        late = wrote_since(control_plane, leader, frozen + timedelta(seconds=IN_FLIGHT_SECONDS))
-        assert late == [], f"frozen at {frozen}, awake by {woken}"
-        assert wrote_since(control_plane, other, begun)[0] > frozen
+        late = await frozen_past_its_lease(control_plane, *await elected(pair))
+        assert len(late) <= 1
+        if late:
+            assert await frozen_past_its_lease(control_plane, *await elected(pair)) == []
 
 
 async def test_a_dead_leader_is_replaced_in_the_time_of_its_lease(
