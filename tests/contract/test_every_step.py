@@ -15,7 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_http_quota import PCM_BYTES_A_SECOND, UID, dies, usage
+from tests.contract.test_quota_outage import Calls
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage
+from tts_server.admission.guarded_quota import GuardedQuota
 from tts_server.admission.redis_quota import RedisQuota
 from tts_server.cache.tiered import TieredCache
 from tts_server.config import CacheConfig, QuotaConfig, RedisConfig, ServerConfig
@@ -51,15 +53,22 @@ async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[St
     store.run("FLUSHALL")
     shutil.rmtree(settings.storage.directory, ignore_errors=True)
     async with stage(settings, LIMITS, tone=Tone(RATE_HZ, PARTS)) as acme:
+        redis = acme.application._redis
+        assert redis is not None
+        quota_of(acme)[1]._calls = Calls(redis, store)
         yield acme
+
+
+def quota_of(acme: Stage) -> tuple[GuardedQuota, RedisQuota]:
+    guard = acme.application._guard
+    assert guard is not None
+    assert isinstance(guard._shared, RedisQuota)
+    return guard, guard._shared
 
 
 async def usage_at_last(acme: Stage) -> dict[str, Any]:
     """Once Redis has been found again, and told all that it must know."""
-    guard = acme.application._guard
-    assert guard is not None
-    shared = guard._shared
-    assert isinstance(shared, RedisQuota)
+    guard, shared = quota_of(acme)
     async with asyncio.timeout(HANG_SECONDS):
         while True:
             found = await usage(acme)
