@@ -9,11 +9,11 @@ from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 from pydantic.alias_generators import to_camel
 
+from tts_server.http_url import with_an_authority
 from tts_server.redis_url import parse_redis_url
 
 HTTP_PORT = 8080
@@ -54,14 +54,6 @@ class AuthMode(StrEnum):
     API_KEY = "APIKey"
     JWT = "JWT"
     """An access token: our own, which an API key buys at `/v1/auth/token`, or one of an external issuer."""
-
-
-def _address(url: str) -> str:
-    """What a pattern lets through all the same: a port that is none, a host that cannot be."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.port == 0:  # what is no port raises ValueError
-        raise ValueError("needs a host, and a port from 1 to 65535 where it has one")
-    return url
 
 
 class VoiceConfig(ConfigModel):
@@ -161,7 +153,7 @@ class ExternalIssuer(ConfigModel):
     """Somebody else whose access tokens are accepted: RS256 or ES256, with `exp` and `sub`."""
 
     jwks_url: Annotated[
-        str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048), AfterValidator(_address)
+        str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048), AfterValidator(with_an_authority)
     ]
     """Where its public keys are. Exactly there: a redirect is not followed."""
     issuer: Annotated[str, Field(min_length=1, max_length=512)]
@@ -191,14 +183,16 @@ class AuthConfig(ConfigModel):
 class S3Config(ConfigModel):
     """An object store. The bucket must exist."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)]
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(with_an_authority)]
     """Address as this server reaches it."""
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "us-east-1"
     """What requests to it are signed for."""
     bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$")]
     prefix: str = ""
     """Before every key, with a slash between."""
-    public_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(_address)] | None = None
+    public_endpoint: (
+        Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(with_an_authority)] | None
+    ) = None
     """Address as callers reach it: links are signed for it; none: `endpoint`."""
     path_style: bool = False
     """Bucket in the path instead of in the host name."""

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from tts_server.http_url import with_an_authority
+
 log = structlog.get_logger(__name__)
 
 Value = str | int | float | bool
@@ -155,7 +157,6 @@ def _not_to_be_sent(environment: Mapping[str, str]) -> str | None:
 
 def _is_address(endpoint: str) -> bool:
     try:
-        parts = urlsplit(endpoint)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        return urlsplit(with_an_authority(endpoint)).scheme in {"http", "https"}
     except ValueError:
         return False
