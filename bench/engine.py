@@ -15,8 +15,8 @@ import numpy as np
 
 from tts_server.audio import FORMATS, encode_whole
 from tts_server.engines.espeak import Espeak
-from tts_server.engines.pool import ProcessPool
-from tts_server.engines.speaker import Utterance
+from tts_server.inference.client import Utterance
+from tts_server.inference.pool.worker_pool import ProcessPool
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 ROUNDS = 100

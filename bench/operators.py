@@ -13,7 +13,7 @@ import yaml
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.integration.operator.world import Person
 from tts_operator.api.crd import definitions
-from tts_operator.cluster import Cluster
+from tts_operator.cluster.client import Cluster
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
 from tests.integration.operator.world import SETTINGS, model, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.cluster import Cluster, Write
-from tts_operator.manifest import Ref
-from tts_operator.names import GROUP
-from tts_operator.observed import Key
-from tts_operator.reconcile import reconcile
+from tts_operator.cluster.client import Cluster, Write
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Ref
+from tts_operator.objects.names import GROUP
 
 TENANTS = 100
 NAMESPACE = "team-bench"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from bench.figures import Figure
 from tts_operator.api import Schedule
-from tts_operator.schedule import changes, next_change, state_at
+from tts_operator.calendar.calendar import changes, next_change, state_at
 
 TENANTS = 5_000
 ROUNDS = 2_000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_server.embedded import embedded_config
+from tts_server.config.defaults import embedded_config
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 """Ten words."""

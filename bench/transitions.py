@@ -18,9 +18,9 @@ from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.process import Operator, role, role_binding, writes_of
 from tests.integration.operator.world import Person, eventually, model, tenant
-from tts_operator.manifest import Ref
-from tts_operator.names import GROUP
-from tts_operator.observed import Key
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Ref
+from tts_operator.objects.names import GROUP
 
 FLEETS = (1, 200)
 SYSTEM = "ttsfleet-system"

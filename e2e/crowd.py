@@ -12,7 +12,7 @@ from e2e.caller import Calls
 from e2e.fleet import Fleet, sees_counting
 from e2e.kube import eventually
 from e2e.platform import Team
-from tts_server.config import HTTP_PORT
+from tts_server.config.schema import HTTP_PORT
 
 REPLICAS, LIMIT = 2, 20
 """Of requests of one client in any 60 s."""

@@ -16,8 +16,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from hack import programs_reference
 from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import definitions
-from tts_operator.metrics import Metrics as OperatorMetrics
-from tts_server.telemetry import Metrics as ServerMetrics
+from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}

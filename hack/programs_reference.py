@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tts_operator.cli import ENVIRONMENT
-from tts_operator.cli import parser as operator_parser
+from tts_operator.cli.main import ENVIRONMENT
+from tts_operator.cli.main import parser as operator_parser
 from tts_server.cli import parser as server_parser
-from tts_server.config import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
+from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
 
 GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {

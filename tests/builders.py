@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
 from tts_operator.api import TTSModel, TTSTenant
-from tts_operator.names import API_VERSION
+from tts_operator.objects.names import API_VERSION
 
 Body = dict[str, Any]
 T = TypeVar("T", TTSModel, TTSTenant)

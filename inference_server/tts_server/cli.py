@@ -8,16 +8,16 @@ from pathlib import Path
 
 import structlog
 
-from tts_server.app import Application, Sources
-from tts_server.catalogue import CatalogueError
-from tts_server.config import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
-from tts_server.embedded import embedded_config, embedded_quota
-from tts_server.engines.allocation import keep_freed_memory, share_one_heap
+from tts_server.app.build import Application, Sources
+from tts_server.app.serve import Listener, PortTaken, run, serve
+from tts_server.config.defaults import embedded_config, embedded_quota
+from tts_server.config.files import BrokenFile, read_model
+from tts_server.config.schema import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
 from tts_server.errors import EngineError
-from tts_server.reload import BrokenFile, read_model
-from tts_server.serving import Listener, PortTaken, run, serve
-from tts_server.telemetry import configure_logging, log_crashes
-from tts_server.tracing import open_tracer
+from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
+from tts_server.routing.catalogue import CatalogueError
+from tts_server.telemetry.logging import configure_logging, log_crashes
+from tts_server.telemetry.tracing_setup import open_tracer
 
 log = structlog.get_logger(__name__)
 

@@ -34,10 +34,10 @@ TTSError
 text or a key.
 """
 
-# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
-
 from datetime import datetime
 from typing import ClassVar
+
+# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
 
 
 class TTSError(Exception):

@@ -13,24 +13,25 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from tts_operator.api_errors import ClusterError, NotFound, NotLeading
 from tts_operator.clock import Clock, SystemClock
-from tts_operator.cluster import Cluster, Patience
-from tts_operator.controller import Controller, Pace
-from tts_operator.freshness import Freshness, number
-from tts_operator.handlers import Watches
-from tts_operator.health import health_app
-from tts_operator.leader import Leader, Timing
-from tts_operator.lease import ClusterLease
-from tts_operator.manifest import Body, Ref
-from tts_operator.metrics import Metrics, metrics_app
-from tts_operator.names import API_VERSION, GROUP, MANAGED
-from tts_operator.observed import Key
-from tts_operator.operator_stores import OperatorStores
-from tts_operator.redis_admin import RedisAdmin
-from tts_operator.redis_users import RedisUsers
+from tts_operator.cluster.client import Cluster, Patience
+from tts_operator.cluster.errors import ClusterError, NotFound, NotLeading
+from tts_operator.cluster.leader_election import Leader, Timing
+from tts_operator.cluster.lease import ClusterLease
+from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.store_access import OperatorStores
+from tts_operator.controller.watches import Watches
+from tts_operator.objects.fields import number
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Ref
+from tts_operator.objects.names import API_VERSION, GROUP, MANAGED
+from tts_operator.observe.credential_files import StoreFiles
+from tts_operator.redis_acl.admin import RedisAdmin
+from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.settings import Settings
-from tts_operator.store_files import StoreFiles
+from tts_operator.telemetry.health import health_app
+from tts_operator.telemetry.metrics import Metrics, metrics_app
+from tts_operator.telemetry.watch_health import Freshness
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
-from tts_operator.stores import RedisDefault, S3Default
+from tts_operator.credentials.shared_stores import RedisDefault, S3Default
 
 IPNetwork = IPv4Network | IPv6Network
 REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tts_server.engines.frames import shared_frame
 from tts_server.engines.protocol import Sound, Voices
+from tts_server.inference.wire.frames import shared_frame
 
 QUIET = np.full(1600, 0.01, np.float32)
 """A tenth of a second of something."""

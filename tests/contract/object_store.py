@@ -19,7 +19,7 @@ from minio import Minio
 from hack.cluster import binaries
 from hack.cluster.certificates import Authority
 from hack.cluster.processes import Processes
-from tts_server.config import S3Config
+from tts_server.config.schema import S3Config
 
 ACCESS_KEY = "tests"
 SECRET_KEY = "tests-of-the-store"

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from tests.contract.counter_store import CounterStore
 from tests.contract.patience import PATIENCE_SECONDS
-from tts_server.admission.guarded_quota import GuardedQuota
-from tts_server.admission.memory_quota import MemoryQuota
-from tts_server.admission.quota import Quota
-from tts_server.admission.redis_quota import RedisQuota
-from tts_server.redis_client import RedisClient
+from tts_server.quota.memory_quota import MemoryQuota
+from tts_server.quota.protocol import Quota
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.redis.client import RedisClient
 
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC)
 TENANT = "acme"

@@ -6,13 +6,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from tts_server.admission.guarded_quota import GuardedQuota
-from tts_server.admission.ledger import Entry
-from tts_server.admission.limits import Limits, Request
-from tts_server.admission.memory_quota import MemoryQuota
-from tts_server.admission.redis_quota import RedisQuota
 from tts_server.errors import QuotaExceeded
-from tts_server.redis_client import RedisClient
+from tts_server.quota.ledger import Entry
+from tts_server.quota.limits import Limits, Request
+from tts_server.quota.memory_quota import MemoryQuota
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.redis.client import RedisClient
 
 LIMITS = Limits(
     requests_per_minute=600, requests_per_day=700, characters_per_day=7000, audio_seconds_per_day=2600, replicas=3

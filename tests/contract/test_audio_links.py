@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.contract.test_peers import Replicas, replicas
-from tts_server.stores.peers import HOP
+from tts_server.storage.peers import HOP
 
 LENGTH = 44 + 3200
 

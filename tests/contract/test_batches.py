@@ -14,13 +14,13 @@ from prometheus_client import generate_latest
 from tests.contract.choir import PART, size_of
 from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_engines import said, until
-from tts_server.app import Application, Sources
-from tts_server.config import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
-from tts_server.engines.batch import Batch
-from tts_server.engines.pool import ProcessPool
-from tts_server.engines.process import EngineProcess
-from tts_server.engines.speaker import Samples, Utterance
+from tts_server.app.build import Application, Sources
+from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
+from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.pool.batch import Batch
+from tts_server.inference.pool.worker_client import EngineProcess
+from tts_server.inference.pool.worker_pool import ProcessPool
 from tts_server.scheduling.batching import Sharing
 from tts_server.scheduling.fair_queue import Priority, Turn
 

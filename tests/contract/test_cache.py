@@ -12,22 +12,22 @@ from redis.exceptions import RedisError
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.object_store import ObjectStore
-from tts_server.admission.redis_quota import CALL_SECONDS
-from tts_server.breaker import SERVICE, Breaker
-from tts_server.cache.guarded import Guarded
+from tts_server.cache.factory import open_cache
 from tts_server.cache.memory import CacheLimits, MemoryCache
-from tts_server.cache.opening import open_cache
 from tts_server.cache.protocol import Cache, Recording
-from tts_server.cache.sealed import seal, unseal
-from tts_server.cache.shared import SharedCache
-from tts_server.cache.stored import StoredCache
+from tts_server.cache.redis import SharedCache
+from tts_server.cache.resilient import Guarded
+from tts_server.cache.serialization import seal, unseal
+from tts_server.cache.storage import StoredCache
 from tts_server.cache.tiered import TieredCache
-from tts_server.config import CacheConfig, ModelConfig, RedisConfig, ServerConfig, StorageConfig
+from tts_server.circuit_breaker import SERVICE, Breaker
+from tts_server.config.schema import CacheConfig, ModelConfig, RedisConfig, ServerConfig, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.redis_client import RedisClient, redis_client
-from tts_server.stores.filesystem import FilesystemStore
-from tts_server.stores.protocol import Limits
-from tts_server.stores.s3 import S3Store
+from tts_server.quota.redis_quota import CALL_SECONDS
+from tts_server.redis.client import RedisClient, redis_client
+from tts_server.storage.filesystem import FilesystemStore
+from tts_server.storage.protocol import Limits
+from tts_server.storage.s3 import S3Store
 
 ACME = "team-acme.acme"
 ONE, OTHER = "1" * 64, "2" * 64

@@ -12,11 +12,12 @@ import uvicorn
 
 from tests.contract.forging import keys_folder
 from tests.contract.tone import config, stage, until
-from tts_server import connection, serving
-from tts_server.app import Application
-from tts_server.config import AuthConfig, AuthMode
-from tts_server.connection import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
-from tts_server.stores.protocol import new_key
+from tts_server.app.build import Application
+from tts_server.app.build import serve as serving
+from tts_server.config.schema import AuthConfig, AuthMode
+from tts_server.http import protocol as connection
+from tts_server.http.protocol import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
+from tts_server.storage.protocol import new_key
 
 BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
 FRAMED = b"Content-Length: %d\r\n" % len(BODY)

@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 
 from tests.contract.misbehaving import MODES, misbehaving
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
-from tts_server.breaker import State
-from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
+from tts_server.circuit_breaker import State
+from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
 from tts_server.errors import EngineCrashed, EngineGarbage
 
 

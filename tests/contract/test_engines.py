@@ -16,12 +16,19 @@ import pytest
 import structlog
 
 from tests.contract.patience import HANG_SECONDS
-from tts_server.engines.pool import ProcessPool
-from tts_server.engines.process import CANCEL_SECONDS
-from tts_server.engines.remote_pool import PoolSpeaker
-from tts_server.engines.shared_sound import SHARED_BYTES
-from tts_server.engines.speaker import Samples, Speaker, Utterance
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, EngineUnavailable, Overloaded
+from tts_server.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineGarbage,
+    EngineTimeout,
+    EngineUnavailable,
+    Overloaded,
+)
+from tts_server.inference.client import Samples, Speaker, Utterance
+from tts_server.inference.pool.worker_client import CANCEL_SECONDS
+from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.remote import PoolSpeaker
+from tts_server.inference.wire.shared_buffer import SHARED_BYTES
 from tts_server.samples import FULL_SCALE, as_floats
 from tts_server.scheduling.fair_queue import Turn
 
@@ -545,8 +552,8 @@ async def test_children_of_an_engine_end_with_it() -> None:
 async def test_an_engine_ends_with_its_parent_even_while_it_hangs() -> None:
     script = (
         "import asyncio, sys\n"
-        "from tts_server.engines.pool import ProcessPool\n"
-        "from tts_server.engines.speaker import Utterance\n"
+        "from tts_server.inference.pool.worker_pool import ProcessPool\n"
+        "from tts_server.inference.client import Utterance\n"
         "async def main():\n"
         f"    pool = ProcessPool({MOODY!r}, processes=2)\n"
         "    await pool.start()\n"

@@ -17,11 +17,11 @@ from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_http_quota import PCM_BYTES_A_SECOND, UID, dies, usage
 from tests.contract.test_quota_outage import Calls
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage
-from tts_server.admission.guarded_quota import GuardedQuota
-from tts_server.admission.redis_quota import RedisQuota
 from tts_server.cache.tiered import TieredCache
-from tts_server.config import CacheConfig, QuotaConfig, RedisConfig, ServerConfig
-from tts_server.redis_client import RedisClient
+from tts_server.config.schema import CacheConfig, QuotaConfig, RedisConfig, ServerConfig
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.redis.client import RedisClient
 
 REPLY = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 RATE_HZ = 24_000

@@ -24,12 +24,12 @@ from pydantic import ValidationError
 from tests.contract.forging import Forger, keys_folder, rs256, rsa_key, signing_folder
 from tests.contract.issuer import Issuer, issuing
 from tests.contract.tone import Stage, config, stage, until
-from tts_server.admission import key_set
-from tts_server.admission.external import read_key_set
-from tts_server.admission.failures import Failures
-from tts_server.admission.key_set import FetchFailed, KeySet, fetch_document
-from tts_server.admission.signing import public_jwk
-from tts_server.config import AuthConfig, AuthMode, ExternalIssuer
+from tts_server.auth import jwks as key_set
+from tts_server.auth.external_issuer import read_key_set
+from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.jwks import FetchFailed, KeySet, fetch_document
+from tts_server.auth.signing_keys import public_jwk
+from tts_server.config.schema import AuthConfig, AuthMode, ExternalIssuer
 from tts_server.errors import TokensUnavailable
 
 KEY, NEW_KEY = rsa_key("theirs"), rsa_key("theirs, new")

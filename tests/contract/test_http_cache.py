@@ -16,9 +16,8 @@ from tests.contract.counter_store import counter_store
 from tests.contract.object_store import ObjectStore
 from tests.contract.test_http_speech import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.contract.tone import SENTENCES, Call, Stage, config, stage, until
-from tts_server import pipeline
 from tts_server.cache.tiered import TieredCache
-from tts_server.config import (
+from tts_server.config.schema import (
     CacheConfig,
     FallbackConfig,
     ModelConfig,
@@ -27,8 +26,9 @@ from tts_server.config import (
     StorageConfig,
     VoiceConfig,
 )
-from tts_server.speaking import Speaking
-from tts_server.stores.s3 import CALL_SECONDS
+from tts_server.pipeline.pipeline import pipeline
+from tts_server.storage.s3 import CALL_SECONDS
+from tts_server.synthesis.sample_stream import Speaking
 
 CACHE = CacheConfig(enabled=True)
 

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import SENTENCES, Call, Stage, config, stage, until
-from tts_server.config import AuthConfig, AuthMode, QuotaConfig, StorageConfig
+from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, StorageConfig
 
 KEY = "tts_correct-horse-battery-staple"
 

@@ -16,10 +16,10 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
-from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig
+from tts_server.config.redis_acl import rules
+from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, RedisConfig
 from tts_server.errors import EngineCrashed
-from tts_server.redis_rights import rules
-from tts_server.routes import reply as reply_module
+from tts_server.http import speech_response as reply_module
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 PCM_BYTES_A_SECOND = 48_000

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.tone import Stage, config, stage
-from tts_server.config import QuotaConfig
+from tts_server.config.schema import QuotaConfig
 
 SPEECH = "/v1/audio/speech"
 NATIVE = "/v1/tts/synthesize"

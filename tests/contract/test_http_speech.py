@@ -15,9 +15,9 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from tests.contract.tone import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
-from tts_server.config import QuotaConfig
+from tts_server.config.schema import QuotaConfig
 from tts_server.errors import EngineCrashed, EngineTimeout
-from tts_server.routes import reply as reply_module
+from tts_server.http import speech_response as reply_module
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 ALTERNATING = "One. <lang=de>Zwei.</lang> " * 140

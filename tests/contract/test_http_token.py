@@ -15,9 +15,9 @@ import pytest
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.forging import Forger, keys_folder, pem, rsa_key, signing_folder
 from tests.contract.tone import Stage, config, stage
-from tts_server.admission.failures import Failures
-from tts_server.admission.refresh import MemoryRefreshTokens
-from tts_server.config import AuthConfig, AuthMode, RedisConfig
+from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.refresh_tokens import MemoryRefreshTokens
+from tts_server.config.schema import AuthConfig, AuthMode, RedisConfig
 
 KEY, OTHER_KEY = "s3cret-key+/=", "another-key"
 TOKEN = "/v1/auth/token"

@@ -10,11 +10,11 @@ from tests.contract.counter_store import counter_store
 from tests.contract.forging import keys_folder, pem, rsa_key
 from tests.contract.test_reload import Mounted
 from tests.contract.tone import Tone, config, stage
-from tts_server.admission.refresh_redis import RedisRefreshTokens
-from tts_server.app import Application, Sources
-from tts_server.config import AuthConfig, AuthMode, QuotaConfig, RedisConfig, ServerConfig
-from tts_server.redis_client import redis_client
-from tts_server.reload import read_model
+from tts_server.app.build import Application, Sources
+from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
+from tts_server.config.files import read_model
+from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, RedisConfig, ServerConfig
+from tts_server.redis.client import redis_client
 
 KEY = "s3cret-key"
 

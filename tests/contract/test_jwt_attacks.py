@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from tests.contract.forging import Forger, base64url, keys_folder, public_pem, rs256, rsa_key, signing_folder
 from tests.contract.tone import Stage, config, stage
-from tts_server.admission.failures import Failures
-from tts_server.admission.jws import parse
-from tts_server.admission.signing import SigningKeys, public_jwk
-from tts_server.admission.tokens import TokenAuthority
-from tts_server.config import AuthConfig, AuthMode
+from tts_server.auth.access_tokens import TokenAuthority
+from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.jws import parse
+from tts_server.auth.signing_keys import SigningKeys, public_jwk
+from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.errors import InvalidToken
 
 OURS, THEIRS = rsa_key("ours"), rsa_key("theirs")

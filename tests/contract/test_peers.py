@@ -17,9 +17,9 @@ import uvicorn
 from tests.contract.running import running
 from tests.contract.test_http_refusals import refusal
 from tests.contract.tone import Call, Stage, config, stage, until
-from tts_server.config import ModelConfig, ServerConfig, StorageConfig
-from tts_server.stores import peers as peers_module
-from tts_server.stores.peers import Peers, place_of
+from tts_server.config.schema import ModelConfig, ServerConfig, StorageConfig
+from tts_server.storage import peers as peers_module
+from tts_server.storage.peers import Peers, place_of
 
 OWNER, OTHER = "127.0.0.1", "127.0.0.2"
 

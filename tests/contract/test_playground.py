@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.tone import config, stage
-from tts_server.config import AuthConfig, AuthMode
-from tts_server.embedded import embedded_config
+from tts_server.config.defaults import embedded_config
+from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.routes.playground import FILES, FOLDER
 
 KEYED = AuthConfig(modes=(AuthMode.API_KEY,))

@@ -16,7 +16,7 @@ import soundfile
 from hack.browser import Browser, Page, browser
 from tests.contract.patience import HANG_SECONDS
 from tests.contract.running import Running, running
-from tts_server.embedded import embedded_config
+from tts_server.config.defaults import embedded_config
 
 KEY = "a-key-that-nobody-should-see"
 LONG = "One sentence comes after the other. " * 100

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
-from tts_server.admission.ledger import Entry, Line
-from tts_server.admission.limits import DayCounts, Left, Limits, Request
-from tts_server.admission.memory_quota import MemoryQuota
-from tts_server.admission.quota import Reservation
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
+from tts_server.quota.ledger import Entry, Line
+from tts_server.quota.limits import DayCounts, Left, Limits, Request
+from tts_server.quota.memory_quota import MemoryQuota
+from tts_server.quota.protocol import Reservation
 
 ONE_A_MINUTE = Limits(requests_per_minute=1)
 TEN_A_MINUTE = Limits(requests_per_minute=10)

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-import tts_server.redis_client
+import tts_server.redis.client
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.leaving import leaves_at_any_moment
 from tests.contract.patience import HANG_SECONDS, PATIENCE_SECONDS
-from tts_server.admission.guarded_quota import GuardedQuota, GuardedReservation
-from tts_server.admission.ledger import Charge, Entry, Line, day_of
-from tts_server.admission.limits import Limits, Request, Standing
-from tts_server.admission.memory_quota import MemoryQuota
-from tts_server.admission.quota import RENEW_SECONDS
-from tts_server.admission.redis_calls import RedisCalls
-from tts_server.admission.redis_quota import RedisQuota
 from tts_server.errors import QuotaExceeded
-from tts_server.redis_client import RedisClient
+from tts_server.quota.ledger import Charge, Entry, Line, day_of
+from tts_server.quota.limits import Limits, Request, Standing
+from tts_server.quota.memory_quota import MemoryQuota
+from tts_server.quota.protocol import RENEW_SECONDS
+from tts_server.quota.redis_calls import RedisCalls
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.quota.resilient_quota import GuardedQuota, GuardedReservation
+from tts_server.redis.client import RedisClient
 
 LIMITS = Limits(
     requests_per_minute=60, concurrent_requests=30, requests_per_day=100, characters_per_day=1000, replicas=3
@@ -38,7 +38,7 @@ PROMPT_SECONDS = HUNG_SECONDS
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts_server.redis_client, "COMMAND_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(tts_server.redis.client, "COMMAND_SECONDS", PATIENCE_SECONDS)
 
 
 class Calls(RedisCalls):

@@ -17,12 +17,12 @@ from structlog.testing import capture_logs
 from hack.cluster.certificates import Authority, Pair
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.leaving import leaves_at_any_moment
-from tts_server.admission.refresh_redis import RedisRefreshTokens
+from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.cache.protocol import Recording
-from tts_server.cache.shared import SharedCache
-from tts_server.config import RedisConfig
+from tts_server.cache.redis import SharedCache
+from tts_server.config.schema import RedisConfig
 from tts_server.errors import InvalidGrant
-from tts_server.redis_client import RedisClient, redis_client
+from tts_server.redis.client import RedisClient, redis_client
 
 
 async def test_it_speaks_without_credentials() -> None:

@@ -11,17 +11,17 @@ import pytest
 from redis.exceptions import NoPermissionError, RedisError
 
 from tests.contract.counter_store import CounterStore, counter_store
-from tts_operator.names import redis_user_name
-from tts_operator.redis_admin import SCAN_KEYS, RedisAdmin
-from tts_operator.redis_users import Registration, StoreAway, StoreRefuses
-from tts_operator.stores import RedisDefault, url_text
-from tts_server.admission.limits import Limits
-from tts_server.admission.redis_quota import RedisQuota
-from tts_server.admission.refresh_redis import RedisRefreshTokens
-from tts_server.config import RedisConfig
-from tts_server.redis_client import RedisClient, redis_client
-from tts_server.redis_rights import rules
-from tts_server.redis_url import parse_redis_url
+from tts_operator.credentials.shared_stores import RedisDefault, url_text
+from tts_operator.objects.names import redis_user_name
+from tts_operator.redis_acl.admin import SCAN_KEYS, RedisAdmin
+from tts_operator.redis_acl.users import Registration, StoreAway, StoreRefuses
+from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
+from tts_server.config.redis_acl import rules
+from tts_server.config.redis_url import parse_redis_url
+from tts_server.config.schema import RedisConfig
+from tts_server.quota.limits import Limits
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.redis.client import RedisClient, redis_client
 
 OPERATOR, OTHER_OPERATOR = "lease-1", "lease-2"
 ACME, BLUE = "uid-acme", "uid-blue"

@@ -8,11 +8,11 @@ from typing import Protocol, cast
 import pytest
 
 from tests.contract.counter_store import CounterStore, counter_store
-from tts_server.admission.refresh import REFRESH_SECONDS, MemoryRefreshTokens, RefreshTokens
-from tts_server.admission.refresh_redis import RedisRefreshTokens
-from tts_server.config import RedisConfig
+from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
+from tts_server.auth.refresh_tokens import REFRESH_SECONDS, MemoryRefreshTokens, RefreshTokens
+from tts_server.config.schema import RedisConfig
 from tts_server.errors import InvalidGrant, RefreshUnavailable
-from tts_server.redis_client import RedisClient, redis_client
+from tts_server.redis.client import RedisClient, redis_client
 
 
 class RefreshHarness(Protocol):

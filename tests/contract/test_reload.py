@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from tests.contract.tone import Stage, Tone, config, until
-from tts_server.app import Application, Sources
-from tts_server.config import AuthConfig, AuthMode, ModelConfig, QuotaConfig, ServerConfig, VoiceConfig
-from tts_server.reload import BrokenFile, Watcher, read_model, signature
+from tts_server.app.build import Application, Sources
+from tts_server.config.files import BrokenFile, read_model
+from tts_server.config.schema import AuthConfig, AuthMode, ModelConfig, QuotaConfig, ServerConfig, VoiceConfig
+from tts_server.config.watcher import Watcher, signature
 
 KEY = "tts_correct-horse-battery-staple"
 

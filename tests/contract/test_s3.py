@@ -16,11 +16,11 @@ import pytest
 from hack.cluster.certificates import Authority
 from tests.contract.object_store import SECRET_KEY, ObjectStore, running_object_store
 from tests.contract.tone import config, stage
-from tts_server.breaker import SERVICE, Breaker
-from tts_server.config import S3Config, StorageConfig
+from tts_server.circuit_breaker import SERVICE, Breaker
+from tts_server.config.schema import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.stores.protocol import Audio, Limits, new_key
-from tts_server.stores.s3 import CALL_SECONDS, S3Store
+from tts_server.storage.protocol import Audio, Limits, new_key
+from tts_server.storage.s3 import CALL_SECONDS, S3Store
 
 DAY = Limits(retention_seconds=86_400, max_bytes=1000)
 ACME = "team-acme.acme"

@@ -12,10 +12,10 @@ import pytest
 
 from tests.contract.object_store import ObjectStore
 from tts_server.errors import AudioGone, PermissionDenied, StorageUnavailable
-from tts_server.stores.filesystem import FilesystemStore
-from tts_server.stores.links import Links, Permission, link_secret
-from tts_server.stores.protocol import KEY, Limits, Store, new_key
-from tts_server.stores.s3 import S3Store
+from tts_server.storage.filesystem import FilesystemStore
+from tts_server.storage.protocol import KEY, Limits, Store, new_key
+from tts_server.storage.s3 import S3Store
+from tts_server.storage.signed_links import Links, Permission, link_secret
 
 DAY = Limits(retention_seconds=86_400, max_bytes=1000)
 ACME = "team-acme.acme"

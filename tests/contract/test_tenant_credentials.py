@@ -13,8 +13,8 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from tests.contract.tone import Stage, Tone, config, stage, until
-from tts_server.app import Application, Sources
-from tts_server.config import AuthConfig, CacheConfig, PoolTenant, QuotaConfig, ServerConfig
+from tts_server.app.build import Application, Sources
+from tts_server.config.schema import AuthConfig, CacheConfig, PoolTenant, QuotaConfig, ServerConfig
 
 OWN, BLUE, CORAL = "team-acme.acme", "team-blue.blue", "team-coral.coral"
 TENANTS = (OWN, BLUE, CORAL)

@@ -23,8 +23,8 @@ from tests.contract.running import running
 from tests.contract.test_connection import listening
 from tests.contract.test_engines import rest_of, until
 from tests.contract.turnstile import FOLDER, HOLD, SPOKEN
-from tts_server.app import Application, Sources
-from tts_server.config import (
+from tts_server.app.build import Application, Sources
+from tts_server.config.schema import (
     AuthConfig,
     AuthMode,
     ModelConfig,
@@ -36,11 +36,11 @@ from tts_server.config import (
     StorageConfig,
     VoiceConfig,
 )
-from tts_server.engines import seating
-from tts_server.engines.pool import ProcessPool
-from tts_server.engines.remote_pool import PoolSpeaker
-from tts_server.engines.speaker import Utterance
 from tts_server.errors import Overloaded
+from tts_server.inference.client import Utterance
+from tts_server.inference.pool import dispatcher as seating
+from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.remote import PoolSpeaker
 from tts_server.scheduling.fair_queue import Priority, Turn
 
 WEIGHTS = {"team-acme.acme": 1.0, "team-blue.blue": 3.0, "team-coral.coral": 10.0}

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.contract.test_engines import MOODY, beep, moody, rest_of, said, until
-from tts_server.engines.frames import Kind
-from tts_server.engines.pool import ProcessPool
-from tts_server.engines.process import EngineProcess
-from tts_server.engines.slot import Slot
-from tts_server.engines.speaker import Samples, Utterance
 from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, Overloaded
+from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.pool.slot import Slot
+from tts_server.inference.pool.worker_client import EngineProcess
+from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.wire.frames import Kind
 from tts_server.scheduling.fair_queue import Turn
-from tts_server.scheduling.pace import Pace
+from tts_server.scheduling.throughput import Pace
 
 NEXT = "the next one"
 

@@ -18,10 +18,11 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from tests.contract.collector import Collector, Seen, collector
 from tests.contract.running import Running, running
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
-from tts_server.config import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
+from tts_server.config.schema import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
 from tts_server.errors import EngineCrashed
-from tts_server.otel import OtelTracer
-from tts_server.tracing import NO_SPAN, NoTracer, open_tracer, span
+from tts_server.telemetry.otel import OtelTracer
+from tts_server.telemetry.tracing import NO_SPAN, NoTracer, span
+from tts_server.telemetry.tracing_setup import open_tracer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -299,6 +300,6 @@ def test_what_cannot_be_sent_is_said_and_nothing_else_stops(
 def test_without_the_extra_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tts_server.otel", None)
+    monkeypatch.setitem(sys.modules, "tts_server.telemetry.otel", None)
     assert isinstance(open_tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}), NoTracer)
     assert "pip install 'ttsfleet[tracing]'" in capsys.readouterr().out

@@ -11,14 +11,14 @@ from prometheus_client import generate_latest
 
 from tests.contract.test_engines import beep, moody, said, until
 from tests.contract.tone import Stage, config, stage
-from tts_server.config import CacheConfig
-from tts_server.engines import seating
-from tts_server.engines.pool import ProcessPool
+from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
-from tts_server.routing import Line
+from tts_server.inference.pool import dispatcher as seating
+from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.routing.voice_selection import Line
 from tts_server.scheduling.fair_queue import Priority, Turn
-from tts_server.scheduling.guard import Guard
-from tts_server.speaking import Cast, Hooks, Speaking
+from tts_server.synthesis.guard import Guard
+from tts_server.synthesis.sample_stream import Cast, Hooks, Speaking
 
 BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
 

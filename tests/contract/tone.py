@@ -13,8 +13,8 @@ import numpy as np
 from starlette.types import Message
 
 from tests.contract.patience import HANG_SECONDS
-from tts_server.app import Application, Sources
-from tts_server.config import (
+from tts_server.app.build import Application, Sources
+from tts_server.config.schema import (
     LanguageRoute,
     ModelConfig,
     Precision,
@@ -23,8 +23,8 @@ from tts_server.config import (
     StorageConfig,
     VoiceConfig,
 )
-from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import TTSError
+from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.scheduling.fair_queue import Priority, Turn
 
 RATE_HZ = 16_000

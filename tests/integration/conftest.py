@@ -11,8 +11,8 @@ import yaml
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.integration.operator.world import tenant
 from tts_operator.api.crd import definitions
-from tts_operator.names import API_VERSION
-from tts_operator.observed import Key
+from tts_operator.objects.keys import Key
+from tts_operator.objects.names import API_VERSION
 
 COLLECTED_SECONDS = 120
 

@@ -21,7 +21,7 @@ from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.world import tenant
-from tts_operator.observed import Key
+from tts_operator.objects.keys import Key
 
 RELEASE = "policed"
 NAMESPACE = "policed-system"

@@ -15,7 +15,7 @@ from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
 from tests.unit.test_kubectl_tts import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
-from tts_operator.kubectl_tts import main
+from tts_operator.cli.kubectl_tts import main
 
 
 @pytest.fixture(scope="module")

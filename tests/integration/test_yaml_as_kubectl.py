@@ -10,7 +10,7 @@ import pytest
 
 from hack.cluster.binaries import CONTROL_PLANE, ensure
 from tests.unit.test_yaml_as_kubectl import MAPPINGS, SCALARS
-from tts_operator.yaml_as_kubectl import JSON, load_all
+from tts_operator.cli.kubectl_yaml import JSON, load_all
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """What both programs say for themselves, because the operator imports nothing of the server but its files."""
 
-from tts_operator import fallback
+from tts_operator.api import model as api_model
 from tts_operator.settings import Settings
-from tts_server.config import QuotaConfig, ServerConfig
-from tts_server.scheduling import fallback as server_fallback
+from tts_server.config.schema import QuotaConfig, ServerConfig
+from tts_server.routing.voice_selection import fallback as server_fallback
 
 
 def test_the_operator_makes_no_chain_that_the_server_would_refuse() -> None:
-    assert fallback.LONGEST_CHAIN == server_fallback.LONGEST_CHAIN
+    assert api_model.LONGEST_CHAIN == server_fallback.LONGEST_CHAIN
 
 
 def test_what_holds_without_a_word_is_the_same_with_an_operator_and_without() -> None:

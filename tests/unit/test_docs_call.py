@@ -14,8 +14,9 @@ from starlette.routing import Route
 import tts_server
 from tts_server.audio import FORMATS, SAMPLE_RATES_HZ, media_type
 from tts_server.errors import Refused, TTSError
-from tts_server.routes import audio, catalogue, health, playground, speech, synthesize, token, usage
-from tts_server.routes.errors import status_of
+from tts_server.http.errors import status_of
+from tts_server.routes import audio, health, playground, speech, synthesize, token, usage
+from tts_server.routes import models as catalogue
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "call.md").read_text(encoding="utf-8")

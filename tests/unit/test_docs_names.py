@@ -11,8 +11,8 @@ import yaml
 
 from hack.generate import rows
 from tts_operator.api.crd import definitions
-from tts_operator.metrics import Metrics as OperatorMetrics
-from tts_server.telemetry import Metrics as ServerMetrics
+from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tts_operator.model_problems import FALLBACK_REASONS
-from tts_operator.pod_troubles import ADVICE
-from tts_operator.policies import POLICIES
-from tts_operator.rollout_budget import HALTED, WAITING
-from tts_operator.status import HOLDS
+from tts_operator.resolve.model_checks import FALLBACK_REASONS
+from tts_operator.rollout.policy import HALTED, WAITING
+from tts_operator.snapshot.pod_failures import ADVICE
+from tts_operator.status.conditions import HOLDS
+from tts_operator.status.policies import POLICIES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tts_operator.kubectl_tts import main
+from tts_operator.cli.kubectl_tts import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "schedule.md"
 FILES = re.compile(r"```yaml\n# (\S+)\n(.*?)```", re.DOTALL)

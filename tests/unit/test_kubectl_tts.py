@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tts_operator import kubectl_tts
-from tts_operator.kubectl_tts import main
-from tts_operator.schedule import Change, changes
+from tts_operator.calendar.bounds import Change
+from tts_operator.calendar.calendar import changes
+from tts_operator.cli.kubectl_tts import main
+from tts_operator.cli.main import kubectl_tts
 
 TENANT = """\
 apiVersion: v1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_operator.yaml_as_kubectl import JSON, YAMLError, load_all
+from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
 
 SCALARS: dict[str, JSON] = {
     "22:00": "22:00",  # PyYAML: 1320

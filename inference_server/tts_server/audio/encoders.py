@@ -7,16 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_server.audio.containers import (
-    Aac,
-    Container,
-    Flac,
-    Mp3,
-    Opus,
-    Pcm,
-    StreamingWav,
-    whole_wav,
-)
+from tts_server.audio.containers import Aac, Container, Flac, Mp3, Opus, Pcm, StreamingWav, whole_wav
 from tts_server.audio.resampler import Resampler
 from tts_server.errors import InvalidParameter
 from tts_server.samples import Samples, as_samples

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from tts_server.config import LocalEngine, ModelConfig, ServerConfig
+from tts_server.config.schema import LocalEngine, ModelConfig, ServerConfig
 from tts_server.engines.registry import engine_version
-from tts_server.routing import Line
+from tts_server.routing.voice_selection import Line
 from tts_server.text import TEXT_VERSION
 
 ENCODING_VERSION = 2

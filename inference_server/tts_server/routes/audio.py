@@ -13,13 +13,13 @@ from starlette.types import Receive, Scope, Send
 
 from tts_server.audio import FORMATS, media_type
 from tts_server.errors import AudioGone, PermissionDenied
-from tts_server.routes.common import READING, server_of
-from tts_server.routes.conversation import CutOff
-from tts_server.routes.errors import HTTPError
-from tts_server.routes.ranges import CONDITIONS, FACTS, asked_part, is_known
-from tts_server.routes.reply import SEND_SECONDS
-from tts_server.stores.links import Permission
-from tts_server.stores.peers import HOP
+from tts_server.http.caller import READING, server_of
+from tts_server.http.errors import HTTPError
+from tts_server.http.ranges import CONDITIONS, FACTS, asked_part, is_known
+from tts_server.http.request_context import CutOff
+from tts_server.http.speech_response import SEND_SECONDS
+from tts_server.storage.peers import HOP
+from tts_server.storage.signed_links import Permission
 
 router = APIRouter()
 

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tts_server.errors import Draining, Overloaded
-from tts_server.routes.common import READING, server_of
+from tts_server.http.caller import READING, server_of
 
 router = APIRouter()
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tts_server.errors import Overloaded
-from tts_server.routes.common import MEMBER, READING, server_of
-from tts_server.routes.ranges import is_known
+from tts_server.http.caller import MEMBER, READING, server_of
+from tts_server.http.ranges import is_known
 
 router = APIRouter()
 

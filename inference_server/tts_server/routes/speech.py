@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tts_server.audio import streams
-from tts_server.config import Precision
-from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, priority_of, server_of
-from tts_server.routes.conversation import conversation_of
-from tts_server.routes.reply import SpeechReply
-from tts_server.routing import Wish
-from tts_server.speech import SpeechRequest
+from tts_server.config.schema import Precision
+from tts_server.http.body import checked, read_object, spoken_text
+from tts_server.http.caller import admit_caller, priority_of, server_of
+from tts_server.http.request_context import conversation_of
+from tts_server.http.speech_response import SpeechReply
+from tts_server.pipeline.request import SpeechRequest
+from tts_server.routing.voice_selection import Wish
 
 router = APIRouter()
 

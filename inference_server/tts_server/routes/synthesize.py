@@ -15,18 +15,19 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tts_server.audio import streams
-from tts_server.config import Precision
+from tts_server.config.schema import Precision
 from tts_server.errors import StorageUnavailable
-from tts_server.routes.body import checked, read_object, spoken_text
-from tts_server.routes.common import admit_caller, priority_of, scheme_of, server_of
-from tts_server.routes.conversation import Conversation, conversation_of
-from tts_server.routes.reply import SpeechReply, speaking, speech_headers
+from tts_server.http.body import checked, read_object, spoken_text
+from tts_server.http.caller import admit_caller, priority_of, scheme_of, server_of
+from tts_server.http.request_context import Conversation, conversation_of
+from tts_server.http.speech_response import SpeechReply, speaking, speech_headers
+from tts_server.pipeline.request import SpeechRequest
+from tts_server.pipeline.response import Speech
+from tts_server.pipeline.server import Server
 from tts_server.routes.speech import Format, Language, Name, Speed
-from tts_server.routing import Wish
-from tts_server.server import Server
-from tts_server.speech import Speech, SpeechRequest
-from tts_server.stores.protocol import new_key
-from tts_server.tracing import span
+from tts_server.routing.voice_selection import Wish
+from tts_server.storage.protocol import new_key
+from tts_server.telemetry.tracing import span
 
 router = APIRouter()
 

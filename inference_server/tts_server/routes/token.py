@@ -12,16 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tts_server.admission.auth import Caller, bearer, holder
-from tts_server.admission.identity import Grant
-from tts_server.admission.refresh import refused
-from tts_server.admission.tokens import TokenAuthority
-from tts_server.config import AuthConfig
+from tts_server.auth.access_tokens import TokenAuthority
+from tts_server.auth.authenticate import Caller, bearer, holder
+from tts_server.auth.identity import Grant
+from tts_server.auth.refresh_tokens import refused
+from tts_server.config.schema import AuthConfig
 from tts_server.errors import InvalidParameter, Overloaded, RequestError, Unauthenticated
-from tts_server.routes.body import checked, read_fields
-from tts_server.routes.common import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
-from tts_server.routes.conversation import conversation_of
-from tts_server.server import Server
+from tts_server.http.body import checked, read_fields
+from tts_server.http.caller import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
+from tts_server.http.request_context import conversation_of
+from tts_server.pipeline.server import Server
 
 router = APIRouter()
 

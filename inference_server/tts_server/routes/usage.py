@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tts_server.admission.ledger import Line
 from tts_server.errors import InvalidParameter
-from tts_server.routes.common import READING, admit_caller, server_of
-from tts_server.server import quota_key
+from tts_server.http.caller import READING, admit_caller, server_of
+from tts_server.pipeline.server import quota_key
+from tts_server.quota.ledger import Line
 
 router = APIRouter()
 

@@ -1,6 +1,6 @@
 """Text: from what a caller wrote to segments that an engine speaks one by one."""
 
-from tts_server.text.passages import passages
+from tts_server.text.chunks import passages
 from tts_server.text.segments import Segment, segments
 
 __all__ = ["TEXT_VERSION", "Segment", "passages", "segments"]

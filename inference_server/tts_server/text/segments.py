@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tts_server.errors import TextRejected
-from tts_server.text.scripts import is_silent, script_runs, tells_languages
+from tts_server.text.language_detection import is_silent, script_runs, tells_languages
+from tts_server.text.language_tags import untag
+from tts_server.text.languages import match
 from tts_server.text.sentences import LONGEST_CHARACTERS, parts, sentences
-from tts_server.text.tags import match, untag
 
 
 @dataclass(frozen=True, slots=True)

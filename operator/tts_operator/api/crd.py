@@ -13,7 +13,7 @@ from tts_operator.api.base import INT_OR_STRING
 from tts_operator.api.model import TTSModel
 from tts_operator.api.support import MODEL, TENANT, Later
 from tts_operator.api.tenant import TTSTenant
-from tts_operator.names import GROUP, VERSION
+from tts_operator.objects.names import GROUP, VERSION
 
 Schema = dict[str, Any]
 """JSON Schema as data."""

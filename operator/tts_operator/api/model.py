@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from tts_operator import quantity
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     APIModel,
@@ -31,7 +30,8 @@ from tts_operator.api.base import (
 from tts_operator.api.engine import RemoteEngine, SidecarEngine, Source
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSModelStatus
-from tts_operator.names import API_VERSION
+from tts_operator.objects import quantity
+from tts_operator.objects.names import API_VERSION
 
 
 def _more_than_nothing(amount: str) -> str:
@@ -305,3 +305,12 @@ class TTSModel(APIModel):
     metadata: ObjectMeta
     spec: TTSModelSpec
     status: TTSModelStatus | None = None
+
+
+LONGEST_CHAIN = 3
+"""Models, the first one included: as the server has it, because a caller waits for each of them."""
+
+
+def fallback_of(model: TTSModel | None) -> str | None:
+    """The model that this one names."""
+    return model.spec.fallback.model_ref.name if model is not None and model.spec.fallback is not None else None

@@ -30,7 +30,7 @@ from tts_operator.api.base import (
 from tts_operator.api.model import Precision
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSTenantStatus
-from tts_operator.names import API_VERSION
+from tts_operator.objects.names import API_VERSION
 
 
 class Tier(StrEnum):

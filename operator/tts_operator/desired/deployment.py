@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from tts_operator import precision
 from tts_operator.desired.metadata import pool_metadata
-from tts_operator.desired.sound import ENGINE_HASH, engine_hash, image
-from tts_operator.manifest import Manifest
-from tts_operator.names import (
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import (
     CONTAINER,
     POOL_LABEL,
     internal_secret_name,
@@ -18,8 +16,10 @@ from tts_operator.names import (
     service_account_name,
     signing_secret_name,
 )
-from tts_operator.resolved import Pool, Resolved
-from tts_server.config import (
+from tts_operator.pod_files.engine import ENGINE_HASH, engine_hash, image
+from tts_operator.resolve import precision
+from tts_operator.resolve.resolved import Pool, Resolved
+from tts_server.config.schema import (
     CONFIG_DIRECTORY,
     CONFIG_FILE,
     DATA_DIRECTORY,

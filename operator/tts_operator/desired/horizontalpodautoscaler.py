@@ -1,8 +1,8 @@
 """Who moves replicas between the schedule's bounds."""
 
 from tts_operator.desired.metadata import pool_metadata
-from tts_operator.manifest import Manifest
-from tts_operator.resolved import Pool, Resolved
+from tts_operator.objects.manifest import Manifest
+from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def horizontal_pod_autoscaler(resolved: Resolved, pool: Pool) -> Manifest:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tts_operator.names import API_VERSION, pool_labels, tenant_labels
-from tts_operator.resolved import Pool, Resolved
+from tts_operator.objects.names import API_VERSION, pool_labels, tenant_labels
+from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def tenant_metadata(resolved: Resolved, name: str) -> dict[str, Any]:

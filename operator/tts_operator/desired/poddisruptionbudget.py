@@ -1,9 +1,9 @@
 """How many pods a drain may take at once."""
 
 from tts_operator.desired.metadata import pool_metadata
-from tts_operator.manifest import Manifest
-from tts_operator.names import POOL_LABEL
-from tts_operator.resolved import Pool, Resolved
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import POOL_LABEL
+from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def pod_disruption_budget(resolved: Resolved, pool: Pool) -> Manifest:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from tts_operator.credentials.signing_keys import CURRENT, PEM
 from tts_operator.desired.metadata import tenant_metadata
-from tts_operator.manifest import Manifest
-from tts_operator.names import SIGNING_SINCE, internal_secret_name, s3_secret_name, signing_secret_name
-from tts_operator.resolved import Resolved
-from tts_operator.signing import CURRENT, PEM
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import SIGNING_SINCE, internal_secret_name, s3_secret_name, signing_secret_name
+from tts_operator.resolve.resolved import Resolved
 
 
 def internal_secret(resolved: Resolved) -> Manifest | None:

@@ -1,10 +1,10 @@
 """The addresses: one per tenant for its callers, one per pool for the entry pool, one of all pods for each other."""
 
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
-from tts_operator.manifest import Manifest
-from tts_operator.names import POOL_LABEL, TENANT_LABEL, peers_service_name
-from tts_operator.resolved import Pool, Resolved
-from tts_server.config import HTTP_PORT
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import POOL_LABEL, TENANT_LABEL, peers_service_name
+from tts_operator.resolve.resolved import Pool, Resolved
+from tts_server.config.schema import HTTP_PORT
 
 TENANT_PORT = 80
 
@@ -65,13 +65,3 @@ def peers_service(resolved: Resolved) -> Manifest | None:
             },
         }
     )
-
-
-def peers_url(resolved: Resolved) -> str:
-    """Address that stands for every pod of the tenant, from inside the cluster."""
-    return f"http://{peers_service_name(resolved.key.name)}.{resolved.key.namespace}.svc:{HTTP_PORT}"
-
-
-def pool_url(pool: str, namespace: str) -> str:
-    """Base address of a pool's Service, from inside the cluster."""
-    return f"http://{pool}.{namespace}.svc:{HTTP_PORT}"

@@ -1,9 +1,9 @@
 """The identity of a tenant's pods, which is none: no token, no permissions."""
 
 from tts_operator.desired.metadata import tenant_metadata
-from tts_operator.manifest import Manifest
-from tts_operator.names import service_account_name
-from tts_operator.resolved import Resolved
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import service_account_name
+from tts_operator.resolve.resolved import Resolved
 
 
 def service_account(resolved: Resolved) -> Manifest:

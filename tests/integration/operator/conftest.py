@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.operator.world import NUMBERS, Person, World
-from tts_operator.cluster import Cluster, Write
+from tts_operator.cluster.client import Cluster, Write
 
 
 @pytest_asyncio.fixture

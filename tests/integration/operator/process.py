@@ -19,7 +19,7 @@ from typing import IO, Any
 from hack.cluster.control_plane import ControlPlane
 
 GROUP = "ttsfleet-operators"
-COMMAND = (sys.executable, "-m", "tts_operator.cli")
+COMMAND = (sys.executable, "-m", "tts_operator.cli.main")
 
 # Exactly what the operator may do: the tests run with nothing more.
 CHILDREN = ("get", "list", "watch", "create", "patch", "delete")

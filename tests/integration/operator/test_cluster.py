@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.operator.world import World
-from tts_operator.api_errors import Conflict, NotFound, NotLeading, Refused, Unreachable
 from tts_operator.clock import SystemClock
-from tts_operator.cluster import Cluster, Patience, Write, collect
-from tts_operator.leader import LeaseConflict, Record
-from tts_operator.lease import ClusterLease
-from tts_operator.manifest import Manifest
+from tts_operator.cluster.client import Cluster, Patience, Write, collect
+from tts_operator.cluster.errors import Conflict, NotFound, NotLeading, Refused, Unreachable
+from tts_operator.cluster.leader_election import LeaseConflict, Record
+from tts_operator.cluster.lease import ClusterLease
+from tts_operator.objects.manifest import Manifest
 
 
 def config_map(namespace: str, name: str = "settings", **data: str) -> Manifest:
@@ -55,7 +55,7 @@ async def test_an_apply_without_force_leaves_another_managers_field_alone(world:
 async def test_a_list_names_the_kind_of_its_items_and_goes_over_pages(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tts_operator.cluster.PAGE", 2)
+    monkeypatch.setattr("tts_operator.cluster.client.PAGE", 2)
     for number in range(5):
         await world.cluster.apply(config_map(world.namespace, f"number-{number}"), force=False)
     found = await collect(world.cluster.list("v1", "ConfigMap", world.namespace, "app=test"))

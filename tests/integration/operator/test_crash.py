@@ -14,9 +14,9 @@ import pytest
 
 from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
 from tests.integration.operator.world import NUMBERS, SETTINGS, World, eventually, specs, tenant
-from tts_operator.cluster import Cluster, Request, Write
-from tts_operator.observed import Key
-from tts_operator.reconcile import reconcile
+from tts_operator.cluster.client import Cluster, Request, Write
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.objects.keys import Key
 
 TIME = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2}T[\d:+]+")
 """In the names of signing keys, and of when the current one began to sign."""

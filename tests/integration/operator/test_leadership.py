@@ -16,9 +16,9 @@ import yaml
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.process import Operator, role, role_binding, writes_of
 from tests.integration.operator.world import World, eventually, tenant
-from tts_operator.controller import Pace
-from tts_operator.leader import Timing
-from tts_operator.observed import Key
+from tts_operator.cluster.leader_election import Timing
+from tts_operator.controller.controller import Pace
+from tts_operator.objects.keys import Key
 
 LEASE_SECONDS = 6.0
 TIMING = Timing.of_lease(LEASE_SECONDS)

@@ -8,13 +8,13 @@ import pytest
 
 from tests.integration.operator.world import SETTINGS, World, eventually, specs, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.desired import build
-from tts_operator.names import MANAGER, SCALE_MANAGER
-from tts_operator.observe import observe
-from tts_operator.observed import Key
-from tts_operator.plan import plan
-from tts_operator.reconcile import reconcile
-from tts_operator.resolve import resolve
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.desired.build import build
+from tts_operator.objects.keys import Key
+from tts_operator.objects.names import MANAGER, SCALE_MANAGER
+from tts_operator.observe.reader import observe
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
 
 CLOCK = SystemClock()
 DAY = {"default": {"minReplicas": 2, "maxReplicas": 4}}

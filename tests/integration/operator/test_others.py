@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
 from tests.integration.operator.world import SETTINGS, World, eventually, specs, tenant
-from tts_operator.manifest import Ref
-from tts_operator.reconcile import ReconcileFailed, reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
+from tts_operator.objects.manifest import Ref
 
 Change = Callable[[World, str], Awaitable[object]]
 

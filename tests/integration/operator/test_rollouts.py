@@ -16,10 +16,10 @@ import yaml
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.process import Operator, role, role_binding
 from tests.integration.operator.world import World, eventually, tenant
-from tts_operator.api_errors import ClusterError
-from tts_operator.cluster import collect
-from tts_operator.manifest import Body, Ref
-from tts_operator.rollout_budget import AT_ONCE, finished
+from tts_operator.cluster.client import collect
+from tts_operator.cluster.errors import ClusterError
+from tts_operator.objects.manifest import Body, Ref
+from tts_operator.rollout.policy import AT_ONCE, finished
 
 TENANTS = 8
 SHORT_LEASE = "--lease-seconds=6"

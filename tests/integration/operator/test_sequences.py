@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from tests.integration.operator.test_lifecycle import CLOCK, converge
 from tests.integration.operator.world import NUMBERS, SETTINGS, World, specs, tenant
-from tts_operator.api_errors import NotFound
-from tts_operator.cluster import Cluster, Write
-from tts_operator.observed import Key
-from tts_operator.reconcile import reconcile
+from tts_operator.cluster.client import Cluster, Write
+from tts_operator.cluster.errors import NotFound
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.objects.keys import Key
 
 MODELS = ("sequence-a", "sequence-b", "sequence-c")
 BOUNDS = {"minReplicas": 1, "maxReplicas": 3}

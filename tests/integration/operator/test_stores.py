@@ -18,21 +18,21 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.integration.operator.process import Operator, role, role_binding
 from tests.integration.operator.world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.cluster import Cluster
-from tts_operator.controller import Controller, Pace
-from tts_operator.manifest import Ref
-from tts_operator.metrics import Metrics
-from tts_operator.names import redis_user_name
-from tts_operator.operator_stores import OperatorStores
-from tts_operator.reconcile import reconcile
-from tts_operator.redis_admin import RedisAdmin
-from tts_operator.redis_users import RedisUsers
+from tts_operator.cluster.client import Cluster
+from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.store_access import OperatorStores
+from tts_operator.credentials.shared_stores import RedisDefault, S3Default
+from tts_operator.objects.manifest import Ref
+from tts_operator.objects.names import redis_user_name
+from tts_operator.observe.credential_files import StoreFiles
+from tts_operator.redis_acl.admin import RedisAdmin
+from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.settings import Settings
-from tts_operator.store_files import StoreFiles
-from tts_operator.stores import RedisDefault, S3Default
-from tts_server.config import RedisConfig
-from tts_server.redis_client import redis_client
-from tts_server.redis_url import parse_redis_url
+from tts_operator.telemetry.metrics import Metrics
+from tts_server.config.redis_url import parse_redis_url
+from tts_server.config.schema import RedisConfig
+from tts_server.redis.client import redis_client
 
 CLOCK = SystemClock()
 

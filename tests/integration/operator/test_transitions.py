@@ -10,10 +10,10 @@ from typing import Any
 
 from tests.integration.operator.world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.controller import Controller, Pace
-from tts_operator.metrics import Metrics
-from tts_operator.observed import Key
-from tts_operator.transitions import LONGEST_NAP_SECONDS
+from tts_operator.controller.controller import Controller, Pace
+from tts_operator.objects.keys import Key
+from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS
+from tts_operator.telemetry.metrics import Metrics
 
 SCHEDULE = {
     "timeZone": "Europe/Berlin",

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tts_operator.api_errors import NotFound
-from tts_operator.cluster import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
-from tts_operator.manifest import Body, Ref, ref_of
-from tts_operator.names import API_VERSION, TENANT_LABEL
-from tts_operator.observed import CHILD_KINDS, Key
-from tts_operator.rollout_budget import ROLLOUT
+from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
+from tts_operator.cluster.errors import NotFound
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Ref, ref_of
+from tts_operator.objects.names import API_VERSION, TENANT_LABEL
+from tts_operator.rollout.policy import ROLLOUT
 from tts_operator.settings import Settings
+from tts_operator.snapshot.observed import CHILD_KINDS
 
 SETTINGS = Settings(server_image="example.invalid/tts-server:1", namespace="ttsfleet-system")
 PATIENCE_SECONDS = 20.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hack import generate
-from tts_operator.metrics import Metrics as OperatorMetrics
-from tts_server.telemetry import Metrics as ServerMetrics
+from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 
 @pytest.fixture

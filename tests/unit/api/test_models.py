@@ -22,7 +22,7 @@ from tts_operator.api.schedule import (
     UNIQUE_EXCEPTIONS,
     UNIQUE_WINDOWS,
 )
-from tts_operator.observe import parse
+from tts_operator.observe.reader import parse
 
 KINDS: dict[str, type[TTSModel] | type[TTSTenant]] = {"TTSModel": TTSModel, "TTSTenant": TTSTenant}
 STORABLE = {

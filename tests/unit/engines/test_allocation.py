@@ -8,7 +8,7 @@ import pytest
 
 HEAPS_AFTER_THREADS = """
 import ctypes, os, sys, threading
-from tts_server.engines.allocation import share_one_heap
+from tts_server.malloc_tuning import share_one_heap
 if sys.argv[1] == "shared":
     share_one_heap()
 libc = ctypes.CDLL(None)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.engines.frames import (
+from tts_server.inference.wire.frames import (
     AUDIO_BYTES,
     CONTROL_BYTES,
     BrokenFrame,

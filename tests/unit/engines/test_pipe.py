@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from tts_server.engines.frames import (
+from tts_server.inference.pool.frame_reader import HELD_BYTES, READ_BYTES, FramePipe
+from tts_server.inference.wire.frames import (
     AUDIO_BYTES,
     HEADER_BYTES,
     PIPE_BYTES,
@@ -18,7 +19,6 @@ from tts_server.engines.frames import (
     place_of,
     shared_frame,
 )
-from tts_server.engines.pipe import HELD_BYTES, READ_BYTES, FramePipe
 
 DONE = frame(Kind.DONE)
 

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tts_server.engines.frames import BrokenFrame, Kind, PipeEnded, Unpacker, cancellation, place_of, shared_frame
-from tts_server.engines.shared_sound import SHARED_BYTES, SharedSound, SoundRoom
-from tts_server.engines.worker import Listener, _serve
 from tts_server.errors import EngineError
+from tts_server.inference.wire.frames import (
+    BrokenFrame,
+    Kind,
+    PipeEnded,
+    Unpacker,
+    cancellation,
+    place_of,
+    shared_frame,
+)
+from tts_server.inference.wire.shared_buffer import SHARED_BYTES, SharedSound, SoundRoom
+from tts_server.inference.worker.main import Listener, _serve
 from tts_server.samples import Samples
 
 WANTED = {"text": "a", "voice": "ann", "language": None, "speed": 1.0}

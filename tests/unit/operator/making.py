@@ -8,18 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tts_operator.actions import Apply, Scale
 from tts_operator.api import TTSModel, TTSTenant
-from tts_operator.desired import Desired, build
-from tts_operator.difference import LIST_KEYS
-from tts_operator.fallback import fallback_of
-from tts_operator.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.names import API_VERSION, MANAGER, pool_labels
-from tts_operator.observed import Key, Observed
-from tts_operator.plan import plan
-from tts_operator.resolve import resolve
-from tts_operator.resolved import Resolved
+from tts_operator.api.model import fallback_of
+from tts_operator.desired.build import Desired, build
+from tts_operator.objects.diff import LIST_KEYS
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
+from tts_operator.objects.names import API_VERSION, MANAGER, pool_labels
+from tts_operator.plan.actions import Apply, Scale
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
 from tts_operator.settings import Settings
+from tts_operator.snapshot.observed import Observed
 
 Object = dict[str, Any]
 

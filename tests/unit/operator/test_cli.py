@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tts_operator.cli import main, parser, run_of
+from tts_operator.cli.main import main, parser, run_of
 from tts_operator.settings import Settings
 
 RUN = ["run", "--server-image", "registry.example/tts-server:1"]

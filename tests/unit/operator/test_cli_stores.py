@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tts_operator.cli import main, parser, run_of
+from tts_operator.cli.main import main, parser, run_of
+from tts_operator.credentials.shared_stores import RedisDefault
+from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.settings import Settings
-from tts_operator.store_files import StoreFiles
-from tts_operator.stores import RedisDefault
-from tts_server.redis_url import RedisURL, parse_redis_url
+from tts_server.config.redis_url import RedisURL, parse_redis_url
 
 RUN = ["run", "--server-image=example/tts-server:1"]
 S3 = ["--s3-endpoint=https://s3.example", "--s3-bucket=speech"]

@@ -32,15 +32,15 @@ from tests.unit.operator.making import (
     resolved,
     settle,
 )
-from tts_operator.desired import Desired, build
-from tts_operator.manifest import Manifest
-from tts_operator.names import pool_labels, pool_name
-from tts_operator.observed import Observed
-from tts_operator.resolve import resolve
+from tts_operator.credentials.signing_keys import SigningKeys
+from tts_operator.desired.build import Desired, build
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import pool_labels, pool_name
+from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Settings
-from tts_operator.signing import SigningKeys
-from tts_server.catalogue import catalogue
-from tts_server.config import AuthConfig, QuotaConfig, ServerConfig
+from tts_operator.snapshot.observed import Observed
+from tts_server.config.schema import AuthConfig, QuotaConfig, ServerConfig
+from tts_server.routing.catalogue import catalogue
 
 GOLDEN = Path(__file__).parent / "golden"
 TENANTS: dict[str, Observed] = {

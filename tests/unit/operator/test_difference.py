@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.operator.making import Object, child, desired, live, observe, option
 from tests.unit.operator.making import model as a_model
-from tts_operator.difference import changed, difference, label
-from tts_operator.manifest import Manifest
-from tts_operator.names import MANAGER
+from tts_operator.objects.diff import changed, difference, label
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import MANAGER
 
 Edit = Callable[[Object], object]
 

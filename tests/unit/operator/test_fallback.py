@@ -25,15 +25,16 @@ from tests.unit.operator.making import (
     settle,
 )
 from tts_operator.api import TTSModel
-from tts_operator.fallback import LONGEST_CHAIN, Chains, chains
-from tts_operator.live import Verdict
-from tts_operator.model_status import judge_fallback
-from tts_operator.observed import Observed
-from tts_operator.outcome import Outcome
-from tts_operator.schedule import Bounds
-from tts_operator.status import status
-from tts_server.catalogue import catalogue
-from tts_server.config import ServerConfig
+from tts_operator.api.model import LONGEST_CHAIN
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.objects.problem import Verdict
+from tts_operator.plan.outcome import Outcome
+from tts_operator.resolve.fallback import Chains, chains
+from tts_operator.snapshot.observed import Observed
+from tts_operator.status.model import judge_fallback
+from tts_operator.status.tenant import status
+from tts_server.config.schema import ServerConfig
+from tts_server.routing.catalogue import catalogue
 
 
 def published(links: dict[str, str], *others: str) -> list[TTSModel]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from tests.unit.operator.making import DAY, NOON, Object, child, observe, planned, resolved, settle, stamp
-from tts_operator.metrics_hold import Hold, hold
-from tts_operator.schedule import Bounds
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.resolve.missing_metrics import Hold, hold
 
 MINUTE = timedelta(minutes=1)
 BOUNDS = Bounds(3, 6)

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from tests.unit.operator.making import NOON, model, stamp
 from tts_operator.api import TTSModel, TTSModelStatus
-from tts_operator.live import Verdict
-from tts_operator.model_status import model_status
+from tts_operator.objects.problem import Verdict
+from tts_operator.status.model import model_status
 
 BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
 LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})

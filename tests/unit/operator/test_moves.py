@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.making import NOON, observe, resolved, settle
-from tts_operator.moves import Upcoming, upcoming
+from tts_operator.scheduled_scaling.precompute import Upcoming, upcoming
 
 EVENING = datetime(2026, 11, 4, 22, 0, tzinfo=UTC)
 CALENDAR: dict[str, Any] = {

@@ -23,12 +23,12 @@ from tests.unit.operator.making import (
     ref,
     settle,
 )
-from tts_operator.actions import Annotate, Apply, Delete, Refuse, Scale
-from tts_operator.desired import build
-from tts_operator.names import CONFIG_HASH
-from tts_operator.observed import Observed
-from tts_operator.plan import plan
-from tts_operator.resolve import resolve
+from tts_operator.desired.build import build
+from tts_operator.objects.names import CONFIG_HASH
+from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
 
 NIGHT_WINDOW = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}
 SCHEDULE = {**DAY, "windows": [NIGHT_WINDOW]}

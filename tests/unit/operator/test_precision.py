@@ -2,7 +2,7 @@
 
 import pytest
 
-from tts_operator.precision import ORDER, choose, nearest, sized
+from tts_operator.resolve.precision import ORDER, choose, nearest, sized
 
 CHOICES = {
     # the story                                     offered            entry   scenario           name    reason

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_operator import quantity
+from tts_operator.objects import quantity
 
 SAME = [
     ("1000m", "1"),

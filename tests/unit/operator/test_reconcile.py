@@ -8,14 +8,16 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.operator.making import KEY, NOON, SETTINGS, UID, observe, ref, tenant_body
-from tts_operator.actions import Action, Annotate, Delete, Scale
-from tts_operator.api_errors import Conflict, NotFound, Refused
 from tts_operator.clock import SystemClock
-from tts_operator.cluster import Cluster, Request
-from tts_operator.manifest import Ref
-from tts_operator.names import CONFIG_HASH
-from tts_operator.reconcile import apply, event_manifest, pointless, reconcile, report
-from tts_operator.status import Event
+from tts_operator.cluster.client import Cluster, Request
+from tts_operator.cluster.errors import Conflict, NotFound, Refused
+from tts_operator.controller.apply import apply, pointless
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.report import event_manifest, report
+from tts_operator.objects.manifest import Ref
+from tts_operator.objects.names import CONFIG_HASH
+from tts_operator.plan.actions import Action, Annotate, Delete, Scale
+from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
 NUDGE = Annotate(POD, CONFIG_HASH, "2", "config 1 -> 2")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.making import DAY, NOON, SETTINGS, Object, model, observe, option, resolved, stamp
 from tts_operator.api import AuthMode, TTSModel
-from tts_operator.desired import build
-from tts_operator.observed import Observed
-from tts_operator.resolve import resolve
-from tts_operator.schedule import Bounds
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.desired.build import build
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a field that comes later": ({"preventDeletion": True}, "NotSupportedYet", "spec.preventDeletion true"),

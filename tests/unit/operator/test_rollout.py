@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.making import NOON, Object, child, observe, pod, settle, unschedulable
-from tts_operator.rollout import PATIENCE, Rollout, rollout
+from tts_operator.rollout.update_strategy import PATIENCE, Rollout, rollout
 
 DENIED = {
     "type": "ReplicaFailure",

@@ -29,12 +29,12 @@ from tests.unit.operator.making import (
     resolved,
     settle,
 )
-from tts_operator.desired import build
-from tts_operator.fleet import Fleet
-from tts_operator.observed import Key
-from tts_operator.outcome import Outcome
-from tts_operator.resolve import resolve
-from tts_operator.rollout_budget import (
+from tts_operator.desired.build import build
+from tts_operator.objects.keys import Key
+from tts_operator.plan.outcome import Outcome
+from tts_operator.resolve.resolve import resolve
+from tts_operator.rollout.limiter import Fleet
+from tts_operator.rollout.policy import (
     AT_ONCE,
     FAILURES,
     HALTED,
@@ -49,7 +49,7 @@ from tts_operator.rollout_budget import (
     roll,
     where,
 )
-from tts_operator.status import status
+from tts_operator.status.tenant import status
 
 OLD, NEW = "model/espeak/old", "model/espeak/new"
 

@@ -9,7 +9,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_operator.signing import ANNOUNCED, OVERLAP, PERIOD, SigningKeys, Turn, due, generate, kid_of, made, turn
+from tts_operator.credentials.signing_keys import (
+    ANNOUNCED,
+    OVERLAP,
+    PERIOD,
+    SigningKeys,
+    Turn,
+    due,
+    generate,
+    kid_of,
+    made,
+    turn,
+)
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TOKEN = timedelta(minutes=5)

@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 
 from tests.unit.operator.making import NOON, Object, child, desired, model, observe, settle
-from tts_operator.observed import Observed
+from tts_operator.snapshot.observed import Observed
 
 
 def name_of(observed: Observed, of: str = "espeak") -> str:

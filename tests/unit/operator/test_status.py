@@ -27,10 +27,12 @@ from tests.unit.operator.making import (
     unschedulable,
 )
 from tts_operator.api import TTSTenantStatus
-from tts_operator.observed import Observed
-from tts_operator.outcome import Failure, Outcome
-from tts_operator.resolve import resolve
-from tts_operator.status import Event, events, status
+from tts_operator.objects.problem import Failure
+from tts_operator.plan.outcome import Outcome
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
+from tts_operator.status.events import Event, events
+from tts_operator.status.tenant import status
 
 LONG_AGO = "2026-01-01T00:00:00Z"
 FORBIDDEN = (

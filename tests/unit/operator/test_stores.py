@@ -12,17 +12,27 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.making import KEY, NOON, SETTINGS, UID, Object, child, live, model, observe, ref, settle
-from tts_operator.desired import build
-from tts_operator.manifest import ref_of
-from tts_operator.observed import Observed
-from tts_operator.outcome import Failure, Outcome
-from tts_operator.plan import plan
-from tts_operator.resolve import resolve
-from tts_operator.resolved import Resolved
-from tts_operator.status import events, status
-from tts_operator.stores import RedisDefault, RedisSecret, S3Default, SeenStores, missing, s3_problem, understood
-from tts_server.config import ServerConfig
-from tts_server.redis_url import parse_redis_url
+from tts_operator.credentials.shared_stores import (
+    RedisDefault,
+    RedisSecret,
+    S3Default,
+    SeenStores,
+    missing,
+    s3_problem,
+    understood,
+)
+from tts_operator.desired.build import build
+from tts_operator.objects.manifest import ref_of
+from tts_operator.objects.problem import Failure
+from tts_operator.plan.outcome import Outcome
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
+from tts_operator.snapshot.observed import Observed
+from tts_operator.status.events import events
+from tts_operator.status.tenant import status
+from tts_server.config.redis_url import parse_redis_url
+from tts_server.config.schema import ServerConfig
 
 OWN_REDIS = {"secretRef": {"name": "counters"}}
 OWN_S3 = {"s3": {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own"}}}

@@ -19,7 +19,7 @@ from tests.unit.operator.making import (
     resolved,
     settle,
 )
-from tts_operator.names import POOL_LABEL
+from tts_operator.objects.names import POOL_LABEL
 
 SECOND = timedelta(seconds=1)
 

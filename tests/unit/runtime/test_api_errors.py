@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_operator.api_errors import LONGEST_MESSAGE, Conflict, NotFound, Refused, Unreachable, error_of
+from tts_operator.cluster.errors import LONGEST_MESSAGE, Conflict, NotFound, Refused, Unreachable, error_of
 
 ANSWERS: dict[str, tuple[int, str, str, str]] = {
     # the story           code, stated reason, message, reason for people

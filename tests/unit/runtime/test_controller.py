@@ -12,16 +12,16 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
-from tts_operator import controller as module
-from tts_operator.actions import Apply
-from tts_operator.cluster import Cluster
-from tts_operator.controller import Controller, Pace
-from tts_operator.manifest import Body, Manifest, Ref
-from tts_operator.metrics import Metrics
-from tts_operator.moves import Upcoming
-from tts_operator.observed import Key
-from tts_operator.reconcile import ReconcileFailed
+from tts_operator.cluster.client import Cluster
+from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.controller import controller as module
+from tts_operator.controller.reconcile_tenant import ReconcileFailed
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.plan.actions import Apply
+from tts_operator.scheduled_scaling.precompute import Upcoming
 from tts_operator.settings import Settings
+from tts_operator.telemetry.metrics import Metrics
 
 ACME, BETA = Key("team", "acme"), Key("team", "beta")
 
@@ -233,7 +233,7 @@ async def test_a_part_that_ends_takes_the_others_along(stage: Stage, monkeypatch
         await asyncio.sleep(5)
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr("tts_operator.transitions.Transitions.run", broken)
+    monkeypatch.setattr("tts_operator.scheduled_scaling.timers.Transitions.run", broken)
     working = asyncio.create_task(controller_on(stage).work())
     async with asyncio.timeout(60):
         await asyncio.wait({working})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tts_operator.freshness import GRACE_SECONDS, Freshness
+from tts_operator.telemetry.watch_health import GRACE_SECONDS, Freshness
 
 LATER = GRACE_SECONDS + 1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tts_operator.handlers import (
+from tts_operator.controller.watches import (
     CHILDREN,
     EveryFewSeconds,
     Fingerprints,
@@ -15,7 +15,8 @@ from tts_operator.handlers import (
     tenant_of,
     without_status,
 )
-from tts_operator.observed import CHILD_KINDS, Key
+from tts_operator.objects.keys import Key
+from tts_operator.snapshot.observed import CHILD_KINDS
 
 
 def hpa(**changes: Any) -> dict[str, Any]:

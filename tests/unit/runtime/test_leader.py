@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.runtime.virtual_time import VirtualClock
-from tts_operator.leader import Leader, LeaseConflict, Record, Timing
+from tts_operator.cluster.leader_election import Leader, LeaseConflict, Record, Timing
 
 TIMING = Timing(lease_seconds=15, renew_deadline_seconds=10, retry_seconds=2)
 

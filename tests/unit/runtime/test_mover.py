@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from tts_operator.actions import Apply
-from tts_operator.api_errors import Conflict, Unreachable
 from tts_operator.clock import SystemClock
-from tts_operator.cluster import Cluster
-from tts_operator.manifest import Body, Manifest, Ref
-from tts_operator.mover import AT_ONCE, LONGEST_SECONDS, TRUE_FOR, Mover
-from tts_operator.observed import Key
+from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import Conflict, Unreachable
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.plan.actions import Apply
+from tts_operator.scheduled_scaling.executor import AT_ONCE, LONGEST_SECONDS, TRUE_FOR, Mover
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.unit.runtime.virtual_time import VirtualClock
-from tts_operator.api_errors import NotLeading, Refused, Unreachable
-from tts_operator.observed import Key
-from tts_operator.redis_users import (
+from tts_operator.cluster.errors import NotLeading, Refused, Unreachable
+from tts_operator.objects.keys import Key
+from tts_operator.redis_acl.users import (
     LOOK_SECONDS,
     MOST_CHECKS,
     RedisUsers,

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from tts_operator.api_errors import Unreachable
-from tts_operator.cluster import Cluster
-from tts_operator.manifest import Body, Ref
-from tts_operator.observed import Key, Observed
-from tts_operator.secret_versions import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretVersions
+from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import Unreachable
+from tts_operator.controller.secret_poller import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretVersions
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Ref
+from tts_operator.snapshot.observed import Observed
 
 ACME, BETA = Key("team", "acme"), Key("team", "beta")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
-from tts_operator.transitions import LONGEST_NAP_SECONDS, Transitions
+from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS, Transitions
 
 
 @asynccontextmanager

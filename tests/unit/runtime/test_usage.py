@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tts_operator.observed import Key
-from tts_operator.usage import Fallbacks, Usage, named_fallback, named_models
+from tts_operator.controller.model_index import Fallbacks, Usage, named_fallback, named_models
+from tts_operator.objects.keys import Key
 
 ACME, BETA = Key("team-a", "acme"), Key("team-b", "beta")
 

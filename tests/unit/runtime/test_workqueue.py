@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tts_operator.workqueue import Backoff, Closed, WorkQueue
+from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 
 
 def now() -> float:

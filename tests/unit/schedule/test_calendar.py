@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.schedule.oracle import Spec
 from tts_operator.api import Schedule
-from tts_operator.schedule import Bounds, Change, State, UnknownTimeZone, changes, next_change, state_at
+from tts_operator.calendar.bounds import Bounds, Change, State
+from tts_operator.calendar.calendar import UnknownTimeZone, changes, next_change, state_at
 
 DAY = {"default": {"minReplicas": 3, "maxReplicas": 6}}
 NIGHT = {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.unit.schedule.oracle import DAY_NAMES, Spec, read, walk
 from tests.unit.schedule.zones import ODD_DAYS
 from tts_operator.api import Schedule
-from tts_operator.schedule import State, changes, next_change, state_at
+from tts_operator.calendar.bounds import State
+from tts_operator.calendar.calendar import changes, next_change, state_at
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 LOOK = settings(

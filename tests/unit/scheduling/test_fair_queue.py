@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
-from tts_server.scheduling.pace import Pace
+from tts_server.scheduling.throughput import Pace
 
 BATCH = Priority.BATCH
 TENANTS = st.sampled_from(["acme", "blue", "coral"])

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.unit.server.test_routing import model
-from tts_server.catalogue import CatalogueError, catalogue
-from tts_server.config import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
-from tts_server.engines.speaker import Utterance
-from tts_server.routing import Line, standby_lines
-from tts_server.scheduling.fallback import Standby, can_speak, choose
+from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
+from tts_server.inference.client import Utterance
+from tts_server.routing.catalogue import CatalogueError, catalogue
+from tts_server.routing.fallback import Standby, can_speak, choose
+from tts_server.routing.voice_selection import Line, standby_lines
 
 A, B, C, D = (Standby(name) for name in "abcd")
 CHAINS = {"a": (B, C), "b": (C,), "c": (), "d": ()}

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from tests.contract.tone import Tone
-from tts_server.breaker import Limits, State
+from tts_server.circuit_breaker import Limits, State
 from tts_server.errors import EngineCrashed, EngineGarbage, EngineGivenUp, Overloaded, TTSError
 from tts_server.scheduling.fair_queue import Priority
-from tts_server.scheduling.guard import Guard
+from tts_server.synthesis.guard import Guard
 
 
 class Clock:

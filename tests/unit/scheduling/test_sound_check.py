@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tts_server.engines.sound_check import SoundCheck
-from tts_server.engines.speaker import Samples, Utterance
 from tts_server.errors import EngineGarbage
+from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.output_check import SoundCheck
 
 RATE_HZ = 1000
 

@@ -8,10 +8,10 @@ import pytest
 
 from tts_server.cache import cache_key
 from tts_server.cache import key as key_module
-from tts_server.config import LocalEngine, ModelConfig, PoolEngine, ServerConfig
+from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, ServerConfig
 from tts_server.engines.registry import engine_version
-from tts_server.engines.speaker import Utterance
-from tts_server.routing import Line
+from tts_server.inference.client import Utterance
+from tts_server.routing.voice_selection import Line
 
 HELLO = Line("tone", Utterance("Hello.", "ann", "en", 1.0, "fp32"))
 BYE = Line("bass", Utterance("再见。", "mei", "zh", 1.0, "fp32"))

@@ -1,6 +1,6 @@
 """Whom limits for each client count by."""
 
-from tts_server.admission.auth import Caller
+from tts_server.auth.authenticate import Caller
 
 
 def test_a_client_is_its_key_else_its_subject_else_its_address() -> None:

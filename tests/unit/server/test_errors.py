@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from tts_server import errors
 from tts_server.errors import EngineCrashed, EngineTimeout, QuotaExceeded, RequestError, TTSError, VoiceNotFound
-from tts_server.routes.errors import HTTPError, error_response, status_of
+from tts_server.http.errors import HTTPError, error_response, status_of
 
 
 def tree(kind: type[TTSError] = TTSError) -> Iterator[type[TTSError]]:

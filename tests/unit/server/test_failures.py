@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.admission import failures as module
-from tts_server.admission.failures import Failures, client_address, network_of
+from tts_server.auth import failure_throttle as module
+from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.network import network_of
+from tts_server.http.client_address import client_address
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

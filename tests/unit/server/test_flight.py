@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_server import flight as flight_module
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
-from tts_server.engines.speaker import Samples, Utterance, Voices
 from tts_server.errors import EngineCrashed, EngineError
-from tts_server.flight import Flight, Flights, Listener
-from tts_server.making import Alone, Making
-from tts_server.routing import Line
+from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.routing.fallback import Standby
+from tts_server.routing.voice_selection import Line
 from tts_server.scheduling.fair_queue import Turn
-from tts_server.scheduling.fallback import Standby
-from tts_server.scheduling.guard import Guard
-from tts_server.sound import Sound
-from tts_server.speaking import Cast, Hooks, Speaking
+from tts_server.synthesis import coalescing as flight_module
+from tts_server.synthesis.audio_stream import Sound
+from tts_server.synthesis.coalescing import Flight, Flights, Listener
+from tts_server.synthesis.encoded_stream import Alone, Making
+from tts_server.synthesis.guard import Guard
+from tts_server.synthesis.sample_stream import Cast, Hooks, Speaking
 
 RATE_HZ = 24_000
 LINES = 2

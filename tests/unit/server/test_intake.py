@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
-from tts_server.routes.intake import REQUESTS_A_ROUND, Intake
+from tts_server.http.arrival_throttle import REQUESTS_A_ROUND, Intake
 
 
 class Inside:

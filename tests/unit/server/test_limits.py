@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.admission.estimate import estimated_seconds
-from tts_server.admission.limits import Counts, DayCounts, Limits, Request, Window, exceeded, standing
+from tts_server.quota.duration_estimate import estimated_seconds
+from tts_server.quota.limits import Counts, DayCounts, Limits, Request, Window, exceeded, standing
 
 EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
 

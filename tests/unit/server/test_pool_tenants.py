@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tts_server.admission.auth import Caller, Keyring, Share, authenticate
-from tts_server.config import AuthConfig, ServerConfig
+from tts_server.auth.authenticate import Caller, Keyring, Share, authenticate
+from tts_server.config.schema import AuthConfig, ServerConfig
 from tts_server.errors import Unauthenticated
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "share-a-pool.md"

@@ -1,7 +1,7 @@
 """What a replica remembers of the last minute: everything that the shared log lacks, and nothing twice."""
 
-from tts_server.admission.limits import Limits, Request
-from tts_server.admission.recent import LetIn, Recent, let_in
+from tts_server.quota.limits import Limits, Request
+from tts_server.quota.recent_requests import LetIn, Recent, let_in
 
 MINUTE = Limits(requests_per_minute=10)
 

@@ -2,8 +2,9 @@
 
 import re
 
-from tts_server.admission import quota_scripts, refresh_redis
-from tts_server.redis_rights import COMMANDS, rules
+from tts_server.auth import redis_refresh_tokens as refresh_redis
+from tts_server.config.redis_acl import COMMANDS, rules
+from tts_server.quota import redis_scripts as quota_scripts
 
 BY_THE_CLIENT = {"eval", "evalsha", "select", "hgetall", "get", "set", "del"}
 """What the server sends itself: scripts, the database's number, the ledger's hash, and cached audio."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tts_server.redis_url import BadRedisURL, RedisURL, parse_redis_url
+from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 GOOD: dict[str, RedisURL] = {
     "redis://host": RedisURL("host", 6379, 0, tls=False),

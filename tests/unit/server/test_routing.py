@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tts_server.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
-from tts_server.config import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
+from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
-from tts_server.routing import Wish, choose, lines, wished_model
+from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
+from tts_server.routing.voice_selection import Wish, choose, lines, wished_model
 from tts_server.text import Segment
 
 

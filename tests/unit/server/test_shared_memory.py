@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from tts_server.admission.ledger import LEDGER_DAYS, Line
-from tts_server.admission.limits import DayCounts
-from tts_server.admission.shared_memory import SharedMemory
+from tts_server.quota.ledger import LEDGER_DAYS, Line
+from tts_server.quota.limits import DayCounts
+from tts_server.quota.replica_view import SharedMemory
 
 BOOK = ("tone", "fp32")
 ONE = Line(1, 10, 500)

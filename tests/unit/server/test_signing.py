@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.contract.forging import pem, public_pem, rsa_key, signing_folder
-from tts_server.admission.signing import made_keys, read_signing_keys
-from tts_server.reload import BrokenFile
+from tts_server.auth.signing_keys import made_keys, read_signing_keys
+from tts_server.config.files import BrokenFile
 
 KEY = rsa_key("ours")
 

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 import pytest
 import structlog
 
-from tts_server.telemetry import configure_logging
+from tts_server.telemetry.logging import configure_logging
 
 
 @pytest.fixture(autouse=True)

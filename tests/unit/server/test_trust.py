@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.certificates import Authority
-from tts_server.trust import Trust
+from tts_server.tls import Trust
 
 
 @pytest.fixture

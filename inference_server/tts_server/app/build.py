@@ -1,0 +1,287 @@
+"""The composition root: from two files and some folders to an application that serves."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from tts_server.app.asgi import asgi
+from tts_server.auth.authenticate import read_digests, read_tenants, read_token
+from tts_server.cache.factory import open_cache
+from tts_server.config.files import BrokenFile, read_model
+from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
+from tts_server.config.watcher import Take, Watcher
+from tts_server.errors import EngineError, StorageUnavailable
+from tts_server.inference.client import Speaker
+from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.remote import PoolSpeaker
+from tts_server.malloc_tuning import give_back_freed_memory
+from tts_server.pipeline.server import MakeSpeaker, Server, quota_key
+from tts_server.quota.admission import Admission
+from tts_server.quota.memory_quota import MemoryQuota
+from tts_server.quota.redis_quota import RedisQuota
+from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.redis.client import redis_client
+from tts_server.routing.catalogue import CatalogueError
+from tts_server.scheduling.batching import Sharing
+from tts_server.storage.factory import open_store, store_limits
+from tts_server.storage.peers import Peers, place_of
+from tts_server.storage.signed_links import Links, link_secret
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 60.0
+LIMITS_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the configuration comes from; without a file, what is given stays as it is."""
+
+    config: ServerConfig
+    quota: QuotaConfig
+    config_file: Path | None = None
+    quota_file: Path | None = None
+    replica: str = ""
+    """IP address at which the other replicas find this one, if there are any."""
+
+
+class Application:
+    """A server, the application around it, and what keeps both current. `start` and `stop` it."""
+
+    def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
+        config = sources.config
+        self._sources = sources
+        counters = MemoryQuota(time.monotonic)
+        self._redis = redis_client(config.redis) if config.redis is not None else None
+        self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
+        self.server = Server(
+            make_speaker=make_speaker or self._speaker,
+            quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
+            store=open_store(config.storage, config.tenant),
+            links=Links(
+                link_secret(config.storage.directory),
+                config.tenant_uid,
+                place=place_of(sources.replica) if sources.replica else "",
+            ),
+        )
+        self._open_cache(config)
+        self.server.peers = _peers(config)
+        self.asgi = asgi(self.server)
+        self.watcher = Watcher()
+        self._config = config
+        self._taking_identity = asyncio.Lock()
+        """Folders are read in threads: what was read last must be what is kept."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Return once the engines are loaded and warm. Raises `EngineError` and `CatalogueError`."""
+        sources = self._sources
+        if sources.config_file is not None:
+            self.watcher.watch(sources.config_file, self._take_config)
+        if sources.quota_file is not None:
+            self.watcher.watch(sources.quota_file, self._take_quota)
+        self._watch_keys(self._config)
+        await self._take_keys()
+        await self._take_identity()
+        await self.server.show(self._config)
+        self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
+        if self._guard is not None:
+            self._guard.tell(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
+            self._tasks.append(asyncio.create_task(self._guard.run()))
+        self._tasks.append(asyncio.create_task(self._watch_limits()))
+
+    async def stop(self) -> None:
+        """Engines end last."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.server.stop()
+        self.server.store.close()
+        if self.server.cache is not None:
+            self.server.cache.close()
+        if self.server.peers is not None:
+            await self.server.peers.close()
+        await self.server.identity.close()
+        if self._guard is not None:
+            await self._guard.close()
+        if self._redis is not None:
+            await self._redis.aclose()
+        await self.server.tracer.close()
+
+    async def _take_config(self) -> None:
+        assert self._sources.config_file is not None  # noqa: S101 - it is watched
+        loads = self.server.metrics.config_loads
+        try:
+            config = read_model(self._sources.config_file, ServerConfig)
+            await self.server.show(config)
+        except (BrokenFile, CatalogueError, EngineError) as error:
+            loads.labels("server", "refused").inc()
+            raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
+        if config.redis != self._config.redis:
+            log.warning("another Redis is used from the next start on")
+        await self._take_storage(config)
+        self._watch_keys(config)
+        self._config = config
+        await self._take_keys()
+        await self._take_identity()
+        loads.labels("server", "taken").inc()
+        log.info("configuration is taken", models=[model.name for model in config.models])
+
+    async def _take_storage(self, config: ServerConfig) -> None:
+        """Another store holds what is new; local links to what is old lead nowhere then."""
+        store = self.server.store
+        if config.storage.s3 != self._config.storage.s3:
+            self.server.store = open_store(config.storage, config.tenant)
+            store.close()
+        else:
+            store.limits = store_limits(config.storage)
+        if (config.cache, config.storage.s3) != (self._config.cache, self._config.storage.s3):
+            self._open_cache(config)
+        if config.storage.peers_url != self._config.storage.peers_url:
+            old, self.server.peers = self.server.peers, _peers(config)
+            if old is not None:
+                await old.close()
+
+    def _open_cache(self, config: ServerConfig) -> None:
+        server, old = self.server, self.server.cache
+        cache = server.cache = open_cache(config, self._redis)
+        server.metrics.cache_bytes.set_function(lambda: cache.memory.bytes if cache else 0)
+        server.metrics.cache_entries.set_function(lambda: len(cache.memory) if cache else 0)
+        if old is not None:
+            old.close()
+
+    async def _take_quota(self) -> None:
+        assert self._sources.quota_file is not None  # noqa: S101 - it is watched
+        loads = self.server.metrics.config_loads
+        try:
+            quota = read_model(self._sources.quota_file, QuotaConfig)
+        except BrokenFile:
+            loads.labels("quota", "refused").inc()
+            raise
+        self.server.limit(quota)
+        loads.labels("quota", "taken").inc()
+        log.info("quota is taken", **quota.model_dump())
+
+    def _watch_keys(self, config: ServerConfig) -> None:
+        wanted = self._secret_folders(config)
+        for folder in self._secret_folders(self._config).keys() - wanted.keys():
+            self.watcher.forget(folder)
+        others = {tenant.internal_directory for tenant in config.tenants}
+        for folder, take in wanted.items():  # of another tenant that is gone, the folder may be gone
+            self.watcher.watch(folder, take, or_gone=folder in others)
+
+    def _secret_folders(self, config: ServerConfig) -> dict[Path, Take]:
+        auth = config.auth
+        takes = {
+            auth.keys_directory: self._take_keys,
+            auth.internal_directory: self._take_keys,
+            auth.signing_directory: self._take_signing_keys,
+        }
+        takes |= {tenant.internal_directory: self._take_keys for tenant in config.tenants}
+        return {folder: take for folder, take in takes.items() if folder is not None}
+
+    async def _take_keys(self) -> None:
+        auth = self._config.auth
+        # First: whatever is wrong with this pool's own folders, a tenant that is to be refused is.
+        self.server.keyring = replace(self.server.keyring, tenants=read_tenants(_internal_folders(self._config)))
+        try:
+            digests = read_digests(auth.keys_directory) if auth.keys_directory else {}
+            token = read_token(auth.internal_directory) if auth.internal_directory else None
+        except OSError as error:
+            raise BrokenFile(error.strerror or "not readable") from None
+        self.server.keyring = replace(self.server.keyring, digests=digests, token=token)
+        if auth.keys_directory:
+            log.info("API keys are taken", keys=sorted(digests))
+
+    async def _watch_limits(self) -> None:
+        """What is left grows while nobody asks: without this, a metric would show the last request's view for ever."""
+        while True:
+            await asyncio.sleep(LIMITS_SECONDS)
+            await self.show_limits()
+
+    async def show_limits(self) -> None:
+        """Bring the metrics of the limits up to date. A member counts nobody, and its pod may not reach the store."""
+        if self._config.role == "Member":
+            return
+        left = await self.server.admission.remaining(quota_key(self._config), "")
+        self.server.note_left(self._config.tenant, left)
+        self.server.forget_limits(self._config.tenant, left)
+
+    async def _take_signing_keys(self) -> None:
+        async with self._taking_identity:
+            await self.server.identity.take_signing_keys(self._config)
+        if self.server.identity.current_kid:
+            log.info("signing keys are taken", kid=self.server.identity.current_kid)
+
+    async def _take_identity(self) -> None:
+        """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""
+        identity = self.server.identity
+        async with self._taking_identity:
+            await identity.take(self._config, self._redis)
+            try:
+                await identity.take_signing_keys(self._config)
+            except BrokenFile as error:
+                # Without its stack: the folder is to blame.
+                log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await self.server.store.sweep()
+                if self.server.cache is not None:
+                    await self.server.cache.sweep()
+            except (OSError, StorageUnavailable) as error:
+                log.warning("audio past its time is not removed yet", reason=str(error))
+            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.to_thread(give_back_freed_memory)
+
+    def _speaker(self, model: ModelConfig) -> Speaker:
+        engine = model.engine
+        metrics = self.server.metrics
+        restarts = metrics.engine_restarts
+        if isinstance(engine, LocalEngine):
+            return ProcessPool(
+                engine.type.lower(),
+                processes=engine.processes,
+                threads=engine.threads,
+                memory_limit_bytes=engine.memory_limit_bytes,
+                first_audio_timeout_seconds=model.first_audio_timeout_seconds,
+                on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
+                on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
+                sharing=_sharing(model),
+                on_batch=metrics.batch_size.labels(model.name).observe,
+                on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
+            )
+        return PoolSpeaker(
+            engine.url,
+            model.name,
+            token=self._token,
+            first_audio_timeout_seconds=model.first_audio_timeout_seconds,
+        )
+
+    def _token(self) -> str | None:
+        token = self.server.keyring.token
+        return None if token is None else token.decode("ascii", "replace")
+
+
+def _internal_folders(config: ServerConfig) -> dict[str, Path]:
+    """Of the tenants whose entry pools may come here, this pool's own first."""
+    if config.role != "Member":
+        return {}
+    own = config.auth.internal_directory
+    return ({config.tenant: own} if own is not None else {}) | {
+        tenant.name: tenant.internal_directory for tenant in config.tenants
+    }
+
+
+def _sharing(model: ModelConfig) -> Sharing | None:
+    batching = model.batching
+    return None if batching is None else Sharing(batching.max_size, batching.max_wait_milliseconds / 1000)
+
+
+def _peers(config: ServerConfig) -> Peers | None:
+    url = config.storage.peers_url
+    return Peers(url) if url is not None else None

@@ -1,0 +1,143 @@
+"""Whatever proves who calls, beside API keys: our own tokens, those that renew them, and another issuer's."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tts_server.auth.access_tokens import ACCESS_SECONDS, TokenAuthority
+from tts_server.auth.authenticate import Keyring
+from tts_server.auth.external_issuer import ExternalTokens, PublicKey, read_key_set
+from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.jwks import Fetch, FetchFailed, KeySet, fetch_document
+from tts_server.auth.jws import invalid, parse
+from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
+from tts_server.auth.refresh_tokens import MemoryRefreshTokens, RefreshTokens, refused
+from tts_server.auth.signing_keys import SigningKeys, made_keys, read_signing_keys
+from tts_server.config.schema import AuthMode, ExternalIssuer, ServerConfig
+from tts_server.errors import InvalidParameter, RefreshUnavailable
+from tts_server.redis.client import RedisClient
+
+GENERATION_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an API key, or a refresh token, was exchanged for."""
+
+    holder: str
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    """None where none can be had now."""
+    expires_in_seconds: int = ACCESS_SECONDS
+
+
+class Identity:
+    """Current with the configuration by `take` and `take_signing_keys`; requests only read it."""
+
+    def __init__(self) -> None:
+        self.authority: TokenAuthority | None = None
+        """None: JWT is not among the modes."""
+        self.external: ExternalTokens | None = None
+        self.refresh: RefreshTokens | None = None
+        """None: several replicas, and no store that they share."""
+        self.failures = Failures()
+        self._keys: SigningKeys | None = None
+        self._directory: Path | None = None
+        """Where they are from."""
+        self._alone = MemoryRefreshTokens()
+
+    async def take(self, config: ServerConfig, redis: RedisClient | None) -> None:
+        """Be what `config` says. Waits for no network."""
+        on = AuthMode.JWT in config.auth.modes
+        if config.auth.signing_directory != self._directory:
+            self._keys, self._directory = None, config.auth.signing_directory
+        if on and self._directory is None and self._keys is None:
+            self._keys = await asyncio.to_thread(made_keys)
+        self.authority = TokenAuthority(config.tenant, config.tenant_uid, self._keys) if on else None
+        self.refresh = self._refresh_tokens(config, redis)
+        await self._take_external(config.auth.external if on else None)
+
+    async def take_signing_keys(self, config: ServerConfig) -> None:
+        """Read them again. Raises `BrokenFile`, and those known so far stay."""
+        if config.auth.signing_directory is None or AuthMode.JWT not in config.auth.modes:
+            return
+        self._keys = await asyncio.to_thread(read_signing_keys, config.auth.signing_directory)
+        self.authority = TokenAuthority(config.tenant, config.tenant_uid, self._keys)
+
+    @property
+    def current_kid(self) -> str:
+        """Of the key that signs; empty without one."""
+        return self._keys.current if self._keys is not None else ""
+
+    async def verify(self, credential: bytes) -> tuple[str, bool]:
+        """The subject of an access token, and whether it is one of ours. Raises `InvalidToken`, `TokensUnavailable`."""
+        token = parse(credential)
+        if self.authority is not None and token.claims.get("iss") == self.authority.issuer:
+            return self.authority.verify(token), True
+        if self.external is None:
+            raise invalid()
+        return await self.external.verify(token), False
+
+    async def grant(self, authority: TokenAuthority, name: str, digest: bytes) -> Grant:
+        """Tokens for the API key `name`. Raises `TokensUnavailable`."""
+        access = authority.issue(name)
+        refresh = None
+        if self.refresh is not None:
+            with suppress(RefreshUnavailable):  # the key is at hand: it buys the next one, too
+                refresh = await self.refresh.start(_holder(name, digest))
+        return Grant(name, access, refresh)
+
+    async def renew(self, authority: TokenAuthority, token: str, keyring: Keyring) -> Grant:
+        """New tokens for a refresh token. Raises `InvalidGrant`, `InvalidParameter`, and what is `Refused`."""
+        if self.refresh is None:
+            raise InvalidParameter("This endpoint has no refresh tokens: use the API key.", param="grant_type")
+        authority.require_key()
+        renewal = await self.refresh.renew(token)
+        name = holder_of(renewal.holder, keyring.digests)
+        if name is None:
+            raise refused()  # its API key was removed, or replaced
+        return Grant(name, authority.issue(name), renewal.token)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._take_external(None)
+
+    def _refresh_tokens(self, config: ServerConfig, redis: RedisClient | None) -> RefreshTokens | None:
+        if redis is not None:
+            return RedisRefreshTokens(redis, config.tenant_uid or config.tenant)
+        return self._alone if config.max_replicas == 1 else None
+
+    async def _take_external(self, config: ExternalIssuer | None) -> None:
+        old = self.external
+        if old is not None and old.config == config:
+            return
+        self.external = None if config is None else ExternalTokens(config, KeySet(_fetch_from(config)))
+        if old is not None:
+            await old.keys.close()
+        if self.external is not None:
+            self.external.keys.refresh()  # before the first token asks
+
+
+def _fetch_from(config: ExternalIssuer) -> Fetch[PublicKey]:
+    async def fetch() -> Mapping[str, PublicKey]:
+        try:
+            return read_key_set(await fetch_document(config.jwks_url, config.ca_file))
+        except ValueError:
+            raise FetchFailed("its answer is no key set") from None
+
+    return fetch
+
+
+def _holder(name: str, digest: bytes) -> str:
+    """A key by its name and its content: one that takes over another's name inherits no token."""
+    return f"{hashlib.sha256(digest).hexdigest()[:GENERATION_CHARACTERS]}.{name}"
+
+
+def holder_of(holder: str, digests: Mapping[str, bytes]) -> str | None:
+    """The name, while the same key still has it."""
+    name = holder.partition(".")[2]
+    digest = digests.get(name)
+    return name if digest is not None and _holder(name, digest) == holder else None

@@ -1,0 +1,52 @@
+"""Reads a configuration file and checks it."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+LARGEST_FILE_BYTES = 4 * 1024 * 1024
+"""A ConfigMap holds at most 1 MiB."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class BrokenFile(ValueError):  # noqa: N818 - it says what happened
+    """A file that cannot be used; the message says where and why, and quotes nothing of its content."""
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """What `path` holds, JSON or YAML, checked. Raises `BrokenFile`."""
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise BrokenFile(f"{path} is larger than {LARGEST_FILE_BYTES} bytes")
+        text = path.read_text("utf-8")
+        # In strict JSON mode below: what a ConfigMap holds as a list must become a tuple, and nothing else changes.
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return model.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise BrokenFile(f"{path}: {_first(error)}") from None
+    except OSError as error:
+        raise BrokenFile(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        if isinstance(error, BrokenFile):
+            raise
+        raise BrokenFile(f"{path} is no {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {said}{more}"
+
+
+def _where(error: Exception) -> str:
+    """The line at which the parser gave up, where it tells."""
+    if isinstance(error, json.JSONDecodeError):
+        return f": see line {error.lineno}"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f": see line {error.problem_mark.line + 1}"
+    return ""

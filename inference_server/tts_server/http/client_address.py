@@ -1,0 +1,36 @@
+"""The caller's address, behind trusted proxies too."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from tts_server.auth.network import Network
+
+
+def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Whose request it is: the last address that no trusted proxy stands at.
+
+    `forwarded`: the values of `X-Forwarded-For` in their order. Everything left of the first untrusted hop is what a
+    caller wrote itself.
+    """
+    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+    address = peer
+    while hops and is_trusted(address, trusted):
+        hop = hops.pop()
+        try:
+            address = str(ipaddress.ip_address(hop))
+        except ValueError:
+            break
+    return address
+
+
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether a proxy stands there that is believed."""
+    if not trusted:
+        return False
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in network for network in trusted)

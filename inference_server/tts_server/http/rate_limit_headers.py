@@ -1,0 +1,66 @@
+"""What an answer says about limits: OpenAI's `x-ratelimit-*`, and `RateLimit` with `RateLimit-Policy`.
+
+The latter two are those of draft-ietf-httpapi-ratelimit-headers-10: each limit is an item with its name in
+`spec.quota`; `r` is what is left, `t` the seconds until some of it comes back, `q` the limit, `w` its window in
+seconds, `qu` what is counted where that is not requests.
+"""
+
+import math
+from collections.abc import Mapping
+
+from tts_server.quota.admission import Ticket
+from tts_server.quota.limits import (
+    AUDIO_SECONDS_PER_DAY,
+    CHARACTERS_PER_DAY,
+    CLIENT_REQUESTS_PER_MINUTE,
+    CONCURRENT_REQUESTS,
+    REQUESTS_PER_DAY,
+    REQUESTS_PER_MINUTE,
+    Standing,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+POLICY: Mapping[str, str] = {
+    REQUESTS_PER_MINUTE: ";w=60",
+    CLIENT_REQUESTS_PER_MINUTE: ";w=60",
+    CONCURRENT_REQUESTS: ';qu="concurrent-requests"',
+    REQUESTS_PER_DAY: ";w=86400",
+    CHARACTERS_PER_DAY: ';w=86400;qu="characters"',
+    AUDIO_SECONDS_PER_DAY: ';w=86400;qu="audio-seconds"',
+}
+
+
+def limit_headers(ticket: Ticket | None) -> Headers:
+    """Of a request that was let in."""
+    if ticket is None or not ticket.standing:
+        return []
+    return [*standing_headers(ticket.standing), *_in_words_of_openai(ticket.standing)]
+
+
+def standing_headers(standing: Standing) -> Headers:
+    """What is left of every limit that is set."""
+    left = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in standing.items())
+    policy = ", ".join(policy_item(name, one.limit) for name, one in standing.items())
+    return [(b"ratelimit", left.encode()), (b"ratelimit-policy", policy.encode())]
+
+
+def item(name: str, remaining: int, seconds: float) -> str:
+    """One limit of `RateLimit`; seconds are rounded up."""
+    return f'"{name}";r={remaining};t={math.ceil(seconds)}'
+
+
+def policy_item(name: str, limit: int) -> str:
+    """One limit of `RateLimit-Policy`."""
+    return f'"{name}";q={limit}{POLICY.get(name, "")}'
+
+
+def _in_words_of_openai(standing: Standing) -> Headers:
+    minute = standing.get(REQUESTS_PER_MINUTE)
+    if minute is None:
+        return []
+    return [
+        (b"x-ratelimit-limit-requests", str(minute.limit).encode()),
+        (b"x-ratelimit-remaining-requests", str(minute.remaining).encode()),
+        (b"x-ratelimit-reset-requests", f"{minute.resets_after_seconds:.3f}s".encode()),
+    ]

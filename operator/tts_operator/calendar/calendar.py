@@ -1,0 +1,286 @@
+"""The calendar: a schedule and an instant give replica bounds, the window's name, and when they next change.
+
+Everything here is a pure function of its arguments. What the calendar means, where people could read it two ways:
+
+- An instant belongs to a window by what the clock on the wall shows at that instant in the schedule's time zone.
+  Clocks that go back show an hour twice, and a window in that hour opens twice; clocks that go forward skip an hour
+  (Samoa once skipped a day), and a window inside it does not open.
+- A window that crosses midnight belongs to the day on which it starts, and `days` are such days. Its part after
+  midnight counts as started by the calendar's previous date, even where that date was skipped.
+- Exceptions come before windows, windows before the default; in each list the first that matches wins.
+- The state is the name of the window and its bounds. Two windows that touch are a change even when their bounds are
+  equal; a window that goes on into its own next day (Saturday into Sunday) is none.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tts_operator.api import Schedule, Window
+from tts_operator.calendar.bounds import DEFAULT_WINDOW, UNSCHEDULED, Bounds, Change, State
+
+MINUTES_A_DAY = 24 * 60
+WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+"""The names of `days`, in the order of `date.weekday()`."""
+LAST_DATE = date.max - timedelta(days=2)
+"""Nothing is looked for later: Python's dates end there, and a zone's offset must not lead beyond."""
+
+
+class UnknownTimeZone(ValueError):  # noqa: N818 - named for what happened, as every error of the project
+    """The schedule names a time zone that the tz database of this process does not have."""
+
+
+def state_at(schedule: Schedule | None, instant: datetime) -> State:
+    """The state at an instant. Raises UnknownTimeZone; `instant` must be aware."""
+    return UNSCHEDULED if schedule is None else Calendar.of(schedule).state_at(instant)
+
+
+def next_change(schedule: Schedule | None, instant: datetime) -> Change | None:
+    """The first change after `instant`, to the second; None if there never is one. Raises UnknownTimeZone."""
+    return None if schedule is None else Calendar.of(schedule).next_change(instant)
+
+
+def changes(schedule: Schedule | None, start: datetime, end: datetime) -> Iterator[Change]:
+    """Every change after `start` and before `end`, in order. Raises UnknownTimeZone, before the first one."""
+    return iter(()) if schedule is None else Calendar.of(schedule).changes(start, end)
+
+
+def states(schedule: Schedule | None) -> list[State]:
+    """Every state that the schedule can come to. Raises UnknownTimeZone."""
+    if schedule is None:
+        return [UNSCHEDULED]
+    calendar = Calendar.of(schedule)
+    windows, exceptions = calendar.windows, calendar.exceptions
+    return [calendar.default, *(each.state for each in windows), *(each.state for each in exceptions)]
+
+
+def never_open(schedule: Schedule | None) -> list[str]:
+    """A sentence for each window that is hidden, all week, behind those before it. Raises UnknownTimeZone."""
+    if schedule is None:
+        return []
+    hidden = Calendar.of(schedule).hidden_windows()
+    return [
+        f"spec.schedule.windows[{position}], {window.name}, never opens: windows before it hold whenever it would"
+        for position, window in enumerate(schedule.windows)
+        if position in hidden
+    ]
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The zone of that IANA name. Raises UnknownTimeZone."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
+        raise UnknownTimeZone(f"{name!r} is not an IANA time zone, such as Europe/Paris or UTC") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A window in minutes of the local day: [opens, closes), over midnight when it closes no later than it opens."""
+
+    state: State
+    days: frozenset[int]
+    opens: int
+    closes: int
+
+    def holds(self, weekday: int, minute: int) -> bool:
+        if self.opens < self.closes:
+            return self.opens <= minute < self.closes and weekday in self.days
+        return (minute >= self.opens and weekday in self.days) or (
+            minute < self.closes and (weekday - 1) % 7 in self.days
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Exception:
+    """Whole local dates, both included."""
+
+    state: State
+    first: date
+    last: date
+
+
+PRESETS: dict[str, tuple[State, tuple[_Window, ...]]] = {
+    "DayNightWeekend": (
+        State("day", Bounds(3, 3)),
+        (
+            _Window(State("night", Bounds(1, 1)), frozenset(range(7)), 0, 6 * 60),
+            _Window(State("weekend", Bounds(2, 2)), frozenset({5, 6}), 0, MINUTES_A_DAY),
+        ),
+    ),
+}
+"""Default and windows by the name of the preset."""
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A schedule made ready for many questions: times parsed, the zone loaded."""
+
+    zone: ZoneInfo
+    default: State
+    windows: Sequence[_Window]
+    exceptions: Sequence[_Exception]
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> Calendar:
+        """Raises UnknownTimeZone; the API server has checked everything else that a stored schedule says."""
+        if schedule.preset is not None:
+            default, windows = PRESETS[schedule.preset]
+        else:
+            default, windows = UNSCHEDULED, tuple(_window(window) for window in schedule.windows)
+            if schedule.default is not None:
+                default = _state(DEFAULT_WINDOW, schedule.default.min_replicas, schedule.default.max_replicas)
+        exceptions = tuple(
+            _Exception(
+                _state(each.name, each.min_replicas, each.max_replicas),
+                first=date.fromisoformat(each.from_),
+                last=date.fromisoformat(each.to),
+            )
+            for each in schedule.exceptions
+        )
+        return cls(time_zone(schedule.time_zone), default, windows, exceptions)
+
+    def state_at(self, instant: datetime) -> State:
+        if instant.tzinfo is None:
+            raise ValueError(f"{instant} has no time zone: an instant must be aware")
+        local = instant.astimezone(self.zone)
+        day = local.date()
+        exception = self._exception_on(day)
+        if exception is not None:
+            return exception.state
+        return self._state_in_week(day.weekday(), 60 * local.hour + local.minute)
+
+    def next_change(self, instant: datetime) -> Change | None:
+        now = self.state_at(instant)
+        for candidate in self._candidates(instant):
+            state = self.state_at(candidate)
+            if state != now:
+                return Change(candidate, state.window, state.bounds)
+        return None
+
+    def changes(self, start: datetime, end: datetime) -> Iterator[Change]:
+        now = self.state_at(start)
+        for candidate in self._candidates(start):
+            if candidate >= end:
+                return
+            state = self.state_at(candidate)
+            if state != now:
+                now = state
+                yield Change(candidate, state.window, state.bounds)
+
+    def _exception_on(self, day: date) -> _Exception | None:
+        return next((each for each in self.exceptions if each.first <= day <= each.last), None)
+
+    def _state_in_week(self, weekday: int, minute: int) -> State:
+        return next((window.state for window in self.windows if window.holds(weekday, minute)), self.default)
+
+    def hidden_windows(self) -> set[int]:
+        """Positions of the windows that are first at no minute of a week."""
+        first = {
+            next((position for position, window in enumerate(self.windows) if window.holds(day, minute)), None)
+            for day in range(7)
+            for minute in self._minutes
+        }
+        return set(range(len(self.windows))) - {position for position in first if position is not None}
+
+    @cached_property
+    def _minutes(self) -> tuple[int, ...]:
+        """The minutes of a local day at which some window may open or close."""
+        edges = {0} | {edge % MINUTES_A_DAY for window in self.windows for edge in (window.opens, window.closes)}
+        return tuple(sorted(edges))
+
+    @cached_property
+    def _changes_within_a_week(self) -> bool:
+        """False where windows never alter the state: there are none, or one always holds and hides the others."""
+        monday = self._state_in_week(0, 0)
+        return any(self._state_in_week(day, minute) != monday for day in range(7) for minute in self._minutes)
+
+    def _candidates(self, after: datetime) -> Iterator[datetime]:
+        """In order, and in UTC, every instant after `after` at which the state may change.
+
+        The state is a function of local time, constant between the edges of windows and exceptions. So it changes
+        only where an edge passes, or where the clock jumps over one: each edge gives the instants at which the wall
+        clock shows it, and the jump nearby if it is shown twice or never. Whether the state really changes there is
+        asked in the other direction, from UTC to local, which has one answer always.
+        """
+        waiting: list[datetime] = []
+        last = after = after.astimezone(UTC)
+        for day in self._days_with_edges(after.astimezone(self.zone).date()):
+            # Offsets from UTC are shorter than a day: nothing on this date happens before this.
+            safe = datetime.combine(day, time(), UTC) - timedelta(days=1)
+            while waiting and waiting[0] <= safe:
+                if (instant := heapq.heappop(waiting)) > last:
+                    yield (last := instant)
+            for minute in self._minutes:
+                edge = datetime.combine(day, time(minute // 60, minute % 60))
+                for instant in _instants(edge, self.zone):
+                    heapq.heappush(waiting, instant)
+        while waiting:
+            if (instant := heapq.heappop(waiting)) > last:
+                yield (last := instant)
+
+    def _days_with_edges(self, today: date) -> Iterator[date]:
+        """In order, the local dates on which something may begin or end, from the day before `today` on.
+
+        From the day before, because a clock that goes back over midnight shows yesterday's edges again. Dates inside
+        an exception are passed over, and so is every week in which windows alter nothing.
+        """
+        one_day = timedelta(days=1)
+        borders = sorted(
+            {each.first for each in self.exceptions}
+            | {each.last + one_day for each in self.exceptions if each.last < LAST_DATE}
+        )
+        day = today - one_day
+        while day <= LAST_DATE:
+            yield day
+            if self._changes_within_a_week and self._exception_on(day) is None:
+                day += one_day
+                continue
+            border = next((border for border in borders if border > day), None)
+            if border is None:
+                return
+            day = border
+
+
+def _instants(edge: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """When the wall clock of `zone` shows `edge`, in UTC; when it shows it twice or never, also when it jumps."""
+    earlier, later = sorted(edge.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    yield earlier
+    if earlier == later:
+        return
+    yield later
+    # PEP 495: a repeated or skipped time has two readings, one by the offset before the jump and one by that after
+    # it. The jump lies between them, on a whole second.
+    offset = earlier.astimezone(zone).utcoffset()
+    seconds = range(int((later - earlier).total_seconds()) + 1)
+    yield earlier + timedelta(
+        seconds=bisect_left(
+            seconds,
+            True,
+            key=lambda second: (earlier + timedelta(seconds=second)).astimezone(zone).utcoffset() != offset,
+        )
+    )
+
+
+def _state(name: str, min_replicas: int, max_replicas: int | None) -> State:
+    return State(name, Bounds(min_replicas, min_replicas if max_replicas is None else max_replicas))
+
+
+def _window(window: Window) -> _Window:
+    return _Window(
+        _state(window.name, window.min_replicas, window.max_replicas),
+        days=frozenset(WEEK.index(day) for day in window.days or WEEK),
+        opens=0 if window.start is None else _minute(window.start),
+        closes=MINUTES_A_DAY if window.end is None else _minute(window.end),
+    )
+
+
+def _minute(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return 60 * int(hours) + int(minutes)

@@ -1,0 +1,140 @@
+"""Reads the TTSTenant out of a file, and refuses what the API server would refuse, without a cluster.
+
+The API models decide, strictly; here their findings become sentences for the author of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tts_operator.api import TTSTenant
+from tts_operator.api.base import field_path
+from tts_operator.calendar.calendar import UnknownTimeZone, time_zone
+from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
+from tts_operator.objects.names import API_VERSION, GROUP
+
+STDIN = "-"
+ADVICE = {
+    "start": "write local time as HH:MM, from 00:00 to 23:59",
+    "end": "write local time as HH:MM, from 00:00 to 24:00",
+    "from": "write a date as YYYY-MM-DD",
+    "to": "write a date as YYYY-MM-DD",
+    "timeZone": "write an IANA name, such as Asia/Shanghai or UTC",
+    "days": "write a list of Mon, Tue, Wed, Thu, Fri, Sat, Sun",
+    "minReplicas": "write a whole number from 0 to 1000",
+    "maxReplicas": "write a whole number from 0 to 1000",
+}
+"""What to write instead, by the name of the field."""
+
+
+class TenantFileError(Exception):
+    """The file cannot be used. Each problem is a sentence that names the field and what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def read_tenant(path: str, name: str | None = None, namespace: str | None = None) -> TTSTenant:
+    """The file's only TTSTenant, or the one so called; "-" reads standard input. Raises TenantFileError."""
+    tenants = [document for document in _documents(_text(path)) if _is_tenant(document)]
+    named = [
+        document
+        for document in tenants
+        if name in {None, _metadata(document, "name")} and namespace in {None, _metadata(document, "namespace")}
+    ]
+    if not named:
+        wanted = "TTSTenant" if name is None else f"TTSTenant named {name}"
+        where = "" if namespace is None else f" and namespace {namespace}"
+        raise TenantFileError(f"there is no {wanted} (apiVersion {API_VERSION}{where}) in it")
+    if len(named) > 1:
+        names = ", ".join(map(_name, named))
+        raise TenantFileError(
+            f"there are {len(named)} TTSTenants in it ({names}): choose with --tenant NAME and -n NAMESPACE"
+        )
+    return _validated(named[0])
+
+
+def _text(path: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise TenantFileError("it is not UTF-8 text") from error
+    except OSError as error:
+        raise TenantFileError(f"it cannot be read: {error.strerror}") from error
+
+
+def _documents(text: str) -> Iterator[JSON]:
+    """Every object of the text; those of a List one by one."""
+    try:
+        for document in load_all(text):
+            items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
+            yield from items if isinstance(items, list) else [document]
+    except YAMLError as error:
+        raise TenantFileError(f"it is not YAML: {error}") from error
+
+
+def _is_tenant(document: JSON) -> bool:
+    if not isinstance(document, dict):
+        return False
+    return document.get("kind") == "TTSTenant" and str(document.get("apiVersion")).startswith(f"{GROUP}/")
+
+
+def _name(document: JSON) -> str:
+    name, namespace = (_metadata(document, field) for field in ("name", "namespace"))
+    return f"{namespace}/{name}" if namespace else name or "without a name"
+
+
+def _metadata(document: JSON, field: str) -> str:
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return str(metadata.get(field) or "") if isinstance(metadata, dict) else ""
+
+
+def _validated(document: JSON) -> TTSTenant:
+    written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
+    try:
+        # Strict, as the API server is: "3" is no number, and true is not 1.
+        tenant = TTSTenant.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
+    except ValidationError as error:
+        details = error.errors()
+        inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+        # Of a list and its entry, the entry says more.
+        raise TenantFileError(*(_problem(detail) for detail in details if detail["loc"] not in inner)) from error
+    if tenant.spec.schedule is not None:
+        try:
+            time_zone(tenant.spec.schedule.time_zone)
+        except UnknownTimeZone as error:
+            raise TenantFileError(f"spec.schedule.timeZone: {error}") from error
+    return tenant
+
+
+def _without_nulls(value: JSON) -> JSON:
+    """What says null is not set, as the API server has it: a list, say, all of whose entries are comments."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list) else value
+
+
+def _problem(detail: ErrorDetails) -> str:
+    location = detail["loc"]
+    path = field_path(location)
+    if detail["type"] == "missing":
+        return f"{path}: is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: there is no such field; check its spelling"
+    if detail["type"] == "value_error":  # a rule over several fields, whose message says what to do
+        return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
+    fields = [step for step in location if isinstance(step, str)]
+    advice = ADVICE.get(fields[-1]) if "schedule" in fields else None
+    written = json.dumps(detail["input"], ensure_ascii=False)
+    if detail["type"] == "string_type" and isinstance(detail["input"], bool) and advice is None:
+        return f"{path}: {written} is not valid: write it in quotes; y, n, yes, no, on and off without are booleans"
+    shown = written if len(written) <= 60 else f"{written[:57]}..."
+    return f"{path}: {shown} is not valid: {advice or detail['msg']}"

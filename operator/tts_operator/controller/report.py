@@ -1,0 +1,64 @@
+"""Writes the tenant's status and its events."""
+
+import platform
+import secrets
+from datetime import UTC, datetime
+
+import structlog
+
+from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import NotFound, Refused
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.objects.names import API_VERSION, GROUP, MANAGER
+from tts_operator.observe.reader import tenant_ref
+from tts_operator.snapshot.observed import Observed
+from tts_operator.status.events import Event, events
+
+log = structlog.get_logger()
+
+LONGEST_NOTE_BYTES = 1024
+"""Of an event: the API server says characters, and counts bytes."""
+
+
+async def report(cluster: Cluster, observed: Observed, after: Body, now: datetime) -> None:
+    """Write the status, once and only if it changed, and tell people what they should see."""
+    before = observed.status
+    if after == before:
+        return
+    try:
+        await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
+    except NotFound:
+        return  # the tenant is gone, or another of its name has come: that one has a key event of its own
+    for event in events(before, after):
+        try:
+            await cluster.create(event_manifest(observed, event, now))
+        except Refused as error:
+            log.warning("event not recorded", tenant=str(observed.key), reason=event.reason, error=error.message)
+
+
+def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
+    """What `kubectl describe` shows below the tenant."""
+    key = observed.key
+    ref = Ref("events.k8s.io/v1", "Event", key.namespace, f"{key.name}.{secrets.token_hex(8)}")
+    return Manifest(
+        ref,
+        {
+            "apiVersion": ref.api_version,
+            "kind": ref.kind,
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"{GROUP}/{MANAGER}",
+            "reportingInstance": platform.node() or MANAGER,
+            "action": "Reconcile",
+            "type": event.type,
+            "reason": event.reason,
+            "note": event.message.encode()[:LONGEST_NOTE_BYTES].decode(errors="ignore"),
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": "TTSTenant",
+                "namespace": key.namespace,
+                "name": key.name,
+                "uid": observed.uid,
+            },
+        },
+    )

@@ -1,0 +1,124 @@
+"""Builds every manifest of one tenant from what it resolved to."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tts_operator.api import TTSTenant
+from tts_operator.desired.change_cause import in_turn
+from tts_operator.desired.config_hashes import hashes
+from tts_operator.desired.configmap import quota_config_map, server_config_map
+from tts_operator.desired.deployment import deployment
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.networkpolicy import network_policy
+from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
+from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
+from tts_operator.desired.service import peers_service, pool_service, tenant_service
+from tts_operator.desired.serviceaccount import service_account
+from tts_operator.objects.manifest import Manifest, Ref
+from tts_operator.objects.names import POOL_LABEL, internal_secret_name, server_config_name
+from tts_operator.pod_files.server_config import live_config
+from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.rollout.cutover import is_entry
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything that should be there for one tenant."""
+
+    manifests: tuple[Manifest, ...]
+    """In the order in which to apply them: what pods mount comes before the pods."""
+    kept: frozenset[Ref]
+    """Children that stay as they are, because what they are made from is missing for now."""
+    replicas: Mapping[Ref, int]
+    """By Deployment, where it begins and where it wakes; 0 only where the tenant is suspended."""
+    config_hashes: Mapping[str, str]
+    """By pool: what its running pods are to be told they have read."""
+    changes: Mapping[str, str]
+    """By pool that rolls for a reason that is not its tenant's own: the change, which it has to take in turn."""
+
+
+def build(resolved: Resolved) -> Desired | None:
+    """What one tenant should have. None where its spec cannot be followed: then its last good children stay."""
+    tenant = resolved.tenant
+    if tenant is None or resolved.refused is not None or resolved.observed.deleting:
+        return None
+    current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.running)]
+    configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
+    deployments = {
+        pool.name: in_turn(resolved, pool, made) for pool in current for made in present(pods(resolved, pool))
+    }
+    quota = quota_config_map(resolved)
+    manifests = [
+        service_account(resolved),
+        *present(internal_secret(resolved)),
+        *present(signing_secret(resolved)),
+        *present(redis_secret(resolved)),
+        *present(s3_secret(resolved)),
+        quota,
+        *configs.values(),
+        *(network_policy(resolved, pool) for pool in current),
+        *(pool_service(resolved, pool) for pool in current),
+        *present(peers_service(resolved)),
+        *(manifest for manifest, _ in deployments.values()),
+        *(pod_disruption_budget(resolved, pool) for pool in current),
+        *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
+        tenant_service(resolved),
+    ]
+    wanted = {manifest.ref for manifest in manifests}
+    kept = {ref for pool in resolved.pools for ref in keepsakes(resolved, pool)} - wanted
+    return Desired(
+        manifests=tuple(manifests),
+        kept=frozenset(kept & resolved.observed.children.keys()),
+        replicas={
+            deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
+            for pool in current
+        },
+        config_hashes=dict(hashes(resolved, current, configs, quota)),
+        changes={pool: change for pool, (_, change) in deployments.items() if change},
+    )
+
+
+def pods(resolved: Resolved, pool: Pool) -> Manifest | None:
+    """A pool's Deployment; None where it keeps the one it has."""
+    return None if pool.waits else deployment(resolved, pool)
+
+
+def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
+    """A pool's server.json; None where the live one has to do.
+
+    That is where a model that it names cannot be read now, or where the pods wait for a change of the operator: their
+    server may not know every field of today, and one that starts with such a file does not start.
+    """
+    named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
+    offered = [each for each in named if each.offered or pool.role != "Entry"]
+    if all(each.model is None for each in offered):
+        return None  # no server starts without a model to offer, whoever stands by
+    unreadable = any(each.model is None and each.running for each in named)
+    # Callers arrive, and the live file lets none of them in: one without the models that cannot be read is better.
+    deaf = pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
+    if ((unreadable and not deaf) or pool.of_another_operator) and live_config(resolved, pool) is not None:
+        return None
+    return server_config_map(resolved, tenant, pool)
+
+
+def keepsakes(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
+    """Children of a pool that may stay although nothing builds them now."""
+    config = Ref("v1", "ConfigMap", resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
+    if not pool.retiring:
+        yield from (config, deployment_ref(resolved, pool))
+        return
+    yield Ref("v1", "Secret", resolved.key.namespace, internal_secret_name(resolved.key.name))
+    yield config
+    for ref, child in resolved.observed.children.items():
+        if (child["metadata"].get("labels") or {}).get(POOL_LABEL) == pool.name:
+            yield ref
+
+
+def deployment_ref(resolved: Resolved, pool: Pool) -> Ref:
+    """Where a pool's Deployment is, made or not."""
+    return Ref("apps/v1", "Deployment", resolved.key.namespace, pool.name)
+
+
+def present(manifest: Manifest | None) -> tuple[Manifest, ...]:
+    """For builders that make nothing where nothing is due."""
+    return () if manifest is None else (manifest,)

@@ -1,0 +1,63 @@
+"""What a pod template is made from, and whether a change of it has to be taken in turn with other tenants."""
+
+import dataclasses
+import json
+from typing import Any
+
+from tts_operator.objects import fields
+from tts_operator.objects.diff import template_differs
+from tts_operator.objects.fields import annotation
+from tts_operator.objects.manifest import Manifest
+from tts_operator.pod_files.serialize import digest
+from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, cause
+from tts_operator.snapshot import lookup
+
+OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}
+"""Fields of its spec that pod templates depend on. One too many rolls at once what could wait, one too few waits."""
+READ_AGAIN = {
+    "voices",
+    "languages",
+    "fallback",
+    "first_audio_timeout_seconds",
+    "allowed_namespaces",
+    "pool",
+    "batching",
+}
+"""Fields of a model that no pod template depends on."""
+
+
+def sources(resolved: Resolved, pool: Pool) -> Sources:
+    """The three parts, each as a digest. Defaults are not in them: a new version of the operator has others."""
+    model, _ = pool.spoken
+    tenant = {}
+    if resolved.tenant is not None:
+        tenant = resolved.tenant.spec.model_dump(mode="json", include=OF_THE_TENANT, exclude_defaults=True)
+    return Sources(
+        tenant=short(tenant),
+        model=short(model.spec.model_dump(mode="json", exclude=READ_AGAIN, exclude_defaults=True)),
+        operator=short(dataclasses.asdict(resolved.settings)),
+    )
+
+
+def short(part: Any) -> str:
+    """A digest that does not depend on the order of keys."""
+    return digest(json.dumps(part, sort_keys=True, default=str))[:10]
+
+
+def in_turn(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
+    """The Deployment with its origins written on it, and the change for which it has to wait its turn; empty for none.
+
+    A new pool waits for nobody, nor does one at zero: no pod of theirs is replaced.
+    """
+    found = lookup.deployment(resolved.observed, pool.name)
+    after = sources(resolved, pool)
+    change, name = "", ""
+    if found is not None:
+        if not template_differs(manifest.body, found):
+            name = annotation(found, ROLLOUT)
+        elif fields.replicas(found) > 0:
+            change = name = cause(Sources.read(found), after, pool.model_name)
+    metadata = manifest.body["metadata"]
+    notes = {SOURCES: str(after)} | ({ROLLOUT: name} if name else {})
+    return Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}}), change

@@ -1,0 +1,49 @@
+"""The credentials of the operator's own stores: files of Secrets that its pod mounts, and that may change."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from tts_operator.credentials.shared_stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY
+from tts_operator.settings import Settings
+
+log = structlog.get_logger()
+
+
+class StoreFiles:
+    """What they say now; where one cannot be read for a moment, what it said last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = settings.redis.directory if settings.redis else None
+        self._s3 = settings.s3.directory if settings.s3 else None
+        self._last: dict[Path, str] = {}
+
+    def check(self) -> None:
+        """At the start, when somebody looks. Raises OSError, and ValueError for a file without content."""
+        for name in (ACCESS_KEY, SECRET_KEY) if self._s3 else ():
+            assert self._s3 is not None  # noqa: S101 - or there would be no names
+            if not (self._s3 / name).read_text("utf-8").strip():
+                raise ValueError(f"{self._s3 / name} is empty")
+
+    async def s3_keys(self) -> Mapping[str, str]:
+        """ACCESS_KEY and SECRET_KEY; empty where there is no store."""
+        if self._s3 is None:
+            return {}
+        return {name: await self._read(self._s3 / name) for name in (ACCESS_KEY, SECRET_KEY)}
+
+    async def redis_certificate(self) -> str:
+        """PEM; empty where there is none."""
+        return await self._read(self._redis / CERTIFICATE) if self._redis else ""
+
+    async def _read(self, file: Path) -> str:
+        try:
+            text = await asyncio.to_thread(file.read_text, "utf-8")
+        except FileNotFoundError:
+            return self._last.get(file, "")
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("credentials cannot be read", file=str(file), error=type(error).__name__)
+            return self._last.get(file, "")
+        self._last[file] = text.strip()
+        return self._last[file]

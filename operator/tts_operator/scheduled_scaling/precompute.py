@@ -1,0 +1,57 @@
+"""What the next transition writes, worked out before it comes.
+
+At midnight every tenant's bounds move in the same second. What they move to has been known since the last reconcile: so
+that second costs one write for each HPA, without a read before it, and the reconcile that sees to the rest comes after.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.objects.diff import difference
+from tts_operator.objects.manifest import Manifest
+from tts_operator.plan.actions import Apply
+from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
+from tts_operator.snapshot import lookup
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """When to look at a tenant again even if nothing happens."""
+
+    at: datetime
+    transition: bool = False
+    """That the schedule has something else to say then is the reason."""
+    moves: tuple[Apply, ...] = ()
+    """Writes for that very instant, true unless the tenant, its models or its children change before."""
+
+
+def upcoming(resolved: Resolved) -> Upcoming | None:
+    """When the tenant is due next, and what that instant writes if it is a transition; None for never."""
+    if resolved.next_change is None:
+        return None
+    transition = resolved.next_transition
+    if transition is None or transition.at != resolved.next_change or resolved.refused is not None:
+        return Upcoming(resolved.next_change)
+    then = resolve(resolved.observed, resolved.settings, transition.at)
+    return Upcoming(resolved.next_change, transition=True, moves=tuple(moves(resolved, then)))
+
+
+def moves(now: Resolved, then: Resolved) -> Iterator[Apply]:
+    """One write for each HPA that exists and is to look otherwise at that instant than now."""
+    later = {pool.name: pool for pool in then.pools}
+    for pool in now.pools:
+        found = lookup.autoscaler(now.observed, pool.name)
+        if found is None or pool.retiring or pool.name not in later:
+            continue
+        today, tomorrow = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
+        if why := difference(tomorrow.body, today.body):
+            yield Apply(only(tomorrow, str(found["metadata"]["uid"])), why)
+
+
+def only(manifest: Manifest, uid: str) -> Manifest:
+    """The same for the very object of this UID: applied after that one is gone it is a conflict, and makes none."""
+    metadata = {**manifest.body["metadata"], "uid": uid}
+    return replace(manifest, body={**manifest.body, "metadata": metadata})
