@@ -12,8 +12,8 @@ import uvicorn
 
 from tests.contract.forging import keys_folder
 from tests.contract.tone import config, stage, until
+from tts_server.app import serve as serving
 from tts_server.app.build import Application
-from tts_server.app.build import serve as serving
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.http import protocol as connection
 from tts_server.http.protocol import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS

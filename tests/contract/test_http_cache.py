@@ -26,7 +26,7 @@ from tts_server.config.schema import (
     StorageConfig,
     VoiceConfig,
 )
-from tts_server.pipeline.pipeline import pipeline
+from tts_server.pipeline import pipeline
 from tts_server.storage.s3 import CALL_SECONDS
 from tts_server.synthesis.sample_stream import Speaking
 

@@ -3,7 +3,7 @@
 from tts_operator.api import model as api_model
 from tts_operator.settings import Settings
 from tts_server.config.schema import QuotaConfig, ServerConfig
-from tts_server.routing.voice_selection import fallback as server_fallback
+from tts_server.routing import fallback as server_fallback
 
 
 def test_the_operator_makes_no_chain_that_the_server_would_refuse() -> None:

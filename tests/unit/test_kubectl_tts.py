@@ -17,8 +17,8 @@ import yaml
 
 from tts_operator.calendar.bounds import Change
 from tts_operator.calendar.calendar import changes
+from tts_operator.cli import kubectl_tts
 from tts_operator.cli.kubectl_tts import main
-from tts_operator.cli.main import kubectl_tts
 
 TENANT = """\
 apiVersion: v1

@@ -13,8 +13,8 @@ import pytest
 
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
 from tts_operator.cluster.client import Cluster
+from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, Pace
-from tts_operator.controller.controller import controller as module
 from tts_operator.controller.reconcile_tenant import ReconcileFailed
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref
