@@ -16,7 +16,7 @@ import numpy as np
 from tts_server.audio import FORMATS, encode_whole
 from tts_server.engines.espeak import Espeak
 from tts_server.inference.client import Utterance
-from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.pool.worker_pool import WorkerPool
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 ROUNDS = 100
@@ -51,7 +51,7 @@ async def measure() -> Figures:
     (sound,) = engine.speak(SENTENCE, "en-us", None, 1.0)
     engine_milliseconds = median_milliseconds(lambda: engine.speak(SENTENCE, "en-us", None, 1.0))
     audio_seconds = sound.size / engine.sample_rate_hz
-    pool = ProcessPool("espeak")
+    pool = WorkerPool("espeak")
     begun = time.perf_counter()
     await pool.start()
     started = time.perf_counter() - begun
@@ -71,7 +71,7 @@ async def measure() -> Figures:
     )
 
 
-async def _spoken(pool: ProcessPool) -> tuple[float, float]:
+async def _spoken(pool: WorkerPool) -> tuple[float, float]:
     begun = time.perf_counter()
     first = 0.0
     async for _ in pool.speak(Utterance(SENTENCE, "en-us")):

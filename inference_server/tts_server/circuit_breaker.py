@@ -28,7 +28,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BreakerSettings:
     """When a breaker opens, and for how long. The defaults are an engine's."""
 
     failures_to_open: int = 3
@@ -39,7 +39,7 @@ class Limits:
     """What a probe may take before another one is let through beside it."""
 
 
-SERVICE = Limits(failures_to_open=1, open_seconds=5.0, longest_open_seconds=5.0, probe_seconds=5.0)
+SERVICE = BreakerSettings(failures_to_open=1, open_seconds=5.0, longest_open_seconds=5.0, probe_seconds=5.0)
 """Of a service beside the server that can be done without: one caller has waited for it, and that is enough."""
 
 
@@ -54,9 +54,9 @@ class Permit:
 class Breaker:
     """Of one thing. Its state may be read in any thread."""
 
-    def __init__(self, now: Now = time.monotonic, limits: Limits | None = None) -> None:
+    def __init__(self, now: Now = time.monotonic, limits: BreakerSettings | None = None) -> None:
         self._now = now
-        self._limits = limits or Limits()
+        self._limits = limits or BreakerSettings()
         self._failures = 0
         self._period = 0
         """Grows with every change of state, so that an attempt of an earlier one is recognised."""

@@ -110,9 +110,9 @@ def _sources(config_file: Path | None, quota_file: Path | None, replica: str) ->
 
 def _greet(application: Application, address: str) -> None:
     """For the person at the terminal; logs go to stdout."""
-    scene = application.server.scene
-    assert scene is not None  # noqa: S101 - it is ready
-    for model in scene.catalogue.models.values():
+    snapshot = application.server.snapshot
+    assert snapshot is not None  # noqa: S101 - it is ready
+    for model in snapshot.catalogue.models.values():
         languages = sorted({language for voice in model.voices.values() for language in voice.languages[:1]})
         shown = " ".join(languages[:SHOWN_LANGUAGES])
         print(f"{model.name}: {len(model.voices)} voices in {len(languages)} languages: {shown}", file=sys.stderr)

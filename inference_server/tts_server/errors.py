@@ -27,7 +27,7 @@ TTSError
         ├─ EngineUnavailable    the engine cannot start here: something is not installed
         ├─ EngineTimeout        no first audio in time
         ├─ EngineCrashed        its process died or broke the protocol
-        ├─ EngineGarbage        what came is no speech: not numbers, silence, far too long
+        ├─ InvalidAudio         what came is no speech: not numbers, silence, far too long
         └─ EngineGivenUp        it failed too often lately: it is left alone for a while
 
 `code` is the error's name in replies and metrics. Messages say what, where and what to do; they never carry a caller's
@@ -235,7 +235,7 @@ class EngineCrashed(EngineError):
     code = "engine_crashed"
 
 
-class EngineGarbage(EngineError):
+class InvalidAudio(EngineError):
     """The engine yielded what cannot be the text: not numbers, silence, or sound without end."""
 
     code = "engine_garbage"

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 
-class Trust:
+class TlsTrustStore:
     """Certificates that vouch for a server: those of a file, else the usual public ones.
 
     `ca_file`: unless it is `needed`, it may also not be there, now or ever.

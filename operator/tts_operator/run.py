@@ -14,12 +14,12 @@ import structlog
 from aiohttp import web
 
 from tts_operator.clock import Clock, SystemClock
-from tts_operator.cluster.client import Cluster, Patience
+from tts_operator.cluster.client import Cluster, RequestTimeouts
 from tts_operator.cluster.errors import ClusterError, NotFound, NotLeading
-from tts_operator.cluster.leader_election import Leader, Timing
+from tts_operator.cluster.leader_election import Leader, LeaderElectionConfig
 from tts_operator.cluster.lease import ClusterLease
-from tts_operator.controller.controller import Controller, Pace
-from tts_operator.controller.store_access import OperatorStores
+from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.watches import Watches
 from tts_operator.objects.fields import number
 from tts_operator.objects.keys import Key
@@ -31,7 +31,7 @@ from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.settings import Settings
 from tts_operator.telemetry.health import health_app
 from tts_operator.telemetry.metrics import Metrics, metrics_app
-from tts_operator.telemetry.watch_health import Freshness
+from tts_operator.telemetry.watch_health import WatchHealth
 
 log = structlog.get_logger()
 
@@ -54,17 +54,17 @@ class Run:
     """What `tts-operator run` was told."""
 
     settings: Settings
-    pace: Pace
-    timing: Timing
+    pace: ControllerOptions
+    config: LeaderElectionConfig
     lease_name: str
     metrics_port: int
     health_port: int
 
 
-class Listener:
+class EventForwarder:
     """Where the watches' news goes: keys to the controller, versions to the check."""
 
-    def __init__(self, controller: Controller, freshness: Freshness) -> None:
+    def __init__(self, controller: Controller, freshness: WatchHealth) -> None:
         self._controller = controller
         self._freshness = freshness
 
@@ -91,18 +91,18 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
     """Be one replica until SIGTERM or SIGINT: running reconciles end, the Lease is let go."""
     clock = clock or SystemClock()
     stopping = stop_signal()
-    metrics, freshness = Metrics(), Freshness()
-    patience = Patience(write_seconds=run.timing.lease_seconds - run.timing.renew_deadline_seconds)
+    metrics, freshness = Metrics(), WatchHealth()
+    patience = RequestTimeouts(write_seconds=run.config.lease_seconds - run.config.renew_deadline_seconds)
     async with AsyncExitStack() as stack:
         lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, patience))
         identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         lease = ClusterLease(lease_cluster, run.settings.namespace, run.lease_name)
-        leader = Leader(lease, identity, clock, run.timing)
+        leader = Leader(lease, identity, clock, run.config)
         metrics.leading.set_function(leader.may_write)
         cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, patience, metrics.wrote))
-        stores = OperatorStores(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
+        stores = StoreAccess(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
         controller = Controller(cluster, run.settings, clock, metrics, run.pace, stores=stores)
-        watches = Watches(Listener(controller, freshness), asyncio.get_running_loop(), run.pace.namespaces)
+        watches = Watches(EventForwarder(controller, freshness), asyncio.get_running_loop(), run.pace.namespaces)
 
         def sick() -> list[str]:
             return [f"the watch of {kind} delivers nothing" for kind in freshness.stale(clock.monotonic())]
@@ -218,7 +218,7 @@ async def wait_for_resources(cluster: Cluster, namespaces: tuple[str, ...]) -> N
             await asyncio.sleep(WAIT_SECONDS)
 
 
-async def check(cluster: Cluster, freshness: Freshness, clock: Clock, namespaces: tuple[str, ...]) -> None:
+async def check(cluster: Cluster, freshness: WatchHealth, clock: Clock, namespaces: tuple[str, ...]) -> None:
     """From time to time, compare what exists with what the watches delivered. The liveness probe reads the result."""
     while True:
         await asyncio.sleep(CHECK_SECONDS)

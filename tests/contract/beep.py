@@ -12,7 +12,7 @@ import numpy as np
 from tts_server.engines.protocol import Sound, Voices
 from tts_server.inference.wire.frames import shared_frame
 
-QUIET = np.full(1600, 0.01, np.float32)
+UNLOGGED_PATHS = np.full(1600, 0.01, np.float32)
 """A tenth of a second of something."""
 
 
@@ -48,7 +48,7 @@ class Moody(Beep):
             yield from super().speak(text, voice, language, speed)
 
     def _crash(self) -> Iterator[Sound]:
-        yield QUIET
+        yield UNLOGGED_PATHS
         ctypes.string_at(0)
 
     def _exit(self) -> Iterator[Sound]:
@@ -56,7 +56,7 @@ class Moody(Beep):
         os._exit(3)
 
     def _raise(self) -> Iterator[Sound]:
-        yield QUIET
+        yield UNLOGGED_PATHS
         raise ValueError("the caller said: secret words")
 
     def _hang(self) -> Iterator[Sound]:
@@ -64,22 +64,22 @@ class Moody(Beep):
         yield from ()
 
     def _stall(self) -> Iterator[Sound]:
-        yield QUIET
+        yield UNLOGGED_PATHS
         time.sleep(3600)
 
     def _seize(self) -> Iterator[Sound]:
         """Hold the interpreter's lock for ever, as native code does that never gives it back."""
-        yield QUIET
+        yield UNLOGGED_PATHS
         ctypes.PyDLL(None).sleep(3600)
 
     def _endless(self) -> Iterator[Sound]:
         while True:
-            yield QUIET
+            yield UNLOGGED_PATHS
 
     def _slow(self) -> Iterator[Sound]:
         for _ in range(20):
             time.sleep(0.05)
-            yield QUIET
+            yield UNLOGGED_PATHS
 
     def _nan(self) -> Iterator[Sound]:
         yield np.full(1600, np.nan, np.float32)
@@ -113,7 +113,7 @@ class Moody(Beep):
 
     def _empty(self) -> Iterator[Sound]:
         yield np.zeros(0, np.float32)
-        yield QUIET
+        yield UNLOGGED_PATHS
         yield np.zeros(0, np.float32)
 
     def _chatter(self) -> Iterator[Sound]:
@@ -121,17 +121,17 @@ class Moody(Beep):
         for line in ("secret words", "Traceback of secret words", 'File "secret words", line 1', "Thread 0x1: secret"):
             print(line, flush=True)
         print("Fatal Python error: Secret words", flush=True)
-        yield QUIET
+        yield UNLOGGED_PATHS
         raise ValueError("secret words")
 
     def _print(self) -> Iterator[Sound]:
         print("progress: 50 %", flush=True)
         os.write(1, b"native progress\n")
-        yield QUIET
+        yield UNLOGGED_PATHS
 
     def _garbage(self) -> Iterator[Sound]:
         """Write into whatever pipe there is, the protocol's own too."""
-        yield QUIET
+        yield UNLOGGED_PATHS
         for entry in Path("/proc/self/fd").iterdir():
             number = int(entry.name)
             with suppress(OSError):
@@ -150,7 +150,7 @@ class Moody(Beep):
 
     def _grow(self) -> Iterator[Sound]:
         self._kept.append(b"\x01" * 190_000_000)
-        yield QUIET
+        yield UNLOGGED_PATHS
 
     def _hoard(self) -> Iterator[Sound]:
         while True:
@@ -160,7 +160,7 @@ class Moody(Beep):
     def _spawn(self) -> Iterator[Sound]:
         if os.fork() == 0:
             time.sleep(3600)
-        yield QUIET
+        yield UNLOGGED_PATHS
 
 
 class Unloadable(Beep):

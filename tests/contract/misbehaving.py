@@ -12,7 +12,7 @@ import httpx
 from tests.contract.tone import config
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import FallbackConfig, ModelConfig, QuotaConfig, VoiceConfig
-from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.pool.worker_pool import WorkerPool
 
 MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
 """Of `Moody` in `beep.py`."""
@@ -34,7 +34,7 @@ class Misbehaving:
 
     application: Application
     client: httpx.AsyncClient
-    pools: dict[str, ProcessPool]
+    pools: dict[str, WorkerPool]
 
     async def speech(self, text: str) -> httpx.Response:
         body = {"model": "tone", "voice": "beep", "input": text, "response_format": "flac"}
@@ -58,11 +58,11 @@ class Misbehaving:
 @asynccontextmanager
 async def misbehaving(folder: Path) -> AsyncIterator[Misbehaving]:
     """`tone` has bad days, `bass` behaves; two processes each."""
-    pools: dict[str, ProcessPool] = {}
+    pools: dict[str, WorkerPool] = {}
 
-    def speaker(model: ModelConfig) -> ProcessPool:
+    def engine_client(model: ModelConfig) -> WorkerPool:
         engine = {"tone": "Moody", "bass": "Beep"}[model.name]
-        pools[model.name] = ProcessPool(
+        pools[model.name] = WorkerPool(
             f"tests.contract.beep:{engine}",
             processes=2,
             first_audio_timeout_seconds=FIRST_AUDIO_SECONDS,
@@ -75,7 +75,7 @@ async def misbehaving(folder: Path) -> AsyncIterator[Misbehaving]:
         ModelConfig(name="bass", voices=(VoiceConfig(name="low"),)),
     )
     settings = config(folder, models=models, language_routing=(), voice_aliases={})
-    application = Application(Sources(settings, QuotaConfig()), speaker)
+    application = Application(Sources(settings, QuotaConfig()), engine_client)
     await application.start()
     transport = httpx.ASGITransport(application.asgi)
     try:

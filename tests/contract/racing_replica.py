@@ -29,7 +29,7 @@ async def race(url: str, error_seconds: float, calls: int) -> tuple[int, int]:
             lambda: time.monotonic() + error_seconds, lambda: datetime.now(UTC) + timedelta(seconds=error_seconds)
         )
         quota = GuardedQuota(RedisQuota(cast("RedisClient", client), call_seconds=20), local, time.monotonic)
-        quota.tell(lost.append)
+        quota.notify(lost.append)
         print("ready", flush=True)
         sys.stdin.readline()
 

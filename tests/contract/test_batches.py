@@ -19,13 +19,13 @@ from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, S
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
 from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.batch import Batch
-from tts_server.inference.pool.worker_client import EngineProcess
-from tts_server.inference.pool.worker_pool import ProcessPool
-from tts_server.scheduling.batching import Sharing
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.inference.pool.worker_client import WorkerClient
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.scheduling.batching import BatchPolicy
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
 CHOIR = "tests.contract.choir:Choir"
-BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
+BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
 
 def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
@@ -36,7 +36,7 @@ def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
 class Choir:
     """A pool of one process, whose queue can be filled before it speaks."""
 
-    pool: ProcessPool
+    pool: WorkerPool
     sizes: list[int] = field(default_factory=list)
     """Of the passes that were begun."""
     restarts: list[str] = field(default_factory=list)
@@ -52,18 +52,18 @@ class Choir:
             self.sizes.clear()
             await parts.aclose()
 
-    async def together(self, *wanted: Utterance | tuple[Utterance, Turn]) -> list[Samples | BaseException]:
+    async def together(self, *wanted: Utterance | tuple[Utterance, SchedulingParams]) -> list[Samples | BaseException]:
         """What each hears, of those that wait when its process becomes free."""
         tasks = []
         async with self.busy():
             for number, one in enumerate(wanted):
-                utterance, turn = one if isinstance(one, tuple) else (one, Turn())
+                utterance, turn = one if isinstance(one, tuple) else (one, SchedulingParams())
                 tasks.append(asyncio.create_task(heard(self.pool, utterance, turn)))
                 await until(lambda waiting=number + 1: self.pool.waiting == waiting)  # type: ignore[misc]
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def heard(pool: ProcessPool, utterance: Utterance, turn: Turn) -> Samples:
+async def heard(pool: WorkerPool, utterance: Utterance, turn: SchedulingParams) -> Samples:
     return np.concatenate([part async for part in pool.speak(utterance, turn)])
 
 
@@ -81,11 +81,11 @@ async def choir(
 ) -> AsyncIterator[Choir]:
     begun: list[int] = []
     restarts: list[str] = []
-    pool = ProcessPool(
+    pool = WorkerPool(
         engine,
         processes=processes,
         first_audio_timeout_seconds=timeout_seconds,
-        sharing=Sharing(size, wait_seconds),
+        sharing=BatchPolicy(size, wait_seconds),
         on_batch=begun.append,
         on_restart=restarts.append,
     )
@@ -207,7 +207,7 @@ async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
 
 
 async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
-    process = EngineProcess(CHOIR, 1)
+    process = WorkerClient(CHOIR, 1)
     await process.start(10)
     try:
         batch = Batch(process, [says("a"), says("b"), says("c")])
@@ -294,9 +294,9 @@ async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
             await waiting
 
 
-def gatherings(pool: ProcessPool) -> list[Any]:
+def gatherings(pool: WorkerPool) -> list[Any]:
     """Batches that wait for company."""
-    return list(pool._seating.gatherings.values())
+    return list(pool._dispatcher.gatherings.values())
 
 
 @pytest.mark.parametrize("batching", [None, BatchingConfig(max_size=4, max_wait_milliseconds=20)])
@@ -304,10 +304,10 @@ async def test_a_models_configuration_says_how_it_batches(tmp_path: Path, batchi
     model = ModelConfig(name="espeak", batching=batching)
     settings = ServerConfig(models=(model,), storage=StorageConfig(directory=tmp_path))
     application = Application(Sources(settings, QuotaConfig()))
-    speaker = application._speaker(model)
-    assert isinstance(speaker, ProcessPool)
-    assert speaker._wanted_sharing == (None if batching is None else Sharing(4, 0.02))
-    speaker._seating._hooks.on_batch(3)
+    engine_client = application._engine_client(model)
+    assert isinstance(engine_client, WorkerPool)
+    assert engine_client._wanted_sharing == (None if batching is None else BatchPolicy(4, 0.02))
+    engine_client._dispatcher._hooks.on_batch(3)
     text = generate_latest(application.server.metrics.registry).decode()
     assert 'tts_batch_size_bucket{le="4.0",model="espeak"} 1.0' in text
     await application.stop()

@@ -14,10 +14,10 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.object_store import ObjectStore
 from tts_server.cache.factory import open_cache
 from tts_server.cache.memory import CacheLimits, MemoryCache
-from tts_server.cache.protocol import Cache, Recording
+from tts_server.cache.protocol import Cache, CachedReply
 from tts_server.cache.redis import SharedCache
 from tts_server.cache.resilient import Guarded
-from tts_server.cache.serialization import seal, unseal
+from tts_server.cache.serialization import encode_entry, unseal
 from tts_server.cache.storage import StoredCache
 from tts_server.cache.tiered import TieredCache
 from tts_server.circuit_breaker import SERVICE, Breaker
@@ -26,12 +26,12 @@ from tts_server.errors import StorageUnavailable
 from tts_server.quota.redis_quota import CALL_SECONDS
 from tts_server.redis.client import RedisClient, redis_client
 from tts_server.storage.filesystem import FilesystemStore
-from tts_server.storage.protocol import Limits
+from tts_server.storage.protocol import StorageLimits
 from tts_server.storage.s3 import S3Store
 
 ACME = "team-acme.acme"
 ONE, OTHER = "1" * 64, "2" * 64
-DAY = Limits(retention_seconds=86_400, max_bytes=1_000_000)
+DAY = StorageLimits(retention_seconds=86_400, max_bytes=1_000_000)
 
 
 @dataclass
@@ -51,8 +51,8 @@ class Harness:
     settled: Callable[[], Awaitable[None]]
     """Return when what was put has arrived everywhere."""
 
-    def recording(self, content: bytes = b"sound", *, seconds: float = 60.0) -> Recording:
-        return Recording(content, audio_seconds=1.5, expires=self.clock.seconds + seconds)
+    def recording(self, content: bytes = b"sound", *, seconds: float = 60.0) -> CachedReply:
+        return CachedReply(content, audio_seconds=1.5, expires=self.clock.seconds + seconds)
 
 
 async def at_once() -> None:
@@ -166,13 +166,13 @@ async def test_memory_drops_what_was_not_used_for_longest() -> None:
     cache = MemoryCache(CacheLimits(max_entries=3, max_bytes=100), clock)
     keys = [str(number) * 64 for number in range(4)]
     for key in keys[:3]:
-        await cache.put(key, Recording(b"x", 1.0, clock.seconds + 60))
+        await cache.put(key, CachedReply(b"x", 1.0, clock.seconds + 60))
     await cache.get(keys[0])
-    await cache.put(keys[3], Recording(b"x", 1.0, clock.seconds + 60))
+    await cache.put(keys[3], CachedReply(b"x", 1.0, clock.seconds + 60))
     assert [await cache.get(key) is not None for key in keys] == [True, False, True, True]
-    await cache.put(keys[1], Recording(b"x" * 99, 1.0, clock.seconds + 60))
+    await cache.put(keys[1], CachedReply(b"x" * 99, 1.0, clock.seconds + 60))
     assert (len(cache), cache.bytes) == (2, 100), "one byte of another has room beside it"
-    await cache.put(keys[2], Recording(b"x" * 101, 1.0, clock.seconds + 60))
+    await cache.put(keys[2], CachedReply(b"x" * 101, 1.0, clock.seconds + 60))
     assert (len(cache), cache.bytes) == (2, 100), "what nothing has room for pushes nothing out"
     clock.seconds += 60
     await cache.sweep()
@@ -180,8 +180,8 @@ async def test_memory_drops_what_was_not_used_for_longest() -> None:
 
 
 def test_a_seal_shows_every_change() -> None:
-    recording = Recording(b"sound", 1.5, 100.0)
-    sealed = seal(ONE, recording)
+    recording = CachedReply(b"sound", 1.5, 100.0)
+    sealed = encode_entry(ONE, recording)
     assert unseal(ONE, sealed) == recording
     assert unseal(OTHER, sealed) is None, "nor is it good under another key"
     for length in range(len(sealed)):
@@ -218,14 +218,14 @@ class Away:
     error: Exception | None
     calls: int = 0
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         self.calls += 1
         if self.error is not None:
             raise self.error
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         await self.get(key)
 
     async def sweep(self) -> None:
@@ -268,8 +268,8 @@ async def test_replicas_share_small_audio_through_redis_and_large_audio_through_
     one, other = (cast("TieredCache", cache) for cache in caches)
     small, large = b"small", b"large" * 1000
     expires = time.time() + 60
-    await one.put(ONE, Recording(small, 1.0, expires))
-    await one.put(OTHER, Recording(large, 2.0, expires))
+    await one.put(ONE, CachedReply(small, 1.0, expires))
+    await one.put(OTHER, CachedReply(large, 2.0, expires))
     await one.written()
     assert config.storage.s3 is not None
     (name,) = object_store.names(config.storage.s3)
@@ -289,7 +289,7 @@ async def test_replicas_share_small_audio_through_redis_and_large_audio_through_
 async def test_without_redis_a_replica_still_finds_large_audio(tmp_path: Path) -> None:
     config = server_config(tmp_path, None)
     one, other = (cast("TieredCache", open_cache(config, None)) for _ in range(2))
-    await one.put(ONE, Recording(b"large" * 1000, 1.0, time.time() + 60))
+    await one.put(ONE, CachedReply(b"large" * 1000, 1.0, time.time() + 60))
     await one.written()
     assert await other.get(ONE) is not None
     assert await other.get(OTHER) is None
@@ -299,13 +299,13 @@ async def test_a_redis_that_hangs_or_dies_costs_a_moment_once(tmp_path: Path) ->
     with counter_store() as valkey:
         client = redis_client(RedisConfig(url=valkey.url))
         cache = cast("TieredCache", open_cache(server_config(tmp_path, valkey), client))
-        await cache.put(ONE, Recording(b"small", 1.0, time.time() + 60))
+        await cache.put(ONE, CachedReply(b"small", 1.0, time.time() + 60))
         await cache.written()
         valkey.freeze()
         begun = time.monotonic()
         for number in range(20):
             assert await cache.get(f"{number:064x}") is None
-            await cache.put(f"{number:064x}", Recording(b"small", 1.0, time.time() + 60))
+            await cache.put(f"{number:064x}", CachedReply(b"small", 1.0, time.time() + 60))
             assert await cache.get(f"{number:064x}") is not None, "memory is not away"
         assert time.monotonic() - begun < 20 * CALL_SECONDS / 2
         valkey.thaw()

@@ -243,8 +243,8 @@ async def test_what_is_no_http_is_answered_as_every_error_is(port: int, data: by
 
 async def test_an_answer_that_has_begun_is_cut_and_nothing_is_written_into_it(tmp_path: Path) -> None:
     async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
-        acme.speakers["tone"].gate.clear()
-        acme.speakers["tone"].gated_from = 1
+        acme.engine_clients["tone"].gate.clear()
+        acme.engine_clients["tone"].gated_from = 1
         body = json.dumps(json.loads(BODY) | {"input": "One. Two."}).encode()
         await client.send(SPEECH + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         await client.reader.readuntil(b"\r\n\r\n")

@@ -13,7 +13,7 @@ from tests.contract.misbehaving import MODES, misbehaving
 from tests.contract.tone import SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.circuit_breaker import State
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
-from tts_server.errors import EngineCrashed, EngineGarbage
+from tts_server.errors import EngineCrashed, InvalidAudio
 
 
 def spared(tmp_path: Path, **changes: Any) -> Any:
@@ -50,7 +50,7 @@ def metric(stage: Stage, line: str) -> bool:
 
 
 async def test_the_fallback_speaks_and_says_so(acme: Stage) -> None:
-    acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+    acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
     reply = await acme.speech()
     assert reply.status_code == 200
     assert reply.headers["x-tts-engine"] == "bass"
@@ -58,7 +58,7 @@ async def test_the_fallback_speaks_and_says_so(acme: Stage) -> None:
     native = await acme.synthesize(voice="bob", language="de")
     assert native.json()["engine_used"] == "bass"
     assert native.json()["status"] == "degraded"
-    assert [u.voice for u in acme.speakers["bass"].spoken] == ["mei", "max"]
+    assert [u.voice for u in acme.engine_clients["bass"].spoken] == ["mei", "max"]
     assert metric(acme, 'tts_fallbacks_total{model="tone",reason="engine_crashed"} 2.0')
 
 
@@ -68,7 +68,7 @@ async def test_a_fallback_that_is_not_offered_speaks_all_the_same(tmp_path: Path
     tone, bass = whole.models
     hidden = whole.model_copy(update={"models": (tone, bass.model_copy(update={"offered": False}))})
     async with stage(hidden) as acme:
-        acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+        acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         reply = await acme.speech()
         assert (reply.status_code, reply.headers["x-tts-engine"]) == (200, "bass")
         assert (await acme.speech(model="bass", voice="mei")).status_code == 404
@@ -81,15 +81,15 @@ async def test_a_fallback_that_is_not_offered_speaks_all_the_same(tmp_path: Path
 
 async def test_a_reply_has_one_voice(acme: Stage) -> None:
     """The engine speaks two sentences of three, and nothing has been sent: the fallback speaks all three."""
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 2 else None
     reply = await acme.speech(input=SENTENCES, response_format="flac")
     assert reply.headers["x-tts-status"] == "degraded"
-    assert len(acme.speakers["bass"].spoken) == 3
+    assert len(acme.engine_clients["bass"].spoken) == 3
 
 
 async def test_after_the_first_byte_nobody_else_speaks(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 1 else None
     tone.gated_from = 1
     tone.gate.clear()
@@ -102,13 +102,13 @@ async def test_after_the_first_byte_nobody_else_speaks(acme: Stage) -> None:
     assert call.status == 200
     assert call.headers[b"x-tts-status"] == b"ok"
     assert not call.has_ended()
-    assert acme.speakers["bass"].spoken == []
+    assert acme.engine_clients["bass"].spoken == []
     assert len(tone.spoken) == 3, "the sentence was tried twice"
 
 
 async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
-    tone.fail = always(EngineGarbage("Noise."))
+    tone = acme.engine_clients["tone"]
+    tone.fail = always(InvalidAudio("Noise."))
     for _ in range(3):
         await acme.speech()
     assert len(tone.spoken) == 3
@@ -116,9 +116,9 @@ async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it
     assert len(tone.spoken) == 3, "it is not asked any more"
     assert metric(acme, 'tts_breaker_state{model="tone"} 2.0')
     assert metric(acme, 'tts_fallbacks_total{model="tone",reason="engine_given_up"} 1.0')
-    scene = acme.application.server.scene
-    assert scene is not None
-    breaker = scene.guards["tone"].breaker
+    snapshot = acme.application.server.snapshot
+    assert snapshot is not None
+    breaker = snapshot.guards["tone"].breaker
     breaker._now = lambda: 1e12  # as if its time were over
     assert breaker.state is State.HALF_OPEN
     assert metric(acme, 'tts_breaker_state{model="tone"} 1.0'), "though nobody has asked the engine since"
@@ -137,14 +137,14 @@ async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it
 
 async def test_without_a_fallback_an_open_breaker_refuses_nobody(tmp_path: Path) -> None:
     async with stage(config(tmp_path)) as alone:
-        alone.speakers["tone"].fail = always(EngineCrashed("It died."))
+        alone.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         assert [(await alone.speech()).status_code for _ in range(5)] == [502] * 5
-        alone.speakers["tone"].fail = lambda utterance, part: None
+        alone.engine_clients["tone"].fail = lambda utterance, part: None
         assert (await alone.speech()).status_code == 200
 
 
 async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: Stage) -> None:
-    for tone in acme.speakers.values():
+    for tone in acme.engine_clients.values():
         tone.fail = always(EngineCrashed("It died."))
     assert (await acme.speech()).status_code == 502
     assert (await acme.synthesize()).status_code == 502
@@ -152,17 +152,17 @@ async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: Stage) 
 
 async def test_a_fallback_of_another_rate_speaks_at_the_models_own(tmp_path: Path) -> None:
     async with stage(spared(tmp_path), bass=Tone(22_050)) as acme:
-        acme.speakers["tone"].fail = always(EngineCrashed("It died."))
+        acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         reply = await acme.speech(response_format="wav")
         assert int.from_bytes(reply.content[24:28], "little") == 16_000
 
 
 async def test_readiness_goes_only_when_nothing_can_speak(acme: Stage) -> None:
-    acme.speakers["tone"].ready = False
+    acme.engine_clients["tone"].ready = False
     assert (await acme.client.get("/readyz")).status_code == 200
     assert (await acme.speech()).headers["x-tts-status"] == "degraded"
-    assert acme.speakers["tone"].spoken == []
-    acme.speakers["bass"].ready = False
+    assert acme.engine_clients["tone"].spoken == []
+    acme.engine_clients["bass"].ready = False
     assert (await acme.client.get("/readyz")).status_code == 503
 
 
@@ -194,7 +194,7 @@ async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path
             await until(lambda sent=call: len(sent.parts) > 1)  # type: ignore[misc]
             begun = time.monotonic()
             call.gone.set()
-            await until(lambda: len(server.pools["tone"]._seating.idle) == 2)
+            await until(lambda: len(server.pools["tone"]._dispatcher.idle) == 2)
             waits.append(time.monotonic() - begun)
             await running
         assert min(waits) < 0.1

@@ -19,18 +19,18 @@ from tests.contract.patience import HANG_SECONDS
 from tts_server.errors import (
     EngineCrashed,
     EngineError,
-    EngineGarbage,
     EngineTimeout,
     EngineUnavailable,
+    InvalidAudio,
     Overloaded,
 )
-from tts_server.inference.client import Samples, Speaker, Utterance
+from tts_server.inference.client import EngineClient, Samples, Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
-from tts_server.inference.pool.worker_pool import ProcessPool
-from tts_server.inference.remote import PoolSpeaker
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.remote import RemoteEngineClient
 from tts_server.inference.wire.shared_buffer import SHARED_BYTES
 from tts_server.samples import FULL_SCALE, as_floats
-from tts_server.scheduling.fair_queue import Turn
+from tts_server.scheduling.fair_queue import SchedulingParams
 
 MOODY = "tests.contract.beep:Moody"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
@@ -40,7 +40,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog."
 class Harness:
     """A started speaker, a voice of it, and what it promises about sameness."""
 
-    speaker: Speaker
+    engine_client: EngineClient
     voice: str
     samples_per_second_agree: float = 0.0
     """How much the lengths of two renderings may differ, as a part of the whole; 0: every sample is the same."""
@@ -53,23 +53,23 @@ class Harness:
 @pytest.fixture
 async def espeak_speaker() -> AsyncIterator[Harness]:
     """eSpeak NG never resets the phase of its flutter."""
-    async with started(ProcessPool("espeak", processes=2)) as speaker:
-        yield Harness(speaker, "en-us", samples_per_second_agree=0.01)
+    async with started(WorkerPool("espeak", processes=2)) as engine_client:
+        yield Harness(engine_client, "en-us", samples_per_second_agree=0.01)
 
 
 @pytest.fixture
 async def beep_speaker() -> AsyncIterator[Harness]:
-    async with started(ProcessPool("tests.contract.beep:Beep", processes=2)) as speaker:
-        yield Harness(speaker, "beep")
+    async with started(WorkerPool("tests.contract.beep:Beep", processes=2)) as engine_client:
+        yield Harness(engine_client, "beep")
 
 
 @pytest.fixture
 async def remote_speaker() -> AsyncIterator[Harness]:
     async with (
         member_pool(beeps) as member,
-        started(PoolSpeaker(member.url, "beep", token=lambda: "secret")) as speaker,
+        started(RemoteEngineClient(member.url, "beep", token=lambda: "secret")) as engine_client,
     ):
-        yield Harness(speaker, "beep")
+        yield Harness(engine_client, "beep")
 
 
 @pytest.fixture(params=["espeak", "beep", "remote"])
@@ -79,17 +79,17 @@ def harness(request: pytest.FixtureRequest) -> Harness:
 
 
 @asynccontextmanager
-async def started(speaker: ProcessPool | PoolSpeaker) -> AsyncIterator[ProcessPool | PoolSpeaker]:
-    await speaker.start()
+async def started(engine_client: WorkerPool | RemoteEngineClient) -> AsyncIterator[WorkerPool | RemoteEngineClient]:
+    await engine_client.start()
     try:
-        yield speaker
+        yield engine_client
     finally:
-        await speaker.stop()
+        await engine_client.stop()
 
 
-async def said(speaker: Speaker, utterance: Utterance) -> Samples:
+async def said(engine_client: EngineClient, utterance: Utterance) -> Samples:
     """All of it."""
-    parts = [part async for part in speaker.speak(utterance)]
+    parts = [part async for part in engine_client.speak(utterance)]
     return np.concatenate([*parts, np.zeros(0, np.int16)])
 
 
@@ -102,13 +102,13 @@ async def rest_of(parts: AsyncIterator[Samples]) -> None:
 
 
 async def test_it_speaks(harness: Harness) -> None:
-    heard = await said(harness.speaker, harness.says(SENTENCE))
-    assert 1.0 < heard.size / harness.speaker.sample_rate_hz < 5.0
+    heard = await said(harness.engine_client, harness.says(SENTENCE))
+    assert 1.0 < heard.size / harness.engine_client.sample_rate_hz < 5.0
     assert np.sqrt(np.mean(as_floats(heard) ** 2)) > 0.02
 
 
 async def test_what_it_yields_is_mono_16_bit_sound(harness: Harness) -> None:
-    parts = [part async for part in harness.speaker.speak(harness.says(SENTENCE))]
+    parts = [part async for part in harness.engine_client.speak(harness.says(SENTENCE))]
     assert parts
     for part in parts:
         assert part.dtype == np.int16
@@ -117,7 +117,7 @@ async def test_what_it_yields_is_mono_16_bit_sound(harness: Harness) -> None:
 
 
 async def test_the_same_words_sound_the_same(harness: Harness) -> None:
-    first, second = [await said(harness.speaker, harness.says(SENTENCE)) for _ in range(2)]
+    first, second = [await said(harness.engine_client, harness.says(SENTENCE)) for _ in range(2)]
     if harness.samples_per_second_agree == 0.0:
         assert np.array_equal(first, second)
     else:
@@ -126,36 +126,36 @@ async def test_the_same_words_sound_the_same(harness: Harness) -> None:
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
 async def test_speed_divides_the_duration(harness: Harness, speed: float) -> None:
-    natural = await said(harness.speaker, harness.says(SENTENCE))
-    changed = await said(harness.speaker, harness.says(SENTENCE, speed=speed))
+    natural = await said(harness.engine_client, harness.says(SENTENCE))
+    changed = await said(harness.engine_client, harness.says(SENTENCE, speed=speed))
     assert changed.size == pytest.approx(natural.size / speed, rel=0.1)
 
 
 async def test_several_speak_at_once_and_nobody_hears_another(harness: Harness) -> None:
-    alone = {text: (await said(harness.speaker, harness.says(text))).size for text in harness.texts}
+    alone = {text: (await said(harness.engine_client, harness.says(text))).size for text in harness.texts}
     texts = list(harness.texts) * 5
-    together = await asyncio.gather(*(said(harness.speaker, harness.says(text)) for text in texts))
+    together = await asyncio.gather(*(said(harness.engine_client, harness.says(text)) for text in texts))
     for text, heard in zip(texts, together, strict=True):
         assert heard.size == pytest.approx(alone[text], rel=max(0.01, harness.samples_per_second_agree))
 
 
 async def test_who_hangs_up_does_not_disturb_the_next(harness: Harness) -> None:
-    expected = (await said(harness.speaker, harness.says("Yes."))).size
+    expected = (await said(harness.engine_client, harness.says("Yes."))).size
     for _ in range(5):
-        async with aclosing(harness.speaker.speak(harness.says(SENTENCE * 5))) as parts:
+        async with aclosing(harness.engine_client.speak(harness.says(SENTENCE * 5))) as parts:
             await anext(parts)
-        assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
+        assert (await said(harness.engine_client, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
 
 
 async def test_a_cancelled_caller_does_not_disturb_the_next(harness: Harness) -> None:
-    expected = (await said(harness.speaker, harness.says("Yes."))).size
+    expected = (await said(harness.engine_client, harness.says("Yes."))).size
     for delay in (0.0, 0.001, 0.01):
-        task = asyncio.create_task(said(harness.speaker, harness.says(SENTENCE * 5)))
+        task = asyncio.create_task(said(harness.engine_client, harness.says(SENTENCE * 5)))
         await asyncio.wait([task], timeout=delay)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
+    assert (await said(harness.engine_client, harness.says("Yes."))).size == pytest.approx(expected, rel=0.01)
 
 
 NASTY = [
@@ -174,24 +174,24 @@ NASTY = [
 
 @pytest.mark.parametrize("text", NASTY)
 async def test_text_is_data_whatever_it_looks_like(harness: Harness, text: str) -> None:
-    before = (await said(harness.speaker, harness.says("Yes."))).size
-    assert (await said(harness.speaker, harness.says(text))).size > 0
-    assert (await said(harness.speaker, harness.says("Yes."))).size == pytest.approx(before, rel=0.01)
+    before = (await said(harness.engine_client, harness.says("Yes."))).size
+    assert (await said(harness.engine_client, harness.says(text))).size > 0
+    assert (await said(harness.engine_client, harness.says("Yes."))).size == pytest.approx(before, rel=0.01)
 
 
 async def test_it_is_ready_from_start_to_stop(harness: Harness) -> None:
-    assert readiness(harness.speaker) == "ready"
-    await harness.speaker.stop()
-    assert readiness(harness.speaker) == "not ready"
+    assert readiness(harness.engine_client) == "ready"
+    await harness.engine_client.stop()
+    assert readiness(harness.engine_client) == "not ready"
     with pytest.raises(EngineCrashed):
-        await said(harness.speaker, harness.says("Yes."))
-    await harness.speaker.stop()
+        await said(harness.engine_client, harness.says("Yes."))
+    await harness.engine_client.stop()
 
 
 async def test_stopping_ends_an_utterance_under_way(harness: Harness) -> None:
-    parts = harness.speaker.speak(harness.says(SENTENCE * 60))  # more than pipes hold
+    parts = harness.engine_client.speak(harness.says(SENTENCE * 60))  # more than pipes hold
     await anext(parts)
-    await harness.speaker.stop()
+    await harness.engine_client.stop()
     with pytest.raises(EngineCrashed):
         await rest_of(parts)
 
@@ -200,7 +200,7 @@ async def test_stopping_ends_an_utterance_under_way(harness: Harness) -> None:
 
 
 async def test_espeak_has_a_voice_for_each_of_a_hundred_languages(espeak_speaker: Harness) -> None:
-    voices = espeak_speaker.speaker.voices
+    voices = espeak_speaker.engine_client.voices
     assert {"en-us", "en-gb", "fr-fr", "cmn", "de", "es", "ja", "ko", "ar", "hi", "yue"} <= set(voices)
     assert "zh" in voices["cmn"]
     assert len(voices) > 100
@@ -211,7 +211,7 @@ async def test_espeak_has_a_voice_for_each_of_a_hundred_languages(espeak_speaker
     [("cmn", "你好，世界"), ("fr-fr", "Bonjour"), ("ru", "Привет"), ("ar", "مرحبا"), ("ja", "こんにちは")],
 )
 async def test_espeak_speaks_other_languages(espeak_speaker: Harness, voice: str, text: str) -> None:
-    assert (await said(espeak_speaker.speaker, Utterance(text, voice))).size > 5000
+    assert (await said(espeak_speaker.engine_client, Utterance(text, voice))).size > 5000
 
 
 LONG_NAMES = "ሰላም ለዓለም ሁሉ፣ ዛሬ እንዴት ናችሁ፣ " * 8
@@ -226,8 +226,8 @@ HARD = {
 
 @pytest.mark.parametrize(("text", "voice"), HARD.values(), ids=HARD)
 async def test_espeak_speaks_on_whatever_it_is_given(espeak_speaker: Harness, text: str, voice: str) -> None:
-    pool = espeak_speaker.speaker
-    assert isinstance(pool, ProcessPool)
+    pool = espeak_speaker.engine_client
+    assert isinstance(pool, WorkerPool)
     before = pool.pids
     assert (await said(pool, Utterance(text, voice))).size > 0
     assert pool.pids == before
@@ -235,18 +235,20 @@ async def test_espeak_speaks_on_whatever_it_is_given(espeak_speaker: Harness, te
 
 async def test_espeak_refuses_a_voice_it_does_not_have(espeak_speaker: Harness) -> None:
     with pytest.raises(EngineError, match=r"no voice \.\./\.\./etc"):
-        await said(espeak_speaker.speaker, Utterance("Hello", "../../etc"))
-    assert (await said(espeak_speaker.speaker, Utterance("Hello", "en-us"))).size > 0
+        await said(espeak_speaker.engine_client, Utterance("Hello", "../../etc"))
+    assert (await said(espeak_speaker.engine_client, Utterance("Hello", "en-us"))).size > 0
 
 
 async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None:
-    async with started(ProcessPool("espeak")) as speaker:  # one process, so that the same one has to change
-        alone = {voice: (await said(speaker, Utterance("Un deux trois.", voice))).size for voice in ("en-us", "fr-fr")}
+    async with started(WorkerPool("espeak")) as engine_client:  # one process, so that the same one has to change
+        alone = {
+            voice: (await said(engine_client, Utterance("Un deux trois.", voice))).size for voice in ("en-us", "fr-fr")
+        }
         assert alone["en-us"] != pytest.approx(alone["fr-fr"], rel=0.05)
         with pytest.raises(EngineError):
-            await said(speaker, Utterance("Un deux trois.", "none"))
+            await said(engine_client, Utterance("Un deux trois.", "none"))
         for voice in ("fr-fr", "en-us", "en-us", "fr-fr"):
-            found = (await said(speaker, Utterance("Un deux trois.", voice))).size
+            found = (await said(engine_client, Utterance("Un deux trois.", voice))).size
             assert found == pytest.approx(alone[voice], rel=0.01)
 
 
@@ -254,9 +256,9 @@ async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None
 
 
 @asynccontextmanager
-async def moody(**options: object) -> AsyncIterator[ProcessPool]:
+async def moody(**options: object) -> AsyncIterator[WorkerPool]:
     patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
-    pool = ProcessPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+    pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
     await pool.start()
     try:
         yield pool
@@ -362,11 +364,11 @@ async def test_who_yields_garbage_is_replaced(text: str, reason: str) -> None:
     reasons: list[str] = []
     async with moody(on_restart=reasons.append) as pool:
         before = pool.pids
-        with pytest.raises(EngineGarbage, match=reason):
+        with pytest.raises(InvalidAudio, match=reason):
             await said(pool, beep(text))
         assert (await said(pool, beep("ok"))).any()
         assert pool.pids != before
-    assert reasons == ["garbage"]
+    assert reasons == ["invalid_output"]
 
 
 async def test_a_text_that_the_engine_cannot_read_is_silence_and_no_fault_of_the_engine() -> None:
@@ -480,7 +482,7 @@ async def test_an_engine_that_cannot_load_says_why_and_leaves_no_process() -> No
         "tests.contract.beep:Missing": "does not load",
         "no-such-engine": "this installation has .*espeak",
     }.items():
-        pool = ProcessPool(engine, processes=2)
+        pool = WorkerPool(engine, processes=2)
         with pytest.raises(EngineError, match=expected):
             await pool.start()
         assert pool.pids == []
@@ -492,11 +494,11 @@ async def test_without_its_library_espeak_says_what_to_install(tmp_path: Path, m
     (tmp_path / "espeakng_loader.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(EngineUnavailable, match=r"ttsfleet\[espeak\]"):
-        await ProcessPool("espeak").start()
+        await WorkerPool("espeak").start()
 
 
 async def test_an_engine_that_loads_for_ever_is_given_up() -> None:
-    pool = ProcessPool("tests.contract.beep:Sluggish", load_timeout_seconds=0.5)
+    pool = WorkerPool("tests.contract.beep:Sluggish", load_timeout_seconds=0.5)
     with pytest.raises(EngineTimeout, match="did not load"):
         await pool.start()
     assert pool.pids == []
@@ -508,7 +510,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
     weights = tmp_path / "weights"
     weights.touch()
     monkeypatch.setenv("ONCE_FILE", str(weights))
-    async with started(ProcessPool("tests.contract.beep:Once")) as pool:
+    async with started(WorkerPool("tests.contract.beep:Once")) as pool:
         weights.unlink()
         with pytest.raises(EngineCrashed):
             await said(pool, beep("die"))
@@ -526,7 +528,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
 
 
 async def test_stopping_leaves_no_process_and_no_zombie() -> None:
-    pool = ProcessPool(MOODY, processes=3)
+    pool = WorkerPool(MOODY, processes=3)
     await pool.start()
     pids = pool.pids
     assert len(pids) == 3
@@ -577,7 +579,7 @@ async def test_a_worker_is_up_in_no_more_than_it_takes_to_import_numpy_a_few_tim
     numpy_alone = await asyncio.create_subprocess_exec(sys.executable, "-c", "import numpy")
     await numpy_alone.wait()
     between = computed_seconds()
-    async with started(ProcessPool("espeak")):
+    async with started(WorkerPool("espeak")):
         pass
     assert computed_seconds() - between < 5 * (between - begun)
 
@@ -659,8 +661,11 @@ def answers(head: str, *, body: bytes = b"", then_close: bool = False) -> Answer
 
 
 async def test_a_request_to_another_pool_carries_everything_and_the_credential() -> None:
-    async with member_pool(beeps) as member, started(PoolSpeaker(member.url, "m", token=lambda: "secret")) as speaker:
-        await said(speaker, Utterance("Hi", "v", language="de", speed=1.5, precision="int8"))
+    async with (
+        member_pool(beeps) as member,
+        started(RemoteEngineClient(member.url, "m", token=lambda: "secret")) as engine_client,
+    ):
+        await said(engine_client, Utterance("Hi", "v", language="de", speed=1.5, precision="int8"))
     assert member.authorization == ["bearer secret"]
     assert member.requests == [
         {"model": "m", "input": "Hi", "voice": "v", "language": "de", "precision": "int8", "speed": 1.5,
@@ -669,8 +674,8 @@ async def test_a_request_to_another_pool_carries_everything_and_the_credential()
 
 
 async def test_another_pool_hears_when_its_sound_is_due() -> None:
-    async with member_pool(beeps) as member, started(PoolSpeaker(member.url, "m")) as speaker:
-        async for _ in speaker.speak(beep("Hi"), Turn(due=time.monotonic() + 100)):
+    async with member_pool(beeps) as member, started(RemoteEngineClient(member.url, "m")) as engine_client:
+        async for _ in engine_client.speak(beep("Hi"), SchedulingParams(due=time.monotonic() + 100)):
             pass
     (request,) = member.requests
     assert 0 < float(str(request["due_in_seconds"])) <= 100
@@ -688,17 +693,17 @@ REFUSALS: dict[str, tuple[str, type[Exception]]] = {
 
 @pytest.mark.parametrize(("head", "error"), REFUSALS.values(), ids=REFUSALS)
 async def test_refusals_of_another_pool(head: str, error: type[Exception]) -> None:
-    async with member_pool(answers(head)) as member, started(PoolSpeaker(member.url, "m")) as speaker:
+    async with member_pool(answers(head)) as member, started(RemoteEngineClient(member.url, "m")) as engine_client:
         with pytest.raises(error) as caught:
-            await said(speaker, Utterance("Hi", "v"))
+            await said(engine_client, Utterance("Hi", "v"))
         assert not isinstance(caught.value, Overloaded) or caught.value.retry_after_seconds in {1.0, 7.0}
 
 
 async def test_a_pool_that_breaks_off_is_a_crash() -> None:
     cut = answers("HTTP/1.1 200 OK\r\nContent-Length: 9000", body=b"\x00" * 4000, then_close=True)
-    async with member_pool(cut) as member, started(PoolSpeaker(member.url, "m")) as speaker:
+    async with member_pool(cut) as member, started(RemoteEngineClient(member.url, "m")) as engine_client:
         with pytest.raises(EngineCrashed, match="broke off"):
-            await said(speaker, Utterance("Hi", "v"))
+            await said(engine_client, Utterance("Hi", "v"))
         assert len(member.requests) == 1  # something was heard: not spoken again
 
 
@@ -709,8 +714,8 @@ async def test_a_connection_closed_while_idle_is_tried_once_more() -> None:
         else:
             await beeps(request, writer)
 
-    async with member_pool(hang_up_first) as member, started(PoolSpeaker(member.url, "m")) as speaker:
-        assert (await said(speaker, Utterance("Hi", "v"))).size > 0
+    async with member_pool(hang_up_first) as member, started(RemoteEngineClient(member.url, "m")) as engine_client:
+        assert (await said(engine_client, Utterance("Hi", "v"))).size > 0
         assert len(member.requests) == 2
 
 
@@ -719,24 +724,24 @@ async def test_a_pool_that_says_nothing_is_timed_out() -> None:
         del request, writer
 
     async with member_pool(silent) as member:
-        speaker = PoolSpeaker(member.url, "m", first_audio_timeout_seconds=0.1)
-        async with started(speaker):
+        engine_client = RemoteEngineClient(member.url, "m", first_audio_timeout_seconds=0.1)
+        async with started(engine_client):
             with pytest.raises(EngineTimeout):
-                await said(speaker, Utterance("Hi", "v"))
+                await said(engine_client, Utterance("Hi", "v"))
 
 
 async def test_a_pool_that_is_not_there_is_a_crash() -> None:
-    async with started(PoolSpeaker("http://127.0.0.1:9", "m")) as speaker:
+    async with started(RemoteEngineClient("http://127.0.0.1:9", "m")) as engine_client:
         with pytest.raises(EngineCrashed, match="not reachable"):
-            await said(speaker, Utterance("Hi", "v"))
+            await said(engine_client, Utterance("Hi", "v"))
 
 
 # Details.
 
 
-def readiness(speaker: Speaker) -> str:
+def readiness(engine_client: EngineClient) -> str:
     """A word, because a type checker takes a bool that it has seen once for settled."""
-    return "ready" if speaker.ready else "not ready"
+    return "ready" if engine_client.ready else "not ready"
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = HANG_SECONDS) -> None:

@@ -85,7 +85,7 @@ async def agrees(acme: Stage, settings: ServerConfig, store: CounterStore, call:
     """Ledger, limits and cache are as if the caller had asked for exactly what it got."""
     delivered = b"".join(call.parts) if call.status == 200 else b""
     assert WHOLE.startswith(delivered)
-    acme.speakers["tone"].fail = lambda utterance, part: None
+    acme.engine_clients["tone"].fail = lambda utterance, part: None
     found = await usage_at_last(acme)
     assert found["total"]["requests"] == bool(delivered)
     assert found["total"]["audio_seconds"] == pytest.approx(len(delivered) / PCM_BYTES_A_SECOND, abs=1e-5)
@@ -119,7 +119,7 @@ async def test_the_engine_dies(
             dies(0)(number, at)
 
     async with fresh(settings, store) as acme:
-        acme.speakers["tone"].fail = fail
+        acme.engine_clients["tone"].fail = fail
         call = Call(acme, REPLY)
         await call.run()
         await agrees(acme, settings, store, call)

@@ -26,7 +26,7 @@ from tests.contract.issuer import Issuer, issuing
 from tests.contract.tone import Stage, config, stage, until
 from tts_server.auth import jwks as key_set
 from tts_server.auth.external_issuer import read_key_set
-from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jwks import FetchFailed, KeySet, fetch_document
 from tts_server.auth.signing_keys import public_jwk
 from tts_server.config.schema import AuthConfig, AuthMode, ExternalIssuer
@@ -61,7 +61,7 @@ async def trusting(folder: Path, issuer: Issuer) -> AsyncIterator[Stage]:
 
 
 async def opens(acme: Stage, token: str) -> int:
-    acme.application.server.identity.failures = Failures()
+    acme.application.server.identity.failures = FailureThrottle()
     return (await acme.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"})).status_code
 
 

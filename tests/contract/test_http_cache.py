@@ -28,7 +28,7 @@ from tts_server.config.schema import (
 )
 from tts_server.pipeline import pipeline
 from tts_server.storage.s3 import CALL_SECONDS
-from tts_server.synthesis.sample_stream import Speaking
+from tts_server.synthesis.sample_stream import SampleStream
 
 CACHE = CacheConfig(enabled=True)
 
@@ -106,8 +106,8 @@ async def test_what_does_not_change_the_sound_hits(acme: Stage) -> None:
 async def test_other_weights_are_another_sound(acme: Stage) -> None:
     await acme.speech()
     server = acme.application.server
-    assert server.scene is not None
-    was = server.scene.config
+    assert server.snapshot is not None
+    was = server.snapshot.config
     tone = ModelConfig(
         name="tone", languages=("en", "de"), voices=(VoiceConfig(name="ann"), VoiceConfig(name="bob")),
         weights_digest="sha256:1",
@@ -138,7 +138,7 @@ async def test_nothing_is_kept_where_nobody_asked_for_it(tmp_path: Path) -> None
 
 
 async def test_a_reply_that_broke_off_is_not_kept(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail = fails(1, part=0, times=2)
     tone.gated_from = 1
     tone.gate.clear()
@@ -153,7 +153,7 @@ async def test_a_reply_that_broke_off_is_not_kept(acme: Stage) -> None:
 
 
 async def test_a_reply_whose_caller_left_is_not_kept(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
     call = Call(acme, LONG)
@@ -161,13 +161,13 @@ async def test_a_reply_whose_caller_left_is_not_kept(acme: Stage) -> None:
     await until(lambda: call.parts)
     call.gone.set()
     await running
-    assert acme.application.server.scene is not None
-    assert len(acme.application.server.scene.flights) == 0
+    assert acme.application.server.snapshot is not None
+    assert len(acme.application.server.snapshot.coalescer) == 0
     assert len(memory_of(acme)) == 0
 
 
 async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Degraded(Speaking):
+    class Degraded(SampleStream):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.degraded = True
@@ -180,7 +180,7 @@ async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.Monke
 
 async def test_what_is_asked_for_at_once_is_spoken_once_and_counted_for_each(tmp_path: Path) -> None:
     async with stage(config(tmp_path, cache=CACHE), QuotaConfig(requests_per_minute=10)) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         tone.gated_from = 1
         tone.gate.clear()
         calls = [Call(acme, LONG) for _ in range(10)]
@@ -203,7 +203,7 @@ async def test_what_is_asked_for_at_once_is_spoken_once_and_counted_for_each(tmp
 
 
 async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail = fails(0, part=0)
     tone.gate.clear()
     asking = [asyncio.create_task(acme.speech()) for _ in range(5)]
@@ -213,12 +213,12 @@ async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: St
     replies = await asyncio.gather(*asking)
     assert [reply.status_code for reply in replies] == [502] * 5
     assert len({json.loads(reply.text)["error"]["request_id"] for reply in replies}) == 5
-    assert len(acme.speakers["tone"].spoken) == 1
+    assert len(acme.engine_clients["tone"].spoken) == 1
     assert (await acme.speech()).status_code == 200
 
 
 async def test_one_caller_that_stalls_or_leaves_is_nothing_to_the_others(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
     stalled, leaves, stays = (Call(acme, LONG) for _ in range(3))
@@ -320,7 +320,7 @@ async def covered(tmp_path: Path) -> AsyncIterator[Stage]:
 
 @pytest.mark.parametrize("format_", ["wav", "flac"])
 async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(covered: Stage, format_: str) -> None:
-    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail = fails(0, part=0)
     bass.gate.clear()
     asking = [asyncio.create_task(covered.speech(input=SENTENCES, response_format=format_)) for _ in range(3)]
@@ -338,7 +338,7 @@ async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(cove
 
 
 async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(covered: Stage) -> None:
-    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail = fails(1, part=1, times=2)  # the first sentence sounds, the second does not
     said = (await covered.synthesize(text=SENTENCES, format="wav")).json()
     assert (said["status"], said["engine_used"], said["cached"]) == ("degraded", "bass", False)
@@ -348,7 +348,7 @@ async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(cover
 
 
 async def test_a_stream_that_has_begun_goes_on_with_nobody_else(covered: Stage) -> None:
-    tone, bass = covered.speakers["tone"], covered.speakers["bass"]
+    tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail, tone.gated_from = fails(1, part=1, times=2), 1
     tone.gate.clear()
     call = Call(covered, LONG)

@@ -180,9 +180,9 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         for _ in range(3):  # counted by the entry pool
             reply = await member.client.post("/v1/audio/speech", json=body | inside, headers=headers)
             assert reply.status_code == 200
-        spoken = member.speakers["tone"].spoken[0]
+        spoken = member.engine_clients["tone"].spoken[0]
         assert (spoken.text, spoken.language, spoken.precision) == ("<lang=zh>", "de", "int8")
-        assert member.speakers["tone"].turns[0].due == pytest.approx(time.monotonic() + 50, abs=10)
+        assert member.engine_clients["tone"].turns[0].due == pytest.approx(time.monotonic() + 50, abs=10)
         for other in (
             "",
             "Bearer",
@@ -193,7 +193,7 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         ):
             reply = await member.client.post("/v1/audio/speech", json=body, headers={"Authorization": other})
             assert refusal(reply) == (401, None, "invalid_api_key"), other
-        assert len(member.speakers["tone"].spoken) == 3
+        assert len(member.engine_clients["tone"].spoken) == 3
 
 
 async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: Stage, *, begun: bool) -> None:
     """uvicorn cancels what still runs then: with an answer of its own, and a stack for each request in the log."""
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gate.clear()
     tone.gated_from = int(begun)
     call = Call(acme, {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"})
@@ -261,12 +261,12 @@ async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: S
         error = json.loads(body)["error"]
         assert (call.status, error["code"], error["type"]) == (503, "draining", "server_error")
         assert b"retry-after" in call.headers
-    assert acme.application.server.scene is not None
-    assert acme.application.server.scene.requests == 0
+    assert acme.application.server.snapshot is not None
+    assert acme.application.server.snapshot.requests == 0
 
 
 async def test_an_engine_in_a_crash_loop_is_not_ready(acme: Stage) -> None:
-    acme.speakers["bass"].ready = False
+    acme.engine_clients["bass"].ready = False
     assert refusal(await acme.client.get("/readyz")) == (503, None, "overloaded")
 
 
@@ -289,7 +289,7 @@ async def test_an_unforeseen_error_is_a_500_that_says_nothing(acme: Stage, capsy
     def fail(utterance: int, part: int) -> None:
         raise ValueError("the caller said: secret words")
 
-    acme.speakers["tone"].fail = fail
+    acme.engine_clients["tone"].fail = fail
     reply = await acme.speech(input="secret words")
     assert refusal(reply) == (500, None, "internal_error")
     assert "secret" not in reply.text

@@ -193,7 +193,7 @@ async def test_without_keys_a_client_is_its_address(tmp_path: Path) -> None:
 
 async def test_no_more_are_served_at_a_time_than_are_allowed(tmp_path: Path, settings: dict[str, Any]) -> None:
     async with stage(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         tone.gate.clear()
         waiting = [asyncio.create_task(acme.speech()) for _ in range(2)]
         await until(lambda: len(tone.spoken) == 2)
@@ -245,12 +245,12 @@ def hung_up_after(parts: int) -> Any:
 
 
 async def engine_dies_before_the_first_sound(acme: Stage) -> None:
-    acme.speakers["tone"].fail = dies(0)
+    acme.engine_clients["tone"].fail = dies(0)
     assert (await acme.speech()).status_code == 502
 
 
 async def engine_dies_in_the_middle(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail, tone.gated_from = dies(1), 1
     tone.gate.clear()
     call = Call(acme, LONG | {"response_format": "pcm"})
@@ -262,12 +262,12 @@ async def engine_dies_in_the_middle(acme: Stage) -> None:
 
 
 async def engine_dies_before_a_link(acme: Stage) -> None:
-    acme.speakers["tone"].fail = dies(1)
+    acme.engine_clients["tone"].fail = dies(1)
     assert (await acme.synthesize(text=SENTENCES)).status_code == 502
 
 
 async def caller_leaves_before_the_first_sound(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gate.clear()
     call = Call(acme, LONG)
     running = asyncio.create_task(call.run())
@@ -338,8 +338,8 @@ async def test_ledger_limits_metrics_and_bytes_agree(
         assert left["requestsPerDay"] == total["requests"]
         assert left["charactersPerDay"] == total["characters"]
         assert left["audioSecondsPerDay"] == -(-total["audio_seconds"] // 1)
-        assert server.scene is not None
-        assert server.scene.requests == 0
+        assert server.snapshot is not None
+        assert server.snapshot.requests == 0
         assert running.run("ZCARD", f"tts:{{{UID}}}:quota:leases") == 0
         assert running.run("HLEN", f"tts:{{{UID}}}:quota:open") == 0
 
@@ -391,7 +391,7 @@ async def test_the_ledger_holds_the_bytes_that_had_left(
     pcm_as_spoken = Tone(sample_rate_hz=24_000)
     quota = QuotaConfig(audio_seconds_per_day=1000)
     async with stage(config(tmp_path, **settings), quota, tone=pcm_as_spoken) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         tone.gated_from = parts
         tone.gate.clear()
         call = Call(acme, LONG | {"input": "One more. " * 60})

@@ -216,7 +216,7 @@ async def test_an_allowed_precision_is_listed_where_another_is_refused(acme: Sta
 async def test_a_lone_surrogate_is_spoken_around(acme: Stage) -> None:
     reply = await acme.client.post(SPEECH, content=json.dumps(GOOD | {"input": "Hi \ud83d there."}), headers=JSON)
     assert reply.status_code == 200
-    assert acme.speakers["tone"].spoken[0].text == "Hi � there."
+    assert acme.engine_clients["tone"].spoken[0].text == "Hi � there."
 
 
 VALUES = st.recursive(

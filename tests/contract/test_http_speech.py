@@ -58,7 +58,7 @@ async def test_a_short_text_comes_whole_with_its_length(acme: Stage) -> None:
 
 
 async def test_a_longer_text_streams_sentence_by_sentence(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
     call = Call(acme, LONG | {"response_format": "wav"})
@@ -100,7 +100,7 @@ async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: St
     def fail(utterance: int, part: int) -> None:
         raise error
 
-    acme.speakers["tone"].fail = fail
+    acme.engine_clients["tone"].fail = fail
     for reply in (
         await acme.speech(),
         await acme.speech(input=SENTENCES, stream_format="sse"),
@@ -111,17 +111,17 @@ async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: St
 
 
 async def test_a_failure_between_two_sentences_is_mended_unheard(acme: Stage) -> None:
-    acme.speakers["tone"].fail = fails(1, part=0)
+    acme.engine_clients["tone"].fail = fails(1, part=0)
     reply = await acme.speech(**LONG)
     assert reply.status_code == 200
-    texts = [utterance.text for utterance in acme.speakers["tone"].spoken]
+    texts = [utterance.text for utterance in acme.engine_clients["tone"].spoken]
     assert len(texts) == 4
     assert texts[1] == texts[2]
     assert len(reply.content) == pytest.approx(3 * UTTERANCE_BYTES * 24_000 / RATE_HZ, abs=4)
 
 
 async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.fail = fails(1, part=0, times=2)
     tone.gated_from = 1
     tone.gate.clear()
@@ -141,7 +141,7 @@ async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -
 
 
 async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
 
     def fail(utterance: int, part: int) -> None:
         if utterance == 1 and part == 1:
@@ -160,9 +160,9 @@ async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: Stage) 
 
 
 async def test_a_whole_reply_that_breaks_is_an_error(acme: Stage) -> None:
-    acme.speakers["tone"].fail = fails(0, part=1)
+    acme.engine_clients["tone"].fail = fails(0, part=1)
     assert (await acme.speech()).status_code == 502
-    acme.speakers["tone"].fail = fails(2, part=0, times=2)
+    acme.engine_clients["tone"].fail = fails(2, part=0, times=2)
     assert (await acme.speech(input=SENTENCES, response_format="flac")).status_code == 502
 
 
@@ -183,7 +183,7 @@ async def test_events_carry_the_audio_and_end_with_the_usage(acme: Stage) -> Non
 
 
 async def test_events_that_break_off_say_so(acme: Stage) -> None:
-    acme.speakers["tone"].fail = fails(1, part=0, times=2)
+    acme.engine_clients["tone"].fail = fails(1, part=0, times=2)
     reply = await acme.speech(**LONG, stream_format="sse")
     assert reply.status_code == 200
     last = events(reply)[-1]
@@ -194,7 +194,7 @@ async def test_events_that_break_off_say_so(acme: Stage) -> None:
 
 async def test_hanging_up_before_the_first_sound_stops_the_engine(tmp_path: Path) -> None:
     async with stage(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         tone.gate.clear()
         call = Call(acme, LONG)
         running = asyncio.create_task(call.run())
@@ -208,7 +208,7 @@ async def test_hanging_up_before_the_first_sound_stops_the_engine(tmp_path: Path
 
 async def test_hanging_up_in_the_middle_stops_the_engine_and_is_paid(tmp_path: Path) -> None:
     async with stage(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         call = Call(acme, LONG | {"input": ALTERNATING})
         running = asyncio.create_task(call.run())
         await until(lambda: call.parts)
@@ -222,7 +222,7 @@ async def test_hanging_up_in_the_middle_stops_the_engine_and_is_paid(tmp_path: P
 
 
 async def test_a_listener_that_stops_reading_stops_the_speaking(acme: Stage) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     call = Call(acme, LONG | {"input": ALTERNATING})
     running = asyncio.create_task(call.run())
     await until(lambda: call.parts)
@@ -268,24 +268,27 @@ async def test_a_player_takes_what_waits_for_it_as_slowly_as_it_plays(
 async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: Stage) -> None:
     sentence = "Six words make a short sentence."
     await acme.speech(input=" ".join([sentence] * 7))
-    assert [u.text.count(sentence) for u in acme.speakers["tone"].spoken] == [1, 1, 2, 3]
+    assert [u.text.count(sentence) for u in acme.engine_clients["tone"].spoken] == [1, 1, 2, 3]
 
 
 async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme: Stage) -> None:
     await acme.speech(input="Good morning. 你好，世界。 <lang=de>Guten Tag.</lang>")
-    said = {name: [(u.voice, u.language) for u in speaker.spoken] for name, speaker in acme.speakers.items()}
+    said = {
+        name: [(u.voice, u.language) for u in engine_client.spoken]
+        for name, engine_client in acme.engine_clients.items()
+    }
     assert said == {"tone": [("ann", "en"), ("ann", "de")], "bass": [("mei", "zh")]}
 
 
 async def test_without_a_voice_languages_alone_decide(acme: Stage) -> None:
     reply = await acme.synthesize(text="<lang=de>Guten Tag.</lang> Good morning.")
-    assert [(u.voice, u.language) for u in acme.speakers["tone"].spoken] == [("bob", "de"), ("ann", "en")]
+    assert [(u.voice, u.language) for u in acme.engine_clients["tone"].spoken] == [("bob", "de"), ("ann", "en")]
     assert reply.json()["engine_used"] == "tone"
 
 
 async def test_a_request_says_language_speed_and_precision(acme: Stage) -> None:
     await acme.synthesize(voice="alloy", language="de", speed=2, options={"precision": "int8"})
-    (utterance,) = acme.speakers["tone"].spoken
+    (utterance,) = acme.engine_clients["tone"].spoken
     assert (utterance.language, utterance.speed, utterance.precision) == ("de", 2.0, "int8")
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.forging import Forger, keys_folder, pem, rsa_key, signing_folder
 from tests.contract.tone import Stage, config, stage
-from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.refresh_tokens import MemoryRefreshTokens
 from tts_server.config.schema import AuthConfig, AuthMode, RedisConfig
 
@@ -341,8 +341,8 @@ class Slow:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
-    def failures(self) -> Failures:
-        return Failures(lambda: self.now, self.sleep)
+    def failures(self) -> FailureThrottle:
+        return FailureThrottle(lambda: self.now, self.sleep)
 
 
 async def test_a_guesser_is_slowed_and_nobody_beside_it(acme: Stage) -> None:
@@ -414,10 +414,10 @@ async def test_no_secret_reaches_the_log_or_an_error(
 async def test_refresh_tokens_survive_a_new_configuration(acme: Stage) -> None:
     refresh = (await bought(acme))["refresh_token"]
     identity = acme.application.server.identity
-    scene = acme.application.server.scene
-    assert scene is not None
+    snapshot = acme.application.server.snapshot
+    assert snapshot is not None
     assert isinstance(identity.refresh, MemoryRefreshTokens)
-    await identity.take(scene.config, None)
+    await identity.take(snapshot.config, None)
     assert (await renewed(acme, refresh)).status_code == 200
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.contract.forging import Forger, base64url, keys_folder, public_pem, rs256, rsa_key, signing_folder
 from tests.contract.tone import Stage, config, stage
 from tts_server.auth.access_tokens import TokenAuthority
-from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jws import parse
 from tts_server.auth.signing_keys import SigningKeys, public_jwk
 from tts_server.config.schema import AuthConfig, AuthMode
@@ -290,7 +290,7 @@ async def test_the_token_that_every_attack_changes_is_good(acme: Stage, forger: 
 @one_loop
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 async def test_a_forgery_is_refused(acme: Stage, forger: Forger, attack: Attack) -> None:
-    acme.application.server.identity.failures = Failures()  # each attack comes from an address without a past
+    acme.application.server.identity.failures = FailureThrottle()  # each attack comes from an address without a past
     token = attack(forger)
     sent = token if isinstance(token, bytes) else token.encode()
     reply = await acme.client.get("/v1/models", headers={b"Authorization": b"Bearer " + sent})
@@ -304,7 +304,7 @@ async def test_a_forgery_is_refused(acme: Stage, forger: Forger, attack: Attack)
 @one_loop
 async def test_five_seconds_of_another_clock_are_forgiven(acme: Stage) -> None:
     for seconds, status in ((-304, 200), (-306, 401), (3, 200), (10, 401)):
-        acme.application.server.identity.failures = Failures()
+        acme.application.server.identity.failures = FailureThrottle()
         forger = Forger(OURS)
         forger.now += seconds
         reply = await acme.client.get("/v1/models", headers={"Authorization": f"Bearer {forger.token()}"})

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
-from tts_server.quota.ledger import Entry, Line
-from tts_server.quota.limits import DayCounts, Left, Limits, Request
+from tts_server.quota.ledger import Entry, LedgerTotals
+from tts_server.quota.limits import DayCounts, Limits, Remaining, Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import Reservation
 
@@ -110,7 +110,7 @@ async def test_tenants_do_not_share(harness: QuotaHarness) -> None:
 
 async def test_no_limit_is_no_limit(harness: QuotaHarness) -> None:
     for _ in range(100):
-        assert (await harness.quota.reserve("acme", Limits())).standing == {}
+        assert (await harness.quota.reserve("acme", Limits())).limit_status == {}
     assert await harness.quota.remaining("acme", Limits()) == {}
 
 
@@ -134,10 +134,10 @@ async def test_what_is_left_and_when_it_grows_is_told_with_each_request(harness:
     await harness.quota.reserve("acme", TEN_A_MINUTE)
     await harness.advance(seconds=15)
     reservation = await harness.quota.reserve("acme", TEN_A_MINUTE)
-    limit, remaining, resets_after_seconds = reservation.standing[MINUTE]
+    limit, remaining, resets_after_seconds = reservation.limit_status[MINUTE]
     assert (limit, remaining) == (10, 8)
     assert resets_after_seconds == pytest.approx(45, abs=SLACK_SECONDS)
-    assert await harness.quota.remaining("globex", TEN_A_MINUTE) == {MINUTE: Left(10, 10, 0.0)}
+    assert await harness.quota.remaining("globex", TEN_A_MINUTE) == {MINUTE: Remaining(10, 10, 0.0)}
 
 
 async def test_one_client_cannot_take_the_minute_of_another(harness: QuotaHarness) -> None:
@@ -149,7 +149,7 @@ async def test_one_client_cannot_take_the_minute_of_another(harness: QuotaHarnes
     assert refused.value.limit == "perClientRequestsPerMinute"
     assert await left(harness, limits) == 1, "the refused one took nothing of the tenant's limit"
     last = await harness.quota.reserve("acme", limits, Request(client="bob"))
-    assert {name: one.remaining for name, one in last.standing.items()} == {MINUTE: 0, refused.value.limit: 1}
+    assert {name: one.remaining for name, one in last.limit_status.items()} == {MINUTE: 0, refused.value.limit: 1}
     await last.give_back()
     assert await left(harness, limits, refused.value.limit, client="bob") == 2
     await harness.advance(seconds=60)
@@ -191,7 +191,7 @@ async def test_a_day_has_so_many_requests(harness: QuotaHarness) -> None:
 async def test_characters_are_charged_when_a_request_is_let_in(harness: QuotaHarness) -> None:
     limits = Limits(characters_per_day=100)
     reservation = await harness.quota.reserve("acme", limits, Request(characters=60))
-    assert reservation.standing["charactersPerDay"].remaining == 40
+    assert reservation.limit_status["charactersPerDay"].remaining == 40
     with pytest.raises(DayQuotaExceeded) as refused:
         await harness.quota.reserve("acme", limits, Request(characters=41))
     assert refused.value.remaining == 40
@@ -226,7 +226,7 @@ async def test_a_request_ends_once(harness: QuotaHarness) -> None:
     assert {name: one.remaining for name, one in found.items()} == {
         "requestsPerDay": 9, "charactersPerDay": 995, "audioSecondsPerDay": 96,
     }  # fmt: skip
-    assert (await harness.quota.ledger("acme")).total == Line(1, 5, 4_000_000)
+    assert (await harness.quota.ledger("acme")).total == LedgerTotals(1, 5, 4_000_000)
 
 
 async def test_what_comes_out_of_the_cache_is_no_audio(harness: QuotaHarness) -> None:
@@ -235,7 +235,7 @@ async def test_what_comes_out_of_the_cache_is_no_audio(harness: QuotaHarness) ->
     await hit.settle(entry(audio_seconds=0, characters=5, cached=True))
     found = await harness.quota.remaining("acme", limits)
     assert [one.remaining for one in found.values()] == [9, 995, 100]
-    assert (await harness.quota.ledger("acme")).total == Line(1, 5, 0, cached=1)
+    assert (await harness.quota.ledger("acme")).total == LedgerTotals(1, 5, 0, cached=1)
 
 
 async def test_nothing_is_counted_under_one_limit_when_another_refuses(harness: QuotaHarness) -> None:
@@ -271,9 +271,9 @@ async def test_the_ledger_has_a_line_for_each_model_and_precision(harness: Quota
     ledger = await harness.quota.ledger("acme")
     assert ledger.day == (await harness.now()).date()
     assert ledger.lines == {
-        ("tone", "fp32"): Line(2, 11, 1_750_000, cached=1),
-        ("tone", "int8"): Line(1, 20, 1, degraded=1),
-        ("a model: with words", "fp16"): Line(1, 3, 2_000_000),
+        ("tone", "fp32"): LedgerTotals(2, 11, 1_750_000, cached=1),
+        ("tone", "int8"): LedgerTotals(1, 20, 1, degraded=1),
+        ("a model: with words", "fp16"): LedgerTotals(1, 3, 2_000_000),
     }
     assert (await harness.quota.ledger("globex")).lines == {}
 

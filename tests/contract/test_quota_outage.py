@@ -15,8 +15,8 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.leaving import leaves_at_any_moment
 from tests.contract.patience import HANG_SECONDS, PATIENCE_SECONDS
 from tts_server.errors import QuotaExceeded
-from tts_server.quota.ledger import Charge, Entry, Line, day_of
-from tts_server.quota.limits import Limits, Request, Standing
+from tts_server.quota.ledger import Charge, Entry, LedgerTotals, day_of
+from tts_server.quota.limits import Limits, LimitStatus, Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import RENEW_SECONDS
 from tts_server.quota.redis_calls import RedisCalls
@@ -74,10 +74,10 @@ class Replica:
     async def reserve(self, limits: Limits = LIMITS, characters: int = 1, **rest: str) -> GuardedReservation:
         return await self.quota.reserve("acme", limits, Request(characters, 1.0, **rest))
 
-    async def serve(self, limits: Limits = LIMITS, characters: int = 1, audio_seconds: float = 0.5) -> Standing:
+    async def serve(self, limits: Limits = LIMITS, characters: int = 1, audio_seconds: float = 0.5) -> LimitStatus:
         reservation = await self.reserve(limits, characters)
         await reservation.settle(Entry("tone", "fp32", characters, audio_seconds))
-        return reservation.standing
+        return reservation.limit_status
 
     async def admitted(self, limits: Limits = LIMITS) -> int:
         """How many more are served until one is refused."""
@@ -91,7 +91,7 @@ class Replica:
     async def left(self, limit: str) -> int:
         return (await self.quota.remaining("acme", LIMITS))[limit].remaining
 
-    async def total(self) -> Line:
+    async def total(self) -> LedgerTotals:
         ledger = await self.quota.ledger("acme")
         assert ledger.is_complete
         return ledger.total
@@ -118,7 +118,7 @@ async def replica(store: CounterStore) -> AsyncIterator[Replica]:
         shared = RedisQuota(client, monotonic=clock)
         shared._calls = Calls(client, store)
         guarded = GuardedQuota(shared, MemoryQuota(clock), clock)
-        guarded.tell(changes.append)
+        guarded.notify(changes.append)
         yield Replica(guarded, changes, clock)
 
 
@@ -222,8 +222,8 @@ async def test_what_is_served_meanwhile_is_counted_once_it_is_back(store: Counte
         await across.settle(Entry("tone", "fp32", 1, 0.25))
         await acme.quota.look()
         assert acme.changes == [True, False, True]
-        assert await acme.total() == Line(7, 151, 4_750_000)
-        assert await other.total() == Line(7, 151, 4_750_000)
+        assert await acme.total() == LedgerTotals(7, 151, 4_750_000)
+        assert await other.total() == LedgerTotals(7, 151, 4_750_000)
         assert await other.left("requestsPerDay") == 93
         assert await other.left("charactersPerDay") == 849
         assert await other.left("concurrentRequests") == 30
@@ -247,8 +247,8 @@ async def test_the_minute_counts_what_was_let_in_meanwhile(store: CounterStore, 
         await acme.returns()
 
         async def left(client: str) -> tuple[int, int]:
-            standing = await other.quota.remaining("acme", limits, client)
-            return standing["requestsPerMinute"].remaining, standing["perClientRequestsPerMinute"].remaining
+            limit_status = await other.quota.remaining("acme", limits, client)
+            return limit_status["requestsPerMinute"].remaining, limit_status["perClientRequestsPerMinute"].remaining
 
         assert await left("ann") == (19, 10)
         assert await left("bob") == (19, 19)
@@ -296,7 +296,7 @@ async def test_who_was_let_in_without_the_store_ends_once(store: CounterStore, l
             await failed.settle(Entry("tone", "fp32", 10, 1.0))
         back()
         await acme.returns()
-        assert await acme.total() == Line(2, 11, 1_500_000)
+        assert await acme.total() == LedgerTotals(2, 11, 1_500_000)
         assert await acme.left("requestsPerMinute") == 58
 
 
@@ -352,7 +352,7 @@ async def test_a_request_whose_end_finds_the_store_lost_ends_when_it_is_back(sto
         await failed.give_back()
         back()
         await acme.returns()
-        assert await acme.total() == Line(1, 10, 2_000_000)
+        assert await acme.total() == LedgerTotals(1, 10, 2_000_000)
         assert await acme.left("charactersPerDay") == 990
         assert await acme.left("concurrentRequests") == 30
 
@@ -426,7 +426,7 @@ async def test_counters_that_vanish_are_written_again(loss: str) -> None:
                 await one.tends()
             assert await acme.left("requestsPerDay") == 48
             assert await acme.left("charactersPerDay") == 873
-            assert await acme.total() == Line(52, 127, 27_000_000)
+            assert await acme.total() == LedgerTotals(52, 127, 27_000_000)
 
 
 async def test_flushes_in_the_middle_lose_no_line_of_the_ledger(store: CounterStore) -> None:
@@ -446,7 +446,7 @@ async def test_flushes_in_the_middle_lose_no_line_of_the_ledger(store: CounterSt
             await one.returns()
             await one.left("requestsPerDay")
             await one.tends()
-        assert await acme.total() == Line(300, 300, 150_000_000)
+        assert await acme.total() == LedgerTotals(300, 300, 150_000_000)
 
 
 async def test_a_replica_that_takes_over_may_lack_the_last_second(store: CounterStore) -> None:
@@ -459,7 +459,7 @@ async def test_a_replica_that_takes_over_may_lack_the_last_second(store: Counter
             store.run("DEL", f"tts:{{acme}}:quota:{name}")
         store.run("HSET", "tts:{acme}:quota:day", *(word for pair in before.items() for word in pair))
         await reservation.settle(Entry("tone", "fp32", 20, 2.0))
-        assert await acme.total() == Line(2, 30, 3_000_000)
+        assert await acme.total() == LedgerTotals(2, 30, 3_000_000)
         assert await acme.left("requestsPerDay") == 98
         assert await acme.left("charactersPerDay") == 970
 
@@ -553,7 +553,7 @@ async def test_a_caller_that_is_cancelled_while_it_settles_has_settled(store: Co
         store.thaw()
         await acme.quota.close()
         await acme.returns()
-        assert await acme.total() == Line(1, 1, 3_000_000)
+        assert await acme.total() == LedgerTotals(1, 1, 3_000_000)
 
 
 async def test_a_dead_server_leaks_nothing(store: CounterStore) -> None:
@@ -592,7 +592,7 @@ async def test_a_server_that_lives_keeps_its_leases(store: CounterStore) -> None
         for one in running[20:]:
             await one.give_back()
         assert await other.left("charactersPerDay") == 800, "given up, and ended all the same"
-        assert await other.total() == Line(20, 200, 20_000_000)
+        assert await other.total() == LedgerTotals(20, 200, 20_000_000)
 
 
 async def test_a_request_that_is_sent_twice_is_counted_once(
@@ -604,7 +604,7 @@ async def test_a_request_that_is_sent_twice_is_counted_once(
         monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
         first = await quota.reserve("acme", LIMITS, Request(10))
         again = await quota.reserve("acme", LIMITS, Request(10))
-        assert first.standing["requestsPerDay"].remaining == again.standing["requestsPerDay"].remaining == 99
+        assert first.limit_status["requestsPerDay"].remaining == again.limit_status["requestsPerDay"].remaining == 99
         assert (await quota.remaining("acme", LIMITS))["charactersPerDay"].remaining == 990
 
 
@@ -614,7 +614,7 @@ async def test_everything_in_the_store_expires_and_shares_a_hash_tag(store: Coun
         await acme.reserve(Limits(1000, 1000), client="ann@acme.test")
         for _ in range(2):
             await acme.quota._shared.charge("acme", charge())
-        assert (await acme.quota.ledger("acme", day_of(1))).total == Line(1, 1, 1)
+        assert (await acme.quota.ledger("acme", day_of(1))).total == LedgerTotals(1, 1, 1)
         keys = store.run("KEYS", "*")
         assert {key.split(":")[3] for key in keys} == {
             "epoch", "day", "open", "leases", "minute", "client", "ledger", "done",
@@ -630,7 +630,7 @@ async def test_everything_in_the_store_expires_and_shares_a_hash_tag(store: Coun
 
 
 def charge() -> Charge:
-    return Charge("a charge", 1, ("tone", "fp32"), Line(1, 1, 1))
+    return Charge("a charge", 1, ("tone", "fp32"), LedgerTotals(1, 1, 1))
 
 
 def shift(store: CounterStore, name: str, seconds: int) -> None:

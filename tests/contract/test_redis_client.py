@@ -18,7 +18,7 @@ from hack.cluster.certificates import Authority, Pair
 from tests.contract.counter_store import CounterStore, counter_store
 from tests.contract.leaving import leaves_at_any_moment
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
-from tts_server.cache.protocol import Recording
+from tts_server.cache.protocol import CachedReply
 from tts_server.cache.redis import SharedCache
 from tts_server.config.schema import RedisConfig
 from tts_server.errors import InvalidGrant
@@ -97,7 +97,7 @@ async def look_up(client: RedisClient) -> Any:
 
 
 async def remember(client: RedisClient) -> Any:
-    return await SharedCache(client, "acme").put("a" * 64, Recording(b"sound", 1.0, time.time() + 60))
+    return await SharedCache(client, "acme").put("a" * 64, CachedReply(b"sound", 1.0, time.time() + 60))
 
 
 @pytest.mark.parametrize("ask", [refresh, renew, look_up, remember])

@@ -14,7 +14,7 @@ from tests.contract.counter_store import CounterStore, counter_store
 from tts_operator.credentials.shared_stores import RedisDefault, url_text
 from tts_operator.objects.names import redis_user_name
 from tts_operator.redis_acl.admin import SCAN_KEYS, RedisAdmin
-from tts_operator.redis_acl.users import Registration, StoreAway, StoreRefuses
+from tts_operator.redis_acl.users import RedisRejected, RedisUnreachable, Registration
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.config.redis_acl import rules
 from tts_server.config.redis_url import parse_redis_url
@@ -153,24 +153,24 @@ async def test_a_server_that_is_away_and_one_that_refuses_are_told_apart(tmp_pat
     (tmp_path / "password").write_text("wrong\n")
     with counter_store(requirepass="right") as store:
         admin = RedisAdmin(RedisDefault(parse_redis_url(store.url), tmp_path))
-        with pytest.raises(StoreRefuses):
+        with pytest.raises(RedisRejected):
             await admin.registered(OPERATOR)
         (tmp_path / "password").write_text("right\n")
         await admin.grant(OPERATOR, ACME, "team/acme", sha256("right"))
         store.freeze()
         try:
-            with pytest.raises(StoreAway):
+            with pytest.raises(RedisUnreachable):
                 await admin.registered(OPERATOR)
         finally:
             store.thaw()
         (tmp_path / "username").write_text("default\n")
         assert list(await admin.registered(OPERATOR)) == [ACME]
         store.kill()
-        with pytest.raises(StoreAway):
+        with pytest.raises(RedisUnreachable):
             await admin.registered(OPERATOR)
         (tmp_path / "password").unlink()
         store.start()
-        with pytest.raises(StoreRefuses, match="password cannot be read"):
+        with pytest.raises(RedisRejected, match="password cannot be read"):
             await admin.registered(OPERATOR)
         await admin.close()
 

@@ -186,15 +186,15 @@ async def acme(tmp_path: Path) -> AsyncIterator[Mutable]:
     server.write(**{"server.json": first.model_dump_json(by_alias=True)})
     quota.write(**{"quota.json": '{"requestsPerMinute": 2}'})
     keys.write()
-    speakers: dict[str, Tone] = {}
+    engine_clients: dict[str, Tone] = {}
     application = Application(
         Sources(first, QuotaConfig(requests_per_minute=2), server / "server.json", quota / "quota.json"),
-        lambda model: speakers.setdefault(model.name, Tone()),
+        lambda model: engine_clients.setdefault(model.name, Tone()),
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi)
     async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:
-        yield Mutable(application, client, speakers, volumes={"server": server, "quota": quota, "keys": keys})
+        yield Mutable(application, client, engine_clients, volumes={"server": server, "quota": quota, "keys": keys})
     await application.stop()
 
 
@@ -226,8 +226,8 @@ async def test_new_aliases_and_voices_speak_without_a_restart(acme: Mutable, tmp
     await acme.application.watcher.look()
     assert (await acme.speech(voice="nova")).status_code == 200
     assert (await acme.speech(voice="alloy")).status_code == 400
-    assert acme.application.server.scene is not None
-    assert acme.application.server.scene.speakers["tone"] is acme.speakers["tone"], "the engine runs on"
+    assert acme.application.server.snapshot is not None
+    assert acme.application.server.snapshot.engine_clients["tone"] is acme.engine_clients["tone"], "the engine runs on"
 
 
 @pytest.mark.parametrize(
@@ -253,15 +253,15 @@ async def test_a_new_model_is_started_and_an_old_one_stopped(acme: Mutable, tmp_
     acme.volumes["server"].write(**{"server.json": json.dumps(told)})
     await acme.application.watcher.look()
     assert (await acme.speech()).headers["x-tts-engine"] == "tone2"
-    assert acme.speakers["tone2"].ready
-    assert not acme.speakers["tone"].ready
-    assert acme.speakers["bass"].ready
+    assert acme.engine_clients["tone2"].ready
+    assert not acme.engine_clients["tone"].ready
+    assert acme.engine_clients["bass"].ready
 
 
 async def test_an_engine_speaks_to_its_end_however_often_the_configuration_changes(
     acme: Mutable, tmp_path: Path
 ) -> None:
-    tone = acme.speakers["tone"]
+    tone = acme.engine_clients["tone"]
     tone.gate.clear()
     begun = asyncio.create_task(acme.speech())
     await until(lambda: tone.spoken)
@@ -303,7 +303,7 @@ async def test_a_removed_key_is_none_also_while_an_engine_takes_long_to_load(acm
     await acme.application.watcher.look()
     headers = {"Authorization": f"Bearer {KEY}"}
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 200
-    slow = acme.speakers["slow"] = Heavy()
+    slow = acme.engine_clients["slow"] = Heavy()
     models = (*config(tmp_path).models, ModelConfig(name="slow", voices=(VoiceConfig(name="sam"),)))
     change(acme, tmp_path, auth=auth, models=models)
     await until(lambda: slow.loading)  # the watcher itself has seen it

@@ -19,10 +19,10 @@ from tests.contract.tone import config, stage
 from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
-from tts_server.storage.protocol import Audio, Limits, new_key
+from tts_server.storage.protocol import Audio, StorageLimits, new_key
 from tts_server.storage.s3 import CALL_SECONDS, S3Store
 
-DAY = Limits(retention_seconds=86_400, max_bytes=1000)
+DAY = StorageLimits(retention_seconds=86_400, max_bytes=1000)
 ACME = "team-acme.acme"
 
 

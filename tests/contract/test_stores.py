@@ -13,11 +13,11 @@ import pytest
 from tests.contract.object_store import ObjectStore
 from tts_server.errors import AudioGone, PermissionDenied, StorageUnavailable
 from tts_server.storage.filesystem import FilesystemStore
-from tts_server.storage.protocol import KEY, Limits, Store, new_key
+from tts_server.storage.protocol import KEY, StorageLimits, Store, new_key
 from tts_server.storage.s3 import S3Store
-from tts_server.storage.signed_links import Links, Permission, link_secret
+from tts_server.storage.signed_links import LinkGrant, Links, link_secret
 
-DAY = Limits(retention_seconds=86_400, max_bytes=1000)
+DAY = StorageLimits(retention_seconds=86_400, max_bytes=1000)
 ACME = "team-acme.acme"
 
 
@@ -266,9 +266,9 @@ def test_a_link_opens_its_own_audio_only() -> None:
     key = new_key(ACME, "mp3")
     permission = links().allow(key, 60)
     for changed in (
-        Permission(permission.replica, permission.expires + 1, permission.signature),
-        Permission(permission.replica, permission.expires, ""),
-        Permission(permission.replica, permission.expires, "é"),
+        LinkGrant(permission.replica, permission.expires + 1, permission.signature),
+        LinkGrant(permission.replica, permission.expires, ""),
+        LinkGrant(permission.replica, permission.expires, "é"),
     ):
         with pytest.raises(PermissionDenied):
             links().check(key, changed)

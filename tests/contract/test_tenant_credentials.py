@@ -77,7 +77,7 @@ async def statuses(pool: Stage) -> list[int]:
 
 async def test_each_credential_is_served_as_its_tenant_with_its_weight(pool: Stage) -> None:
     assert await statuses(pool) == [200, 200, 200]
-    turns = [(turn.tenant, turn.weight) for turn in pool.speakers["tone"].turns]
+    turns = [(turn.tenant, turn.weight) for turn in pool.engine_clients["tone"].turns]
     assert turns == [(OWN, 1.0), (BLUE, 2.0), (CORAL, 3.0)]
 
 
@@ -93,7 +93,7 @@ async def test_a_removed_credential_takes_only_its_tenant_out_and_a_new_one_brin
     await pool.application.watcher.look()
     assert await statuses(pool) == [200, 401, 200], "the old one is good no more"
     assert (await ask(pool, "rotated")).status_code == 200
-    assert pool.speakers["tone"].turns[-1].tenant == BLUE
+    assert pool.engine_clients["tone"].turns[-1].tenant == BLUE
 
 
 @pytest.mark.parametrize("tenant", TENANTS[1:])
@@ -144,7 +144,7 @@ async def test_of_two_with_the_same_credential_neither_is_served(
     await pool.application.watcher.look()
     for token, tenant in (("the same", one), ("another", other)):
         assert (await ask(pool, token)).status_code == 200
-        assert pool.speakers["tone"].turns[-1].tenant == tenant
+        assert pool.engine_clients["tone"].turns[-1].tenant == tenant
 
 
 async def test_tenants_come_and_go_with_the_configuration(credentials: Credentials, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ async def test_a_cache_here_is_the_pools_own_tenants_alone(credentials: Credenti
 
 async def test_nobody_joins_the_flight_of_another_tenant(credentials: Credentials) -> None:
     async with stage(member(credentials, cache=CacheConfig(enabled=True))) as pool:
-        tone = pool.speakers["tone"]
+        tone = pool.engine_clients["tone"]
         tone.gate.clear()
         asking = [asyncio.create_task(ask(pool, f"credential of {tenant}")) for tenant in TENANTS]
         await until(lambda: len(tone.spoken) == 3)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,18 @@ from tts_server.config.schema import (
 )
 from tts_server.errors import Overloaded
 from tts_server.inference.client import Utterance
-from tts_server.inference.pool import dispatcher as seating
-from tts_server.inference.pool.worker_pool import ProcessPool
-from tts_server.inference.remote import PoolSpeaker
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.inference.pool import dispatcher
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.remote import RemoteEngineClient
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
 WEIGHTS = {"team-acme.acme": 1.0, "team-blue.blue": 3.0, "team-coral.coral": 10.0}
 ACME, BLUE, CORAL = WEIGHTS
 MODEL = ModelConfig(
     name="heavy", voices=(VoiceConfig(name="beep"),), precision=Precision.FP32, first_audio_timeout_seconds=60
 )
-BATCH = Turn(priority=Priority.BATCH)
-TURN = Turn()
+BATCH = SchedulingParams(priority=Priority.BATCH)
+TURN = SchedulingParams()
 
 
 def internal(folder: Path, tenant: str) -> Path:
@@ -67,11 +68,11 @@ class Platform:
     folder: Path
     url: str
     application: Application
-    pool: ProcessPool
-    entries: dict[str, PoolSpeaker] = field(default_factory=dict)
+    pool: WorkerPool
+    entries: dict[str, RemoteEngineClient] = field(default_factory=dict)
     asked: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def asks(self, tenant: str, text: str, turn: Turn = TURN) -> None:
+    async def asks(self, tenant: str, text: str, turn: SchedulingParams = TURN) -> None:
         """Return once it waits, or is spoken: what is asked first has arrived first."""
         waiting, spoken = self.pool.waiting, len(self.spoken)
         self.asked.append(asyncio.create_task(rest_of(self.entries[tenant].speak(Utterance(text, "beep"), turn))))
@@ -106,7 +107,7 @@ class Platform:
 @asynccontextmanager
 async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> AsyncIterator[Platform]:
     monkeypatch.setenv(FOLDER, str(folder))
-    monkeypatch.setattr(seating, "EARLY_SECONDS", -3600.0)  # nobody is told ahead: that is test_told_ahead's
+    monkeypatch.setattr(dispatcher, "EARLY_SECONDS", -3600.0)  # nobody is told ahead: that is test_told_ahead's
     directories = {tenant: internal(folder, tenant) for tenant in WEIGHTS}
     tenants = tuple(
         PoolTenant(name=tenant, weight=weight, internal_directory=directories[tenant])
@@ -118,12 +119,12 @@ async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
         "batch_ages_after_seconds": 3600, "auth": AuthConfig(internal_directory=directories[ACME]),
         "storage": StorageConfig(directory=folder / "audio"),
     }  # fmt: skip
-    pools: list[ProcessPool] = []
+    pools: list[WorkerPool] = []
 
-    def engine(model: ModelConfig) -> ProcessPool:
+    def engine(model: ModelConfig) -> WorkerPool:
         metrics = application.server.metrics
         pools.append(
-            ProcessPool(
+            WorkerPool(
                 "tests.contract.turnstile:Turnstile",
                 first_audio_timeout_seconds=60,
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
@@ -140,7 +141,7 @@ async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
         found = Platform(folder, f"http://127.0.0.1:{port}", application, pools[0])
         for tenant in WEIGHTS:
             token = f"credential of {tenant}"
-            entry = PoolSpeaker(found.url, "heavy", token=lambda token=token: token, first_audio_timeout_seconds=60)  # type: ignore[misc]
+            entry = RemoteEngineClient(found.url, "heavy", token=partial(str, token), first_audio_timeout_seconds=60)
             await entry.start()
             stack.push_async_callback(entry.stop)
             found.entries[tenant] = entry
@@ -252,7 +253,7 @@ async def test_a_flood_is_refused_for_its_wait_and_others_are_not(
 ) -> None:
     """Each would wait for its own: the flood's last for all of the flood, another tenant's first for one utterance."""
     async with platform(tmp_path, monkeypatch, max_wait_seconds=100) as fleet:
-        fleet.pool._seating.pace.learn(1, 1.0)  # a second for each character
+        fleet.pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
         await fleet.holds(CORAL, 1)
         flood = [CORAL.ljust(40, ".")] * 3
         for text in flood:

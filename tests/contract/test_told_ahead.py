@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.contract.test_engines import MOODY, beep, moody, rest_of, said, until
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout, Overloaded
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
 from tts_server.inference.client import Samples, Utterance
-from tts_server.inference.pool.slot import Slot
-from tts_server.inference.pool.worker_client import EngineProcess
-from tts_server.inference.pool.worker_pool import ProcessPool
+from tts_server.inference.pool.slot import WorkerSlot
+from tts_server.inference.pool.worker_client import WorkerClient
+from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.wire.frames import Kind
-from tts_server.scheduling.fair_queue import Turn
-from tts_server.scheduling.throughput import Pace
+from tts_server.scheduling.fair_queue import SchedulingParams
+from tts_server.scheduling.throughput import ThroughputEstimator
 
 NEXT = "the next one"
 
@@ -25,7 +25,7 @@ NEXT = "the next one"
 class Told:
     """A process that speaks, and has been told what comes next."""
 
-    slot: Slot
+    slot: WorkerSlot
     parts: AsyncGenerator[Samples]
     """Of what it speaks: one was taken."""
     waiting: asyncio.Task[Samples]
@@ -37,7 +37,7 @@ class Told:
 
 
 @asynccontextmanager
-async def told(pool: ProcessPool, first: str) -> AsyncIterator[Told]:
+async def told(pool: WorkerPool, first: str) -> AsyncIterator[Told]:
     """`first` is being spoken, and the next one was told. In the end it was heard as it always is."""
     expected = await said(pool, beep(NEXT))
     now = await begun(pool, first)
@@ -45,43 +45,43 @@ async def told(pool: ProcessPool, first: str) -> AsyncIterator[Told]:
     assert np.array_equal(await asyncio.wait_for(now.waiting, 20), expected)
 
 
-async def begun(pool: ProcessPool, first: str) -> Told:
+async def begun(pool: WorkerPool, first: str) -> Told:
     slot = pool._slots[0]
-    pool._seating.pace.learn(1, 1e-9)
+    pool._dispatcher.pace.observe(1, 1e-9)
     parts = pool.speak(beep(first))
     await anext(parts)
     waiting = asyncio.create_task(said(pool, beep(NEXT)))
     await until(lambda: pool.waiting == 1)
-    pool._seating.spoken(slot, 1)  # by its pace it will have ended at once
-    assert slot.ahead is not None
+    pool._dispatcher.spoken(slot, 1)  # by its pace it will have ended at once
+    assert slot.next_request is not None
     assert pool.waiting == 0
     return Told(slot, parts, waiting)
 
 
 async def test_a_process_goes_on_by_itself() -> None:
-    process = EngineProcess(MOODY, 1)
+    process = WorkerClient(MOODY, 1)
     await process.start(30)
     try:
         texts = ("one", "another")
         alone = [await spoken(process, text) for text in texts]
         await process.ask(beep("one"))
-        process.ask_ahead(beep("another"))
+        process.enqueue_next(beep("another"))
         frames = process._pipe._frames
         await until(lambda: [kind for kind, _ in frames].count(Kind.DONE) == 2)
         both = [await heard(process)]
-        process.go_on()
+        process.start_next()
         both.append(await heard(process))
         assert all(np.array_equal(*pair) for pair in zip(both, alone, strict=True))
     finally:
         await process.stop()
 
 
-async def spoken(process: EngineProcess, text: str) -> Samples:
+async def spoken(process: WorkerClient, text: str) -> Samples:
     await process.ask(beep(text))
     return await heard(process)
 
 
-async def heard(process: EngineProcess) -> Samples:
+async def heard(process: WorkerClient) -> Samples:
     parts = []
     while (part := await process.part(10)) is not None:
         parts.append(part)
@@ -90,13 +90,13 @@ async def heard(process: EngineProcess) -> Samples:
 
 async def test_where_many_wait_they_are_told_and_nobody_hears_another(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    ask_ahead = EngineProcess.ask_ahead
+    enqueue_next = WorkerClient.enqueue_next
 
-    def counted(process: EngineProcess, utterance: Utterance) -> None:
+    def counted(process: WorkerClient, utterance: Utterance) -> None:
         asked.append(utterance)
-        ask_ahead(process, utterance)
+        enqueue_next(process, utterance)
 
-    monkeypatch.setattr(EngineProcess, "ask_ahead", counted)
+    monkeypatch.setattr(WorkerClient, "ask_ahead", counted)
     texts = [f"number {number}" + "." * (number % 7) for number in range(30)]
     async with moody(processes=2) as pool:
         alone = [await said(pool, beep(text)) for text in texts]
@@ -114,25 +114,25 @@ async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
         waiting = asyncio.create_task(said(pool, beep(NEXT)))
         await until(lambda: pool.waiting == 1)
         slot = pool._slots[0]
-        pool._seating.spoken(slot, 1)
-        assert slot.ahead is None, "nobody knows how long it takes"
-        pool._seating.pace.learn(1, 0.2)
-        pool._seating.spoken(slot, 1)
-        assert slot.ahead is None, "it takes longer than that"
-        await until(lambda: slot.ahead is not None)
+        pool._dispatcher.spoken(slot, 1)
+        assert slot.next_request is None, "nobody knows how long it takes"
+        pool._dispatcher.pace.observe(1, 0.2)
+        pool._dispatcher.spoken(slot, 1)
+        assert slot.next_request is None, "it takes longer than that"
+        await until(lambda: slot.next_request is not None)
         await parts.aclose()
         assert (await waiting).size > 0
 
 
 async def test_who_ends_early_is_not_followed_by_a_late_word() -> None:
     async with moody() as pool:
-        pool._seating.pace.learn(1, 10.0)
+        pool._dispatcher.pace.observe(1, 10.0)
         parts = pool.speak(beep("endless"))
         await anext(parts)
-        telling = pool._slots[0].telling
-        assert telling is not None
+        sending_next = pool._slots[0].sending_next
+        assert sending_next is not None
         await parts.aclose()
-        assert telling.cancelled()
+        assert sending_next.cancelled()
 
 
 async def test_the_next_is_heard_when_the_one_before_has_ended() -> None:
@@ -156,7 +156,7 @@ async def test_who_was_told_and_leaves_costs_no_process(*, in_its_moment: bool) 
         now = await begun(pool, "slow")
         if in_its_moment:
             await now.rest()  # its process was given to it just now, and it has not run since
-            assert now.slot.ahead is None
+            assert now.slot.next_request is None
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
         assert now.waiting.cancelled()
@@ -179,7 +179,7 @@ async def test_an_engine_that_babbles_is_replaced_and_the_next_is_spoken() -> No
     async with moody() as pool:
         pids = pool.pids
         async with told(pool, "babble") as now:
-            with pytest.raises(EngineGarbage):
+            with pytest.raises(InvalidAudio):
                 await now.rest()
         assert pool.pids != pids
 
@@ -189,24 +189,24 @@ async def test_silence_is_looked_into_before_the_next_is_spoken() -> None:
     async with moody() as pool:
         pids = pool.pids
         expected = await said(pool, beep(NEXT))
-        pool._seating.pace.learn(1, 1e-9)
-        held = pool._seating.idle.popleft()
+        pool._dispatcher.pace.observe(1, 1e-9)
+        held = pool._dispatcher.idle.popleft()
         silent = asyncio.create_task(said(pool, beep("unread")))
         await until(lambda: pool.waiting == 1)
         waiting = asyncio.create_task(said(pool, beep(NEXT)))
         await until(lambda: pool.waiting == 2)
-        pool._seating.offer(held)
+        pool._dispatcher.offer(held)
         assert not (await silent).any()
         assert np.array_equal(await waiting, expected)
         assert pool.pids == pids
 
 
-async def taken_over(pool: ProcessPool) -> tuple[Told, Slot]:
+async def taken_over(pool: WorkerPool) -> tuple[Told, WorkerSlot]:
     """What the first of two processes was told the other one takes, while the first speaks on without an end."""
     other = pool._slots[1]
-    pool._seating.idle.remove(other)
+    pool._dispatcher.idle.remove(other)
     now = await begun(pool, "endless")
-    pool._seating.offer(other)
+    pool._dispatcher.offer(other)
     return now, other
 
 
@@ -224,9 +224,9 @@ async def test_who_leaves_in_the_moment_another_process_takes_it_costs_neither()
         now, other = await taken_over(pool)
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
-        assert list(pool._seating.idle) == [other]
+        assert list(pool._dispatcher.idle) == [other]
         await now.parts.aclose()
-        await until(lambda: len(pool._seating.idle) == 2)
+        await until(lambda: len(pool._dispatcher.idle) == 2)
 
 
 async def test_who_was_told_is_refused_with_all_who_wait() -> None:
@@ -242,10 +242,10 @@ async def test_who_was_told_is_refused_with_all_who_wait() -> None:
 async def test_what_was_told_is_still_to_be_waited_for() -> None:
     async with moody() as pool:
         now = await begun(pool, "endless")
-        pool._seating.pace = Pace()
-        pool._seating.pace.learn(1, 1.0)
+        pool._dispatcher.pace = ThroughputEstimator()
+        pool._dispatcher.pace.observe(1, 1.0)
         with pytest.raises(Overloaded) as caught:
-            await rest_of(pool.speak(beep("ok"), Turn(max_wait_seconds=1)))
+            await rest_of(pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=1)))
         assert caught.value.retry_after_seconds == len(NEXT) + len("endless") / 2
         await now.parts.aclose()
         assert (await now.waiting).size > 0
@@ -262,8 +262,8 @@ async def test_memory_is_looked_at_between_two_all_the_same() -> None:
         await now.rest()
         assert now.slot.tight
         assert reasons == []
-        pool._seating.spoken(now.slot, 1)
-        assert now.slot.ahead is None
+        pool._dispatcher.spoken(now.slot, 1)
+        assert now.slot.next_request is None
         assert np.array_equal(await now.waiting, expected), "it has not been killed for it"
         await until(lambda: reasons == ["memory"])
         assert np.array_equal(await third, expected)

@@ -37,10 +37,10 @@ def seen() -> Iterator[Collector]:
 
 @asynccontextmanager
 async def traced(
-    seen: Collector, config: ServerConfig, quota: QuotaConfig | None = None, **speakers: Tone
+    seen: Collector, config: ServerConfig, quota: QuotaConfig | None = None, **engine_clients: Tone
 ) -> AsyncIterator[Stage]:
     """An application whose spans are all at the collector when it has ended."""
-    async with stage(config, quota, config_file=None, replica="", **speakers) as here:
+    async with stage(config, quota, config_file=None, replica="", **engine_clients) as here:
         here.application.server.tracer = OtelTracer(OTLPSpanExporter(endpoint=f"{seen.url}/v1/traces"), {})
         yield here
 

@@ -13,18 +13,18 @@ from tests.contract.test_engines import beep, moody, said, until
 from tests.contract.tone import Stage, config, stage
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
-from tts_server.inference.pool import dispatcher as seating
-from tts_server.inference.pool.worker_pool import ProcessPool
-from tts_server.routing.voice_selection import Line
-from tts_server.scheduling.fair_queue import Priority, Turn
-from tts_server.synthesis.guard import Guard
-from tts_server.synthesis.sample_stream import Cast, Hooks, Speaking
+from tts_server.inference.pool import dispatcher
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.guard import BreakerGuard
+from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
 
-BATCH = Turn(priority=Priority.BATCH, ages_after_seconds=60)
+BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
 
 @asynccontextmanager
-async def busy(pool: ProcessPool) -> AsyncIterator[None]:
+async def busy(pool: WorkerPool) -> AsyncIterator[None]:
     """Its one process speaks until the block ends."""
     parts = pool.speak(beep("endless"))
     await anext(parts)
@@ -34,7 +34,7 @@ async def busy(pool: ProcessPool) -> AsyncIterator[None]:
         await parts.aclose()
 
 
-async def speaks(pool: ProcessPool, name: str, turn: Turn, order: list[str]) -> None:
+async def speaks(pool: WorkerPool, name: str, turn: SchedulingParams, order: list[str]) -> None:
     async for _ in pool.speak(beep("ok"), turn):
         pass
     order.append(name)
@@ -45,7 +45,9 @@ async def test_interactive_work_overtakes_batch_that_waits() -> None:
     async with moody() as pool:
         async with busy(pool):
             tasks = []
-            for number, (name, turn) in enumerate([("batch", BATCH), ("first", Turn()), ("second", Turn())]):
+            for number, (name, turn) in enumerate(
+                [("batch", BATCH), ("first", SchedulingParams()), ("second", SchedulingParams())]
+            ):
                 tasks.append(asyncio.create_task(speaks(pool, name, turn, order)))
                 await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
         await asyncio.gather(*tasks)
@@ -55,10 +57,10 @@ async def test_interactive_work_overtakes_batch_that_waits() -> None:
 async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> None:
     order: list[str] = []
     async with moody() as pool:
-        line = Line("beep", beep("ok"))
-        cast = Cast([line], {"beep": Guard("beep", pool)}, {"beep": ()}, lambda _: [])
+        line = RoutedUtterance("beep", beep("ok"))
+        cast = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
 
-        async def replies(name: str, speaking: Speaking) -> None:
+        async def replies(name: str, speaking: SampleStream) -> None:
             await speaking.first()
             order.append(name)
             await speaking.stop()
@@ -66,10 +68,10 @@ async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> No
         async with busy(pool):
             tasks = []
             for number, name in enumerate(["one", "two", "three"]):
-                speaking = Speaking(cast, Hooks(), BATCH)
+                speaking = SampleStream(cast, StreamHooks(), BATCH)
                 tasks.append(asyncio.create_task(replies(name, speaking)))
                 await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
-            speaking.hurry()
+            speaking.promote()
         await asyncio.gather(*tasks)
     assert order == ["three", "one", "two"]
 
@@ -77,7 +79,7 @@ async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> No
 async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: Path) -> None:
     """Identical requests share a flight: it goes on as the more urgent one's."""
     async with stage(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
-        tone = acme.speakers["tone"]
+        tone = acme.engine_clients["tone"]
         tone.gate.clear()
         body = {"model": "tts-1", "voice": "alloy", "input": "One. Two. Three.", "response_format": "flac"}
         headers = [{"X-TTS-Priority": "batch"}] * 2 + [{}]
@@ -95,23 +97,23 @@ async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: 
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
     async with moody() as pool:
-        pool._seating.pace.learn(1, 1.0)  # a second for each character
+        pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
         async with busy(pool):
             waiting = asyncio.create_task(said(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
             begun = time.monotonic()
             with pytest.raises(Overloaded) as caught:
-                async for _ in pool.speak(beep("ok"), Turn(max_wait_seconds=10)):
+                async for _ in pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=10)):
                     pass
             assert time.monotonic() - begun < 2, "its turn would come in 23 s"
             assert caught.value.retry_after_seconds == pytest.approx(20 + len("endless") / 2)
-            patient = asyncio.create_task(speaks(pool, "", Turn(max_wait_seconds=30), []))
+            patient = asyncio.create_task(speaks(pool, "", SchedulingParams(max_wait_seconds=30), []))
             await until(lambda: pool.waiting == 2)
         await asyncio.gather(waiting, patient)
 
 
 async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seating, "MOST_WAITING", 2)
+    monkeypatch.setattr(dispatcher, "MOST_WAITING", 2)
     async with moody() as pool:
         async with busy(pool):
             waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
@@ -122,7 +124,7 @@ async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monk
 
 
 async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seating, "MOST_WAITING", 4)
+    monkeypatch.setattr(dispatcher, "MOST_WAITING", 4)
     async with moody() as pool:
         async with busy(pool):
             waiting = []
@@ -131,9 +133,9 @@ async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: py
                                   ("flood", False)):  # fmt: skip
                 if not taken:
                     with pytest.raises(Overloaded):
-                        await anext(pool.speak(beep("ok"), Turn(tenant)))
+                        await anext(pool.speak(beep("ok"), SchedulingParams(tenant)))
                     continue
-                waiting.append(asyncio.create_task(speaks(pool, tenant, Turn(tenant), [])))
+                waiting.append(asyncio.create_task(speaks(pool, tenant, SchedulingParams(tenant), [])))
                 await until(lambda: pool.waiting == len(waiting))
         await asyncio.gather(*waiting)
 
@@ -142,7 +144,7 @@ async def test_who_leaves_the_queue_is_gone_at_once() -> None:
     depths: list[int] = []
     async with moody(on_depth=lambda tenant, depth: depths.append(depth)) as pool:
         async with busy(pool):
-            waiting = asyncio.create_task(speaks(pool, "", Turn(), []))
+            waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
             await until(lambda: pool.waiting == 1)
             waiting.cancel()
             await asyncio.wait([waiting])
@@ -155,13 +157,13 @@ async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> N
     async with moody() as pool:
         parts = pool.speak(beep("endless"))
         await anext(parts)
-        waiting = asyncio.create_task(speaks(pool, "", Turn(), []))
+        waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
         await until(lambda: pool.waiting == 1)
         waiting.cancel()  # it has not run yet when the process is offered
         slot = pool._slots[0]
-        pool._seating.offer(slot)
-        assert list(pool._seating.idle) == [slot]
-        pool._seating.idle.clear()
+        pool._dispatcher.offer(slot)
+        assert list(pool._dispatcher.idle) == [slot]
+        pool._dispatcher.idle.clear()
         await parts.aclose()
         assert (await said(pool, beep("ok"))).size > 0
 
@@ -170,7 +172,7 @@ async def test_batch_that_waits_is_refused_by_itself() -> None:
     async with moody() as pool:
         async with busy(pool):
             batch = asyncio.create_task(speaks(pool, "", BATCH, []))
-            interactive = asyncio.create_task(speaks(pool, "", Turn(), []))
+            interactive = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
             await until(lambda: pool.waiting == 2)
             pool.refuse_waiting(Draining("This replica is about to end."), Priority.BATCH)
             with pytest.raises(Draining):
@@ -194,10 +196,10 @@ async def test_a_header_lowers_a_request(acme: Stage, header: dict[str, str], pr
     body = {"model": "tts-1", "voice": "alloy", "input": "One. Two.", "response_format": "flac"}
     for path, content in (("/v1/audio/speech", body), ("/v1/tts/synthesize", {"text": "Hello."})):
         assert (await acme.client.post(path, json=content, headers=header)).status_code == 200
-    first = acme.speakers["tone"].turns[0]
-    assert first == Turn("team-acme.acme", 1.0, priority, 3, first.max_wait_seconds)
+    first = acme.engine_clients["tone"].turns[0]
+    assert first == SchedulingParams("team-acme.acme", 1.0, priority, 3, first.max_wait_seconds)
     assert first.max_wait_seconds == pytest.approx(7, abs=2), "what it waited at the door is over"
-    assert {turn.priority for turn in acme.speakers["tone"].turns} == {priority}
+    assert {turn.priority for turn in acme.engine_clients["tone"].turns} == {priority}
 
 
 async def test_a_priority_that_nobody_knows_is_refused(acme: Stage) -> None:
@@ -216,7 +218,7 @@ async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: Stage)
 
 async def test_only_the_first_line_of_a_reply_is_refused_for_its_wait(acme: Stage) -> None:
     await acme.speech(input="The first one is here. And the second one follows it.", response_format="flac")
-    waits = [turn.max_wait_seconds for turn in acme.speakers["tone"].turns]
+    waits = [turn.max_wait_seconds for turn in acme.engine_clients["tone"].turns]
     assert waits[0] is not None
     assert set(waits[1:]) <= {None}
 
@@ -225,14 +227,14 @@ async def test_what_follows_is_due_when_its_listener_has_heard_the_rest(acme: St
     """A tenth of a second each, and a second to spare."""
     begun = time.monotonic()
     await acme.speech(input="One. <lang=de>Zwei.</lang> Three.", response_format="pcm")
-    first, *later = [turn.due for turn in acme.speakers["tone"].turns]
+    first, *later = [turn.due for turn in acme.engine_clients["tone"].turns]
     assert first is None
     assert later[0] is not None
     assert later[1] == pytest.approx(later[0] + 0.1, abs=0.01)
     assert begun - 0.9 <= later[0] <= time.monotonic() - 0.9
-    del acme.speakers["tone"].turns[:]
+    del acme.engine_clients["tone"].turns[:]
     await acme.synthesize(text="One. <lang=de>Zwei.</lang> Three.", format="pcm")
-    assert [turn.due for turn in acme.speakers["tone"].turns] == [None] * 3, "nobody hears it before its end"
+    assert [turn.due for turn in acme.engine_clients["tone"].turns] == [None] * 3, "nobody hears it before its end"
 
 
 async def test_the_queue_is_measured_under_configured_names(acme: Stage) -> None:

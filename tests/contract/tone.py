@@ -25,11 +25,11 @@ from tts_server.config.schema import (
 )
 from tts_server.errors import TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
 RATE_HZ = 16_000
 SENTENCES = "The first one. The second one is longer. And this is the third."
-AT_ONCE = Turn()
+AT_ONCE = SchedulingParams()
 
 
 class Tone:
@@ -42,7 +42,7 @@ class Tone:
         self.ready = False
         self.parts = parts
         self.spoken: list[Utterance] = []
-        self.turns: list[Turn] = []
+        self.turns: list[SchedulingParams] = []
         self.hurried: list[object] = []
         self.closed = 0
         """Utterances that ended before their end."""
@@ -61,10 +61,10 @@ class Tone:
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """Nobody waits here."""
 
-    def hurry(self, reply: object) -> None:
+    def promote(self, reply: object) -> None:
         self.hurried.append(reply)
 
-    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
         number = len(self.spoken)
         self.spoken.append(utterance)
         self.turns.append(turn)
@@ -112,7 +112,7 @@ class Stage:
 
     application: Application
     client: httpx.AsyncClient
-    speakers: dict[str, Tone] = field(default_factory=dict)
+    engine_clients: dict[str, Tone] = field(default_factory=dict)
 
     async def speech(self, **fields: Any) -> httpx.Response:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "wav"} | fields
@@ -124,7 +124,7 @@ class Stage:
     @property
     def spoken(self) -> int:
         """Utterances so far, whoever spoke them."""
-        return sum(len(speaker.spoken) for speaker in self.speakers.values())
+        return sum(len(engine_client.spoken) for engine_client in self.engine_clients.values())
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -198,10 +198,10 @@ async def stage(
     *,
     config_file: Path | None = None,
     replica: str = "",
-    **speakers: Tone,
+    **engine_clients: Tone,
 ) -> AsyncIterator[Stage]:
     """Every model speaks with a `Tone` of its own, or the one given by its name."""
-    cast = {model.name: speakers.get(model.name) or Tone() for model in config.models}
+    cast = {model.name: engine_clients.get(model.name) or Tone() for model in config.models}
     application = Application(
         Sources(config, quota or QuotaConfig(), config_file, replica=replica),
         lambda model: cast.setdefault(model.name, Tone()),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contract.beep import QUIET, Beep
+from tests.contract.beep import UNLOGGED_PATHS, Beep
 from tts_server.engines.protocol import Sound
 
 FOLDER = "TURNSTILE_FOLDER"
@@ -22,4 +22,4 @@ class Turnstile(Beep):
             spoken.write(text + "\n")
         while text.startswith(HOLD) and not (folder / text).exists():
             time.sleep(0.005)
-        yield QUIET
+        yield UNLOGGED_PATHS

@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TREES = [
     ast.parse(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "operator" / "tts_operator").rglob("*.py"))
 ]
-TOLD_BY = {"Verdict", "Failure", "Refused", "Refuse", "trouble", "Event"}
+TOLD_BY = {"Problem", "Refused", "Refuse", "pod_failure", "Event"}
 REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
 """Types of events, a status, and what stands where Kubernetes gives no reason."""

@@ -14,18 +14,18 @@ from tts_server.config.files import BrokenFile, read_model
 from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.config.watcher import Take, Watcher
 from tts_server.errors import EngineError, StorageUnavailable
-from tts_server.inference.client import Speaker
-from tts_server.inference.pool.worker_pool import ProcessPool
-from tts_server.inference.remote import PoolSpeaker
+from tts_server.inference.client import EngineClient
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.remote import RemoteEngineClient
 from tts_server.malloc_tuning import give_back_freed_memory
-from tts_server.pipeline.server import MakeSpeaker, Server, quota_key
+from tts_server.pipeline.server import MakeSpeaker, ServerState, quota_key
 from tts_server.quota.admission import Admission
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.redis_quota import RedisQuota
 from tts_server.quota.resilient_quota import GuardedQuota
 from tts_server.redis.client import redis_client
 from tts_server.routing.catalogue import CatalogueError
-from tts_server.scheduling.batching import Sharing
+from tts_server.scheduling.batching import BatchPolicy
 from tts_server.storage.factory import open_store, store_limits
 from tts_server.storage.peers import Peers, place_of
 from tts_server.storage.signed_links import Links, link_secret
@@ -57,8 +57,8 @@ class Application:
         counters = MemoryQuota(time.monotonic)
         self._redis = redis_client(config.redis) if config.redis is not None else None
         self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
-        self.server = Server(
-            make_speaker=make_speaker or self._speaker,
+        self.server = ServerState(
+            make_speaker=make_speaker or self._engine_client,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
             store=open_store(config.storage, config.tenant),
             links=Links(
@@ -89,7 +89,7 @@ class Application:
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
         if self._guard is not None:
-            self._guard.tell(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
+            self._guard.notify(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
             self._tasks.append(asyncio.create_task(self._guard.run()))
         self._tasks.append(asyncio.create_task(self._watch_limits()))
 
@@ -207,7 +207,7 @@ class Application:
         if self._config.role == "Member":
             return
         left = await self.server.admission.remaining(quota_key(self._config), "")
-        self.server.note_left(self._config.tenant, left)
+        self.server.set_remaining(self._config.tenant, left)
         self.server.forget_limits(self._config.tenant, left)
 
     async def _take_signing_keys(self) -> None:
@@ -238,12 +238,12 @@ class Application:
             await asyncio.sleep(SWEEP_SECONDS)
             await asyncio.to_thread(give_back_freed_memory)
 
-    def _speaker(self, model: ModelConfig) -> Speaker:
+    def _engine_client(self, model: ModelConfig) -> EngineClient:
         engine = model.engine
         metrics = self.server.metrics
         restarts = metrics.engine_restarts
         if isinstance(engine, LocalEngine):
-            return ProcessPool(
+            return WorkerPool(
                 engine.type.lower(),
                 processes=engine.processes,
                 threads=engine.threads,
@@ -255,7 +255,7 @@ class Application:
                 on_batch=metrics.batch_size.labels(model.name).observe,
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )
-        return PoolSpeaker(
+        return RemoteEngineClient(
             engine.url,
             model.name,
             token=self._token,
@@ -277,9 +277,9 @@ def _internal_folders(config: ServerConfig) -> dict[str, Path]:
     }
 
 
-def _sharing(model: ModelConfig) -> Sharing | None:
+def _sharing(model: ModelConfig) -> BatchPolicy | None:
     batching = model.batching
-    return None if batching is None else Sharing(batching.max_size, batching.max_wait_milliseconds / 1000)
+    return None if batching is None else BatchPolicy(batching.max_size, batching.max_wait_milliseconds / 1000)
 
 
 def _peers(config: ServerConfig) -> Peers | None:

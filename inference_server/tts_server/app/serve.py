@@ -153,10 +153,10 @@ def _on_signals(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[signal.Signa
 
 async def _drain(application: Application, server: _Server, ending: "asyncio.Future[signal.Signals]") -> None:
     application.server.drain()
-    scene = application.server.scene
-    drain_seconds = scene.config.drain_seconds if scene is not None else 0
+    snapshot = application.server.snapshot
+    drain_seconds = snapshot.config.drain_seconds if snapshot is not None else 0
     begun = time.monotonic()
-    log.info("draining", requests=scene.requests if scene is not None else 0, drain_seconds=drain_seconds)
+    log.info("draining", requests=snapshot.requests if snapshot is not None else 0, drain_seconds=drain_seconds)
     if ending.done() and ending.result() is signal.SIGTERM:
         linger_until = begun + min(LINGER_SECONDS, drain_seconds)
         while server.server_state.connections and time.monotonic() < linger_until:  # noqa: ASYNC110 - nothing tells

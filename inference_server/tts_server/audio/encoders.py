@@ -16,7 +16,7 @@ COPIED_SECONDS = 60.0
 RESAMPLED_SECONDS = 5.0
 """What 2 ms are enough for, in formats that are samples."""
 
-Sound = Samples | NDArray[np.float32]
+EncoderInput = Samples | NDArray[np.float32]
 """What encoders take: floats too, in [-1, 1]."""
 
 
@@ -35,7 +35,7 @@ class Encoder(Protocol):
     def sample_rate_hz(self) -> int:
         """Of the encoded audio."""
 
-    def feed(self, samples: Sound) -> bytes:
+    def feed(self, samples: EncoderInput) -> bytes:
         """Bytes that are ready after these samples: maybe none. How samples are cut into calls changes no sound.
 
         Raises `EngineError` for floats that are not numbers; those outside [-1, 1] are clipped.
@@ -100,7 +100,9 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
     return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), free_seconds)
 
 
-def encode_whole(samples: Sound, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> bytes:
+def encode_whole(
+    samples: EncoderInput, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None
+) -> bytes:
     """All of `samples` at once, with true lengths in the header of every format that has one. Raises as above."""
     encoder = encoder_for(format_, sample_rate_hz, output_rate_hz=output_rate_hz)
     return as_file([encoder.feed(samples), encoder.finish()], format_)
@@ -121,7 +123,7 @@ class _Encoder:
         self._container = spec.container(sample_rate_hz)
         self._empty = not spec.may_be_empty
 
-    def feed(self, samples: Sound) -> bytes:
+    def feed(self, samples: EncoderInput) -> bytes:
         return self._write(self._resampler.feed(as_samples(samples)))
 
     def finish(self) -> bytes:

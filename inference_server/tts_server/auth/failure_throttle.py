@@ -34,7 +34,7 @@ class _Record:
     """End of the penalty."""
 
 
-class Failures:
+class FailureThrottle:
     """Counts, in bounded memory."""
 
     def __init__(

@@ -10,7 +10,7 @@ from pathlib import Path
 from tts_server.auth.access_tokens import ACCESS_SECONDS, TokenAuthority
 from tts_server.auth.authenticate import Keyring
 from tts_server.auth.external_issuer import ExternalTokens, PublicKey, read_key_set
-from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jwks import Fetch, FetchFailed, KeySet, fetch_document
 from tts_server.auth.jws import invalid, parse
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
@@ -43,7 +43,7 @@ class Identity:
         self.external: ExternalTokens | None = None
         self.refresh: RefreshTokens | None = None
         """None: several replicas, and no store that they share."""
-        self.failures = Failures()
+        self.failures = FailureThrottle()
         self._keys: SigningKeys | None = None
         self._directory: Path | None = None
         """Where they are from."""

@@ -1,6 +1,6 @@
 """The cache: whole audio, encoded, that was spoken before. A hit touches no engine."""
 
 from tts_server.cache.key import cache_key
-from tts_server.cache.protocol import Cache, Recording
+from tts_server.cache.protocol import Cache, CachedReply
 
-__all__ = ["Cache", "Recording", "cache_key"]
+__all__ = ["Cache", "CachedReply", "cache_key"]

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 from tts_server.config.schema import LocalEngine, ModelConfig, ServerConfig
 from tts_server.engines.registry import engine_version
-from tts_server.routing.voice_selection import Line
+from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.text import TEXT_VERSION
 
 ENCODING_VERSION = 2
 """Raise it when an encoder writes other bytes for the same samples: kept ones are not found again then."""
 
 
-def cache_key(config: ServerConfig, spoken: Sequence[Line], format_: str, rate_hz: tuple[int, int | None]) -> str:
+def cache_key(
+    config: ServerConfig, spoken: Sequence[RoutedUtterance], format_: str, rate_hz: tuple[int, int | None]
+) -> str:
     """64 hexadecimal digits. `rate_hz` is the engine's, and the one that was asked for, if any.
 
     Two tenants never share a key, nor do namesakes one after the other. The text is in it as a digest only.

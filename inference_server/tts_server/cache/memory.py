@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tts_server.cache.protocol import Recording
+from tts_server.cache.protocol import CachedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class MemoryCache:
     def __init__(self, limits: CacheLimits, now: Callable[[], float] = time.time) -> None:
         self._limits = limits
         self._now = now
-        self._entries: OrderedDict[str, Recording] = OrderedDict()
+        self._entries: OrderedDict[str, CachedReply] = OrderedDict()
         self.bytes = 0
         """Kept now."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """See `Cache.get`."""
         recording = self._entries.get(key)
         if recording is None:
@@ -40,7 +40,7 @@ class MemoryCache:
         self._entries.move_to_end(key)
         return recording
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """See `Cache.put`."""
         self._drop(key)
         if len(recording.content) > self._limits.max_bytes or recording.expires <= self._now():

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class CachedReply:
     """A reply as it was sent whole."""
 
     content: bytes
@@ -21,10 +21,10 @@ class Cache(Protocol):
     What is broken, or comes too late, is not there.
     """
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """None for a miss."""
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """May be forgotten at once, where it does not fit."""
 
     async def sweep(self) -> None:

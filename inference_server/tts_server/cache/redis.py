@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
-from tts_server.cache.protocol import Recording
-from tts_server.cache.serialization import seal, unseal
+from tts_server.cache.protocol import CachedReply
+from tts_server.cache.serialization import encode_entry, unseal
 from tts_server.redis.client import RedisClient
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ class SharedCache:
         self._tenant = tenant
         self._now = now
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """See `Cache.get`."""
         data = await self._redis.get(self._name(key))
         if not isinstance(data, bytes):
@@ -32,11 +32,11 @@ class SharedCache:
             await self._redis.delete(self._name(key))
         return None if recording is None or recording.expires <= self._now() else recording
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """See `Cache.put`."""
         milliseconds = math.floor((recording.expires - self._now()) * 1000)
         if milliseconds > 0:
-            await self._redis.set(self._name(key), seal(key, recording), px=milliseconds)
+            await self._redis.set(self._name(key), encode_entry(key, recording), px=milliseconds)
 
     async def sweep(self) -> None:
         """See `Cache.sweep`: Redis does it."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from tts_server.cache.protocol import Cache, Recording
+from tts_server.cache.protocol import Cache, CachedReply
 from tts_server.circuit_breaker import Breaker
 
 log = structlog.get_logger(__name__)
@@ -28,11 +28,11 @@ class Guarded:
         self._seconds = seconds
         self._breaker = breaker
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """See `Cache.get`."""
         return await self._try(lambda: self._cache.get(key), self._seconds)
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """See `Cache.put`. Nobody waits for it."""
         await self._try(lambda: self._cache.put(key, recording), PUT_SECONDS)
 

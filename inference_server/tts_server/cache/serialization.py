@@ -9,7 +9,7 @@ instructions for SHA-256.
 import struct
 import zlib
 
-from tts_server.cache.protocol import Recording
+from tts_server.cache.protocol import CachedReply
 
 MAGIC = b"TTS2"
 CHECKSUM = struct.Struct("<I")
@@ -19,7 +19,7 @@ SEALED_FROM = len(MAGIC) + CHECKSUM.size
 HEADER_BYTES = SEALED_FROM + KEY_BYTES + FACTS.size
 
 
-def seal(key: str, recording: Recording) -> bytes:
+def encode_entry(key: str, recording: CachedReply) -> bytes:
     """`recording` for safekeeping by others, under `key` only."""
     facts = FACTS.pack(recording.expires, recording.audio_seconds, len(recording.content))
     head = bytes.fromhex(key) + facts
@@ -27,7 +27,7 @@ def seal(key: str, recording: Recording) -> bytes:
     return b"".join((MAGIC, checksum, head, recording.content))
 
 
-def unseal(key: str, data: bytes) -> Recording | None:
+def unseal(key: str, data: bytes) -> CachedReply | None:
     """The recording again; None where a single bit of it is not what was sealed."""
     if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
         return None
@@ -37,4 +37,4 @@ def unseal(key: str, data: bytes) -> Recording | None:
         return None
     expires, audio_seconds, length = FACTS.unpack_from(sealed, KEY_BYTES)
     content = bytes(sealed[KEY_BYTES + FACTS.size :])
-    return Recording(content, audio_seconds, expires) if len(content) == length else None
+    return CachedReply(content, audio_seconds, expires) if len(content) == length else None

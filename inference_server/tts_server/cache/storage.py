@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import structlog
 
-from tts_server.cache.protocol import Recording
-from tts_server.cache.serialization import seal, unseal
+from tts_server.cache.protocol import CachedReply
+from tts_server.cache.serialization import encode_entry, unseal
 from tts_server.storage.protocol import Store
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class StoredCache:
         self._tenant = tenant
         self._now = now
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """See `Cache.get`."""
         found = await self._store.fetch(self._key(key))
         if found is None:
@@ -42,9 +42,11 @@ class StoredCache:
             await self._store.remove(self._key(key))
         return None if recording is None or recording.expires <= self._now() else recording
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """See `Cache.put`."""
-        await self._store.keep(self._key(key), await _here_or_there(len(recording.content), seal, key, recording))
+        await self._store.keep(
+            self._key(key), await _here_or_there(len(recording.content), encode_entry, key, recording)
+        )
 
     async def sweep(self) -> None:
         """See `Cache.sweep`."""

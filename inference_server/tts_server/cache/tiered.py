@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 
 from tts_server.cache.memory import MemoryCache
-from tts_server.cache.protocol import Cache, Recording
+from tts_server.cache.protocol import Cache, CachedReply
 
 NOTE = b""
 """Content of a small recording that stands for a large one: no format is ever empty."""
@@ -30,7 +30,7 @@ class TieredCache:
         self._small_bytes = small_bytes
         self._writes: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: str) -> Recording | None:
+    async def get(self, key: str) -> CachedReply | None:
         """See `Cache.get`."""
         found = await self.memory.get(key)
         if found is not None:
@@ -43,7 +43,7 @@ class TieredCache:
         await self.memory.put(key, found)
         return found
 
-    async def put(self, key: str, recording: Recording) -> None:
+    async def put(self, key: str, recording: CachedReply) -> None:
         """See `Cache.put`."""
         await self.memory.put(key, recording)
         if self._small is not None or self._large is not None:
@@ -70,7 +70,7 @@ class TieredCache:
     def _tiers(self) -> list[Cache]:
         return [tier for tier in (self.memory, self._small, self._large) if tier is not None]
 
-    async def _share(self, key: str, recording: Recording) -> None:
+    async def _share(self, key: str, recording: CachedReply) -> None:
         if len(recording.content) <= self._small_bytes:
             if self._small is not None:
                 await self._small.put(key, recording)

@@ -14,7 +14,7 @@ REQUESTS_A_ROUND = 2
 """That begin between two rounds of the event loop."""
 
 
-class Intake:
+class ArrivalThrottle:
     """In front of `app`: requests begin in the order of their arrival; those for `exempt` paths at once."""
 
     def __init__(self, app: ASGIApp, exempt: Collection[str]) -> None:

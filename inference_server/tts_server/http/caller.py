@@ -18,7 +18,7 @@ from tts_server.errors import (
 )
 from tts_server.http.client_address import client_address, is_trusted
 from tts_server.http.request_context import conversation_of
-from tts_server.pipeline.server import Server
+from tts_server.pipeline.server import ServerState
 from tts_server.scheduling.fair_queue import Priority
 
 MEMBER = "Member"
@@ -26,9 +26,9 @@ READING = ["GET", "HEAD"]
 """Who may get something may ask what it would be: monitors, load balancers and players do."""
 
 
-def server_of(request: Request) -> Server:
+def server_of(request: Request) -> ServerState:
     """The one server of this application."""
-    server: Server = request.app.state.server
+    server: ServerState = request.app.state.server
     return server
 
 
@@ -38,9 +38,9 @@ async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
     Raises `Unauthenticated`, `PermissionDenied`, `Overloaded` while nothing is loaded.
     """
     server = server_of(request)
-    if server.scene is None:
+    if server.snapshot is None:
         raise Overloaded("The engines are still loading.")
-    config = server.scene.config
+    config = server.snapshot.config
     authorization = authorization_of(request)
     address = address_of(request, config.auth)
     member = config.role == MEMBER
@@ -62,7 +62,7 @@ async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
     return caller
 
 
-async def refuse_guess(server: Server, address: str, error: Unauthenticated) -> NoReturn:
+async def refuse_guess(server: ServerState, address: str, error: Unauthenticated) -> NoReturn:
     """Raises `error`, or `TooManyFailures` for an address that has guessed too often."""
     failures = server.identity.failures
     server.metrics.auth_failures.labels(error.code).inc()
@@ -97,8 +97,8 @@ def address_of(request: Request, auth: AuthConfig) -> str:
 
 def scheme_of(request: Request) -> str:
     """How the caller reached this endpoint: as a trusted proxy says, which may have ended TLS, else as it is here."""
-    scene = server_of(request).scene
-    trusted = scene.config.auth.trusted_proxies if scene is not None else None
+    snapshot = server_of(request).snapshot
+    trusted = snapshot.config.auth.trusted_proxies if snapshot is not None else None
     peer: str = (request.scope.get("client") or ("",))[0]
     said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     believed = said in {"http", "https"} and is_trusted(peer, trusted or ())

@@ -5,14 +5,14 @@ from types import TracebackType
 
 from starlette.types import Receive
 
-from tts_server.http.request_context import HungUp
+from tts_server.http.request_context import ClientDisconnected
 
 UNHEARD_SECONDS = 0.02
 """From its beginning work goes on so long whoever hangs up: most of it has ended then, and need not have listened."""
 
 
 class listening:  # noqa: N801 - it reads as what happens inside
-    """Raise `HungUp` inside, at its next await, once the caller has closed the connection."""
+    """Raise `ClientDisconnected` inside, at its next await, once the caller has closed the connection."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -32,7 +32,7 @@ class listening:  # noqa: N801 - it reads as what happens inside
             self._listener.cancel()
         work = self._work
         if isinstance(error, asyncio.CancelledError) and self._gone and work is not None and work.uncancel() == 0:
-            raise HungUp from None
+            raise ClientDisconnected from None
 
     def _listen(self) -> None:
         self._listener = asyncio.create_task(self._until_gone())

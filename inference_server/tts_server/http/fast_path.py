@@ -15,7 +15,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Handle = Callable[[Request, Exception], Awaitable[Response]]
 
 
-class Direct:
+class FastPath:
     """In front of `app`: a POST to one of the paths goes to its endpoint, and an error to the handler of its kind."""
 
     def __init__(

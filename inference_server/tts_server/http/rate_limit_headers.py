@@ -8,7 +8,7 @@ seconds, `qu` what is counted where that is not requests.
 import math
 from collections.abc import Mapping
 
-from tts_server.quota.admission import Ticket
+from tts_server.quota.admission import AdmittedRequest
 from tts_server.quota.limits import (
     AUDIO_SECONDS_PER_DAY,
     CHARACTERS_PER_DAY,
@@ -16,7 +16,7 @@ from tts_server.quota.limits import (
     CONCURRENT_REQUESTS,
     REQUESTS_PER_DAY,
     REQUESTS_PER_MINUTE,
-    Standing,
+    LimitStatus,
 )
 
 Headers = list[tuple[bytes, bytes]]
@@ -31,17 +31,17 @@ POLICY: Mapping[str, str] = {
 }
 
 
-def limit_headers(ticket: Ticket | None) -> Headers:
+def rate_limit_headers(admitted: AdmittedRequest | None) -> Headers:
     """Of a request that was let in."""
-    if ticket is None or not ticket.standing:
+    if admitted is None or not admitted.limit_status:
         return []
-    return [*standing_headers(ticket.standing), *_in_words_of_openai(ticket.standing)]
+    return [*limit_headers(admitted.limit_status), *_in_words_of_openai(admitted.limit_status)]
 
 
-def standing_headers(standing: Standing) -> Headers:
+def limit_headers(limit_status: LimitStatus) -> Headers:
     """What is left of every limit that is set."""
-    left = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in standing.items())
-    policy = ", ".join(policy_item(name, one.limit) for name, one in standing.items())
+    left = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in limit_status.items())
+    policy = ", ".join(policy_item(name, one.limit) for name, one in limit_status.items())
     return [(b"ratelimit", left.encode()), (b"ratelimit-policy", policy.encode())]
 
 
@@ -55,8 +55,8 @@ def policy_item(name: str, limit: int) -> str:
     return f'"{name}";q={limit}{POLICY.get(name, "")}'
 
 
-def _in_words_of_openai(standing: Standing) -> Headers:
-    minute = standing.get(REQUESTS_PER_MINUTE)
+def _in_words_of_openai(limit_status: LimitStatus) -> Headers:
+    minute = limit_status.get(REQUESTS_PER_MINUTE)
     if minute is None:
         return []
     return [

@@ -13,12 +13,12 @@ from tts_server.audio import streams
 from tts_server.errors import TTSError
 from tts_server.http.disconnect import listening
 from tts_server.http.errors import error_object
-from tts_server.http.rate_limit_headers import Headers, limit_headers
-from tts_server.http.request_context import Conversation, CutOff, HungUp, conversation_of
+from tts_server.http.rate_limit_headers import Headers, rate_limit_headers
+from tts_server.http.request_context import ClientDisconnected, RequestContext, ResponseAborted, conversation_of
 from tts_server.pipeline.pipeline import speak
 from tts_server.pipeline.request import SpeechRequest
-from tts_server.pipeline.response import Speech
-from tts_server.pipeline.server import Server
+from tts_server.pipeline.response import SpeechResponse
+from tts_server.pipeline.server import ServerState
 
 EVENTS = b"text/event-stream"
 SEND_BYTES = 131_072
@@ -33,43 +33,48 @@ class SpeechReply(Response):
     `events`: server-sent events in place of bare audio.
     """
 
-    def __init__(self, server: Server, request: SpeechRequest, *, events: bool = False) -> None:
+    def __init__(self, server: ServerState, request: SpeechRequest, *, events: bool = False) -> None:
         super().__init__()
         self.server = server
         self.request = request
         self.events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        talk = conversation_of(scope)
+        context = conversation_of(scope)
         try:
-            async with speaking(self.request, self.server, talk, receive) as speech:
-                await self._send(speech, talk, scope, send)
-        except HungUp as error:
-            if not talk.status:
+            async with speaking(self.request, self.server, context, receive) as speech:
+                await self._send(speech, context, scope, send)
+        except ClientDisconnected as error:
+            if not context.status:
                 raise
-            talk.failure = "hung_up"
-            raise CutOff from error
+            context.failure = "hung_up"
+            raise ResponseAborted from error
 
-    async def _send(self, speech: Speech, talk: Conversation, scope: Scope, send: Send) -> None:
+    async def _send(self, speech: SpeechResponse, context: RequestContext, scope: Scope, send: Send) -> None:
         # HTTP/1.0 has no chunks, and no way to tell a reply that ended from one that broke off, but for its length.
         has_chunks = scope["http_version"] != "1.0"
         if self.events and has_chunks:
-            await self._stream(_events(speech, talk), speech, talk, EVENTS, send)
+            await self._stream(_events(speech, context), speech, context, EVENTS, send)
         elif self.events:
-            await self._send_whole(b"".join([event async for event in _events(speech, talk)]), speech, EVENTS, send)
+            await self._send_whole(b"".join([event async for event in _events(speech, context)]), speech, EVENTS, send)
         elif not streams(self.request.format) or not has_chunks or await speech.is_short():
             await self._send_whole(await speech.whole(), speech, speech.media_type.encode(), send)
         else:
-            await self._stream(speech.parts(), speech, talk, speech.media_type.encode(), send)
+            await self._stream(speech.parts(), speech, context, speech.media_type.encode(), send)
 
-    async def _send_whole(self, body: bytes, speech: Speech, media_type: bytes, send: Send) -> None:
+    async def _send_whole(self, body: bytes, speech: SpeechResponse, media_type: bytes, send: Send) -> None:
         speech.delivered()
         headers = [*speech_headers(speech, media_type), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _stream(
-        self, parts: AsyncGenerator[bytes], speech: Speech, talk: Conversation, media_type: bytes, send: Send
+        self,
+        parts: AsyncGenerator[bytes],
+        speech: SpeechResponse,
+        context: RequestContext,
+        media_type: bytes,
+        send: Send,
     ) -> None:
         async with aclosing(parts):
             # Encoded before the status is sent: what fails until here has an error of its own.
@@ -81,28 +86,28 @@ class SpeechReply(Response):
                 async for part in parts:
                     await _send_part(part, send)
             except TTSError as error:
-                talk.failure = error.code
-                raise CutOff from error
+                context.failure = error.code
+                raise ResponseAborted from error
             except TimeoutError as error:
-                talk.failure = "slow_reader"
-                raise CutOff from error
+                context.failure = "slow_reader"
+                raise ResponseAborted from error
         await send({"type": "http.response.body", "body": b""})
 
 
 @asynccontextmanager
 async def speaking(
-    request: SpeechRequest, server: Server, talk: Conversation, receive: Receive
-) -> AsyncGenerator[Speech]:
+    request: SpeechRequest, server: ServerState, context: RequestContext, receive: Receive
+) -> AsyncGenerator[SpeechResponse]:
     """A reply from its first sound to its account; while it is served, it counts as load.
 
-    Raises whatever refuses the request, and `HungUp` inside when the caller leaves.
+    Raises whatever refuses the request, and `ClientDisconnected` inside when the caller leaves.
     """
     inflight = server.metrics.inflight_of(request.share.tenant)
-    speech: Speech | None = None
+    speech: SpeechResponse | None = None
     inflight.inc()
     try:
         async with listening(receive):
-            speech = await speak(request, server, talk.account)
+            speech = await speak(request, server, context.account)
             yield speech
     finally:  # the end of an answer looks like hanging up, which must not disturb its account
         try:
@@ -112,7 +117,7 @@ async def speaking(
             inflight.dec()
 
 
-def speech_headers(speech: Speech, media_type: bytes) -> Headers:
+def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
     """What a caller may want to know about who spoke, and about its limit."""
     return [
         (b"content-type", media_type),
@@ -120,11 +125,11 @@ def speech_headers(speech: Speech, media_type: bytes) -> Headers:
         (b"x-tts-status", speech.status.encode()),
         (b"cache-control", b"no-store"),
         *_cache_headers(speech),
-        *limit_headers(speech.ticket),
+        *rate_limit_headers(speech.admitted),
     ]
 
 
-def _cache_headers(speech: Speech) -> Headers:
+def _cache_headers(speech: SpeechResponse) -> Headers:
     """Whether the audio was kept from an earlier request; nothing where none is kept."""
     return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.account.cache else []
 
@@ -135,7 +140,7 @@ async def _send_part(part: bytes, send: Send) -> None:
             await send({"type": "http.response.body", "body": part[start : start + SEND_BYTES], "more_body": True})
 
 
-async def _events(speech: Speech, talk: Conversation) -> AsyncGenerator[bytes]:
+async def _events(speech: SpeechResponse, context: RequestContext) -> AsyncGenerator[bytes]:
     """OpenAI's events. A failure is the last one, so that nobody takes what came for the whole."""
     begun = False
     try:
@@ -146,13 +151,13 @@ async def _events(speech: Speech, talk: Conversation) -> AsyncGenerator[bytes]:
     except TTSError as error:
         if not begun:
             raise
-        talk.failure = error.code
-        yield _event({"type": "error", "error": error_object(error, talk.request_id)})
+        context.failure = error.code
+        yield _event({"type": "error", "error": error_object(error, context.request_id)})
         return
     # Nothing here is counted in tokens: characters in, and the audio's length beside them.
-    characters = talk.account.text_characters
+    characters = context.account.text_characters
     usage = {"input_tokens": characters, "output_tokens": 0, "total_tokens": characters}
-    usage_here = {"characters": characters, "audio_seconds": round(talk.account.audio_seconds, 3)}
+    usage_here = {"characters": characters, "audio_seconds": round(context.account.audio_seconds, 3)}
     yield _event({"type": "speech.audio.done", "usage": usage | usage_here})
 
 

@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 from tts_server.engines.protocol import Voices
 from tts_server.errors import TTSError
 from tts_server.samples import Samples
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
-__all__ = ["Samples", "Speaker", "Utterance", "Voices"]
+__all__ = ["EngineClient", "Samples", "Utterance", "Voices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Queueing(Protocol):
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """Whoever waits for an engine gets `error` at once: all of them, or those of one priority."""
 
-    def hurry(self, reply: object) -> None:
-        """What waits of this reply (`Turn.reply`) is interactive from now on."""
+    def promote(self, reply: object) -> None:
+        """What waits of this reply (`SchedulingParams.reply`) is interactive from now on."""
 
 
-class Speaker(Protocol):
+class EngineClient(Protocol):
     """Speaks utterances, several at once: as many as it has processes; more of them wait their turn."""
 
     @property
@@ -57,14 +57,14 @@ class Speaker(Protocol):
     async def start(self) -> None:
         """Load and warm up. Raises `EngineError` when that fails; nothing is left running then."""
 
-    def speak(self, utterance: Utterance, turn: Turn = ...) -> AsyncGenerator[Samples]:
+    def speak(self, utterance: Utterance, turn: SchedulingParams = ...) -> AsyncGenerator[Samples]:
         """Yield mono int16, each part as it is made; no part is empty.
 
         `turn` says who is first where several wait. Raises `Overloaded` where it would wait longer than that allows.
 
         Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; one that does not
         stop within two seconds is killed. Raises `EngineTimeout` when no first audio comes in time, counted from when
-        an engine is free for it, `EngineCrashed` when its process dies, `EngineGarbage` for what cannot be the text:
+        an engine is free for it, `EngineCrashed` when its process dies, `InvalidAudio` for what cannot be the text:
         the engine is made anew then, and the utterance after that is spoken again.
         """
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tts_server.errors import EngineGarbage
+from tts_server.errors import InvalidAudio
 from tts_server.inference.client import Samples, Utterance
 
 SECONDS_PER_HUNDRED_CHARACTERS = 60.0
@@ -18,7 +18,7 @@ GLANCE_SAMPLES = 4096
 """Most sound begins within these: the rest need not be looked at then."""
 
 
-class SoundCheck:
+class OutputCheck:
     """Of one utterance. Zeros at its beginning wait until it sounds: an engine gone silent must not be heard as one."""
 
     def __init__(self, utterance: Utterance, sample_rate_hz: int) -> None:
@@ -31,10 +31,10 @@ class SoundCheck:
         """Whether it has letters, and nothing of it has sounded yet."""
 
     def passed(self, samples: Samples) -> Samples | None:
-        """What may be sent on now. Raises `EngineGarbage`."""
+        """What may be sent on now. Raises `InvalidAudio`."""
         self._samples_left -= samples.size
         if self._samples_left < 0:
-            raise EngineGarbage("The engine yielded far more sound than its text can be.")
+            raise InvalidAudio("The engine yielded far more sound than its text can be.")
         if not self.silent:
             return samples
         if not (_sounds(samples[:GLANCE_SAMPLES]) or _sounds(samples)):

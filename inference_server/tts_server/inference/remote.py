@@ -11,8 +11,8 @@ import structlog
 
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
-from tts_server.inference.output_check import SoundCheck
-from tts_server.scheduling.fair_queue import Turn
+from tts_server.inference.output_check import OutputCheck
+from tts_server.scheduling.fair_queue import SchedulingParams
 from tts_server.telemetry.tracing import CURRENT
 
 log = structlog.get_logger(__name__)
@@ -22,11 +22,11 @@ SAMPLE_RATE_HZ = 24_000
 MARGIN_SECONDS = 1.0
 """The other pool answers its own timeout with an error; this waits for that, and a moment longer."""
 CONNECT_SECONDS = 2.0
-AT_ONCE = Turn()
+AT_ONCE = SchedulingParams()
 
 
-class PoolSpeaker:
-    """`Speaker` over `POST {url}/v1/audio/speech`, streamed.
+class RemoteEngineClient:
+    """`EngineClient` over `POST {url}/v1/audio/speech`, streamed.
 
     `token` is called for every request, because the credential changes while the server runs. The pool's readiness is
     not this one's: a tenant goes on with its other models when one pool is away, and requests for that one fail.
@@ -62,14 +62,14 @@ class PoolSpeaker:
         """Open no connection yet: the other pool may start later than this one."""
         self._client = httpx.AsyncClient(timeout=self._timeout, limits=self._limits, trust_env=False)
 
-    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
-        """See `Speaker.speak`. Raises `Overloaded` too, when the other pool takes no more.
+    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
+        """See `EngineClient.speak`. Raises `Overloaded` too, when the other pool takes no more.
 
         A connection that the other side closed while it was idle shows only when it is used: that is tried once more.
         """
         for attempt in (1, 2):
             heard = False
-            check = SoundCheck(utterance, self.sample_rate_hz)
+            check = OutputCheck(utterance, self.sample_rate_hz)
             try:
                 async with aclosing(self._attempt(utterance, turn)) as parts:
                     async for part in parts:
@@ -94,7 +94,7 @@ class PoolSpeaker:
         if client is not None:
             await client.aclose()
 
-    async def _attempt(self, utterance: Utterance, turn: Turn) -> AsyncGenerator[Samples]:
+    async def _attempt(self, utterance: Utterance, turn: SchedulingParams) -> AsyncGenerator[Samples]:
         if self._client is None:
             raise EngineCrashed(f"The pool of model {self._model} is not in use any more.")
         token = self._token()

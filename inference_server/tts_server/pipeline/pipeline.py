@@ -4,62 +4,70 @@ import time
 from functools import partial
 
 from tts_server.audio import Encoding, encoder_for
-from tts_server.cache import Recording, cache_key
+from tts_server.cache import CachedReply, cache_key
 from tts_server.config.schema import ServerConfig
 from tts_server.errors import Draining, Overloaded, QuotaExceeded
-from tts_server.pipeline.request import HIT, MISS, SHARED, Account, SpeechRequest
-from tts_server.pipeline.response import Speech
-from tts_server.pipeline.server import Server, quota_key
-from tts_server.pipeline.snapshot import Scene
-from tts_server.quota.admission import Ticket
+from tts_server.pipeline.request import HIT, MISS, SHARED, RequestStats, SpeechRequest
+from tts_server.pipeline.response import SpeechResponse
+from tts_server.pipeline.server import ServerState, quota_key
+from tts_server.pipeline.snapshot import ServingSnapshot
+from tts_server.quota.admission import AdmittedRequest
 from tts_server.quota.duration_estimate import estimated_seconds
 from tts_server.quota.limits import Request
-from tts_server.routing.voice_selection import Choice, Line, choose, lines, model_for, standby_lines, wished_model
-from tts_server.scheduling.fair_queue import Priority, Turn
-from tts_server.synthesis.audio_stream import Kept, Sound
-from tts_server.synthesis.coalescing import Flight
-from tts_server.synthesis.encoded_stream import Alone, Making
-from tts_server.synthesis.sample_stream import Cast, Hooks, Speaking
+from tts_server.routing.voice_selection import (
+    RoutedUtterance,
+    RoutingDecision,
+    choose,
+    lines,
+    model_for,
+    standby_lines,
+    wished_model,
+)
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.audio_stream import AudioStream, CachedAudio
+from tts_server.synthesis.coalescing import CoalescedStream
+from tts_server.synthesis.encoded_stream import EncodedStream, UnsharedStream
+from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
 from tts_server.telemetry.tracing import span
 from tts_server.text import Segment, passages, segments
 
 
-async def speak(request: SpeechRequest, server: Server, account: Account) -> Speech:
+async def speak(request: SpeechRequest, server: ServerState, account: RequestStats) -> SpeechResponse:
     """Answer one request. Returns once there is sound; a failure after that cuts the stream.
 
     Raises whatever refuses it: nothing has been sent then, and nothing is counted.
     """
-    scene = _scene(server)
+    snapshot = _scene(server)
     if server.draining and request.priority is Priority.BATCH:
         raise Draining("This replica is about to end: batch work is taken by the others.")
     server.admission.check_length(len(request.text), param=request.text_param)
-    scene.enter()
-    ticket, sound = None, None
+    snapshot.enter()
+    admitted, sound = None, None
     try:
         if not request.prepared:
             with span("admit"):
-                ticket = await _admitted(server, scene.config, request)
+                admitted = await _admitted(server, snapshot.config, request)
         with span("text"):
-            spoken = _lines(request, scene, account)
-        sound = await _sound(spoken, request, scene, server, account)
+            spoken = _lines(request, snapshot, account)
+        sound = await _sound(spoken, request, snapshot, server, account)
         await sound.first()
     except BaseException:  # a caller that hung up gets its quota back too
         try:
             if sound is not None:
                 await sound.leave()
-            if ticket is not None:
-                await ticket.give_back()
+            if admitted is not None:
+                await admitted.give_back()
         finally:
-            scene.leave()
+            snapshot.leave()
         raise
     if account.cache != HIT:
         account.first_audio = time.monotonic()
-    return Speech(server, scene, request, account, ticket, sound, single=len(spoken) == 1)
+    return SpeechResponse(server, snapshot, request, account, admitted, sound, single=len(spoken) == 1)
 
 
-def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> Turn:
+def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> SchedulingParams:
     waited_seconds = time.monotonic() - begun  # at the door
-    return Turn(
+    return SchedulingParams(
         tenant=request.share.tenant,
         weight=request.share.weight,
         priority=request.priority,
@@ -69,48 +77,56 @@ def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> Turn:
     )
 
 
-def _cast(scene: Scene, spoken: list[Line]) -> Cast:
-    names = scene.catalogue
-    return Cast(spoken, scene.guards, names.standbys, lambda standby: standby_lines(names, standby, spoken))
+def _cast(snapshot: ServingSnapshot, spoken: list[RoutedUtterance]) -> SynthesisPlan:
+    names = snapshot.catalogue
+    return SynthesisPlan(
+        spoken, snapshot.guards, names.fallbacks, lambda standby: standby_lines(names, standby, spoken)
+    )
 
 
-def _hooks(server: Server) -> Hooks:
+def _hooks(server: ServerState) -> StreamHooks:
     metrics = server.metrics
-    return Hooks(
+    return StreamHooks(
         on_retry=lambda model: metrics.segment_retries.labels(model).inc(),
         on_fallback=lambda model, reason: metrics.fallbacks.labels(model, reason).inc(),
     )
 
 
-async def _admitted(server: Server, config: ServerConfig, request: SpeechRequest) -> Ticket:
+async def _admitted(server: ServerState, config: ServerConfig, request: SpeechRequest) -> AdmittedRequest:
     seconds = estimated_seconds(request.text, request.wish.speed)
     try:
-        ticket = await server.admission.admit(quota_key(config), Request(len(request.text), seconds, request.client))
+        admitted = await server.admission.admit(quota_key(config), Request(len(request.text), seconds, request.client))
     except QuotaExceeded as error:
         server.metrics.quota_refusals.labels(config.tenant, error.limit).inc()
         raise
-    server.note_left(config.tenant, ticket.standing)
-    return ticket
+    server.set_remaining(config.tenant, admitted.limit_status)
+    return admitted
 
 
-async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account) -> Sound:
+async def _sound(
+    spoken: list[RoutedUtterance],
+    request: SpeechRequest,
+    snapshot: ServingSnapshot,
+    server: ServerState,
+    account: RequestStats,
+) -> AudioStream:
     """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
     # What other tenants' entry pools ask for, those keep: here it would lie among this one's own, and use up its room.
-    cache = server.cache if request.share.tenant == scene.config.tenant else None
+    cache = server.cache if request.share.tenant == snapshot.config.tenant else None
     if cache is None:
-        return Alone(*_begun(spoken, request, scene, server, account))
-    rates_hz = scene.speakers[spoken[0].model].sample_rate_hz, request.sample_rate_hz
-    key = cache_key(scene.config, spoken, request.format, rates_hz)
+        return UnsharedStream(*_begun(spoken, request, snapshot, server, account))
+    rates_hz = snapshot.engine_clients[spoken[0].model].sample_rate_hz, request.sample_rate_hz
+    key = cache_key(snapshot.config, spoken, request.format, rates_hz)
     with span("cache"):
-        recording = None if key in scene.flights else await cache.get(key)
-    sound: Sound
+        recording = None if key in snapshot.coalescer else await cache.get(key)
+    sound: AudioStream
     if recording is not None:
-        account.cache, sound = HIT, Kept(recording)
+        account.cache, sound = HIT, CachedAudio(recording)
     else:
-        account.cache = SHARED if key in scene.flights else MISS
-        sound = scene.flights.join(
+        account.cache = SHARED if key in snapshot.coalescer else MISS
+        sound = snapshot.coalescer.join(
             key,
-            lambda: _flight(key, Making(*_begun(spoken, request, scene, server, account)), scene, server),
+            lambda: _flight(key, EncodedStream(*_begun(spoken, request, snapshot, server, account)), snapshot, server),
             request.priority,
         )
     server.metrics.cache_requests_of(account.cache).inc()
@@ -118,41 +134,45 @@ async def _sound(spoken: list[Line], request: SpeechRequest, scene: Scene, serve
 
 
 def _begun(
-    spoken: list[Line], request: SpeechRequest, scene: Scene, server: Server, account: Account
-) -> tuple[Speaking, Encoding]:
+    spoken: list[RoutedUtterance],
+    request: SpeechRequest,
+    snapshot: ServingSnapshot,
+    server: ServerState,
+    account: RequestStats,
+) -> tuple[SampleStream, Encoding]:
     """From here on it is being spoken."""
-    rate_hz = scene.speakers[spoken[0].model].sample_rate_hz
+    rate_hz = snapshot.engine_clients[spoken[0].model].sample_rate_hz
     begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
     encoder = begin_encoding()
-    turn = _turn(request, scene.config, account.begun)
-    speaking = Speaking(_cast(scene, spoken), _hooks(server), turn, plays=request.plays)
+    turn = _turn(request, snapshot.config, account.begun)
+    speaking = SampleStream(_cast(snapshot, spoken), _hooks(server), turn, plays=request.plays)
     return speaking, Encoding(request.format, encoder, begin_encoding, server.threads)
 
 
-def _flight(key: str, making: Making, scene: Scene, server: Server) -> Flight:
+def _flight(key: str, making: EncodedStream, snapshot: ServingSnapshot, server: ServerState) -> CoalescedStream:
     """What comes to its end is kept under `key` in the cache of then, but for what another model spoke."""
 
     async def keep(data: bytes, seconds: float) -> None:
         if server.cache is not None and not making.spoken_by:
-            await server.cache.put(key, Recording(data, seconds, time.time() + scene.config.cache.ttl_seconds))
+            await server.cache.put(key, CachedReply(data, seconds, time.time() + snapshot.config.cache.ttl_seconds))
 
-    return Flight(making, keep)
+    return CoalescedStream(making, keep)
 
 
-def _lines(request: SpeechRequest, scene: Scene, account: Account) -> list[Line]:
+def _lines(request: SpeechRequest, snapshot: ServingSnapshot, account: RequestStats) -> list[RoutedUtterance]:
     """Who says what, and whose name goes on the account. Raises `RequestError`."""
-    model = wished_model(scene.catalogue, request.wish)
+    model = wished_model(snapshot.catalogue, request.wish)
     account.model = model.name
-    choice = choose(scene.catalogue, request.wish, model)
+    choice = choose(snapshot.catalogue, request.wish, model)
     account.voice = choice.voice.name if choice.voice is not None else ""
-    found = _segments(request, choice, scene)
-    spoken = lines(scene.catalogue, choice, request.wish, found)
+    found = _segments(request, choice, snapshot)
+    spoken = lines(snapshot.catalogue, choice, request.wish, found)
     account.model, account.voice = spoken[0].model, spoken[0].utterance.voice
     account.precision = spoken[0].utterance.precision
     return spoken
 
 
-def _segments(request: SpeechRequest, choice: Choice, scene: Scene) -> list[Segment]:
+def _segments(request: SpeechRequest, choice: RoutingDecision, snapshot: ServingSnapshot) -> list[Segment]:
     if request.prepared:
         return [Segment(request.text, request.wish.language)]
     sentences = segments(
@@ -164,11 +184,11 @@ def _segments(request: SpeechRequest, choice: Choice, scene: Scene) -> list[Segm
     )
     if len(sentences) == 1:
         return sentences
-    models = {model_for(scene.catalogue, choice, language) for language in {one.language for one in sentences}}
-    return passages(sentences, min(scene.speakers[model].passage_characters for model in models))
+    models = {model_for(snapshot.catalogue, choice, language) for language in {one.language for one in sentences}}
+    return passages(sentences, min(snapshot.engine_clients[model].passage_characters for model in models))
 
 
-def _scene(server: Server) -> Scene:
-    if server.scene is None:
+def _scene(server: ServerState) -> ServingSnapshot:
+    if server.snapshot is None:
         raise Overloaded("The engines are still loading.")
-    return server.scene
+    return server.snapshot

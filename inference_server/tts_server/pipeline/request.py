@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from tts_server.auth.authenticate import Share
-from tts_server.routing.voice_selection import Wish
+from tts_server.routing.voice_selection import VoiceSelector
 from tts_server.scheduling.fair_queue import Priority
 
 HIT, SHARED, MISS = "hit", "shared", "miss"
@@ -16,7 +16,7 @@ class SpeechRequest:
     """What a caller wants, whichever route it came by. Its values have the right types; nothing more is known."""
 
     text: str
-    wish: Wish
+    wish: VoiceSelector
     format: str
     share: Share
     """Whose it is."""
@@ -35,7 +35,7 @@ class SpeechRequest:
 
 
 @dataclass(slots=True)
-class Account:
+class RequestStats:
     """What a request came to, for metrics and its line in the log; names are configured ones or empty."""
 
     model: str = ""

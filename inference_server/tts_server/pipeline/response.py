@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from tts_server.audio import media_type
 from tts_server.config.schema import ServerConfig
-from tts_server.pipeline.request import HIT, Account, SpeechRequest
-from tts_server.pipeline.server import Server
-from tts_server.pipeline.snapshot import Scene
-from tts_server.quota.admission import Ticket
+from tts_server.pipeline.request import HIT, RequestStats, SpeechRequest
+from tts_server.pipeline.server import ServerState
+from tts_server.pipeline.snapshot import ServingSnapshot
+from tts_server.quota.admission import AdmittedRequest
 from tts_server.quota.ledger import Entry
-from tts_server.synthesis.audio_stream import Sound
+from tts_server.synthesis.audio_stream import AudioStream
 from tts_server.telemetry.tracing import span
 
 SETTLE_SECONDS = 0.1
@@ -19,15 +19,15 @@ SETTLE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
-class Speech:
+class SpeechResponse:
     """An answer that has begun to sound: `whole()` or `parts()` once, then `close()`, always."""
 
-    server: Server
-    scene: Scene
+    server: ServerState
+    snapshot: ServingSnapshot
     request: SpeechRequest
-    account: Account
-    ticket: Ticket | None
-    sound: Sound
+    account: RequestStats
+    admitted: AdmittedRequest | None
+    sound: AudioStream
     single: bool
     """One segment: it is short enough to be sent whole."""
 
@@ -44,7 +44,7 @@ class Speech:
     @property
     def config(self) -> ServerConfig:
         """What the request was served by."""
-        return self.scene.config
+        return self.snapshot.config
 
     @property
     def media_type(self) -> str:
@@ -90,19 +90,19 @@ class Speech:
             try:
                 await self._end_ticket()
             finally:
-                self.scene.leave()
+                self.snapshot.leave()
 
     async def _end_ticket(self) -> None:
-        if self.ticket is None:
+        if self.admitted is None:
             return
         with span("settle"):
             if self.account.first_byte is None:
-                await self.ticket.give_back()
+                await self.admitted.give_back()
             else:
-                await self.ticket.settle(_entry(self.request, self.account))
+                await self.admitted.settle(_entry(self.request, self.account))
 
 
-def _entry(request: SpeechRequest, account: Account) -> Entry:
+def _entry(request: SpeechRequest, account: RequestStats) -> Entry:
     """What the ledger says about a request that was served."""
     cached, degraded = account.cache == HIT, bool(account.spoken_by)
     return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached, degraded)

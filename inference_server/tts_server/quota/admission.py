@@ -6,20 +6,20 @@ from datetime import date
 from tts_server.config.schema import QuotaConfig
 from tts_server.errors import TextRejected
 from tts_server.quota.ledger import DayLedger, Entry
-from tts_server.quota.limits import Limits, Request, Standing
+from tts_server.quota.limits import Limits, LimitStatus, Request
 from tts_server.quota.protocol import Quota, Reservation
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class AdmittedRequest:
     """A request that was let in. One of its methods ends it; what comes after that does nothing."""
 
     reservation: Reservation
 
     @property
-    def standing(self) -> Standing:
+    def limit_status(self) -> LimitStatus:
         """What its caller may know about the next requests."""
-        return self.reservation.standing
+        return self.reservation.limit_status
 
     async def settle(self, entry: Entry) -> None:
         """It was served, wholly or in part."""
@@ -62,11 +62,11 @@ class Admission:
                 f"The text has {characters} characters; at most {longest} are spoken at once.", param=param
             )
 
-    async def admit(self, tenant: str, request: Request) -> Ticket:
+    async def admit(self, tenant: str, request: Request) -> AdmittedRequest:
         """Count the request. `tenant` is what no namesake shares. Raises `QuotaExceeded`."""
-        return Ticket(await self.quota.reserve(tenant, self.limits, request))
+        return AdmittedRequest(await self.quota.reserve(tenant, self.limits, request))
 
-    async def remaining(self, tenant: str, client: str) -> Standing:
+    async def remaining(self, tenant: str, client: str) -> LimitStatus:
         """What is left of each limit."""
         return await self.quota.remaining(tenant, self.limits, client)
 

@@ -10,7 +10,7 @@ LEDGER_DAYS = 35
 """Kept: a month, and time to look at it."""
 EPOCH = date(1970, 1, 1)
 
-Book = tuple[str, str]
+LedgerKey = tuple[str, str]
 """Model and precision: what one line is about."""
 
 
@@ -27,18 +27,18 @@ class Entry:
     degraded: bool = False
 
     @property
-    def book(self) -> Book:
+    def book(self) -> LedgerKey:
         """Where it is entered."""
         return self.model, self.precision
 
     @property
-    def line(self) -> "Line":
+    def line(self) -> "LedgerTotals":
         """What it adds there."""
-        return Line(1, self.characters, microseconds(self.audio_seconds), int(self.cached), int(self.degraded))
+        return LedgerTotals(1, self.characters, microseconds(self.audio_seconds), int(self.cached), int(self.degraded))
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LedgerTotals:
     """Sums over requests."""
 
     requests: int = 0
@@ -52,8 +52,8 @@ class Line:
         """Sent."""
         return self.audio_microseconds / MICROSECONDS
 
-    def __add__(self, other: "Line") -> "Line":
-        return Line(
+    def __add__(self, other: "LedgerTotals") -> "LedgerTotals":
+        return LedgerTotals(
             self.requests + other.requests,
             self.characters + other.characters,
             self.audio_microseconds + other.audio_microseconds,
@@ -70,8 +70,8 @@ class Charge:
     """Random: by it a charge that is sent twice is counted once."""
     day: int
     """Since 1970-01-01."""
-    book: Book
-    line: Line
+    book: LedgerKey
+    line: LedgerTotals
     is_counted: bool = False
     """The day's counts hold it already; only the ledger lacks it."""
 
@@ -81,14 +81,14 @@ class DayLedger:
     """One UTC day of one tenant. A request is entered on the day on which it was let in."""
 
     day: date
-    lines: Mapping[Book, Line]
+    lines: Mapping[LedgerKey, LedgerTotals]
     is_complete: bool = True
     """False: only what one replica has served, as nobody can ask for the others' part."""
 
     @property
-    def total(self) -> Line:
+    def total(self) -> LedgerTotals:
         """Of all models."""
-        return sum(self.lines.values(), Line())
+        return sum(self.lines.values(), LedgerTotals())
 
 
 def day_number(day: date) -> int:

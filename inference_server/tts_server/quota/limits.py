@@ -137,7 +137,7 @@ class Counts:
     today: DayCounts
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """What is left of one limit."""
 
     limit: int
@@ -146,7 +146,7 @@ class Left(NamedTuple):
     """Until some of it comes back; 0 where all is there."""
 
 
-Standing = Mapping[str, Left]
+LimitStatus = Mapping[str, Remaining]
 """By the limit's name in `spec.quota`; limits that are not set are not in it."""
 
 
@@ -181,10 +181,10 @@ class _Measured(NamedTuple):
         )
 
 
-def standing(limits: Limits, counts: Counts) -> Standing:
+def limit_status(limits: Limits, counts: Counts) -> LimitStatus:
     """What is left of each limit."""
     return {
-        one.name: Left(one.limit, one.remaining, one.next_seconds if one.used else 0.0)
+        one.name: Remaining(one.limit, one.remaining, one.next_seconds if one.used else 0.0)
         for one in _measured(limits, counts, Request())
     }
 

@@ -8,17 +8,17 @@ from itertools import count, islice
 
 import structlog
 
-from tts_server.quota.ledger import LEDGER_DAYS, Book, DayLedger, Entry, Line, day_number, day_of
+from tts_server.quota.ledger import LEDGER_DAYS, DayLedger, Entry, LedgerKey, LedgerTotals, day_number, day_of
 from tts_server.quota.limits import (
     WINDOW_SECONDS,
     Counts,
     DayCounts,
     Limits,
+    LimitStatus,
     Request,
-    Standing,
     Window,
     exceeded,
-    standing,
+    limit_status,
 )
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class _Tenant:
     """The one that asked last comes last."""
     running: set[int] = field(default_factory=set)
     today: DayCounts = field(default_factory=DayCounts)
-    ledgers: dict[int, dict[Book, Line]] = field(default_factory=dict)
+    ledgers: dict[int, dict[LedgerKey, LedgerTotals]] = field(default_factory=dict)
     """By day, since 1970-01-01."""
 
     def add(self, day: int, requests: int, characters: int, audio_microseconds: int) -> None:
@@ -60,7 +60,7 @@ class MemoryReservation:
     number: int
     request: Request
     day: int
-    standing: Standing
+    limit_status: LimitStatus
 
     async def settle(self, entry: Entry) -> None:
         """See `Reservation.settle`."""
@@ -69,7 +69,7 @@ class MemoryReservation:
         line = entry.line
         self.tenant.add(self.day, 0, 0, line.audio_microseconds - self.request.audio_microseconds)
         ledger = self.tenant.ledgers.setdefault(self.day, {})
-        ledger[entry.book] = ledger.get(entry.book, Line()) + line
+        ledger[entry.book] = ledger.get(entry.book, LedgerTotals()) + line
 
     async def give_back(self) -> None:
         """See `Reservation.give_back`."""
@@ -109,13 +109,13 @@ class MemoryQuota:
             known.clients.move_to_end(request.client)
         known.running.add(number)
         known.add(known.today.day, 1, request.characters, request.audio_microseconds)
-        left = {} if limits.unlimited else standing(limits, self._counts(known, limits, request.client, moment))
+        left = {} if limits.unlimited else limit_status(limits, self._counts(known, limits, request.client, moment))
         return MemoryReservation(known, number, request, known.today.day, left)
 
-    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
+    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
         """See `Quota.remaining`."""
         limits = limits.part
-        return standing(limits, self._counts(self._known(tenant), limits, client, self._monotonic()))
+        return limit_status(limits, self._counts(self._known(tenant), limits, client, self._monotonic()))
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
         """See `Quota.ledger`."""

@@ -4,8 +4,8 @@ from datetime import date
 from typing import Protocol
 
 from tts_server.quota.ledger import Charge, DayLedger, Entry
-from tts_server.quota.limits import DayCounts, Limits, Request, Standing
-from tts_server.quota.recent_requests import LetIn
+from tts_server.quota.limits import DayCounts, Limits, LimitStatus, Request
+from tts_server.quota.recent_requests import UnsyncedRequest
 
 LEASE_SECONDS = 30.0
 """How long a request runs on without a word from its server: then the server is gone, and the request with it."""
@@ -20,7 +20,7 @@ class Reservation(Protocol):
     """A request that was let in. It ends by one of its two methods; whatever comes after the first does nothing."""
 
     @property
-    def standing(self) -> Standing:
+    def limit_status(self) -> LimitStatus:
         """What was left once it was let in."""
 
     @property
@@ -43,7 +43,7 @@ class Quota(Protocol):
     async def reserve(self, tenant: str, limits: Limits, request: Request = ...) -> Reservation:
         """Count one request. Raises `QuotaExceeded`, and counts nothing then."""
 
-    async def remaining(self, tenant: str, limits: Limits, client: str = ...) -> Standing:
+    async def remaining(self, tenant: str, limits: Limits, client: str = ...) -> LimitStatus:
         """What is left of each limit now."""
 
     async def ledger(self, tenant: str, day: date | None = ...) -> DayLedger:
@@ -72,10 +72,10 @@ class SharedQuota(Quota, Protocol):
     async def tend(self) -> None:
         """To call every `RENEW_SECONDS`: requests under way are still served; what the store lost is written again."""
 
-    def let_in(self, tenant: str, limits: Limits, request: Request) -> LetIn:
+    def let_in(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
         """A request was let in without the store. Its limits of a minute hear of it by `restore`."""
 
-    async def take_back(self, tenant: str, one: LetIn) -> None:
+    async def undo(self, tenant: str, one: UnsyncedRequest) -> None:
         """It was given back: the limits of a minute forget it."""
 
     async def restore(self) -> None:

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class LetIn:
+class UnsyncedRequest:
     """A request, as the limits of a minute count it."""
 
     id: str
@@ -30,21 +30,21 @@ class LetIn:
         return self.by_tenant or bool(self.client)
 
 
-def let_in(id_: str, moment: float, limits: Limits, request: Request) -> LetIn:
+def let_in(id_: str, moment: float, limits: Limits, request: Request) -> UnsyncedRequest:
     """A request that was let in under these limits."""
     client = "" if limits.client_requests_per_minute is None else request.client
-    return LetIn(id_, moment, limits.requests_per_minute is not None, client)
+    return UnsyncedRequest(id_, moment, limits.requests_per_minute is not None, client)
 
 
 class Recent:
     """Of one tenant. Requests are known to the shared log, or `unwritten`."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, LetIn] = OrderedDict()
+        self._known: OrderedDict[str, UnsyncedRequest] = OrderedDict()
         """By id, the oldest first."""
-        self._unwritten: OrderedDict[str, LetIn] = OrderedDict()
+        self._unwritten: OrderedDict[str, UnsyncedRequest] = OrderedDict()
 
-    def add(self, one: LetIn, *, written: bool) -> None:
+    def add(self, one: UnsyncedRequest, *, written: bool) -> None:
         """It was let in just now."""
         if one.is_counted:
             for log in (self._known, self._unwritten):  # both: a store may be away for days
@@ -56,24 +56,24 @@ class Recent:
         self._known.pop(id_, None)
         self._unwritten.pop(id_, None)
 
-    def doubt(self) -> None:
+    def mark_unreachable(self) -> None:
         """The shared log may have been lost: nothing is known to be in it any more."""
         self._unwritten |= self._known
         self._known.clear()
 
-    def unwritten(self, now: float, most: int) -> list[LetIn]:
+    def unwritten(self, now: float, most: int) -> list[UnsyncedRequest]:
         """What the shared log lacks of the last minute: so many at once."""
         _forget(self._unwritten, now)
         return list(islice(self._unwritten.values(), most))
 
-    def wrote(self, some: Sequence[LetIn]) -> None:
+    def wrote(self, some: Sequence[UnsyncedRequest]) -> None:
         """The shared log has these; one that was given back meanwhile stays forgotten here."""
         for one in some:
             if self._unwritten.pop(one.id, None) is not None:
                 self._known[one.id] = one
 
 
-def _forget(log: OrderedDict[str, LetIn], now: float) -> None:
+def _forget(log: OrderedDict[str, UnsyncedRequest], now: float) -> None:
     """A minute later they count no more. In the order of arrival, nearly: one that is late here is forgotten late."""
     while log and next(iter(log.values())).moment <= now - WINDOW_SECONDS:
         log.popitem(last=False)

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 
-from tts_server.quota.ledger import Book
+from tts_server.quota.ledger import LedgerKey
 from tts_server.quota.limits import MICROSECONDS, Limits, Window, microseconds
-from tts_server.quota.recent_requests import LetIn
+from tts_server.quota.recent_requests import UnsyncedRequest
 
 FIRST_CLIENT = 7
 """Number of the first client's key: five are every script's, one is the tenant's minute."""
@@ -21,7 +21,7 @@ def client_key(tenant: str, client: str) -> str:
     return key(tenant, f"client:{hashlib.sha256(client.encode()).hexdigest()[:32]}")
 
 
-def book_name(book: Book) -> str:
+def book_name(book: LedgerKey) -> str:
     """As the ledger has it."""
     model, precision = book
     return f"{precision} {model}"
@@ -45,7 +45,7 @@ def window(numbers: list[int]) -> Window:
     return Window(counted, *(time / MICROSECONDS for time in times))
 
 
-def let_in_words(tenant: str, some: Sequence[LetIn], now: float) -> tuple[list[str], list[str | int]]:
+def let_in_words(tenant: str, some: Sequence[UnsyncedRequest], now: float) -> tuple[list[str], list[str | int]]:
     """Keys and arguments of the script that restores them; `now` by the clock of their moments."""
     clients = sorted({client_key(tenant, one.client) for one in some if one.client})
     numbers = {name: FIRST_CLIENT + index for index, name in enumerate(clients)}

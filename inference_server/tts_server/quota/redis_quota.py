@@ -9,13 +9,22 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from tts_server.quota import redis_scripts as scripts
-from tts_server.quota.ledger import Book, Charge, DayLedger, Entry, Line, day_number, day_of
-from tts_server.quota.limits import MICROSECONDS, Counts, DayCounts, Limits, Request, Standing, exceeded, standing
+from tts_server.quota.ledger import Charge, DayLedger, Entry, LedgerKey, LedgerTotals, day_number, day_of
+from tts_server.quota.limits import (
+    MICROSECONDS,
+    Counts,
+    DayCounts,
+    Limits,
+    LimitStatus,
+    Request,
+    exceeded,
+    limit_status,
+)
 from tts_server.quota.protocol import LEASE_SECONDS, StoreLost
-from tts_server.quota.recent_requests import LetIn, let_in
+from tts_server.quota.recent_requests import UnsyncedRequest, let_in
 from tts_server.quota.redis_calls import RedisCalls, text
 from tts_server.quota.redis_codec import book_name, client_key, in_order, key, let_in_words, window
-from tts_server.quota.replica_view import SharedMemory
+from tts_server.quota.replica_view import LastKnownCounts
 from tts_server.redis.client import RedisClient
 
 CALL_SECONDS = 0.25
@@ -36,7 +45,7 @@ class RedisReservation:
     request: Request
     epoch: str = ""
     day: int = 0
-    standing: Standing = field(default_factory=dict)
+    limit_status: LimitStatus = field(default_factory=dict)
     is_ending: bool = False
     """Its end was sent before, and may have arrived."""
 
@@ -65,7 +74,7 @@ class RedisQuota:
     ) -> None:
         self._monotonic = monotonic
         self._calls = RedisCalls(client, call_seconds)
-        self._tenants: dict[str, SharedMemory] = {}
+        self._tenants: dict[str, LastKnownCounts] = {}
         self._doubtful: list[RedisReservation] = []
         """Sent, but never answered: they may hold a place that nobody uses."""
 
@@ -100,26 +109,26 @@ class RedisQuota:
         known.open.add(reservation.id)
         known.recent.add(let_in(reservation.id, self._monotonic(), limits, request), written=True)
         reservation.epoch, reservation.day = text(reply[1]), counts.today.day
-        reservation.standing = standing(limits, counts)
+        reservation.limit_status = limit_status(limits, counts)
         return reservation
 
-    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
+    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
         """See `Quota.remaining`. Raises `StoreLost`."""
-        return standing(limits, await self._look(tenant, limits, client))
+        return limit_status(limits, await self._look(tenant, limits, client))
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
         """See `Quota.ledger`. Raises `StoreLost`."""
         if day is None:
             day = day_of((await self._look(tenant, Limits(), "")).today.day)
         ledger = key(tenant, f"ledger:{day_number(day)}")
-        sums: dict[Book, dict[str, int]] = {}
+        sums: dict[LedgerKey, dict[str, int]] = {}
         for name, value in (await self._calls.fields(ledger)).items():
             field_name, precision, model = name.split(" ", 2)
             sums.setdefault((model, precision), {})[field_name] = int(value)
         return DayLedger(
             day,
             {
-                book: Line(one["requests"], one["characters"], one["audio"], one["cached"], one["degraded"])
+                book: LedgerTotals(one["requests"], one["characters"], one["audio"], one["cached"], one["degraded"])
                 for book, one in sorted(sums.items())
             },
         )
@@ -131,7 +140,9 @@ class RedisQuota:
     async def probe(self, tenant: str) -> None:
         """See `SharedQuota.probe`: what it runs writes, so a store that is full or read-only does not pass."""
         await self._look(tenant, Limits(), "")
-        self._known(tenant).recent.doubt()  # who takes over for a server that is lost may lack its last second
+        self._known(
+            tenant
+        ).recent.mark_unreachable()  # who takes over for a server that is lost may lack its last second
 
     async def tend(self) -> None:
         """See `SharedQuota.tend`."""
@@ -179,14 +190,14 @@ class RedisQuota:
         await self._step(scripts.GIVE_BACK, tenant, keys, arguments)
         known.open.discard(reservation.id)
 
-    def let_in(self, tenant: str, limits: Limits, request: Request) -> LetIn:
+    def let_in(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
         """See `SharedQuota.let_in`."""
         one = let_in(uuid.uuid4().hex, self._monotonic(), limits, request)
         self._known(tenant).recent.add(one, written=False)
         return one
 
-    async def take_back(self, tenant: str, one: LetIn) -> None:
-        """See `SharedQuota.take_back`."""
+    async def undo(self, tenant: str, one: UnsyncedRequest) -> None:
+        """See `SharedQuota.undo`."""
         self._known(tenant).recent.drop(one.id)
         keys = [key(tenant, "minute"), client_key(tenant, one.client)]
         await self._step(scripts.TAKE_BACK, tenant, keys, [one.id])
@@ -200,7 +211,7 @@ class RedisQuota:
             await self._step(scripts.RESTORE, tenant, keys, arguments)
             self._known(tenant).recent.wrote(some)
 
-    def _unwritten(self) -> tuple[str, list[LetIn]] | None:
+    def _unwritten(self) -> tuple[str, list[UnsyncedRequest]] | None:
         for tenant, known in self._tenants.items():
             if some := known.recent.unwritten(self._monotonic(), RESTORED_AT_ONCE):
                 return tenant, some
@@ -227,21 +238,21 @@ class RedisQuota:
     async def _step(self, script: str, tenant: str, keys: list[str], arguments: list[Any]) -> str:
         """The epoch in which it was taken."""
         epoch, today = _said(await self._call(script, tenant, keys, arguments))
-        self._known(tenant).learn(epoch, today)
+        self._known(tenant).observe(epoch, today)
         return epoch
 
-    def _read(self, known: SharedMemory, reply: list[Any]) -> Counts:
+    def _read(self, known: LastKnownCounts, reply: list[Any]) -> Counts:
         """What `counts` of the scripts says."""
         epoch, today = _said(reply)
-        known.learn(epoch, today)
+        known.observe(epoch, today)
         now, *numbers = (int(value) for value in reply[5:])
         minute, client, concurrent = numbers[0:4], numbers[4:8], numbers[8]
         return Counts(
             datetime.fromtimestamp(now / MICROSECONDS, UTC), window(minute), window(client), concurrent, today
         )
 
-    def _known(self, tenant: str) -> SharedMemory:
-        return self._tenants.setdefault(tenant, SharedMemory())
+    def _known(self, tenant: str) -> LastKnownCounts:
+        return self._tenants.setdefault(tenant, LastKnownCounts())
 
     async def _call(self, script: str, tenant: str, keys: list[str], arguments: list[Any]) -> Any:
         """With what every script wants to know."""

@@ -3,16 +3,16 @@
 import uuid
 from dataclasses import dataclass, field
 
-from tts_server.quota.ledger import LEDGER_DAYS, Book, Charge, Line
+from tts_server.quota.ledger import LEDGER_DAYS, Charge, LedgerKey, LedgerTotals
 from tts_server.quota.limits import DayCounts
 from tts_server.quota.recent_requests import Recent
 
-Lines = dict[tuple[int, Book], Line]
+LedgerLines = dict[tuple[int, LedgerKey], LedgerTotals]
 """Day and book to what this replica has entered there."""
 
 
 @dataclass(slots=True)
-class SharedMemory:
+class LastKnownCounts:
     """Of one tenant's counters."""
 
     epoch: str = ""
@@ -20,7 +20,7 @@ class SharedMemory:
     """From here the day goes on where the counters are lost."""
     open: set[str] = field(default_factory=set)
     """Reservations of requests that are served here."""
-    entered: Lines = field(default_factory=dict)
+    entered: LedgerLines = field(default_factory=dict)
     """In the ledger of this epoch."""
     lost: list[Charge] = field(default_factory=list)
     """Was in the ledger of an earlier one, and must be written again."""
@@ -28,7 +28,7 @@ class SharedMemory:
     past: set[str] = field(default_factory=set)
     """Epochs that are over: answers from then may still be on their way."""
 
-    def learn(self, epoch: str, seen: DayCounts) -> None:
+    def observe(self, epoch: str, seen: DayCounts) -> None:
         """What the counters said. Another epoch: what was entered is gone."""
         if epoch in self.past:
             return
@@ -38,17 +38,17 @@ class SharedMemory:
         self.lost += [_lost(day, book, line) for (day, book), line in self.entered.items()]
         self.past.add(self.epoch)
         self.entered, self.epoch = {}, epoch
-        self.recent.doubt()
+        self.recent.mark_unreachable()
 
-    def enter(self, epoch: str, day: int, book: Book, line: Line) -> None:
+    def enter(self, epoch: str, day: int, book: LedgerKey, line: LedgerTotals) -> None:
         """Remember what the ledger holds of this replica's."""
         if epoch != self.epoch:
             self.lost.append(_lost(day, book, line))
             return
-        self.entered[day, book] = self.entered.get((day, book), Line()) + line
+        self.entered[day, book] = self.entered.get((day, book), LedgerTotals()) + line
         for old in [key for key in self.entered if key[0] <= day - LEDGER_DAYS]:
             del self.entered[old]
 
 
-def _lost(day: int, book: Book, line: Line) -> Charge:
+def _lost(day: int, book: LedgerKey, line: LedgerTotals) -> Charge:
     return Charge(uuid.uuid4().hex, day, book, line, is_counted=True)

@@ -15,17 +15,16 @@ from functools import partial
 
 import structlog
 
-from tts_server.circuit_breaker import Breaker, Permit, State
-from tts_server.circuit_breaker import Limits as BreakerLimits
-from tts_server.quota.ledger import Book, Charge, DayLedger, Entry, Line
-from tts_server.quota.limits import WINDOW_SECONDS, DayCounts, Limits, Request, Standing
+from tts_server.circuit_breaker import Breaker, BreakerSettings, Permit, State
+from tts_server.quota.ledger import Charge, DayLedger, Entry, LedgerKey, LedgerTotals
+from tts_server.quota.limits import WINDOW_SECONDS, DayCounts, Limits, LimitStatus, Request
 from tts_server.quota.protocol import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
-from tts_server.quota.recent_requests import LetIn
+from tts_server.quota.recent_requests import UnsyncedRequest
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
-LOST = BreakerLimits(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
+LOST = BreakerSettings(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
 """Requests make no probes: each one is a look's, which has nobody wait for it, and may come soon."""
 NOTHING = Request()
 Step = Callable[[], Awaitable[None]]
@@ -38,19 +37,19 @@ class GuardedReservation:
     guard: "GuardedQuota"
     tenant: str
     own: Reservation
-    shared: Reservation | LetIn
+    shared: Reservation | UnsyncedRequest
     """The latter where it was let in without the store."""
     ended: bool = False
 
     @property
-    def standing(self) -> Standing:
+    def limit_status(self) -> LimitStatus:
         """See `Reservation.standing`."""
-        return (self.own if isinstance(self.shared, LetIn) else self.shared).standing
+        return (self.own if isinstance(self.shared, UnsyncedRequest) else self.shared).limit_status
 
     @property
     def day(self) -> int:
         """See `Reservation.day`."""
-        return (self.own if isinstance(self.shared, LetIn) else self.shared).day
+        return (self.own if isinstance(self.shared, UnsyncedRequest) else self.shared).day
 
     async def settle(self, entry: Entry) -> None:
         """See `Reservation.settle`."""
@@ -58,7 +57,7 @@ class GuardedReservation:
             return
         self.ended = True
         await self.own.settle(entry)
-        if isinstance(self.shared, LetIn):
+        if isinstance(self.shared, UnsyncedRequest):
             self.guard.owe(self.tenant, self.day, entry)
         else:
             await self.guard.deliver(partial(self.shared.settle, entry))
@@ -84,15 +83,15 @@ class GuardedQuota:
         self._shared = shared
         self._local = local
         self._monotonic = monotonic
-        self._tell: Callable[[bool], None] = lambda _: None
+        self._notify: Callable[[bool], None] = lambda _: None
         self._breaker = Breaker(monotonic, LOST)
         self._tend_at = monotonic() + RENEW_SECONDS
         self._tenants: set[str] = set()
-        self._owed: dict[tuple[str, int, Book], Line] = {}
+        self._owed: dict[tuple[str, int, LedgerKey], LedgerTotals] = {}
         """Served without the store, and not sent to it yet."""
         self._undelivered: list[Step] = []
         """Sent perhaps, but not answered: each may be sent again."""
-        self._given_back: deque[tuple[str, LetIn]] = deque()
+        self._given_back: deque[tuple[str, UnsyncedRequest]] = deque()
         """Let in without the store, and given back: it may hear of both, as long as a request of then counts."""
         self._delivering: set[asyncio.Task[None]] = set()
 
@@ -116,7 +115,7 @@ class GuardedQuota:
         own = await self._local.reserve(tenant, self._part(tenant, limits), request)
         return GuardedReservation(self, tenant, own, self._shared.let_in(tenant, limits, request))
 
-    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> Standing:
+    async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
         """See `Quota.remaining`."""
         if (permit := self._permit()) is not None:
             try:
@@ -143,10 +142,10 @@ class GuardedQuota:
                 log.exception("quota store cannot be looked after")
             await asyncio.sleep(LOOK_SECONDS)
 
-    def tell(self, listener: Callable[[bool], None]) -> None:
+    def notify(self, subscriber: Callable[[bool], None]) -> None:
         """Whether the store answers: now, and whenever that changes."""
-        self._tell = listener
-        listener(self._answers)
+        self._notify = subscriber
+        subscriber(self._answers)
 
     async def look(self) -> None:
         """One round: try a lost store once its time has come; bring to one that answers what it must know."""
@@ -171,7 +170,7 @@ class GuardedQuota:
             raise
         self._breaker.succeeded(permit)
         if permit.probe:
-            self._tell(True)
+            self._notify(True)
             log.info("quota store is back")
 
     async def close(self) -> None:
@@ -187,11 +186,11 @@ class GuardedQuota:
     def owe(self, tenant: str, day: int, entry: Entry) -> None:
         """What was served without the store is brought to it by the next look that finds it."""
         key = (tenant, day, entry.book)
-        self._owed[key] = self._owed.get(key, Line()) + entry.line
+        self._owed[key] = self._owed.get(key, LedgerTotals()) + entry.line
 
-    async def give_back(self, tenant: str, shared: Reservation | LetIn) -> None:
+    async def give_back(self, tenant: str, shared: Reservation | UnsyncedRequest) -> None:
         """Undo in the store what it counted, or will count."""
-        if not isinstance(shared, LetIn):
+        if not isinstance(shared, UnsyncedRequest):
             await self.deliver(shared.give_back)
             return
         while self._given_back and self._given_back[0][1].moment <= self._monotonic() - WINDOW_SECONDS:
@@ -232,7 +231,7 @@ class GuardedQuota:
         while self._given_back:
             one = self._given_back.popleft()
             try:
-                await self._shared.take_back(*one)
+                await self._shared.undo(*one)
             except BaseException:
                 self._given_back.appendleft(one)
                 raise
@@ -255,5 +254,5 @@ class GuardedQuota:
 
     def _lose(self, permit: Permit, error: StoreLost) -> None:
         if self._breaker.failed(permit) and not permit.probe:
-            self._tell(False)
+            self._notify(False)
             log.warning("quota store is lost: this replica counts alone", error=str(error))

@@ -15,7 +15,7 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
-from tts_server.tls import Trust
+from tts_server.tls import TlsTrustStore
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class FixedAddress:
         """Raises BadRedisURL."""
         self._url = parse_redis_url(url)
         self.name = f"{self._url.host}:{self._url.port}"
-        self._trust = Trust(ca_file, needed=True)
+        self._trust = TlsTrustStore(ca_file, needed=True)
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
         """See `Address.read`."""
@@ -53,7 +53,7 @@ class AddressFile:
     def __init__(self, file: Path, ca_file: Path | None) -> None:
         self.name = str(file)
         self._file = file
-        self._trust = Trust(ca_file)
+        self._trust = TlsTrustStore(ca_file)
         self._complaint = ""
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:

@@ -16,10 +16,10 @@ from tts_server.errors import AudioGone, PermissionDenied
 from tts_server.http.caller import READING, server_of
 from tts_server.http.errors import HTTPError
 from tts_server.http.ranges import CONDITIONS, FACTS, asked_part, is_known
-from tts_server.http.request_context import CutOff
+from tts_server.http.request_context import ResponseAborted
 from tts_server.http.speech_response import SEND_SECONDS
 from tts_server.storage.peers import HOP
-from tts_server.storage.signed_links import Permission
+from tts_server.storage.signed_links import LinkGrant
 
 router = APIRouter()
 
@@ -36,7 +36,7 @@ async def audio(request: Request, key: str) -> Response:
     expires = query.get("expires", "")
     if not (expires.isascii() and expires.isdigit() and len(expires) <= LONGEST_NUMBER):
         raise PermissionDenied("The link is incomplete: it needs its expires, replica and signature.")
-    permission = Permission(query.get("replica", ""), int(expires), query.get("signature", ""))
+    permission = LinkGrant(query.get("replica", ""), int(expires), query.get("signature", ""))
     extension = key.rpartition(".")[2]
     if server.peers is not None and server.links.is_elsewhere(permission) and HOP not in request.headers:
         if extension not in FORMATS:
@@ -86,7 +86,7 @@ class PassedOn(Response):
             if scope["method"] == "GET":
                 await self._pass_on(send)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise CutOff from error
+            raise ResponseAborted from error
         finally:
             await self.answer.aclose()
         await send({"type": "http.response.body", "body": b""})

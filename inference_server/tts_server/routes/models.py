@@ -36,9 +36,9 @@ async def voices(request: Request) -> Response:
 
 async def _catalogue(request: Request) -> tuple[Catalogue, str]:
     await admit_caller(request)
-    scene = server_of(request).scene
-    assert scene is not None  # noqa: S101 - nobody is admitted before
-    return scene.catalogue, scene.config.tenant
+    snapshot = server_of(request).snapshot
+    assert snapshot is not None  # noqa: S101 - nobody is admitted before
+    return snapshot.catalogue, snapshot.config.tenant
 
 
 def _model(name: str, model: Model, tenant: str) -> dict[str, object]:

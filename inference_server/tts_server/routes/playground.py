@@ -64,11 +64,11 @@ async def asset(request: Request, name: str) -> Response:
 
 
 def _answer(request: Request, name: str) -> Response:
-    scene = server_of(request).scene
-    if scene is None:
+    snapshot = server_of(request).snapshot
+    if snapshot is None:
         raise Overloaded("The engines are still loading.")
     file = FILES.get(name)
-    if file is None or not scene.config.playground or scene.config.role == MEMBER:
+    if file is None or not snapshot.config.playground or snapshot.config.role == MEMBER:
         raise HTTPException(404)
     headers = HEADERS | {"ETag": file.etag}
     if is_known(file.etag, request.headers):

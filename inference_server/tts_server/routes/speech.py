@@ -14,7 +14,7 @@ from tts_server.http.caller import admit_caller, priority_of, server_of
 from tts_server.http.request_context import conversation_of
 from tts_server.http.speech_response import SpeechReply
 from tts_server.pipeline.request import SpeechRequest
-from tts_server.routing.voice_selection import Wish
+from tts_server.routing.voice_selection import VoiceSelector
 
 router = APIRouter()
 
@@ -58,15 +58,15 @@ class PreparedBody(SpeechBody):
 
 async def speech(request: Request) -> Response:
     """Speak `input`, sentence by sentence."""
-    talk = conversation_of(request.scope)
-    talk.speech = True
+    context = conversation_of(request.scope)
+    context.speech = True
     caller = await admit_caller(request, any_tenant=True)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(PreparedBody if caller.internal else SpeechBody, content)
-    talk.account.text_characters = len(body.input)
+    context.account.text_characters = len(body.input)
     prepared = body if isinstance(body, PreparedBody) else None
-    wish = Wish(
+    wish = VoiceSelector(
         model=body.model,
         voice=body.voice,
         speed=body.speed or 1.0,
@@ -87,4 +87,4 @@ async def speech(request: Request) -> Response:
     return SpeechReply(server, wanted, events=body.stream_format == "sse")
 
 
-router.add_route(PATH, speech, methods=["POST"])  # requests come by `Direct`
+router.add_route(PATH, speech, methods=["POST"])  # requests come by `FastPath`

@@ -19,13 +19,13 @@ from tts_server.config.schema import Precision
 from tts_server.errors import StorageUnavailable
 from tts_server.http.body import checked, read_object, spoken_text
 from tts_server.http.caller import admit_caller, priority_of, scheme_of, server_of
-from tts_server.http.request_context import Conversation, conversation_of
+from tts_server.http.request_context import RequestContext, conversation_of
 from tts_server.http.speech_response import SpeechReply, speaking, speech_headers
 from tts_server.pipeline.request import SpeechRequest
-from tts_server.pipeline.response import Speech
-from tts_server.pipeline.server import Server
+from tts_server.pipeline.response import SpeechResponse
+from tts_server.pipeline.server import ServerState
 from tts_server.routes.speech import Format, Language, Name, Speed
-from tts_server.routing.voice_selection import Wish
+from tts_server.routing.voice_selection import VoiceSelector
 from tts_server.storage.protocol import new_key
 from tts_server.telemetry.tracing import span
 
@@ -57,17 +57,17 @@ class SynthesizeBody(BaseModel):
 
 async def synthesize(request: Request) -> Response:
     """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
-    talk = conversation_of(request.scope)
-    talk.speech = True
+    context = conversation_of(request.scope)
+    context.speech = True
     caller = await admit_caller(request)
     server = server_of(request)
     content = await read_object(request, text_characters=server.admission.config.max_text_characters)
     body = checked(SynthesizeBody, content)
-    talk.account.text_characters = len(body.text)
+    context.account.text_characters = len(body.text)
     wants_audio = _wants_audio(request.headers.get("accept", ""))
     wanted = SpeechRequest(
         text=spoken_text(body.text),
-        wish=Wish(
+        wish=VoiceSelector(
             model=body.model,
             voice=body.voice,
             language=body.language,
@@ -90,24 +90,24 @@ async def synthesize(request: Request) -> Response:
 class LinkReply(Response):
     """Speaks all of it when it is sent, keeps it, and says where it is."""
 
-    def __init__(self, server: Server, request: SpeechRequest, origin: str) -> None:
+    def __init__(self, server: ServerState, request: SpeechRequest, origin: str) -> None:
         super().__init__()
         self.server = server
         self.request = request
         self.origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        talk = conversation_of(scope)
-        async with speaking(self.request, self.server, talk, receive) as speech:
+        context = conversation_of(scope)
+        async with speaking(self.request, self.server, context, receive) as speech:
             audio = await speech.whole()
             place = await self._place(speech, audio)
             speech.delivered()
-        body = json.dumps(self._answer(talk, speech) | place).encode("ascii")
+        body = json.dumps(self._answer(context, speech) | place).encode("ascii")
         reply = Response(body)
         reply.raw_headers += speech_headers(speech, b"application/json")
         await reply(scope, receive, send)
 
-    async def _place(self, speech: Speech, audio: bytes) -> dict[str, Any]:
+    async def _place(self, speech: SpeechResponse, audio: bytes) -> dict[str, Any]:
         """Where the audio is: behind a link, or here and why."""
         try:
             return {"audio_url": await self._keep(speech, audio)}
@@ -116,7 +116,7 @@ class LinkReply(Response):
             reason = {"code": error.code, "message": error.message}
             return {"audio_url": None, "audio_url_error": reason, "audio": base64.b64encode(audio).decode("ascii")}
 
-    async def _keep(self, speech: Speech, audio: bytes) -> str:
+    async def _keep(self, speech: SpeechResponse, audio: bytes) -> str:
         config, store = speech.config, self.server.store
         key = new_key(config.tenant, self.request.format)
         with span("store"):
@@ -127,11 +127,11 @@ class LinkReply(Response):
         permission = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
         return f"{self.origin}/v1/tts/audio/{quote(key)}?{permission}"
 
-    def _answer(self, talk: Conversation, speech: Speech) -> dict[str, Any]:
+    def _answer(self, context: RequestContext, speech: SpeechResponse) -> dict[str, Any]:
         return {
-            "request_id": talk.request_id,
+            "request_id": context.request_id,
             "audio_url": None,
-            "duration": round(talk.account.audio_seconds, 3),
+            "duration": round(context.account.audio_seconds, 3),
             "engine_used": speech.model,
             "status": speech.status,
             "cached": speech.cached,

@@ -21,7 +21,7 @@ from tts_server.errors import InvalidParameter, Overloaded, RequestError, Unauth
 from tts_server.http.body import checked, read_fields
 from tts_server.http.caller import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
 from tts_server.http.request_context import conversation_of
-from tts_server.pipeline.server import Server
+from tts_server.pipeline.server import ServerState
 
 router = APIRouter()
 
@@ -68,7 +68,7 @@ async def jwks(request: Request) -> Response:
     )
 
 
-async def _granted(request: Request, body: TokenBody, server: Server, authority: TokenAuthority) -> Grant:
+async def _granted(request: Request, body: TokenBody, server: ServerState, authority: TokenAuthority) -> Grant:
     key = _presented_key(request, body)
     name = None if key is None else holder(key, server.keyring)
     if key is not None and (name is None or body.client_id not in {None, "", name}):
@@ -115,10 +115,10 @@ def _basic(authorization: bytes, body: TokenBody) -> bytes | None:
     return unquote_plus(password.replace("+", "%2B")).encode()
 
 
-def _authority(server: Server) -> tuple[TokenAuthority, AuthConfig]:
-    if server.scene is None:
+def _authority(server: ServerState) -> tuple[TokenAuthority, AuthConfig]:
+    if server.snapshot is None:
         raise Overloaded("The engines are still loading.")
-    config, authority = server.scene.config, server.identity.authority
+    config, authority = server.snapshot.config, server.identity.authority
     if authority is None or config.role == MEMBER:
         raise HTTPException(404)
     return authority, config.auth

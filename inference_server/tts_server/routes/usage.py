@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from tts_server.errors import InvalidParameter
 from tts_server.http.caller import READING, admit_caller, server_of
 from tts_server.pipeline.server import quota_key
-from tts_server.quota.ledger import Line
+from tts_server.quota.ledger import LedgerTotals
 
 router = APIRouter()
 
@@ -20,8 +20,8 @@ async def usage(request: Request) -> Response:
     """`?day=2026-11-30` asks for the ledger of another day; days are UTC days, 35 of them are kept."""
     caller = await admit_caller(request)
     server = server_of(request)
-    assert server.scene is not None  # noqa: S101 - nobody is admitted before
-    config = server.scene.config
+    assert server.snapshot is not None  # noqa: S101 - nobody is admitted before
+    config = server.snapshot.config
     tenant = quota_key(config)
     ledger = await server.admission.ledger(tenant, _day(request.query_params.get("day")))
     left = await server.admission.remaining(tenant, caller.client)
@@ -48,7 +48,7 @@ async def usage(request: Request) -> Response:
     )
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: LedgerTotals) -> dict[str, Any]:
     return {
         "requests": line.requests,
         "characters": line.characters,

@@ -6,7 +6,7 @@ from typing import Final
 
 from tts_server.config.schema import ModelConfig, Precision, ServerConfig
 from tts_server.errors import ModelNotFound, PrecisionNotAllowed, VoiceNotFound
-from tts_server.routing.fallback import BrokenChain, Standby, chains
+from tts_server.routing.fallback import BrokenChain, FallbackModel, chains
 from tts_server.text.languages import match
 
 LISTED_VOICES = 20
@@ -77,7 +77,7 @@ class Catalogue:
         }
         """Which voice speaks a language that the request's own voice does not."""
         self.routed_languages = tuple(language for language in self.routes if language != DEFAULT)
-        self.standbys = _standbys(config, self.models)
+        self.fallbacks = _standbys(config, self.models)
         """Who speaks for whom, in order."""
         for alias, name in config.model_aliases.items():
             if name not in self.offered:
@@ -143,7 +143,7 @@ def catalogue(config: ServerConfig, spoken: Mapping[str, Spoken]) -> Catalogue:
     return Catalogue([_model(model, spoken.get(model.name, {})) for model in config.models], config)
 
 
-def _standbys(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[Standby, ...]]:
+def _standbys(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[FallbackModel, ...]]:
     try:
         found = chains(config.models)
     except BrokenChain as error:

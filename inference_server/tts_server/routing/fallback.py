@@ -14,14 +14,14 @@ class BrokenChain(ValueError):  # noqa: N818 - what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Standby:
+class FallbackModel:
     """A model that may speak in place of another, and the voices that stand for the other's."""
 
     model: str
     voices: tuple[FallbackVoice, ...] = ()
 
 
-Chains = Mapping[str, tuple[Standby, ...]]
+Chains = Mapping[str, tuple[FallbackModel, ...]]
 """Under each model's name, who stands in for it, in order."""
 
 
@@ -31,15 +31,15 @@ def chains(models: Sequence[ModelConfig]) -> Chains:
     return {name: _chain(name, known) for name in known}
 
 
-def _chain(name: str, known: Mapping[str, ModelConfig]) -> tuple[Standby, ...]:
-    found: list[Standby] = []
+def _chain(name: str, known: Mapping[str, ModelConfig]) -> tuple[FallbackModel, ...]:
+    found: list[FallbackModel] = []
     passed = [name]
     while (fallback := known[passed[-1]].fallback) is not None:
         if fallback.model not in known:
             raise BrokenChain(f"models: {passed[-1]} falls back to {fallback.model}, which is no model here")
         if fallback.model in passed:
             raise BrokenChain(f"models: the fallback of {name} is a circle: {' -> '.join([*passed, fallback.model])}")
-        found.append(Standby(fallback.model, fallback.voices))
+        found.append(FallbackModel(fallback.model, fallback.voices))
         passed.append(fallback.model)
         if len(passed) > LONGEST_CHAIN:
             raise BrokenChain(f"models: {' -> '.join(passed)} is longer than {LONGEST_CHAIN} models")
@@ -47,21 +47,21 @@ def _chain(name: str, known: Mapping[str, ModelConfig]) -> tuple[Standby, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FallbackDecision:
     """Who is to speak the whole reply: `standby` None is everybody as routed. `without` is who made the others step in.
 
     `worth_a_try` is false where every breaker in question says no: trying all the same costs this caller some time,
     refusing would cost it the answer.
     """
 
-    standby: Standby | None
+    standby: FallbackModel | None
     without: str | None = None
     worth_a_try: bool = True
 
 
 def choose(
     needed: Sequence[str], chains: Chains, failed: Collection[str], allows: Callable[[str], bool]
-) -> Choice | None:
+) -> FallbackDecision | None:
     """Who speaks a reply whose lines need the models `needed`, in order; None when everybody has failed already.
 
     `failed` are the models that have failed for this very reply; `allows` asks a model's breaker.
@@ -70,14 +70,14 @@ def choose(
     if broken is None:
         broken = next((model for model in needed if not allows(model)), None)
     if broken is None:
-        return Choice(None)
+        return FallbackDecision(None)
     left = [standby for standby in chains[broken] if standby.model not in failed]
     for standby in left:
         if allows(standby.model):
-            return Choice(standby, broken)
+            return FallbackDecision(standby, broken)
     if not any(model in failed for model in needed):
-        return Choice(None, broken, worth_a_try=False)
-    return Choice(left[0], broken, worth_a_try=False) if left else None
+        return FallbackDecision(None, broken, worth_a_try=False)
+    return FallbackDecision(left[0], broken, worth_a_try=False) if left else None
 
 
 def can_speak(model: str, chains: Chains, ready: Callable[[str], bool]) -> bool:

@@ -11,7 +11,7 @@ likely to come, the first gives them a moment, counted from its own arrival.
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from tts_server.scheduling.fair_queue import Item, Priority, Turn
+from tts_server.scheduling.fair_queue import Item, Priority, SchedulingParams
 
 LEAST_GAIN = 1.25
 """Times as much in the same time. Below that, what a batch gains is less than what its members wait for each other."""
@@ -20,7 +20,7 @@ Work = TypeVar("Work")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class BatchCost:
     """What an engine took for the same words, when it was loaded."""
 
     size: int
@@ -37,7 +37,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class BatchPolicy:
     """How utterances share a pass of their engine."""
 
     size: int
@@ -46,19 +46,19 @@ class Sharing:
     """Longest that the first waits for others."""
 
 
-def worth_sharing(wanted: Sharing | None, measured: Measured | None) -> Sharing | None:
+def worth_sharing(wanted: BatchPolicy | None, measured: BatchCost | None) -> BatchPolicy | None:
     """What to do with an engine for which `wanted` is configured; None: everybody is spoken alone."""
     if wanted is None or measured is None:
         return None
     size = min(wanted.size, measured.size)
-    return Sharing(size, wanted.wait_seconds) if size > 1 and measured.gain >= LEAST_GAIN else None
+    return BatchPolicy(size, wanted.wait_seconds) if size > 1 and measured.gain >= LEAST_GAIN else None
 
 
 @dataclass(eq=False, slots=True)
-class Gathering(Generic[Work]):
+class PendingBatch(Generic[Work]):
     """A batch that has not begun: its leader is who was next in the queue, the others are of the leader's kind."""
 
-    sharing: Sharing
+    sharing: BatchPolicy
     kind: object
     """Only utterances of one kind can be spoken together: what that means, the engine says."""
     leader: Item[Work]
@@ -72,7 +72,7 @@ class Gathering(Generic[Work]):
         """Whether nobody else has room."""
         return len(self.items) >= self.sharing.size
 
-    def accepts(self, kind: object, turn: Turn, cost: float) -> bool:
+    def accepts(self, kind: object, turn: SchedulingParams, cost: float) -> bool:
         """Whether one more may join.
 
         Work of priority batch fills places that nobody more urgent takes, but does not make the urgent wait: it is not

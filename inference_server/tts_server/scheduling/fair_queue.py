@@ -25,7 +25,7 @@ class Priority(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SchedulingParams:
     """What decides when an utterance is spoken."""
 
     tenant: str = ""
@@ -47,7 +47,7 @@ class Item(Generic[Work]):
     """Something that waits. `number` grows with arrival."""
 
     work: Work
-    turn: Turn
+    turn: SchedulingParams
     cost: float
     arrived: float
     number: int
@@ -118,7 +118,7 @@ class FairQueue(Generic[Work]):
         """How many of them wait."""
         return sum(any(flow.waiting.values()) for flow in self._flows.values())
 
-    def push(self, work: Work, turn: Turn, cost: float) -> Item[Work]:
+    def push(self, work: Work, turn: SchedulingParams, cost: float) -> Item[Work]:
         """Let it wait. `cost` is positive, in any unit that all items share."""
         self._numbers += 1
         item = Item(work, turn, cost, self._now(), self._numbers)
@@ -157,7 +157,7 @@ class FairQueue(Generic[Work]):
         self._size -= 1
         return True
 
-    def hurry(self, reply: object) -> None:
+    def promote(self, reply: object) -> None:
         """What waits of this reply is interactive from now on, in the place that its order gives it there."""
         for item in [item for item in self if item.turn.reply is reply and item.turn.priority is Priority.BATCH]:
             waiting = self._flows[item.turn.tenant].waiting
@@ -165,7 +165,7 @@ class FairQueue(Generic[Work]):
             item.turn = replace(item.turn, priority=Priority.INTERACTIVE)
             insort(waiting[Priority.INTERACTIVE], item, key=_order)
 
-    def ahead_of(self, turn: Turn) -> float:
+    def ahead_of(self, turn: SchedulingParams) -> float:
         """The cost of what is served before an item that arrives now, as far as it waits already.
 
         Of another tenant, however much of it waits, that is only what begins, in virtual time, before the item does.
@@ -206,7 +206,7 @@ class FairQueue(Generic[Work]):
         """When its next item begins, in virtual time."""
         return self._virtual if flow is None else max(flow.start, self._virtual)
 
-    def _before(self, flow: _Flow[Work], turn: Turn, due: float) -> float:
+    def _before(self, flow: _Flow[Work], turn: SchedulingParams, due: float) -> float:
         """The cost of what is served before such an item of the same tenant."""
         alike = flow.waiting[turn.priority]
         cost = sum(item.cost for item in alike[: bisect_right(alike, due, key=_due)])
@@ -214,7 +214,7 @@ class FairQueue(Generic[Work]):
             return cost + sum(item.cost for item in flow.waiting[Priority.INTERACTIVE])
         return cost + sum(item.cost for item in flow.waiting[Priority.BATCH] if self._is_urgent(item))
 
-    def _served(self, flow: _Flow[Work], turn: Turn) -> Iterator[Item[Work]]:
+    def _served(self, flow: _Flow[Work], turn: SchedulingParams) -> Iterator[Item[Work]]:
         """Those of one tenant that compete with such an item, in the order in which they are served."""
         batch = flow.waiting[Priority.BATCH]
         yield from flow.waiting[Priority.INTERACTIVE]

@@ -4,7 +4,7 @@ WEIGHT_OF_THE_LATEST = 0.2
 """Of the moving average: the last ten or so utterances decide."""
 
 
-class Pace:
+class ThroughputEstimator:
     """Seconds of an engine's time per unit of cost, as an exponentially weighted moving average."""
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class Pace:
         """Whether anything was learnt yet."""
         return self._seconds_per_cost is not None
 
-    def learn(self, cost: float, seconds: float) -> None:
+    def observe(self, cost: float, seconds: float) -> None:
         """So much took so long."""
         latest = seconds / cost
         known = self._seconds_per_cost

@@ -13,7 +13,7 @@ from stat import S_ISREG
 import structlog
 
 from tts_server.errors import StorageUnavailable
-from tts_server.storage.protocol import ANY_BYTES, KEY, Audio, Limits
+from tts_server.storage.protocol import ANY_BYTES, KEY, Audio, StorageLimits
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class _File:
 class FilesystemStore:
     """`Store` in a folder. Files are written beside their place and renamed into it: readers see all or nothing."""
 
-    def __init__(self, directory: Path, limits: Limits, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, directory: Path, limits: StorageLimits, now: Callable[[], float] = time.time) -> None:
         self.limits = limits
         self._directory = directory
         self._now = now

@@ -17,7 +17,7 @@ import structlog
 
 from tts_server.errors import AudioGone, PermissionDenied, StorageUnavailable
 from tts_server.storage.protocol import KEY
-from tts_server.storage.signed_links import Permission
+from tts_server.storage.signed_links import LinkGrant
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Peers:
             trust_env=False,
         )
 
-    async def fetch(self, key: str, permission: Permission, conditions: Mapping[str, str]) -> httpx.Response:
+    async def fetch(self, key: str, permission: LinkGrant, conditions: Mapping[str, str]) -> httpx.Response:
         """The owner's answer, one of `ANSWERS`, its body still to be read; close it.
 
         `conditions` are headers of the request, which the owner has the audio to judge by.

@@ -13,7 +13,7 @@ ANY_BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StorageLimits:
     """How long audio is kept, and how much of it: the second one is for stores with a size of their own."""
 
     retention_seconds: float
@@ -36,7 +36,7 @@ def new_key(tenant: str, extension: str) -> str:
 class Store(Protocol):
     """Keeps audio by key, for a while. Keys that `KEY` does not match are never there."""
 
-    limits: Limits
+    limits: StorageLimits
     """They may change at any time."""
 
     async def keep(self, key: str, content: bytes, media_type: str = ANY_BYTES) -> None:

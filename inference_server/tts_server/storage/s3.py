@@ -26,8 +26,8 @@ from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import S3Config
 from tts_server.errors import StorageUnavailable
 from tts_server.storage.credentials import CredentialFiles
-from tts_server.storage.protocol import ANY_BYTES, KEY, Audio, Limits
-from tts_server.tls import Trust
+from tts_server.storage.protocol import ANY_BYTES, KEY, Audio, StorageLimits
+from tts_server.tls import TlsTrustStore
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class S3Store:
     def __init__(
         self,
         config: S3Config,
-        limits: Limits,
+        limits: StorageLimits,
         tenant: str,
         *,
         now: Callable[[], float] = time.time,
@@ -199,7 +199,7 @@ def _client(config: S3Config, endpoint: str) -> Minio:
         secure=address.scheme == "https",
         region=config.region,  # or the client would ask the store before it signs a link
         credentials=CredentialFiles(config.access_key_file, config.secret_key_file),
-        http_client=_connections(Trust(config.ca_file or Path(certifi.where()), needed=True)),
+        http_client=_connections(TlsTrustStore(config.ca_file or Path(certifi.where()), needed=True)),
     )
     if config.path_style:
         client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the library forgot two annotations
@@ -208,7 +208,7 @@ def _client(config: S3Config, endpoint: str) -> Minio:
     return client
 
 
-def _connections(trust: Trust) -> urllib3.PoolManager:
+def _connections(trust: TlsTrustStore) -> urllib3.PoolManager:
     """Each is made with what vouches for the store then. urllib3 would read the certificates again for each."""
 
     class Connection(HTTPSConnection):

@@ -18,7 +18,7 @@ REPLICA_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class LinkGrant:
     """What a link says besides the key."""
 
     replica: str
@@ -41,18 +41,18 @@ class Links:
         """Tells replicas apart, those that had one address after the other too: local files are on one of them."""
         return self.place + hashlib.sha256(b"replica" + self.secret).hexdigest()[: 2 * REPLICA_BYTES]
 
-    def allow(self, key: str, seconds: int) -> Permission:
+    def allow(self, key: str, seconds: int) -> LinkGrant:
         """Permission to fetch `key` for so many seconds."""
         expires = int(self.now()) + seconds
-        return Permission(self.replica, expires, self._sign(key, expires))
+        return LinkGrant(self.replica, expires, self._sign(key, expires))
 
-    def is_elsewhere(self, permission: Permission) -> bool:
+    def is_elsewhere(self, permission: LinkGrant) -> bool:
         """Whether another replica may know this link, and its time is not over: then only that one can check it."""
         named = permission.replica
         other = len(named) == len(self.replica) and not named.startswith(self.place)
         return bool(self.place) and other and permission.expires > self.now()
 
-    def check(self, key: str, permission: Permission) -> None:
+    def check(self, key: str, permission: LinkGrant) -> None:
         """Raises `PermissionDenied` for a link that was not made here, `AudioGone` for one whose time is over."""
         if permission.replica != self.replica:
             raise AudioGone("This audio is a file of another replica, which may be gone by now.")

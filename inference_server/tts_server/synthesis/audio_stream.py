@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from tts_server.cache import Recording
+from tts_server.cache import CachedReply
 
 Part = tuple[bytes, float]
 """Encoded audio, never empty, and the seconds of sound up to its end."""
 
 
-class Sound(Protocol):
+class AudioStream(Protocol):
     """What one request hears, from a flight or from the cache."""
 
     @property
@@ -35,31 +35,31 @@ class Sound(Protocol):
         """Nobody hears it here any more; safe at any time, and needed always."""
 
 
-class Kept:
-    """`Sound` from the cache."""
+class CachedAudio:
+    """`AudioStream` from the cache."""
 
     finished = True
     spoken_by = ""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: CachedReply) -> None:
         self._recording = recording
         self._left: Part | None = (recording.content, recording.audio_seconds)
 
     async def first(self) -> None:
-        """See `Sound.first`."""
+        """See `AudioStream.first`."""
 
     async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
+        """See `AudioStream.settle`."""
         del seconds
 
     async def part(self) -> Part | None:
-        """See `Sound.part`."""
+        """See `AudioStream.part`."""
         part, self._left = self._left, None
         return part
 
     async def whole(self) -> tuple[bytes, float]:
-        """See `Sound.whole`."""
+        """See `AudioStream.whole`."""
         return self._recording.content, self._recording.audio_seconds
 
     async def leave(self) -> None:
-        """See `Sound.leave`."""
+        """See `AudioStream.leave`."""

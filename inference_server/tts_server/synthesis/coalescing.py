@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from tts_server.errors import EngineError
 from tts_server.scheduling.fair_queue import Priority
-from tts_server.synthesis.audio_stream import Part, Sound
-from tts_server.synthesis.encoded_stream import Making
+from tts_server.synthesis.audio_stream import AudioStream, Part
+from tts_server.synthesis.encoded_stream import EncodedStream
 
 SHARED_BYTES = 8 * 1024 * 1024
 """Of one sound. What is longer is not cached, and what all of its listeners have heard of it is forgotten."""
@@ -21,13 +21,13 @@ SHARED_BYTES = 8 * 1024 * 1024
 OnWhole = Callable[[bytes, float], Awaitable[None]]
 
 
-class Flight:
+class CoalescedStream:
     """One sound being made. `on_whole` gets the file and its seconds of sound, if it comes to its end."""
 
-    def __init__(self, making: Making, on_whole: OnWhole) -> None:
+    def __init__(self, making: EncodedStream, on_whole: OnWhole) -> None:
         self._making = making
         self._on_whole = on_whole
-        self._listeners: set[Listener] = set()
+        self._listeners: set[Subscriber] = set()
         self._parts: list[Part] = []
         self._forgotten = 0
         """Parts before the first of those."""
@@ -52,12 +52,12 @@ class Flight:
 
     @property
     def finished(self) -> bool:
-        """See `Sound.finished`."""
+        """See `AudioStream.finished`."""
         return self._making.finished
 
     @property
     def spoken_by(self) -> str:
-        """See `Sound.spoken_by`."""
+        """See `AudioStream.spoken_by`."""
         return self._making.spoken_by
 
     @property
@@ -65,26 +65,26 @@ class Flight:
         """Of sound, encoded so far."""
         return self._making.seconds
 
-    def listen(self) -> "Listener":
+    def listen(self) -> "Subscriber":
         """One more, from the beginning; `open` flights only."""
-        listener = Listener(self)
+        listener = Subscriber(self)
         self._listeners.add(listener)
         return listener
 
-    def hurry(self) -> None:
-        """See `Speaking.hurry`."""
-        self._making.hurry()
+    def promote(self) -> None:
+        """See `SampleStream.hurry`."""
+        self._making.promote()
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Once, after its last part was made or it failed."""
         self._task.add_done_callback(lambda _: call())
 
     async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
+        """See `AudioStream.settle`."""
         await self._making.settle(seconds)
 
     async def wait_for_first(self) -> None:
-        """See `Sound.first`."""
+        """See `AudioStream.first`."""
         while not self.sounding:
             if self.over:
                 self._end()
@@ -102,7 +102,7 @@ class Flight:
         return self._parts[number - self._forgotten]
 
     async def whole(self) -> Part:
-        """See `Sound.whole`: whoever takes nothing before its end leaves room for another model to begin again."""
+        """See `AudioStream.whole`: nothing is sent before the end, so another model may still begin anew."""
         while not self.over:
             self._wanted.set()
             await self._changed.wait()
@@ -117,7 +117,7 @@ class Flight:
         del self._parts[: slowest - self._forgotten]
         self._forgotten = max(slowest, self._forgotten)
 
-    async def leave(self, listener: "Listener") -> None:
+    async def leave(self, listener: "Subscriber") -> None:
         """The last one turns out the light."""
         self._listeners.discard(listener)
         self.heard()
@@ -183,34 +183,34 @@ class Flight:
         self._changed.clear()
 
 
-class Listener:
-    """`Sound` of a flight."""
+class Subscriber:
+    """`AudioStream` of a flight."""
 
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, flight: CoalescedStream) -> None:
         self._flight = flight
         self.position = 0
         """The next part to hear."""
 
     @property
     def finished(self) -> bool:
-        """See `Sound.finished`."""
+        """See `AudioStream.finished`."""
         return self._flight.finished
 
     @property
     def spoken_by(self) -> str:
-        """See `Sound.spoken_by`."""
+        """See `AudioStream.spoken_by`."""
         return self._flight.spoken_by
 
     async def first(self) -> None:
-        """See `Sound.first`."""
+        """See `AudioStream.first`."""
         await self._flight.wait_for_first()
 
     async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
+        """See `AudioStream.settle`."""
         await self._flight.settle(seconds)
 
     async def part(self) -> Part | None:
-        """See `Sound.part`."""
+        """See `AudioStream.part`."""
         part = await self._flight.part(self.position)
         if part is not None:
             self.position += 1
@@ -218,39 +218,41 @@ class Listener:
         return part
 
     async def whole(self) -> Part:
-        """See `Sound.whole`."""
+        """See `AudioStream.whole`."""
         return await self._flight.whole()
 
     async def leave(self) -> None:
-        """See `Sound.leave`."""
+        """See `AudioStream.leave`."""
         await self._flight.leave(self)
 
 
-class Flights:
+class Coalescer:
     """Those of one scene, by what they sound like."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, Flight] = {}
+        self._coalescer: dict[str, CoalescedStream] = {}
 
     def __contains__(self, key: str) -> bool:
-        flight = self._flights.get(key)
+        flight = self._coalescer.get(key)
         return flight is not None and flight.open
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._coalescer)
 
-    def join(self, key: str, begin: Callable[[], Flight], priority: Priority = Priority.INTERACTIVE) -> Sound:
+    def join(
+        self, key: str, begin: Callable[[], CoalescedStream], priority: Priority = Priority.INTERACTIVE
+    ) -> AudioStream:
         """What is on its way under `key`, else what `begin` makes. Raises what `begin` raises.
 
         A flight is as urgent as the most urgent who ever joined it.
         """
         if key not in self:
-            flight = self._flights[key] = begin()
+            flight = self._coalescer[key] = begin()
             flight.when_over(lambda: self._forget(key, flight))
         elif priority is Priority.INTERACTIVE:
-            self._flights[key].hurry()
-        return self._flights[key].listen()
+            self._coalescer[key].promote()
+        return self._coalescer[key].listen()
 
-    def _forget(self, key: str, flight: Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+    def _forget(self, key: str, flight: CoalescedStream) -> None:
+        if self._coalescer.get(key) is flight:
+            del self._coalescer[key]

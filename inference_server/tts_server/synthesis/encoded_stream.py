@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable
 from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.synthesis.audio_stream import Part
-from tts_server.synthesis.sample_stream import Speaking
+from tts_server.synthesis.sample_stream import SampleStream
 from tts_server.telemetry.tracing import NO_SPAN, Span, span
 
 Void = Callable[[], bool]
 """Forget what was made so far, because another model begins again; False where some of it has left."""
 
 
-class Making:
+class EncodedStream:
     """One at a time may ask it for something. Always `stop` it."""
 
-    def __init__(self, speaking: Speaking, encoding: Encoding) -> None:
+    def __init__(self, speaking: SampleStream, encoding: Encoding) -> None:
         self._speaking = speaking
         self._encoding = encoding
         self._ended = False
@@ -41,9 +41,9 @@ class Making:
         """See `Sound.spoken_by`."""
         return self._speaking.lines[0].model if self._speaking.degraded else ""
 
-    def hurry(self) -> None:
-        """See `Speaking.hurry`."""
-        self._speaking.hurry()
+    def promote(self) -> None:
+        """See `SampleStream.hurry`."""
+        self._speaking.promote()
 
     async def settle(self, seconds: float) -> None:
         """See `Sound.settle`."""
@@ -97,10 +97,10 @@ class Making:
         return await self._encoding.feed(samples, rate_hz)
 
 
-class Alone(Making):
+class UnsharedStream(EncodedStream):
     """`Sound` that nobody else hears: it is made as it is taken, and forgotten."""
 
-    def __init__(self, speaking: Speaking, encoding: Encoding) -> None:
+    def __init__(self, speaking: SampleStream, encoding: Encoding) -> None:
         super().__init__(speaking, encoding)
         self._sent = False
 

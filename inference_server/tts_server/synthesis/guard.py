@@ -5,39 +5,38 @@ from types import TracebackType
 
 import structlog
 
-from tts_server.circuit_breaker import Breaker, Now, Permit
-from tts_server.circuit_breaker import Limits as BreakerLimits
+from tts_server.circuit_breaker import Breaker, BreakerSettings, Now, Permit
 from tts_server.errors import EngineError, EngineGivenUp, TTSError
-from tts_server.inference.client import Queueing, Speaker
+from tts_server.inference.client import EngineClient, Queueing
 from tts_server.scheduling.fair_queue import Priority
 
 log = structlog.get_logger(__name__)
 
 
-class Guard:
+class BreakerGuard:
     """Of one speaker, for as long as that lives."""
 
     def __init__(
         self,
         model: str,
-        speaker: Speaker,
+        engine_client: EngineClient,
         *,
-        limits: BreakerLimits | None = None,
+        settings: BreakerSettings | None = None,
         now: Now = time.monotonic,
     ) -> None:
-        self.speaker = speaker
-        self.breaker = Breaker(now, limits)
+        self.engine_client = engine_client
+        self.breaker = Breaker(now, settings)
         self.has_standby = False
         self._model = model
 
     @property
     def sample_rate_hz(self) -> int:
-        return self.speaker.sample_rate_hz
+        return self.engine_client.sample_rate_hz
 
     @property
     def allows(self) -> bool:
         """Whether it is worth a try: started, not in a crash loop, and the breaker says so."""
-        return self.speaker.ready and self.breaker.allows
+        return self.engine_client.ready and self.breaker.allows
 
     def attempt(self, *, anyway: bool = False) -> "Attempt":
         """To be entered around whatever the speaker is asked for; `anyway`: also while the breaker says no.
@@ -57,13 +56,13 @@ class Guard:
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """See `Queueing`; nothing where nobody waits here."""
-        if isinstance(self.speaker, Queueing):
-            self.speaker.refuse_waiting(error, priority)
+        if isinstance(self.engine_client, Queueing):
+            self.engine_client.refuse_waiting(error, priority)
 
-    def hurry(self, reply: object) -> None:
+    def promote(self, reply: object) -> None:
         """See `Queueing`; nothing where nobody waits here."""
-        if isinstance(self.speaker, Queueing):
-            self.speaker.hurry(reply)
+        if isinstance(self.engine_client, Queueing):
+            self.engine_client.promote(reply)
 
     def _send_on(self) -> None:
         """Who waits for an engine that was given up goes to the fallback now, where there is one."""
@@ -76,7 +75,7 @@ class Guard:
 class Attempt:
     """At speaking: the breaker hears of its end, whatever that is. Without a permit, it hears nothing."""
 
-    def __init__(self, guard: Guard, permit: Permit | None) -> None:
+    def __init__(self, guard: BreakerGuard, permit: Permit | None) -> None:
         self._guard = guard
         self._permit = permit
 

@@ -23,10 +23,10 @@ import numpy as np
 from tts_server.audio import Resampler
 from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.inference.client import Samples
-from tts_server.routing.fallback import Chains, Standby, choose
-from tts_server.routing.voice_selection import Line
-from tts_server.scheduling.fair_queue import Priority, Turn
-from tts_server.synthesis.guard import Guard
+from tts_server.routing.fallback import Chains, FallbackModel, choose
+from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.guard import BreakerGuard
 from tts_server.telemetry.tracing import Span, span
 
 AHEAD_SECONDS = 10.0
@@ -36,18 +36,18 @@ SPARE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class SynthesisPlan:
     """Who may speak a reply: its lines as routed, everybody's guard, and who stands in for whom."""
 
-    lines: Sequence[Line]
-    guards: Mapping[str, Guard]
-    standbys: Chains
-    lines_of: Callable[[Standby], Sequence[Line]]
+    lines: Sequence[RoutedUtterance]
+    guards: Mapping[str, BreakerGuard]
+    fallbacks: Chains
+    lines_of: Callable[[FallbackModel], Sequence[RoutedUtterance]]
     """The same words as a standby speaks them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class StreamHooks:
     """What the metrics hear."""
 
     on_retry: Callable[[str], None] = lambda _: None
@@ -56,7 +56,7 @@ class Hooks:
     """A model could not, and the code of why: another one speaks."""
 
 
-class Speaking:
+class SampleStream:
     """The sound of a reply, all at the rate of the model it was asked of. Begins at once; always `stop` it.
 
     `plays`: whether its listener hears it as it comes, and not all of it at its end.
@@ -64,7 +64,7 @@ class Speaking:
     Raises `EngineError` where nobody is left to try.
     """
 
-    def __init__(self, cast: Cast, hooks: Hooks, turn: Turn, *, plays: bool = True) -> None:
+    def __init__(self, cast: SynthesisPlan, hooks: StreamHooks, turn: SchedulingParams, *, plays: bool = True) -> None:
         self._cast = cast
         self._reply = object()
         """By which queues know what is its own."""
@@ -101,7 +101,7 @@ class Speaking:
         """Who is next; false when nobody is left."""
         cast = self._cast
         needed = [line.model for line in cast.lines]
-        choice = choose(needed, cast.standbys, self._failed, lambda model: cast.guards[model].allows)
+        choice = choose(needed, cast.fallbacks, self._failed, lambda model: cast.guards[model].allows)
         if choice is None:
             return False
         self._anyway = not choice.worth_a_try
@@ -142,7 +142,7 @@ class Speaking:
             if not await self.fall_back(error):
                 raise
 
-    def hurry(self) -> None:
+    def promote(self) -> None:
         """Somebody who waits for it now has joined work of priority batch: it is interactive from here on.
 
         What another pool has been asked for already keeps its place in that one's queue.
@@ -150,7 +150,7 @@ class Speaking:
         if self._turn.priority is Priority.BATCH:
             self._turn = replace(self._turn, priority=Priority.INTERACTIVE)
             for guard in self._cast.guards.values():
-                guard.hurry(self._reply)
+                guard.promote(self._reply)
 
     async def settle(self, seconds: float) -> None:
         """Return when all of it is spoken, or after so long."""
@@ -214,21 +214,21 @@ class Speaking:
                 self._hooks.on_retry(line.model)
                 await self._speak(line, turn, anyway=True)
 
-    async def _speak(self, line: Line, turn: Turn, *, anyway: bool) -> None:
+    async def _speak(self, line: RoutedUtterance, turn: SchedulingParams, *, anyway: bool) -> None:
         with span("speak", leads=True) as stretch:
             stretch.note("tts.model", line.model)
             stretch.note("tts.voice", line.utterance.voice)
             stretch.note("tts.text_characters", len(line.utterance.text))
             await self._hear(line, turn, stretch, anyway=anyway)
 
-    async def _hear(self, line: Line, turn: Turn, stretch: Span, *, anyway: bool) -> None:
+    async def _hear(self, line: RoutedUtterance, turn: SchedulingParams, stretch: Span, *, anyway: bool) -> None:
         guard = self._cast.guards[line.model]
-        speaker = guard.speaker
+        engine_client = guard.engine_client
         resampler = None
-        if speaker.sample_rate_hz != self.sample_rate_hz:
-            resampler = Resampler(speaker.sample_rate_hz, self.sample_rate_hz)
+        if engine_client.sample_rate_hz != self.sample_rate_hz:
+            resampler = Resampler(engine_client.sample_rate_hz, self.sample_rate_hz)
         with guard.attempt(anyway=anyway):
-            async with aclosing(speaker.speak(line.utterance, turn)) as parts:
+            async with aclosing(engine_client.speak(line.utterance, turn)) as parts:
                 async for part in parts:
                     if self._parts_of_line == 0 and not self._taken_of_line:
                         stretch.event("first audio")

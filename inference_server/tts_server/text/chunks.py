@@ -22,9 +22,9 @@ def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
     for segment in segments:
         characters = len(segment.text)
         most = max(before, at_once) if before else 0
-        together = _together(joined[-1], segment, at_once) if joined and last + characters <= most else None
-        if together is not None:
-            joined[-1] = together
+        pair = _join(joined[-1], segment, at_once) if joined and last + characters <= most else None
+        if pair is not None:
+            joined[-1] = pair
             last += characters
         else:
             joined.append(segment)
@@ -32,7 +32,7 @@ def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
     return joined
 
 
-def _together(one: Segment, other: Segment, at_once: int) -> Segment | None:
+def _join(one: Segment, other: Segment, at_once: int) -> Segment | None:
     """Both as one; None where they have to be apart."""
     if one.language != other.language or not (ends_a_sentence(one.text) and ends_a_sentence(other.text)):
         return None

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tts_operator.api.base import INT_OR_STRING
 from tts_operator.api.model import TTSModel
-from tts_operator.api.support import MODEL, TENANT, Later
+from tts_operator.api.support import MODEL, TENANT, UnsupportedField
 from tts_operator.api.tenant import TTSTenant
 from tts_operator.objects.names import GROUP, VERSION
 
@@ -33,7 +33,7 @@ class Resource(NamedTuple):
     scope: str
     columns: tuple[tuple[str, str, str], ...]
     """Name, type and JSONPath of each column of ``kubectl get``."""
-    later: tuple[Later[Any], ...]
+    later: tuple[UnsupportedField[Any], ...]
     """What the descriptions must say is not supported yet."""
 
 

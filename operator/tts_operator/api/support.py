@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Later(Generic[S]):
+class UnsupportedField(Generic[S]):
     """A field, or some of its values, whose behaviour a later version brings."""
 
     path: str
@@ -43,34 +43,36 @@ def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
     return _phrases(MODEL, spec)
 
 
-def _phrases(table: Iterable[Later[S]], spec: S) -> Iterator[str]:
+def _phrases(table: Iterable[UnsupportedField[S]], spec: S) -> Iterator[str]:
     return (str(later) for later in table if later.is_set(spec))
 
 
-def _zero(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> Later[TTSTenantSpec]:
+def _zero(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> UnsupportedField[TTSTenantSpec]:
     def has_zero(spec: TTSTenantSpec) -> bool:
         return spec.schedule is not None and any(each.min_replicas == 0 for each in bounds(spec.schedule))
 
-    return Later(f"spec.schedule.{name}.minReplicas", ("0",), has_zero)
+    return UnsupportedField(f"spec.schedule.{name}.minReplicas", ("0",), has_zero)
 
 
-TENANT: tuple[Later[TTSTenantSpec], ...] = (
-    Later("spec.isolation", ("Shared",), lambda spec: spec.isolation is Isolation.SHARED),
-    Later("spec.models[].minReplicas", ("0",), lambda spec: any(model.min_replicas == 0 for model in spec.models)),
+TENANT: tuple[UnsupportedField[TTSTenantSpec], ...] = (
+    UnsupportedField("spec.isolation", ("Shared",), lambda spec: spec.isolation is Isolation.SHARED),
+    UnsupportedField(
+        "spec.models[].minReplicas", ("0",), lambda spec: any(model.min_replicas == 0 for model in spec.models)
+    ),
     _zero("default", lambda schedule: () if schedule.default is None else (schedule.default,)),
     _zero("windows[]", lambda schedule: schedule.windows),
     _zero("exceptions[]", lambda schedule: schedule.exceptions),
-    Later(
+    UnsupportedField(
         "spec.schedule.preWarmSeconds",
         ("above 0",),
         lambda spec: spec.schedule is not None and bool(spec.schedule.pre_warm_seconds),
     ),
-    Later(
+    UnsupportedField(
         "spec.autoscaling.provider",
         ("KEDA",),
         lambda spec: spec.autoscaling is not None and spec.autoscaling.provider is Provider.KEDA,
     ),
-    Later(
+    UnsupportedField(
         "spec.autoscaling.metrics[].type",
         ("InFlight", "QueueDepth"),
         lambda spec: (
@@ -79,19 +81,19 @@ TENANT: tuple[Later[TTSTenantSpec], ...] = (
         ),
         supported="CPU",
     ),
-    Later("spec.exposure", (), lambda spec: spec.exposure is not None),
-    Later("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
-    Later("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),
+    UnsupportedField("spec.exposure", (), lambda spec: spec.exposure is not None),
+    UnsupportedField("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
+    UnsupportedField("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),
 )
 
-MODEL: tuple[Later[TTSModelSpec], ...] = (
-    Later(
+MODEL: tuple[UnsupportedField[TTSModelSpec], ...] = (
+    UnsupportedField(
         "spec.engine",
         tuple(str(engine) for engine in Engine if engine is not Engine.ESPEAK),
         lambda spec: spec.engine is not Engine.ESPEAK,
         supported="Espeak",
     ),
-    Later("spec.adapters", (), lambda spec: bool(spec.adapters)),
-    Later("spec.accelerator", (), lambda spec: spec.accelerator is not None),
-    Later("spec.pool", (), lambda spec: spec.pool is not None),
+    UnsupportedField("spec.adapters", (), lambda spec: bool(spec.adapters)),
+    UnsupportedField("spec.accelerator", (), lambda spec: spec.accelerator is not None),
+    UnsupportedField("spec.pool", (), lambda spec: spec.pool is not None),
 )

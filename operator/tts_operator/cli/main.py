@@ -19,8 +19,8 @@ from tts_operator.api.base import URL, DNSLabel, Hostname, ImageReference, Objec
 from tts_operator.api.crd import definitions
 from tts_operator.api.engine import PullPolicy
 from tts_operator.cluster.errors import ClusterError
-from tts_operator.cluster.leader_election import Timing
-from tts_operator.controller.controller import Pace
+from tts_operator.cluster.leader_election import LeaderElectionConfig
+from tts_operator.controller.controller import ControllerOptions
 from tts_operator.credentials.shared_stores import RedisDefault, S3Default
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.run import Run, operate
@@ -185,8 +185,8 @@ def run_of(options: argparse.Namespace) -> Run:
             redis=redis_default(options),
             s3=s3_default(options),
         ),
-        pace=Pace(options.workers, options.resync_seconds, options.watch_namespaces),
-        timing=Timing.of_lease(options.lease_seconds),
+        pace=ControllerOptions(options.workers, options.resync_seconds, options.watch_namespaces),
+        config=LeaderElectionConfig.of_lease(options.lease_seconds),
         lease_name=options.lease_name,
         metrics_port=options.metrics_port,
         health_port=options.health_port,

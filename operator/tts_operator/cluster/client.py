@@ -53,7 +53,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True)
-class Patience:
+class RequestTimeouts:
     """How long a request may take."""
 
     read_seconds: float = 30.0
@@ -97,11 +97,11 @@ class Cluster:
         self,
         configuration: Any,
         may_write: Callable[[], bool],
-        patience: Patience | None = None,
+        patience: RequestTimeouts | None = None,
         wrote: Callable[[Write], None] = lambda _: None,
     ) -> None:
         self._may_write = may_write
-        self._patience = patience or Patience()
+        self._patience = patience or RequestTimeouts()
         self._wrote = wrote
         configuration.trace_configs = [self._gate()]
         self._client = client.ApiClient(configuration)
@@ -111,7 +111,7 @@ class Cluster:
     async def connect(
         cls,
         may_write: Callable[[], bool],
-        patience: Patience | None = None,
+        patience: RequestTimeouts | None = None,
         wrote: Callable[[Write], None] = lambda _: None,
     ) -> Self:
         """By the pod's ServiceAccount, or by KUBECONFIG outside a cluster. Raises Unreachable without either."""

@@ -9,7 +9,7 @@ ClusterError
 """
 
 from tts_operator.objects.fields import EXCEEDED_QUOTA
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 
 # ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
 
@@ -38,9 +38,9 @@ class Refused(ClusterError):
         self.message = message
 
     @property
-    def failure(self) -> Failure:
+    def failure(self) -> Problem:
         """The same, for the tenant's conditions."""
-        return Failure(self.reason, self.message)
+        return Problem(self.reason, self.message)
 
 
 class NotFound(Refused):

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Timing:
+class LeaderElectionConfig:
     """How fast leadership changes hands."""
 
     lease_seconds: float = 15.0
@@ -41,7 +41,7 @@ class Timing:
             raise ValueError("0 < retry < renew deadline < lease does not hold")
 
     @classmethod
-    def of_lease(cls, seconds: float) -> "Timing":
+    def of_lease(cls, seconds: float) -> "LeaderElectionConfig":
         """The usual proportions, for a lease of this length."""
         return cls(seconds, seconds * 2 / 3, seconds * 2 / 15)
 
@@ -81,11 +81,11 @@ class Leader:
         store: LeaseStore,
         identity: str,
         clock: Clock,
-        timing: Timing | None = None,
+        config: LeaderElectionConfig | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self.identity = identity
-        self.timing = timing or Timing()
+        self.config = config or LeaderElectionConfig()
         self._store = store
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - it spreads candidates, it keeps no secret
@@ -126,12 +126,12 @@ class Leader:
                 log.info("standing by", identity=self.identity, leader=self._seen.holder)
                 standing_by = True
             # Candidates that started together should not go on asking together.
-            await asyncio.sleep(self.timing.retry_seconds * self._chance.uniform(1.0, 1.2))
+            await asyncio.sleep(self.config.retry_seconds * self._chance.uniform(1.0, 1.2))
 
     async def _renew_until_lost(self) -> None:
         """Returns once the deadline has passed without a renewal."""
         while True:
-            await asyncio.sleep(min(self.timing.retry_seconds, self._seconds_left()))
+            await asyncio.sleep(min(self.config.retry_seconds, self._seconds_left()))
             if not self.may_write() or self._lost():
                 return
             await self._attempt()
@@ -140,7 +140,7 @@ class Leader:
         """Take or renew the lease; False where it is another's, or no answer came in time."""
         asked_at = self._clock.monotonic()
         leading = self.may_write()
-        patience_seconds = self._seconds_left() if leading else self.timing.renew_deadline_seconds
+        patience_seconds = self._seconds_left() if leading else self.config.renew_deadline_seconds
         try:
             async with asyncio.timeout(patience_seconds):
                 taken = await self._take()
@@ -151,7 +151,7 @@ class Leader:
             log.warning("lease not reached", identity=self.identity, leading=leading, error=describe(error))
             return False
         if taken:
-            self._may_write_until = asked_at + self.timing.renew_deadline_seconds
+            self._may_write_until = asked_at + self.config.renew_deadline_seconds
         elif leading:
             self._may_write_until = float("-inf")
         return taken
@@ -162,12 +162,12 @@ class Leader:
         if current is not None and not self._holds(current) and not self._expired(current):
             return False
         if current is None:
-            wanted = Record(self.identity, self.timing.lease_seconds, now, now)
+            wanted = Record(self.identity, self.config.lease_seconds, now, now)
         elif self._holds(current):
-            wanted = replace(current, renewed=now, lease_seconds=self.timing.lease_seconds)
+            wanted = replace(current, renewed=now, lease_seconds=self.config.lease_seconds)
         else:
             wanted = Record(
-                self.identity, self.timing.lease_seconds, now, now, current.transitions + 1, current.version
+                self.identity, self.config.lease_seconds, now, now, current.transitions + 1, current.version
             )
         self._observe(await self._store.write(wanted))
         return True

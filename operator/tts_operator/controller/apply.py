@@ -9,7 +9,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import taken
@@ -25,7 +25,7 @@ async def apply(
 
     Also tells whether an object moved on, or went, between the reading and its write: then all must be read again.
     """
-    failures: dict[Ref, Failure] = {}
+    failures: dict[Ref, Problem] = {}
     outrun = False
     for action in actions:
         if pointless(action, failures):

@@ -11,20 +11,20 @@ import structlog
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError
-from tts_operator.controller.model_index import Fallbacks, Usage, named_fallback, named_models
+from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.controller.reconcile_model import reconcile_model
 from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
-from tts_operator.controller.secret_poller import SecretVersions
-from tts_operator.controller.store_access import NO_STORES, OperatorStores
+from tts_operator.controller.secret_poller import SecretPoller
+from tts_operator.controller.store_access import NO_STORES, StoreAccess
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import API_VERSION, MANAGED
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
-from tts_operator.rollout.limiter import Fleet
+from tts_operator.rollout.limiter import RolloutLimiter
 from tts_operator.rollout.policy import where
-from tts_operator.scheduled_scaling.precompute import Upcoming
+from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
 from tts_operator.telemetry.metrics import Metrics
@@ -38,7 +38,7 @@ RELIST_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Pace:
+class ControllerOptions:
     """How much at once, and how often everything."""
 
     workers: int = 8
@@ -57,33 +57,33 @@ class Controller:
         settings: Settings,
         clock: Clock,
         metrics: Metrics,
-        pace: Pace,
+        pace: ControllerOptions,
         *,
-        stores: OperatorStores = NO_STORES,
+        stores: StoreAccess = NO_STORES,
     ) -> None:
         self._stores = stores
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
-        self._pace = pace
+        self._options = pace
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
-        self._secret_versions = SecretVersions(cluster)
-        self._fleet = Fleet()
-        self._halted: dict[str, Verdict] = {}  # models whose change nobody takes
-        self._usage = Usage()
+        self._secret_poller = SecretPoller(cluster)
+        self._rollout_limiter = RolloutLimiter()
+        self._blocked: dict[str, Problem] = {}  # models whose change nobody takes
+        self._model_index = ModelIndex()
         self._fallbacks = Fallbacks()
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
-        metrics.waiting.set_function(lambda: self._fleet.waiting)
+        metrics.waiting.set_function(lambda: self._rollout_limiter.waiting)
         metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """A tenant was made, changed or removed; these are the models that it names now."""
         self._timetable.changed(key)
         self._queue.add(key)
-        for model in self._usage.saw(key, models):
+        for model in self._model_index.saw(key, models):
             self._queue.add(model_key(model))
 
     def model_changed(self, name: str, fallback: str | None) -> None:
@@ -92,7 +92,7 @@ class Controller:
         concerned = [name, *sorted(self._fallbacks.above(name))]
         for model in concerned:
             self._queue.add(model_key(model))
-        for key in sorted({key for model in concerned for key in self._usage.tenants(model)}):
+        for key in sorted({key for model in concerned for key in self._model_index.tenants(model)}):
             self._timetable.changed(key)
             self._queue.add(key)
 
@@ -102,7 +102,7 @@ class Controller:
 
     def deployment_changed(self, found: Body, *, gone: bool) -> None:
         """A pool's Deployment was made, changed or removed: its rollout may have come to its end."""
-        self._fleet.saw(found, gone=gone)
+        self._rollout_limiter.saw(found, gone=gone)
         self._let_others_go()
 
     def status_changed(self, key: Key) -> None:
@@ -122,12 +122,12 @@ class Controller:
         """Everything once, then what changes, until `stop`. If a part of it breaks, all of it does."""
         self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
         await self._list_until_it_works()
-        parts = [self._repair(), self._timetable.run(self._queue.add), self._secret_versions.run(self._queue.add)]
+        parts = [self._repair(), self._timetable.run(self._queue.add), self._secret_poller.run(self._queue.add)]
         if self._stores.users is not None:
             parts.append(self._stores.users.tend(self._queue.add, self._has_no_user))
         async with asyncio.TaskGroup() as group:
             aside = [group.create_task(part) for part in parts]
-            await asyncio.wait([group.create_task(self._worker()) for _ in range(self._pace.workers)])
+            await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])
             for task in aside:
                 task.cancel()
 
@@ -165,7 +165,7 @@ class Controller:
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
 
-    async def _reconcile(self, key: Key) -> Upcoming | None:
+    async def _reconcile(self, key: Key) -> Requeue | None:
         if key.namespace:
             coming = await reconcile(
                 key,
@@ -173,13 +173,13 @@ class Controller:
                 self._settings,
                 self._clock,
                 stores=self._stores,
-                fleet=self._fleet,
-                secret_versions=self._secret_versions,
+                rollout_limiter=self._rollout_limiter,
+                secret_poller=self._secret_poller,
             )
             self._let_others_go()
             return coming
-        halted = self._halted.get(key.name)
-        await reconcile_model(key.name, self._cluster, self._usage.tenants(key.name), self._clock, halted)
+        blocked = self._blocked.get(key.name)
+        await reconcile_model(key.name, self._cluster, self._model_index.tenants(key.name), self._clock, blocked)
         return None
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
@@ -188,17 +188,17 @@ class Controller:
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
     def _let_others_go(self) -> None:
-        for key in self._fleet.upcoming():
+        for key in self._rollout_limiter.next_requeue():
             self._queue.add_after(key, 0)
-        before, self._halted = self._halted, self._fleet.halted()
-        for model in before.keys() ^ self._halted.keys():
+        before, self._blocked = self._blocked, self._rollout_limiter.blocked()
+        for model in before.keys() ^ self._blocked.keys():
             self._queue.add(model_key(model))
 
     async def _repair(self) -> None:
         while True:
-            await asyncio.sleep(self._pace.resync_seconds)
+            await asyncio.sleep(self._options.resync_seconds)
             try:
-                await self._list(spread_seconds=self._pace.resync_seconds / 2)
+                await self._list(spread_seconds=self._options.resync_seconds / 2)
             except ClusterError as error:
                 log.warning("periodic list failed", error=str(error))
             except Exception:  # whatever it is: what missed events lost is mended by the next one
@@ -218,9 +218,9 @@ class Controller:
         """Have everything that exists looked at, over this many seconds."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
-        self._usage.list_begins()
+        self._model_index.list_begins()
         self._fallbacks.list_begins()
-        for namespace in self._pace.namespaces or ("",):
+        for namespace in self._options.namespaces or ("",):
             async for body in self._cluster.list(API_VERSION, "TTSTenant", namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
                 conditions.update(_conditions(body))
@@ -228,7 +228,7 @@ class Controller:
         models = {
             body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(API_VERSION, "TTSModel")
         }
-        self._usage.replace(tenants)
+        self._model_index.replace(tenants)
         self._fallbacks.replace({name: to for name, to in models.items() if to is not None})
         if self._stores.users is not None:
             self._stores.users.listed(tenants.keys())
@@ -242,11 +242,11 @@ class Controller:
     async def _list_deployments(self) -> None:
         """Who rolls now: asked before anything is let go, because another replica may have let others go."""
         known = set()
-        for namespace in self._pace.namespaces or ("",):
+        for namespace in self._options.namespaces or ("",):
             async for body in self._cluster.list("apps/v1", "Deployment", namespace, MANAGED):
-                self._fleet.saw(body)
+                self._rollout_limiter.saw(body)
                 known.add(where(body))
-        self._fleet.keep(known)
+        self._rollout_limiter.keep(known)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

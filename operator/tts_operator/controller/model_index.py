@@ -8,7 +8,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body
 
 
-class Usage:
+class ModelIndex:
     """Kept from tenants as they are seen; the periodic list replaces it whole."""
 
     def __init__(self) -> None:

@@ -6,13 +6,13 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
 from tts_operator.objects.keys import Key
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import model_ref, models_and_fallbacks
 from tts_operator.status.model import judge_fallback, model_status
 
 
 async def reconcile_model(
-    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, halted: Verdict | None = None
+    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, blocked: Problem | None = None
 ) -> None:
     """Say whether the model can be used, by how many tenants it is, and whether they take its changes.
 
@@ -24,7 +24,7 @@ async def reconcile_model(
     models, errors = await models_and_fallbacks(cluster, {name})
     fallback = judge_fallback(name, models, errors)
     after = model_status(
-        body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback, halted=halted
+        body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback, blocked=blocked
     )
     if after == body.get("status"):
         return

@@ -21,7 +21,7 @@ LEAST_PAUSE_SECONDS = 0.05
 """Between two looks at any: more than a hundred Secrets take longer than that to go through, a thousand 50 s."""
 
 
-class SecretVersions:
+class SecretPoller:
     """Those that exist, as reconciles saw them; API keys that are missing are looked for by `looks`."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.ownership import controlled_by
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.plan.actions import Action, Refuse
 from tts_operator.plan.outcome import Outcome
@@ -16,22 +16,22 @@ from tts_operator.snapshot.observed import Observed
 
 
 @dataclass(frozen=True)
-class OperatorStores:
+class StoreAccess:
     """Both may be nothing: then tenants have what they bring."""
 
     files: StoreFiles
     users: RedisUsers | None = None
     _whole: set[str] = field(default_factory=set)
 
-    def sure_of(self, observed: Observed) -> bool:
+    def is_settled(self, observed: Observed) -> bool:
         """Whether the tenant can have no Secret that nothing mounts: a plan that was cut short may leave one behind."""
         return observed.uid in self._whole
 
-    def begins(self, observed: Observed) -> None:
+    def before_apply(self, observed: Observed) -> None:
         """To be told of a plan before its first write."""
         self._whole.discard(observed.uid)
 
-    def ended(self, observed: Observed) -> None:
+    def after_apply(self, observed: Observed) -> None:
         """To be told of a plan of which every write was made."""
         self._whole.add(observed.uid)
 
@@ -57,10 +57,10 @@ class OperatorStores:
             self.users.departed(observed.key)
 
 
-NO_STORES = OperatorStores(StoreFiles(Settings(server_image="")))
+NO_STORES = StoreAccess(StoreFiles(Settings(server_image="")))
 
 
-def is_kept(ref: Ref, observed: Observed, actions: list[Action], failures: Mapping[Ref, Failure]) -> bool:
+def is_kept(ref: Ref, observed: Observed, actions: list[Action], failures: Mapping[Ref, Problem]) -> bool:
     """Whether the Secret holds, after this plan, the password that was read or made before it."""
     if ref in failures:
         return False

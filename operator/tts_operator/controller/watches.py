@@ -38,7 +38,7 @@ CHILDREN: tuple[tuple[str, str, str], ...] = (
 RESTART_SECONDS = 2.0
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """Who wants to know. Called on its own loop."""
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None: ...
@@ -68,7 +68,7 @@ class EveryFewSeconds:
 class Watches:
     """kopf, watching from `start` to `stop`; the sink is called on the given loop."""
 
-    def __init__(self, sink: Sink, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(self, sink: EventSink, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...] = ()) -> None:
         self._loop = loop
         self._sink = sink
         self._namespaces = namespaces

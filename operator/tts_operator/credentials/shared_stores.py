@@ -9,7 +9,7 @@ from tts_operator.api import TTSTenant
 from tts_operator.api.base import ObjectReference
 from tts_operator.api.tenant import S3Storage
 from tts_operator.objects.names import redis_secret_name, redis_user_name, s3_secret_name
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 URL = "url"
@@ -54,11 +54,11 @@ class RedisSecret:
     """Its resourceVersion; empty where there is none."""
     port: int | None = None
     """None where the address cannot be read."""
-    problem: Failure | None = None
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
-class SeenStores:
+class StoreCredentials:
     """One reading of the credentials for the stores of one tenant."""
 
     redis_secret: RedisSecret | None = None
@@ -69,7 +69,7 @@ class SeenStores:
     """PEM certificates that the operator's Redis is checked by; empty: the system's."""
     s3_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """ACCESS_KEY and SECRET_KEY of the operator's object store; empty where the tenant does not use it."""
-    s3_problem: Failure | None = None
+    s3_problem: Problem | None = None
     """Why the Secret with the keys of the tenant's own object store is of no use."""
 
 
@@ -83,14 +83,14 @@ class SharedRedis:
     """What its pods may reach; None where that is not known."""
     version: str = field(repr=False)
     """Another one whenever pods have something new to read."""
-    problem: Failure | None = None
+    problem: Problem | None = None
     entries: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the Secret is to hold; empty for one that is the tenant's own business."""
     user: str = ""
     """In the operator's Redis; empty for a Redis of the tenant's own."""
 
 
-def redis_of(tenant: TTSTenant, uid: str, default: RedisDefault | None, seen: SeenStores) -> SharedRedis | None:
+def redis_of(tenant: TTSTenant, uid: str, default: RedisDefault | None, seen: StoreCredentials) -> SharedRedis | None:
     """None where nothing is shared: then each replica gives out its part of every limit."""
     if tenant.spec.redis is not None:
         known = seen.redis_secret or RedisSecret()
@@ -144,33 +144,33 @@ def url_text(address: RedisURL, user: str, password: str) -> str:
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{address.port}/{address.database}"
 
 
-def understood(name: str, version: str, text: str | None) -> RedisSecret:
+def parse_redis_secret(name: str, version: str, text: str | None) -> RedisSecret:
     """What a Secret of this name says, given its entry `url`; None: it has none."""
     if text is None:
         return RedisSecret(
-            version, problem=Failure("RedisSecretInvalid", f"Secret {name} has no entry `{URL}`; {REDIS_ADVICE}")
+            version, problem=Problem("RedisSecretInvalid", f"Secret {name} has no entry `{URL}`; {REDIS_ADVICE}")
         )
     try:
         address = parse_redis_url(text)
     except BadRedisURL as error:
         message = f"`{URL}` of Secret {name} {error}; {REDIS_ADVICE}"
-        return RedisSecret(version, problem=Failure("RedisSecretInvalid", message))
+        return RedisSecret(version, problem=Problem("RedisSecretInvalid", message))
     return RedisSecret(version, address.port)
 
 
 def missing(name: str) -> RedisSecret:
     """There is no Secret of this name."""
     message = f"there is no Secret {name}, which spec.redis.secretRef names; {REDIS_ADVICE}"
-    return RedisSecret(problem=Failure("RedisSecretNotFound", message))
+    return RedisSecret(problem=Problem("RedisSecretNotFound", message))
 
 
-def s3_problem(name: str, entries: Mapping[str, str | None] | None) -> Failure | None:
+def s3_problem(name: str, entries: Mapping[str, str | None] | None) -> Problem | None:
     """Why `spec.storage.s3` cannot use the Secret that holds these entries; `entries` is None where there is none."""
     if entries is None:
         message = f"there is no Secret {name}, which spec.storage.s3.secretRef names; {S3_ADVICE}"
-        return Failure("S3SecretNotFound", message)
+        return Problem("S3SecretNotFound", message)
     if lacks := [entry for entry in (ACCESS_KEY, SECRET_KEY) if not (entries.get(entry) or "").strip()]:
-        return Failure(
+        return Problem(
             "S3SecretInvalid",
             f"Secret {name} has no entry {' and no '.join(f'`{each}`' for each in lacks)}; {S3_ADVICE}",
         )

@@ -39,11 +39,11 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Turn:
+class KeyRotation:
     """What the Secret should hold now, and when that changes by itself."""
 
     keys: SigningKeys
-    look_again: datetime
+    requeue_at: datetime
 
 
 def due(stored: SigningKeys, now: datetime) -> str | None:
@@ -52,7 +52,7 @@ def due(stored: SigningKeys, now: datetime) -> str | None:
     return kid_of(now) if newest is None or now - newest >= PERIOD else None
 
 
-def turn(stored: SigningKeys, now: datetime) -> Turn:
+def turn(stored: SigningKeys, now: datetime) -> KeyRotation:
     """Which key signs, and which ones stay. `stored.keys` holds at least one: what is `due` has been added."""
     by_age = sorted(stored.keys, key=lambda kid: (made(kid), kid))
     announced = [kid for kid in by_age if now - made(kid) >= ANNOUNCED]
@@ -68,7 +68,7 @@ def turn(stored: SigningKeys, now: datetime) -> Turn:
     if position and not over:
         moments.append(since + OVERLAP)
     keys = SigningKeys({kid: stored.keys[kid] for kid in kept}, current, since)
-    return Turn(keys, min(moments))
+    return KeyRotation(keys, min(moments))
 
 
 def kid_of(instant: datetime) -> str:

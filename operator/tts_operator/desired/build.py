@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tts_operator.api import TTSTenant
-from tts_operator.desired.change_cause import in_turn
+from tts_operator.desired.change_cause import throttled_deployment
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
@@ -45,7 +45,9 @@ def build(resolved: Resolved) -> Desired | None:
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.running)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
     deployments = {
-        pool.name: in_turn(resolved, pool, made) for pool in current for made in present(pods(resolved, pool))
+        pool.name: throttled_deployment(resolved, pool, made)
+        for pool in current
+        for made in present(pods(resolved, pool))
     }
     quota = quota_config_map(resolved)
     manifests = [
@@ -65,7 +67,7 @@ def build(resolved: Resolved) -> Desired | None:
         tenant_service(resolved),
     ]
     wanted = {manifest.ref for manifest in manifests}
-    kept = {ref for pool in resolved.pools for ref in keepsakes(resolved, pool)} - wanted
+    kept = {ref for pool in resolved.pools for ref in retained_pools(resolved, pool)} - wanted
     return Desired(
         manifests=tuple(manifests),
         kept=frozenset(kept & resolved.observed.children.keys()),
@@ -95,13 +97,15 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
         return None  # no server starts without a model to offer, whoever stands by
     unreadable = any(each.model is None and each.running for each in named)
     # Callers arrive, and the live file lets none of them in: one without the models that cannot be read is better.
-    deaf = pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
-    if ((unreadable and not deaf) or pool.of_another_operator) and live_config(resolved, pool) is not None:
+    rejects_callers = (
+        pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
+    )
+    if ((unreadable and not rejects_callers) or pool.of_another_operator) and live_config(resolved, pool) is not None:
         return None
     return server_config_map(resolved, tenant, pool)
 
 
-def keepsakes(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
+def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
     """Children of a pool that may stay although nothing builds them now."""
     config = Ref("v1", "ConfigMap", resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
     if not pool.retiring:

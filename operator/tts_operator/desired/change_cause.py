@@ -10,7 +10,7 @@ from tts_operator.objects.fields import annotation
 from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, cause
+from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, change_cause
 from tts_operator.snapshot import lookup
 
 OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}
@@ -45,7 +45,7 @@ def short(part: Any) -> str:
     return digest(json.dumps(part, sort_keys=True, default=str))[:10]
 
 
-def in_turn(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
+def throttled_deployment(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
     """The Deployment with its origins written on it, and the change for which it has to wait its turn; empty for none.
 
     A new pool waits for nobody, nor does one at zero: no pod of theirs is replaced.
@@ -57,7 +57,7 @@ def in_turn(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifes
         if not template_differs(manifest.body, found):
             name = annotation(found, ROLLOUT)
         elif fields.replicas(found) > 0:
-            change = name = cause(Sources.read(found), after, pool.model_name)
+            change = name = change_cause(Sources.read(found), after, pool.model_name)
     metadata = manifest.body["metadata"]
     notes = {SOURCES: str(after)} | ({ROLLOUT: name} if name else {})
     return Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}}), change

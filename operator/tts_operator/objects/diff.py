@@ -87,7 +87,7 @@ def owned_fields(live: Body) -> Mapping[str, Any] | None:
     return None
 
 
-class Change:
+class FieldChange:
     """One field whose live value is not the wanted one."""
 
     def __init__(self, path: Path, before: object, after: object) -> None:
@@ -108,7 +108,7 @@ def readable(value: object) -> bool:
     return not isinstance(value, Mapping | list | tuple) and len(str(value)) <= LONGEST_VALUE and "\n" not in str(value)
 
 
-def changed(desired: Any, live: Any, path: Path) -> Iterator[Change]:
+def changed(desired: Any, live: Any, path: Path) -> Iterator[FieldChange]:
     """Every wanted value that the live object lacks or has otherwise."""
     if isinstance(desired, Mapping) and isinstance(live, Mapping) and schema(path) not in ATOMIC_MAPS:
         for name, value in desired.items():
@@ -118,7 +118,7 @@ def changed(desired: Any, live: Any, path: Path) -> Iterator[Change]:
             key = {name: element.get(name) for name in LIST_KEYS[schema(path)]}
             yield from changed(element, find(live, key), (*path, f"[{':'.join(map(str, key.values()))}]"))
     elif not equal(desired, live, quantities=bool(QUANTITIES.intersection(path))):
-        yield Change(path, live, desired)
+        yield FieldChange(path, live, desired)
 
 
 def equal(desired: object, live: object, *, quantities: bool) -> bool:

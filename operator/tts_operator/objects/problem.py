@@ -1,23 +1,12 @@
 """The one type for what is wrong: with a tenant, a model, a pod or a write."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Verdict(NamedTuple):
-    """Why something is not as it should be. The reason is CamelCase and API; the message tells a person what to do."""
+class Problem(NamedTuple):
+    """What is wrong with a tenant, a model, a pod or a write, and what to do about it."""
 
     reason: str
+    """CamelCase and part of the API: NameTaken, Forbidden, QuotaExceeded, ..."""
     message: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why one write did not happen.
-
-    ``reason`` is CamelCase and part of the API: NameTaken, Forbidden, Invalid, Conflict, QuotaExceeded, ...
-    ``message`` tells a person what to change.
-    """
-
-    reason: str
-    message: str
+    """Tells a person what to change."""

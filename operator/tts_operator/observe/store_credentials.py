@@ -12,17 +12,17 @@ from tts_operator.credentials.shared_stores import (
     SECRET_KEY,
     URL,
     RedisSecret,
-    SeenStores,
+    StoreCredentials,
     missing,
+    parse_redis_secret,
     s3_problem,
-    understood,
     uses_default_redis,
     uses_default_s3,
 )
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import redis_secret_name, s3_secret_name
 from tts_operator.objects.ownership import controlled_by
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.observe.reader import new_token
 from tts_operator.settings import Settings
@@ -52,7 +52,7 @@ async def with_stores(
     wanted |= {of_redis} if uses_default_redis(tenant, settings.redis) else set()
     wanted |= {of_s3} if uses_default_s3(tenant, settings.s3) else set()
     found = {each: await cluster.get(Ref("v1", "Secret", namespace, each)) for each in sorted(wanted)}
-    stores = SeenStores()
+    stores = StoreCredentials()
     if tenant.spec.redis is not None:
         stores = replace(stores, redis_secret=await own_secret(cluster, namespace, tenant.spec.redis.secret_ref.name))
     elif settings.redis is not None:
@@ -81,19 +81,19 @@ async def own_secret(cluster: Cluster, namespace: str, name: str) -> RedisSecret
         secret = await cluster.get(Ref("v1", "Secret", namespace, name))
     except Refused as error:
         message = f"the operator may not read Secret {name}, so the pods' NetworkPolicy stays closed: {error.message}"
-        return RedisSecret(problem=Failure("RedisSecretForbidden", message))
+        return RedisSecret(problem=Problem("RedisSecretForbidden", message))
     if secret is None:
         return missing(name)
-    return understood(name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
+    return parse_redis_secret(name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
 
 
-async def own_s3_problem(cluster: Cluster, namespace: str, name: str) -> Failure | None:
+async def own_s3_problem(cluster: Cluster, namespace: str, name: str) -> Problem | None:
     """Of a Secret that the tenant names only whether it has what the pods need is kept."""
     try:
         secret = await cluster.get(Ref("v1", "Secret", namespace, name))
     except Refused as error:
         message = f"the operator may not read Secret {name}, and cannot tell whether pods keep audio: {error.message}"
-        return Failure("S3SecretForbidden", message)
+        return Problem("S3SecretForbidden", message)
     return s3_problem(name, secret and {each: entry(secret, each) for each in (ACCESS_KEY, SECRET_KEY)})
 
 

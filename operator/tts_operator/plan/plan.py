@@ -9,7 +9,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import CONFIG_HASH, MANAGED_BY, MANAGER, POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.ownership import controlled_by, controller_of
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.snapshot.observed import Observed
 
@@ -42,12 +42,12 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
 
 
-def taken(live: Body, key: Key) -> Verdict:
+def taken(live: Body, key: Key) -> Problem:
     """Why a child cannot have its name: an object that the tenant does not control has it."""
     owner = controller_of(live) or {}
     if (owner.get("kind"), owner.get("name")) == ("TTSTenant", key.name):
-        return Verdict("BeingCollected", "is left of a tenant of this name that was deleted, and goes with it: wait")
-    return Verdict("NameTaken", "exists and is not this tenant's: rename or delete it, or name the tenant otherwise")
+        return Problem("BeingCollected", "is left of a tenant of this name that was deleted, and goes with it: wait")
+    return Problem("NameTaken", "exists and is not this tenant's: rename or delete it, or name the tenant otherwise")
 
 
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:

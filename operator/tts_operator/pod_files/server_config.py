@@ -82,7 +82,7 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
 def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
     """One model as the pool ``by`` speaks it: with its own engine, or through the pool that has one."""
     model, choice = served.spoken
-    told = told_before(resolved, served, by)
+    told = current_model_config(resolved, served, by)
     weights = weights_digest(resolved, served, told.weights_digest if told else None)
     made = ModelConfig(
         name=served.model_name,
@@ -107,7 +107,7 @@ def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
     return made.model_copy(update={name: getattr(told, name) for name in settled})
 
 
-def told_before(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig | None:
+def current_model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig | None:
     """The model in the file that the pods of ``by`` read now; None if it is not there to read."""
     try:
         written = json.loads(live_config(resolved, by) or "{}")

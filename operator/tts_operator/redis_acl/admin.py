@@ -24,7 +24,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from tts_operator.credentials.shared_stores import CERTIFICATE, RedisDefault
 from tts_operator.objects.names import redis_user_name
-from tts_operator.redis_acl.users import Registration, StoreAway, StoreRefuses
+from tts_operator.redis_acl.users import RedisRejected, RedisUnreachable, Registration
 from tts_server.config.redis_acl import key_patterns, rules
 
 TIMEOUT_SECONDS = 1.0
@@ -107,9 +107,9 @@ class RedisAdmin:
         try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis has none here
         except (AuthenticationError, AuthorizationError, NoPermissionError, ResponseError) as error:
-            raise StoreRefuses(str(error)) from error
+            raise RedisRejected(str(error)) from error
         except (RedisError, OSError) as error:
-            raise StoreAway(str(error) or type(error).__name__) from error
+            raise RedisUnreachable(str(error) or type(error).__name__) from error
 
 
 class _Files(CredentialProvider):

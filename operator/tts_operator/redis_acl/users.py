@@ -16,7 +16,7 @@ import structlog
 from tts_operator.clock import Clock
 from tts_operator.cluster.errors import ClusterError, NotLeading, Refused
 from tts_operator.objects.keys import Key
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 
 log = structlog.get_logger()
 
@@ -28,15 +28,15 @@ MOST_CHECKS = 100
 """Unknown users that are looked up in the cluster at one look."""
 
 
-class StoreTrouble(Exception):  # noqa: N818 - it says what happened
+class RedisAclError(Exception):
     """Redis did not do it. The message has no password in it."""
 
 
-class StoreAway(StoreTrouble):
+class RedisUnreachable(RedisAclError):  # noqa: N818 - it says what happened
     """No answer: whether it was done is unknown."""
 
 
-class StoreRefuses(StoreTrouble):
+class RedisRejected(RedisAclError):  # noqa: N818 - it says what happened
     """It answers, and says no: a person must look."""
 
 
@@ -83,11 +83,11 @@ class RedisUsers:
         self._checked = ""  # the last unknown user that was looked up
         self._granted: dict[str, Key] = {}
         self._owed: set[Key] = set()
-        self._failure: Failure | None = None
+        self._failure: Problem | None = None
         self._wait_seconds = 0.0
         self._asks_again = 0.0
 
-    async def grant(self, key: Key, uid: str, password: str) -> Failure | None:
+    async def grant(self, key: Key, uid: str, password: str) -> Problem | None:
         """The tenant's user is so; else why not, and `tend` will have the tenant looked at once Redis is back.
 
         Raises ClusterError.
@@ -103,7 +103,7 @@ class RedisUsers:
         digest = hashlib.sha256(password.encode()).hexdigest()
         try:
             await self._store.grant(await self._operator(), uid, str(key), digest)
-        except StoreTrouble as error:
+        except RedisAclError as error:
             self._owed.add(key)
             return self._lose(error)
         self._win()
@@ -128,7 +128,7 @@ class RedisUsers:
             await asyncio.sleep(self._wait_seconds or self._look_seconds)
             try:
                 await self.look(again, gone)
-            except StoreTrouble as error:
+            except RedisAclError as error:
                 self._lose(error)
             except ClusterError as error:
                 log.warning("users of Redis not compared with tenants", error=str(error))
@@ -158,16 +158,16 @@ class RedisUsers:
         except Refused:
             return False  # a namespace that this operator may not look into any more
 
-    def _lose(self, error: StoreTrouble) -> Failure:
+    def _lose(self, error: RedisAclError) -> Problem:
         self._wait_seconds = min(self._wait_seconds * 2 or FIRST_WAIT_SECONDS, self._look_seconds)
         self._asks_again = self._clock.monotonic() + self._wait_seconds
-        refused = isinstance(error, StoreRefuses)
+        refused = isinstance(error, RedisRejected)
         reason = "RedisRefused" if refused else "RedisUnavailable"
         what = "refuses to make users" if refused else "does not answer"
         meanwhile = "until it does, each replica gives out its part of the limits"
         if self._failure is None or self._failure.reason != reason:
             log.warning("the operator's Redis is of no use now", reason=reason, error=str(error))
-        self._failure = Failure(reason, f"the operator's Redis {what}: {error}; {meanwhile}")
+        self._failure = Problem(reason, f"the operator's Redis {what}: {error}; {meanwhile}")
         return self._failure
 
     def _win(self) -> None:

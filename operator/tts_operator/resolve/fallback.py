@@ -9,40 +9,40 @@ from dataclasses import dataclass
 
 from tts_operator.api import TTSModel
 from tts_operator.api.model import LONGEST_CHAIN, fallback_of
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 
 
 @dataclass(frozen=True)
-class Chains:
+class FallbackChains:
     """What follows from every model's own `spec.fallback`."""
 
     links: Mapping[str, str]
     """A model to the one that speaks in its place. Both can be used."""
-    standbys: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
     """Models that the links lead to and nobody lists, in the order in which they are met."""
     unusable: tuple[str, ...] = ()
     """Models that a fallback names, that nobody lists, and that cannot be used."""
-    problems: tuple[Verdict, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def chains(
-    listed: Iterable[str], models: Mapping[str, TTSModel | None], problem: Callable[[str, str], Verdict | None]
-) -> Chains:
-    """Every chain from the listed models. ``problem(by, name)`` says why ``name`` cannot stand in for ``by``."""
+    listed: Iterable[str], models: Mapping[str, TTSModel | None], unusable_reason: Callable[[str, str], Problem | None]
+) -> FallbackChains:
+    """Every chain from the listed models. ``unusable_reason(by, name)`` says why ``name`` cannot replace ``by``."""
     first = list(listed)
     links: dict[str, str] = {}
     cut: set[str] = set()
     unusable: dict[str, None] = {}
-    problems: dict[Verdict, None] = {}
+    problems: dict[Problem, None] = {}
     for start in first:
         path = [start]
         while path[-1] not in cut and (name := fallback_of(models.get(path[-1]))) is not None:
             here = path[-1]
-            if verdict := broken(path, name):
-                problems[verdict] = None
-            elif verdict := problem(here, name):
+            if problem := broken(path, name):
+                problems[problem] = None
+            elif problem := unusable_reason(here, name):
                 if name not in first:  # of a listed model it is told where it is listed
-                    problems[verdict] = unusable[name] = None
+                    problems[problem] = unusable[name] = None
             else:
                 links[here] = name
                 path.append(name)
@@ -50,16 +50,16 @@ def chains(
             cut.add(here)
             links.pop(here, None)
             break
-    return Chains(links, reached(first, links), tuple(unusable), tuple(problems))
+    return FallbackChains(links, reached(first, links), tuple(unusable), tuple(problems))
 
 
-def broken(path: list[str], name: str) -> Verdict | None:
+def broken(path: list[str], name: str) -> Problem | None:
     """Why the path cannot go on to this model, wherever it is."""
     whole = " -> ".join([*path, name])
     if name in path:
-        return Verdict("FallbackCycle", f"{whole}: TTSModel {path[-1]} must not fall back to one that falls back to it")
+        return Problem("FallbackCycle", f"{whole}: TTSModel {path[-1]} must not fall back to one that falls back to it")
     if len(path) == LONGEST_CHAIN:
-        return Verdict("FallbackTooLong", f"{whole} is longer than {LONGEST_CHAIN} models: {name} never speaks")
+        return Problem("FallbackTooLong", f"{whole} is longer than {LONGEST_CHAIN} models: {name} never speaks")
     return None
 
 
@@ -75,12 +75,12 @@ def reached(listed: list[str], links: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def missing_voices(model: TTSModel, standby: TTSModel) -> list[Verdict]:
+def missing_voices(model: TTSModel, standby: TTSModel) -> list[Problem]:
     """Voices that the model's fallback names and the other model does not have."""
     voices = {voice.name for voice in standby.spec.voices}
     entries = model.spec.fallback.voices if model.spec.fallback is not None else ()
     return [
-        Verdict(
+        Problem(
             "FallbackVoiceNotFound",
             f"TTSModel {model.metadata.name} falls back to voice {entry.voice} for {entry.language}, "
             f"which TTSModel {standby.metadata.name} does not have",

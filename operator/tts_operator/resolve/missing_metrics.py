@@ -18,27 +18,27 @@ PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Hold:
+class MissingMetrics:
     """The bounds to apply."""
 
     bounds: Bounds
-    held: bool = False
+    pinned: bool = False
     """They are held together."""
-    look_again: datetime | None = None
+    requeue_at: datetime | None = None
     """When it is no longer too early to tell."""
 
 
-def hold(observed: Observed, pool: str, bounds: Bounds, now: datetime) -> Hold:
+def hold(observed: Observed, pool: str, bounds: Bounds, now: datetime) -> MissingMetrics:
     """The window's bounds, held together where the HPA has been blind for PATIENCE, and since the window opened."""
     since = blind_since(observed, pool)
     if since is None or bounds.min_replicas == bounds.max_replicas or observed.tenant is None:
-        return Hold(bounds)
+        return MissingMetrics(bounds)
     schedule = observed.tenant.spec.schedule
     opened = max((change.at for change in changes(schedule, now - PATIENCE, now + timedelta(seconds=1))), default=since)
     held_from = max(since, opened) + PATIENCE
     if now < held_from:
-        return Hold(bounds, look_again=held_from)
-    return Hold(Bounds(bounds.min_replicas, bounds.min_replicas), held=True)
+        return MissingMetrics(bounds, requeue_at=held_from)
+    return MissingMetrics(Bounds(bounds.min_replicas, bounds.min_replicas), pinned=True)
 
 
 def blind_since(observed: Observed, pool: str) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tts_operator.api.support import unsupported_in_model
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.snapshot.observed import Observed
 
 FALLBACK_REASONS = {
@@ -21,13 +21,13 @@ def not_supported(phrases: Sequence[str]) -> str:
     return f"{', '.join(phrases)}: not supported yet; change {it}, or take {it} out of the spec"
 
 
-def model_problem(observed: Observed, name: str) -> Verdict | None:
+def model_problem(observed: Observed, name: str) -> Problem | None:
     """Why the tenant cannot use the model; None if it can."""
     model = observed.models.get(name)
     if name in observed.model_errors:
-        return Verdict("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
+        return Problem("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
     if model is None:
-        return Verdict(
+        return Problem(
             "ModelNotFound",
             f"spec.models names {name}, and there is no TTSModel of that name: publish it, or correct the name",
         )
@@ -36,16 +36,16 @@ def model_problem(observed: Observed, name: str) -> Verdict | None:
     if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):
         wanted = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
         message = f"TTSModel {name} is only for namespaces labelled {wanted}, and {observed.key.namespace} is not"
-        return Verdict("ModelNotAllowed", message)
+        return Problem("ModelNotAllowed", message)
     if later := list(unsupported_in_model(model.spec)):
-        return Verdict("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
+        return Problem("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
     return None
 
 
-def fallback_problem(observed: Observed, by: str, name: str) -> Verdict | None:
+def fallback_problem(observed: Observed, by: str, name: str) -> Problem | None:
     """Why a model cannot speak in place of another; None if it can."""
     found = model_problem(observed, name)
     if found is None:
         return None
     message = "there is no TTSModel of that name" if found.reason == "ModelNotFound" else found.message
-    return Verdict(FALLBACK_REASONS[found.reason], f"TTSModel {by} falls back to {name}: {message}")
+    return Problem(FALLBACK_REASONS[found.reason], f"TTSModel {by} falls back to {name}: {message}")

@@ -7,11 +7,11 @@ from datetime import datetime
 from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.names import pool_name
-from tts_operator.resolve.fallback import Chains
-from tts_operator.resolve.precision import Choice, choose
+from tts_operator.resolve.fallback import FallbackChains
+from tts_operator.resolve.precision import PrecisionChoice, choose
 from tts_operator.resolve.resolved import Pool, Role
-from tts_operator.rollout.cutover import Turnover, is_entry
-from tts_operator.rollout.update_strategy import Rollout, rollout
+from tts_operator.rollout.cutover import Cutover, is_entry
+from tts_operator.rollout.update_strategy import UpdateStrategy, rollout
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
@@ -24,7 +24,7 @@ def pool(
     """One pool, before its role is known."""
     name = pool_name(observed.key.name, entry.name)
     model = observed.models[entry.name] if usable else None
-    choice: Choice | None = None
+    choice: PrecisionChoice | None = None
     loaded: tuple[str, ...] = ()
     if model is not None:
         offered = [option.name.value for option in model.spec.precisions]
@@ -46,14 +46,14 @@ def pool(
     )
 
 
-def standbys(observed: Observed, tenant: TTSTenant, found: Chains, now: datetime) -> list[Pool]:
+def fallback_pools(observed: Observed, tenant: TTSTenant, found: FallbackChains, now: datetime) -> list[Pool]:
     """Pools of models that only speak in place of others: one replica each, for what they rarely say.
 
     One that cannot be used any more goes on as it is, where it runs.
     """
     made = [
-        pool(observed, tenant, TenantModel(name=name), ONE_REPLICA, usable=name in found.standbys, now=now)
-        for name in (*found.standbys, *found.unusable)
+        pool(observed, tenant, TenantModel(name=name), ONE_REPLICA, usable=name in found.unlisted, now=now)
+        for name in (*found.unlisted, *found.unusable)
     ]
     return [replace(each, role="Fallback", offered=False) for each in made if each.model is not None or each.running]
 
@@ -64,11 +64,11 @@ def own_bounds(entry: TenantModel) -> Bounds:
     return Bounds(least, least if entry.max_replicas is None else entry.max_replicas)
 
 
-def with_roles(observed: Observed, pools: Sequence[Pool], turn: Turnover) -> tuple[Pool, ...]:
+def with_roles(observed: Observed, pools: Sequence[Pool], turn: Cutover) -> tuple[Pool, ...]:
     """An entry is the default model's pool, and during a turnover every pool where callers may still arrive."""
 
     def role(position: int, pool: Pool) -> Role:
-        lingers = turn.lingering and is_entry(observed, pool.name)
+        lingers = turn.draining_pools and is_entry(observed, pool.name)
         return "Entry" if position == 0 or pool.name == turn.entry or lingers else pool.role
 
     given = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
@@ -87,7 +87,7 @@ def retiring(observed: Observed, name: str) -> Pool:
         model=None,
         precision=None,
         loaded=(),
-        rollout=Rollout("Surge"),
+        rollout=UpdateStrategy("Surge"),
         running=True,
         retiring=True,
         offered=False,

@@ -13,7 +13,7 @@ SCENARIOS: Mapping[str, str] = {"CustomerService": "fp16", "Education": "fp32", 
 """What each scenario asks of a model."""
 
 
-class Choice(NamedTuple):
+class PrecisionChoice(NamedTuple):
     """An effective precision. ``reason`` is CamelCase, for programs; ``message`` is for people."""
 
     name: str
@@ -21,18 +21,18 @@ class Choice(NamedTuple):
     message: str
 
 
-def choose(offered: Sequence[str], entry: str | None, scenario: str | None) -> Choice:
+def choose(offered: Sequence[str], entry: str | None, scenario: str | None) -> PrecisionChoice:
     """The entry's precision, else the scenario's, else the model's first; a model that lacks it speaks its nearest."""
     if entry is not None:
         asked, reason, who = entry, "ModelEntry", "the tenant's entry for the model"
     elif scenario is not None:
         asked, reason, who = SCENARIOS[scenario], "Scenario", f"scenario {scenario}"
     else:
-        return Choice(offered[0], "ModelDefault", f"{offered[0]} is the model's first")
+        return PrecisionChoice(offered[0], "ModelDefault", f"{offered[0]} is the model's first")
     if asked in offered:
-        return Choice(asked, reason, f"{who} asks for {asked}")
+        return PrecisionChoice(asked, reason, f"{who} asks for {asked}")
     found = nearest(asked, offered)
-    return Choice(
+    return PrecisionChoice(
         found, "NotOffered", f"{who} asks for {asked}, the model offers {', '.join(offered)}: {found} is nearest"
     )
 

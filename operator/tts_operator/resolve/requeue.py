@@ -17,7 +17,7 @@ BY_NAMESPACE = frozenset({"ModelNotAllowed", "FallbackNotAllowed"})
 """Problems of models that a label of the namespace mends."""
 
 
-def looks(resolved: Resolved) -> Iterator[datetime]:
+def requeue(resolved: Resolved) -> Iterator[datetime]:
     """Each instant that is worth a look; none where nothing is missing."""
     if (resolved.redis and resolved.redis.problem) or resolved.observed.stores.s3_problem:
         yield resolved.now + SOON

@@ -11,11 +11,11 @@ from tts_operator.calendar.bounds import Bounds, Change, State
 from tts_operator.credentials.shared_stores import SharedRedis, redis_of, s3_of
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import CPU_UTILIZATION
-from tts_operator.resolve.precision import Choice
+from tts_operator.resolve.precision import PrecisionChoice
 from tts_operator.rollout.policy import model_of
-from tts_operator.rollout.update_strategy import Rollout
+from tts_operator.rollout.update_strategy import UpdateStrategy
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
 
@@ -33,20 +33,20 @@ class Pool:
     bounds: Bounds
     model: TTSModel | None
     """None where it cannot be used now: the pool keeps its last pod spec, everything else goes on converging."""
-    precision: Choice | None
+    precision: PrecisionChoice | None
     """None without a model."""
     loaded: tuple[str, ...]
     """Precisions that a request may ask for, in the model's order."""
-    rollout: Rollout
+    rollout: UpdateStrategy
     running: bool
     """Its Deployment exists."""
-    held: bool = False
+    pinned: bool = False
     """Without metrics max is held at min."""
     retiring: bool = False
     """No longer asked for, but callers or the entry still come here: it stays exactly as it is."""
     offered: bool = True
     """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
-    waits: Verdict | None = None
+    waits: Problem | None = None
     """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
     of_another_operator: bool = False
     """It waits for a change of the operator: its pods run what may not know what is written in a file of today."""
@@ -54,7 +54,7 @@ class Pool:
     """Name of the model that speaks when this one cannot; it has a pool, too."""
 
     @property
-    def spoken(self) -> tuple[TTSModel, Choice]:
+    def spoken(self) -> tuple[TTSModel, PrecisionChoice]:
         """The model and how it computes. Raises ValueError where it cannot be used."""
         if self.model is None or self.precision is None:
             raise ValueError(f"{self.model_name} cannot be used now: ask for `model` before")
@@ -68,11 +68,11 @@ class Resolved:
     observed: Observed
     settings: Settings
     now: datetime
-    refused: Verdict | None = None
+    refused: Problem | None = None
     """Why the spec as a whole cannot be followed: nothing is built, the last good children stay."""
-    notes: tuple[Verdict, ...] = ()
+    notes: tuple[Problem, ...] = ()
     """What holds otherwise than the spec says, while the rest converges."""
-    models: tuple[Verdict, ...] = ()
+    models: tuple[Problem, ...] = ()
     """What is wrong with models, in the order of the spec, then with voices."""
     window: State | None = None
     next_transition: Change | None = None
@@ -116,12 +116,12 @@ class Resolved:
         """Where its replicas count together; None: each gives out its part of the limits."""
         return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
 
-    def waiting(self, verdicts: Mapping[str, Verdict], changes: Mapping[str, str]) -> "Resolved":
+    def waiting(self, problems: Mapping[str, Problem], changes: Mapping[str, str]) -> "Resolved":
         """The same, where these pools wait for their turn to take these changes."""
 
         def waits(pool: Pool) -> Pool:
-            of_another = pool.name in verdicts and model_of(changes[pool.name]) is None
-            return replace(pool, waits=verdicts.get(pool.name), of_another_operator=of_another)
+            of_another = pool.name in problems and model_of(changes[pool.name]) is None
+            return replace(pool, waits=problems.get(pool.name), of_another_operator=of_another)
 
         return replace(self, pools=tuple(map(waits, self.pools)))
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from tts_operator.api import TTSTenant
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.resolve.fallback import missing_voices
 from tts_operator.resolve.resolved import Pool
 
 
-def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Verdict]:
+def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Problem]:
     """Aliases and routes that lead nowhere; nothing while a model is missing that may have the voice."""
     models = [each.model for each in pools if each.model is not None]
     if len(models) < len(pools):
@@ -24,11 +24,11 @@ def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Verdict]:
         ),
     ]
     return [
-        Verdict("VoiceNotFound", f"{where} names {voice}, a voice that no model here has") for where, voice in named
+        Problem("VoiceNotFound", f"{where} names {voice}, a voice that no model here has") for where, voice in named
     ]
 
 
-def fallback_voice_problems(pools: Sequence[Pool]) -> list[Verdict]:
+def fallback_voice_problems(pools: Sequence[Pool]) -> list[Problem]:
     """Voices by language that lead nowhere."""
     models = {each.model_name: each.model for each in pools}
     return [

@@ -17,44 +17,44 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_server.config.schema import CONFIG_FILE
 
-SETTLE = timedelta(seconds=5)
+PROPAGATION_DELAY = timedelta(seconds=5)
 """After its configuration changed, until a running pod has surely read it: the kubelet takes up to a second."""
 
 
 @dataclass(frozen=True)
-class Turnover:
+class Cutover:
     """Where callers arrive now."""
 
     entry: str
-    lingering: bool = False
+    draining_pools: bool = False
     """Callers may still arrive at a pool that was the entry before."""
-    look_again: datetime | None = None
+    requeue_at: datetime | None = None
     """When only time is missing."""
 
 
-def turnover(observed: Observed, wanted: str, minimum: int, now: datetime, *, suspended: bool) -> Turnover:
+def cutover(observed: Observed, wanted: str, minimum: int, now: datetime, *, suspended: bool) -> Cutover:
     """The pool that the tenant's Service selects: the wanted one once it can answer, until then the present one."""
     present = lookup.selected_pool(observed)
     if present == wanted:
         return moved(observed, wanted, now)
     if suspended or present == "" or not answers(observed, present, 1):
-        return Turnover(wanted)
-    told = told_at(observed, wanted)
+        return Cutover(wanted)
+    told = config_written_at(observed, wanted)
     if told is None or not answers(observed, wanted, max(minimum, 1)):
-        return Turnover(present, lingering=True)
-    if now < told + SETTLE:
-        return Turnover(present, lingering=True, look_again=told + SETTLE)
-    return Turnover(wanted, lingering=True, look_again=now + SETTLE)
+        return Cutover(present, draining_pools=True)
+    if now < told + PROPAGATION_DELAY:
+        return Cutover(present, draining_pools=True, requeue_at=told + PROPAGATION_DELAY)
+    return Cutover(wanted, draining_pools=True, requeue_at=now + PROPAGATION_DELAY)
 
 
-def moved(observed: Observed, wanted: str, now: datetime) -> Turnover:
+def moved(observed: Observed, wanted: str, now: datetime) -> Cutover:
     """The Service selects the wanted pool; every node has heard of it a moment later."""
     service = lookup.child(observed, "v1", "Service", observed.key.name)
     since = fields.applied_at(service) if service else None
     pools = {ref.name for ref in observed.children if ref.kind == "Deployment"} - {wanted}
-    if since is None or now >= since + SETTLE or not any(is_entry(observed, pool) for pool in pools):
-        return Turnover(wanted)
-    return Turnover(wanted, lingering=True, look_again=since + SETTLE)
+    if since is None or now >= since + PROPAGATION_DELAY or not any(is_entry(observed, pool) for pool in pools):
+        return Cutover(wanted)
+    return Cutover(wanted, draining_pools=True, requeue_at=since + PROPAGATION_DELAY)
 
 
 def answers(observed: Observed, pool: str, replicas: int) -> bool:
@@ -63,7 +63,7 @@ def answers(observed: Observed, pool: str, replicas: int) -> bool:
     return found is not None and fields.count(found, "availableReplicas") >= replicas
 
 
-def told_at(observed: Observed, pool: str) -> datetime | None:
+def config_written_at(observed: Observed, pool: str) -> datetime | None:
     """When the pool's configuration last changed, if it makes the pool an entry; None if it does not."""
     config = server_config(observed, pool)
     if config is None or not is_entry(observed, pool):

@@ -10,20 +10,20 @@ from datetime import datetime
 
 from tts_operator.objects import fields
 from tts_operator.objects.manifest import Body
-from tts_operator.rollout.cutover import SETTLE, answers, is_entry, server_config, written
+from tts_operator.rollout.cutover import PROPAGATION_DELAY, answers, is_entry, server_config, written
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
 
 @dataclass(frozen=True)
-class Leaving:
+class Draining:
     """Pools that stay for a moment."""
 
     pools: tuple[str, ...] = ()
-    look_again: datetime | None = None
+    requeue_at: datetime | None = None
 
 
-def leaving(observed: Observed, wanted: Collection[str], now: datetime) -> Leaving:
+def draining(observed: Observed, wanted: Collection[str], now: datetime) -> Draining:
     """Which of the pools that are not wanted an entry may still call, and when that is over."""
     pools = {
         ref.name for ref in observed.children if ref.kind == "Deployment" and lookup.deployment(observed, ref.name)
@@ -32,10 +32,10 @@ def leaving(observed: Observed, wanted: Collection[str], now: datetime) -> Leavi
     entries = [name for name in wanted if is_entry(observed, name) and answers(observed, name, 1)] if gone else []
     configs = [config for name in entries if (config := server_config(observed, name)) is not None]
     told = max((at for config in configs if (at := fields.applied_at(config)) is not None), default=None)
-    if told is not None and now < told + SETTLE:
-        return Leaving(tuple(gone), told + SETTLE)
+    if told is not None and now < told + PROPAGATION_DELAY:
+        return Draining(tuple(gone), told + PROPAGATION_DELAY)
     kept = tuple(name for name in gone if any(calls(config, observed, name) for config in configs))
-    return Leaving(kept, now + SETTLE) if kept else Leaving()
+    return Draining(kept, now + PROPAGATION_DELAY) if kept else Draining()
 
 
 def calls(config: Body, observed: Observed, pool: str) -> bool:

@@ -6,8 +6,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from tts_operator.objects.fields import number
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body
-from tts_operator.objects.problem import Verdict
-from tts_operator.rollout.policy import AT_ONCE, HALTED, Roll, model_of, obstacle, pods_fail, roll, where
+from tts_operator.objects.problem import Problem
+from tts_operator.rollout.policy import (
+    HALTED,
+    MAX_CONCURRENT_TENANTS,
+    Roll,
+    blocked_reason,
+    model_of,
+    pods_fail,
+    roll,
+    where,
+)
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
@@ -15,7 +24,7 @@ NOBODY = Key("", "")
 """Holds no place."""
 
 
-class Fleet:
+class RolloutLimiter:
     """Every rollout under way, as the watches, the periodic list and each reading tell; and who waits for one to end.
 
     For one event loop of the replica that leads. Nothing here must outlive it: a list tells it all again.
@@ -60,11 +69,11 @@ class Fleet:
         """There are no Deployments but these, as `where` names them."""
         self._keep(lambda here: here in known)
 
-    def ask(self, key: Key, changes: Mapping[str, str]) -> dict[str, Verdict]:
+    def admit(self, key: Key, changes: Mapping[str, str]) -> dict[str, Problem]:
         """By pool, the change it is due to take in turn. Returns those that wait; the others count from now on."""
-        obstacles: dict[str, Verdict] = {}
+        obstacles: dict[str, Problem] = {}
         for pool, change in changes.items():
-            found = obstacle(key, change, self._rolls.values())
+            found = blocked_reason(key, change, self._rolls.values())
             if found is not None:
                 obstacles[pool] = found
                 continue
@@ -74,13 +83,13 @@ class Fleet:
             self._pending.add(here)
         self._asked.subtract(self._waiting.get(key, {}).items())
         if obstacles:  # who waited before keeps its place
-            self._waiting[key] = {changes[pool]: verdict.reason for pool, verdict in obstacles.items()}
+            self._waiting[key] = {changes[pool]: problem.reason for pool, problem in obstacles.items()}
             self._asked.update(self._waiting[key].items())
         else:
             self._waiting.pop(key, None)
         return obstacles
 
-    def took(self, key: Key, pools: Iterable[str], applied: Sequence[Body]) -> None:
+    def mark_applied(self, key: Key, pools: Iterable[str], applied: Sequence[Body]) -> None:
         """What became of the pools that were let go: those that were applied, as they are now.
 
         Of one that failed nobody knows whether the API server took it: it counts until the next reading tells.
@@ -89,17 +98,17 @@ class Fleet:
         for found in applied:
             self.saw(found)
 
-    def upcoming(self) -> list[Key]:
+    def next_requeue(self) -> list[Key]:
         """Who is to ask again now, the longest waiting first: its turn has come, or it waits for another reason."""
         self._asked = +self._asked
         rolls = list(self._rolls.values())
         changes = {change for change, _ in self._asked}
-        verdicts = {change: obstacle(NOBODY, change, rolls) for change in changes}
-        news = {(change, told) for change, told in self._asked if reason_of(verdicts[change]) != told}
+        problems = {change: blocked_reason(NOBODY, change, rolls) for change in changes}
+        news = {(change, told) for change, told in self._asked if reason_of(problems[change]) != told}
         found: list[Key] = []
-        free = AT_ONCE
+        free = MAX_CONCURRENT_TENANTS
         for key, told in self._waiting.items() if news else ():
-            differing = [verdicts[change] for change, reason in told.items() if (change, reason) in news]
+            differing = [problems[change] for change, reason in told.items() if (change, reason) in news]
             if None in differing and free > 0:
                 free -= 1
                 found.append(key)
@@ -107,15 +116,15 @@ class Fleet:
                 found.append(key)
         return found
 
-    def halted(self) -> dict[str, Verdict]:
+    def blocked(self) -> dict[str, Problem]:
         """By model, why nobody takes its change any more, while somebody is still to take it."""
         rolls = list(self._rolls.values())
-        found: dict[str, Verdict] = {}
+        found: dict[str, Problem] = {}
         for change in sorted({change for change, _ in +self._asked}):
-            verdict = obstacle(NOBODY, change, rolls)
-            if verdict is not None and verdict.reason == HALTED and model_of(change) is not None:
+            problem = blocked_reason(NOBODY, change, rolls)
+            if problem is not None and problem.reason == HALTED and model_of(change) is not None:
                 waiting = sum(change in changes for changes in self._waiting.values())
-                found[str(model_of(change))] = Verdict(HALTED, f"{waiting} tenants wait: {verdict.message}")
+                found[str(model_of(change))] = Problem(HALTED, f"{waiting} tenants wait: {problem.message}")
         return found
 
     def _keep(self, known: Callable[[tuple[Key, str]], bool]) -> None:
@@ -129,6 +138,6 @@ class Fleet:
         self._stuck.discard(here)
 
 
-def reason_of(verdict: Verdict | None) -> str:
+def reason_of(problem: Problem | None) -> str:
     """Why, in one word; empty where nothing is in the way."""
-    return verdict.reason if verdict else ""
+    return problem.reason if problem else ""

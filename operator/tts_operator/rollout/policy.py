@@ -16,10 +16,10 @@ from tts_operator.objects.fields import annotation
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import TENANT_LABEL
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.snapshot.pod_failures import of_pod
 
-AT_ONCE = 5
+MAX_CONCURRENT_TENANTS = 5
 """Tenants."""
 FAILURES = 2
 """Tenants that fail with a change before nobody else takes it: one may have troubles of its own."""
@@ -60,7 +60,7 @@ class Sources(NamedTuple):
         return ".".join(self)
 
 
-def cause(before: Sources | None, after: Sources, model: str) -> str:
+def change_cause(before: Sources | None, after: Sources, model: str) -> str:
     """The change, as ROLLOUT names it; empty for what is the tenant's own, and for an edit by hand that is undone."""
     if before is None:
         return f"{OPERATOR}//{after.operator}"
@@ -119,15 +119,15 @@ def pods_fail(found: Body, pods: Iterable[Body]) -> bool:
     image = template["spec"]["containers"][0]["image"]
     notes = (template.get("metadata") or {}).get("annotations") or {}
     return any(
-        trouble.reason in FATAL
+        failure.reason in FATAL
         for pod in pods
         if pod["spec"]["containers"][0]["image"] == image
         and notes.items() <= (pod["metadata"].get("annotations") or {}).items()
-        for trouble in of_pod(pod)
+        for failure in of_pod(pod)
     )
 
 
-def obstacle(key: Key, change: str, rolls: Iterable[Roll]) -> Verdict | None:
+def blocked_reason(key: Key, change: str, rolls: Iterable[Roll]) -> Problem | None:
     """Why this tenant has to wait with this change; None if it may take it now.
 
     Who is under way may go on to the next change: that is how a mended model reaches those that its fault holds.
@@ -138,11 +138,14 @@ def obstacle(key: Key, change: str, rolls: Iterable[Roll]) -> Verdict | None:
     if len(failed) >= FAILURES:
         names = " and ".join(str(each) for each in failed[:FAILURES])
         what = f"{names} fail with the change of {changed(change)}"
-        return Verdict(HALTED, f"{what}: nobody else takes it until one of them answers, or it is mended")
+        return Problem(HALTED, f"{what}: nobody else takes it until one of them answers, or it is mended")
     busy = {each.key for each in everyone if each.change == change or not each.failed}
-    if key in busy or len(busy) < AT_ONCE:
+    if key in busy or len(busy) < MAX_CONCURRENT_TENANTS:
         return None
-    return Verdict(WAITING, f"{len(busy)} tenants take a change now, {AT_ONCE} may at a time: its turn comes by itself")
+    return Problem(
+        WAITING,
+        f"{len(busy)} tenants take a change now, {MAX_CONCURRENT_TENANTS} may at a time: its turn comes by itself",
+    )
 
 
 def changed(change: str) -> str:

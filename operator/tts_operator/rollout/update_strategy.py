@@ -19,30 +19,32 @@ PATIENCE = timedelta(seconds=120)
 
 
 @dataclass(frozen=True)
-class Rollout:
+class UpdateStrategy:
     """How a pool's pods are replaced now."""
 
     strategy: Literal["Surge", "Replace"]
-    look_again: datetime | None = None
+    requeue_at: datetime | None = None
     """When a surge pod that finds no room will have waited long enough."""
     no_room: bool = False
     """A surge pod finds no room, and there is nothing to replace it with: it waits."""
 
 
-def rollout(observed: Observed, pool: str, asked: Literal["Auto", "Surge", "Replace"], now: datetime) -> Rollout:
+def rollout(observed: Observed, pool: str, asked: Literal["Auto", "Surge", "Replace"], now: datetime) -> UpdateStrategy:
     """What applies now. Auto surges, and replaces where a surge has found no room for PATIENCE or is denied any."""
     found = lookup.deployment(observed, pool)
     if asked == "Replace":
-        return Rollout("Replace")
+        return UpdateStrategy("Replace")
     if found is None or not fields.rolling(found):
-        return Rollout("Surge")
+        return UpdateStrategy("Surge")
     since = unschedulable_since(observed, pool)
     denied = surge_denied(found)
     if asked == "Surge" or fields.replicas(found) < 2:
-        return Rollout("Surge", no_room=(denied or since is not None) and fields.count(found, "availableReplicas") > 0)
+        return UpdateStrategy(
+            "Surge", no_room=(denied or since is not None) and fields.count(found, "availableReplicas") > 0
+        )
     if replacing(found) or denied or (since is not None and now >= since + PATIENCE):
-        return Rollout("Replace")
-    return Rollout("Surge", look_again=since + PATIENCE if since else None)
+        return UpdateStrategy("Replace")
+    return UpdateStrategy("Surge", requeue_at=since + PATIENCE if since else None)
 
 
 def replacing(found: Body) -> bool:

@@ -15,7 +15,7 @@ from tts_operator.plan.actions import Apply
 
 log = structlog.get_logger()
 
-AT_ONCE = 8
+MAX_CONCURRENT_WRITES = 8
 """Writes under way together: more would only queue at the API server."""
 LONGEST_SECONDS = 10.0
 """That other work waits for bounds: however many there are, or however slow the API server is, it goes on then."""
@@ -23,7 +23,7 @@ TRUE_FOR = timedelta(minutes=1)
 """Windows open on whole minutes: for so long nothing else is due. A replica that leads again may hold older ones."""
 
 
-class Mover:
+class ScalingExecutor:
     """Writes that were worked out before their instant came. A lost one is made up for by its reconcile."""
 
     def __init__(self, cluster: Cluster, clock: Clock, moved: Callable[[Key, datetime], None]) -> None:
@@ -37,10 +37,10 @@ class Mover:
         self._rests = asyncio.Event()
         self._rests.set()
 
-    def prepare(self, key: Key, moves: Sequence[Apply]) -> None:
+    def prepare(self, key: Key, precompute: Sequence[Apply]) -> None:
         """What this key writes when its instant comes, instead of what was prepared."""
-        if moves:
-            self._moves[key] = tuple(moves)
+        if precompute:
+            self._moves[key] = tuple(precompute)
         else:
             self._moves.pop(key, None)
 
@@ -67,7 +67,7 @@ class Mover:
             self._wake.clear()
             due, self._due = self._due, {}
             waiting = iter(due.items())
-            await asyncio.gather(*(self._work(waiting) for _ in range(min(AT_ONCE, len(due)))))
+            await asyncio.gather(*(self._work(waiting) for _ in range(min(MAX_CONCURRENT_WRITES, len(due)))))
             if not self._due:
                 self._rests.set()
             for key in due:
@@ -75,11 +75,11 @@ class Mover:
 
     async def _work(self, waiting: Iterator[tuple[Key, datetime]]) -> None:
         for key, at in waiting:
-            moves = self._moves.pop(key, ())
+            precompute = self._moves.pop(key, ())
             if self._clock.now() - at >= TRUE_FOR:
                 continue
             try:
-                for move in moves:
+                for move in precompute:
                     await self._cluster.apply(move.manifest, force=True)
             except (Unreachable, NotLeading) as error:
                 log.warning("bounds not moved", tenant=str(key), error=str(error))
@@ -89,6 +89,6 @@ class Mover:
             except Exception:  # whatever it is: the calendar goes on for everybody else
                 log.exception("bounds not moved", tenant=str(key))
             else:
-                if moves:
-                    log.info("bounds moved", tenant=str(key), actions=[str(move) for move in moves])
+                if precompute:
+                    log.info("bounds moved", tenant=str(key), actions=[str(move) for move in precompute])
                     self._moved(key, at)

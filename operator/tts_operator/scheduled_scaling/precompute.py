@@ -18,28 +18,28 @@ from tts_operator.snapshot import lookup
 
 
 @dataclass(frozen=True)
-class Upcoming:
+class Requeue:
     """When to look at a tenant again even if nothing happens."""
 
     at: datetime
     transition: bool = False
     """That the schedule has something else to say then is the reason."""
-    moves: tuple[Apply, ...] = ()
+    precompute: tuple[Apply, ...] = ()
     """Writes for that very instant, true unless the tenant, its models or its children change before."""
 
 
-def upcoming(resolved: Resolved) -> Upcoming | None:
+def next_requeue(resolved: Resolved) -> Requeue | None:
     """When the tenant is due next, and what that instant writes if it is a transition; None for never."""
     if resolved.next_change is None:
         return None
     transition = resolved.next_transition
     if transition is None or transition.at != resolved.next_change or resolved.refused is not None:
-        return Upcoming(resolved.next_change)
+        return Requeue(resolved.next_change)
     then = resolve(resolved.observed, resolved.settings, transition.at)
-    return Upcoming(resolved.next_change, transition=True, moves=tuple(moves(resolved, then)))
+    return Requeue(resolved.next_change, transition=True, precompute=tuple(precompute(resolved, then)))
 
 
-def moves(now: Resolved, then: Resolved) -> Iterator[Apply]:
+def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
     """One write for each HPA that exists and is to look otherwise at that instant than now."""
     later = {pool.name: pool for pool in then.pools}
     for pool in now.pools:

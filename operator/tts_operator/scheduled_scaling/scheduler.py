@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.objects.keys import Key
-from tts_operator.scheduled_scaling.executor import Mover
-from tts_operator.scheduled_scaling.precompute import Upcoming
-from tts_operator.scheduled_scaling.timers import Transitions
+from tts_operator.scheduled_scaling.executor import ScalingExecutor
+from tts_operator.scheduled_scaling.precompute import Requeue
+from tts_operator.scheduled_scaling.timers import TransitionTimers
 
 
 class Timetable:
@@ -19,15 +19,15 @@ class Timetable:
         """`late` hears, once for each transition, how many seconds after its instant it was made."""
         self._clock = clock
         self._late = late
-        self._transitions = Transitions[Key]()
-        self._mover = Mover(cluster, clock, self._moved)
+        self._transitions = TransitionTimers[Key]()
+        self._executor = ScalingExecutor(cluster, clock, self._moved)
         self._scheduled: set[Key] = set()  # what is due next is a transition
         self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
 
-    def expect(self, key: Key, coming: Upcoming | None) -> None:
+    def expect(self, key: Key, coming: Requeue | None) -> None:
         """What comes next for this key, instead of what was expected."""
         self._transitions.set(key, coming.at if coming else None)
-        self._mover.prepare(key, coming.moves if coming else ())
+        self._executor.prepare(key, coming.precompute if coming else ())
         if coming and coming.transition:
             self._scheduled.add(key)
         else:
@@ -35,7 +35,7 @@ class Timetable:
 
     def changed(self, key: Key) -> None:
         """The tenant or a model of it changed: what its next instant writes has to be worked out again."""
-        self._mover.forget(key)
+        self._executor.forget(key)
 
     def reconciled(self, key: Key) -> None:
         """Whatever had begun for this key is done."""
@@ -44,20 +44,20 @@ class Timetable:
 
     async def rest(self) -> None:
         """Return when no transition is being made: what else there is to do would only make the others late."""
-        await self._mover.rest()
+        await self._executor.rest()
 
     async def run(self, reconcile: Callable[[Key], None]) -> None:
         """Make each transition at its instant, and call `reconcile` with each key that is due; for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._transitions.run(self._clock, self._begin))
-            group.create_task(self._mover.run(reconcile))
+            group.create_task(self._executor.run(reconcile))
 
     def _begin(self, key: Key, lateness: timedelta) -> None:
         at = self._clock.now() - lateness
         if key in self._scheduled:
             self._scheduled.remove(key)
             self._begun.setdefault(key, at)
-        self._mover.begin(key, at)
+        self._executor.begin(key, at)
 
     def _moved(self, key: Key, at: datetime) -> None:
         self._begun.pop(key, None)

@@ -14,7 +14,7 @@ LONGEST_NAP_SECONDS = 5.0
 """Someone may set the wall clock: it is read again at least this often."""
 
 
-class Transitions(Generic[K]):
+class TransitionTimers(Generic[K]):
     """Instants on the wall clock, one per key. Losing one loses nothing: every reconcile sets its own again."""
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Transitions(Generic[K]):
             now = clock.now()
             for at, key in self.due(now):
                 begin(key, now - at)
-            upcoming = self.next()
+            next_requeue = self.next()
             nap_seconds = LONGEST_NAP_SECONDS
-            if upcoming is not None:
-                nap_seconds = min(nap_seconds, max((upcoming - clock.now()).total_seconds(), 0.0))
+            if next_requeue is not None:
+                nap_seconds = min(nap_seconds, max((next_requeue - clock.now()).total_seconds(), 0.0))
             try:
                 async with asyncio.timeout(nap_seconds):
                     await self._changed.wait()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
-from tts_operator.credentials.shared_stores import SeenStores
+from tts_operator.credentials.shared_stores import StoreCredentials
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref
@@ -58,7 +58,7 @@ class Observed:
 
     signing: SigningKeys = field(default_factory=SigningKeys)
     """What the Secret with signing keys holds, with a new key where one is due; empty without JWT."""
-    stores: SeenStores = field(default_factory=SeenStores)
+    stores: StoreCredentials = field(default_factory=StoreCredentials)
     """Credentials for what its replicas share."""
 
     @property

@@ -25,7 +25,7 @@ ADVICE = {
 }
 
 
-class Trouble(NamedTuple):
+class PodFailure(NamedTuple):
     """What keeps a pod from running."""
 
     reason: str
@@ -33,18 +33,18 @@ class Trouble(NamedTuple):
     message: str
 
 
-def troubles(deployment: Body | None, pods: Iterable[Body]) -> list[Trouble]:
-    """Each distinct trouble of one pool, the pods' own before what kept pods from being made."""
-    found = [*(trouble for pod in pods for trouble in of_pod(pod)), *of_deployment(deployment)]
+def pod_failures(deployment: Body | None, pods: Iterable[Body]) -> list[PodFailure]:
+    """Each distinct failure of one pool, the pods' own before what kept pods from being made."""
+    found = [*(failure for pod in pods for failure in of_pod(pod)), *of_deployment(deployment)]
     return list(dict.fromkeys(found))
 
 
-def of_pod(pod: Body) -> Iterator[Trouble]:
+def of_pod(pod: Body) -> Iterator[PodFailure]:
     """What one pod suffers from."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     scheduled = fields.condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "Unschedulable":
-        yield trouble("Unschedulable", f"pod {name}", str(scheduled.get("message", "")))
+        yield pod_failure("Unschedulable", f"pod {name}", str(scheduled.get("message", "")))
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")
@@ -67,34 +67,34 @@ def looping(container: Body) -> bool:
     return container.get("restartCount", 0) >= 2 and began is not None and over is not None and over - began < LONG_LIFE
 
 
-def of_waiting(pod: str, waiting: Body, last: Body) -> Trouble:
+def of_waiting(pod: str, waiting: Body, last: Body) -> PodFailure:
     """A crash loop is told by what ended the container: the kernel says more than the loop."""
     reason = str(waiting.get("reason") or "Waiting")
     if reason == "CrashLoopBackOff":
         return of_ended(pod, last, loops=True)
-    return trouble(reason, f"pod {pod}", str(waiting.get("message") or ""))
+    return pod_failure(reason, f"pod {pod}", str(waiting.get("message") or ""))
 
 
-def of_ended(pod: str, ended: Body, *, loops: bool) -> Trouble:
+def of_ended(pod: str, ended: Body, *, loops: bool) -> PodFailure:
     """A container that was ended, and starts again."""
     if ended.get("reason") == "OOMKilled":
-        return trouble("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
+        return pod_failure("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
     message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}"
-    return trouble("CrashLoopBackOff" if loops else "ContainerEnded", f"pod {pod}", message)
+    return pod_failure("CrashLoopBackOff" if loops else "ContainerEnded", f"pod {pod}", message)
 
 
-def of_deployment(deployment: Body | None) -> Iterator[Trouble]:
+def of_deployment(deployment: Body | None) -> Iterator[PodFailure]:
     """Pods that the API server would not make."""
     failure = fields.condition(deployment, "ReplicaFailure")
     if deployment and failure and failure.get("status") == "True":
         message = str(failure.get("message", ""))
         reason = "QuotaExceeded" if EXCEEDED_QUOTA in message else "AdmissionDenied"
-        yield trouble(reason, f"deployment {deployment['metadata']['name']}", message)
+        yield pod_failure(reason, f"deployment {deployment['metadata']['name']}", message)
 
 
-def trouble(reason: str, what: str, message: str) -> Trouble:
+def pod_failure(reason: str, what: str, message: str) -> PodFailure:
     """One line: who, why, and what to do where that is known."""
     parts = [f"{what}: {message}" if message else f"{what}: {reason}"]
     if reason in ADVICE:
         parts.append(ADVICE[reason])
-    return Trouble(reason, "; ".join(parts))
+    return PodFailure(reason, "; ".join(parts))

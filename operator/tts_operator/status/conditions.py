@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 
 LONGEST_MESSAGE = 2000
 HOLDS = "AsSpecified"
 
 
 def conditions(
-    verdicts: Mapping[str, Verdict | None],
-    notes: Mapping[str, Verdict | None],
+    problems: Mapping[str, Problem | None],
+    notes: Mapping[str, Problem | None],
     before: Iterable[Mapping[str, Any]],
     generation: int,
     now: datetime,
@@ -20,9 +20,9 @@ def conditions(
     """A condition of each type: False for its verdict's reason, True where there is none, with what is noted of it."""
     known = {each["type"]: each for each in before}
 
-    def condition(type_: str, verdict: Verdict | None) -> dict[str, Any]:
-        said = "False" if verdict else "True"
-        reason, message = verdict or notes.get(type_) or Verdict(HOLDS, "")
+    def condition(type_: str, problem: Problem | None) -> dict[str, Any]:
+        said = "False" if problem else "True"
+        reason, message = problem or notes.get(type_) or Problem(HOLDS, "")
         same = known.get(type_, {}).get("status") == said
         return {
             "type": type_,
@@ -33,7 +33,7 @@ def conditions(
             "message": message[:LONGEST_MESSAGE],
         }
 
-    return [condition(type_, verdict) for type_, verdict in verdicts.items()]
+    return [condition(type_, problem) for type_, problem in problems.items()]
 
 
 def stamp(instant: datetime) -> str:

@@ -4,21 +4,21 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-Trouble = Callable[[], Sequence[str]]
+PodFailure = Callable[[], Sequence[str]]
 """What is wrong right now, a line each; empty if nothing is."""
 
 
-def health_app(sick: Trouble, unready: Trouble) -> web.Application:
+def health_app(sick: PodFailure, unready: PodFailure) -> web.Application:
     """Answers GET /healthz, where an error asks for a restart, and GET /readyz.
 
     Answering at all shows that the event loop turns. A replica that does not lead is healthy and ready.
     """
 
     async def healthz(_request: web.Request) -> web.Response:
-        return verdict(sick())
+        return problem(sick())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return verdict(unready())
+        return problem(unready())
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
@@ -26,6 +26,6 @@ def health_app(sick: Trouble, unready: Trouble) -> web.Application:
     return app
 
 
-def verdict(lines: Sequence[str]) -> web.Response:
+def problem(lines: Sequence[str]) -> web.Response:
     """200, or 503 and what is wrong."""
     return web.Response(status=503 if lines else 200, text="\n".join(lines or ("ok",)) + "\n")

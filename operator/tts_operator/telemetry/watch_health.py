@@ -10,7 +10,7 @@ GRACE_SECONDS = 20.0
 """How long a watch may take to deliver what a list already shows."""
 
 
-class Freshness:
+class WatchHealth:
     """What each watch has delivered, against what there is. Kinds are compared by name only."""
 
     def __init__(self) -> None:

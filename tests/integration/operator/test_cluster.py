@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.operator.world import World
 from tts_operator.clock import SystemClock
-from tts_operator.cluster.client import Cluster, Patience, Write, collect
+from tts_operator.cluster.client import Cluster, RequestTimeouts, Write, collect
 from tts_operator.cluster.errors import Conflict, NotFound, NotLeading, Refused, Unreachable
 from tts_operator.cluster.leader_election import LeaseConflict, Record
 from tts_operator.cluster.lease import ClusterLease
@@ -123,7 +123,7 @@ async def test_a_namespace_that_does_not_exist_is_not_found(world: World) -> Non
 
 
 async def test_an_api_server_that_does_not_answer_is_unreachable(world: World, tmp_path: Path) -> None:
-    async with await Cluster.connect(lambda: True, Patience(read_seconds=1)) as cluster:
+    async with await Cluster.connect(lambda: True, RequestTimeouts(read_seconds=1)) as cluster:
         cluster._client.configuration.host = "https://127.0.0.1:1"
         with pytest.raises(Unreachable):
             await cluster.get(world.ref("ConfigMap", "settings"))

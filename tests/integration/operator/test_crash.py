@@ -22,7 +22,7 @@ TIME = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2}T[\d:+]+")
 """In the names of signing keys, and of when the current one began to sign."""
 
 
-AT_ONCE = 4
+MAX_CONCURRENT_TENANTS = 4
 
 
 class Died(BaseException):
@@ -70,7 +70,7 @@ async def each_death(dies: Callable[[int], Awaitable[bool]]) -> int:
     """
     deaths = 0
     while True:
-        died = await asyncio.gather(*(dies(deaths + 1 + ahead) for ahead in range(AT_ONCE)))
+        died = await asyncio.gather(*(dies(deaths + 1 + ahead) for ahead in range(MAX_CONCURRENT_TENANTS)))
         deaths += sum(died)
         if not all(died):
             return deaths

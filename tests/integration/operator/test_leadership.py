@@ -16,12 +16,12 @@ import yaml
 from hack.cluster.control_plane import ControlPlane
 from tests.integration.operator.process import Operator, role, role_binding, writes_of
 from tests.integration.operator.world import World, eventually, tenant
-from tts_operator.cluster.leader_election import Timing
-from tts_operator.controller.controller import Pace
+from tts_operator.cluster.leader_election import LeaderElectionConfig
+from tts_operator.controller.controller import ControllerOptions
 from tts_operator.objects.keys import Key
 
 LEASE_SECONDS = 6.0
-TIMING = Timing.of_lease(LEASE_SECONDS)
+TIMING = LeaderElectionConfig.of_lease(LEASE_SECONDS)
 IN_FLIGHT_SECONDS = 0.25
 """What a frozen process had sent may be on its way to the audit log."""
 BUSY_SECONDS = 5.0
@@ -62,7 +62,7 @@ async def elected(pair: tuple[Operator, Operator]) -> tuple[Operator, Operator]:
 @asynccontextmanager
 async def changing(world: World, name: str) -> AsyncIterator[None]:
     """As many tenants as a leader has workers, edited all the time: every worker is about to write something."""
-    keys = [world.key(f"tenant-{number}") for number in range(Pace().workers)]
+    keys = [world.key(f"tenant-{number}") for number in range(ControllerOptions().workers)]
     for key in keys:
         await world.person.create(tenant(key, name))
 
@@ -164,12 +164,12 @@ async def test_a_leader_that_is_told_to_stop_lets_the_lease_go(
         asked = datetime.now(UTC)
         status = await asyncio.to_thread(leader.terminate)
         assert status == 0
-        ended = datetime.now(UTC)
+        after_apply = datetime.now(UTC)
         await takes_over(control_plane, other, asked)
-        assert wrote_since(control_plane, leader, ended) == []
+        assert wrote_since(control_plane, leader, after_apply) == []
         first = wrote_since(control_plane, other, asked)[0]
         # Sooner than any lease that was not let go; and never while the first one still wrote.
-        assert (first - ended).total_seconds() < TIMING.lease_seconds
+        assert (first - after_apply).total_seconds() < TIMING.lease_seconds
         assert first > wrote_since(control_plane, leader, datetime.min.replace(tzinfo=UTC))[-1]
 
 

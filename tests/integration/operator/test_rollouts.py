@@ -19,7 +19,7 @@ from tests.integration.operator.world import World, eventually, tenant
 from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.manifest import Body, Ref
-from tts_operator.rollout.policy import AT_ONCE, finished
+from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, finished
 
 TENANTS = 8
 SHORT_LEASE = "--lease-seconds=6"
@@ -132,26 +132,26 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
 
     async with kubelet(world) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
-        assert most > AT_ONCE, "new tenants wait for nobody"
+        assert most > MAX_CONCURRENT_TENANTS, "new tenants wait for nobody"
 
         pods.fate["example.invalid/slow:2"] = "starts"
         await change("slow:2")
-        await eventually(lambda: so_many_have("slow:2", AT_ONCE), "five roll", BUSY_SECONDS)
-        waiting = TENANTS - AT_ONCE
+        await eventually(lambda: so_many_have("slow:2", MAX_CONCURRENT_TENANTS), "five roll", BUSY_SECONDS)
+        waiting = TENANTS - MAX_CONCURRENT_TENANTS
         await eventually(lambda: programmed(WaitingForRollout=waiting), "the others say that they wait", BUSY_SECONDS)
-        assert len(await with_image(world, "example.invalid/slow:2")) == AT_ONCE
+        assert len(await with_image(world, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
         most = 0
         pods.fate["example.invalid/slow:2"] = "runs"
         await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
-        assert most <= AT_ONCE
+        assert most <= MAX_CONCURRENT_TENANTS
         await eventually(lambda: programmed(AsSpecified=TENANTS), "nobody waits", BUSY_SECONDS)
 
         pods.fate["example.invalid/broken:3"] = "fails"
         await change("broken:3")
         await eventually(lambda: programmed(RolloutHalted=waiting), "nobody follows those that fail", BUSY_SECONDS)
-        halted = await with_image(world, "example.invalid/slow:2")
-        assert len(halted) == waiting
-        mine = halted[0]["metadata"]["labels"]["ttsfleet.io/tenant"]
+        blocked = await with_image(world, "example.invalid/slow:2")
+        assert len(blocked) == waiting
+        mine = blocked[0]["metadata"]["labels"]["ttsfleet.io/tenant"]
         said = await world.condition("Programmed", mine)
         failing = {each["metadata"]["namespace"] + "/" + each["metadata"]["labels"]["ttsfleet.io/tenant"]
                    for each in await with_image(world, "example.invalid/broken:3")}  # fmt: skip
@@ -166,7 +166,9 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
 
         own = {"spec": {"auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "mine"}}}}
         await world.person.patch(world.ref("TTSTenant", mine), own)
-        await eventually(lambda: so_many_have("broken:3", AT_ONCE + 1), "its own change rolls at once", BUSY_SECONDS)
+        await eventually(
+            lambda: so_many_have("broken:3", MAX_CONCURRENT_TENANTS + 1), "its own change rolls at once", BUSY_SECONDS
+        )
 
         await change("mended:4")
         await eventually(lambda: all_have("mended:4"), "the mended model reaches everybody", BUSY_SECONDS)
@@ -187,7 +189,7 @@ async def test_the_next_leader_knows_who_rolls(
         return len(found) == TENANTS and all(finished(each) for each in found)
 
     async def five_roll() -> bool:
-        return len(await with_image(world, "example.invalid/slow:2")) == AT_ONCE
+        return len(await with_image(world, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
 
     async with kubelet(world) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)

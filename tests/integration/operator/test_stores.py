@@ -19,9 +19,9 @@ from tests.integration.operator.process import Operator, role, role_binding
 from tests.integration.operator.world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster
-from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_tenant import reconcile
-from tts_operator.controller.store_access import OperatorStores
+from tts_operator.controller.store_access import StoreAccess
 from tts_operator.credentials.shared_stores import RedisDefault, S3Default
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import redis_user_name
@@ -38,12 +38,12 @@ CLOCK = SystemClock()
 
 
 @dataclass
-class Fleet:
+class RolloutLimiter:
     """An operator with stores, as `run` puts it together."""
 
     world: World
     settings: Settings
-    stores: OperatorStores
+    stores: StoreAccess
     woken: list[str] = field(default_factory=list)
 
     async def converges(self, name: str = "acme", within: int = 10) -> None:
@@ -54,9 +54,11 @@ class Fleet:
                 return
         raise AssertionError(f"still writing: {self.world.writes[-5:]}")
 
-    async def looks(self) -> None:
+    async def requeue(self) -> None:
         """What `tend` does from time to time."""
-        controller = Controller(self.world.cluster, self.settings, CLOCK, Metrics(), Pace(), stores=self.stores)
+        controller = Controller(
+            self.world.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
+        )
         assert self.stores.users is not None
         await self.stores.users.look(lambda key: self.woken.append(key.name), controller._has_no_user)
 
@@ -75,7 +77,7 @@ def store() -> Iterator[CounterStore]:
 
 
 @pytest.fixture
-async def fleet(world: World, store: CounterStore, tmp_path: Path) -> AsyncIterator[Fleet]:
+async def rollout_limiter(world: World, store: CounterStore, tmp_path: Path) -> AsyncIterator[RolloutLimiter]:
     (tmp_path / "accessKey").write_text("AKIA\n")
     (tmp_path / "secretKey").write_text("s3cret\n")
     settings = replace(
@@ -90,42 +92,42 @@ async def fleet(world: World, store: CounterStore, tmp_path: Path) -> AsyncItera
         return world.namespace
 
     users = RedisUsers(admin, operator, lambda: True, CLOCK, look_seconds=0.2)
-    yield Fleet(world, settings, OperatorStores(StoreFiles(settings), users))
+    yield RolloutLimiter(world, settings, StoreAccess(StoreFiles(settings), users))
     await admin.close()
 
 
 async def test_a_tenant_gets_a_user_that_works_and_keeps_its_password(
-    fleet: Fleet, store: CounterStore, tmp_path: Path
+    rollout_limiter: RolloutLimiter, store: CounterStore, tmp_path: Path
 ) -> None:
-    world = fleet.world
+    world = rollout_limiter.world
     model = await world.publishes_model()
     for name in ("acme", "blue"):
         await world.person.create(tenant(world.key(name), model))
-        await fleet.converges(name)
-    first = await fleet.secret("acme-redis")
-    await fleet.converges()
-    assert await fleet.secret("acme-redis") == first
+        await rollout_limiter.converges(name)
+    first = await rollout_limiter.secret("acme-redis")
+    await rollout_limiter.converges()
+    assert await rollout_limiter.secret("acme-redis") == first
     assert (await world.condition("RedisConfigured"))["status"] == "True"
     assert (await world.condition("Programmed"))["status"] == "True"
     file = tmp_path / "url"
     file.write_text(first["url"])
     client = redis_client(RedisConfig(url_file=file))
-    await client.set(f"tts:{{{await fleet.uid()}}}:a", "1")
+    await client.set(f"tts:{{{await rollout_limiter.uid()}}}:a", "1")
     with pytest.raises(RedisError):
-        await client.set(f"tts:{{{await fleet.uid('blue')}}}:a", "1")
+        await client.set(f"tts:{{{await rollout_limiter.uid('blue')}}}:a", "1")
     await client.aclose()
 
 
 async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
-    fleet: Fleet, store: CounterStore
+    rollout_limiter: RolloutLimiter, store: CounterStore
 ) -> None:
-    world = fleet.world
+    world = rollout_limiter.world
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
-    first = await fleet.secret("acme-redis")
+    await rollout_limiter.converges()
+    first = await rollout_limiter.secret("acme-redis")
     await world.person.delete(world.ref("Secret", "acme-redis"))
-    await fleet.converges()
-    second = await fleet.secret("acme-redis")
+    await rollout_limiter.converges()
+    second = await rollout_limiter.secret("acme-redis")
     assert second != first
     admin, url = store.client(), parse_redis_url(second["url"])
     assert await admin.execute_command("AUTH", url.username, url.password)
@@ -133,79 +135,87 @@ async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
 
 
 async def test_redis_down_costs_a_condition_and_no_endpoint_and_back_it_is_made_good(
-    fleet: Fleet, store: CounterStore
+    rollout_limiter: RolloutLimiter, store: CounterStore
 ) -> None:
-    world = fleet.world
+    world = rollout_limiter.world
     store.kill()
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
+    await rollout_limiter.converges()
     said = await world.condition("RedisConfigured")
     assert (said["status"], said["reason"]) == ("False", "RedisUnavailable")
     assert (await world.condition("Programmed"))["status"] == "True"
     assert "RedisUnavailable" in [event["reason"] for event in await world.events()]
     assert {ref.kind for ref in await world.children()} >= {"Deployment", "Secret", "Service"}
     store.start()
-    await fleet.looks()
-    assert fleet.woken == ["acme"]
-    await fleet.converges()
+    await rollout_limiter.requeue()
+    assert rollout_limiter.woken == ["acme"]
+    await rollout_limiter.converges()
     assert (await world.condition("RedisConfigured"))["status"] == "True"
-    assert redis_user_name(await fleet.uid()) in store.run("ACL", "USERS")
+    assert redis_user_name(await rollout_limiter.uid()) in store.run("ACL", "USERS")
 
 
-async def test_a_restart_that_forgets_every_user_is_made_good(fleet: Fleet, store: CounterStore) -> None:
-    world = fleet.world
+async def test_a_restart_that_forgets_every_user_is_made_good(
+    rollout_limiter: RolloutLimiter, store: CounterStore
+) -> None:
+    world = rollout_limiter.world
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
-    user = redis_user_name(await fleet.uid())
+    await rollout_limiter.converges()
+    user = redis_user_name(await rollout_limiter.uid())
     before = store.run("ACL", "GETUSER", user)
     store.kill()
     store.start()
     assert user not in store.run("ACL", "USERS")
     with contextlib.suppress(Exception):
-        await fleet.looks()  # on a connection of before
-    await fleet.looks()
-    assert "acme" in fleet.woken
-    await fleet.converges()
+        await rollout_limiter.requeue()  # on a connection of before
+    await rollout_limiter.requeue()
+    assert "acme" in rollout_limiter.woken
+    await rollout_limiter.converges()
     assert store.run("ACL", "GETUSER", user) == before
 
 
-async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(fleet: Fleet, store: CounterStore) -> None:
-    world = fleet.world
+async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(
+    rollout_limiter: RolloutLimiter, store: CounterStore
+) -> None:
+    world = rollout_limiter.world
     model = await world.publishes_model()
     for name in ("acme", "blue"):
         await world.person.create(tenant(world.key(name), model))
-        await fleet.converges(name)
-        store.run("SET", f"tts:{{{await fleet.uid(name)}}}:a", "1")
-    gone, stays = await fleet.uid("acme"), await fleet.uid("blue")
+        await rollout_limiter.converges(name)
+        store.run("SET", f"tts:{{{await rollout_limiter.uid(name)}}}:a", "1")
+    gone, stays = await rollout_limiter.uid("acme"), await rollout_limiter.uid("blue")
     await world.person.delete(world.ref("TTSTenant", "acme"))
-    await reconcile(world.key(), world.cluster, fleet.settings, CLOCK, stores=fleet.stores)
-    await fleet.looks()
+    await reconcile(world.key(), world.cluster, rollout_limiter.settings, CLOCK, stores=rollout_limiter.stores)
+    await rollout_limiter.requeue()
     assert store.run("ACL", "USERS") == ["default", redis_user_name(stays)]
     assert not store.run("KEYS", f"*{gone}*")
     assert store.run("KEYS", f"*{stays}*")
 
 
-async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(fleet: Fleet, store: CounterStore) -> None:
-    world = fleet.world
+async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(
+    rollout_limiter: RolloutLimiter, store: CounterStore
+) -> None:
+    world = rollout_limiter.world
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
-    assert (await fleet.secret("acme-s3"))["accessKey"] == "AKIA"
+    await rollout_limiter.converges()
+    assert (await rollout_limiter.secret("acme-s3"))["accessKey"] == "AKIA"
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
     spec = {"redis": {"secretRef": {"name": "own-redis"}}, "storage": {"s3": s3}}
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": spec})
-    await fleet.converges()
+    await rollout_limiter.converges()
     assert (await world.condition("RedisConfigured"))["reason"] == "RedisSecretNotFound"
     for name in ("acme-redis", "acme-s3"):
         assert await world.cluster.get(world.ref("Secret", name)) is None
-    await fleet.looks()
+    await rollout_limiter.requeue()
     assert store.run("ACL", "USERS") == ["default"]
 
 
-async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_operator(fleet: Fleet) -> None:
+async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_operator(
+    rollout_limiter: RolloutLimiter,
+) -> None:
     """Nothing mounts it any more, and nobody may list Secrets: only a look by name finds it."""
-    world = fleet.world
+    world = rollout_limiter.world
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
+    await rollout_limiter.converges()
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"storage": {"s3": s3}}})
 
@@ -218,14 +228,14 @@ async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_ope
 
     async with await NeverDeletes.connect(lambda: True) as cluster:
         with pytest.raises(Cut):
-            await reconcile(world.key(), cluster, fleet.settings, CLOCK, stores=fleet.stores)
+            await reconcile(world.key(), cluster, rollout_limiter.settings, CLOCK, stores=rollout_limiter.stores)
     assert await world.cluster.get(world.ref("Secret", "acme-s3")) is not None
-    await fleet.converges()
+    await rollout_limiter.converges()
     assert await world.cluster.get(world.ref("Secret", "acme-s3")) is None
 
 
-async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(fleet: Fleet) -> None:
-    world = fleet.world
+async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(rollout_limiter: RolloutLimiter) -> None:
+    world = rollout_limiter.world
     await world.person.create(
         {
             "apiVersion": "v1",
@@ -236,7 +246,7 @@ async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(fleet
     )
     model = await world.publishes_model()
     await world.person.create(tenant(world.key(), model, redis={"secretRef": {"name": "counters"}}))
-    await fleet.converges()
+    await rollout_limiter.converges()
     assert (await world.condition("RedisConfigured"))["status"] == "True"
     children = await world.children()
     assert "7777" in str(children[world.ref("NetworkPolicy", f"acme-{model}")])
@@ -244,13 +254,15 @@ async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(fleet
     assert world.ref("Secret", "counters") not in children
 
 
-async def test_keys_of_the_object_store_that_rotate_reach_every_tenant(fleet: Fleet, tmp_path: Path) -> None:
-    world = fleet.world
+async def test_keys_of_the_object_store_that_rotate_reach_every_tenant(
+    rollout_limiter: RolloutLimiter, tmp_path: Path
+) -> None:
+    world = rollout_limiter.world
     await world.person.create(tenant(world.key(), await world.publishes_model()))
-    await fleet.converges()
+    await rollout_limiter.converges()
     (tmp_path / "secretKey").write_text("another\n")
-    await fleet.converges()
-    assert (await fleet.secret("acme-s3"))["secretKey"] == "another"
+    await rollout_limiter.converges()
+    assert (await rollout_limiter.secret("acme-s3"))["secretKey"] == "another"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.integration.operator.world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.objects.keys import Key
 from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS
 from tts_operator.telemetry.metrics import Metrics
@@ -43,7 +43,7 @@ class ShiftedClock(SystemClock):
 async def operating(world: World, clock: ShiftedClock, *keys: Key) -> AsyncIterator[Metrics]:
     """An operator's controller, told of these tenants as a watch would."""
     metrics = Metrics()
-    controller = Controller(world.cluster, SETTINGS, clock, metrics, Pace(namespaces=(world.namespace,)))
+    controller = Controller(world.cluster, SETTINGS, clock, metrics, ControllerOptions(namespaces=(world.namespace,)))
     for key in keys:
         controller.tenant_changed(key, ())
     working = asyncio.create_task(controller.work())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tts_server.audio import encode_whole
 from tts_server.audio.containers import WAV_HEADER_BYTES, int16_bytes
-from tts_server.errors import EngineGarbage
+from tts_server.errors import InvalidAudio
 from tts_server.samples import FULL_SCALE, as_floats, as_samples
 
 
@@ -29,12 +29,12 @@ def test_full_scale_is_one_and_what_is_louder_is_clipped() -> None:
 
 @pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_garbage(level: float) -> None:
-    with pytest.raises(EngineGarbage, match="not numbers"):
+    with pytest.raises(InvalidAudio, match="not numbers"):
         as_samples(np.array([0.0, level, 0.0], np.float32))
 
 
 def test_two_channels_are_garbage() -> None:
-    with pytest.raises(EngineGarbage, match="2 dimensions"):
+    with pytest.raises(InvalidAudio, match="2 dimensions"):
         as_samples(np.zeros((10, 2), np.float32))
 
 

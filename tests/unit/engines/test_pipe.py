@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from tts_server.inference.pool.frame_reader import HELD_BYTES, READ_BYTES, FramePipe
+from tts_server.inference.pool.frame_reader import HELD_BYTES, READ_BYTES, FrameReader
 from tts_server.inference.wire.frames import (
     AUDIO_BYTES,
     HEADER_BYTES,
@@ -33,7 +33,7 @@ def ends() -> Iterator[tuple[int, int]]:
 
 
 async def test_what_was_said_before_the_end_is_heard_first(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     os.write(ends[1], frame(Kind.AUDIO, b"ab") + DONE)
     os.close(ends[1])
     kind, payload = await pipe.receive()
@@ -46,7 +46,7 @@ async def test_what_was_said_before_the_end_is_heard_first(ends: tuple[int, int]
 
 
 async def test_sound_that_is_there_is_taken_together_up_to_its_end(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     said = [frame(Kind.AUDIO, b"ab"), frame(Kind.AUDIO, b"cd"), shared_frame(6, 8), DONE, frame(Kind.AUDIO, b"ef")]
     os.write(ends[1], b"".join(said))
     await pipe.receive()
@@ -57,7 +57,7 @@ async def test_sound_that_is_there_is_taken_together_up_to_its_end(ends: tuple[i
 
 
 async def test_a_cancelled_receiver_loses_nothing(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     receiver = asyncio.create_task(pipe.receive())
     await asyncio.sleep(0)
     os.write(ends[1], DONE[:3])
@@ -69,7 +69,7 @@ async def test_a_cancelled_receiver_loses_nothing(ends: tuple[int, int]) -> None
 
 
 async def test_silence_times_out_and_the_next_frame_comes_all_the_same(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     with pytest.raises(TimeoutError):
         await pipe.receive(0.01)
     os.write(ends[1], DONE)
@@ -78,7 +78,7 @@ async def test_silence_times_out_and_the_next_frame_comes_all_the_same(ends: tup
 
 
 async def test_what_is_no_frame_ends_it_after_the_frames_before_it(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     os.write(ends[1], DONE + b"\xff" * 8)
     assert (await pipe.receive())[0] is Kind.DONE
     with pytest.raises(BrokenFrame):
@@ -89,7 +89,7 @@ async def test_what_is_no_frame_ends_it_after_the_frames_before_it(ends: tuple[i
 async def test_a_long_frame_is_read_in_few_pieces(ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(os, "read", counted(os.read, sizes))
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     worker = asyncio.create_task(asyncio.to_thread(write, ends[1], frame(Kind.AUDIO, b"\x01" * AUDIO_BYTES)))
     assert len((await pipe.receive(5))[1]) == AUDIO_BYTES
     await worker
@@ -107,7 +107,7 @@ def counted(read: Callable[[int, int], bytes], sizes: list[int]) -> Callable[[in
 
 
 async def test_closing_wakes_who_waits(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     receiver = asyncio.create_task(pipe.receive())
     await asyncio.sleep(0)
     pipe.close()
@@ -117,7 +117,7 @@ async def test_closing_wakes_who_waits(ends: tuple[int, int]) -> None:
 
 
 async def test_sound_that_nobody_takes_is_not_read_before_somebody_does(ends: tuple[int, int]) -> None:
-    pipe = FramePipe(ends[0])
+    pipe = FrameReader(ends[0])
     frames = 2 * HELD_BYTES // AUDIO_BYTES
     worker = asyncio.create_task(asyncio.to_thread(write, ends[1], frame(Kind.AUDIO, b"\x01" * AUDIO_BYTES) * frames))
     async with asyncio.timeout(5):

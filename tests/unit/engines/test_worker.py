@@ -17,8 +17,8 @@ from tts_server.inference.wire.frames import (
     place_of,
     shared_frame,
 )
-from tts_server.inference.wire.shared_buffer import SHARED_BYTES, SharedSound, SoundRoom
-from tts_server.inference.worker.main import Listener, _serve
+from tts_server.inference.wire.shared_buffer import SHARED_BYTES, SharedBuffer, SharedBufferWriter
+from tts_server.inference.worker.main import CancellationReader, _serve
 from tts_server.samples import Samples
 
 WANTED = {"text": "a", "voice": "ann", "language": None, "speed": 1.0}
@@ -36,14 +36,14 @@ class Whole:
         return [np.array([1, -32_768, 32_767], np.int16), np.zeros(0, np.int16), np.array([2], np.int16)]
 
 
-def left(text: str, *, cancelled: bool = False, room: SoundRoom | None = None) -> list[tuple[Kind, bytes]]:
+def left(text: str, *, cancelled: bool = False, room: SharedBufferWriter | None = None) -> list[tuple[Kind, bytes]]:
     """The frames of one utterance, by default without shared memory."""
-    listener = Listener(-1)
+    listener = CancellationReader(-1)
     listener.begins()
     if cancelled:
         listener.gone_from(1)
     source, sink = os.pipe()
-    _serve(Whole(), WANTED | {"text": text}, listener, sink, room or SoundRoom(-1))
+    _serve(Whole(), WANTED | {"text": text}, listener, sink, room or SharedBufferWriter(-1))
     os.close(sink)
     with os.fdopen(source, "rb") as pipe:
         return [(kind, bytes(payload)) for kind, payload in Unpacker().feed(pipe.read())]
@@ -58,8 +58,8 @@ def test_16_bit_sound_leaves_as_it_is() -> None:
 
 
 def test_sound_goes_through_the_shared_memory_as_far_as_it_fits() -> None:
-    shared = SharedSound()
-    room = SoundRoom(os.dup(shared.descriptor))
+    shared = SharedBuffer()
+    room = SharedBufferWriter(os.dup(shared.descriptor))
     room.turn()
     room.put(np.zeros(SHARED_BYTES // 4 - 3, np.int16))
     first, second, end = left("words", room=room)
@@ -73,8 +73,8 @@ def test_sound_goes_through_the_shared_memory_as_far_as_it_fits() -> None:
 
 
 def test_sound_stays_until_the_one_after_the_next_begins() -> None:
-    shared = SharedSound()
-    room = SoundRoom(os.dup(shared.descriptor))
+    shared = SharedBuffer()
+    room = SharedBufferWriter(os.dup(shared.descriptor))
     places = []
     for number in range(4):
         room.turn()
@@ -87,7 +87,7 @@ def test_sound_stays_until_the_one_after_the_next_begins() -> None:
 
 @pytest.mark.parametrize("place", [(0, 0), (SHARED_BYTES, 2), (SHARED_BYTES - 2, 4), (2**32 - 1, 2**32 - 1)])
 def test_what_lies_outside_of_the_shared_memory_is_a_broken_frame(place: tuple[int, int]) -> None:
-    shared = SharedSound()
+    shared = SharedBuffer()
     shared.shared()
     with pytest.raises(BrokenFrame, match="outside"):
         shared.at(*place_of(content(shared_frame(*place))))
@@ -95,7 +95,7 @@ def test_what_lies_outside_of_the_shared_memory_is_a_broken_frame(place: tuple[i
 
 def test_closed_memory_has_no_sound_and_costs_no_descriptor() -> None:
     before = open_descriptors()
-    shared = SharedSound()
+    shared = SharedBuffer()
     taken = shared.at(0, 2)
     shared.shared()
     shared.close()  # somebody still has a part of it: nothing is taken from under him
@@ -139,7 +139,7 @@ def stops() -> list[int]:
 
 
 def test_a_cancellation_stops_the_utterance_it_names_and_no_other(stops: list[int]) -> None:
-    listener = Listener(-1)
+    listener = CancellationReader(-1)
     listener.cancel = lambda: stops.append(1)
     listener.begins()
     listener.ends()
@@ -154,7 +154,7 @@ def test_a_cancellation_stops_the_utterance_it_names_and_no_other(stops: list[in
 
 
 def test_a_cancellation_may_come_before_its_utterance(stops: list[int]) -> None:
-    listener = Listener(-1)
+    listener = CancellationReader(-1)
     listener.cancel = lambda: stops.append(1)
     listener.gone_from(1)
     listener.begins()
@@ -164,7 +164,7 @@ def test_a_cancellation_may_come_before_its_utterance(stops: list[int]) -> None:
 
 def test_cancellations_are_heard_over_their_pipe() -> None:
     source, sink = os.pipe()
-    listener, heard = Listener(source), threading.Event()
+    listener, heard = CancellationReader(source), threading.Event()
     listener.cancel = heard.set
     listener.begins()
     threading.Thread(target=listener.listen, daemon=True).start()

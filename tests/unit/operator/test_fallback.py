@@ -27,9 +27,9 @@ from tests.unit.operator.making import (
 from tts_operator.api import TTSModel
 from tts_operator.api.model import LONGEST_CHAIN
 from tts_operator.calendar.bounds import Bounds
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
-from tts_operator.resolve.fallback import Chains, chains
+from tts_operator.resolve.fallback import FallbackChains, chains
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.model import judge_fallback
 from tts_operator.status.tenant import status
@@ -45,17 +45,17 @@ def published(links: dict[str, str], *others: str) -> list[TTSModel]:
     ]
 
 
-def walked(listed: list[str], known: list[TTSModel]) -> Chains:
+def walked(listed: list[str], known: list[TTSModel]) -> FallbackChains:
     models: dict[str, TTSModel | None] = {each.metadata.name: each for each in known}
 
-    def problem(by: str, name: str) -> Verdict | None:
-        return None if models.get(name) else Verdict("FallbackNotFound", f"{by} {name}")
+    def problem(by: str, name: str) -> Problem | None:
+        return None if models.get(name) else Problem("FallbackNotFound", f"{by} {name}")
 
     return chains(listed, models, problem)
 
 
 STORIES: dict[str, tuple[list[str], dict[str, str], dict[str, str], list[str], list[str]]] = {
-    # the story                 listed      who falls back to whom   links   standbys   problems
+    # the story                 listed      who falls back to whom   links   unlisted   problems
     "one":                    (["a"],      {"a": "b"},                         {"a": "b"},           ["b"],      []),
     "two":                    (["a"],      {"a": "b", "b": "c"},               {"a": "b", "b": "c"}, ["b", "c"], []),
     "listed anyway":          (["a", "b"], {"a": "b"},                         {"a": "b"},           [],         []),
@@ -77,9 +77,9 @@ STORIES: dict[str, tuple[list[str], dict[str, str], dict[str, str], list[str], l
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("listed", "names", "links", "standbys", "problems"), STORIES.values(), ids=STORIES)
+@pytest.mark.parametrize(("listed", "names", "links", "unlisted", "problems"), STORIES.values(), ids=STORIES)
 def test_chains(
-    listed: list[str], names: dict[str, str], links: dict[str, str], standbys: list[str], problems: list[str]
+    listed: list[str], names: dict[str, str], links: dict[str, str], unlisted: list[str], problems: list[str]
 ) -> None:
     rest = {*listed, *names.values()} - {*names, "gone"}
     known = [model(by, fallback=None) for by in rest]
@@ -89,7 +89,7 @@ def test_chains(
         for each in [model("x", fallback=falls_back_to(to))]
     ]
     found = walked(listed, known)
-    assert (dict(found.links), list(found.standbys)) == (links, standbys)
+    assert (dict(found.links), list(found.unlisted)) == (links, unlisted)
     assert [problem.reason for problem in found.problems] == problems
 
 
@@ -107,9 +107,9 @@ def test_the_server_takes_whatever_remains_of_any_links(listed: list[str], names
     assert [each.name for each in written.models if each.offered] == listed
     found = catalogue(written, {})
     for name in listed:
-        assert len(found.standbys[name]) < LONGEST_CHAIN
+        assert len(found.fallbacks[name]) < LONGEST_CHAIN
         if links.get(name) not in {None, name} and not resolved(observed).models:
-            assert found.standbys[name][0].model == links[name]
+            assert found.fallbacks[name][0].model == links[name]
 
 
 def config(observed: Observed, of: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.unit.operator.making import DAY, NOON, Object, child, observe, planned, resolved, settle, stamp
 from tts_operator.calendar.bounds import Bounds
-from tts_operator.resolve.missing_metrics import Hold, hold
+from tts_operator.resolve.missing_metrics import MissingMetrics, hold
 
 MINUTE = timedelta(minutes=1)
 BOUNDS = Bounds(3, 6)
@@ -20,16 +20,16 @@ def blind(since: datetime, reason: str = "FailedGetResourceMetric", status: str 
     return children
 
 
-def held(children: list[Object], bounds: Bounds = BOUNDS, now: datetime = NOON) -> Hold:
+def pinned(children: list[Object], bounds: Bounds = BOUNDS, now: datetime = NOON) -> MissingMetrics:
     return hold(observe(children=children, schedule=DAY), "acme-espeak", bounds, now)
 
 
 def test_for_ten_minutes_it_is_too_early_to_tell() -> None:
-    assert held(blind(NOON - 9 * MINUTE)) == Hold(BOUNDS, look_again=NOON + MINUTE)
+    assert pinned(blind(NOON - 9 * MINUTE)) == MissingMetrics(BOUNDS, requeue_at=NOON + MINUTE)
 
 
 def test_then_max_is_held_at_min() -> None:
-    assert held(blind(NOON - 10 * MINUTE)) == Hold(Bounds(3, 3), held=True)
+    assert pinned(blind(NOON - 10 * MINUTE)) == MissingMetrics(Bounds(3, 3), pinned=True)
     children = blind(NOON - 10 * MINUTE)
     assert planned(observe(children=children, schedule=DAY)) == [
         "apply cm/acme-espeak-server: server.json changed",
@@ -38,15 +38,15 @@ def test_then_max_is_held_at_min() -> None:
 
 
 def test_metrics_that_come_back_end_it() -> None:
-    assert held(blind(NOON - 10 * MINUTE, "ValidMetricFound", "True")) == Hold(BOUNDS)
+    assert pinned(blind(NOON - 10 * MINUTE, "ValidMetricFound", "True")) == MissingMetrics(BOUNDS)
 
 
 def test_an_autoscaler_at_zero_is_not_blind() -> None:
-    assert held(blind(NOON - 10 * MINUTE, "ScalingDisabled")) == Hold(BOUNDS)
+    assert pinned(blind(NOON - 10 * MINUTE, "ScalingDisabled")) == MissingMetrics(BOUNDS)
 
 
 def test_fixed_bounds_need_no_metrics() -> None:
-    assert held(blind(NOON - 10 * MINUTE), Bounds(2, 2)) == Hold(Bounds(2, 2))
+    assert pinned(blind(NOON - 10 * MINUTE), Bounds(2, 2)) == MissingMetrics(Bounds(2, 2))
 
 
 def test_a_window_that_just_opened_gets_its_ten_minutes_too() -> None:

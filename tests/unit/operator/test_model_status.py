@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from tests.unit.operator.making import NOON, model, stamp
 from tts_operator.api import TTSModel, TTSModelStatus
-from tts_operator.objects.problem import Verdict
+from tts_operator.objects.problem import Problem
 from tts_operator.status.model import model_status
 
 BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
@@ -58,7 +58,7 @@ def test_a_condition_keeps_its_time_until_it_changes() -> None:
 
 
 def test_a_model_whose_change_two_tenants_fail_with_is_not_ready() -> None:
-    said = model_status(BODY, model(), None, 3, NOON, halted=Verdict("RolloutHalted", "5 tenants wait"))
+    said = model_status(BODY, model(), None, 3, NOON, blocked=Problem("RolloutHalted", "5 tenants wait"))
     assert {each["type"]: each["reason"] for each in said["conditions"]} == {
         "Accepted": "AsSpecified",
         "FallbackResolved": "AsSpecified",

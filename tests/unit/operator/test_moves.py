@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.making import NOON, observe, resolved, settle
-from tts_operator.scheduled_scaling.precompute import Upcoming, upcoming
+from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 
 EVENING = datetime(2026, 11, 4, 22, 0, tzinfo=UTC)
 CALENDAR: dict[str, Any] = {
@@ -18,17 +18,17 @@ CALENDAR: dict[str, Any] = {
 }
 
 
-def settled(*models: Any, **spec: Any) -> Upcoming | None:
+def settled(*models: Any, **spec: Any) -> Requeue | None:
     """What is due next for a tenant whose children are all there."""
     children = settle(observe(*models, **spec))
-    return upcoming(resolved(observe(*models, children=children, **spec)))
+    return next_requeue(resolved(observe(*models, children=children, **spec)))
 
 
 def test_the_move_is_the_write_that_the_reconcile_would_make_then() -> None:
     found = settled(schedule=CALENDAR)
     assert found is not None
     assert found.at == EVENING
-    (move,) = found.moves
+    (move,) = found.precompute
     assert str(move) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
     children = settle(observe(schedule=CALENDAR))
     at_night = settle(observe(schedule=CALENDAR, children=children), EVENING)
@@ -44,7 +44,7 @@ def test_it_is_for_the_object_that_was_seen() -> None:
         child for child in settle(observe(schedule=CALENDAR)) if child["kind"] == "HorizontalPodAutoscaler"
     )
     assert found is not None
-    assert found.moves[0].manifest.body["metadata"]["uid"] == autoscaler["metadata"]["uid"]
+    assert found.precompute[0].manifest.body["metadata"]["uid"] == autoscaler["metadata"]["uid"]
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_it_is_for_the_object_that_was_seen() -> None:
 def test_no_move(spec: dict[str, Any], at: datetime | None) -> None:
     found = settled(**spec)
     assert (found and found.at) == at
-    assert found is None or found.moves == ()
+    assert found is None or found.precompute == ()
 
 
 def test_an_autoscaler_that_is_not_there_yet_has_no_move() -> None:
-    assert upcoming(resolved(observe(schedule=CALENDAR))) == Upcoming(EVENING, transition=True)
+    assert next_requeue(resolved(observe(schedule=CALENDAR))) == Requeue(EVENING, transition=True)
 
 
 def test_what_is_due_before_the_transition_moves_nothing() -> None:
@@ -73,11 +73,11 @@ def test_what_is_due_before_the_transition_moves_nothing() -> None:
     children = settle(observe(schedule=CALENDAR))
     found = resolved(observe(schedule=CALENDAR, children=children))
     earlier = replace(found, next_change=EVENING - timedelta(seconds=1))
-    assert upcoming(earlier) == Upcoming(EVENING - timedelta(seconds=1))
+    assert next_requeue(earlier) == Requeue(EVENING - timedelta(seconds=1))
 
 
 def test_each_pool_with_bounds_of_its_own_stays_as_it_is() -> None:
     found = settled("espeak", {"name": "bass", "minReplicas": 2}, schedule=CALENDAR)
     assert found is not None
-    assert [str(move.ref) for move in found.moves] == ["hpa/acme-espeak"]
+    assert [str(move.ref) for move in found.precompute] == ["hpa/acme-espeak"]
     assert found.at > NOON

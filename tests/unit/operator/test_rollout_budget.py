@@ -33,18 +33,18 @@ from tts_operator.desired.build import build
 from tts_operator.objects.keys import Key
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
-from tts_operator.rollout.limiter import Fleet
+from tts_operator.rollout.limiter import RolloutLimiter
 from tts_operator.rollout.policy import (
-    AT_ONCE,
     FAILURES,
     HALTED,
+    MAX_CONCURRENT_TENANTS,
     ROLLOUT,
     WAITING,
     Roll,
     Sources,
-    cause,
+    blocked_reason,
+    change_cause,
     finished,
-    obstacle,
     pods_fail,
     roll,
     where,
@@ -87,15 +87,15 @@ ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
 
 @pytest.mark.parametrize(("who", "present", "reason"), ASKED.values(), ids=ASKED)
 def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> None:
-    found = obstacle(who, NEW, present)
+    found = blocked_reason(who, NEW, present)
     assert (found and found.reason) == reason
 
 
 def test_a_halt_names_two_tenants_and_the_change() -> None:
-    found = obstacle(key(9), NEW, rolls(3, failed=3))
+    found = blocked_reason(key(9), NEW, rolls(3, failed=3))
     assert found is not None
     assert found.message.startswith("team-0/acme and team-1/acme fail with the change of TTSModel espeak")
-    of_the_operator = obstacle(key(9), "operator//new", rolls(2, "operator//new", failed=2))
+    of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
     assert of_the_operator is not None
     assert "the change of the operator" in of_the_operator.message
 
@@ -113,7 +113,7 @@ CAUSES: dict[str, tuple[Sources | None, Sources, str]] = {
 
 @pytest.mark.parametrize(("before", "after", "expected"), CAUSES.values(), ids=CAUSES)
 def test_whose_change_it_is(before: Sources | None, after: Sources, expected: str) -> None:
-    assert cause(before, after, "espeak") == expected
+    assert change_cause(before, after, "espeak") == expected
 
 
 def deployment(change: str = NEW, *, version: int = 1, tenant: Key = KEY, **status: Any) -> Object:
@@ -213,10 +213,10 @@ def test_nobody_waits_where(observed: Any) -> None:
 
 def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
     found = resolved(observed)
-    verdict = obstacle(found.key, NEW, rolls(5) if reason == WAITING else rolls(2, failed=2))
-    assert verdict is not None
-    assert verdict.reason == reason
-    return found.waiting({"acme-espeak": verdict}, {"acme-espeak": change})
+    problem = blocked_reason(found.key, NEW, rolls(5) if reason == WAITING else rolls(2, failed=2))
+    assert problem is not None
+    assert problem.reason == reason
+    return found.waiting({"acme-espeak": problem}, {"acme-espeak": change})
 
 
 def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
@@ -278,87 +278,89 @@ def test_pods_that_cannot_run_fail_their_rollout() -> None:
 
 
 def test_who_is_let_go_counts_before_anybody_has_seen_it() -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        assert fleet.ask(key(number), {"acme-espeak": NEW}) == {}
-    assert fleet.ask(key(9), {"acme-espeak": NEW})["acme-espeak"].reason == WAITING
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        assert rollout_limiter.admit(key(number), {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW})["acme-espeak"].reason == WAITING
 
 
 def test_what_is_about_to_be_written_is_not_undone_by_what_was_read_before() -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        fleet.ask(key(number), {"acme-espeak": NEW})
-    fleet.saw(deployment("", version=99, tenant=key(0)))
-    fleet.keep(set())
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) != {}
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+    rollout_limiter.saw(deployment("", version=99, tenant=key(0)))
+    rollout_limiter.keep(set())
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
 
 
 def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        fleet.ask(key(number), {"acme-espeak": NEW})
-        fleet.took(key(number), ["acme-espeak"], [deployment(version=20, tenant=key(number), updatedReplicas=0)])
-    fleet.saw(deployment(version=19, tenant=key(1)))
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) != {}
-    fleet.saw(deployment(version=21, tenant=key(1)))
-    assert fleet.upcoming() == [key(9)]
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) == {}
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(
+            key(number), ["acme-espeak"], [deployment(version=20, tenant=key(number), updatedReplicas=0)]
+        )
+    rollout_limiter.saw(deployment(version=19, tenant=key(1)))
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    rollout_limiter.saw(deployment(version=21, tenant=key(1)))
+    assert rollout_limiter.next_requeue() == [key(9)]
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
 def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        fleet.ask(key(number), {"acme-espeak": NEW})
-        fleet.took(key(number), ["acme-espeak"], [deployment(tenant=key(number), updatedReplicas=0)])
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(key(number), ["acme-espeak"], [deployment(tenant=key(number), updatedReplicas=0)])
     waiters = [key(number) for number in range(10, 20)]
     for who in waiters:
-        fleet.ask(who, {"acme-espeak": NEW})
-    assert fleet.upcoming() == []
+        rollout_limiter.admit(who, {"acme-espeak": NEW})
+    assert rollout_limiter.next_requeue() == []
     for number in range(FAILURES):
-        fleet.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
-    assert fleet.upcoming() == waiters
-    assert {fleet.ask(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
-    assert fleet.upcoming() == []
-    halted = fleet.halted()["espeak"]
-    assert halted.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
-    fleet.saw(deployment(version=3, tenant=key(0)))
-    assert fleet.halted() == {}
-    first = fleet.upcoming()
-    assert first == waiters[:AT_ONCE], "one may go: more than enough are asked"
-    assert fleet.ask(first[0], {"acme-espeak": NEW}) == {}
-    assert fleet.upcoming() == waiters[1:], "the others wait for their turn again"
+        rollout_limiter.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
+    assert rollout_limiter.next_requeue() == waiters
+    assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
+    assert rollout_limiter.next_requeue() == []
+    blocked = rollout_limiter.blocked()["espeak"]
+    assert blocked.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
+    rollout_limiter.saw(deployment(version=3, tenant=key(0)))
+    assert rollout_limiter.blocked() == {}
+    first = rollout_limiter.next_requeue()
+    assert first == waiters[:MAX_CONCURRENT_TENANTS], "one may go: more than enough are asked"
+    assert rollout_limiter.admit(first[0], {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.next_requeue() == waiters[1:], "the others wait for their turn again"
 
 
 def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        fleet.ask(key(number), {"acme-espeak": NEW})
-        fleet.took(key(number), ["acme-espeak"], [])
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) != {}
-    fleet.saw(deployment("", tenant=key(0)))
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) == {}
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(key(number), ["acme-espeak"], [])
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    rollout_limiter.saw(deployment("", tenant=key(0)))
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
 @pytest.mark.parametrize("gone", ["deleted", "not listed"])
 def test_what_is_gone_rolls_no_more(gone: str) -> None:
-    fleet = Fleet()
-    for number in range(AT_ONCE):
-        fleet.saw(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.saw(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
     if gone == "deleted":
-        fleet.saw(deployment(version=2, tenant=key(0)), gone=True)
+        rollout_limiter.saw(deployment(version=2, tenant=key(0)), gone=True)
     else:
-        fleet.keep({(key(number), "acme-espeak") for number in range(1, AT_ONCE)})
-    assert fleet.ask(key(9), {"acme-espeak": NEW}) == {}
+        rollout_limiter.keep({(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
 def test_a_tenant_that_is_not_due_any_more_waits_no_more() -> None:
-    fleet = Fleet()
-    for each in rolls(AT_ONCE):
-        fleet.ask(each.key, {each.pool: NEW})
-    fleet.ask(key(9), {"acme-espeak": NEW})
-    assert fleet.waiting == 1
-    fleet.ask(key(9), {})
-    assert fleet.waiting == 0
+    rollout_limiter = RolloutLimiter()
+    for each in rolls(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(each.key, {each.pool: NEW})
+    rollout_limiter.admit(key(9), {"acme-espeak": NEW})
+    assert rollout_limiter.waiting == 1
+    rollout_limiter.admit(key(9), {})
+    assert rollout_limiter.waiting == 0
 
 
 REASONS = {"answers": "NewReplicaSetAvailable", "rolls": "ReplicaSetUpdated", "fails": "ProgressDeadlineExceeded"}
@@ -381,7 +383,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fleet = Fleet()
+        self.rollout_limiter = RolloutLimiter()
         self.pools = {key(number): Pool() for number in range(12)}
         self.current = 0
         self.broken: set[int] = set()
@@ -391,7 +393,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def tell(self, body: Object) -> None:
         who, _ = where(body)
-        self.fleet.saw(body)
+        self.rollout_limiter.saw(body)
         self.known[who] = max(self.known.get(who, 0), int(body["metadata"]["resourceVersion"]))
 
     def live(self, who: Key) -> Object:
@@ -410,16 +412,16 @@ class Rollouts(RuleBasedStateMachine):
         pool = self.pools[who]
         self.tell(self.live(who))
         changes = {"acme-espeak": f"model/espeak/{self.current}"} if pool.has != self.current else {}
-        before = self.halted()
-        waits = self.fleet.ask(who, changes)
+        before = self.blocked()
+        waits = self.rollout_limiter.admit(who, changes)
         if changes and not waits:
             assert not before, "nobody takes a change that two fail with"
             pool.has, pool.ends = self.current, "rolls"
             self.moved(who)
-            self.fleet.took(who, ["acme-espeak"], [self.live(who)])
+            self.rollout_limiter.mark_applied(who, ["acme-espeak"], [self.live(who)])
             self.known[who] = pool.version
 
-    def halted(self) -> bool:
+    def blocked(self) -> bool:
         failed = [
             who
             for who, pool in self.pools.items()
@@ -470,13 +472,13 @@ class Rollouts(RuleBasedStateMachine):
     @rule()
     def everything_is_listed(self) -> None:
         """As the next leader does, which knows nothing yet."""
-        self.fleet = Fleet()
+        self.rollout_limiter = RolloutLimiter()
         for who in self.pools:
             self.tell(self.live(who))
 
     @invariant()
     def at_most_five_are_on_their_way(self) -> None:
-        assert len([pool for pool in self.pools.values() if pool.ends == "rolls"]) <= AT_ONCE
+        assert len([pool for pool in self.pools.values() if pool.ends == "rolls"]) <= MAX_CONCURRENT_TENANTS
 
     def teardown(self) -> None:
         """Once the model is whole and rollouts end, everybody gets there."""
@@ -488,7 +490,7 @@ class Rollouts(RuleBasedStateMachine):
                 self.end(who)
             for body in self.news:
                 self.tell(body)
-            for who in self.fleet.upcoming():
+            for who in self.rollout_limiter.next_requeue():
                 self.reconcile(who)
             self.at_most_five_are_on_their_way()
         assert {pool.has for pool in self.pools.values()} == {self.current}

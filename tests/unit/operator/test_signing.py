@@ -13,8 +13,8 @@ from tts_operator.credentials.signing_keys import (
     ANNOUNCED,
     OVERLAP,
     PERIOD,
+    KeyRotation,
     SigningKeys,
-    Turn,
     due,
     generate,
     kid_of,
@@ -27,7 +27,7 @@ TOKEN = timedelta(minutes=5)
 """What a token lives, and how long a published set of keys is kept by whoever fetched it."""
 
 
-def step(stored: SigningKeys, now: datetime) -> Turn:
+def step(stored: SigningKeys, now: datetime) -> KeyRotation:
     """One reconcile."""
     if (kid := due(stored, now)) is not None:
         stored = replace(stored, keys={**stored.keys, kid: f"key of {kid}"})
@@ -37,7 +37,7 @@ def step(stored: SigningKeys, now: datetime) -> Turn:
 def test_the_first_key_signs_at_once() -> None:
     found = step(SigningKeys(), START)
     assert found.keys == SigningKeys({kid_of(START): f"key of {kid_of(START)}"}, kid_of(START), START)
-    assert found.look_again == START + PERIOD
+    assert found.requeue_at == START + PERIOD
 
 
 def test_a_key_is_announced_then_signs_then_stands_alone() -> None:
@@ -46,14 +46,14 @@ def test_a_key_is_announced_then_signs_then_stands_alone() -> None:
     announced = step(first, begun)
     assert sorted(announced.keys.keys) == [kid_of(START), kid_of(begun)]
     assert announced.keys.current == kid_of(START)
-    assert announced.look_again == begun + ANNOUNCED
-    signing = step(announced.keys, announced.look_again)
+    assert announced.requeue_at == begun + ANNOUNCED
+    signing = step(announced.keys, announced.requeue_at)
     assert signing.keys.current == kid_of(begun)
     assert len(signing.keys.keys) == 2
-    assert signing.look_again == begun + ANNOUNCED + OVERLAP
-    alone = step(signing.keys, signing.look_again)
+    assert signing.requeue_at == begun + ANNOUNCED + OVERLAP
+    alone = step(signing.keys, signing.requeue_at)
     assert list(alone.keys.keys) == [kid_of(begun)]
-    assert alone.look_again == begun + PERIOD
+    assert alone.requeue_at == begun + PERIOD
 
 
 def test_a_key_that_somebody_put_there_is_replaced_in_the_usual_steps() -> None:
@@ -98,8 +98,8 @@ def test_it_looks_again_when_something_is_due_and_then_there_is_nothing_left_to_
     keys, now = step(SigningKeys(), START).keys, START
     for _ in range(12):
         found = step(keys, now)
-        assert found.look_again > now
-        keys, now = found.keys, found.look_again
+        assert found.requeue_at > now
+        keys, now = found.keys, found.requeue_at
     assert now - START > 3 * PERIOD
 
 

@@ -49,8 +49,8 @@ def test_while_old_and_new_pods_answer_the_name_is_one_of_its_own() -> None:
     names.append(name_of(observe(known=[new], children=after)))
     names.append(name_of(observe(known=[old], children=rolling(after, 2, updatedReplicas=2))))
     names.append(name_of(observe(known=[new], children=rolling(after, 4))))
-    first, leaving, _, at_rest, back, again = names
-    assert len({first, leaving, at_rest, back, again}) == 5
+    first, draining, _, at_rest, back, again = names
+    assert len({first, draining, at_rest, back, again}) == 5
     assert at_rest == name_of(observe(known=[new]))
 
 

@@ -27,7 +27,7 @@ from tests.unit.operator.making import (
     unschedulable,
 )
 from tts_operator.api import TTSTenantStatus
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
@@ -48,7 +48,7 @@ def condition(said: dict[str, Any], type_: str) -> dict[str, Any]:
     return next(each for each in said["conditions"] if each["type"] == type_)
 
 
-def verdict(said: dict[str, Any], type_: str) -> tuple[str, str]:
+def problem(said: dict[str, Any], type_: str) -> tuple[str, str]:
     found = condition(said, type_)
     return found["status"], found["reason"]
 
@@ -225,10 +225,10 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
 
 @pytest.mark.parametrize(("observed", "failures", "type_", "reason", "message"), CAUSES.values(), ids=CAUSES)
 def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: str, reason: str, message: str) -> None:
-    outcome = Outcome({ref("Service", name): Failure(*found) for name, found in failures.items()})
+    outcome = Outcome({ref("Service", name): Problem(*found) for name, found in failures.items()})
     said = report(observed, outcome)
-    assert verdict(said, type_) == ("False", reason)
-    assert verdict(said, "Ready") == ("False", reason)
+    assert problem(said, type_) == ("False", reason)
+    assert problem(said, "Ready") == ("False", reason)
     assert message in condition(said, type_)["message"]
     others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {type_, "Ready"}
     assert others <= {"Available"}, "one cause, one condition"
@@ -243,9 +243,9 @@ def test_a_tenant_that_speaks_is_ready() -> None:
 
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
     said = report(observe(preventDeletion=True))
-    assert verdict(said, "Available") == ("False", "NeverAccepted")
-    assert verdict(said, "Ready") == ("False", "NotSupportedYet"), "that is what a person has to mend"
-    assert verdict(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
+    assert problem(said, "Available") == ("False", "NeverAccepted")
+    assert problem(said, "Ready") == ("False", "NotSupportedYet"), "that is what a person has to mend"
+    assert problem(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
 
 
 def test_the_whole_status() -> None:
@@ -276,14 +276,14 @@ def test_every_status_is_one_that_the_crd_describes(
 
 def test_the_first_cause_that_a_person_must_mend_is_the_one_they_read() -> None:
     observed = observe(known=[], children=running(0), keys=False)
-    outcome = Outcome({ref("Service", "acme"): Failure("NameTaken", "taken")})
+    outcome = Outcome({ref("Service", "acme"): Problem("NameTaken", "taken")})
     said = report(observed, outcome)
-    assert verdict(said, "Ready") == ("False", "ModelNotFound")
-    assert verdict(said, "Programmed") == ("False", "NameTaken")
+    assert problem(said, "Ready") == ("False", "ModelNotFound")
+    assert problem(said, "Programmed") == ("False", "NameTaken")
 
 
 def test_children_that_fail_alike_are_told_in_one_sentence() -> None:
-    taken = Failure("NameTaken", "is somebody else's")
+    taken = Problem("NameTaken", "is somebody else's")
     outcome = Outcome({ref("Service", "acme"): taken, ref("ConfigMap", "acme-quota"): taken})
     said = report(observe(children=running()), outcome)
     assert condition(said, "Programmed")["message"] == "cm/acme-quota, svc/acme: is somebody else's"
@@ -298,15 +298,15 @@ def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
     children = running()
     child(children, "Deployment", "acme-espeak")["status"]["availableReplicas"] = 0
     said = report(observe(children=children))
-    assert verdict(said, "Available") == ("False", "Starting")
+    assert problem(said, "Available") == ("False", "Starting")
     assert said["pools"][0]["ready"] == 1
 
 
 def test_some_pods_that_fail_beside_others_that_answer_are_not_passed_over() -> None:
     observed = observe(children=running(2, schedule=DAY), pods=[waits("ErrImagePull", "not found")], schedule=DAY)
     said = report(observed)
-    assert verdict(said, "Available") == ("True", "AsSpecified")
-    assert verdict(said, "Ready") == ("False", "ErrImagePull")
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("False", "ErrImagePull")
     assert condition(said, "Ready")["message"].endswith("the other pods answer")
     assert said["pools"][0]["reason"] == "ErrImagePull"
 
@@ -315,59 +315,59 @@ def test_a_surge_that_waits_for_room_says_what_to_do() -> None:
     children = running(1)
     child(children, "Deployment", "acme-espeak")["status"]["updatedReplicas"] = 0
     said = report(observe(children=children, pods=[pod(**unschedulable())]))
-    assert verdict(said, "Ready") == ("False", "NoRoomToSurge")
+    assert problem(said, "Ready") == ("False", "NoRoomToSurge")
     assert "spec.rollout.strategy to Replace" in condition(said, "Ready")["message"]
 
 
 def test_pods_on_their_way_out_are_no_trouble() -> None:
     going = waits("CrashLoopBackOff", exitCode=1)
     going["metadata"]["deletionTimestamp"] = stamp(NOON)
-    assert verdict(report(observe(children=running(), pods=[going])), "Ready") == ("True", "AsSpecified")
+    assert problem(report(observe(children=running(), pods=[going])), "Ready") == ("True", "AsSpecified")
 
 
 def test_an_autoscaler_without_metrics_only_warns() -> None:
     said = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
-    assert verdict(said, "ScalingActive") == ("False", "FailedGetResourceMetric")
+    assert problem(said, "ScalingActive") == ("False", "FailedGetResourceMetric")
     assert "max is held at min 3" in condition(said, "ScalingActive")["message"]
-    assert verdict(said, "Ready") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
 
 
 def test_fixed_bounds_need_no_metrics() -> None:
-    assert verdict(report(observe(children=blind(running()))), "ScalingActive") == ("True", "AsSpecified")
+    assert problem(report(observe(children=blind(running()))), "ScalingActive") == ("True", "AsSpecified")
 
 
 def test_what_holds_otherwise_than_the_spec_says_is_told_beside_a_condition_that_holds() -> None:
     said = report(observe(children=running(), quota={"requestsPerMinute": 50}))
-    assert verdict(said, "Accepted") == ("True", "QuotaClamped")
+    assert problem(said, "Accepted") == ("True", "QuotaClamped")
     assert "above the 10 of tier Basic" in condition(said, "Accepted")["message"]
 
 
 def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -> None:
     children = running()
-    assert verdict(report(observe(children=children, keys=None)), "Available")[0] == "True"
-    assert verdict(report(observe(children=children, keys=False, auth={"modes": ["None"]})), "Available")[0] == "True"
+    assert problem(report(observe(children=children, keys=None)), "Available")[0] == "True"
+    assert problem(report(observe(children=children, keys=False, auth={"modes": ["None"]})), "Available")[0] == "True"
 
 
 def test_a_refused_spec_keeps_what_was_said_of_its_last_good_children() -> None:
     before = report(observe(children=running()))
     said = report(observe(children=running(), before=before, preventDeletion=True))
     assert said["pools"] == before["pools"]
-    assert verdict(said, "Accepted") == ("False", "NotSupportedYet")
-    assert verdict(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Accepted") == ("False", "NotSupportedYet")
+    assert problem(said, "Available") == ("True", "AsSpecified")
 
 
 def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
     said = report(observe(children=running(0), preventDeletion=True))
-    assert verdict(said, "Available") == ("False", "Starting")
+    assert problem(said, "Available") == ("False", "Starting")
 
 
 def test_a_refused_spec_suspends_nobody() -> None:
     """What it says of suspend is not followed either: the endpoint goes on as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
-    assert verdict(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Available") == ("True", "AsSpecified")
     asleep = settle(observe(suspend=True))
     said = report(observe(children=asleep, suspend=True, preventDeletion=True))
-    assert verdict(said, "Available") == ("False", "Suspended")
+    assert problem(said, "Available") == ("False", "Suspended")
 
 
 def crashed(restarts: int, lived: timedelta = timedelta(seconds=9), **state: Any) -> Object:
@@ -395,15 +395,15 @@ def test_a_crash_loop_is_told_once_however_often_the_container_starts() -> None:
 
 def test_a_container_that_starts_again_after_a_long_life_is_in_no_loop() -> None:
     starting = crashed(7, lived=timedelta(minutes=10), running={})
-    assert verdict(report(observe(children=running(0), pods=[starting])), "Ready") == ("False", "Starting")
+    assert problem(report(observe(children=running(0), pods=[starting])), "Ready") == ("False", "Starting")
     first = crashed(1, running={})
-    assert verdict(report(observe(children=running(0), pods=[first])), "Ready") == ("False", "Starting")
+    assert problem(report(observe(children=running(0), pods=[first])), "Ready") == ("False", "Starting")
 
 
 def test_a_stored_object_that_does_not_parse_gets_a_status_all_the_same() -> None:
     observed = replace(observe(), tenant=None, tenant_error="spec.models: Field required")
     said = status(resolve(observed, SETTINGS, NOON), observed, Outcome())
-    assert verdict(said, "Ready") == ("False", "Invalid")
+    assert problem(said, "Ready") == ("False", "Invalid")
 
 
 def test_a_model_that_went_missing_keeps_the_precision_that_runs() -> None:

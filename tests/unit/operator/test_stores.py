@@ -16,14 +16,14 @@ from tts_operator.credentials.shared_stores import (
     RedisDefault,
     RedisSecret,
     S3Default,
-    SeenStores,
+    StoreCredentials,
     missing,
+    parse_redis_secret,
     s3_problem,
-    understood,
 )
 from tts_operator.desired.build import build
 from tts_operator.objects.manifest import ref_of
-from tts_operator.objects.problem import Failure
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -41,14 +41,14 @@ DEFAULTS = replace(
     redis=RedisDefault(parse_redis_url("rediss://redis.example:6390/2"), Path("/etc/redis")),
     s3=S3Default("http://minio.example:9000", "eu-1", "speech", "fleet/", "https://audio.example", True, Path("/s3")),
 )
-SEEN = SeenStores(
+SEEN = StoreCredentials(
     redis_password="a-password",
     redis_certificate="-----CERTIFICATE-----",
     s3_keys={"accessKey": "AKIA", "secretKey": "s3cret"},
 )
 
 
-def observed(*models: str, stores: SeenStores = SEEN, **spec: Any) -> Observed:
+def observed(*models: str, stores: StoreCredentials = SEEN, **spec: Any) -> Observed:
     return replace(observe(*models, **spec), stores=stores)
 
 
@@ -87,7 +87,7 @@ def conditions(found: Resolved, outcome: Outcome | None = None) -> dict[str, Obj
 
 
 def test_without_any_store_nothing_is_shared() -> None:
-    found = resolve(observed(stores=SeenStores()), SETTINGS, NOON)
+    found = resolve(observed(stores=StoreCredentials()), SETTINGS, NOON)
     made = bodies(found)
     config = server_config(made)
     assert (config.redis, config.storage.s3) == (None, None)
@@ -98,7 +98,7 @@ def test_without_any_store_nothing_is_shared() -> None:
 
 
 def test_a_tenants_own_redis_is_mounted_and_only_its_port_is_known() -> None:
-    seen = SeenStores(redis_secret=RedisSecret("12", 6390))
+    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390))
     found = resolve(observed("espeak", "large", stores=seen, redis=OWN_REDIS), SETTINGS, NOON)
     made = bodies(found)
     assert mounts(made)["redis"] == "counters"
@@ -112,7 +112,7 @@ def test_a_tenants_own_redis_is_mounted_and_only_its_port_is_known() -> None:
 
 
 def test_a_tenants_own_stores_go_before_the_operators() -> None:
-    seen = SeenStores(redis_secret=RedisSecret("12", 6390))
+    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390))
     made = bodies(by_default(observed(stores=seen, redis=OWN_REDIS, storage=OWN_S3)))
     assert (mounts(made)["redis"], mounts(made)["s3"]) == ("counters", "own")
     assert not any(body["metadata"]["name"] in {"acme-redis", "acme-s3"} for body in made)
@@ -133,7 +133,7 @@ S3_PROBLEMS: dict[str, tuple[dict[str, str | None] | None, str, str]] = {
 def test_an_object_store_without_its_keys_is_told_while_everything_goes_on(
     entries: dict[str, str | None] | None, reason: str, message: str
 ) -> None:
-    seen = SeenStores(s3_problem=s3_problem("own", entries))
+    seen = StoreCredentials(s3_problem=s3_problem("own", entries))
     reading = observed(stores=seen, storage=OWN_S3)
     reading = replace(reading, children={ref_of(each): each for each in settle(reading)})
     found = resolve(reading, SETTINGS, NOON)
@@ -150,7 +150,7 @@ def test_an_object_store_without_its_keys_is_told_while_everything_goes_on(
 
 def test_an_object_store_with_its_keys_is_in_order() -> None:
     assert s3_problem("own", {"accessKey": "AKIA", "secretKey": "s3cret"}) is None
-    said = conditions(resolve(observed(stores=SeenStores(), storage=OWN_S3), SETTINGS, NOON))
+    said = conditions(resolve(observed(stores=StoreCredentials(), storage=OWN_S3), SETTINGS, NOON))
     assert (said["StorageConfigured"]["status"], said["StorageConfigured"]["reason"]) == ("True", "AsSpecified")
 
 
@@ -160,9 +160,13 @@ PROBLEMS: dict[str, tuple[RedisSecret, str, str]] = {
         "RedisSecretNotFound",
         "there is no Secret counters, which spec.redis.secretRef names; it needs `url`",
     ),
-    "no such entry": (understood("counters", "1", None), "RedisSecretInvalid", "Secret counters has no entry `url`"),
+    "no such entry": (
+        parse_redis_secret("counters", "1", None),
+        "RedisSecretInvalid",
+        "Secret counters has no entry `url`",
+    ),
     "no such address": (
-        understood("counters", "1", "http://s3cret"),
+        parse_redis_secret("counters", "1", "http://s3cret"),
         "RedisSecretInvalid",
         "`url` of Secret counters does not begin with redis:// or rediss://",
     ),
@@ -174,7 +178,7 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
     secret: RedisSecret, reason: str, message: str
 ) -> None:
     children = settle(observe())
-    reading = replace(observe(children=children, redis=OWN_REDIS), stores=SeenStores(redis_secret=secret))
+    reading = replace(observe(children=children, redis=OWN_REDIS), stores=StoreCredentials(redis_secret=secret))
     found = resolve(reading, SETTINGS, NOON)
     said = conditions(found)
     assert (said["RedisConfigured"]["status"], said["RedisConfigured"]["reason"]) == ("False", reason)
@@ -191,7 +195,9 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
 
 def test_another_version_of_the_secret_is_told_to_running_pods() -> None:
     hashes = {
-        build(resolve(observed(stores=SeenStores(redis_secret=each), redis=OWN_REDIS), SETTINGS, NOON)).config_hashes[  # type: ignore[union-attr]  # it is built
+        build(
+            resolve(observed(stores=StoreCredentials(redis_secret=each), redis=OWN_REDIS), SETTINGS, NOON)
+        ).config_hashes[  # type: ignore[union-attr]  # it is built
             "acme-espeak"
         ]
         for each in (RedisSecret("1", 6379), RedisSecret("2", 6379))
@@ -255,7 +261,7 @@ def test_no_reading_shows_a_credential() -> None:
 def test_secrets_that_are_no_longer_wanted_go() -> None:
     made = bodies(by_default(observed()))
     secrets = [live_secret(made, name) for name in ("acme-redis", "acme-s3")]
-    reading = observed(stores=SeenStores(), children=secrets)
+    reading = observed(stores=StoreCredentials(), children=secrets)
     actions = [str(action) for action in plan(build(resolve(reading, SETTINGS, NOON)), reading)]
     assert [action for action in actions if action.startswith("delete")] == [
         "delete secret/acme-redis: no longer wanted",
@@ -276,7 +282,7 @@ def test_somebody_elses_secret_under_the_name_is_left_alone() -> None:
 
 def test_the_operators_redis_that_is_away_is_told_and_costs_nobody_its_endpoint() -> None:
     found = by_default(replace(observe(children=settle(observe())), stores=SEEN))
-    said = conditions(found, Outcome(redis=Failure("RedisUnavailable", "it does not answer")))
+    said = conditions(found, Outcome(redis=Problem("RedisUnavailable", "it does not answer")))
     assert (said["RedisConfigured"]["status"], said["RedisConfigured"]["reason"]) == ("False", "RedisUnavailable")
     assert said["Ready"]["status"] == "True"
     assert conditions(found)["RedisConfigured"]["status"] == "True"

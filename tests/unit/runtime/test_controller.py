@@ -14,12 +14,12 @@ import pytest
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller import controller as module
-from tts_operator.controller.controller import Controller, Pace
+from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_tenant import ReconcileFailed
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
-from tts_operator.scheduled_scaling.precompute import Upcoming
+from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.settings import Settings
 from tts_operator.telemetry.metrics import Metrics
 
@@ -33,7 +33,7 @@ class Stage:
         self.clock = clock
         self.tenants: dict[Key, list[str]] = {}
         self.while_listing: Callable[[str], None] = lambda kind: None
-        self.answers: defaultdict[Key, list[Upcoming | Exception | None]] = defaultdict(list)
+        self.answers: defaultdict[Key, list[Requeue | Exception | None]] = defaultdict(list)
         self.after_reconcile: Callable[[Key], None] = lambda key: None
         self.reconciles: list[tuple[float, Key]] = []
         self.metrics = Metrics()
@@ -43,7 +43,7 @@ class Stage:
         await asyncio.sleep(self.apply_seconds)
         return manifest.body
 
-    async def reconcile(self, key: Key, *_: Any, **__: Any) -> Upcoming | None:
+    async def reconcile(self, key: Key, *_: Any, **__: Any) -> Requeue | None:
         self.reconciles.append((self.seconds(), key))
         answer = self.answers[key].pop(0) if self.answers[key] else None
         self.after_reconcile(key)
@@ -82,7 +82,7 @@ def stage(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def controller_on(stage: Stage, **pace: Any) -> Controller:
     cluster = cast("Cluster", cast("Any", stage))
-    return Controller(cluster, Settings(server_image="tts:1"), stage.clock, stage.metrics, Pace(**pace))
+    return Controller(cluster, Settings(server_image="tts:1"), stage.clock, stage.metrics, ControllerOptions(**pace))
 
 
 @asynccontextmanager
@@ -95,12 +95,12 @@ async def leading(controller: Controller) -> AsyncIterator[None]:
     await asyncio.wait({working})
 
 
-def after(seconds: float) -> Upcoming:
-    return Upcoming(BEGINNING + timedelta(seconds=seconds))
+def after(seconds: float) -> Requeue:
+    return Requeue(BEGINNING + timedelta(seconds=seconds))
 
 
-def transition(seconds: float) -> Upcoming:
-    return Upcoming(BEGINNING + timedelta(seconds=seconds), transition=True)
+def transition(seconds: float) -> Requeue:
+    return Requeue(BEGINNING + timedelta(seconds=seconds), transition=True)
 
 
 async def test_a_list_does_not_undo_what_was_seen_while_it_was_read(stage: Stage) -> None:
@@ -191,8 +191,8 @@ async def test_whatever_changes_waits_until_the_bounds_are_moved(stage: Stage) -
     controller = controller_on(stage)
     stage.tenants = {ACME: []}
     hpa = Ref("autoscaling/v2", "HorizontalPodAutoscaler", ACME.namespace, "acme")
-    night = Upcoming(
-        BEGINNING + timedelta(seconds=10), transition=True, moves=(Apply(Manifest(hpa, {}), "min 3 -> 1"),)
+    night = Requeue(
+        BEGINNING + timedelta(seconds=10), transition=True, precompute=(Apply(Manifest(hpa, {}), "min 3 -> 1"),)
     )
     stage.answers[ACME] = [night]
     stage.apply_seconds = 3
@@ -233,7 +233,7 @@ async def test_a_part_that_ends_takes_the_others_along(stage: Stage, monkeypatch
         await asyncio.sleep(5)
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr("tts_operator.scheduled_scaling.timers.Transitions.run", broken)
+    monkeypatch.setattr("tts_operator.scheduled_scaling.timers.TransitionTimers.run", broken)
     working = asyncio.create_task(controller_on(stage).work())
     async with asyncio.timeout(60):
         await asyncio.wait({working})

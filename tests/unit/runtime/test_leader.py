@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.runtime.virtual_time import VirtualClock
-from tts_operator.cluster.leader_election import Leader, LeaseConflict, Record, Timing
+from tts_operator.cluster.leader_election import Leader, LeaderElectionConfig, LeaseConflict, Record
 
-TIMING = Timing(lease_seconds=15, renew_deadline_seconds=10, retry_seconds=2)
+TIMING = LeaderElectionConfig(lease_seconds=15, renew_deadline_seconds=10, retry_seconds=2)
 
 
 class SharedLease:
@@ -315,8 +315,8 @@ async def test_whatever_fails_no_two_ever_may_write_at_once(lease: SharedLease, 
 
 def test_times_that_would_let_two_lead_are_refused() -> None:
     with pytest.raises(ValueError, match="deadline < lease"):
-        Timing(lease_seconds=10, renew_deadline_seconds=10, retry_seconds=2)
+        LeaderElectionConfig(lease_seconds=10, renew_deadline_seconds=10, retry_seconds=2)
 
 
 def test_the_usual_proportions_are_those_of_client_go() -> None:
-    assert Timing.of_lease(15) == Timing(15, 10, 2)
+    assert LeaderElectionConfig.of_lease(15) == LeaderElectionConfig(15, 10, 2)

@@ -16,7 +16,7 @@ from tts_operator.cluster.errors import Conflict, Unreachable
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
-from tts_operator.scheduled_scaling.executor import AT_ONCE, LONGEST_SECONDS, TRUE_FOR, Mover
+from tts_operator.scheduled_scaling.executor import LONGEST_SECONDS, MAX_CONCURRENT_WRITES, TRUE_FOR, ScalingExecutor
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -60,10 +60,10 @@ class StoppedClock(SystemClock):
 
 
 @asynccontextmanager
-async def running(recorder: Recorder, now: datetime = MIDNIGHT) -> AsyncIterator[tuple[Mover, list[Key]]]:
+async def running(recorder: Recorder, now: datetime = MIDNIGHT) -> AsyncIterator[tuple[ScalingExecutor, list[Key]]]:
     """A mover, and the keys whose moves it says were made. Reconciles are noted with the writes."""
     moved: list[Key] = []
-    mover = Mover(cast("Cluster", cast("Any", recorder)), StoppedClock(now), lambda key, _: moved.append(key))
+    mover = ScalingExecutor(cast("Cluster", cast("Any", recorder)), StoppedClock(now), lambda key, _: moved.append(key))
     task = asyncio.create_task(mover.run(lambda key: recorder.log.append(f"reconcile {key.name}")))
     yield mover, moved
     task.cancel()
@@ -178,5 +178,5 @@ async def test_an_api_server_that_does_not_answer_is_asked_no_more_than_needed()
             mover.prepare(key(number), [move(number)])
             mover.begin(key(number), MIDNIGHT)
         await until(recorder, 50)
-    assert sum(line.startswith("hpa") for line in recorder.log) == AT_ONCE
+    assert sum(line.startswith("hpa") for line in recorder.log) == MAX_CONCURRENT_WRITES
     assert moved == []

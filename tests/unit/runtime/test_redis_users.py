@@ -15,11 +15,11 @@ from tts_operator.objects.keys import Key
 from tts_operator.redis_acl.users import (
     LOOK_SECONDS,
     MOST_CHECKS,
+    RedisAclError,
+    RedisRejected,
+    RedisUnreachable,
     RedisUsers,
     Registration,
-    StoreAway,
-    StoreRefuses,
-    StoreTrouble,
 )
 
 ACME, BLUE = Key("team-acme", "acme"), Key("team-blue", "blue")
@@ -29,26 +29,26 @@ ACME, BLUE = Key("team-acme", "acme"), Key("team-blue", "blue")
 class Store:
     """A Redis that fails when it is told to."""
 
-    trouble: StoreTrouble | None = None
+    trouble: RedisAclError | None = None
     owners: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
     asked: int = 0
 
     async def grant(self, operator: str, uid: str, owner: str, password_sha256: str) -> None:
-        self.ask(operator)
+        self.admit(operator)
         self.owners[uid], self.users[uid] = owner, password_sha256
 
     async def registered(self, operator: str) -> Mapping[str, Registration]:
-        self.ask(operator)
+        self.admit(operator)
         return {uid: Registration(owner, uid in self.users) for uid, owner in self.owners.items()}
 
     async def remove(self, operator: str, uids: Collection[str]) -> None:
-        self.ask(operator)
+        self.admit(operator)
         for uid in uids:
             self.owners.pop(uid, None)
             self.users.pop(uid, None)
 
-    def ask(self, operator: str) -> None:
+    def admit(self, operator: str) -> None:
         assert operator == "lease-1"
         self.asked += 1
         if self.trouble:
@@ -90,7 +90,7 @@ def platform(clock: VirtualClock) -> Platform:
 
 
 async def test_a_redis_that_is_away_is_asked_once_and_then_left_in_peace(platform: Platform) -> None:
-    platform.store.trouble = StoreAway("connection refused")
+    platform.store.trouble = RedisUnreachable("connection refused")
     said = [await platform.users.grant(key, f"uid-{key.name}", "a-password") for key in (ACME, BLUE, ACME)]
     assert [failure and failure.reason for failure in said] == ["RedisUnavailable"] * 3
     assert platform.store.asked == 1, "the others would only have waited"
@@ -99,7 +99,7 @@ async def test_a_redis_that_is_away_is_asked_once_and_then_left_in_peace(platfor
 
 
 async def test_what_was_owed_is_made_good_when_it_is_back(platform: Platform) -> None:
-    platform.store.trouble = StoreAway("away")
+    platform.store.trouble = RedisUnreachable("away")
     for key in (ACME, BLUE):
         await platform.users.grant(key, f"uid-{key.name}", "a-password")
     async with platform.tended():
@@ -113,14 +113,14 @@ async def test_what_was_owed_is_made_good_when_it_is_back(platform: Platform) ->
 
 
 async def test_a_redis_that_stays_away_is_asked_ever_less_often(platform: Platform) -> None:
-    platform.store.trouble = StoreAway("away")
+    platform.store.trouble = RedisUnreachable("away")
     async with platform.tended():
         await asyncio.sleep(3600)
     assert platform.store.asked < 3600 / LOOK_SECONDS + 10
 
 
 async def test_one_that_refuses_is_another_matter(platform: Platform) -> None:
-    platform.store.trouble = StoreRefuses("NOPERM this user has no permissions to run the 'acl|setuser' command")
+    platform.store.trouble = RedisRejected("NOPERM this user has no permissions to run the 'acl|setuser' command")
     failure = await platform.users.grant(ACME, "uid-acme", "a-password")
     assert failure is not None
     assert failure.reason == "RedisRefused"

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Unreachable
-from tts_operator.controller.secret_poller import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretVersions
+from tts_operator.controller.secret_poller import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretPoller
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.snapshot.observed import Observed
@@ -24,12 +24,12 @@ class Stage:
 
     versions: dict[str, str] = field(default_factory=dict)
     away: bool = False
-    looks: int = 0
+    requeue: int = 0
     told: list[Key] = field(default_factory=list)
 
     async def get(self, ref: Ref, *, metadata_only: bool) -> Body | None:
         assert metadata_only, "what is in a Secret is nobody's business here"
-        self.looks += 1
+        self.requeue += 1
         await asyncio.sleep(0.001)
         if self.away:
             raise Unreachable("nobody answers")
@@ -45,8 +45,8 @@ def saw(key: Key, version: str, *, exists: bool | None = True, gone: bool = Fals
 
 
 @asynccontextmanager
-async def looking(stage: Stage) -> AsyncIterator[SecretVersions]:
-    secrets = SecretVersions(cast("Cluster", stage))
+async def looking(stage: Stage) -> AsyncIterator[SecretPoller]:
+    secrets = SecretPoller(cast("Cluster", stage))
     task = asyncio.create_task(secrets.run(stage.told.append))
     yield secrets
     assert not task.done(), task
@@ -113,7 +113,7 @@ async def test_tenants_that_went_and_secrets_that_are_not_there_are_left_alone()
         secrets.saw(saw(BETA, "", exists=False))
         secrets.saw(saw(Key("team", "hidden"), "", exists=None))
         await asyncio.sleep(5 * EVERY_SECONDS)
-        assert (stage.told, stage.looks) == ([], 0)
+        assert (stage.told, stage.requeue) == ([], 0)
 
 
 async def test_a_thousand_tenants_are_gone_through_slowly() -> None:
@@ -124,4 +124,4 @@ async def test_a_thousand_tenants_are_gone_through_slowly() -> None:
         stage.versions["tenant-999-keys"] = "2"
         await asyncio.sleep(60)
         assert stage.told == [Key("team", "tenant-999")]
-        assert stage.looks <= 60 / LEAST_PAUSE_SECONDS
+        assert stage.requeue <= 60 / LEAST_PAUSE_SECONDS

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.unit.runtime.virtual_time import BEGINNING, VirtualClock
-from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS, Transitions
+from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS, TransitionTimers
 
 
 @asynccontextmanager
-async def running(transitions: Transitions[str], clock: VirtualClock) -> AsyncIterator[list[tuple[str, float, float]]]:
+async def running(
+    transitions: TransitionTimers[str], clock: VirtualClock
+) -> AsyncIterator[list[tuple[str, float, float]]]:
     """What began: (key, when in seconds from the beginning, how late in seconds)."""
     begun: list[tuple[str, float, float]] = []
 
@@ -30,7 +32,7 @@ def after(seconds: float) -> timedelta:
 
 
 async def test_it_begins_at_its_instant_and_not_before(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING + after(3600))
     async with running(transitions, clock) as begun:
         await asyncio.sleep(3599.999)
@@ -40,7 +42,7 @@ async def test_it_begins_at_its_instant_and_not_before(clock: VirtualClock) -> N
 
 
 async def test_one_that_was_missed_begins_at_once_and_says_how_late_it_is(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING - after(90))
     async with running(transitions, clock) as begun:
         await asyncio.sleep(0.001)
@@ -48,7 +50,7 @@ async def test_one_that_was_missed_begins_at_once_and_says_how_late_it_is(clock:
 
 
 async def test_a_new_instant_replaces_the_old_one(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING + after(10))
     transitions.set("acme", BEGINNING + after(20))
     async with running(transitions, clock) as begun:
@@ -57,7 +59,7 @@ async def test_a_new_instant_replaces_the_old_one(clock: VirtualClock) -> None:
 
 
 async def test_an_earlier_instant_set_during_the_nap_is_not_slept_through(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING + after(4))
     async with running(transitions, clock) as begun:
         await asyncio.sleep(1)
@@ -67,7 +69,7 @@ async def test_an_earlier_instant_set_during_the_nap_is_not_slept_through(clock:
 
 
 async def test_a_forgotten_tenant_never_begins(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING + after(10))
     transitions.set("acme", None)
     transitions.set("unheard-of", None)
@@ -78,7 +80,7 @@ async def test_a_forgotten_tenant_never_begins(clock: VirtualClock) -> None:
 
 
 async def test_setting_the_wall_clock_forward_is_noticed_within_a_nap(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     transitions.set("acme", BEGINNING + after(3600))
     async with running(transitions, clock) as begun:
         await asyncio.sleep(10)
@@ -88,7 +90,7 @@ async def test_setting_the_wall_clock_forward_is_noticed_within_a_nap(clock: Vir
 
 
 async def test_a_thousand_tenants_at_one_instant_all_begin(clock: VirtualClock) -> None:
-    transitions = Transitions[str]()
+    transitions = TransitionTimers[str]()
     for number in range(1000):
         transitions.set(f"tenant-{number}", BEGINNING + after(30))
     async with running(transitions, clock) as begun:

@@ -6,52 +6,52 @@ from typing import Any
 
 import pytest
 
-from tts_operator.controller.model_index import Fallbacks, Usage, named_fallback, named_models
+from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.objects.keys import Key
 
 ACME, BETA = Key("team-a", "acme"), Key("team-b", "beta")
 
 
 def test_a_model_is_used_by_those_that_name_it() -> None:
-    usage = Usage()
-    usage.saw(ACME, ["espeak", "piper"])
-    usage.saw(BETA, ["espeak"])
-    assert usage.tenants("espeak") == {ACME, BETA}
-    assert usage.tenants("piper") == {ACME}
-    assert usage.tenants("unheard-of") == frozenset()
+    model_index = ModelIndex()
+    model_index.saw(ACME, ["espeak", "piper"])
+    model_index.saw(BETA, ["espeak"])
+    assert model_index.tenants("espeak") == {ACME, BETA}
+    assert model_index.tenants("piper") == {ACME}
+    assert model_index.tenants("unheard-of") == frozenset()
 
 
 def test_it_tells_which_models_gained_or_lost_a_user() -> None:
-    usage = Usage()
-    assert usage.saw(ACME, ["espeak"]) == {"espeak"}
-    assert usage.saw(ACME, ["espeak"]) == frozenset()
-    assert usage.saw(ACME, ["piper"]) == {"espeak", "piper"}
-    assert usage.saw(ACME, ()) == {"piper"}
-    assert usage.tenants("piper") == frozenset()
+    model_index = ModelIndex()
+    assert model_index.saw(ACME, ["espeak"]) == {"espeak"}
+    assert model_index.saw(ACME, ["espeak"]) == frozenset()
+    assert model_index.saw(ACME, ["piper"]) == {"espeak", "piper"}
+    assert model_index.saw(ACME, ()) == {"piper"}
+    assert model_index.tenants("piper") == frozenset()
 
 
 def test_the_full_list_replaces_what_was_missed() -> None:
-    usage = Usage()
-    usage.saw(ACME, ["espeak"])
-    usage.list_begins()
-    usage.replace({BETA: ["espeak"]})
-    assert usage.tenants("espeak") == {BETA}
+    model_index = ModelIndex()
+    model_index.saw(ACME, ["espeak"])
+    model_index.list_begins()
+    model_index.replace({BETA: ["espeak"]})
+    assert model_index.tenants("espeak") == {BETA}
 
 
 def test_what_is_seen_while_it_is_listed_is_newer_than_the_list() -> None:
-    usage, links = Usage(), Fallbacks()
-    usage.saw(ACME, ["espeak"])
+    model_index, links = ModelIndex(), Fallbacks()
+    model_index.saw(ACME, ["espeak"])
     links.saw("a", "b")
-    usage.list_begins()
+    model_index.list_begins()
     links.list_begins()
-    usage.saw(ACME, ["piper"])
-    usage.saw(BETA, ())
+    model_index.saw(ACME, ["piper"])
+    model_index.saw(BETA, ())
     links.saw("a", None)
     links.saw("x", "y")
-    usage.replace({ACME: ["espeak"], BETA: ["espeak"]})
+    model_index.replace({ACME: ["espeak"], BETA: ["espeak"]})
     links.replace({"a": "b"})
-    assert usage.tenants("espeak") == frozenset()
-    assert usage.tenants("piper") == {ACME}
+    assert model_index.tenants("espeak") == frozenset()
+    assert model_index.tenants("piper") == {ACME}
     assert links.above("b") == frozenset()
     assert links.above("y") == {"x"}
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
-from tts_server.scheduling.throughput import Pace
+from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
+from tts_server.scheduling.throughput import ThroughputEstimator
 
 BATCH = Priority.BATCH
 TENANTS = st.sampled_from(["acme", "blue", "coral"])
@@ -35,18 +35,18 @@ def drained(queue: FairQueue[Work]) -> list[Work]:
 def test_interactive_goes_first_and_each_in_order() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
     for name in ("b1", "i1", "b2", "i2"):
-        queue.push(name, Turn(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE), 10)
+        queue.push(name, SchedulingParams(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE), 10)
     assert drained(queue) == ["i1", "i2", "b1", "b2"]
 
 
 def test_batch_that_has_aged_competes_as_if_it_were_interactive() -> None:
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
-    queue.push("old batch", Turn(priority=BATCH, ages_after_seconds=5), 10)
+    queue.push("old batch", SchedulingParams(priority=BATCH, ages_after_seconds=5), 10)
     clock.seconds = 4.9
-    queue.push("i1", Turn(), 10)
-    queue.push("new batch", Turn(priority=BATCH, ages_after_seconds=5), 10)
-    queue.push("i2", Turn(), 10)
+    queue.push("i1", SchedulingParams(), 10)
+    queue.push("new batch", SchedulingParams(priority=BATCH, ages_after_seconds=5), 10)
+    queue.push("i2", SchedulingParams(), 10)
     first = queue.pop()
     assert first is not None
     assert first.work == "i1"
@@ -58,13 +58,13 @@ def test_a_reply_that_is_hurried_takes_the_place_of_its_arrival_among_the_intera
     queue: FairQueue[str] = FairQueue(Clock())
     reply = object()
     items = [
-        queue.push(name, Turn(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE, reply=whose), 10)
+        queue.push(name, SchedulingParams(priority=BATCH if name[0] == "b" else Priority.INTERACTIVE, reply=whose), 10)
         for name, whose in (("b1", None), ("i1", None), ("b2", reply), ("i2", reply), ("b3", reply), ("i3", None))
     ]
-    queue.hurry(reply)
-    queue.hurry(object())
+    queue.promote(reply)
+    queue.promote(object())
     assert queue.remove(items[4])
-    assert (len(queue), queue.ahead_of(Turn())) == (5, 40)
+    assert (len(queue), queue.ahead_of(SchedulingParams())) == (5, 40)
     assert drained(queue) == ["i1", "b2", "i2", "i3", "b1"]
 
 
@@ -73,31 +73,39 @@ def test_what_is_due_first_goes_first() -> None:
     clock = Clock()
     clock.seconds = 100
     queue: FairQueue[str] = FairQueue(clock)
-    later = queue.push("needed in 4 s", Turn("acme", due=104), 10)
-    queue.push("first of one", Turn("acme"), 10)
-    queue.push("needed now", Turn("acme", due=99), 10)
+    later = queue.push("needed in 4 s", SchedulingParams("acme", due=104), 10)
+    queue.push("first of one", SchedulingParams("acme"), 10)
+    queue.push("needed now", SchedulingParams("acme", due=99), 10)
     clock.seconds = 101
-    queue.push("first of another", Turn("acme"), 10)
-    queue.push("needed in 2 s", Turn("acme", due=103), 10)
+    queue.push("first of another", SchedulingParams("acme"), 10)
+    queue.push("needed in 2 s", SchedulingParams("acme", due=103), 10)
     assert drained(queue) == ["needed now", "first of one", "first of another", "needed in 2 s", "needed in 4 s"]
     assert not queue.remove(later)
 
 
 def test_what_is_due_later_is_not_ahead() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
-    for cost, turn in enumerate((Turn("acme", due=4), Turn("acme", due=-1), Turn("blue", due=4), Turn("acme")), 1):
+    for cost, turn in enumerate(
+        (
+            SchedulingParams("acme", due=4),
+            SchedulingParams("acme", due=-1),
+            SchedulingParams("blue", due=4),
+            SchedulingParams("acme"),
+        ),
+        1,
+    ):
         queue.push("", turn, 10**cost)
-    assert queue.ahead_of(Turn("acme")) == 11_100
-    assert queue.ahead_of(Turn("acme", due=4)) == 11_110
+    assert queue.ahead_of(SchedulingParams("acme")) == 11_100
+    assert queue.ahead_of(SchedulingParams("acme", due=4)) == 11_110
 
 
 def test_what_is_due_late_is_not_put_off_for_ever() -> None:
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
-    queue.push("late", Turn("acme", due=10), 10)
+    queue.push("late", SchedulingParams("acme", due=10), 10)
     served = []
     for _ in range(15):
-        queue.push("first", Turn("acme"), 10)
+        queue.push("first", SchedulingParams("acme"), 10)
         item = queue.pop()
         assert item is not None
         served.append(item.work)
@@ -107,20 +115,20 @@ def test_what_is_due_late_is_not_put_off_for_ever() -> None:
 
 def test_one_who_leaves_is_gone_at_once() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
-    items = [queue.push(name, Turn("acme"), 10) for name in "abc"]
+    items = [queue.push(name, SchedulingParams("acme"), 10) for name in "abc"]
     assert queue.remove(items[1])
     assert not queue.remove(items[1])
     assert len(queue) == queue.depth("acme") == 2
-    assert queue.ahead_of(Turn("acme")) == 20
+    assert queue.ahead_of(SchedulingParams("acme")) == 20
     assert drained(queue) == ["a", "c"]
 
 
 def test_batch_is_not_ahead_of_interactive() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
-    queue.push("b", Turn(priority=BATCH), 100)
-    queue.push("i", Turn(), 10)
-    assert queue.ahead_of(Turn()) == 10
-    assert queue.ahead_of(Turn(priority=BATCH)) == 110
+    queue.push("b", SchedulingParams(priority=BATCH), 100)
+    queue.push("i", SchedulingParams(), 10)
+    assert queue.ahead_of(SchedulingParams()) == 10
+    assert queue.ahead_of(SchedulingParams(priority=BATCH)) == 110
 
 
 @given(
@@ -132,7 +140,7 @@ def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
     def queue_after(*, put_back: bool) -> list[int]:
         queue: FairQueue[int] = FairQueue(Clock())
         for number, (tenant, cost, weight) in enumerate(pushed):
-            queue.push(number, Turn(tenant, weight), cost)
+            queue.push(number, SchedulingParams(tenant, weight), cost)
         for _ in range(served):
             queue.pop()
         if put_back and (item := queue.pop()) is not None:
@@ -152,7 +160,7 @@ def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
 def test_while_all_of_them_wait_shares_are_weights(weights: list[float], costs: list[float]) -> None:
     """Goyal, Vin, Cheng 1996, theorem 1: shares differ by no more than the largest item of each."""
     queue: FairQueue[int] = FairQueue(Clock())
-    turns = [Turn(str(number), weight) for number, weight in enumerate(weights)]
+    turns = [SchedulingParams(str(number), weight) for number, weight in enumerate(weights)]
     for turn in turns:
         for _ in range(2):
             queue.push(0, turn, costs[0])
@@ -179,7 +187,7 @@ def test_nobody_starves_and_order_is_kept(data: st.DataObject) -> None:
     for number in range(data.draw(st.integers(1, 60))):
         clock.seconds += 1
         priority = data.draw(st.sampled_from(Priority))
-        turn = Turn(data.draw(TENANTS), 1.0, priority, ages_after_seconds=10)
+        turn = SchedulingParams(data.draw(TENANTS), 1.0, priority, ages_after_seconds=10)
         waiting[number] = queue.push(number, turn, 10.0)
         passed[number] = 0
         if data.draw(st.booleans()):
@@ -204,8 +212,8 @@ def test_nobody_starves_and_order_is_kept(data: st.DataObject) -> None:
 def test_a_flood_of_one_tenant_does_not_delay_another(flood: int) -> None:
     queue: FairQueue[str] = FairQueue(Clock())
     for _ in range(flood):
-        queue.push("flood", Turn("acme"), 100)
-    queue.push("word", Turn("blue"), 10)
+        queue.push("flood", SchedulingParams("acme"), 100)
+    queue.push("word", SchedulingParams("blue"), 10)
     assert "word" in {item.work for item in (queue.pop(), queue.pop()) if item is not None}
 
 
@@ -222,12 +230,12 @@ def test_what_is_ahead_is_what_is_served_before(
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
     for tenant, cost in waiting:
-        queue.push("other", Turn(str(tenant), weights[tenant]), cost)
+        queue.push("other", SchedulingParams(str(tenant), weights[tenant]), cost)
     for _ in range(served):
         queue.pop()
     clock.seconds = 1
-    expected = queue.ahead_of(Turn(str(own), weights[own]))
-    queue.push("mine", Turn(str(own), weights[own]), 10)
+    expected = queue.ahead_of(SchedulingParams(str(own), weights[own]))
+    queue.push("mine", SchedulingParams(str(own), weights[own]), 10)
     before = 0.0
     while (item := queue.pop()) is not None and item.work != "mine":
         before += item.cost
@@ -238,20 +246,20 @@ def test_a_flood_of_batch_is_not_ahead_of_another_tenants_batch_but_its_interact
     queue: FairQueue[str] = FairQueue(Clock())
     for priority, cost in ((BATCH, 100), (Priority.INTERACTIVE, 10)):
         for _ in range(5):
-            queue.push("flood", Turn("acme", priority=priority), cost)
-    assert queue.ahead_of(Turn("blue", priority=BATCH)) == 5 * 10
-    assert queue.ahead_of(Turn("blue")) == 10, "a tie goes to who was there"
-    assert queue.ahead_of(Turn("acme", priority=BATCH)) == 5 * 10 + 5 * 100
+            queue.push("flood", SchedulingParams("acme", priority=priority), cost)
+    assert queue.ahead_of(SchedulingParams("blue", priority=BATCH)) == 5 * 10
+    assert queue.ahead_of(SchedulingParams("blue")) == 10, "a tie goes to who was there"
+    assert queue.ahead_of(SchedulingParams("acme", priority=BATCH)) == 5 * 10 + 5 * 100
 
 
 def test_aged_batch_is_served_although_interactive_work_never_ends() -> None:
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
-    queue.push("batch", Turn("acme", priority=BATCH, ages_after_seconds=5), 10)
+    queue.push("batch", SchedulingParams("acme", priority=BATCH, ages_after_seconds=5), 10)
     served = []
     for _ in range(20):
-        queue.push("interactive", Turn("blue"), 10)
-        queue.push("interactive", Turn("acme"), 10)
+        queue.push("interactive", SchedulingParams("blue"), 10)
+        queue.push("interactive", SchedulingParams("acme"), 10)
         clock.seconds += 1
         item = queue.pop()
         assert item is not None
@@ -263,20 +271,20 @@ def test_aged_batch_is_served_although_interactive_work_never_ends() -> None:
 def test_idling_earns_no_credit() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
     for _ in range(50):
-        queue.push("acme", Turn("acme"), 10)
+        queue.push("acme", SchedulingParams("acme"), 10)
     for _ in range(40):
         queue.pop()
     for _ in range(10):
-        queue.push("blue", Turn("blue"), 10)
+        queue.push("blue", SchedulingParams("blue"), 10)
     assert drained(queue)[:8].count("acme") >= 3
 
 
 def test_a_wait_is_what_has_been_measured() -> None:
-    pace = Pace()
+    pace = ThroughputEstimator()
     assert pace.wait_seconds(1000, 1) == 0, "nothing is known yet"
-    pace.learn(100, 1.0)
+    pace.observe(100, 1.0)
     assert pace.wait_seconds(1000, 1) == 10
     assert pace.wait_seconds(1000, 4) == 2.5
     for _ in range(50):
-        pace.learn(100, 2.0)
+        pace.observe(100, 2.0)
     assert pace.wait_seconds(1000, 1) == pytest.approx(20, rel=0.01)

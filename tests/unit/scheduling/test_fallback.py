@@ -6,10 +6,10 @@ from tests.unit.server.test_routing import model
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
 from tts_server.inference.client import Utterance
 from tts_server.routing.catalogue import CatalogueError, catalogue
-from tts_server.routing.fallback import Standby, can_speak, choose
-from tts_server.routing.voice_selection import Line, standby_lines
+from tts_server.routing.fallback import FallbackModel, can_speak, choose
+from tts_server.routing.voice_selection import RoutedUtterance, standby_lines
 
-A, B, C, D = (Standby(name) for name in "abcd")
+A, B, C, D = (FallbackModel(name) for name in "abcd")
 CHAINS = {"a": (B, C), "b": (C,), "c": (), "d": ()}
 
 CHOICES: dict[str, tuple[str, str, str, str]] = {
@@ -84,5 +84,7 @@ def test_a_chain_that_leads_nowhere_is_refused_at_load(models: list[ModelConfig]
 )
 def test_a_standby_speaks_with_the_voice_of_the_language(voice: str, language: str | None, expected: str) -> None:
     names = catalogue(ServerConfig(models=(spare("a", falls_to("b", ("de", "b-at"))), spare("b"))), {})
-    (line,) = standby_lines(names, names.standbys["a"][0], [Line("a", Utterance("x", voice, language, 1.5, "fp32"))])
-    assert line == Line("b", Utterance("x", expected, language, 1.5, "int8"))
+    (line,) = standby_lines(
+        names, names.fallbacks["a"][0], [RoutedUtterance("a", Utterance("x", voice, language, 1.5, "fp32"))]
+    )
+    assert line == RoutedUtterance("b", Utterance("x", expected, language, 1.5, "int8"))

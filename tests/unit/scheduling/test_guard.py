@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from tests.contract.tone import Tone
-from tts_server.circuit_breaker import Limits, State
-from tts_server.errors import EngineCrashed, EngineGarbage, EngineGivenUp, Overloaded, TTSError
+from tts_server.circuit_breaker import BreakerSettings, State
+from tts_server.errors import EngineCrashed, EngineGivenUp, InvalidAudio, Overloaded, TTSError
 from tts_server.scheduling.fair_queue import Priority
-from tts_server.synthesis.guard import Guard
+from tts_server.synthesis.guard import BreakerGuard
 
 
 class Clock:
@@ -37,11 +37,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def guard(clock: Clock) -> Guard:
-    return Guard("tone", Busy(), limits=Limits(failures_to_open=3, open_seconds=5), now=clock)
+def guard(clock: Clock) -> BreakerGuard:
+    return BreakerGuard("tone", Busy(), settings=BreakerSettings(failures_to_open=3, open_seconds=5), now=clock)
 
 
-def attempt(guard: Guard, error: BaseException | None) -> None:
+def attempt(guard: BreakerGuard, error: BaseException | None) -> None:
     with suppress(*([] if error is None else [type(error)])), guard.attempt():
         if error is not None:
             raise error
@@ -51,8 +51,8 @@ LEFT = [asyncio.CancelledError(), GeneratorExit(), Overloaded("Too much is waiti
 
 
 @pytest.mark.parametrize("left", LEFT, ids=repr)
-def test_whoever_leaves_or_is_refused_says_nothing_about_the_engine(guard: Guard, left: BaseException) -> None:
-    for error in (EngineCrashed("x"), EngineGarbage("x"), left, left, left):
+def test_whoever_leaves_or_is_refused_says_nothing_about_the_engine(guard: BreakerGuard, left: BaseException) -> None:
+    for error in (EngineCrashed("x"), InvalidAudio("x"), left, left, left):
         attempt(guard, error)
     assert guard.breaker.state is State.CLOSED, "they are no failures"
     attempt(guard, EngineCrashed("x"))
@@ -60,7 +60,9 @@ def test_whoever_leaves_or_is_refused_says_nothing_about_the_engine(guard: Guard
 
 
 @pytest.mark.parametrize("left", LEFT, ids=repr)
-def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(guard: Guard, clock: Clock, left: BaseException) -> None:
+def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(
+    guard: BreakerGuard, clock: Clock, left: BaseException
+) -> None:
     for _ in range(3):
         attempt(guard, EngineCrashed("x"))
     with pytest.raises(EngineGivenUp):
@@ -72,7 +74,7 @@ def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(guard: Guard, cloc
     assert state(guard) is State.CLOSED
 
 
-def test_an_attempt_made_all_the_same_counts_for_nothing(guard: Guard) -> None:
+def test_an_attempt_made_all_the_same_counts_for_nothing(guard: BreakerGuard) -> None:
     for _ in range(3):
         attempt(guard, EngineCrashed("x"))
     with guard.attempt(anyway=True):
@@ -81,9 +83,11 @@ def test_an_attempt_made_all_the_same_counts_for_nothing(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("has_standby", [True, False])
-def test_who_waits_is_sent_on_where_there_is_somebody_else(guard: Guard, clock: Clock, *, has_standby: bool) -> None:
+def test_who_waits_is_sent_on_where_there_is_somebody_else(
+    guard: BreakerGuard, clock: Clock, *, has_standby: bool
+) -> None:
     guard.has_standby = has_standby
-    busy = guard.speaker
+    busy = guard.engine_client
     assert isinstance(busy, Busy)
     for _ in range(2):
         attempt(guard, EngineCrashed("x"))
@@ -96,5 +100,5 @@ def test_who_waits_is_sent_on_where_there_is_somebody_else(guard: Guard, clock: 
     assert {priority for _, priority in busy.sent_on} <= {None}, "all of them"
 
 
-def state(guard: Guard) -> State:
+def state(guard: BreakerGuard) -> State:
     return guard.breaker.state

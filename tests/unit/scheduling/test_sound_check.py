@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tts_server.errors import EngineGarbage
+from tts_server.errors import InvalidAudio
 from tts_server.inference.client import Samples, Utterance
-from tts_server.inference.output_check import SoundCheck
+from tts_server.inference.output_check import OutputCheck
 
 RATE_HZ = 1000
 
 
-def check(text: str = "words", speed: float = 1.0) -> SoundCheck:
-    return SoundCheck(Utterance(text, "ann", None, speed), RATE_HZ)
+def check(text: str = "words", speed: float = 1.0) -> OutputCheck:
+    return OutputCheck(Utterance(text, "ann", None, speed), RATE_HZ)
 
 
 def sound(seconds: float, level: int = 1000) -> Samples:
@@ -30,7 +30,7 @@ def test_a_minute_for_each_hundred_characters_is_the_most_and_names_of_foreign_o
 ) -> None:
     found = check(text, speed)
     assert found.passed(sound(seconds)) is not None
-    with pytest.raises(EngineGarbage, match="far more"):
+    with pytest.raises(InvalidAudio, match="far more"):
         found.passed(sound(0.001))
 
 

@@ -3,10 +3,10 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from tts_server.circuit_breaker import SERVICE, Breaker, Limits, Permit, State
+from tts_server.circuit_breaker import SERVICE, Breaker, BreakerSettings, Permit, State
 
-LIMITS = Limits(failures_to_open=3, open_seconds=5, longest_open_seconds=15)
-COUNTERS = Limits(failures_to_open=1, open_seconds=0.125, longest_open_seconds=2)
+LIMITS = BreakerSettings(failures_to_open=3, open_seconds=5, longest_open_seconds=15)
+COUNTERS = BreakerSettings(failures_to_open=1, open_seconds=0.125, longest_open_seconds=2)
 
 
 class Clock:

@@ -11,10 +11,10 @@ from tts_server.cache import key as key_module
 from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, ServerConfig
 from tts_server.engines.registry import engine_version
 from tts_server.inference.client import Utterance
-from tts_server.routing.voice_selection import Line
+from tts_server.routing.voice_selection import RoutedUtterance
 
-HELLO = Line("tone", Utterance("Hello.", "ann", "en", 1.0, "fp32"))
-BYE = Line("bass", Utterance("再见。", "mei", "zh", 1.0, "fp32"))
+HELLO = RoutedUtterance("tone", Utterance("Hello.", "ann", "en", 1.0, "fp32"))
+BYE = RoutedUtterance("bass", Utterance("再见。", "mei", "zh", 1.0, "fp32"))
 
 
 def server(**changes: Any) -> ServerConfig:
@@ -29,7 +29,7 @@ def with_tone(**changes: Any) -> ServerConfig:
     return server(models=(ModelConfig(name="tone", **changes), ModelConfig(name="bass"), ModelConfig(name="third")))
 
 
-def spoken(**changes: Any) -> Line:
+def spoken(**changes: Any) -> RoutedUtterance:
     return replace(HELLO, utterance=replace(HELLO.utterance, **changes))
 
 

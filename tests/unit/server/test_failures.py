@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.auth import failure_throttle as module
-from tts_server.auth.failure_throttle import Failures
+from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.network import network_of
 from tts_server.http.client_address import client_address
 
@@ -23,12 +23,12 @@ class Clock:
         return self.now
 
 
-def counted(failures: Failures, times: int, address: str = "192.0.2.1") -> list[float | None]:
+def counted(failures: FailureThrottle, times: int, address: str = "192.0.2.1") -> list[float | None]:
     return [failures.count(address) for _ in range(times)]
 
 
 def test_five_are_free_then_the_wait_doubles_up_to_five_minutes() -> None:
-    waits = counted(Failures(Clock()), 20)
+    waits = counted(FailureThrottle(Clock()), 20)
     assert waits[:5] == [None] * 5
     assert waits[5:14] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert set(waits[14:]) == {300}
@@ -36,7 +36,7 @@ def test_five_are_free_then_the_wait_doubles_up_to_five_minutes() -> None:
 
 def test_a_quiet_minute_forgets() -> None:
     clock = Clock()
-    failures = Failures(clock)
+    failures = FailureThrottle(clock)
     counted(failures, 5)
     clock.now += 61
     assert counted(failures, 6) == [None] * 5 + [1]
@@ -47,7 +47,7 @@ def test_a_quiet_minute_forgets() -> None:
 
 
 def test_addresses_count_alone_but_an_ipv6_network_as_one() -> None:
-    failures = Failures(Clock())
+    failures = FailureThrottle(Clock())
     counted(failures, 9)
     assert failures.count("192.0.2.2") is None
     for number in range(5):
@@ -59,7 +59,7 @@ def test_addresses_count_alone_but_an_ipv6_network_as_one() -> None:
 
 def test_memory_is_bounded_and_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_ADDRESSES", 100)
-    failures = Failures(Clock())
+    failures = FailureThrottle(Clock())
     for number in range(1000):
         counted(failures, 6, f"192.0.{number // 256}.{number % 256}")
     assert len(failures) == 100
@@ -76,7 +76,7 @@ async def test_a_flood_holds_no_more_than_some_connections() -> None:
         held += 1
         await gate.wait()
 
-    failures = Failures(Clock(), sleep)
+    failures = FailureThrottle(Clock(), sleep)
     pauses = [asyncio.create_task(failures.pause()) for _ in range(1000)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
 from tts_server.errors import EngineCrashed, EngineError
 from tts_server.inference.client import Samples, Utterance, Voices
-from tts_server.routing.fallback import Standby
-from tts_server.routing.voice_selection import Line
-from tts_server.scheduling.fair_queue import Turn
+from tts_server.routing.fallback import FallbackModel
+from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.scheduling.fair_queue import SchedulingParams
 from tts_server.synthesis import coalescing as flight_module
-from tts_server.synthesis.audio_stream import Sound
-from tts_server.synthesis.coalescing import Flight, Flights, Listener
-from tts_server.synthesis.encoded_stream import Alone, Making
-from tts_server.synthesis.guard import Guard
-from tts_server.synthesis.sample_stream import Cast, Hooks, Speaking
+from tts_server.synthesis.audio_stream import AudioStream
+from tts_server.synthesis.coalescing import CoalescedStream, Coalescer, Subscriber
+from tts_server.synthesis.encoded_stream import EncodedStream, UnsharedStream
+from tts_server.synthesis.guard import BreakerGuard
+from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
 
 RATE_HZ = 24_000
 LINES = 2
@@ -30,7 +30,7 @@ PARTS_OF_LINE = 3
 PARTS = LINES * PARTS_OF_LINE
 PART_SAMPLES = 240
 
-AT_ONCE = Turn()
+AT_ONCE = SchedulingParams()
 
 
 def part_of_engine(line: int, number: int, sign: int = 1) -> Samples:
@@ -65,7 +65,7 @@ class Stepping:
     async def stop(self) -> None:
         """Nothing to end."""
 
-    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
         del turn
         self.begun += 1
         self.running += 1
@@ -84,7 +84,7 @@ class Stepping:
 class Ear:
     """A request that listens: it takes a part for every `go`, or all that come once it is `released`."""
 
-    sound: Sound
+    sound: AudioStream
     stalled: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     released: bool = False
     takes_whole: bool = False
@@ -123,38 +123,38 @@ class Ear:
         self.stalled.release()
 
 
-class Scene:
+class ServingSnapshot:
     """Flights of one sound, and what was kept of it."""
 
     def __init__(self, format_: str = "pcm", *, standby: bool = False) -> None:
         self.engine, self.standby = Stepping(), Stepping(sign=-1)
         self.has_standby = standby
-        self.flights = Flights()
+        self.coalescer = Coalescer()
         self.threads = EncodingThreads(1)
         self.format = format_
         self.kept: list[tuple[bytes, float]] = []
         self.ears: list[tuple[Ear, asyncio.Task[None]]] = []
-        self.made: list[Flight] = []
+        self.made: list[CoalescedStream] = []
 
-    def begin(self) -> Flight:
-        self.made.append(Flight(Making(*self.sources()), self._keep))
+    def begin(self) -> CoalescedStream:
+        self.made.append(CoalescedStream(EncodedStream(*self.sources()), self._keep))
         return self.made[-1]
 
-    def sources(self) -> tuple[Speaking, Encoding]:
-        lines = [Line("tone", Utterance(str(number), "ann")) for number in range(LINES)]
-        guards = {"tone": Guard("tone", self.engine), "bass": Guard("bass", self.standby)}
-        chains = {"tone": (Standby("bass"),) if self.has_standby else (), "bass": ()}
-        cast = Cast(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
+    def sources(self) -> tuple[SampleStream, Encoding]:
+        lines = [RoutedUtterance("tone", Utterance(str(number), "ann")) for number in range(LINES)]
+        guards = {"tone": BreakerGuard("tone", self.engine), "bass": BreakerGuard("bass", self.standby)}
+        chains = {"tone": (FallbackModel("bass"),) if self.has_standby else (), "bass": ()}
+        cast = SynthesisPlan(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
         begin = partial(encoder_for, self.format, RATE_HZ)
         encoding = Encoding(self.format, begin(), begin, self.threads)
-        return Speaking(cast, Hooks(), AT_ONCE), encoding
+        return SampleStream(cast, StreamHooks(), AT_ONCE), encoding
 
     def join(self, *, takes_whole: bool = False) -> Ear:
-        return self._hears(Ear(self.flights.join("key", self.begin), takes_whole=takes_whole))
+        return self._hears(Ear(self.coalescer.join("key", self.begin), takes_whole=takes_whole))
 
     def alone(self, *, takes_whole: bool = False) -> Ear:
         """One that shares its sound with nobody."""
-        return self._hears(Ear(Alone(*self.sources()), takes_whole=takes_whole))
+        return self._hears(Ear(UnsharedStream(*self.sources()), takes_whole=takes_whole))
 
     def _hears(self, ear: Ear) -> Ear:
         self.ears.append((ear, asyncio.create_task(ear.listen())))
@@ -179,8 +179,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene() -> AsyncIterator[Scene]:
-    running = Scene()
+async def snapshot() -> AsyncIterator[ServingSnapshot]:
+    running = ServingSnapshot()
     yield running
     await running.end()
     running.threads.close()
@@ -217,7 +217,7 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
     actions: list[tuple[str, int]], standby: bool
 ) -> None:
     others = asyncio.all_tasks()
-    run = Scene(standby=standby)
+    run = ServingSnapshot(standby=standby)
     left: set[int] = set()
     for action, number in actions:
         if action.startswith(("join", "alone")):
@@ -253,19 +253,19 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
         assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
         assert task.cancelled() or task.exception() is None
     for flight in run.made:
-        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.sound, Listener) and ear.sound._flight is flight]
+        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.sound, Subscriber) and ear.sound._flight is flight]
         assert all(max(heard, key=len).startswith(each) for each in heard), "one sound for all of its listeners"
     assert all(data in {WHOLE, STANDBYS_WHOLE} for data, _ in run.kept)
     assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.kept)
     await go_round()
     assert run.engine.running == run.standby.running == 0
-    assert len(run.flights) == 0
+    assert len(run.coalescer) == 0
     assert asyncio.all_tasks() == others
     run.threads.close()
 
 
 async def test_who_comes_late_hears_it_from_the_beginning() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         early = run.join()
         early.release()
         run.play(4)
@@ -283,7 +283,7 @@ async def test_who_comes_late_hears_it_from_the_beginning() -> None:
 
 
 async def test_a_listener_that_stalls_stops_nobody() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         stalled, other = run.join(), run.join()
         other.release()
         run.play(1)
@@ -297,7 +297,7 @@ async def test_a_listener_that_stalls_stops_nobody() -> None:
 
 
 async def test_without_anyone_asking_nothing_more_is_encoded() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         run.join()
         run.play(1)
         await go_round()
@@ -307,7 +307,7 @@ async def test_without_anyone_asking_nothing_more_is_encoded() -> None:
 
 
 async def test_it_stops_when_the_last_one_leaves_and_not_before() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         ears = [run.join() for _ in range(3)]
         run.play(1)
         await until(lambda: all(ear.heard for ear in ears))
@@ -323,7 +323,7 @@ async def test_it_stops_when_the_last_one_leaves_and_not_before() -> None:
 
 
 async def test_a_failure_before_the_first_sound_is_everyones() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         ears = [run.join() for _ in range(3)]
         run.engine.fails = True
         run.play(1)
@@ -333,7 +333,7 @@ async def test_a_failure_before_the_first_sound_is_everyones() -> None:
 
 
 async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         ears = [run.join() for _ in range(3)]
         for ear in ears[:2]:
             ear.release()
@@ -350,7 +350,7 @@ async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
 
 @pytest.mark.parametrize("failing_part", range(PARTS))
 async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part: int) -> None:
-    run = Scene(standby=True)
+    run = ServingSnapshot(standby=True)
     ears = [run.join(takes_whole=True) for _ in range(2)]
     for part in range(PARTS):
         if part == failing_part:
@@ -365,7 +365,7 @@ async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part:
 
 @pytest.mark.parametrize("sent", range(1, PARTS))
 async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
-    run = Scene(standby=True)
+    run = ServingSnapshot(standby=True)
     streams, whole = run.join(), run.join(takes_whole=True)
     streams.release()
     for part in range(sent):
@@ -381,19 +381,19 @@ async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
 
 
 async def test_who_leaves_at_once_leaves_nothing_running() -> None:
-    run = Scene()
-    sound = run.flights.join("key", run.begin)
+    run = ServingSnapshot()
+    sound = run.coalescer.join("key", run.begin)
     await sound.leave()
     await sound.leave()
     await go_round()
-    assert (len(run.flights), run.engine.running) == (0, 0)
+    assert (len(run.coalescer), run.engine.running) == (0, 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     run.threads.close()
 
 
 async def test_nobody_joins_what_is_being_stopped() -> None:
-    run = Scene()
-    sound = run.flights.join("key", run.begin)
+    run = ServingSnapshot()
+    sound = run.coalescer.join("key", run.begin)
     run.play(1)
     await go_round()
     leaving = asyncio.create_task(sound.leave())
@@ -408,7 +408,7 @@ async def test_nobody_joins_what_is_being_stopped() -> None:
 
 
 async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
-    run = Scene()
+    run = ServingSnapshot()
     ear = run.join(takes_whole=True)
     run.play(2)
     await go_round()
@@ -420,7 +420,7 @@ async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
 
 async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flight_module, "SHARED_BYTES", 2 * PART_SAMPLES * 2)
-    async with scene() as run:
+    async with snapshot() as run:
         one, other = run.join(), run.join()
         one.release()
         run.play(3)
@@ -435,7 +435,7 @@ async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pyte
 
 
 async def test_who_hears_alone_hears_all_of_it_as_it_comes() -> None:
-    async with scene() as run:
+    async with snapshot() as run:
         ear = run.alone()
         ear.release()
         for number in range(PARTS):
@@ -451,7 +451,7 @@ async def test_who_hears_alone_hears_all_of_it_as_it_comes() -> None:
 async def test_a_standby_speaks_for_who_hears_alone_as_long_as_nothing_was_sent(
     failing_part: int, takes_whole: bool
 ) -> None:
-    run = Scene(standby=True)
+    run = ServingSnapshot(standby=True)
     ear = run.alone(takes_whole=takes_whole)
     ear.release()
     for _ in range(failing_part):
@@ -468,7 +468,7 @@ async def test_a_standby_speaks_for_who_hears_alone_as_long_as_nothing_was_sent(
 
 
 async def test_a_wav_is_kept_with_its_length() -> None:
-    run = Scene("wav")
+    run = ServingSnapshot("wav")
     ear = run.join()
     await run.end()
     assert ear.heard[40:44] == b"\xff\xff\xff\xff", "as it was streamed"

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
-from tts_server.http.arrival_throttle import REQUESTS_A_ROUND, Intake
+from tts_server.http.arrival_throttle import REQUESTS_A_ROUND, ArrivalThrottle
 
 
 class Inside:
@@ -24,7 +24,7 @@ class Inside:
             self.round += 1
 
 
-def comes(door: Intake, path: str) -> asyncio.Task[None]:
+def comes(door: ArrivalThrottle, path: str) -> asyncio.Task[None]:
     async def nothing(*_: object) -> None: ...
 
     return asyncio.create_task(door({"type": "http", "path": path}, nothing, nothing))  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def comes(door: Intake, path: str) -> asyncio.Task[None]:
 
 async def test_a_crowd_comes_in_a_few_at_a_time_and_in_order() -> None:
     inside = Inside()
-    door = Intake(inside, {"/healthz"})
+    door = ArrivalThrottle(inside, {"/healthz"})
     crowd = [comes(door, str(number)) for number in range(50)]
     await inside.go_round(100)
     await asyncio.gather(*crowd)
@@ -44,7 +44,7 @@ async def test_a_crowd_comes_in_a_few_at_a_time_and_in_order() -> None:
 
 async def test_health_is_not_asked_to_wait() -> None:
     inside = Inside()
-    door = Intake(inside, {"/healthz"})
+    door = ArrivalThrottle(inside, {"/healthz"})
     crowd = [comes(door, str(number)) for number in range(50)]
     health = comes(door, "/healthz")
     await inside.go_round(2)
@@ -55,7 +55,7 @@ async def test_health_is_not_asked_to_wait() -> None:
 
 async def test_who_leaves_is_passed_over() -> None:
     inside = Inside()
-    door = Intake(inside, ())
+    door = ArrivalThrottle(inside, ())
     crowd = [comes(door, str(number)) for number in range(10)]
     await asyncio.sleep(0)
     for number in range(4, 9):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.quota.duration_estimate import estimated_seconds
-from tts_server.quota.limits import Counts, DayCounts, Limits, Request, Window, exceeded, standing
+from tts_server.quota.limits import Counts, DayCounts, Limits, Request, Window, exceeded, limit_status
 
 EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ def counts(today: DayCounts) -> Counts:
 
 def test_a_day_ends_at_midnight_utc() -> None:
     limits = Limits(requests_per_day=3)
-    assert standing(limits, counts(DayCounts(requests=2)))["requestsPerDay"] == (3, 1, 30.0)
+    assert limit_status(limits, counts(DayCounts(requests=2)))["requestsPerDay"] == (3, 1, 30.0)
     refusal = exceeded(limits, Request(), counts(DayCounts(requests=3)))
     assert refusal is not None
     assert (refusal.retry_after_seconds, refusal.resets_at) == (30.0, datetime(2026, 11, 22, tzinfo=UTC))

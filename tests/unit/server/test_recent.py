@@ -1,12 +1,12 @@
 """What a replica remembers of the last minute: everything that the shared log lacks, and nothing twice."""
 
 from tts_server.quota.limits import Limits, Request
-from tts_server.quota.recent_requests import LetIn, Recent, let_in
+from tts_server.quota.recent_requests import Recent, UnsyncedRequest, let_in
 
 MINUTE = Limits(requests_per_minute=10)
 
 
-def one(name: str, moment: float) -> LetIn:
+def one(name: str, moment: float) -> UnsyncedRequest:
     return let_in(name, moment, MINUTE, Request(client="ann"))
 
 
@@ -21,7 +21,7 @@ def test_only_what_a_limit_of_a_minute_counts_is_remembered() -> None:
     recent.add(let_in("b", 0, Limits(client_requests_per_minute=5), Request()), written=False)
     assert names(recent) == []
     recent.add(let_in("c", 0, Limits(client_requests_per_minute=5), Request(client="ann")), written=False)
-    assert recent.unwritten(0, 9) == [LetIn("c", 0, by_tenant=False, client="ann")]
+    assert recent.unwritten(0, 9) == [UnsyncedRequest("c", 0, by_tenant=False, client="ann")]
     assert one("d", 0).client == "", "the client has no limit"
 
 
@@ -32,7 +32,7 @@ def test_what_was_written_is_written_again_only_after_a_doubt() -> None:
     assert names(recent, most=1) == ["b"]
     recent.wrote(recent.unwritten(0, 9))
     assert names(recent) == []
-    recent.doubt()
+    recent.mark_unreachable()
     assert sorted(names(recent)) == ["a", "b", "c"]
 
 
@@ -42,7 +42,7 @@ def test_what_was_given_back_is_forgotten_also_while_it_is_being_written() -> No
     some = recent.unwritten(0, 9)
     recent.drop("a")
     recent.wrote(some)
-    recent.doubt()
+    recent.mark_unreachable()
     assert names(recent) == []
 
 
@@ -53,7 +53,7 @@ def test_a_minute_later_it_is_forgotten() -> None:
     assert names(recent, 60.9) == ["b", "c"]
     recent.wrote(recent.unwritten(60.9, 9))
     recent.add(one("d", 61.5), written=True)
-    recent.doubt()
+    recent.mark_unreachable()
     assert names(recent, 61.5) == ["c", "d"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
-from tts_server.routing.voice_selection import Wish, choose, lines, wished_model
+from tts_server.routing.voice_selection import VoiceSelector, choose, lines, wished_model
 from tts_server.text import Segment
 
 
@@ -36,7 +36,7 @@ def names(config: ServerConfig = TENANT) -> Catalogue:
     return catalogue(config, {})
 
 
-def spoken(wish: Wish, *languages: str | None) -> list[str]:
+def spoken(wish: VoiceSelector, *languages: str | None) -> list[str]:
     """Who speaks a segment of each language, as model/voice."""
     found = names()
     choice = choose(found, wish, wished_model(found, wish))
@@ -44,31 +44,36 @@ def spoken(wish: Wish, *languages: str | None) -> list[str]:
     return [f"{line.model}/{line.utterance.voice}" for line in said]
 
 
-ALLOY = Wish("tts-1", "alloy")
+ALLOY = VoiceSelector("tts-1", "alloy")
+AMY = VoiceSelector("piper", "amy")
+PIPER = VoiceSelector("piper", None)
+NOTHING = VoiceSelector(None, None)
+VOICE_ONLY = VoiceSelector(None, "amy")
+ALIAS_ONLY = VoiceSelector(None, "nova")
 
-STORIES: dict[str, tuple[Wish, list[str | None], str]] = {
-    # the story                                what is asked        languages           who speaks
-    "a voice speaks its language":            (ALLOY,               ["zh"],             "cosy/中文女"),
-    "a route speaks what the voice does not": (ALLOY,               ["zh", "de"],       "cosy/中文女 piper/amy"),
-    "without a route the voice tries":        (ALLOY,               ["fr", None],       "cosy/中文女 cosy/中文女"),
-    "a regional tag finds its language":      (ALLOY,               ["zh-TW", "de-AT"], "cosy/中文女 piper/amy"),
-    "a voice may have its model's languages": (Wish("piper", "amy"), ["de", "en"],      "piper/amy piper/amy"),
-    "a route's voice in the model itself":    (Wish("piper", None), ["en"],             "piper/英文女"),
-    "no voice: routes alone":                 (Wish(None, None),    ["zh", "de"],       "cosy/中文女 piper/amy"),
-    "no model: the one that has the voice":   (Wish(None, "amy"),   ["en"],             "piper/amy"),
-    "no model: by alias too":                 (Wish(None, "nova"),  ["de"],             "piper/amy"),
+STORIES: dict[str, tuple[VoiceSelector, list[str | None], str]] = {
+    # the story                                selector     languages           who speaks
+    "a voice speaks its language":            (ALLOY,       ["zh"],             "cosy/中文女"),
+    "a route speaks what the voice does not": (ALLOY,       ["zh", "de"],       "cosy/中文女 piper/amy"),
+    "without a route the voice tries":        (ALLOY,       ["fr", None],       "cosy/中文女 cosy/中文女"),
+    "a regional tag finds its language":      (ALLOY,       ["zh-TW", "de-AT"], "cosy/中文女 piper/amy"),
+    "a voice may have its model's languages": (AMY,         ["de", "en"],       "piper/amy piper/amy"),
+    "a route's voice in the model itself":    (PIPER,       ["en"],             "piper/英文女"),
+    "no voice: routes alone":                 (NOTHING,     ["zh", "de"],       "cosy/中文女 piper/amy"),
+    "no model: the one that has the voice":   (VOICE_ONLY,  ["en"],             "piper/amy"),
+    "no model: by alias too":                 (ALIAS_ONLY,  ["de"],             "piper/amy"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("wish", "languages", "expected"), STORIES.values(), ids=STORIES)
-def test_who_speaks(wish: Wish, languages: list[str | None], expected: str) -> None:
+def test_who_speaks(wish: VoiceSelector, languages: list[str | None], expected: str) -> None:
     assert spoken(wish, *languages) == expected.split()
 
 
 def test_text_without_a_language_is_the_voices_own() -> None:
     found = names()
-    assert choose(found, Wish("tts-1", "alloy"), found.model("tts-1")).default_language == "zh"
-    assert choose(found, Wish("tts-1", None), found.model("tts-1")).default_language == "en"
+    assert choose(found, VoiceSelector("tts-1", "alloy"), found.model("tts-1")).default_language == "zh"
+    assert choose(found, VoiceSelector("tts-1", None), found.model("tts-1")).default_language == "en"
 
 
 def test_unknown_names_are_refused_with_what_there_is() -> None:
@@ -76,9 +81,9 @@ def test_unknown_names_are_refused_with_what_there_is() -> None:
     with pytest.raises(ModelNotFound, match="cosy, piper"):
         found.model("gpt-9")
     with pytest.raises(VoiceNotFound, match="amy, 英文女"):
-        choose(found, Wish("piper", "alloy"), found.model("piper"))
+        choose(found, VoiceSelector("piper", "alloy"), found.model("piper"))
     with pytest.raises(VoiceNotFound):
-        spoken(Wish(None, "zoe"), "en")
+        spoken(VoiceSelector(None, "zoe"), "en")
 
 
 SPARED = TENANT.model_copy(
@@ -96,9 +101,9 @@ SPARED = TENANT.model_copy(
 def test_a_model_that_is_not_offered_is_no_name_of_a_request() -> None:
     found = names(SPARED)
     assert [name for name, _ in found.names()] == ["cosy", "tts-1"]
-    assert wished_model(found, Wish(None, "amy")).name == "cosy"
+    assert wished_model(found, VoiceSelector(None, "amy")).name == "cosy"
     with pytest.raises(ModelNotFound) as refusal:
-        wished_model(found, Wish("piper", None))
+        wished_model(found, VoiceSelector("piper", None))
     assert "piper" not in refusal.value.message
 
 
@@ -128,8 +133,8 @@ def test_a_message_lists_no_hundred_voices() -> None:
 def test_a_language_nobody_speaks_is_refused_and_a_region_is_not() -> None:
     found = names()
     with pytest.raises(InvalidParameter, match="de, en, zh"):
-        choose(found, Wish("tts-1", "alloy", language="fr"), found.model("tts-1"))
-    choose(found, Wish("tts-1", "alloy", language="en-GB"), found.model("tts-1"))
+        choose(found, VoiceSelector("tts-1", "alloy", language="fr"), found.model("tts-1"))
+    choose(found, VoiceSelector("tts-1", "alloy", language="en-GB"), found.model("tts-1"))
 
 
 def test_only_allowed_precisions_may_be_asked_for() -> None:
@@ -149,7 +154,7 @@ def test_a_precision_is_asked_of_the_requests_model_only() -> None:
         }
     )
     found = names(config)
-    wish = Wish("tts-1", "alloy", precision=Precision.INT8)
+    wish = VoiceSelector("tts-1", "alloy", precision=Precision.INT8)
     said = lines(found, choose(found, wish, found.model("tts-1")), wish, [Segment("x", "zh"), Segment("x", "de")])
     assert [line.utterance.precision for line in said] == ["int8", "fp32"]
 

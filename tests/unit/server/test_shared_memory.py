@@ -2,42 +2,42 @@
 
 from dataclasses import replace
 
-from tts_server.quota.ledger import LEDGER_DAYS, Line
+from tts_server.quota.ledger import LEDGER_DAYS, LedgerTotals
 from tts_server.quota.limits import DayCounts
-from tts_server.quota.replica_view import SharedMemory
+from tts_server.quota.replica_view import LastKnownCounts
 
 BOOK = ("tone", "fp32")
-ONE = Line(1, 10, 500)
+ONE = LedgerTotals(1, 10, 500)
 SEEN = DayCounts(100, 1, 10, 500)
 
 
-def owed(memory: SharedMemory) -> Line:
-    return sum((charge.line for charge in memory.lost), Line())
+def owed(memory: LastKnownCounts) -> LedgerTotals:
+    return sum((charge.line for charge in memory.lost), LedgerTotals())
 
 
 def test_what_was_entered_before_the_counters_were_lost_is_owed() -> None:
-    memory = SharedMemory()
-    memory.learn("first", SEEN)
+    memory = LastKnownCounts()
+    memory.observe("first", SEEN)
     for _ in range(3):
         memory.enter("first", 100, BOOK, ONE)
-    memory.learn("first", SEEN)
+    memory.observe("first", SEEN)
     assert memory.lost == []
-    memory.learn("second", SEEN)
+    memory.observe("second", SEEN)
     assert [(charge.day, charge.book, charge.line, charge.is_counted) for charge in memory.lost] == [
-        (100, BOOK, Line(3, 30, 1500), True)
+        (100, BOOK, LedgerTotals(3, 30, 1500), True)
     ]
     memory.enter("second", 100, BOOK, ONE)
-    memory.learn("third", SEEN)
-    assert owed(memory) == Line(4, 40, 2000)
+    memory.observe("third", SEEN)
+    assert owed(memory) == LedgerTotals(4, 40, 2000)
     assert len({charge.id for charge in memory.lost}) == 2
 
 
 def test_an_answer_that_comes_late_is_one_from_before() -> None:
-    memory = SharedMemory()
-    memory.learn("first", SEEN)
-    memory.learn("second", SEEN)
+    memory = LastKnownCounts()
+    memory.observe("first", SEEN)
+    memory.observe("second", SEEN)
     memory.enter("second", 100, BOOK, ONE)
-    memory.learn("first", replace(SEEN, requests=70))
+    memory.observe("first", replace(SEEN, requests=70))
     assert memory.lost == [], "the second epoch goes on"
     assert memory.seen == SEEN, "and so does its day"
     memory.enter("first", 100, BOOK, ONE)
@@ -46,8 +46,8 @@ def test_an_answer_that_comes_late_is_one_from_before() -> None:
 
 
 def test_days_that_no_ledger_holds_are_forgotten() -> None:
-    memory = SharedMemory()
-    memory.learn("first", SEEN)
+    memory = LastKnownCounts()
+    memory.observe("first", SEEN)
     for day in (100, 100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS):
         memory.enter("first", day, BOOK, ONE)
     assert {day for day, _ in memory.entered} == {100 + LEDGER_DAYS - 1, 100 + LEDGER_DAYS}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.certificates import Authority
-from tts_server.tls import Trust
+from tts_server.tls import TlsTrustStore
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def names(context: ssl.SSLContext) -> set[str]:
 
 
 def test_the_usual_certificates_are_read_once() -> None:
-    trust = Trust(None)
+    trust = TlsTrustStore(None)
     assert trust.context() is trust.context()
 
 
 def test_a_file_is_read_again_when_it_changes(tmp_path: Path, authority: Authority) -> None:
     file = tmp_path / "trusted.crt"
-    trust = Trust(file)
+    trust = TlsTrustStore(file)
     public = trust.context()
     file.write_bytes(authority.pair.certificate.read_bytes())
     own = trust.context()
@@ -43,4 +43,4 @@ def test_a_file_is_read_again_when_it_changes(tmp_path: Path, authority: Authori
 
 def test_a_file_that_is_needed_is_not_replaced_by_the_usual_certificates(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Trust(tmp_path / "none", needed=True).context()
+        TlsTrustStore(tmp_path / "none", needed=True).context()

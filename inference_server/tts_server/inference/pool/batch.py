@@ -7,18 +7,18 @@ from contextlib import aclosing
 
 from tts_server.errors import EngineCrashed, EngineError
 from tts_server.inference.client import Samples, Utterance
-from tts_server.inference.pool.worker_client import EngineProcess
+from tts_server.inference.pool.worker_client import WorkerClient
 
 
 class Batch:
     """Runs once. It is over when every member has ended or left."""
 
-    def __init__(self, process: EngineProcess, utterances: Sequence[Utterance]) -> None:
+    def __init__(self, process: WorkerClient, utterances: Sequence[Utterance]) -> None:
         self.process = process
         self.members = [Member(self, utterance) for utterance in utterances]
         self._asked: list[Member] = []
         """Those that the process speaks, by their numbers there: who left before is not among them."""
-        self.garbage = False
+        self.invalid_audio = False
         """Whether what a member heard cannot have been its text."""
         self._running: asyncio.Task[None] | None = None
 
@@ -105,7 +105,7 @@ class Member:
             self.over, self._failure = True, failure
             self._news.set()
 
-    def leave(self, *, garbage: bool = False) -> None:
-        """Its listener hears no more; `garbage`: because it was no speech."""
-        self.batch.garbage = self.batch.garbage or garbage
+    def leave(self, *, invalid_audio: bool = False) -> None:
+        """Its listener hears no more; `invalid_audio`: because it was no speech."""
+        self.batch.invalid_audio = self.batch.invalid_audio or invalid_audio
         self.batch.left(self)

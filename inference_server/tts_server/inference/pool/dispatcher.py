@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from tts_server.errors import Overloaded, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.batch import Batch
-from tts_server.inference.pool.slot import Seat, Slot, Wanted
-from tts_server.scheduling.batching import Gathering, Sharing
-from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, Turn
-from tts_server.scheduling.throughput import Pace
+from tts_server.inference.pool.slot import Assignment, QueuedUtterance, WorkerSlot
+from tts_server.scheduling.batching import BatchPolicy, PendingBatch
+from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
+from tts_server.scheduling.throughput import ThroughputEstimator
 
 MOST_WAITING = 1024
 """Utterances: a bound where nothing is known yet of how long they will take. Tenants have equal parts of it."""
@@ -23,7 +23,7 @@ end and to answer, and what the pace is wrong by. Whoever comes within that time
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class DispatchHooks:
     """What the metrics hear."""
 
     on_wait: Callable[[str, float], None] = lambda _, __: None
@@ -35,7 +35,7 @@ class Hooks:
 
 
 @dataclass(eq=False, slots=True)
-class _Gathering(Gathering[Wanted]):
+class _Gathering(PendingBatch[QueuedUtterance]):
     """One that begins when its timer runs out, at the latest."""
 
     timer: asyncio.TimerHandle | None = None
@@ -46,7 +46,7 @@ class _Gathering(Gathering[Wanted]):
             self.timer.cancel()
 
 
-class Seating:
+class Dispatcher:
     """Of one engine. Whoever takes a seat must see to it that its slot is offered again.
 
     `lost` is told of an idle process that has died, `begun` of a batch that is to run, with what it costs, `unheard` of
@@ -55,21 +55,21 @@ class Seating:
 
     def __init__(
         self,
-        slots: Sequence[Slot],
-        hooks: Hooks,
+        slots: Sequence[WorkerSlot],
+        hooks: DispatchHooks,
         *,
-        lost: Callable[[Slot], None],
-        begun: Callable[[Slot, Batch, float], None],
-        unheard: Callable[[Slot], None],
+        lost: Callable[[WorkerSlot], None],
+        begun: Callable[[WorkerSlot, Batch, float], None],
+        unheard: Callable[[WorkerSlot], None],
     ) -> None:
-        self.pace = Pace()
+        self.pace = ThroughputEstimator()
         self.spoken_cost = 0.0
         """Of what is being spoken now."""
-        self.sharing: Sharing | None = None
+        self.sharing: BatchPolicy | None = None
         """None: everybody is spoken alone."""
-        self.idle: deque[Slot] = deque()
-        self.waiting: FairQueue[Wanted] = FairQueue(time.monotonic)
-        self.gatherings: dict[Slot, _Gathering] = {}
+        self.idle: deque[WorkerSlot] = deque()
+        self.waiting: FairQueue[QueuedUtterance] = FairQueue(time.monotonic)
+        self.gatherings: dict[WorkerSlot, _Gathering] = {}
         """Batches that wait for company, by the place whose process will speak them."""
         self._slots = slots
         self._hooks = hooks
@@ -77,7 +77,7 @@ class Seating:
         self._begun = begun
         self._unheard = unheard
 
-    async def take(self, utterance: Utterance, turn: Turn, cost: float, *, shares: bool) -> Seat:
+    async def take(self, utterance: Utterance, turn: SchedulingParams, cost: float, *, shares: bool) -> Assignment:
         """Return when it can be spoken. Raises `Overloaded`, and whatever those who wait are refused with."""
         slot = self._free()
         if slot is not None and not shares:
@@ -87,7 +87,7 @@ class Seating:
         joined = self._open_gathering(utterance, turn, cost) if slot is None and shares else None
         if slot is None and joined is None:
             self._check_wait(turn)
-        item = self.waiting.push(Wanted(utterance, shares), turn, cost)
+        item = self.waiting.push(QueuedUtterance(utterance, shares), turn, cost)
         self._depth_changed(turn.tenant)
         if slot is not None:
             self.offer(slot)
@@ -101,25 +101,25 @@ class Seating:
         self._hooks.on_wait(turn.tenant, time.monotonic() - item.arrived)
         return seat
 
-    def spoken(self, slot: Slot, cost: float) -> None:
+    def spoken(self, slot: WorkerSlot, cost: float) -> None:
         """Its process was asked for an utterance alone: shortly before the end of that, it is told the next one."""
         if self.sharing is not None or slot.tight or not self.pace.known:
             return
         seconds = self.pace.wait_seconds(cost, 1) - EARLY_SECONDS
         if seconds > 0:
-            slot.telling = asyncio.get_running_loop().call_later(seconds, self._tell_ahead, slot)
+            slot.sending_next = asyncio.get_running_loop().call_later(seconds, self._tell_ahead, slot)
         else:
             self._tell_ahead(slot)
 
-    def rise(self, slot: Slot) -> None:
+    def rise(self, slot: WorkerSlot) -> None:
         """Nobody speaks there any more: what it was not told by now it is not told before it is offered."""
-        if slot.telling is not None:
-            slot.telling.cancel()
-            slot.telling = None
+        if slot.sending_next is not None:
+            slot.sending_next.cancel()
+            slot.sending_next = None
 
-    def take_back(self, slot: Slot) -> None:
+    def requeue_next(self, slot: WorkerSlot) -> None:
         """What its process was told ahead is not heard from there: whoever wants it waits again."""
-        item, slot.ahead = slot.ahead, None
+        item, slot.next_request = slot.next_request, None
         if item is None or not item.work.waits:
             return
         self.waiting.put_back(item)
@@ -127,13 +127,13 @@ class Seating:
         if (free := self._free()) is not None:
             self.offer(free)
 
-    def offer(self, slot: Slot) -> None:
+    def offer(self, slot: WorkerSlot) -> None:
         """Its process is free: whoever is next has it."""
-        if (ahead := slot.ahead) is not None:
-            slot.ahead = None
-            slot.process.go_on()
-            if ahead.work.waits:
-                slot.give(ahead)
+        if (next_request := slot.next_request) is not None:
+            slot.next_request = None
+            slot.process.start_next()
+            if next_request.work.waits:
+                slot.give(next_request)
             else:
                 self._unheard(slot)
             return
@@ -144,9 +144,9 @@ class Seating:
                 slot.give(item)
             return
         for told in self._slots:  # better here and now than there and soon
-            if told.ahead is not None and told.ahead.work.waits:
-                told.process.leave_ahead()
-                slot.give(told.ahead)
+            if told.next_request is not None and told.next_request.work.waits:
+                told.process.cancel_next()
+                slot.give(told.next_request)
                 return
         self.idle.append(slot)
 
@@ -158,9 +158,9 @@ class Seating:
                 item.work.refuse(error)
                 self._depth_changed(item.turn.tenant)
         for slot in self._slots:
-            if slot.ahead is not None and priority in {None, slot.ahead.turn.priority}:
-                slot.ahead.work.refuse(error)
-                slot.process.leave_ahead()
+            if slot.next_request is not None and priority in {None, slot.next_request.turn.priority}:
+                slot.next_request.work.refuse(error)
+                slot.process.cancel_next()
 
     def end(self, error: TTSError) -> None:
         """Nobody is spoken any more."""
@@ -172,7 +172,7 @@ class Seating:
                 item.work.refuse(error)
         self.gatherings.clear()
 
-    def _free(self) -> Slot | None:
+    def _free(self) -> WorkerSlot | None:
         while self.idle:
             slot = self.idle.popleft()
             if slot.process.alive:
@@ -180,12 +180,12 @@ class Seating:
             self._lost(slot)  # it died while nobody spoke
         return None
 
-    def _check_wait(self, turn: Turn) -> None:
+    def _check_wait(self, turn: SchedulingParams) -> None:
         """Refuse at once who would wait too long: half of what is being spoken, and all that is before it."""
         full = len(self.waiting) >= MOST_WAITING and self._has_its_part(turn.tenant)
         if turn.max_wait_seconds is None and not full:
             return
-        told = sum(slot.ahead.cost for slot in self._slots if slot.ahead is not None)
+        told = sum(slot.next_request.cost for slot in self._slots if slot.next_request is not None)
         before = self.spoken_cost / 2 + told + self.waiting.ahead_of(turn)
         seconds = self.pace.wait_seconds(before, len(self._slots))
         if full or (turn.max_wait_seconds is not None and seconds > turn.max_wait_seconds):
@@ -197,7 +197,7 @@ class Seating:
         others = self.waiting.tenants - (waiting > 0)
         return waiting >= MOST_WAITING / (others + 1)
 
-    def _withdraw(self, item: Item[Wanted]) -> None:
+    def _withdraw(self, item: Item[QueuedUtterance]) -> None:
         """Its caller has left."""
         seat = item.work.seat
         if self.waiting.remove(item):
@@ -210,8 +210,8 @@ class Seating:
                 self.offer(slot)
             else:
                 self._unheard(slot)
-        elif (told := next((slot for slot in self._slots if slot.ahead is item), None)) is not None:
-            told.process.leave_ahead()
+        elif (told := next((slot for slot in self._slots if slot.next_request is item), None)) is not None:
+            told.process.cancel_next()
         else:
             for place, found in list(self.gatherings.items()):
                 if item in found.items:
@@ -219,12 +219,12 @@ class Seating:
                     if not found.items:
                         self._begin(place)
 
-    def _tell_ahead(self, slot: Slot) -> None:
-        if slot.ahead is None and (item := self._next()) is not None:
-            slot.ahead = item
-            slot.process.ask_ahead(item.work.utterance)
+    def _tell_ahead(self, slot: WorkerSlot) -> None:
+        if slot.next_request is None and (item := self._next()) is not None:
+            slot.next_request = item
+            slot.process.enqueue_next(item.work.utterance)
 
-    def _next(self) -> Item[Wanted] | None:
+    def _next(self) -> Item[QueuedUtterance] | None:
         """Out of the queue. A caller may have left, and not have come round to leave it: those are passed over."""
         while (item := self.waiting.pop()) is not None:
             self._depth_changed(item.turn.tenant)
@@ -236,7 +236,7 @@ class Seating:
         """What all utterances of a batch have in common."""
         return utterance.precision, self._slots[0].process.voice_groups.get(utterance.voice, "")
 
-    def _gather(self, slot: Slot, leader: Item[Wanted], sharing: Sharing) -> None:
+    def _gather(self, slot: WorkerSlot, leader: Item[QueuedUtterance], sharing: BatchPolicy) -> None:
         """Begin a batch with whoever may join of those that wait, now or when others have had a moment to come."""
         gathering = _Gathering(sharing, self._kind(leader.work.utterance), leader)
         while (item := self.waiting.pop(lambda each: self._may_join(gathering, each))) is not None:
@@ -249,19 +249,19 @@ class Seating:
         else:
             self._begin(slot)
 
-    def _others_speak(self, slot: Slot) -> bool:
+    def _others_speak(self, slot: WorkerSlot) -> bool:
         return any(each.up and each is not slot and each not in self.idle for each in self._slots)
 
-    def _may_join(self, gathering: _Gathering, item: Item[Wanted]) -> bool:
+    def _may_join(self, gathering: _Gathering, item: Item[QueuedUtterance]) -> bool:
         work = item.work
         return work.shares and gathering.accepts(self._kind(work.utterance), item.turn, item.cost)
 
-    def _open_gathering(self, utterance: Utterance, turn: Turn, cost: float) -> Slot | None:
+    def _open_gathering(self, utterance: Utterance, turn: SchedulingParams, cost: float) -> WorkerSlot | None:
         """The place of a batch that waits for such a one."""
         kind = self._kind(utterance)
         return next((slot for slot, found in self.gatherings.items() if found.accepts(kind, turn, cost)), None)
 
-    def _join(self, slot: Slot, item: Item[Wanted]) -> None:
+    def _join(self, slot: WorkerSlot, item: Item[QueuedUtterance]) -> None:
         self.waiting.pop(lambda each: each is item)
         self._depth_changed(item.turn.tenant)
         gathering = self.gatherings[slot]
@@ -269,7 +269,7 @@ class Seating:
         if gathering.full:
             self._begin(slot)
 
-    def _begin(self, slot: Slot) -> None:
+    def _begin(self, slot: WorkerSlot) -> None:
         """With those who are still there; one that is left alone has the process for itself."""
         gathering = self.gatherings.pop(slot)
         gathering.close()

@@ -12,7 +12,7 @@ HELD_BYTES = PIPE_BYTES
 """Of sound that nobody takes: reading stops there, then the worker does."""
 
 
-class FramePipe:
+class FrameReader:
     """Frames from a file descriptor, which it owns. One receiver at a time."""
 
     def __init__(self, source: int) -> None:

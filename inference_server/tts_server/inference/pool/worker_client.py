@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, EngineTimeout
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio
 from tts_server.inference.client import Samples, Utterance, Voices
-from tts_server.inference.pool.frame_reader import FramePipe
-from tts_server.inference.pool.worker_process import Child
+from tts_server.inference.pool.frame_reader import FrameReader
+from tts_server.inference.pool.worker_process import WorkerProcess
 from tts_server.inference.wire.errors import error_of
 from tts_server.inference.wire.frames import (
     SOUND,
@@ -24,7 +24,7 @@ from tts_server.inference.wire.frames import (
     member_of,
     place_of,
 )
-from tts_server.scheduling.batching import Measured
+from tts_server.scheduling.batching import BatchCost
 
 CANCEL_SECONDS = 2.0
 """What an engine has to stop after CANCEL before it is killed."""
@@ -32,7 +32,7 @@ _FIELDS = Utterance.__slots__
 _values_of = attrgetter(*_FIELDS)
 
 
-class EngineProcess:
+class WorkerClient:
     """A worker, and what it is asked for: one utterance at a time and perhaps the next, or one batch.
 
     `batch_size`: what an engine that can batch is measured with; below 2 it is not.
@@ -45,10 +45,10 @@ class EngineProcess:
         self._engine = engine
         self._threads = threads
         self._batch_size = batch_size
-        self.measured: Measured | None = None
+        self.measured: BatchCost | None = None
         self.voice_groups: Mapping[str, str] = {}
         """Of an engine that can batch, see `BatchingEngine`."""
-        self._child: Child | None = None
+        self._child: WorkerProcess | None = None
         self._spoken = 0
         """Utterances that it was asked for."""
         self._numbers = range(0)
@@ -72,7 +72,7 @@ class EngineProcess:
         """Load and warm up. Raises `EngineError`, and leaves no process then."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                self._child = await Child.begin(self._engine, self._threads, self._batch_size)
+                self._child = await WorkerProcess.begin(self._engine, self._threads, self._batch_size)
                 kind, payload = await self._receive(self._child.pipe)
         except TimeoutError:
             await self.kill()
@@ -88,26 +88,26 @@ class EngineProcess:
         self.voices = {name: tuple(languages) for name, languages in said["voices"].items()}
         self.passage_characters = int(said.get("passage_characters", 0))
         self.voice_groups = said.get("voice_groups", {})
-        self.measured = Measured(**said["batch"]) if said.get("batch") else None
+        self.measured = BatchCost(**said["batch"]) if said.get("batch") else None
 
     async def ask(self, utterance: Utterance) -> None:
         """Have it speak: `part` says what comes. Whoever does not hear all of it calls `settle` before it is free."""
         await self._ask(json_frame(Kind.SPEAK, _as_dict(utterance)), 1)
 
-    def ask_ahead(self, utterance: Utterance) -> None:
-        """Let it know what to speak next, while it speaks: without a pause, once it has ended that. See `go_on`."""
+    def enqueue_next(self, utterance: Utterance) -> None:
+        """Sends the next request while the worker still speaks, so that it goes on at once. See `start_next`."""
         self._spoken += 1
         self._ahead = self._spoken
         if self._child is not None:
             with suppress(ConnectionError):  # it has ended, as will be found where it speaks
                 self._child.write(json_frame(Kind.SPEAK, _as_dict(utterance)))
 
-    def leave_ahead(self) -> None:
-        """Nobody wants to hear any more what it is to speak next; it is still to be settled, after `go_on`."""
+    def cancel_next(self) -> None:
+        """Nobody wants to hear any more what it is to speak next; it is still to be settled, after `start_next`."""
         if self._ahead is not None:
             self._cancel(self._ahead)
 
-    def go_on(self) -> None:
+    def start_next(self) -> None:
         """What it was asked ahead is what it speaks now, as after `ask`. Only when it is at rest."""
         assert self._ahead is not None  # noqa: S101 - it was asked
         self._numbers = range(self._ahead, self._ahead + 1)
@@ -115,7 +115,7 @@ class EngineProcess:
         self._pending = True
 
     async def part(self, timeout_seconds: float) -> Samples | None:
-        """The next of the sound that was asked for, None after the last. Raises what `Speaker.speak` does."""
+        """The next of the sound that was asked for, None after the last. Raises what `EngineClient.speak` does."""
         pipe = self._pipe
         kind, payload = await self._receive_in_time(pipe, timeout_seconds)
         if kind in SOUND:
@@ -184,7 +184,7 @@ class EngineProcess:
             await self._child.kill()
 
     @property
-    def _pipe(self) -> FramePipe:
+    def _pipe(self) -> FrameReader:
         if self._child is None:
             raise EngineCrashed(f"Engine {self._engine} is not running.")
         return self._child.pipe
@@ -194,7 +194,7 @@ class EngineProcess:
         child = self._child
         if child is None:
             raise EngineCrashed(f"Engine {self._engine} is not running.")
-        child.may_quote = True
+        child.stderr_may_contain_text = True
         self._numbers = range(self._spoken + 1, self._spoken + 1 + utterances)
         self._spoken += utterances
         self._pending = True
@@ -218,16 +218,16 @@ class EngineProcess:
             return number, None if kind is Kind.DONE else _error(kind, rest)
         try:
             return number, self._samples(rest)
-        except EngineGarbage as error:
+        except InvalidAudio as error:
             return number, error
 
-    async def _receive_in_time(self, pipe: FramePipe, timeout_seconds: float) -> Frame:
+    async def _receive_in_time(self, pipe: FrameReader, timeout_seconds: float) -> Frame:
         try:
             return await self._receive(pipe, timeout_seconds)
         except TimeoutError:
             raise EngineTimeout(f"Engine {self._engine} gave no audio for {timeout_seconds:g} s.") from None
 
-    async def _receive(self, pipe: FramePipe, timeout_seconds: float | None = None) -> Frame:
+    async def _receive(self, pipe: FrameReader, timeout_seconds: float | None = None) -> Frame:
         """One frame. A cancelled call loses nothing: the next one goes on where it was."""
         try:
             return await pipe.receive(timeout_seconds)
@@ -267,7 +267,7 @@ class EngineProcess:
 
     def _samples(self, data: memoryview | bytes) -> Samples:
         if not data or len(data) % 2:
-            raise EngineGarbage(f"Engine {self._engine} yielded samples that are not numbers.")
+            raise InvalidAudio(f"Engine {self._engine} yielded samples that are not numbers.")
         return np.frombuffer(data, "<i2")
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
-from tts_server.errors import EngineCrashed, EngineError, EngineGarbage, TTSError
+from tts_server.errors import EngineCrashed, EngineError, InvalidAudio, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
-from tts_server.inference.output_check import SoundCheck
+from tts_server.inference.output_check import OutputCheck
 from tts_server.inference.pool.batch import Batch
-from tts_server.inference.pool.dispatcher import Hooks, Seating
-from tts_server.inference.pool.slot import Seat, Slot
-from tts_server.inference.pool.worker_client import EngineProcess
-from tts_server.scheduling.batching import Sharing, worth_sharing
-from tts_server.scheduling.fair_queue import Priority, Turn
+from tts_server.inference.pool.dispatcher import Dispatcher, DispatchHooks
+from tts_server.inference.pool.slot import Assignment, WorkerSlot
+from tts_server.inference.pool.worker_client import WorkerClient
+from tts_server.scheduling.batching import BatchPolicy, worth_sharing
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.telemetry.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -26,17 +26,17 @@ log = structlog.get_logger(__name__)
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
 WATCH_SECONDS = 0.5
-AT_ONCE = Turn()
+AT_ONCE = SchedulingParams()
 EXCESS = 1.25
 """Times its memory limit at which a process is killed while it speaks; between utterances the limit itself holds."""
 
 
-class ProcessPool:
-    """`Speaker` over N processes of one engine.
+class WorkerPool:
+    """`EngineClient` over N processes of one engine.
 
     A process that crashes is replaced at once, the second time in a row after 0.2 s, then twice as late each time, up
-    to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `garbage` (yielded no speech) or
-    `memory`. Who waits is served by `Seating`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
+    to 30 s. `on_restart` hears why: `crashed`, `stuck` (did not stop when cancelled), `invalid_output` (no speech) or
+    `memory`. Who waits is served by `Dispatcher`; `on_wait` hears a tenant and the seconds that it waited, `on_depth`
     how many of its utterances wait now.
 
     `sharing` lets an engine that gains by it speak several utterances at once (`scheduling.batching`); `on_batch` hears
@@ -55,7 +55,7 @@ class ProcessPool:
         on_restart: Callable[[str], None] | None = None,
         on_wait: Callable[[str, float], None] = lambda _, __: None,
         on_depth: Callable[[str, int], None] = lambda _, __: None,
-        sharing: Sharing | None = None,
+        sharing: BatchPolicy | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._engine = engine
@@ -65,14 +65,14 @@ class ProcessPool:
         self._load_timeout_seconds = load_timeout_seconds
         self._on_restart = on_restart
         measured_size = sharing.size if sharing is not None else 0
-        self._slots = [Slot(EngineProcess(engine, threads, 0 if n else measured_size)) for n in range(processes)]
+        self._slots = [WorkerSlot(WorkerClient(engine, threads, 0 if n else measured_size)) for n in range(processes)]
         self._wanted_sharing = sharing
-        self._seating = Seating(
+        self._dispatcher = Dispatcher(
             self._slots,
-            Hooks(on_wait, on_depth, on_batch),
+            DispatchHooks(on_wait, on_depth, on_batch),
             lost=lambda slot: self._replace(slot, "crashed"),
             begun=lambda slot, batch, cost: self._spawn(self._run_batch(slot, batch, cost)),
-            unheard=lambda slot: self._leave(slot, failed=True, garbage=False),
+            unheard=lambda slot: self._leave(slot, failed=True, invalid_audio=False),
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
@@ -93,7 +93,7 @@ class ProcessPool:
     @property
     def waiting(self) -> int:
         """Utterances without a process yet."""
-        return len(self._seating.waiting)
+        return len(self._dispatcher.waiting)
 
     async def start(self) -> None:
         """Start every process. Raises `EngineError` if one does not load; none is left then."""
@@ -110,31 +110,31 @@ class ProcessPool:
         first = self._slots[0].process
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
         self.passage_characters = first.passage_characters
-        self._seating.sharing = worth_sharing(self._wanted_sharing, first.measured)
+        self._dispatcher.sharing = worth_sharing(self._wanted_sharing, first.measured)
         if first.measured is not None:
             log.info(
                 "engine is measured for batches", engine=self._engine, size=first.measured.size,
-                gain=round(first.measured.gain, 2), batches=self._seating.sharing is not None,
+                gain=round(first.measured.gain, 2), batches=self._dispatcher.sharing is not None,
             )  # fmt: skip
         self._running = True
         for slot in self._slots:
             slot.up = True
-            self._seating.offer(slot)
+            self._dispatcher.offer(slot)
         if self._memory_limit_bytes is not None:
             self._spawn(self._watch(self._memory_limit_bytes))
 
-    async def speak(self, utterance: Utterance, turn: Turn = AT_ONCE) -> AsyncGenerator[Samples]:
-        """See `Speaker.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
+    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
+        """See `EngineClient.speak`. Raises `EngineCrashed` at once when every process is in a crash loop."""
         cost = float(max(1, len(utterance.text)))
-        seating, shares = self._seating, self._seating.sharing is not None
+        dispatcher, shares = self._dispatcher, self._dispatcher.sharing is not None
         while True:
-            if not (seating.idle or self.ready):
+            if not (dispatcher.idle or self.ready):
                 raise EngineCrashed(f"Engine {self._engine} is not running; it is started again and again.")
             with span("queue"):
-                slot, member = await seating.take(utterance, turn, cost, shares=shares)
-            seating.spoken_cost += cost
-            failed, garbage, heard = True, False, False
-            check = SoundCheck(utterance, self.sample_rate_hz)
+                slot, member = await dispatcher.take(utterance, turn, cost, shares=shares)
+            dispatcher.spoken_cost += cost
+            failed, invalid_audio, heard = True, False, False
+            check = OutputCheck(utterance, self.sample_rate_hz)
             try:
                 if member is None:
                     await self._ask(slot, utterance, cost)
@@ -146,9 +146,9 @@ class ProcessPool:
                     yield silence
                 failed = False
                 if member is None:
-                    seating.pace.learn(cost, time.monotonic() - slot.given_at)
+                    dispatcher.pace.observe(cost, time.monotonic() - slot.given_at)
             except EngineError as error:
-                garbage = isinstance(error, EngineGarbage)
+                invalid_audio = isinstance(error, InvalidAudio)
                 log.warning("engine failed", engine=self._engine, error=error.code, reason=error.message)
                 if member is None or heard:
                     raise
@@ -158,45 +158,45 @@ class ProcessPool:
             else:
                 return
             finally:
-                seating.spoken_cost -= cost
-                self._rise((slot, member), failed=failed, garbage=garbage, silent=check.silent)
+                dispatcher.spoken_cost -= cost
+                self._rise((slot, member), failed=failed, invalid_audio=invalid_audio, silent=check.silent)
             # Once, and whatever it was: a text that an engine cannot bear fails its batch, and must fail no other.
             shares, turn = False, replace(turn, max_wait_seconds=None)
 
     async def stop(self) -> None:
-        """See `Speaker.stop`."""
+        """See `EngineClient.stop`."""
         self._running = False
         for task in self._tasks:
             task.cancel()
-        self._seating.end(EngineCrashed("The engine is stopping."))
+        self._dispatcher.end(EngineCrashed("The engine is stopping."))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.process.stop() for slot in self._slots))
 
-    async def _ask(self, slot: Slot, utterance: Utterance, cost: float) -> None:
+    async def _ask(self, slot: WorkerSlot, utterance: Utterance, cost: float) -> None:
         if slot.process.at_rest:  # else it was told ahead
             await slot.process.ask(utterance)
-        self._seating.spoken(slot, cost)
+        self._dispatcher.spoken(slot, cost)
 
-    async def _part(self, seat: Seat) -> Samples | None:
+    async def _part(self, seat: Assignment) -> Samples | None:
         slot, member = seat
         return await (slot.process.part(self._first_audio_timeout_seconds) if member is None else member.part())
 
-    async def _silence(self, check: SoundCheck, slot: Slot | None) -> Samples:
-        """What was held back of an utterance without a sound. Raises `EngineGarbage` where the engine is to blame.
+    async def _silence(self, check: OutputCheck, slot: WorkerSlot | None) -> Samples:
+        """What was held back of an utterance without a sound. Raises `InvalidAudio` where the engine is to blame.
 
         None: its batch may still be under way, which leaves no process to ask. Alone it will be known.
         """
         if slot is None or not await self._sounds(slot):
-            raise EngineGarbage(f"Engine {self._engine} has gone silent.")
+            raise InvalidAudio(f"Engine {self._engine} has gone silent.")
         return check.held()
 
-    async def _sounds(self, slot: Slot) -> bool:
+    async def _sounds(self, slot: WorkerSlot) -> bool:
         """Whether it can be heard at all: silence may also be all that it knows of a script."""
         process = slot.process
-        self._seating.rise(slot)
-        if slot.ahead is not None:
-            self._seating.take_back(slot)
-            process.go_on()
+        self._dispatcher.rise(slot)
+        if slot.next_request is not None:
+            self._dispatcher.requeue_next(slot)
+            process.start_next()
             if not await process.settle():
                 return False
         voice, languages = next(iter(process.voices.items()))
@@ -209,72 +209,72 @@ class ProcessPool:
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
         """See `Queueing`."""
-        self._seating.refuse(error, priority)
+        self._dispatcher.refuse(error, priority)
 
-    def hurry(self, reply: object) -> None:
+    def promote(self, reply: object) -> None:
         """See `Queueing`."""
-        self._seating.waiting.hurry(reply)
+        self._dispatcher.waiting.promote(reply)
 
-    async def _run_batch(self, slot: Slot, batch: Batch, cost: float) -> None:
+    async def _run_batch(self, slot: WorkerSlot, batch: Batch, cost: float) -> None:
         failed = True
         try:
             whole = await batch.run(self._first_audio_timeout_seconds)
             failed = False
             if whole:
-                self._seating.pace.learn(cost, time.monotonic() - slot.given_at)
+                self._dispatcher.pace.observe(cost, time.monotonic() - slot.given_at)
         except EngineError:
             pass  # its members say so
         finally:
             slot.pardons = True
-            self._leave(slot, failed=failed, garbage=batch.garbage)
+            self._leave(slot, failed=failed, invalid_audio=batch.invalid_audio)
 
-    def _rise(self, seat: Seat, *, failed: bool, garbage: bool, silent: bool) -> None:
+    def _rise(self, seat: Assignment, *, failed: bool, invalid_audio: bool, silent: bool) -> None:
         slot, member = seat
         if member is None:
-            self._seating.rise(slot)
-            self._leave(slot, failed=failed, garbage=garbage)
+            self._dispatcher.rise(slot)
+            self._leave(slot, failed=failed, invalid_audio=invalid_audio)
         else:  # a process is not blamed for silence before it was asked alone
-            member.leave(garbage=garbage and not silent)
+            member.leave(invalid_audio=invalid_audio and not silent)
 
-    def _leave(self, slot: Slot, *, failed: bool, garbage: bool) -> None:
+    def _leave(self, slot: WorkerSlot, *, failed: bool, invalid_audio: bool) -> None:
         """Nobody speaks there any more. After `stop`, nothing."""
         if not self._running:
             return
-        if slot.process.at_rest and not garbage:
+        if slot.process.at_rest and not invalid_audio:
             self._settled(slot, failed=failed)
         else:  # in a task of its own: whoever hung up need not wait until the engine has noticed
-            self._spawn(self._settle(slot, failed=failed, garbage=garbage))
+            self._spawn(self._settle(slot, failed=failed, invalid_audio=invalid_audio))
 
-    async def _settle(self, slot: Slot, *, failed: bool, garbage: bool) -> None:
+    async def _settle(self, slot: WorkerSlot, *, failed: bool, invalid_audio: bool) -> None:
         was_alive = slot.process.alive
-        if garbage and was_alive:
-            self._replace(slot, "garbage")
+        if invalid_audio and was_alive:
+            self._replace(slot, "invalid_output")
         elif not await slot.process.settle():
             self._replace(slot, "stuck" if was_alive else "crashed")
         else:
             self._settled(slot, failed=failed)
 
-    def _settled(self, slot: Slot, *, failed: bool) -> None:
+    def _settled(self, slot: WorkerSlot, *, failed: bool) -> None:
         limit_bytes = self._memory_limit_bytes
         slot.tight = limit_bytes is not None and slot.process.resident_bytes() > limit_bytes
         if not slot.process.alive:
             self._replace(slot, "crashed")
-        elif slot.tight and slot.ahead is None:
+        elif slot.tight and slot.next_request is None:
             self._replace(slot, "memory")
         else:
             slot.failures = slot.failures if failed else 0
             slot.pardons = False
-            self._seating.offer(slot)
+            self._dispatcher.offer(slot)
 
-    def _replace(self, slot: Slot, reason: str) -> None:
+    def _replace(self, slot: WorkerSlot, reason: str) -> None:
         slot.up = False
-        self._seating.take_back(slot)
+        self._dispatcher.requeue_next(slot)
         if reason != "memory" and not slot.pardons:
             slot.failures += 1
         slot.pardons = False
         self._spawn(self._restart(slot, reason))
 
-    async def _restart(self, slot: Slot, reason: str) -> None:
+    async def _restart(self, slot: WorkerSlot, reason: str) -> None:
         while self._running:
             log.info("engine restarts", engine=self._engine, pid=slot.process.pid, reason=reason)
             if self._on_restart is not None:
@@ -284,7 +284,7 @@ class ProcessPool:
             await slot.process.kill()
             if slot.failures > 1:
                 await asyncio.sleep(min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (slot.failures - 2)))
-            slot.process = EngineProcess(self._engine, self._threads)
+            slot.process = WorkerClient(self._engine, self._threads)
             try:
                 await slot.process.start(self._load_timeout_seconds)
             except EngineError as error:
@@ -293,7 +293,7 @@ class ProcessPool:
                 log.warning("engine does not load", engine=self._engine, reason=error.message)
                 continue
             slot.up = True
-            self._seating.offer(slot)
+            self._dispatcher.offer(slot)
             return
 
     async def _watch(self, limit_bytes: int) -> None:

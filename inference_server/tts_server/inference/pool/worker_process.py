@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import structlog
 
-from tts_server.inference.pool.frame_reader import FramePipe
+from tts_server.inference.pool.frame_reader import FrameReader
 from tts_server.inference.wire.frames import cancellation
-from tts_server.inference.wire.shared_buffer import SharedSound
+from tts_server.inference.wire.shared_buffer import SharedBuffer
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ _WITHOUT_TEXT = re.compile(
 )
 
 
-class Child:
+class WorkerProcess:
     """One process of `tts_server.inference.worker.main`. `pipe` is what it says; see `frames` for what may be written.
 
     `sound`: the memory that both have; None where the system has none.
@@ -40,13 +40,13 @@ class Child:
         self,
         engine: str,
         process: asyncio.subprocess.Process,
-        pipe: FramePipe,
+        pipe: FrameReader,
         cancellations: int,
-        sound: SharedSound | None,
+        sound: SharedBuffer | None,
     ) -> None:
         self.pipe = pipe
         self.sound = sound
-        self.may_quote = False
+        self.stderr_may_contain_text = False
         """Whether it has been told a text, which its stderr may hold."""
         self._engine = engine
         self._process = process
@@ -62,7 +62,7 @@ class Child:
         self._stderr = asyncio.create_task(self._log(process.stderr))
 
     @classmethod
-    async def begin(cls, engine: str, threads: int, batch_size: int) -> "Child":
+    async def begin(cls, engine: str, threads: int, batch_size: int) -> "WorkerProcess":
         """Begin to load. Raises OSError where there can be no process."""
         # Without what names the traces' collector, and may hold a credential for it: engines send none.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -71,7 +71,7 @@ class Child:
             environment[variable] = str(threads)
         source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
         heard, cancellations = os.pipe()
-        pipe = FramePipe(source)
+        pipe = FrameReader(source)
         sound = _shared_sound()
         shared = -1 if sound is None else sound.descriptor
         try:
@@ -173,7 +173,7 @@ class Child:
 
     async def _log(self, stderr: asyncio.StreamReader) -> None:
         while line := await _line(stderr):
-            if self.may_quote and not _WITHOUT_TEXT.fullmatch(line):
+            if self.stderr_may_contain_text and not _WITHOUT_TEXT.fullmatch(line):
                 line = f"({len(line)} characters)"
             log.warning("engine wrote to stderr", engine=self._engine, pid=self.pid, line=line)
 
@@ -187,9 +187,9 @@ async def _line(stream: asyncio.StreamReader) -> str:
     return raw.decode("utf-8", "replace").rstrip()[:500] or ("(empty)" if raw else "")
 
 
-def _shared_sound() -> SharedSound | None:
+def _shared_sound() -> SharedBuffer | None:
     try:
-        return SharedSound()
+        return SharedBuffer()
     except OSError:  # no such memory here, or none left: sound goes through the pipe
         return None
 

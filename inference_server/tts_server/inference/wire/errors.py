@@ -4,9 +4,9 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from tts_server.errors import EngineError, EngineGarbage, EngineUnavailable
+from tts_server.errors import EngineError, EngineUnavailable, InvalidAudio
 
-_KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "garbage": EngineGarbage}
+_KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "invalid_audio": InvalidAudio}
 """Every other error is an "error"."""
 
 

@@ -19,7 +19,7 @@ SHARED_BYTES = 4 * 1024 * 1024
 SAMPLE_BYTES = 2
 
 
-class SharedSound:
+class SharedBuffer:
     """The parent's end. `descriptor` is for the worker: close it with `shared` once that one has it."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class SharedSound:
             self._memory.close()
 
 
-class SoundRoom:
+class SharedBufferWriter:
     """The worker's end."""
 
     def __init__(self, descriptor: int) -> None:

@@ -67,14 +67,14 @@ def measure(engine: BatchingEngine, size: int) -> dict[str, object] | None:
         for _ in engine.speak(*words):
             pass
 
-    def together() -> None:
+    def batch() -> None:
         for _, part in engine.speak_batch([words] * size):
             if isinstance(part, Exception):
                 raise part
 
     try:
-        together()  # the first of its size is slow with most engines
-        return {"size": size, "single_seconds": _seconds(alone), "batch_seconds": _seconds(together)}
+        batch()  # the first of its size is slow with most engines
+        return {"size": size, "single_seconds": _seconds(alone), "batch_seconds": _seconds(batch)}
     except Exception as error:
         said_of(error)
         return None

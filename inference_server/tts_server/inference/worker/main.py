@@ -36,7 +36,7 @@ from tts_server.inference.wire.frames import (
     json_frame,
     shared_frame,
 )
-from tts_server.inference.wire.shared_buffer import SoundRoom
+from tts_server.inference.wire.shared_buffer import SharedBufferWriter
 from tts_server.inference.worker.batches import batching, measure, speak_together
 from tts_server.malloc_tuning import keep_freed_memory
 from tts_server.samples import as_samples
@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     keep_freed_memory()
     source, sink = _claim_pipes()
-    room = SoundRoom(int(arguments[3]))
-    listener = Listener(int(arguments[1]))
+    room = SharedBufferWriter(int(arguments[3]))
+    listener = CancellationReader(int(arguments[1]))
     threading.Thread(target=listener.listen, daemon=True).start()
     try:
         engine = engine_factory(arguments[0])()
@@ -98,7 +98,7 @@ def _about_batches(engine: Engine, size: int) -> dict[str, object]:
     return {"voice_groups": groups, "batch": measure(able, size) if size > 1 else None}
 
 
-def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "Listener", sink: int) -> None:
+def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "CancellationReader", sink: int) -> None:
     listener.begins(len(wanted))
     able = batching(engine)
     assert able is not None  # noqa: S101 - its parent asks only those who can
@@ -109,7 +109,9 @@ def _serve_batch(engine: Engine, wanted: list[dict[str, Any]], listener: "Listen
         listener.ends()
 
 
-def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: int, room: SoundRoom) -> None:
+def _serve(
+    engine: Engine, wanted: dict[str, Any], listener: "CancellationReader", sink: int, room: SharedBufferWriter
+) -> None:
     end = b""
     try:
         parts: Iterable[Sound] = ()
@@ -134,7 +136,7 @@ def _serve(engine: Engine, wanted: dict[str, Any], listener: "Listener", sink: i
             _write(sink, _DONE)
 
 
-def _pieces(part: Sound, room: SoundRoom) -> Iterator[bytes | memoryview]:
+def _pieces(part: Sound, room: SharedBufferWriter) -> Iterator[bytes | memoryview]:
     """Frames of the sound, as little copied as can be."""
     samples = as_samples(part)
     if samples.size == 0:
@@ -181,7 +183,7 @@ def _write(sink: int, *data: bytes | memoryview) -> None:
         _exit()
 
 
-class Listener:
+class CancellationReader:
     """Hears, while the main thread speaks, that nobody listens to that any more."""
 
     def __init__(self, source: int) -> None:
