@@ -36,7 +36,7 @@ check: lint unit ## The inner loop: lint and unit tests
 test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
-	@$(BIN)/pytest tests/contract -q -n auto
+	@$(BIN)/pytest tests/contract tests/server -q -n auto
 	@$(BIN)/pytest tests/integration -q
 
 verify: lint ## Lint, generated files current, chart lints and validates

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure
-from tests.contract.misbehaving import MODES, misbehaving
+from tests.support.failing_server import MODES, misbehaving
 
 REQUESTS = int(os.environ.get("REQUESTS", "1000"))
 

@@ -21,7 +21,7 @@ from bench.beside import in_turns, on_cores, two_cores
 from bench.figures import Figure, Result
 from bench.load import Endpoint
 from bench.servers import SENTENCE, Running, running
-from tests.contract.counter_store import counter_store
+from tests.support.redis_server import counter_store
 
 CLIENTS = (1, 8, 64)
 API_KEY = "an-api-key-of-the-bench"

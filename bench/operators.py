@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.integration.operator.world import Person
+from tests.support.operator_world import Person
 from tts_operator.api.crd import definitions
 from tts_operator.cluster.client import Cluster
 

@@ -13,7 +13,7 @@ import structlog
 
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
-from tests.integration.operator.world import SETTINGS, model, tenant
+from tests.support.operator_world import SETTINGS, model, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.controller.reconcile_tenant import reconcile

@@ -16,8 +16,8 @@ import yaml
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
-from tests.integration.operator.process import Operator, role, role_binding, writes_of
-from tests.integration.operator.world import Person, eventually, model, tenant
+from tests.support.operator_process import Operator, role, role_binding, writes_of
+from tests.support.operator_world import Person, eventually, model, tenant
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import GROUP

@@ -24,7 +24,7 @@ from e2e.kube import Kube
 from e2e.platform import Team
 from hack.cluster import binaries
 from hack.cluster.binaries import ROOT
-from tests.contract.collector import Collector
+from tests.support.trace_collector import Collector
 
 REDIS_PORT, S3_PORT, COLLECTOR_PORT = 6379, 9000, 4318
 READY_SECONDS = 60
@@ -228,7 +228,7 @@ async def object_store(beside: Caller, secret_key: str) -> Store:
 
 
 async def collector(beside: Caller) -> Store:
-    """A collector of traces: tests/contract/collector.py itself."""
+    """A collector of traces: tests/support/trace_collector.py itself."""
     store = Store(beside.kube, beside.namespace, beside.image, "collector", COLLECTOR_PORT)
     source = await asyncio.to_thread((ROOT / "tests" / "contract" / "collector.py").read_bytes)
     await store.start(f"#!{PYTHON}\n".encode() + source, [str(COLLECTOR_PORT)])

@@ -38,7 +38,7 @@ from e2e.release import Release
 from e2e.stores import BUCKET, fetches, tells_redis
 from hack import demo
 from hack.cluster import binaries, choice
-from tests.contract.collector import Collector, Seen
+from tests.support.trace_collector import Collector, Seen
 
 DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."

@@ -1,21 +1,5 @@
-"""What several contract suites share: servers, each started at its first use, and engines of the tests' own."""
+"""Fixtures that every contract suite shares."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from tests.support.fixtures import engines_of_the_tests, object_store
 
-import pytest
-
-from tests.contract.object_store import ObjectStore, running_object_store
-
-
-@pytest.fixture(autouse=True)
-def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers find this package as they find any other: on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
-
-
-@pytest.fixture(scope="session")
-def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with running_object_store(tmp_path_factory.mktemp("object-store")) as running:
-        yield running
+__all__ = ["engines_of_the_tests", "object_store"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.choir import PART, size_of
-from tests.contract.patience import HANG_SECONDS
 from tests.contract.test_engines import said, until
+from tests.support.batching_engines import PART, size_of
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
@@ -24,7 +24,7 @@ from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.scheduling.batching import BatchPolicy
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
-CHOIR = "tests.contract.choir:Choir"
+CHOIR = "tests.support.batching_engines:Choir"
 BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
 
@@ -147,13 +147,13 @@ async def test_work_of_priority_batch_fills_places_but_makes_nobody_wait() -> No
 
 @pytest.mark.parametrize("engine", ["Soloists", "Broken"])
 async def test_an_engine_that_gains_nothing_speaks_one_at_a_time(engine: str) -> None:
-    async with choir(f"tests.contract.choir:{engine}", wait_seconds=60) as acme:
+    async with choir(f"tests.support.batching_engines:{engine}", wait_seconds=60) as acme:
         assert sizes(await acme.together(says("abc"), says("abc"))) == [1, 1]
         assert acme.sizes == []
 
 
 async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
-    async with choir("tests.contract.beep:Moody", wait_seconds=60) as acme:
+    async with choir("tests.support.tone_engines:Moody", wait_seconds=60) as acme:
         beeps = await acme.together(says("ok", "beep"), says("ok", "beep"))
         assert [isinstance(one, np.ndarray) for one in beeps] == [True, True]
         assert acme.sizes == []

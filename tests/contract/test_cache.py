@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 from redis.exceptions import RedisError
 
-from tests.contract.counter_store import CounterStore, counter_store
-from tests.contract.object_store import ObjectStore
+from tests.support.redis_server import CounterStore, counter_store
+from tests.support.s3_server import ObjectStore
 from tts_server.cache.factory import open_cache
 from tts_server.cache.memory import CacheLimits, MemoryCache
 from tts_server.cache.protocol import Cache, CachedReply

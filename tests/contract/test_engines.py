@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import structlog
 
-from tests.contract.patience import HANG_SECONDS
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.errors import (
     EngineCrashed,
     EngineError,
@@ -32,7 +32,7 @@ from tts_server.inference.wire.shared_buffer import SHARED_BYTES
 from tts_server.samples import FULL_SCALE, as_floats
 from tts_server.scheduling.fair_queue import SchedulingParams
 
-MOODY = "tests.contract.beep:Moody"
+MOODY = "tests.support.tone_engines:Moody"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 
@@ -59,7 +59,7 @@ async def espeak_speaker() -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def beep_speaker() -> AsyncIterator[Harness]:
-    async with started(WorkerPool("tests.contract.beep:Beep", processes=2)) as engine_client:
+    async with started(WorkerPool("tests.support.tone_engines:Beep", processes=2)) as engine_client:
         yield Harness(engine_client, "beep")
 
 
@@ -478,8 +478,8 @@ async def test_one_who_gives_up_waiting_loses_no_process() -> None:
 
 async def test_an_engine_that_cannot_load_says_why_and_leaves_no_process() -> None:
     for engine, expected in {
-        "tests.contract.beep:Unloadable": "raised FileNotFoundError",
-        "tests.contract.beep:Missing": "does not load",
+        "tests.support.tone_engines:Unloadable": "raised FileNotFoundError",
+        "tests.support.tone_engines:Missing": "does not load",
         "no-such-engine": "this installation has .*espeak",
     }.items():
         pool = WorkerPool(engine, processes=2)
@@ -498,7 +498,7 @@ async def test_without_its_library_espeak_says_what_to_install(tmp_path: Path, m
 
 
 async def test_an_engine_that_loads_for_ever_is_given_up() -> None:
-    pool = WorkerPool("tests.contract.beep:Sluggish", load_timeout_seconds=0.5)
+    pool = WorkerPool("tests.support.tone_engines:Sluggish", load_timeout_seconds=0.5)
     with pytest.raises(EngineTimeout, match="did not load"):
         await pool.start()
     assert pool.pids == []
@@ -510,7 +510,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
     weights = tmp_path / "weights"
     weights.touch()
     monkeypatch.setenv("ONCE_FILE", str(weights))
-    async with started(WorkerPool("tests.contract.beep:Once")) as pool:
+    async with started(WorkerPool("tests.support.tone_engines:Once")) as pool:
         weights.unlink()
         with pytest.raises(EngineCrashed):
             await said(pool, beep("die"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.counter_store import CounterStore, counter_store
-from tests.contract.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
+from tests.support.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
+from tests.support.redis_server import CounterStore, counter_store
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
 from tts_server.quota.ledger import Entry, LedgerTotals
 from tts_server.quota.limits import DayCounts, Limits, Remaining, Request

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import tts_server.redis.client
-from tests.contract.counter_store import CounterStore, counter_store
-from tests.contract.leaving import leaves_at_any_moment
-from tests.contract.patience import HANG_SECONDS, PATIENCE_SECONDS
+from tests.support.cancellation import leaves_at_any_moment
+from tests.support.redis_server import CounterStore, counter_store
+from tests.support.timeouts import HANG_SECONDS, PATIENCE_SECONDS
 from tts_server.errors import QuotaExceeded
 from tts_server.quota.ledger import Charge, Entry, LedgerTotals, day_of
 from tts_server.quota.limits import Limits, LimitStatus, Request

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 
-from tests.contract.counter_store import counter_store
+from tests.support.redis_server import counter_store
 
 
 def test_three_replicas_admit_exactly_the_limit_whatever_their_clocks_say() -> None:
     with counter_store() as store:
         replicas = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.contract.racing_replica", store.url, str(error_seconds), "400"],
+                [sys.executable, "-m", "tests.support.racing_replica", store.url, str(error_seconds), "400"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
             for error_seconds in (-5, 0, 5)

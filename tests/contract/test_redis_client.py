@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from hack.cluster.certificates import Authority, Pair
-from tests.contract.counter_store import CounterStore, counter_store
-from tests.contract.leaving import leaves_at_any_moment
+from tests.support.cancellation import leaves_at_any_moment
+from tests.support.redis_server import CounterStore, counter_store
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.cache.protocol import CachedReply
 from tts_server.cache.redis import SharedCache

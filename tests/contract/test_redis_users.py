@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError, RedisError
 
-from tests.contract.counter_store import CounterStore, counter_store
+from tests.support.redis_server import CounterStore, counter_store
 from tts_operator.credentials.shared_stores import RedisDefault, url_text
 from tts_operator.objects.names import redis_user_name
 from tts_operator.redis_acl.admin import SCAN_KEYS, RedisAdmin

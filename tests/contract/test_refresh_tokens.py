@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import pytest
 
-from tests.contract.counter_store import CounterStore, counter_store
+from tests.support.redis_server import CounterStore, counter_store
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.auth.refresh_tokens import REFRESH_SECONDS, MemoryRefreshTokens, RefreshTokens
 from tts_server.config.schema import RedisConfig

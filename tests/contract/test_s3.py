@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from hack.cluster.certificates import Authority
-from tests.contract.object_store import SECRET_KEY, ObjectStore, running_object_store
-from tests.contract.tone import config, stage
+from tests.support.s3_server import SECRET_KEY, ObjectStore, running_object_store
+from tests.support.server_app import config, stage
 from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.integration.operator.world import tenant
+from tests.support.operator_world import tenant
 from tts_operator.api.crd import definitions
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import API_VERSION

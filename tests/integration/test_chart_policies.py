@@ -20,7 +20,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
-from tests.integration.operator.world import tenant
+from tests.support.operator_world import tenant
 from tts_operator.objects.keys import Key
 
 RELEASE = "policed"

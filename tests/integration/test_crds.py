@@ -10,8 +10,8 @@ import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
-from tests.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
-from tests.full_objects import (
+from tests.support.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
+from tests.support.full_objects import (
     DESIGN_MODEL,
     DESIGN_TENANT,
     FULL_MODEL,

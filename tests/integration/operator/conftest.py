@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.operator.world import NUMBERS, Person, World
+from tests.support.operator_world import NUMBERS, Person, World
 from tts_operator.cluster.client import Cluster, Write
 
 

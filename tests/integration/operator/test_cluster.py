@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.operator.world import World
+from tests.support.operator_world import World
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts, Write, collect
 from tts_operator.cluster.errors import Conflict, NotFound, NotLeading, Refused, Unreachable

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
-from tests.integration.operator.world import NUMBERS, SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import NUMBERS, SETTINGS, World, eventually, specs, tenant
 from tts_operator.cluster.client import Cluster, Request, Write
 from tts_operator.controller.reconcile_tenant import reconcile
 from tts_operator.objects.keys import Key

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
-from tests.integration.operator.process import Operator, role, role_binding, writes_of
-from tests.integration.operator.world import World, eventually, tenant
+from tests.support.operator_process import Operator, role, role_binding, writes_of
+from tests.support.operator_world import World, eventually, tenant
 from tts_operator.cluster.leader_election import LeaderElectionConfig
 from tts_operator.controller.controller import ControllerOptions
 from tts_operator.objects.keys import Key

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from tests.integration.operator.world import SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.controller.reconcile_tenant import reconcile
 from tts_operator.desired.build import build

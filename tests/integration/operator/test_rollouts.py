@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
-from tests.integration.operator.process import Operator, role, role_binding
-from tests.integration.operator.world import World, eventually, tenant
+from tests.support.operator_process import Operator, role, role_binding
+from tests.support.operator_world import World, eventually, tenant
 from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.manifest import Body, Ref

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.operator.test_lifecycle import CLOCK, converge
-from tests.integration.operator.world import NUMBERS, SETTINGS, World, specs, tenant
+from tests.support.operator_world import NUMBERS, SETTINGS, World, specs, tenant
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
 from tts_operator.controller.reconcile_tenant import reconcile

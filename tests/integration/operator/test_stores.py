@@ -14,9 +14,9 @@ import yaml
 from redis.exceptions import RedisError
 
 from hack.cluster.control_plane import ControlPlane
-from tests.contract.counter_store import CounterStore, counter_store
-from tests.integration.operator.process import Operator, role, role_binding
-from tests.integration.operator.world import SETTINGS, World, eventually, tenant
+from tests.support.operator_process import Operator, role, role_binding
+from tests.support.operator_world import SETTINGS, World, eventually, tenant
+from tests.support.redis_server import CounterStore, counter_store
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.controller import Controller, ControllerOptions

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.integration.operator.world import SETTINGS, World, eventually, tenant
+from tests.support.operator_world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.objects.keys import Key

@@ -1,0 +1,368 @@
+"""A connection before any request is let in: clients that offer HTTP/2, endless headers, callers that never finish."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from tests.support.jwt_forgery import keys_folder
+from tests.support.server_app import config, stage, until
+from tts_server.app import serve as serving
+from tts_server.app.build import Application
+from tts_server.config.schema import AuthConfig, AuthMode
+from tts_server.http import protocol as connection
+from tts_server.http.protocol import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
+from tts_server.storage.protocol import new_key
+
+BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
+FRAMED = b"Content-Length: %d\r\n" % len(BODY)
+# As Java's HttpClient sends it with every request, by default.
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\nUpgrade: h2c\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+SPEECH = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+AUDIO_BYTES = 4800
+"""Of a tenth of a second."""
+
+
+class Wire:
+    """A client that sends what it likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        with suppress(ConnectionError):
+            await self.writer.drain()
+
+    async def reply(self) -> tuple[int, bytes]:
+        """The next one's status and body, which has a length."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return int(head.split(b" ", 2)[1]), await self.reader.readexactly(length)
+
+    async def is_closed(self) -> bool:
+        try:
+            return not await self.reader.read(1)
+        except ConnectionError:
+            return True
+
+
+@asynccontextmanager
+async def listening(application: Application) -> AsyncIterator[int]:
+    """The application behind a port, as `tts-server` has it."""
+    server = uvicorn.Server(serving._config(application))
+    sock = serving._bound("127.0.0.1", 0)
+    task = asyncio.create_task(server.serve([sock]))
+    await until(lambda: server.started)
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[int]:
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as found:
+        yield found
+
+
+@asynccontextmanager
+async def wire(port: int) -> AsyncIterator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(10):
+            yield Wire(reader, writer)
+    finally:
+        writer.close()
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+OFFERED: dict[str, tuple[bytes, bytes]] = {
+    # what is sent                      the request                       what it was asked
+    "with a length":                   (SPEECH + OFFER + FRAMED + b"\r\n" + BODY, b""),
+    "in chunks":                       (SPEECH + OFFER + CHUNKED, b""),
+    "without a body":                  (HEALTH + OFFER + b"\r\n", b'{"status":"ok"}'),
+    "a websocket":                     (HEALTH + WEBSOCKET + b"\r\n", b'{"status":"ok"}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("split", [0, 40, -20])
+@pytest.mark.parametrize(("request_", "expected"), OFFERED.values(), ids=OFFERED)
+async def test_an_offer_of_another_protocol_is_passed_over(
+    port: int, request_: bytes, expected: bytes, split: int
+) -> None:
+    async with wire(port) as client:
+        for _ in range(2):
+            for part in (request_[:split], request_[split:]):
+                await client.send(part)
+                await asyncio.sleep(0.01)  # a packet of its own: where it is split only matters, not whether it was
+            status, body = await client.reply()
+            assert status == 200
+            assert body == expected or len(body) == AUDIO_BYTES
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200
+
+
+async def test_an_offer_and_the_next_request_may_come_in_one_packet(port: int) -> None:
+    async with wire(port) as client:
+        await client.send(SPEECH + OFFER + FRAMED + b"\r\n" + BODY + HEALTH + b"\r\n")
+        assert len((await client.reply())[1]) == AUDIO_BYTES
+        assert (await client.reply())[1] == b'{"status":"ok"}'
+
+
+async def test_an_offer_smuggles_nothing(port: int) -> None:
+    """What a request's body holds is no request, whatever its headers offer."""
+    inside = HEALTH + b"\r\n"
+    async with wire(port) as client:
+        await client.send(SPEECH + OFFER + b"Content-Length: %d\r\n\r\n" % len(inside) + inside)
+        assert (await client.reply())[0] == 400
+        await client.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.reply())[0] == 404
+
+
+async def test_some_requests_may_be_sent_ahead_of_their_answers(port: int) -> None:
+    async with wire(port) as client:
+        for _ in range(2):
+            await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 1))
+            for _ in range(MOST_AHEAD + 1):
+                assert (await client.reply())[1] == b'{"status":"ok"}'
+
+
+async def test_a_packet_of_requests_is_not_taken(port: int) -> None:
+    """Nobody has let their sender in: thousands of them would be megabytes, and a second in which nobody is served."""
+    async with wire(port) as client:
+        await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 2))
+        answers = 0
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await client.reply()
+                answers += 1
+        assert answers <= 1
+        assert await client.is_closed()
+
+
+ENDLESS: dict[str, bytes] = {
+    "one long header": HEALTH + b"A: " + b"a" * (10 * LARGEST_HEAD_BYTES),
+    "many headers": HEALTH + b"".join(b"A%d: b\r\n" % number for number in range(50_000)),
+    "a long path": b"GET /" + b"a" * (10 * LARGEST_HEAD_BYTES),
+    "a complete one": HEALTH + b"A: " + b"a" * LARGEST_HEAD_BYTES + b"\r\n\r\n",
+    "a few too many": HEALTH + b"".join(b"A%d: b\r\n" % number for number in range(MOST_HEADERS + 1)) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("data", ENDLESS.values(), ids=ENDLESS)
+async def test_headers_without_an_end_are_refused(port: int, data: bytes) -> None:
+    async with wire(port) as client:
+        await client.send(data)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # it may be reset while the rest is sent
+            status, body = await client.reply()
+            assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
+        assert await client.is_closed()
+
+
+async def test_as_many_headers_as_are_allowed_may_come_one_by_one(port: int) -> None:
+    async with wire(port) as client:
+        await client.send(HEALTH)
+        for number in range(MOST_HEADERS - 1):
+            await client.send(b"A%d: %s\r\n" % (number, b"b" * 200))
+        await client.send(b"\r\n")
+        assert (await client.reply())[0] == 200
+        await client.send(SPEECH + FRAMED + b"\r\n" + BODY)
+        assert (await client.reply())[0] == 200, "and the next request is counted by itself"
+
+
+async def test_a_large_body_is_no_large_head(port: int) -> None:
+    body = json.dumps(json.loads(BODY) | {"more": "x" * (LARGEST_HEAD_BYTES + 1000)}).encode()
+    async with wire(port) as client:
+        for _ in range(2):
+            await client.send(SPEECH + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert (await client.reply())[0] == 200
+
+
+TRAILED = SPEECH + CHUNKED.removesuffix(b"\r\n")
+"""A request whose body has come; what comes now stands behind it."""
+
+
+async def test_what_stands_behind_a_body_is_no_header(tmp_path: Path) -> None:
+    """A proxy that checks, sets or removes headers has not seen it: it can name neither a key nor an address."""
+    keys = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys_folder(tmp_path / "keys", app="key"))
+    async with (
+        stage(config(tmp_path, auth=keys)) as acme,
+        listening(acme.application) as port,
+        wire(port) as client,
+    ):
+        await client.send(TRAILED + b"Authorization: Bearer key\r\n\r\n")
+        assert (await client.reply())[0] == 401
+        authorized = TRAILED.replace(b"\r\n", b"\r\nAuthorization: Bearer key\r\n", 1)
+        await client.send(authorized + b"X-TTS-Priority: none\r\nX-Sum: 1\r\n\r\n")
+        status, body = await client.reply()
+        assert (status, len(body)) == (200, AUDIO_BYTES), "it is passed over"
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200, "and the next request has headers of its own"
+
+
+BEHIND: dict[str, bytes] = {
+    "one long line": b"A: " + b"a" * (10 * LARGEST_HEAD_BYTES),
+    "many lines": b"".join(b"A%d: b\r\n" % number for number in range(50_000)),
+}
+
+
+@pytest.mark.parametrize("data", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("is_answered", [False, True], ids=["while it waits", "after its answer"])
+async def test_what_stands_behind_a_body_has_an_end(tmp_path: Path, data: bytes, *, is_answered: bool) -> None:
+    """Whoever sends it need not be let in: it must not be kept."""
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        if is_answered:
+            await client.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert (await client.reply())[0] == 404
+        await client.send((b"0\r\n" if is_answered else TRAILED) + data)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # it may be reset while the rest is sent
+            status, body = await client.reply()
+            assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
+        assert await client.is_closed()
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n"])
+async def test_what_is_no_http_is_answered_as_every_error_is(port: int, data: bytes) -> None:
+    async with wire(port) as client:
+        await client.send(data)
+        status, body = await client.reply()
+        error = json.loads(body)["error"]
+        assert (status, error["code"], error["type"]) == (400, "invalid_http", "invalid_request_error")
+        assert await client.is_closed()
+
+
+async def test_an_answer_that_has_begun_is_cut_and_nothing_is_written_into_it(tmp_path: Path) -> None:
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        acme.engine_clients["tone"].gate.clear()
+        acme.engine_clients["tone"].gated_from = 1
+        body = json.dumps(json.loads(BODY) | {"input": "One. Two."}).encode()
+        await client.send(SPEECH + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await client.reader.readuntil(b"\r\n\r\n")
+        await client.send(b"no request at all\r\n\r\n")
+        assert b"invalid_http" not in await client.reader.read()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+
+
+UNFINISHED: dict[str, tuple[bytes, int]] = {
+    # what is sent, byte by byte         how many answers it gets first
+    "half a line":                     (b"GET /heal", 0),
+    "half the headers":                (HEALTH, 0),
+    "half of the second one":          (HEALTH + b"\r\n" + HEALTH, 1),
+    "a body nobody asked for":         (b"GET /healthz HTTP/1.1\r\nContent-Length: 1000\r\n\r\nab", 1),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("data", "answers"), UNFINISHED.values(), ids=UNFINISHED)
+async def test_a_caller_that_never_finishes_is_given_up(port: int, data: bytes, answers: int) -> None:
+    async with wire(port) as client:
+        await client.send(data)
+        for _ in range(answers):
+            assert (await client.reply())[0] == 200
+
+        async def trickle() -> None:
+            while True:  # something comes all the time, and is never all of it
+                await client.send(b"a")
+                await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        assert await client.is_closed()
+        trickling.cancel()
+
+
+async def test_a_caller_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+        assert await client.is_closed()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_begins_late_has_all_the_time(port: int) -> None:
+    async with wire(port) as client:
+        await asyncio.sleep(0.4)
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_asks_in_time_keeps_the_connection(port: int) -> None:
+    async with wire(port) as client:
+        for _ in range(3):
+            await client.send(SPEECH + FRAMED + b"\r\n" + BODY)
+            assert (await client.reply())[0] == 200
+            await asyncio.sleep(0.4)  # longer than a head may take: between requests nothing is on its way
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_body_may_end_after_its_answer(port: int) -> None:
+    async with wire(port) as client:
+        await client.send(b"GET /healthz HTTP/1.1\r\nContent-Length: 4\r\n\r\nab")
+        assert (await client.reply())[0] == 200
+        await client.send(b"cd")
+        await asyncio.sleep(0.4)
+        await client.send(HEALTH + b"\r\n")
+        assert (await client.reply())[0] == 200
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_long_answer_is_taken_as_slowly_as_it_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stops: bool
+) -> None:
+    """A file goes to the connection at once, which holds it for a player that reads on, and for nobody else."""
+    monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
+    size, step = 24 * 1024 * 1024, 1024 * 1024
+    async with stage(config(tmp_path)) as acme, listening(acme.application) as port:
+        key = new_key("team-acme.acme", "wav")
+        await acme.application.server.store.keep(key, bytes(size))
+        allowed = acme.application.server.links.allow(key, 60)
+        query = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
+        async with wire(port) as client:  # only now: it is idle until it asks
+            await client.send(f"GET /v1/tts/audio/{key}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await client.reader.readuntil(b"\r\n\r\n")
+            taken = 0
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                for _ in range(size // step):
+                    taken += len(await client.reader.readexactly(step))
+                    await asyncio.sleep(3 if stops and taken == step else 0.1)
+        assert (taken < size) if stops else (taken == size)
+
+
+class Talker(asyncio.Protocol):
+    """Says much, and knows when its connection is lost."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(bytes(32 * 1024 * 1024))
+        transport.close()  # which waits until all is taken
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+async def test_what_nobody_takes_holds_a_connection_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "UNREAD_SECONDS", 1.0)
+    talker = Talker()
+    sock = serving._bound("127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: talker, sock=sock)
+    with socket.create_connection(sock.getsockname()):
+        async with asyncio.timeout(20):
+            assert isinstance(await talker.lost, TimeoutError)
+    server.close()

@@ -1,0 +1,244 @@
+"""Who waits for an engine, and for how long: real processes, one engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from tests.contract.test_engines import beep, moody, said, until
+from tests.support.server_app import Stage, config, stage
+from tts_server.config.schema import CacheConfig
+from tts_server.errors import Draining, Overloaded
+from tts_server.inference.pool import dispatcher
+from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.guard import BreakerGuard
+from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+
+BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
+
+
+@asynccontextmanager
+async def busy(pool: WorkerPool) -> AsyncIterator[None]:
+    """Its one process speaks until the block ends."""
+    parts = pool.speak(beep("endless"))
+    await anext(parts)
+    try:
+        yield
+    finally:
+        await parts.aclose()
+
+
+async def speaks(pool: WorkerPool, name: str, turn: SchedulingParams, order: list[str]) -> None:
+    async for _ in pool.speak(beep("ok"), turn):
+        pass
+    order.append(name)
+
+
+async def test_interactive_work_overtakes_batch_that_waits() -> None:
+    order: list[str] = []
+    async with moody() as pool:
+        async with busy(pool):
+            tasks = []
+            for number, (name, turn) in enumerate(
+                [("batch", BATCH), ("first", SchedulingParams()), ("second", SchedulingParams())]
+            ):
+                tasks.append(asyncio.create_task(speaks(pool, name, turn, order)))
+                await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
+        await asyncio.gather(*tasks)
+    assert order == ["first", "second", "batch"]
+
+
+async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> None:
+    order: list[str] = []
+    async with moody() as pool:
+        line = RoutedUtterance("beep", beep("ok"))
+        cast = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
+
+        async def replies(name: str, speaking: SampleStream) -> None:
+            await speaking.first()
+            order.append(name)
+            await speaking.stop()
+
+        async with busy(pool):
+            tasks = []
+            for number, name in enumerate(["one", "two", "three"]):
+                speaking = SampleStream(cast, StreamHooks(), BATCH)
+                tasks.append(asyncio.create_task(replies(name, speaking)))
+                await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
+            speaking.promote()
+        await asyncio.gather(*tasks)
+    assert order == ["three", "one", "two"]
+
+
+async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: Path) -> None:
+    """Identical requests share a flight: it goes on as the more urgent one's."""
+    async with stage(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
+        tone = acme.engine_clients["tone"]
+        tone.gate.clear()
+        body = {"model": "tts-1", "voice": "alloy", "input": "One. Two. Three.", "response_format": "flac"}
+        headers = [{"X-TTS-Priority": "batch"}] * 2 + [{}]
+        shared = acme.application.server.metrics.cache_requests.labels("shared")
+        asking = []
+        for number, header in enumerate(headers):
+            asking.append(asyncio.create_task(acme.client.post("/v1/audio/speech", json=body, headers=header)))
+            await until(lambda joined=number: bool(tone.spoken) and shared._value.get() == joined)  # type: ignore[misc]
+            assert len(tone.hurried) == (number == 2)
+        tone.gate.set()
+        assert {reply.status_code for reply in await asyncio.gather(*asking)} == {200}
+        assert tone.hurried == [tone.turns[0].reply]
+        assert [turn.priority for turn in tone.turns] == [Priority.BATCH, *[Priority.INTERACTIVE] * 2]
+
+
+async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
+    async with moody() as pool:
+        pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
+        async with busy(pool):
+            waiting = asyncio.create_task(said(pool, beep("x" * 20)))
+            await until(lambda: pool.waiting == 1)
+            begun = time.monotonic()
+            with pytest.raises(Overloaded) as caught:
+                async for _ in pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=10)):
+                    pass
+            assert time.monotonic() - begun < 2, "its turn would come in 23 s"
+            assert caught.value.retry_after_seconds == pytest.approx(20 + len("endless") / 2)
+            patient = asyncio.create_task(speaks(pool, "", SchedulingParams(max_wait_seconds=30), []))
+            await until(lambda: pool.waiting == 2)
+        await asyncio.gather(waiting, patient)
+
+
+async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "MOST_WAITING", 2)
+    async with moody() as pool:
+        async with busy(pool):
+            waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
+            await until(lambda: pool.waiting == 2)
+            with pytest.raises(Overloaded):
+                await said(pool, beep("ok"))
+        await asyncio.gather(*waiting)
+
+
+async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "MOST_WAITING", 4)
+    async with moody() as pool:
+        async with busy(pool):
+            waiting = []
+            for tenant, taken in (("flood", True), ("flood", True), ("flood", True), ("flood", True), ("flood", False),
+                                  ("another", True), ("another", True), ("another", False), ("third", True),
+                                  ("flood", False)):  # fmt: skip
+                if not taken:
+                    with pytest.raises(Overloaded):
+                        await anext(pool.speak(beep("ok"), SchedulingParams(tenant)))
+                    continue
+                waiting.append(asyncio.create_task(speaks(pool, tenant, SchedulingParams(tenant), [])))
+                await until(lambda: pool.waiting == len(waiting))
+        await asyncio.gather(*waiting)
+
+
+async def test_who_leaves_the_queue_is_gone_at_once() -> None:
+    depths: list[int] = []
+    async with moody(on_depth=lambda tenant, depth: depths.append(depth)) as pool:
+        async with busy(pool):
+            waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
+            await until(lambda: pool.waiting == 1)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            assert pool.waiting == 0
+            assert depths == [1, 0]
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> None:
+    async with moody() as pool:
+        parts = pool.speak(beep("endless"))
+        await anext(parts)
+        waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
+        await until(lambda: pool.waiting == 1)
+        waiting.cancel()  # it has not run yet when the process is offered
+        slot = pool._slots[0]
+        pool._dispatcher.offer(slot)
+        assert list(pool._dispatcher.idle) == [slot]
+        pool._dispatcher.idle.clear()
+        await parts.aclose()
+        assert (await said(pool, beep("ok"))).size > 0
+
+
+async def test_batch_that_waits_is_refused_by_itself() -> None:
+    async with moody() as pool:
+        async with busy(pool):
+            batch = asyncio.create_task(speaks(pool, "", BATCH, []))
+            interactive = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
+            await until(lambda: pool.waiting == 2)
+            pool.refuse_waiting(Draining("This replica is about to end."), Priority.BATCH)
+            with pytest.raises(Draining):
+                await batch
+            assert pool.waiting == 1
+        await interactive
+
+
+@pytest.fixture
+async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(config(tmp_path, max_wait_seconds=7, batch_ages_after_seconds=3)) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("header", "priority"),
+    [({}, Priority.INTERACTIVE), ({"X-TTS-Priority": "batch"}, Priority.BATCH),
+     ({"X-TTS-Priority": "Interactive"}, Priority.INTERACTIVE)],
+)  # fmt: skip
+async def test_a_header_lowers_a_request(acme: Stage, header: dict[str, str], priority: Priority) -> None:
+    body = {"model": "tts-1", "voice": "alloy", "input": "One. Two.", "response_format": "flac"}
+    for path, content in (("/v1/audio/speech", body), ("/v1/tts/synthesize", {"text": "Hello."})):
+        assert (await acme.client.post(path, json=content, headers=header)).status_code == 200
+    first = acme.engine_clients["tone"].turns[0]
+    assert first == SchedulingParams("team-acme.acme", 1.0, priority, 3, first.max_wait_seconds)
+    assert first.max_wait_seconds == pytest.approx(7, abs=2), "what it waited at the door is over"
+    assert {turn.priority for turn in acme.engine_clients["tone"].turns} == {priority}
+
+
+async def test_a_priority_that_nobody_knows_is_refused(acme: Stage) -> None:
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "urgent"})
+    assert reply.status_code == 400
+    assert "interactive, batch" in reply.json()["error"]["message"]
+
+
+async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: Stage) -> None:
+    acme.application.server.drain()
+    reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "batch"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "draining")
+    assert "retry-after" in reply.headers
+    assert (await acme.synthesize()).status_code == 200
+
+
+async def test_only_the_first_line_of_a_reply_is_refused_for_its_wait(acme: Stage) -> None:
+    await acme.speech(input="The first one is here. And the second one follows it.", response_format="flac")
+    waits = [turn.max_wait_seconds for turn in acme.engine_clients["tone"].turns]
+    assert waits[0] is not None
+    assert set(waits[1:]) <= {None}
+
+
+async def test_what_follows_is_due_when_its_listener_has_heard_the_rest(acme: Stage) -> None:
+    """A tenth of a second each, and a second to spare."""
+    begun = time.monotonic()
+    await acme.speech(input="One. <lang=de>Zwei.</lang> Three.", response_format="pcm")
+    first, *later = [turn.due for turn in acme.engine_clients["tone"].turns]
+    assert first is None
+    assert later[0] is not None
+    assert later[1] == pytest.approx(later[0] + 0.1, abs=0.01)
+    assert begun - 0.9 <= later[0] <= time.monotonic() - 0.9
+    del acme.engine_clients["tone"].turns[:]
+    await acme.synthesize(text="One. <lang=de>Zwei.</lang> Three.", format="pcm")
+    assert [turn.due for turn in acme.engine_clients["tone"].turns] == [None] * 3, "nobody hears it before its end"
+
+
+async def test_the_queue_is_measured_under_configured_names(acme: Stage) -> None:
+    metrics = acme.application.server.metrics
+    metrics.queue_wait.labels("team-acme.acme", "tone").observe(0.1)
+    text = generate_latest(metrics.registry).decode()
+    assert 'tts_queue_wait_seconds_count{model="tone",tenant="team-acme.acme"} 1.0' in text

@@ -1,0 +1,25 @@
+"""An engine for tests of turns: it writes down what it is asked, in that order, and waits where a text says so."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.tone_engines import NEAR_SILENCE, Beep
+from tts_server.engines.protocol import Sound
+
+FOLDER = "TURNSTILE_FOLDER"
+SPOKEN = "spoken"
+HOLD = "hold"
+
+
+class Turnstile(Beep):
+    """`hold 1` sounds once there is a file `hold 1` in the folder; everything else at once."""
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        folder = Path(os.environ[FOLDER])
+        with (folder / SPOKEN).open("a") as spoken:
+            spoken.write(text + "\n")
+        while text.startswith(HOLD) and not (folder / text).exists():
+            time.sleep(0.005)
+        yield NEAR_SILENCE

@@ -1,0 +1,190 @@
+"""Engines for tests: `Beep` behaves, the others do what engines do on a bad day when the text tells them to."""
+
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from tts_server.engines.protocol import Sound, Voices
+from tts_server.inference.wire.frames import shared_frame
+
+NEAR_SILENCE = np.full(1600, 0.01, np.float32)
+"""A tenth of a second of something."""
+
+
+class Beep:
+    """A tone of 50 ms per character: it needs no weights and always sounds the same."""
+
+    sample_rate_hz = 16_000
+    voices: Voices = {"beep": ("en",), "low": ("en", "de")}
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        seconds = np.arange(int(0.05 * self.sample_rate_hz / speed)) / self.sample_rate_hz
+        for character in text:
+            pitch_hz = (200 if voice == "beep" else 100) + ord(character) % 600
+            yield (0.5 * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.float32)
+
+
+class StopSpeaking(Exception):  # noqa: N818 - it is an order
+    """Not a word more."""
+
+
+class Moody(Beep):
+    """Beeps, until the text is one of its words."""
+
+    def __init__(self) -> None:
+        self._kept: list[bytes] = []
+        self._muted = False
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        with suppress(StopSpeaking):
+            if self._muted:
+                yield from self._unread()
+            yield from getattr(self, f"_{text}", lambda: iter(()))()
+            yield from super().speak(text, voice, language, speed)
+
+    def _crash(self) -> Iterator[Sound]:
+        yield NEAR_SILENCE
+        ctypes.string_at(0)
+
+    def _exit(self) -> Iterator[Sound]:
+        yield from ()
+        os._exit(3)
+
+    def _raise(self) -> Iterator[Sound]:
+        yield NEAR_SILENCE
+        raise ValueError("the caller said: secret words")
+
+    def _hang(self) -> Iterator[Sound]:
+        time.sleep(3600)
+        yield from ()
+
+    def _stall(self) -> Iterator[Sound]:
+        yield NEAR_SILENCE
+        time.sleep(3600)
+
+    def _seize(self) -> Iterator[Sound]:
+        """Hold the interpreter's lock for ever, as native code does that never gives it back."""
+        yield NEAR_SILENCE
+        ctypes.PyDLL(None).sleep(3600)
+
+    def _endless(self) -> Iterator[Sound]:
+        while True:
+            yield NEAR_SILENCE
+
+    def _slow(self) -> Iterator[Sound]:
+        for _ in range(20):
+            time.sleep(0.05)
+            yield NEAR_SILENCE
+
+    def _nan(self) -> Iterator[Sound]:
+        yield np.full(1600, np.nan, np.float32)
+
+    def _unread(self) -> Iterator[Sound]:
+        """A script that it does not know."""
+        yield np.zeros(1600, np.float32)
+        raise StopSpeaking
+
+    def _mute(self) -> Iterator[Sound]:
+        """Not a sound from here on, whatever it is asked to say."""
+        self._muted = True
+        yield from self._unread()
+
+    def _pause(self) -> Iterator[Sound]:
+        yield np.zeros(1600, np.float32)
+
+    def _babble(self) -> Iterator[Sound]:
+        """More sound than any text has."""
+        for _ in range(1000):
+            yield np.full(16_000, 0.1, np.float32)
+
+    def _loud(self) -> Iterator[Sound]:
+        yield np.full(1600, 7.0, np.float32)
+
+    def _stereo(self) -> Iterator[Sound]:
+        yield np.zeros((1600, 2), np.float32)
+
+    def _double(self) -> Iterator[Sound]:
+        yield np.zeros(1600, np.float64)  # type: ignore[misc]  # that is the point
+
+    def _empty(self) -> Iterator[Sound]:
+        yield np.zeros(0, np.float32)
+        yield NEAR_SILENCE
+        yield np.zeros(0, np.float32)
+
+    def _chatter(self) -> Iterator[Sound]:
+        """Print what somebody may have asked it to say, some of it much like a stack."""
+        for line in ("secret words", "Traceback of secret words", 'File "secret words", line 1', "Thread 0x1: secret"):
+            print(line, flush=True)
+        print("Fatal Python error: Secret words", flush=True)
+        yield NEAR_SILENCE
+        raise ValueError("secret words")
+
+    def _print(self) -> Iterator[Sound]:
+        print("progress: 50 %", flush=True)
+        os.write(1, b"native progress\n")
+        yield NEAR_SILENCE
+
+    def _garbage(self) -> Iterator[Sound]:
+        """Write into whatever pipe there is, the protocol's own too."""
+        yield NEAR_SILENCE
+        for entry in Path("/proc/self/fd").iterdir():
+            number = int(entry.name)
+            with suppress(OSError):
+                if number > 2 and str(entry.readlink()).startswith(("pipe:", "socket:")):  # uvloop's are sockets
+                    os.write(number, b"\xff" * 64)
+
+    def _astray(self) -> Iterator[Sound]:
+        """Say of sound that it lies where it cannot."""
+        yield from ()
+        said = shared_frame(2**32 - 2, 2)
+        for entry in Path("/proc/self/fd").iterdir():
+            number = int(entry.name)
+            with suppress(OSError):
+                if number > 2 and str(entry.readlink()).startswith("pipe:"):
+                    os.write(number, said)
+
+    def _grow(self) -> Iterator[Sound]:
+        self._kept.append(b"\x01" * 190_000_000)
+        yield NEAR_SILENCE
+
+    def _hoard(self) -> Iterator[Sound]:
+        while True:
+            yield from self._grow()
+            time.sleep(0.1)
+
+    def _spawn(self) -> Iterator[Sound]:
+        if os.fork() == 0:
+            time.sleep(3600)
+        yield NEAR_SILENCE
+
+
+class Unloadable(Beep):
+    """It has no weights."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("model.onnx")
+
+
+class Sluggish(Beep):
+    """It loads for ever."""
+
+    def __init__(self) -> None:
+        time.sleep(3600)
+
+
+class Once(Beep):
+    """It loads while a file exists, and dies of the word `die`: what a crash loop is made of."""
+
+    def __init__(self) -> None:
+        if not Path(os.environ["ONCE_FILE"]).exists():
+            os._exit(4)
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        if text == "die":
+            os._exit(5)
+        yield from super().speak(text, voice, language, speed)

@@ -1,0 +1,97 @@
+"""Names in prose are names of the product: fields, metrics, values of the chart, words of the Makefile, files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.generate import rows
+from tts_operator.api.crd import definitions
+from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_server.telemetry.metrics import Metrics as ServerMetrics
+
+ROOT = Path(__file__).parents[3]
+PAGES = {
+    page.relative_to(ROOT): page.read_text(encoding="utf-8")
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs" / "how-to").glob("*.md"), *(ROOT / "examples").glob("*.md"))
+}
+CHART = ROOT / "charts" / "ttsfleet"
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+
+def found(pattern: str) -> Iterator[tuple[str, str]]:
+    """Page and what the pattern's group matches."""
+    return ((str(page), match) for page, text in PAGES.items() for match in re.findall(pattern, text))
+
+
+def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        here = f"{path}.{name}" if path else name
+        yield here
+        if isinstance(value, dict):
+            yield from leaves(value, here)
+
+
+def properties(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    if "$ref" in schema:
+        schema = SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]]
+    for name, child in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        yield here
+        yield from properties(child, here)
+
+
+def test_fields_in_prose_exist() -> None:
+    known = {
+        path.replace("[]", "")
+        for crd in definitions()
+        for part in ("spec", "status")
+        for path, *_ in rows(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part], part)
+    }
+    named = set(found(r"`((?:spec|status)\.[A-Za-z0-9_.\[\]]+)"))
+    assert len(named) > 20
+    assert {(page, path) for page, path in named if re.sub(r"\[\w*\]", "", path).rstrip(".") not in known} == set()
+
+
+def test_metrics_in_prose_exist() -> None:
+    known = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for registry in (ServerMetrics().registry, OperatorMetrics().registry)
+        for family in registry.collect()
+    }
+    named = set(found(r"`(tts_[a-z_]+)[`{]")) - {
+        (page, name) for page, name in found(r"`(tts_(?:server|operator)[a-z_]*)[.`]")
+    }
+    assert len(named) > 10
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_values_of_the_chart_in_commands_exist() -> None:
+    known = set(leaves(VALUES))
+    named = {(page, name) for page, name in found(r"--set(?:-string|-json)? '?([A-Za-z0-9.]+)=")}
+    assert len(named) > 5
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> None:
+    free = {"resources.requests", "resources.limits"}
+    ours = {path for path in leaves(VALUES) if not any(path.startswith(f"{open_}.") for open_ in free)}
+    assert ours == set(properties(SCHEMA)) - {"global"}
+
+
+def test_words_of_the_makefile_in_prose_exist() -> None:
+    known = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert {(page, word) for page, word in found(r"`make ([a-z0-9-]+)") if word not in known} == set()
+
+
+def test_files_in_prose_exist() -> None:
+    named = set(
+        found(r"`((?:operator|inference_server|charts|docs|examples|hack|tests|e2e|bench|crds|requirements)/[\w./-]+)")
+    )
+    assert len(named) > 10
+    assert {(page, file) for page, file in named if not (ROOT / file.rstrip("/.")).exists()} == set()

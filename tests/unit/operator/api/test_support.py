@@ -1,0 +1,170 @@
+"""What is not supported yet is named, and nothing else is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT, PRESET, Object
+from tests.support.resources import ModelBuilder, TenantBuilder, model, tenant
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api.crd import definitions
+from tts_operator.api.support import MODEL, TENANT, unsupported_in_model, unsupported_in_tenant
+
+EXAMPLES = Path(__file__).parents[4] / "examples"
+ZERO = {"minReplicas": 0, "maxReplicas": 0}
+NIGHT = {"name": "night", "start": "00:00", "end": "06:00"}
+SALE = {"name": "sale", "from": "2026-11-11", "to": "2026-11-12"}
+ISSUER = {"jwksURL": "https://id.example", "issuer": "id", "audience": "tts"}
+S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
+
+TENANTS: dict[str, tuple[TenantBuilder, list[str]]] = {
+    "the smallest tenant": (tenant(), []),
+    "the preset": (tenant().with_spec(schedule=PRESET), []),
+    "defaults written out": (
+        tenant().with_spec(
+            isolation="Dedicated", autoscaling={"provider": "HPA"}, allowExternal=False, preventDeletion=False
+        ),
+        [],
+    ),
+    "local storage": (tenant().with_spec(storage={"linkSeconds": 60}), []),
+    "a cache that is off": (tenant().with_spec(cache={"enabled": False}), []),
+    "a cache": (tenant().with_spec(cache={}), []),
+    "an object store": (tenant().with_spec(storage={"s3": S3}), []),
+    "every limit": (
+        tenant().with_quota(
+            requestsPerDay=1,
+            concurrentRequests=1,
+            audioSecondsPerDay=1,
+            charactersPerDay=1,
+            perClientRequestsPerMinute=1,
+        ),
+        [],
+    ),
+    "a pre-warm of nothing": (tenant().scheduled(1, preWarmSeconds=0), []),
+    "an open endpoint": (tenant().open_to_everyone(), []),
+    "a suspended tenant": (tenant().suspended(), []),
+    "shared isolation": (tenant().with_spec(isolation="Shared"), ["spec.isolation Shared"]),
+    "zero for one model": (tenant().also_speaking("b", **ZERO), ["spec.models[].minReplicas 0"]),
+    "zero by default": (tenant().scheduled(0), ["spec.schedule.default.minReplicas 0"]),
+    "zero at night": (
+        tenant().scheduled(1, windows=[{**NIGHT, **ZERO}]),
+        ["spec.schedule.windows[].minReplicas 0"],
+    ),
+    "zero on holidays": (
+        tenant().scheduled(1, exceptions=[{**SALE, **ZERO}]),
+        ["spec.schedule.exceptions[].minReplicas 0"],
+    ),
+    "a pre-warm": (tenant().scheduled(1, preWarmSeconds=120), ["spec.schedule.preWarmSeconds above 0"]),
+    "KEDA": (tenant().with_spec(autoscaling={"provider": "KEDA"}), ["spec.autoscaling.provider KEDA"]),
+    "requests in flight": (
+        tenant().with_spec(autoscaling={"metrics": [{"type": "InFlight", "averageValue": 4}]}),
+        ["spec.autoscaling.metrics[].type other than CPU"],
+    ),
+    "tokens": (tenant().with_spec(auth={"modes": ["JWT"]}), []),
+    "tokens of another issuer": (tenant().with_spec(auth={"modes": ["JWT"], "external": ISSUER}), []),
+    "a Redis": (tenant().with_spec(redis={"secretRef": {"name": "r"}}), []),
+    "a way in from outside": (
+        tenant().with_spec(exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
+        ["spec.exposure"],
+    ),
+    "text out of the cluster": (tenant().with_spec(allowExternal=True), ["spec.allowExternal true"]),
+    "deletion prevented": (tenant().with_spec(preventDeletion=True), ["spec.preventDeletion true"]),
+}
+WEIGHTS = {"builtIn": "slt"}
+MODELS: dict[str, tuple[ModelBuilder, list[str]]] = {
+    "the smallest model": (model(), []),
+    "a neural engine": (
+        model().with_spec(engine="Onnx", source=WEIGHTS),
+        ["spec.engine other than Espeak"],
+    ),
+    "adapters": (model().with_spec(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
+    "an accelerator": (model().with_spec(accelerator={}), ["spec.accelerator"]),
+    "a pool": (model().with_spec(pool={}), ["spec.pool"]),
+}
+
+
+@pytest.mark.parametrize(("builder", "expected"), TENANTS.values(), ids=TENANTS)
+def test_of_a_tenant(builder: TenantBuilder, expected: list[str]) -> None:
+    assert list(unsupported_in_tenant(builder.parsed.spec)) == expected
+
+
+@pytest.mark.parametrize(("builder", "expected"), MODELS.values(), ids=MODELS)
+def test_of_a_model(builder: ModelBuilder, expected: list[str]) -> None:
+    assert list(unsupported_in_model(builder.parsed.spec)) == expected
+
+
+def test_every_row_of_the_tables_has_a_story_above() -> None:
+    assert {phrase for _, found in TENANTS.values() for phrase in found} == {str(later) for later in TENANT}
+    assert {phrase for _, found in MODELS.values() for phrase in found} == {str(later) for later in MODEL}
+
+
+def test_the_full_objects_set_only_what_is_supported() -> None:
+    assert list(unsupported_in_tenant(TTSTenant.model_validate(FULL_TENANT).spec)) == []
+    assert list(unsupported_in_model(TTSModel.model_validate(FULL_MODEL).spec)) == []
+
+
+def test_the_examples_set_only_what_is_supported() -> None:
+    for file in EXAMPLES.glob("*.yaml"):
+        for body in yaml.safe_load_all(file.read_text()):
+            if body["kind"] == "TTSTenant":
+                assert list(unsupported_in_tenant(TTSTenant.model_validate(body).spec)) == []
+            if body["kind"] == "TTSModel":
+                assert list(unsupported_in_model(TTSModel.model_validate(body).spec)) == []
+
+
+def test_the_designs_own_objects_are_named_field_by_field() -> None:
+    tenant_says = list(unsupported_in_tenant(TTSTenant.model_validate(DESIGN_TENANT).spec))
+    model_says = list(unsupported_in_model(TTSModel.model_validate(DESIGN_MODEL).spec))
+    assert tenant_says == [
+        "spec.schedule.preWarmSeconds above 0",
+        "spec.autoscaling.provider KEDA",
+        "spec.autoscaling.metrics[].type other than CPU",
+        "spec.exposure",
+        "spec.allowExternal true",
+        "spec.preventDeletion true",
+    ]
+    assert model_says == [str(later) for later in MODEL]
+
+
+def leaves(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Paths of the fields that hold values."""
+    inner = schema.get("items", schema)
+    if "properties" not in inner:
+        yield path
+    for name, child in inner.get("properties", {}).items():
+        yield from leaves(child, f"{path}{'[]' if inner is not schema else ''}.{name}")
+
+
+def set_paths(value: object, path: str) -> Iterator[str]:
+    yield path
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from set_paths(child, f"{path}.{name}")
+    elif isinstance(value, list):
+        for child in value:
+            yield from set_paths(child, f"{path}[]")
+
+
+# Set by nobody who uses what is supported: options of other engines, and what stands instead of something else.
+ELSEWHERE = {
+    "TTSModel": ("spec.source", "spec.remote", "spec.sidecar", "spec.voices[].adapter"),
+    "TTSTenant": ("spec.schedule.preset", "spec.autoscaling.metrics[].averageValue", "spec.cache.ttlSeconds"),
+}
+
+
+@pytest.mark.parametrize(("full", "table"), [(FULL_MODEL, MODEL), (FULL_TENANT, TENANT)], ids=["model", "tenant"])
+def test_every_field_is_in_the_full_object_or_not_supported_yet(full: Object, table: tuple[Any, ...]) -> None:
+    kind = full["kind"]
+    (crd,) = (crd for crd in definitions() if crd["spec"]["names"]["kind"] == kind)
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    accounted = (*set_paths(full["spec"], "spec"), *ELSEWHERE[kind], *(later.path for later in table))
+    missing = [
+        path
+        for path in leaves(spec, "spec")
+        if not any(path == one or path.startswith((f"{one}.", f"{one}[]")) for one in accounted)
+        and path not in accounted
+    ]
+    assert missing == []

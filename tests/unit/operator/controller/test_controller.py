@@ -1,0 +1,240 @@
+"""Keys in, reconciles out: what the controller remembers between them, and what it must forget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from tests.support.virtual_time import BEGINNING, VirtualClock
+from tts_operator.cluster.client import Cluster
+from tts_operator.controller import controller as module
+from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.reconcile_tenant import ReconcileFailed
+from tts_operator.objects.keys import Key
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.plan.actions import Apply
+from tts_operator.scheduled_scaling.precompute import Requeue
+from tts_operator.settings import Settings
+from tts_operator.telemetry.metrics import Metrics
+
+ACME, BETA = Key("team", "acme"), Key("team", "beta")
+
+
+class Stage:
+    """An API server that only lists, and reconciles that say what they are told to; both note who came."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.tenants: dict[Key, list[str]] = {}
+        self.while_listing: Callable[[str], None] = lambda kind: None
+        self.answers: defaultdict[Key, list[Requeue | Exception | None]] = defaultdict(list)
+        self.after_reconcile: Callable[[Key], None] = lambda key: None
+        self.reconciles: list[tuple[float, Key]] = []
+        self.metrics = Metrics()
+        self.apply_seconds = 0.0
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Body:
+        await asyncio.sleep(self.apply_seconds)
+        return manifest.body
+
+    async def reconcile(self, key: Key, *_: Any, **__: Any) -> Requeue | None:
+        self.reconciles.append((self.seconds(), key))
+        answer = self.answers[key].pop(0) if self.answers[key] else None
+        self.after_reconcile(key)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def seconds(self) -> float:
+        return round(self.clock.monotonic(), 1)
+
+    def times(self, key: Key) -> list[float]:
+        return [at for at, who in self.reconciles if who == key]
+
+    def lag(self, what: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"tts_operator_schedule_lag_seconds_{what}")
+
+    async def list(self, _version: str, kind: str, *_: Any, **__: Any) -> AsyncIterator[Body]:
+        if kind == "TTSTenant":
+            for key, models in dict(self.tenants).items():
+                metadata = {"namespace": key.namespace, "name": key.name}
+                yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}}
+        self.while_listing(kind)
+
+
+@pytest.fixture
+def stage(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    stage = Stage(clock)
+
+    async def no_model(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(module, "reconcile", stage.reconcile)
+    monkeypatch.setattr(module, "reconcile_model", no_model)
+    return stage
+
+
+def controller_on(stage: Stage, **pace: Any) -> Controller:
+    cluster = cast("Cluster", cast("Any", stage))
+    return Controller(cluster, Settings(server_image="tts:1"), stage.clock, stage.metrics, ControllerOptions(**pace))
+
+
+@asynccontextmanager
+async def leading(controller: Controller) -> AsyncIterator[None]:
+    """The controller works; at the end leadership is lost."""
+    working = asyncio.create_task(controller.work())
+    yield
+    assert not working.done(), working
+    working.cancel()
+    await asyncio.wait({working})
+
+
+def after(seconds: float) -> Requeue:
+    return Requeue(BEGINNING + timedelta(seconds=seconds))
+
+
+def transition(seconds: float) -> Requeue:
+    return Requeue(BEGINNING + timedelta(seconds=seconds), transition=True)
+
+
+async def test_a_list_does_not_undo_what_was_seen_while_it_was_read(stage: Stage) -> None:
+    """A tenant that began to name a model meanwhile hears of that model's changes, not only at the next list."""
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["old"]}
+
+    def meanwhile(kind: str) -> None:
+        if kind == "Deployment":
+            controller.tenant_changed(ACME, ["new"])
+            controller.tenant_changed(BETA, ["new"])
+
+    stage.while_listing = meanwhile
+    async with leading(controller):
+        await asyncio.sleep(10)
+        stage.reconciles.clear()
+        controller.model_changed("new", None)
+        await asyncio.sleep(1)
+        assert {key for _, key in stage.reconciles} == {ACME, BETA}
+        stage.reconciles.clear()
+        controller.model_changed("old", None)
+        await asyncio.sleep(1)
+        assert stage.reconciles == []
+
+
+async def test_a_list_that_breaks_is_not_the_last_one(stage: Stage) -> None:
+    controller = controller_on(stage, resync_seconds=100.0)
+    lists: list[float] = []
+
+    def broken(kind: str) -> None:
+        if kind == "TTSTenant":
+            lists.append(stage.seconds())
+            if len(lists) == 2:
+                raise KeyError("metadata")
+
+    stage.while_listing = broken
+    async with leading(controller):
+        await asyncio.sleep(350)
+    assert lists == [0, 100, 200, 300]
+
+
+async def test_a_failed_write_keeps_no_transition_from_its_instant(stage: Stage) -> None:
+    """One child that the API server will not take, for hours: the schedule goes on at its instants."""
+    stage.answers[ACME] = [ReconcileFailed("NameTaken", after(7000)) for _ in range(1000)]
+    controller = controller_on(stage, resync_seconds=100_000.0)
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller):
+        await asyncio.sleep(6999)
+        assert all(at < 7000 for at in stage.times(ACME))
+        await asyncio.sleep(2)
+    assert 7000 in stage.times(ACME)
+
+
+async def test_a_status_of_our_own_cuts_no_backoff_short(stage: Stage) -> None:
+    """The message of a failed write may differ each time: its report must not bring on the next attempt."""
+    stage.answers[ACME] = [ReconcileFailed("AdmissionDenied") for _ in range(1000)]
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"]}
+    stage.after_reconcile = controller.status_changed
+    async with leading(controller):
+        await asyncio.sleep(60)
+    assert len(stage.times(ACME)) <= 8
+    stage.reconciles.clear()
+
+
+async def test_a_status_that_somebody_edits_is_looked_at(stage: Stage) -> None:
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller):
+        await asyncio.sleep(60)
+        controller.status_changed(ACME)
+        await asyncio.sleep(1)
+    assert len(stage.times(ACME)) == 2
+
+
+async def test_the_lateness_of_a_transition_is_counted_once(stage: Stage) -> None:
+    stage.answers[ACME] = [transition(100)]
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller):
+        await asyncio.sleep(200)
+    assert stage.times(ACME) == [0, 100]
+    assert stage.lag("count") == 1
+
+
+async def test_whatever_changes_waits_until_the_bounds_are_moved(stage: Stage) -> None:
+    """The first of them changes its HPA, which calls for a reconcile: 200 of those would make the last ones late."""
+    controller = controller_on(stage)
+    stage.tenants = {ACME: []}
+    hpa = Ref("autoscaling/v2", "HorizontalPodAutoscaler", ACME.namespace, "acme")
+    night = Requeue(
+        BEGINNING + timedelta(seconds=10), transition=True, precompute=(Apply(Manifest(hpa, {}), "min 3 -> 1"),)
+    )
+    stage.answers[ACME] = [night]
+    stage.apply_seconds = 3
+    async with leading(controller):
+        await asyncio.sleep(11)
+        controller.child_changed(BETA)
+        await asyncio.sleep(10)
+    assert stage.times(BETA) == [13]
+    assert stage.times(ACME) == [0, 13]
+
+
+async def test_what_is_due_for_another_reason_is_no_transition(stage: Stage) -> None:
+    stage.answers[ACME] = [after(100)]
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller):
+        await asyncio.sleep(200)
+    assert stage.times(ACME) == [0, 100]
+    assert stage.lag("count") == 0
+
+
+async def test_a_replica_that_leads_again_counts_no_transition_that_another_made(stage: Stage) -> None:
+    stage.answers[ACME] = [transition(100)]
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller):
+        await asyncio.sleep(50)
+    await asyncio.sleep(10_000)
+    async with leading(controller):
+        await asyncio.sleep(50)
+    assert stage.lag("count") == 0
+
+
+async def test_a_part_that_ends_takes_the_others_along(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator that goes on without its calendar looks well and is not: the process ends, and is started again."""
+
+    async def broken(*_: Any) -> None:
+        await asyncio.sleep(5)
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr("tts_operator.scheduled_scaling.timers.TransitionTimers.run", broken)
+    working = asyncio.create_task(controller_on(stage).work())
+    async with asyncio.timeout(60):
+        await asyncio.wait({working})
+    assert working.exception() is not None

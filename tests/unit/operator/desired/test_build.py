@@ -1,0 +1,465 @@
+"""What a tenant gets, manifest by manifest: whole ones are in golden/, the rules around them are below.
+
+After a change that is meant, `python -m tests.unit.operator.desired.test_build` writes golden/ again: read the diff.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.operator_builders import (
+    DAY,
+    KEY,
+    NOON,
+    SETTINGS,
+    Object,
+    child,
+    desired,
+    live,
+    model,
+    observe,
+    option,
+    planned,
+    ref,
+    resolved,
+    settle,
+)
+from tts_operator.credentials.signing_keys import SigningKeys
+from tts_operator.desired.build import Desired, build
+from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.names import pool_labels, pool_name
+from tts_operator.resolve.resolve import resolve
+from tts_operator.settings import Settings
+from tts_operator.snapshot.observed import Observed
+from tts_server.config.schema import AuthConfig, QuotaConfig, ServerConfig
+from tts_server.routing.catalogue import catalogue
+
+GOLDEN = Path(__file__).parent / "golden"
+TENANTS: dict[str, Observed] = {
+    "one-pool": observe(
+        {"name": "espeak", "aliases": ["tts-1"]},
+        known=[model(memoryLimit="128Mi", loadSeconds=2)],
+        tier="VIP",
+        voiceAliases={"alloy": "en-us"},
+        languageRouting=[{"language": "de", "voice": "de"}, {"language": "default", "voice": "en-us"}],
+        schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"},
+    ),
+    "two-pools": observe(
+        "espeak",
+        {"name": "large", "minReplicas": 2, "maxReplicas": 4, "allowedPrecisions": ["fp16", "int8"]},
+        known=[
+            model(),
+            model(
+                "large",
+                image="registry.example/large:2",
+                imagePullSecrets=[{"name": "registry"}],
+                precisions=[option("fp16", cpu="4"), option("int8", cpu="2", memory="300Mi")],
+                priorityClassName="speech",
+                runtimeClassName="gvisor",
+                threads=2,
+            ),
+        ],
+        auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "callers"}},
+        autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 50}]},
+        cache={"ttlSeconds": 600},
+        quota={
+            "requestsPerMinute": 5,
+            "requestsPerDay": 1000,
+            "concurrentRequests": 3,
+            "audioSecondsPerDay": 3600,
+            "charactersPerDay": 50000,
+            "maxTextCharacters": 300,
+            "perClientRequestsPerMinute": 2,
+        },
+        rollout={"strategy": "Replace"},
+        scenario="CustomerService",
+        schedule=DAY,
+        storage={
+            "linkSeconds": 60,
+            "retentionSeconds": 600,
+            "s3": {
+                "endpoint": "https://s3.example:9000",
+                "bucket": "speech",
+                "prefix": "acme",
+                "publicEndpoint": "https://audio.example",
+                "secretRef": {"name": "acme-s3"},
+            },
+        },
+    ),
+}
+
+
+class Readable(yaml.SafeDumper):
+    """Files in ConfigMaps are blocks of text, and nothing is an alias of something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Readable.add_representer(str, block)
+
+
+def written(found: Desired) -> str:
+    bodies = [dict(manifest.body) for manifest in found.manifests]
+    return yaml.dump_all(bodies, Dumper=Readable, sort_keys=False, allow_unicode=True, width=120)
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_golden(name: str) -> None:
+    expected = (GOLDEN / f"{name}.yaml").read_text()
+    assert list(yaml.safe_load_all(written(desired(TENANTS[name])))) == list(yaml.safe_load_all(expected))
+
+
+def test_what_is_built_does_not_depend_on_how_often() -> None:
+    assert written(desired(TENANTS["two-pools"])) == written(desired(TENANTS["two-pools"]))
+
+
+def bodies(observed: Observed) -> list[Object]:
+    return [dict(manifest.body) for manifest in desired(observed).manifests]
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_replicas_are_in_no_manifest(name: str) -> None:
+    assert all("replicas" not in body.get("spec", {}) for body in bodies(TENANTS[name]))
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_selectors_name_the_pool_and_nothing_that_may_change(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        selector = body.get("spec", {}).get("selector") or body.get("spec", {}).get("podSelector")
+        if selector is not None and not body["metadata"]["name"].endswith("--peers"):
+            of_tenant = (
+                {"ttsfleet.io/tenant"} if body["kind"] == "Service" and body["metadata"]["name"] == "acme" else set()
+            )
+            assert set(selector.get("matchLabels", selector)) == {"ttsfleet.io/pool"} | of_tenant
+
+
+def test_callers_reach_no_pod_of_a_tenant_whose_pool_has_the_same_name() -> None:
+    """acme with model b-c, and acme-b with model c: who comes second gets no pool, and not the first one's either."""
+    service = next(body for body in bodies(observe("b-c")) if body["metadata"]["name"] == KEY.name)
+    selected = service["spec"]["selector"].items()
+    assert selected <= pool_labels(KEY.name, "b-c").items()
+    assert not selected <= pool_labels("acme-b", "c").items()
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_pods_pass_pod_security_restricted(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        if body["kind"] != "Deployment":
+            continue
+        pod = body["spec"]["template"]["spec"]
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert pod["automountServiceAccountToken"] is False
+        for each in pod["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+        assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", "configMap", "secret", "emptyDir"}
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_the_server_can_read_what_the_operator_writes(name: str) -> None:
+    for body in bodies(TENANTS[name]):
+        for file, text in body.get("data", {}).items() if body["kind"] == "ConfigMap" else ():
+            kind = QuotaConfig if file == "quota.json" else ServerConfig
+            parsed = kind.model_validate_json(text)
+            assert parsed.model_dump(mode="json", by_alias=True, exclude_none=True) == json.loads(text)
+
+
+def template(observed: Observed) -> Any:
+    return child(bodies(observed), "Deployment", "acme-espeak")["spec"]["template"]
+
+
+ROLLS: dict[str, Observed] = {
+    "another image": observe(known=[model(image="other:2")]),
+    "more memory": observe(known=[model(precisions=[option(memory="1Gi")])]),
+    "more threads": observe(known=[model(threads=2)]),
+    "another sample rate": observe(known=[model(sampleRateHz=16000)]),
+    "another precision": observe(known=[model(precisions=[option("int8")])]),
+    "one more loaded": observe(
+        {"name": "espeak", "allowedPrecisions": ["fp32", "int8"]}, known=[model(precisions=[option(), option("int8")])]
+    ),
+}
+REREAD: dict[str, Observed] = {
+    "a tier": observe(tier="VIP"),
+    "a quota": observe(quota={"requestsPerMinute": 1}),
+    "an alias": observe({"name": "espeak", "aliases": ["tts-1"]}),
+    "a voice alias": observe(voiceAliases={"alloy": "de"}),
+    "routing": observe(languageRouting=[{"language": "default", "voice": "de"}]),
+    "a schedule": observe(schedule=DAY),
+    "a voice of the model": observe(known=[model(voices=[{"name": "de"}])]),
+    "a slower first audio": observe(known=[model(firstAudioTimeoutSeconds=9)]),
+    "no keys asked for": observe(auth={"modes": ["None"]}),
+    "shorter links": observe(storage={"linkSeconds": 5}),
+    "another model beside it": observe("espeak", "other"),
+    "how it rolls": observe(rollout={"strategy": "Replace"}),
+}
+
+
+@pytest.mark.parametrize("changed", ROLLS.values(), ids=ROLLS)
+def test_it_rolls(changed: Observed) -> None:
+    assert template(changed) != template(observe())
+
+
+@pytest.mark.parametrize("changed", REREAD.values(), ids=REREAD)
+def test_it_reaches_running_pods_without_a_roll(changed: Observed) -> None:
+    assert template(changed) == template(observe())
+
+
+def digest_of(observed: Observed) -> str:
+    return desired(observed).config_hashes["acme-espeak"]
+
+
+def test_the_digest_moves_with_everything_that_pods_read_again() -> None:
+    digests = [digest_of(observed) for name, observed in REREAD.items() if name != "how it rolls"]
+    digests += [digest_of(observe()), digest_of(observe(keys=False))]
+    assert len(set(digests)) == len(digests)
+    assert digest_of(REREAD["how it rolls"]) == digest_of(observe())
+
+
+def config(observed: Observed, pool_of: str) -> Any:
+    text = child(bodies(observed), "ConfigMap", f"acme-{pool_of}-server")["data"]["server.json"]
+    return json.loads(text)
+
+
+def test_an_entry_reaches_other_models_through_their_pools() -> None:
+    entry = config(TENANTS["two-pools"], "espeak")
+    assert [each["engine"]["type"] for each in entry["models"]] == ["Espeak", "Pool"]
+    assert entry["models"][1]["engine"]["url"] == "http://acme-large.team-acme.svc:8080"
+
+
+def test_batches_are_formed_where_the_engine_is() -> None:
+    observed = observe("espeak", "large", known=[model(batching={"maxSize": 4}), model("large", batching={})])
+    entry, member = config(observed, "espeak"), config(observed, "large")
+    assert [each.get("batching") for each in entry["models"]] == [{"maxSize": 4, "maxWaitMilliseconds": 50}, None]
+    assert member["models"][0]["batching"] == {"maxSize": 8, "maxWaitMilliseconds": 50}
+
+
+def test_a_member_knows_only_its_own_model() -> None:
+    member = config(TENANTS["two-pools"], "large")
+    assert member["role"] == "Member"
+    assert [each["name"] for each in member["models"]] == ["large"]
+    assert member["models"][0]["engine"]["processes"] == 2
+
+
+def test_names_that_lead_nowhere_do_not_reach_the_server_which_would_refuse_them_all() -> None:
+    observed = observe(
+        {"name": "espeak", "aliases": ["tts-1"]},
+        {"name": "missing", "aliases": ["tts-1-hd"]},
+        known=[model()],
+        voiceAliases={"alloy": "de", "nova": "nobody"},
+        languageRouting=[{"language": "de", "voice": "alloy"}, {"language": "default", "voice": "nova"}],
+    )
+    entry = config(observed, "espeak")
+    assert entry["modelAliases"] == {"tts-1": "espeak"}
+    assert entry["voiceAliases"] == {"alloy": "de"}
+    assert entry["languageRouting"] == [{"language": "de", "voice": "alloy"}]
+    assert catalogue(ServerConfig.model_validate(entry), {}).default_model.name == "espeak"
+
+
+def kinds(found: Desired, name: str) -> set[str]:
+    return {manifest.ref.kind for manifest in found.manifests if manifest.ref.name == name}
+
+
+def test_a_model_that_is_missing_from_the_start_makes_no_pool_and_hinders_no_other() -> None:
+    observed = observe("espeak", "missing", known=[model()])
+    found = desired(observed)
+    assert kinds(found, "acme-missing") == set()
+    assert "Deployment" in kinds(found, "acme-espeak")
+    assert [each["name"] for each in config(observed, "espeak")["models"]] == ["espeak"]
+
+
+def test_a_model_that_went_missing_keeps_its_pods_while_bounds_and_limits_converge() -> None:
+    children = settle(observe())
+    now: dict[str, Any] = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
+    assert planned(observe(known=[], children=children, **now)) == [
+        "apply cm/acme-quota: quota.json changed",
+        "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
+        "scale deploy/acme-espeak to 3: never scaled before",
+    ]
+
+
+def test_a_model_that_went_missing_still_sleeps_and_wakes() -> None:
+    children = settle(observe())
+    asleep = observe(known=[], children=children, suspend=True)
+    assert planned(asleep) == ["scale deploy/acme-espeak to 0: suspended"]
+    assert planned(observe(known=[], children=settle(asleep))) == [
+        "scale deploy/acme-espeak to 1: woken: nothing asks for zero"
+    ]
+
+
+def test_one_missing_model_leaves_the_others_free_to_change() -> None:
+    children = settle(observe("espeak", "other"))
+    observed = observe("espeak", "other", known=[model(image="new:2")], children=children)
+    writes = [action.split(":")[0] for action in planned(observed)]
+    assert writes == ["apply deploy/acme-espeak"]
+
+
+def test_the_internal_credential_stays_what_it_is() -> None:
+    secret = live(Manifest.of(child(bodies(observe("a", "b")), "Secret", "acme-internal")))
+    assert secret["data"] == {"token": "YS10b2tlbg=="}
+    assert ref("Secret", "acme-internal") not in {each.ref for each in desired(observe()).manifests}
+
+
+def test_long_names_are_cut_and_stay_apart() -> None:
+    tenant, models = "t" * 40, ["m" * 51 + "a", "m" * 51 + "b"]
+    names = {pool_name(tenant, each) for each in models}
+    assert len(names) == 2
+    assert all(len(name) == 63 for name in names)
+
+
+def test_nothing_is_built_for_a_refused_tenant() -> None:
+    assert build(resolved(observe(preventDeletion=True), NOON)) is None
+
+
+@pytest.mark.parametrize(("endpoint", "number"), [("https://s3.example", 443), ("http://minio.store.svc:9000/", 9000)])
+def test_only_the_entry_pool_may_reach_the_object_store(endpoint: str, number: int) -> None:
+    s3 = {"endpoint": endpoint, "bucket": "speech", "secretRef": {"name": "acme-s3"}}
+    found = bodies(observe("espeak", "large", known=[model(), model("large")], storage={"s3": s3}))
+    egress = {body["metadata"]["name"]: body["spec"]["egress"] for body in found if body["kind"] == "NetworkPolicy"}
+    assert {"ports": [{"protocol": "TCP", "port": number}]} in egress["acme-espeak"]
+    assert egress["acme-large"] == []
+
+
+def test_links_to_files_work_at_every_replica_and_links_to_a_store_need_no_help() -> None:
+    s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "acme-s3"}}
+    for storage, expected in (({}, "http://acme--peers.team-acme.svc:8080"), ({"s3": s3}, None)):
+        found = bodies(observe("espeak", storage=storage))
+        config = json.loads(
+            next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {}))
+        )
+        assert config["storage"].get("peersUrl") == expected
+        assert any(body["metadata"]["name"] == "acme--peers" for body in found) == (expected is not None)
+
+
+def test_a_tenant_that_gives_tokens_has_keys_that_sign_them() -> None:
+    made = replace(
+        observe("espeak", auth={"modes": ["JWT"]}), signing=SigningKeys({"20261101T120000Z": "PEM"}, "", None)
+    )
+    found = bodies(made)
+    secret = next(body for body in found if body["metadata"]["name"] == "acme-signing")
+    assert {name: base64.b64decode(value) for name, value in secret["data"].items()} == {
+        "20261101T120000Z.pem": b"PEM",
+        "current": b"20261101T120000Z",
+    }
+    assert secret["metadata"]["annotations"] == {"ttsfleet.io/signing-since": "2026-11-04T12:00:00+00:00"}
+    auth = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))[
+        "auth"
+    ]
+    assert auth["modes"] == ["JWT"]
+    assert auth["signingDirectory"] == "/etc/ttsfleet/signing"
+    assert auth["keysDirectory"] == "/etc/ttsfleet/keys", "keys are what tokens are bought with"
+    assert not any(body["metadata"]["name"] == "acme-signing" for body in bodies(observe("espeak")))
+
+
+def test_a_key_that_comes_or_signs_is_told_to_running_pods() -> None:
+    given = observe("espeak", auth={"modes": ["JWT"]})
+    hashes = {
+        desired(replace(given, signing=keys)).config_hashes["acme-espeak"]
+        for keys in (
+            SigningKeys({"20261101T120000Z": "a"}, "20261101T120000Z", NOON),
+            SigningKeys({"20261101T120000Z": "a", "20261104T115900Z": "b"}, "20261101T120000Z", NOON),
+            SigningKeys({"20261101T120000Z": "a", "20261104T114900Z": "b"}, "20261101T120000Z", NOON),
+        )
+    }
+    assert len(hashes) == 3
+
+
+def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
+    small = model(precisions=[option(memory="256Mi")])
+    found = bodies(observe("espeak", known=[small], cache={}))
+    config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
+    assert config["cache"]["enabled"]
+    assert config["cache"]["maxBytes"] == 32 * 1024 * 1024
+
+
+def test_a_limit_whose_unit_was_forgotten_is_the_pods_trouble_and_not_the_operators() -> None:
+    """The kubelet says that no container starts in 4 bytes, and the tenant's condition repeats it."""
+    tiny = model(precisions=[option(memory="4")])
+    found = bodies(observe("espeak", known=[tiny], cache={}))
+    config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
+    assert config["cache"]["maxBytes"] == 1
+
+
+def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+
+    def playgrounds(settings: Settings) -> dict[str, bool]:
+        found = build(resolve(two, settings, NOON))
+        assert found is not None
+        data = [each.body["data"] for each in found.manifests if each.ref.kind == "ConfigMap"]
+        configs = [files["server.json"] for files in data if "server.json" in files]
+        return {(read := ServerConfig.model_validate_json(text)).role: read.playground for text in configs}
+
+    assert playgrounds(SETTINGS) == {"Entry": False, "Member": False}
+    assert playgrounds(replace(SETTINGS, playground=True)) == {"Entry": True, "Member": False}
+
+
+def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_none() -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+
+    def found(settings: Settings) -> tuple[list[AuthConfig], list[Object]]:
+        built = build(resolve(two, settings, NOON))
+        assert built is not None
+        bodies = [each.body for each in built.manifests]
+        files = [body["data"] for body in bodies if body["kind"] == "ConfigMap"]
+        configs = [ServerConfig.model_validate_json(each["server.json"]) for each in files if "server.json" in each]
+        templates = [body["spec"]["template"] for body in bodies if body["kind"] == "Deployment"]
+        return [config.auth for config in configs], templates
+
+    proxies = (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
+    plain, told = found(SETTINGS), found(replace(SETTINGS, trusted_proxies=proxies))
+    assert [auth.trusted_proxies for auth in plain[0]] == [None, None]
+    assert [auth.trusted_proxies for auth in told[0]] == [proxies, proxies]
+    assert plain[1] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "way"),
+    [
+        (
+            "http://collector.observability.svc:4318",
+            {
+                "ports": [{"protocol": "TCP", "port": 4318}],
+                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}],
+            },
+        ),
+        ("https://traces.example", {"ports": [{"protocol": "TCP", "port": 443}]}),
+    ],
+)
+def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object) -> None:
+    two = observe("espeak", "large", known=[model(), model("large")])
+    found = build(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint, tracing_ratio=0.01), NOON))
+    assert found is not None
+    for manifest in found.manifests:
+        if manifest.ref.kind == "NetworkPolicy":
+            egress = manifest.body["spec"]["egress"]
+            assert egress[-1] == way
+            assert {"protocol": "UDP", "port": 53} in egress[0]["ports"], "its name is looked up"
+        if manifest.ref.kind == "Deployment":
+            (container,) = manifest.body["spec"]["template"]["spec"]["containers"]
+            said = {each["name"]: each.get("value") for each in container["env"]}
+            assert said["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+            assert (said["OTEL_TRACES_SAMPLER"], said["OTEL_TRACES_SAMPLER_ARG"]) == ("traceidratio", "0.01")
+            pool = manifest.body["metadata"]["name"]
+            assert said["OTEL_RESOURCE_ATTRIBUTES"] == f"k8s.namespace.name=team-acme,k8s.deployment.name={pool}"
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for each, observed in TENANTS.items():
+        (GOLDEN / f"{each}.yaml").write_text(written(desired(observed)))

@@ -1,0 +1,272 @@
+"""From what is wanted and what was observed to writes: a table, and the rules around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.operator_builders import (
+    DAY,
+    KEY,
+    NOON,
+    SETTINGS,
+    Object,
+    child,
+    desired,
+    model,
+    observe,
+    planned,
+    pod,
+    ref,
+    settle,
+)
+from tts_operator.desired.build import build
+from tts_operator.objects.names import CONFIG_HASH
+from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
+
+NIGHT_WINDOW = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}
+SCHEDULE = {**DAY, "windows": [NIGHT_WINDOW]}
+MIDNIGHT = datetime(2026, 11, 5, 0, 0, tzinfo=UTC)
+Edit = Callable[[list[Object]], object]
+
+
+def converged(**spec: Any) -> list[Object]:
+    """What a tenant of this spec has once everything is written."""
+    return settle(observe(**spec))
+
+
+def remove(kind: str, name: str) -> Edit:
+    return lambda children: children.remove(child(children, kind, name))
+
+
+def replicas(count: int) -> Edit:
+    return lambda children: child(children, "Deployment", "acme-espeak")["spec"].update(replicas=count)
+
+
+def nothing(children: list[Object]) -> None:
+    pass
+
+
+PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]]] = {
+    # the story: (spec before, what happened since, spec now, instant, the plan)
+    "converged": ({}, nothing, {}, NOON, []),
+    "someone deleted the HPA": (
+        {},
+        remove("HorizontalPodAutoscaler", "acme-espeak"),
+        {},
+        NOON,
+        ["apply hpa/acme-espeak: missing"],
+    ),
+    "night begins": (
+        {"schedule": SCHEDULE},
+        nothing,
+        {"schedule": SCHEDULE},
+        MIDNIGHT,
+        ["apply cm/acme-espeak-server: server.json changed", "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"],
+    ),
+    "the HPA scaled within its bounds": ({"schedule": DAY}, replicas(5), {"schedule": DAY}, NOON, []),
+    "suspended": (
+        {"schedule": DAY},
+        nothing,
+        {"schedule": DAY, "suspend": True},
+        NOON,
+        ["scale deploy/acme-espeak to 0: suspended"],
+    ),
+    "still suspended": ({"schedule": DAY, "suspend": True}, nothing, {"schedule": DAY, "suspend": True}, NOON, []),
+    "woken": (
+        {"schedule": DAY, "suspend": True},
+        nothing,
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "someone scaled it to zero": (
+        {"schedule": DAY},
+        replicas(0),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "a lower quota": (
+        {"tier": "VIP"},
+        nothing,
+        {"tier": "VIP", "quota": {"requestsPerMinute": 5}},
+        NOON,
+        ["apply cm/acme-quota: quota.json changed"],
+    ),
+    "an alias": (
+        {},
+        nothing,
+        {"voiceAliases": {"alloy": "en-us"}},
+        NOON,
+        ["apply cm/acme-espeak-server: server.json changed"],
+    ),
+    "refused": ({}, nothing, {"preventDeletion": True}, NOON, []),
+}
+
+
+@pytest.mark.parametrize(("before", "event", "now", "instant", "expected"), PLANS.values(), ids=PLANS)
+def test_plan(before: dict[str, Any], event: Edit, now: dict[str, Any], instant: datetime, expected: list[str]) -> None:
+    children = converged(**before)
+    event(children)
+    assert planned(observe(children=children, **now), instant) == expected
+
+
+CONVERGING: dict[str, dict[str, Any]] = {
+    "one pool": {},
+    "a preset": {"schedule": {"preset": "DayNightWeekend"}},
+    "replacing": {"rollout": {"strategy": "Replace"}},
+    "suspended": {"suspend": True},
+    "no keys": {"auth": {"modes": ["None"]}},
+}
+
+
+@pytest.mark.parametrize("spec", CONVERGING.values(), ids=CONVERGING)
+@pytest.mark.parametrize("models", [("espeak",), ("espeak", "other"), ("espeak", "other", "third")], ids=len)
+def test_after_one_plan_the_next_is_empty(models: tuple[str, ...], spec: dict[str, Any]) -> None:
+    children = settle(observe(*models, **spec))
+    assert planned(observe(*models, children=children, **spec)) == []
+
+
+def test_a_creation_writes_what_pods_mount_before_the_pods_and_the_address_last() -> None:
+    assert planned(observe("espeak", schedule=DAY)) == [
+        "apply sa/acme-tts: missing",
+        "apply cm/acme-quota: missing",
+        "apply cm/acme-espeak-server: missing",
+        "apply netpol/acme-espeak: missing",
+        "apply svc/acme-espeak: missing",
+        "apply svc/acme--peers: missing",
+        "apply deploy/acme-espeak: missing",
+        "scale deploy/acme-espeak to 3: never scaled before",
+        "apply pdb/acme-espeak: missing",
+        "apply hpa/acme-espeak: missing",
+        "apply svc/acme: missing",
+    ]
+
+
+def test_a_creation_that_stopped_before_its_replicas_goes_on() -> None:
+    children = converged(schedule=DAY)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["replicas"] = 1  # as the API server defaults it
+    deployment["metadata"]["generation"] = 1  # and nobody has written it since
+    assert planned(observe(children=children, schedule=DAY)) == ["scale deploy/acme-espeak to 3: never scaled before"]
+
+
+def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:
+    children = converged(schedule=DAY)
+    child(children, "Deployment", "acme-espeak")["spec"]["replicas"] = 1
+    assert planned(observe(children=children, schedule=DAY)) == []
+
+
+def actions(observed: Observed, now: datetime = NOON) -> list[Any]:
+    return list(plan(build(resolve(observed, SETTINGS, now)), observed))
+
+
+def test_a_scale_carries_the_version_that_was_observed() -> None:
+    children = converged()
+    assert actions(observe(children=children, suspend=True)) == [
+        Scale(ref("Deployment", "acme-espeak"), 0, "41", "suspended")
+    ]
+
+
+def test_a_scale_after_an_apply_takes_the_version_that_the_apply_returns() -> None:
+    changed = observe(known=[model(image="other:2")], children=converged(), suspend=True)
+    scales = [action for action in actions(changed) if isinstance(action, Scale)]
+    assert [scale.resource_version for scale in scales] == [None]
+
+
+def test_only_the_first_apply_is_without_force() -> None:
+    children = converged()
+    children.remove(child(children, "Service", "acme"))
+    child(children, "Service", "acme-espeak")["spec"]["selector"] = {}
+    applies = [action for action in actions(observe(children=children)) if isinstance(action, Apply)]
+    assert {str(action.ref): action.create for action in applies} == {"svc/acme": True, "svc/acme-espeak": False}
+
+
+def test_a_name_that_is_taken_is_refused_and_the_rest_goes_on() -> None:
+    foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acme", "namespace": KEY.namespace}}
+    found = actions(observe(children=[foreign]))
+    refusals = [action for action in found if isinstance(action, Refuse)]
+    assert [(str(action.ref), action.reason) for action in refusals] == [("svc/acme", "NameTaken")]
+    assert len([action for action in found if isinstance(action, Apply)]) == 9
+
+
+def test_what_is_left_of_a_namesake_is_waited_for() -> None:
+    """The garbage collector takes it soon: nobody has to rename or delete anything."""
+    children = converged()
+    for owner in child(children, "Service", "acme")["metadata"]["ownerReferences"]:
+        owner["uid"] = "of-a-tenant-before"
+    (refusal,) = [action for action in actions(observe(children=children)) if isinstance(action, Refuse)]
+    assert (str(refusal.ref), refusal.reason) == ("svc/acme", "BeingCollected")
+
+
+def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:
+    wanted = desired(observe()).config_hashes["acme-espeak"]
+    pods = [
+        pod(name="knows", annotations={CONFIG_HASH: wanted}),
+        pod(name="knows-not"),
+        pod(name="knew", annotations={CONFIG_HASH: "0ld"}),
+        pod(name="over", phase="Succeeded"),
+        pod(name="stranger", pool_of="elsewhere"),
+    ]
+    pods.append(pod(name="going"))
+    pods[-1]["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
+    found = actions(observe(children=converged(), pods=pods))
+    assert [(action.ref.name, action.value) for action in found if isinstance(action, Annotate)] == [
+        ("knows-not", wanted),
+        ("knew", wanted),
+    ]
+    assert str(found[-1]) == f"annotate po/knew: config 0ld -> {wanted}"
+
+
+def test_pods_are_told_after_their_configuration_is_written() -> None:
+    changed = observe(children=converged(), pods=[pod()], voiceAliases={"alloy": "de"})
+    assert [type(action) for action in actions(changed)] == [Apply, Annotate]
+
+
+def test_a_model_no_longer_wanted_goes_last_and_by_its_uid() -> None:
+    before = settle(observe("espeak", "other"))
+    children = settle(observe("espeak", children=before))
+    found = actions(observe("espeak", children=children), NOON + timedelta(seconds=5))
+    deletes = [action for action in found if isinstance(action, Delete)]
+    assert found[-len(deletes) :] == deletes
+    assert sorted(str(action.ref) for action in deletes) == [
+        "cm/acme-other-server",
+        "deploy/acme-other",
+        "hpa/acme-other",
+        "netpol/acme-other",
+        "pdb/acme-other",
+        "secret/acme-internal",
+        "svc/acme-other",
+    ]
+    assert {action.uid for action in deletes} == {f"uid-of-{action.ref}" for action in deletes}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {"ttsfleet.io/tenant": "acme"}},
+        {"ownerReferences": []},
+        {"deletionTimestamp": "2026-11-04T12:00:00Z"},
+    ],
+    ids=["not our labels", "not our owner", "already going"],
+)
+def test_what_is_not_surely_ours_is_not_deleted(metadata: dict[str, Any]) -> None:
+    children = converged()
+    stray = {**child(children, "ConfigMap", "acme-quota"), "data": {}}
+    stray["metadata"] = {**stray["metadata"], "name": "stray", **metadata}
+    assert planned(observe(children=[*children, stray])) == []
+
+
+def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
+    children = converged()
+    going = child(children, "Service", "acme")
+    going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
+    going["spec"]["selector"] = {}
+    assert planned(observe(children=children)) == []

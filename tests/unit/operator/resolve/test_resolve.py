@@ -1,0 +1,274 @@
+"""What a tenant asks for, made definite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.operator_builders import DAY, NOON, SETTINGS, Object, model, observe, option, resolved, stamp
+from tts_operator.api import AuthMode, TTSModel
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.desired.build import build
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a field that comes later": ({"preventDeletion": True}, "NotSupportedYet", "spec.preventDeletion true"),
+    "two of them": (
+        {"preventDeletion": True, "allowExternal": True},
+        "NotSupportedYet",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change them, or take them out of the"
+        " spec",
+    ),
+    "a zone that the tz database lacks": (
+        {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
+        "UnknownTimeZone",
+        "'Mars/Olympus' is not an IANA time zone",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "reason", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_spec_that_cannot_be_followed_is_refused_and_nothing_is_built(
+    spec: dict[str, Any], reason: str, message: str
+) -> None:
+    found = resolved(observe(**spec))
+    assert found.refused is not None
+    assert found.refused.reason == reason
+    assert message in found.refused.message
+    assert build(found) is None
+
+
+ISSUERS: dict[str, tuple[str, bool]] = {
+    # the story                     jwksURL                                            whether it may be named
+    "the host":                     ("https://login.example/jwks.json",                True),
+    "in capitals":                  ("https://LOGIN.example/jwks.json",                True),
+    "at another port":              ("https://login.example:8443/jwks.json",           True),
+    "another one":                  ("https://evil.example/jwks.json",                 False),
+    "below it":                     ("https://evil.login.example/jwks.json",           False),
+    "it in the path":               ("https://evil.example/login.example",             False),
+    "it as a label":                ("https://login.example.evil.example/",            False),
+    "a backslash":                  ("https://login.example\\.evil.example/",          False),
+    "an address in the cluster":    ("https://kubernetes.default.svc/openid/v1/jwks",  False),
+    "a number":                     ("https://169.254.169.254/",                       False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "allowed"), ISSUERS.values(), ids=ISSUERS)
+def test_key_sets_come_from_hosts_that_the_platform_allows(url: str, *, allowed: bool) -> None:
+    external = {"jwksURL": url, "issuer": "id", "audience": "tts"}
+    asked = observe(auth={"modes": ["JWT"], "external": external})
+    assert resolve(asked, SETTINGS, NOON).refused is None, "by default any"
+    found = resolve(asked, replace(SETTINGS, issuer_hosts=("id.example", "login.example")), NOON)
+    if allowed:
+        assert found.refused is None
+    else:
+        assert found.refused is not None
+        assert found.refused.reason == "IssuerNotAllowed"
+        assert found.refused.message.endswith("is none of the allowed hosts: id.example, login.example")
+
+
+def test_a_stored_object_that_does_not_parse_is_refused() -> None:
+    found = resolve(replace(observe(), tenant=None, tenant_error="spec.models: required"), SETTINGS, NOON)
+    assert found.refused == ("Invalid", "spec.models: required")
+
+
+def test_a_tenant_on_its_way_out_gets_nothing_new() -> None:
+    observed = observe()
+    assert observed.body is not None
+    body = {**observed.body, "metadata": {**observed.metadata, "deletionTimestamp": "2026-11-04T12:00:00Z"}}
+    assert build(resolved(replace(observed, body=body))) is None
+
+
+MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
+    "published for everyone": ([model()], {}, None),
+    "not published": ([], {}, "ModelNotFound"),
+    "not supported yet": ([model(accelerator={"nodeSelector": {"gpu": "yes"}})], {}, "ModelNotSupported"),
+    "for namespaces of another kind": (
+        [model(allowedNamespaces={"matchLabels": {"team": "b"}})],
+        {},
+        "ModelNotAllowed",
+    ),
+    "for this namespace": ([model(allowedNamespaces={"matchLabels": {"team": "b"}})], {"team": "b"}, None),
+    "for every namespace, in so many words": ([model(allowedNamespaces={})], {}, None),
+}
+
+
+@pytest.mark.parametrize(("known", "labels", "reason"), MODELS.values(), ids=MODELS)
+def test_model(known: list[TTSModel], labels: dict[str, str], reason: str | None) -> None:
+    found = resolved(observe(known=known, labels=labels))
+    assert [problem.reason for problem in found.models] == ([reason] if reason else [])
+    assert (found.pools[0].model is None) == (reason is not None)
+
+
+VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "every name leads to a voice": (
+        {"voiceAliases": {"alloy": "de"}, "languageRouting": [{"language": "default", "voice": "alloy"}]},
+        [],
+    ),
+    "an alias of nobody": (
+        {"voiceAliases": {"alloy": "nobody"}},
+        ["spec.voiceAliases[alloy] names nobody, a voice that no model here has"],
+    ),
+    "a route to nobody": (
+        {"languageRouting": [{"language": "default", "voice": "nobody"}]},
+        ["spec.languageRouting[default] names nobody, a voice that no model here has"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "messages"), VOICES.values(), ids=VOICES)
+def test_voices_that_callers_are_led_to(spec: dict[str, Any], messages: list[str]) -> None:
+    found = resolved(observe(**spec))
+    assert [problem.message for problem in found.models] == messages
+    assert found.pools[0].model is not None, "the pool goes on"
+
+
+def test_a_voice_may_belong_to_the_model_that_is_missing() -> None:
+    found = resolved(observe("espeak", "missing", known=[model()], voiceAliases={"alloy": "nobody"}))
+    assert [problem.reason for problem in found.models] == ["ModelNotFound"]
+
+
+LIMITS: dict[str, tuple[dict[str, Any], int, int, list[str]]] = {
+    "the tier's": ({}, 10, 4096, []),
+    "a higher tier's": ({"tier": "Enterprise"}, 1000, 4096, []),
+    "lowered": ({"tier": "VIP", "quota": {"requestsPerMinute": 7, "maxTextCharacters": 80}}, 7, 80, []),
+    "raised, in vain": ({"quota": {"requestsPerMinute": 11}}, 10, 4096, ["QuotaClamped"]),
+}
+
+
+@pytest.mark.parametrize(("spec", "minute", "characters", "notes"), LIMITS.values(), ids=LIMITS)
+def test_limits(spec: dict[str, Any], minute: int, characters: int, notes: list[str]) -> None:
+    found = resolved(observe(**spec))
+    assert (found.requests_per_minute, found.max_text_characters) == (minute, characters)
+    assert [note.reason for note in found.notes] == notes
+
+
+def test_ceilings_that_are_not_enforced_are_not_passed_over_in_silence() -> None:
+    notes = resolved(observe(labels={"ttsfleet.io/max-replicas": "3"})).notes
+    assert [note.reason for note in notes] == ["CeilingsNotEnforced"]
+
+
+def test_a_window_that_others_hide_is_told() -> None:
+    day = {"name": "day", "start": "08:00", "end": "20:00", "minReplicas": 2}
+    noon = {"name": "noon", "start": "12:00", "end": "13:00", "minReplicas": 4}
+    weekend = {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 1}
+
+    def notes(*windows: dict[str, Any]) -> list[str]:
+        return [note.message for note in resolved(observe(schedule={**DAY, "windows": list(windows)})).notes]
+
+    assert notes(noon, day, weekend) == []
+    (note,) = notes(day, noon, weekend)
+    assert note == "spec.schedule.windows[1], noon, never opens: windows before it hold whenever it would"
+    assert len(notes(weekend, {**noon, "days": ["Sat"]}, {**noon, "name": "late", "days": ["Sun", "Mon"]})) == 1
+
+
+def test_the_schedule_is_the_default_models_and_others_have_bounds_of_their_own() -> None:
+    entries = (
+        "espeak",
+        "fixed",
+        {"name": "wide", "minReplicas": 2, "maxReplicas": 4},
+        {"name": "two", "minReplicas": 2},
+    )
+    found = resolved(observe(*entries, schedule=DAY))
+    assert [pool.bounds for pool in found.pools] == [Bounds(3, 6), Bounds(1, 1), Bounds(2, 4), Bounds(2, 2)]
+    assert [pool.role for pool in found.pools] == ["Entry", "Member", "Member", "Member"]
+    assert found.entry == "acme-espeak"
+
+
+def test_the_next_look_is_at_the_next_transition() -> None:
+    found = resolved(observe(schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"}))
+    assert found.window is not None
+    assert found.window.window == "day"
+    assert found.next_change == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
+    assert resolved(observe()).next_change is None
+
+
+def missed(ago: timedelta) -> Object:
+    """A status that has told of missing keys since then."""
+    told = {"type": "Available", "status": "False", "reason": "KeysNotFound", "lastTransitionTime": stamp(NOON - ago)}
+    return {"conditions": [told]}
+
+
+NO_KEYS: dict[str, tuple[Observed, timedelta | None]] = {
+    "nobody watches Secrets": (observe(keys=False), timedelta(seconds=20)),
+    "it is there": (observe(), None),
+    "nobody may look": (observe(keys=None), None),
+    "nobody needs it": (observe(keys=False, auth={"modes": ["None"]}), None),
+    "nobody is to answer": (observe(keys=False, suspend=True), None),
+    "it has been missing for long": (observe(keys=False, before=missed(timedelta(hours=1))), timedelta(minutes=6)),
+}
+
+
+@pytest.mark.parametrize(("observed", "wait"), NO_KEYS.values(), ids=NO_KEYS)
+def test_a_secret_with_keys_that_is_missing_is_looked_for(observed: Observed, wait: timedelta | None) -> None:
+    assert resolved(observed).next_change == (NOON + wait if wait else None)
+
+
+def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None:
+    """A person who reads ModelNotAllowed sets the label, and nobody watches namespaces."""
+    barred = observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})])
+    assert resolved(barred).next_change == NOON + timedelta(seconds=20)
+    since = {"type": "ModelsResolved", "status": "False", "lastTransitionTime": stamp(NOON - timedelta(hours=1))}
+    barred = replace(barred, body={**(barred.body or {}), "status": {"conditions": [since]}})
+    assert resolved(barred).next_change == NOON + timedelta(minutes=6)
+    assert resolved(observe(known=[])).next_change is None, "models are watched"
+
+
+def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
+    both = [option("fp32"), option("int8")]
+    entries = ("a", {"name": "b", "precision": "fp32", "allowedPrecisions": ["int8", "fp32"]}, "c")
+    known = [model("a", precisions=both), model("b", precisions=both), model("c")]
+    pools = resolved(observe(*entries, known=known, scenario="Testing")).pools
+    assert [pool.precision and (pool.precision.name, pool.precision.reason) for pool in pools] == [
+        ("int8", "Scenario"),
+        ("fp32", "ModelEntry"),
+        ("fp32", "NotOffered"),
+    ]
+    assert [pool.loaded for pool in pools] == [("int8",), ("fp32", "int8"), ("fp32",)]
+
+
+def test_api_keys_are_asked_for_unless_the_tenant_says_otherwise() -> None:
+    assert resolved(observe()).auth_modes == (AuthMode.API_KEY,)
+    assert resolved(observe()).keys_secret == "acme-keys"
+    found = resolved(observe(auth={"apiKeysSecretRef": {"name": "mine"}}))
+    assert found.keys_secret == "mine"
+
+
+def test_the_autoscaler_aims_at_seventy_percent_unless_told_otherwise() -> None:
+    assert resolved(observe()).cpu_utilization == 70
+    metrics = {"metrics": [{"type": "CPU", "averageUtilization": 40}]}
+    assert resolved(observe(autoscaling=metrics)).cpu_utilization == 40
+
+
+SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "tier": st.sampled_from(["Basic", "VIP", "Enterprise"]),
+        "scenario": st.sampled_from(["CustomerService", "Education", "Testing"]),
+        "suspend": st.booleans(),
+        "schedule": st.sampled_from([DAY, {"preset": "DayNightWeekend"}, {**DAY, "timeZone": "Nowhere/Land"}]),
+        "quota": st.fixed_dictionaries({}, optional={"requestsPerMinute": st.integers(1, 10**9)}),
+        "rollout": st.fixed_dictionaries({"strategy": st.sampled_from(["Auto", "Surge", "Replace"])}),
+        "preventDeletion": st.booleans(),
+    },
+)
+
+
+@given(
+    SPECS,
+    st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, unique=True),
+    st.sets(st.sampled_from(["a", "b", "c"])),
+    st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - made aware
+)
+def test_whatever_is_asked_and_found_resolving_never_raises(
+    spec: dict[str, Any], entries: list[str], known: set[str], now: datetime
+) -> None:
+    observed = observe(*entries, known=[model(name) for name in known], **spec)
+    found = resolve(observed, SETTINGS, now)
+    assert (build(found) is None) == (found.refused is not None)

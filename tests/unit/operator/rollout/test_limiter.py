@@ -1,0 +1,500 @@
+"""How many tenants roll at once because of something that is not theirs, and when nobody does."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.support.operator_builders import (
+    KEY,
+    NOON,
+    SETTINGS,
+    Object,
+    child,
+    container,
+    desired,
+    model,
+    observe,
+    option,
+    planned,
+    pod,
+    resolved,
+    settle,
+)
+from tts_operator.desired.build import build
+from tts_operator.objects.keys import Key
+from tts_operator.plan.outcome import Outcome
+from tts_operator.resolve.resolve import resolve
+from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.policy import (
+    FAILURES,
+    HALTED,
+    MAX_CONCURRENT_TENANTS,
+    ROLLOUT,
+    WAITING,
+    Roll,
+    Sources,
+    blocked_reason,
+    change_cause,
+    finished,
+    pods_fail,
+    roll,
+    where,
+)
+from tts_operator.status.tenant import status
+
+OLD, NEW = "model/espeak/old", "model/espeak/new"
+
+
+def key(number: int) -> Key:
+    return Key(f"team-{number}", "acme")
+
+
+def rolls(count: int, change: str = NEW, *, failed: int = 0, first: int = 0) -> list[Roll]:
+    """So many tenants on their way, of which the first ones fail."""
+    return [Roll(key(first + each), "acme-espeak", change, failed=each < failed) for each in range(count)]
+
+
+ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
+    "nobody rolls": (key(9), [], None),
+    "four do": (key(9), rolls(4), None),
+    "five do": (key(9), rolls(5), WAITING),
+    "five of another model": (key(9), rolls(5, "model/large/new"), WAITING),
+    "one of them": (key(3), rolls(5), None),
+    "one of them, for a change before": (key(3), rolls(5, OLD), None),
+    "one fails": (key(9), rolls(2, failed=1), None),
+    "one fails of five": (key(9), rolls(5, failed=1), WAITING),
+    "two fail": (key(9), rolls(3, failed=2), HALTED),
+    "two fail, and one of the others goes on": (key(2), rolls(3, failed=2), HALTED),
+    "two fail with a change before": (key(9), rolls(2, OLD, failed=2), None),
+    "five fail with a change before": (key(9), rolls(5, OLD, failed=5), None),
+    "two fail with another model's": (key(9), rolls(2, "model/large/new", failed=2), None),
+    "two pools of one tenant fail": (
+        key(9),
+        [Roll(key(1), "acme-espeak", NEW, True), Roll(key(1), "acme-other", NEW, True)],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("who", "present", "reason"), ASKED.values(), ids=ASKED)
+def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> None:
+    found = blocked_reason(who, NEW, present)
+    assert (found and found.reason) == reason
+
+
+def test_a_halt_names_two_tenants_and_the_change() -> None:
+    found = blocked_reason(key(9), NEW, rolls(3, failed=3))
+    assert found is not None
+    assert found.message.startswith("team-0/acme and team-1/acme fail with the change of TTSModel espeak")
+    of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
+    assert of_the_operator is not None
+    assert "the change of the operator" in of_the_operator.message
+
+
+HERE = Sources("t", "m", "o")
+CAUSES: dict[str, tuple[Sources | None, Sources, str]] = {
+    "the model": (HERE, HERE._replace(model="x"), "model/espeak/x"),
+    "the operator": (HERE, HERE._replace(operator="x"), "operator//x"),
+    "the tenant": (HERE, HERE._replace(tenant="x"), ""),
+    "the tenant, while the model waits": (HERE, Sources("x", "x", "o"), ""),
+    "someone's edit": (HERE, HERE, ""),
+    "an older operator's Deployment": (None, HERE, "operator//o"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), CAUSES.values(), ids=CAUSES)
+def test_whose_change_it_is(before: Sources | None, after: Sources, expected: str) -> None:
+    assert change_cause(before, after, "espeak") == expected
+
+
+def deployment(change: str = NEW, *, version: int = 1, tenant: Key = KEY, **status: Any) -> Object:
+    return {
+        "metadata": {
+            "name": "acme-espeak",
+            "namespace": tenant.namespace,
+            "labels": {"ttsfleet.io/tenant": tenant.name},
+            "annotations": {ROLLOUT: change},
+            "generation": 2,
+            "resourceVersion": str(version),
+        },
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, **status},
+    }
+
+
+def progressing(reason: str, holds: str = "True") -> list[Object]:
+    return [{"type": "Progressing", "status": holds, "reason": reason}]
+
+
+ENDS: dict[str, tuple[Object, bool]] = {
+    "as its controller says": (deployment(conditions=progressing("NewReplicaSetAvailable")), True),
+    "a pod died since": (deployment(conditions=progressing("NewReplicaSetAvailable"), availableReplicas=1), True),
+    "back to pods of before": (deployment(conditions=progressing("NewReplicaSetAvailable"), replicas=3), False),
+    "under way": (deployment(conditions=progressing("ReplicaSetUpdated")), False),
+    "not seen yet": (deployment(conditions=progressing("NewReplicaSetAvailable"), observedGeneration=1), False),
+    "nothing is said and all answer": (deployment(), True),
+    "nothing is said and one does not": (deployment(availableReplicas=1), False),
+}
+
+
+@pytest.mark.parametrize(("found", "expected"), ENDS.values(), ids=ENDS)
+def test_a_rollout_ends(found: Object, expected: bool) -> None:
+    assert finished(found) is expected
+    assert (roll(found) is None) is expected
+
+
+def test_a_rollout_that_takes_too_long_has_failed() -> None:
+    found = roll(deployment(conditions=progressing("ProgressDeadlineExceeded", "False")))
+    assert found is not None
+    assert found.failed
+
+
+def of_acme(**spec: Any) -> Any:
+    """A tenant that has served for long; then its model's spec is this."""
+    before = settle(observe(), NOON - timedelta(hours=1))
+    return observe(known=[model(**spec)], children=before)
+
+
+def test_a_models_change_is_taken_in_turn() -> None:
+    found = desired(of_acme(image="new:2"))
+    (change,) = found.changes.values()
+    assert change.startswith("model/espeak/")
+    after = settle(of_acme(image="new:2"))
+    assert child(after, "Deployment", "acme-espeak")["metadata"]["annotations"][ROLLOUT] == change
+    assert desired(observe(known=[model(image="new:2")], children=after)).changes == {}
+    (last,) = planned(observe(known=[model(image="new:2")], children=after))
+    assert last.startswith("apply cm/acme-espeak-server"), "the sound has a name again, which it keeps"
+    at_rest = settle(observe(known=[model(image="new:2")], children=after))
+    assert planned(observe(known=[model(image="new:2")], children=at_rest)) == []
+
+
+def test_the_operators_change_is_taken_in_turn() -> None:
+    observed = of_acme()
+    found = build(resolve(observed, replace(SETTINGS, server_image="registry.example/tts-server:2"), NOON))
+    assert found is not None
+    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+
+
+def test_what_an_older_operator_made_is_taken_in_turn() -> None:
+    observed = of_acme(image="new:2")
+    children = copy.deepcopy([dict(each) for each in observed.children.values()])
+    del child(children, "Deployment", "acme-espeak")["metadata"]["annotations"]
+    found = desired(observe(known=[model(image="new:2")], children=children))
+    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+
+
+AT_ONCE_BECAUSE: dict[str, Any] = {
+    "the pool is new": observe(),
+    "the tenant changed": observe(
+        {"name": "espeak", "precision": "fp16"},
+        known=[model(precisions=[option("fp32"), option("fp16")])],
+        children=settle(observe(), NOON - timedelta(hours=1)),
+    ),
+    "nobody speaks": observe(
+        known=[model(image="new:2")], children=settle(observe(suspend=True), NOON - timedelta(hours=1)), suspend=True
+    ),
+    "no pod changes": of_acme(firstAudioTimeoutSeconds=9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("observed", AT_ONCE_BECAUSE.values(), ids=AT_ONCE_BECAUSE)
+def test_nobody_waits_where(observed: Any) -> None:
+    assert desired(observed).changes == {}
+
+
+def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
+    found = resolved(observed)
+    problem = blocked_reason(found.key, NEW, rolls(5) if reason == WAITING else rolls(2, failed=2))
+    assert problem is not None
+    assert problem.reason == reason
+    return found.waiting({"acme-espeak": problem}, {"acme-espeak": change})
+
+
+def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
+    before = settle(observe(), NOON - timedelta(hours=1))
+    changed = model(
+        image="new:2", threads=4, voices=[{"name": "en-us"}, {"name": "fr"}], precisions=[model().spec.precisions[0]]
+    )
+    observed = observe(known=[changed], children=before, quota={"requestsPerMinute": 3})
+    found = build(waiting(observed))
+    assert found is not None
+    assert [manifest.ref.kind for manifest in found.manifests if manifest.ref.name == "acme-espeak"] == [
+        "NetworkPolicy",
+        "Service",
+        "PodDisruptionBudget",
+        "HorizontalPodAutoscaler",
+    ]
+    assert "acme-espeak" in {ref.name for ref in found.kept if ref.kind == "Deployment"}
+    bodies = [dict(manifest.body) for manifest in found.manifests]
+    assert json.loads(child(bodies, "ConfigMap", "acme-quota")["data"]["quota.json"])["requestsPerMinute"] == 3
+    (now,) = json.loads(child(bodies, "ConfigMap", "acme-espeak-server")["data"]["server.json"])["models"]
+    (then,) = json.loads(child(before, "ConfigMap", "acme-espeak-server")["data"]["server.json"])["models"]
+    assert [voice["name"] for voice in now["voices"]] == ["en-us", "fr"]
+    assert now["engine"] == then["engine"], "pods settle it at their start"
+    assert now["weightsDigest"] == then["weightsDigest"], "they sound as before"
+
+
+def test_pods_of_another_operator_are_told_nothing_that_they_may_not_know() -> None:
+    """Their server refuses a file with a field that is new; a pod that starts meanwhile must be able to."""
+    before = settle(observe(), NOON - timedelta(hours=1))
+    observed = observe(known=[model(image="new:2")], children=before, quota={"requestsPerMinute": 3}, cache={})
+    found = build(waiting(observed, change="operator//new"))
+    assert found is not None
+    configs = [manifest.ref.name for manifest in found.manifests if manifest.ref.kind == "ConfigMap"]
+    assert configs == ["acme-quota"]
+    assert "acme-espeak-server" in {ref.name for ref in found.kept}
+
+
+@pytest.mark.parametrize("reason", [WAITING, HALTED])
+def test_who_waits_is_told_so_and_is_ready_all_the_same(reason: str) -> None:
+    observed = of_acme(image="new:2")
+    found = waiting(observed, reason)
+    said = {each["type"]: each for each in status(found, observed, Outcome({}))["conditions"]}
+    assert (said["Programmed"]["status"], said["Programmed"]["reason"]) == ("False", reason)
+    assert said["Programmed"]["message"].startswith("acme-espeak: the last good pods go on; ")
+    assert said["Ready"]["status"] == "True"
+
+
+def test_pods_that_cannot_run_fail_their_rollout() -> None:
+    after = settle(of_acme(image="new:2"))
+    found = child(after, "Deployment", "acme-espeak")
+    template = found["spec"]["template"]
+    broken = pod(annotations=template["metadata"]["annotations"], **container(waiting={"reason": "ImagePullBackOff"}))
+    broken["spec"] = {"containers": [{"image": "new:2"}]}
+    assert pods_fail(found, [broken])
+    old = {**broken, "spec": {"containers": [{"image": "old:1"}]}}
+    assert not pods_fail(found, [old]), "an old pod's trouble is not the change's"
+    starting = {**broken, "status": container(waiting={"reason": "ContainerCreating"})}
+    assert not pods_fail(found, [starting])
+
+
+def test_who_is_let_go_counts_before_anybody_has_seen_it() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        assert rollout_limiter.admit(key(number), {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW})["acme-espeak"].reason == WAITING
+
+
+def test_what_is_about_to_be_written_is_not_undone_by_what_was_read_before() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+    rollout_limiter.saw(deployment("", version=99, tenant=key(0)))
+    rollout_limiter.keep(set())
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+
+
+def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(
+            key(number), ["acme-espeak"], [deployment(version=20, tenant=key(number), updatedReplicas=0)]
+        )
+    rollout_limiter.saw(deployment(version=19, tenant=key(1)))
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    rollout_limiter.saw(deployment(version=21, tenant=key(1)))
+    assert rollout_limiter.next_requeue() == [key(9)]
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(key(number), ["acme-espeak"], [deployment(tenant=key(number), updatedReplicas=0)])
+    waiters = [key(number) for number in range(10, 20)]
+    for who in waiters:
+        rollout_limiter.admit(who, {"acme-espeak": NEW})
+    assert rollout_limiter.next_requeue() == []
+    for number in range(FAILURES):
+        rollout_limiter.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
+    assert rollout_limiter.next_requeue() == waiters
+    assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
+    assert rollout_limiter.next_requeue() == []
+    blocked = rollout_limiter.blocked()["espeak"]
+    assert blocked.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
+    rollout_limiter.saw(deployment(version=3, tenant=key(0)))
+    assert rollout_limiter.blocked() == {}
+    first = rollout_limiter.next_requeue()
+    assert first == waiters[:MAX_CONCURRENT_TENANTS], "one may go: more than enough are asked"
+    assert rollout_limiter.admit(first[0], {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.next_requeue() == waiters[1:], "the others wait for their turn again"
+
+
+def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+        rollout_limiter.mark_applied(key(number), ["acme-espeak"], [])
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    rollout_limiter.saw(deployment("", tenant=key(0)))
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+@pytest.mark.parametrize("gone", ["deleted", "not listed"])
+def test_what_is_gone_rolls_no_more(gone: str) -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.saw(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
+    if gone == "deleted":
+        rollout_limiter.saw(deployment(version=2, tenant=key(0)), gone=True)
+    else:
+        rollout_limiter.keep({(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_a_tenant_that_is_not_due_any_more_waits_no_more() -> None:
+    rollout_limiter = RolloutLimiter()
+    for each in rolls(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.admit(each.key, {each.pool: NEW})
+    rollout_limiter.admit(key(9), {"acme-espeak": NEW})
+    assert rollout_limiter.waiting == 1
+    rollout_limiter.admit(key(9), {})
+    assert rollout_limiter.waiting == 0
+
+
+REASONS = {"answers": "NewReplicaSetAvailable", "rolls": "ReplicaSetUpdated", "fails": "ProgressDeadlineExceeded"}
+
+
+@dataclass
+class Pool:
+    """A pool of the simulation."""
+
+    asked: int = 0
+    """The change that its spec asks for."""
+    has: int = 0
+    ends: str = "answers"
+    """answers, rolls or fails."""
+    version: int = 1
+
+
+class Rollouts(RuleBasedStateMachine):
+    """A dozen tenants, a model that changes, and news that comes when it comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollout_limiter = RolloutLimiter()
+        self.pools = {key(number): Pool() for number in range(12)}
+        self.current = 0
+        self.broken: set[int] = set()
+        self.news: list[Object] = []
+        self.known: dict[Key, int] = {}
+        """The latest state of each pool that the fleet was told of: what is still on its way, nobody can go by."""
+
+    def tell(self, body: Object) -> None:
+        who, _ = where(body)
+        self.rollout_limiter.saw(body)
+        self.known[who] = max(self.known.get(who, 0), int(body["metadata"]["resourceVersion"]))
+
+    def live(self, who: Key) -> Object:
+        pool = self.pools[who]
+        change = f"model/espeak/{pool.has}" if pool.has else ""
+        updated = 2 if pool.ends == "answers" else 0
+        conditions = progressing(REASONS[pool.ends])
+        return deployment(change, version=pool.version, tenant=who, conditions=conditions, updatedReplicas=updated)
+
+    def moved(self, who: Key) -> None:
+        self.pools[who].version += 1
+        self.news.append(self.live(who))
+
+    def reconcile(self, who: Key) -> None:
+        """What `reconcile` does with the budget."""
+        pool = self.pools[who]
+        self.tell(self.live(who))
+        changes = {"acme-espeak": f"model/espeak/{self.current}"} if pool.has != self.current else {}
+        before = self.blocked()
+        waits = self.rollout_limiter.admit(who, changes)
+        if changes and not waits:
+            assert not before, "nobody takes a change that two fail with"
+            pool.has, pool.ends = self.current, "rolls"
+            self.moved(who)
+            self.rollout_limiter.mark_applied(who, ["acme-espeak"], [self.live(who)])
+            self.known[who] = pool.version
+
+    def blocked(self) -> bool:
+        failed = [
+            who
+            for who, pool in self.pools.items()
+            if pool.ends == "fails" and pool.has == self.current and self.known.get(who) == pool.version
+        ]
+        return len(failed) >= FAILURES
+
+    @rule(broken=st.booleans())
+    def the_model_changes(self, broken: bool) -> None:
+        self.current += 1
+        if broken:
+            self.broken.add(self.current)
+
+    @rule(number=st.integers(0, 11))
+    def a_tenant_is_looked_at(self, number: int) -> None:
+        self.reconcile(key(number))
+
+    @rule()
+    def everybody_is_looked_at(self) -> None:
+        for who in self.pools:
+            self.reconcile(who)
+
+    @rule(number=st.integers(0, 11))
+    def a_rollout_ends(self, number: int) -> None:
+        self.end(key(number))
+
+    def end(self, who: Key) -> None:
+        pool = self.pools[who]
+        if pool.ends == "rolls":
+            pool.ends = "fails" if pool.has in self.broken else "answers"
+            self.moved(who)
+
+    @rule()
+    def every_rollout_ends(self) -> None:
+        for who in self.pools:
+            self.end(who)
+
+    @rule()
+    def all_news_arrives(self) -> None:
+        while self.news:
+            self.tell(self.news.pop())
+
+    @precondition(lambda self: self.news)
+    @rule(data=st.data())
+    def news_arrives(self, data: st.DataObject) -> None:
+        self.tell(self.news.pop(data.draw(st.integers(0, len(self.news) - 1))))
+
+    @rule()
+    def everything_is_listed(self) -> None:
+        """As the next leader does, which knows nothing yet."""
+        self.rollout_limiter = RolloutLimiter()
+        for who in self.pools:
+            self.tell(self.live(who))
+
+    @invariant()
+    def at_most_five_are_on_their_way(self) -> None:
+        assert len([pool for pool in self.pools.values() if pool.ends == "rolls"]) <= MAX_CONCURRENT_TENANTS
+
+    def teardown(self) -> None:
+        """Once the model is whole and rollouts end, everybody gets there."""
+        self.current += 1
+        for _ in range(4):
+            self.everybody_is_looked_at()
+            self.at_most_five_are_on_their_way()
+            for who in self.pools:
+                self.end(who)
+            for body in self.news:
+                self.tell(body)
+            for who in self.rollout_limiter.next_requeue():
+                self.reconcile(who)
+            self.at_most_five_are_on_their_way()
+        assert {pool.has for pool in self.pools.values()} == {self.current}
+
+
+TestRollouts = Rollouts.TestCase
+TestRollouts.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)

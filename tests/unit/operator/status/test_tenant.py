@@ -1,0 +1,462 @@
+"""What the operator reports: the first cause that a person must mend, in words that say how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from tests.support.operator_builders import (
+    DAY,
+    NOON,
+    SETTINGS,
+    Object,
+    answering,
+    child,
+    container,
+    model,
+    observe,
+    pod,
+    ref,
+    resolved,
+    settle,
+    stamp,
+    unschedulable,
+)
+from tts_operator.api import TTSTenantStatus
+from tts_operator.objects.problem import Problem
+from tts_operator.plan.outcome import Outcome
+from tts_operator.resolve.resolve import resolve
+from tts_operator.snapshot.observed import Observed
+from tts_operator.status.events import Event, events
+from tts_operator.status.tenant import status
+
+LONG_AGO = "2026-01-01T00:00:00Z"
+FORBIDDEN = (
+    'pods "acme-espeak-2" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=3, limited: pods=3'
+)
+
+
+def report(observed: Observed, outcome: Outcome | None = None, later: timedelta = timedelta()) -> dict[str, Any]:
+    return status(resolved(observed, NOON + later), observed, outcome or Outcome())
+
+
+def condition(said: dict[str, Any], type_: str) -> dict[str, Any]:
+    return next(each for each in said["conditions"] if each["type"] == type_)
+
+
+def problem(said: dict[str, Any], type_: str) -> tuple[str, str]:
+    found = condition(said, type_)
+    return found["status"], found["reason"]
+
+
+def running(ready: int | None = None, *conditions: Object, **spec: Any) -> list[Object]:
+    """The children of a tenant of which so many pods are ready."""
+    children = settle(observe(**spec))
+    deployment = answering(child(children, "Deployment", "acme-espeak"), ready)
+    deployment["status"]["conditions"] = list(conditions)
+    return children
+
+
+def failure(message: str) -> Object:
+    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+
+
+def blind(children: list[Object]) -> list[Object]:
+    lost = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"}
+    hpa = child(children, "HorizontalPodAutoscaler", "acme-espeak")
+    hpa["status"] = {"conditions": [{**lost, "lastTransitionTime": stamp(NOON - timedelta(minutes=10))}]}
+    return children
+
+
+def waits(why: str, message: str = "", **last: Any) -> Object:
+    state: Object = {"waiting": {"reason": why, "message": message}}
+    return pod(**container(**state, **({"last": last} if last else {})))
+
+
+# The story: the reading, what came of the writes, and which condition says what. Ready says it, too.
+CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = {
+    "not supported yet": (observe(preventDeletion=True), {}, "Accepted", "NotSupportedYet", "spec.preventDeletion"),
+    "a zone that nobody knows": (
+        observe(schedule={**DAY, "timeZone": "Mars/Olympus"}),
+        {},
+        "Accepted",
+        "UnknownTimeZone",
+        "Mars/Olympus",
+    ),
+    "no such model": (
+        observe(known=[], children=running()),
+        {},
+        "ModelsResolved",
+        "ModelNotFound",
+        "what runs goes on",
+    ),
+    "a model for others": (
+        observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})]),
+        {},
+        "ModelsResolved",
+        "ModelNotAllowed",
+        "team=b",
+    ),
+    "an alias of a voice that nobody has": (
+        observe(children=running(), voiceAliases={"alloy": "nobody"}),
+        {},
+        "ModelsResolved",
+        "VoiceNotFound",
+        "spec.voiceAliases[alloy] names nobody",
+    ),
+    "a name that is taken": (
+        observe(children=running()),
+        {"acme": ("NameTaken", "exists and is not this tenant's")},
+        "Programmed",
+        "NameTaken",
+        "svc/acme: exists",
+    ),
+    "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
+    "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
+    "nothing there yet": (observe(), {}, "Available", "Starting", "acme-espeak"),
+    "an image that is not there": (
+        observe(children=running(0), pods=[waits("ErrImagePull", "not found")]),
+        {},
+        "Available",
+        "ErrImagePull",
+        "pod acme-espeak-1: not found; check the image's name",
+    ),
+    "an image that is still not there": (
+        observe(children=running(0), pods=[waits("ImagePullBackOff", "Back-off pulling image")]),
+        {},
+        "Available",
+        "ImagePullBackOff",
+        "Back-off",
+    ),
+    "no node": (
+        observe(children=running(0), pods=[pod(**unschedulable())]),
+        {},
+        "Available",
+        "Unschedulable",
+        "Insufficient cpu",
+    ),
+    "a crash loop": (
+        observe(children=running(0), pods=[waits("CrashLoopBackOff", exitCode=1, reason="Error")]),
+        {},
+        "Available",
+        "CrashLoopBackOff",
+        "exit code 1; read the pod's log",
+    ),
+    "a crash loop for want of memory": (
+        observe(children=running(0), pods=[waits("CrashLoopBackOff", exitCode=137, reason="OOMKilled")]),
+        {},
+        "Available",
+        "OOMKilled",
+        "raise the memory limit",
+    ),
+    "out of memory just now": (
+        observe(children=running(0), pods=[pod(**container(terminated={"exitCode": 137, "reason": "OOMKilled"}))]),
+        {},
+        "Available",
+        "OOMKilled",
+        "memory",
+    ),
+    "out of memory, and started again": (
+        observe(
+            children=running(0),
+            pods=[pod(**container(running={}, last={"exitCode": 137, "reason": "OOMKilled"}))],
+        ),
+        {},
+        "Available",
+        "OOMKilled",
+        "memory",
+    ),
+    "a container that ended": (
+        observe(children=running(0), pods=[pod(**container(terminated={"exitCode": 3, "reason": "Error"}))]),
+        {},
+        "Available",
+        "ContainerEnded",
+        "exit code 3",
+    ),
+    "a container that cannot be made": (
+        observe(children=running(0), pods=[waits("CreateContainerConfigError", 'secret "x" not found')]),
+        {},
+        "Available",
+        "CreateContainerConfigError",
+        'secret "x" not found',
+    ),
+    "pods that the quota forbids": (
+        observe(children=running(0, failure(FORBIDDEN))),
+        {},
+        "Available",
+        "QuotaExceeded",
+        "exceeded quota: compute",
+    ),
+    "pods that a policy forbids": (
+        observe(children=running(0, failure('pods "x" is forbidden: violates PodSecurity "restricted"'))),
+        {},
+        "Available",
+        "AdmissionDenied",
+        "violates PodSecurity",
+    ),
+    "nobody has a key": (
+        observe(children=running(), keys=False),
+        {},
+        "Available",
+        "KeysNotFound",
+        "no Secret acme-keys in namespace team-acme: make it with `kubectl tts keygen --tenant acme -n team-acme |",
+    ),
+    "nobody has a key, and pods still start": (
+        observe(children=running(0), keys=False, auth={"apiKeysSecretRef": {"name": "mine"}}),
+        {},
+        "Available",
+        "KeysNotFound",
+        "no Secret mine in namespace team-acme, which spec.auth.apiKeysSecretRef names: make it with `kubectl tts"
+        " keygen --secret mine",
+    ),
+    "nobody has a key, and pods cannot run": (
+        observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
+        {},
+        "Available",
+        "Unschedulable",
+        "Insufficient cpu",
+    ),
+}
+
+
+@pytest.mark.parametrize(("observed", "failures", "type_", "reason", "message"), CAUSES.values(), ids=CAUSES)
+def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: str, reason: str, message: str) -> None:
+    outcome = Outcome({ref("Service", name): Problem(*found) for name, found in failures.items()})
+    said = report(observed, outcome)
+    assert problem(said, type_) == ("False", reason)
+    assert problem(said, "Ready") == ("False", reason)
+    assert message in condition(said, type_)["message"]
+    others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {type_, "Ready"}
+    assert others <= {"Available"}, "one cause, one condition"
+
+
+def test_a_tenant_that_speaks_is_ready() -> None:
+    said = report(observe(children=running(schedule=DAY), schedule=DAY))
+    assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
+        ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
+    )
+
+
+def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
+    said = report(observe(preventDeletion=True))
+    assert problem(said, "Available") == ("False", "NeverAccepted")
+    assert problem(said, "Ready") == ("False", "NotSupportedYet"), "that is what a person has to mend"
+    assert problem(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
+
+
+def test_the_whole_status() -> None:
+    children = running(2, schedule=DAY)
+    said = report(observe(children=children, schedule={"preset": "DayNightWeekend"}))
+    del said["conditions"]
+    assert said == {
+        "observedGeneration": 4,
+        "activeWindow": "day",
+        "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
+        "pools": [
+            {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
+        ],
+        "replicas": "2/3",
+        "model": "espeak",
+        "precision": "fp32",
+        "precisionReason": "fp32 is the model's first",
+        "url": "http://acme.team-acme.svc",
+    }
+
+
+@pytest.mark.parametrize(("observed", "failures", "type_", "reason", "message"), CAUSES.values(), ids=CAUSES)
+def test_every_status_is_one_that_the_crd_describes(
+    observed: Observed, failures: dict[str, tuple[str, str]], type_: str, reason: str, message: str
+) -> None:
+    TypeAdapter(TTSTenantStatus).validate_python(report(observed))
+
+
+def test_the_first_cause_that_a_person_must_mend_is_the_one_they_read() -> None:
+    observed = observe(known=[], children=running(0), keys=False)
+    outcome = Outcome({ref("Service", "acme"): Problem("NameTaken", "taken")})
+    said = report(observed, outcome)
+    assert problem(said, "Ready") == ("False", "ModelNotFound")
+    assert problem(said, "Programmed") == ("False", "NameTaken")
+
+
+def test_children_that_fail_alike_are_told_in_one_sentence() -> None:
+    taken = Problem("NameTaken", "is somebody else's")
+    outcome = Outcome({ref("Service", "acme"): taken, ref("ConfigMap", "acme-quota"): taken})
+    said = report(observe(children=running()), outcome)
+    assert condition(said, "Programmed")["message"] == "cm/acme-quota, svc/acme: is somebody else's"
+
+
+def test_where_nothing_runs_nothing_is_said_to_go_on() -> None:
+    said = report(observe(known=[]))
+    assert condition(said, "ModelsResolved")["message"].endswith("publish it, or correct the name")
+
+
+def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
+    children = running()
+    child(children, "Deployment", "acme-espeak")["status"]["availableReplicas"] = 0
+    said = report(observe(children=children))
+    assert problem(said, "Available") == ("False", "Starting")
+    assert said["pools"][0]["ready"] == 1
+
+
+def test_some_pods_that_fail_beside_others_that_answer_are_not_passed_over() -> None:
+    observed = observe(children=running(2, schedule=DAY), pods=[waits("ErrImagePull", "not found")], schedule=DAY)
+    said = report(observed)
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("False", "ErrImagePull")
+    assert condition(said, "Ready")["message"].endswith("the other pods answer")
+    assert said["pools"][0]["reason"] == "ErrImagePull"
+
+
+def test_a_surge_that_waits_for_room_says_what_to_do() -> None:
+    children = running(1)
+    child(children, "Deployment", "acme-espeak")["status"]["updatedReplicas"] = 0
+    said = report(observe(children=children, pods=[pod(**unschedulable())]))
+    assert problem(said, "Ready") == ("False", "NoRoomToSurge")
+    assert "spec.rollout.strategy to Replace" in condition(said, "Ready")["message"]
+
+
+def test_pods_on_their_way_out_are_no_trouble() -> None:
+    going = waits("CrashLoopBackOff", exitCode=1)
+    going["metadata"]["deletionTimestamp"] = stamp(NOON)
+    assert problem(report(observe(children=running(), pods=[going])), "Ready") == ("True", "AsSpecified")
+
+
+def test_an_autoscaler_without_metrics_only_warns() -> None:
+    said = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
+    assert problem(said, "ScalingActive") == ("False", "FailedGetResourceMetric")
+    assert "max is held at min 3" in condition(said, "ScalingActive")["message"]
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+
+
+def test_fixed_bounds_need_no_metrics() -> None:
+    assert problem(report(observe(children=blind(running()))), "ScalingActive") == ("True", "AsSpecified")
+
+
+def test_what_holds_otherwise_than_the_spec_says_is_told_beside_a_condition_that_holds() -> None:
+    said = report(observe(children=running(), quota={"requestsPerMinute": 50}))
+    assert problem(said, "Accepted") == ("True", "QuotaClamped")
+    assert "above the 10 of tier Basic" in condition(said, "Accepted")["message"]
+
+
+def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -> None:
+    children = running()
+    assert problem(report(observe(children=children, keys=None)), "Available")[0] == "True"
+    assert problem(report(observe(children=children, keys=False, auth={"modes": ["None"]})), "Available")[0] == "True"
+
+
+def test_a_refused_spec_keeps_what_was_said_of_its_last_good_children() -> None:
+    before = report(observe(children=running()))
+    said = report(observe(children=running(), before=before, preventDeletion=True))
+    assert said["pools"] == before["pools"]
+    assert problem(said, "Accepted") == ("False", "NotSupportedYet")
+    assert problem(said, "Available") == ("True", "AsSpecified")
+
+
+def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
+    said = report(observe(children=running(0), preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Starting")
+
+
+def test_a_refused_spec_suspends_nobody() -> None:
+    """What it says of suspend is not followed either: the endpoint goes on as it was."""
+    said = report(observe(children=running(), suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    asleep = settle(observe(suspend=True))
+    said = report(observe(children=asleep, suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Suspended")
+
+
+def crashed(restarts: int, lived: timedelta = timedelta(seconds=9), **state: Any) -> Object:
+    """Status of a pod whose container has ended with exit code 1 so many times, the last time after this long."""
+    last = {"exitCode": 1, "reason": "Error", "startedAt": stamp(NOON - lived), "finishedAt": stamp(NOON)}
+    if "terminated" in state:
+        return pod(containerStatuses=[{"restartCount": restarts - 1, "ready": False, "state": {"terminated": last}}])
+    status = {"restartCount": restarts, "ready": False, "state": state, "lastState": {"terminated": last}}
+    return pod(containerStatuses=[status])
+
+
+def test_a_crash_loop_is_told_once_however_often_the_container_starts() -> None:
+    """Between two crashes it runs for a while, or has just ended: that is still the loop, and no news."""
+    states: list[Object] = [{"waiting": {"reason": "CrashLoopBackOff"}}, {"running": {}}, {"terminated": {}}]
+    told, seen = [], report(observe(children=running(0)))
+    for restarts in range(2, 6):
+        for state in states:
+            crashes = restarts + (1 if "terminated" in state else 0)
+            after = report(observe(children=running(0), before=seen, pods=[crashed(crashes, **state)]))
+            told += [event.reason for event in events(seen, after)]
+            seen = after
+    assert told == ["CrashLoopBackOff"]
+    assert "ended with exit code 1; read the pod's log" in condition(seen, "Ready")["message"]
+
+
+def test_a_container_that_starts_again_after_a_long_life_is_in_no_loop() -> None:
+    starting = crashed(7, lived=timedelta(minutes=10), running={})
+    assert problem(report(observe(children=running(0), pods=[starting])), "Ready") == ("False", "Starting")
+    first = crashed(1, running={})
+    assert problem(report(observe(children=running(0), pods=[first])), "Ready") == ("False", "Starting")
+
+
+def test_a_stored_object_that_does_not_parse_gets_a_status_all_the_same() -> None:
+    observed = replace(observe(), tenant=None, tenant_error="spec.models: Field required")
+    said = status(resolve(observed, SETTINGS, NOON), observed, Outcome())
+    assert problem(said, "Ready") == ("False", "Invalid")
+
+
+def test_a_model_that_went_missing_keeps_the_precision_that_runs() -> None:
+    before = report(observe(children=running()))
+    said = report(observe(known=[], children=running(), before=before))
+    assert (said["precision"], said["pools"][0]["precision"]) == ("fp32", "fp32")
+
+
+def test_a_condition_keeps_its_time_until_it_changes() -> None:
+    before = report(observe(children=running()))
+    for each in before["conditions"]:
+        each["lastTransitionTime"] = LONG_AGO
+    said = report(observe(children=running(), before=before, keys=False))
+    times = {each["type"]: each["lastTransitionTime"] for each in said["conditions"]}
+    assert times["Available"] == times["Ready"] == stamp(NOON)
+    assert times["Accepted"] == times["Programmed"] == LONG_AGO
+
+
+def test_the_same_reading_gives_the_same_status_later() -> None:
+    children = running()
+    before = report(observe(children=children))
+    assert report(observe(children=children, before=before), later=timedelta(hours=1)) == before
+
+
+def test_no_status_shows_the_credential() -> None:
+    assert "a-token" not in str(report(observe("espeak", "other")))
+
+
+def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(event.type, event.reason) for event in events(before, after)]
+
+
+def test_events_tell_what_changed_and_nothing_else() -> None:
+    starting, ready = report(observe()), report(observe(children=running()))
+    failing = report(observe(children=running(0), pods=[waits("ErrImagePull", "not found")]))
+    assert told({}, starting) == [("Normal", "Starting")]
+    assert told(starting, ready) == [("Normal", "Ready")]
+    assert told(ready, ready) == []
+    assert told(ready, failing) == [("Warning", "ErrImagePull")]
+
+
+def test_a_window_that_opens_is_an_event() -> None:
+    schedule = {"preset": "DayNightWeekend"}
+    children = running(schedule=schedule)
+    day = report(observe(children=children, schedule=schedule))
+    night = report(observe(children=children, schedule=schedule), later=timedelta(hours=13))
+    assert events(day, night) == [
+        Event("Normal", "WindowChanged", "window night opens after day: 1 to 1 replicas of espeak")
+    ]
+
+
+def test_an_autoscaler_that_goes_blind_is_an_event() -> None:
+    seeing = report(observe(children=running(schedule=DAY), schedule=DAY))
+    blinded = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
+    assert told(seeing, blinded) == [("Warning", "FailedGetResourceMetric")]
+    assert told(blinded, blinded) == []

@@ -1,0 +1,90 @@
+"""Who speaks a reply: every case is a line."""
+
+import pytest
+
+from tests.unit.server.routing.test_voice_selection import model
+from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
+from tts_server.inference.client import Utterance
+from tts_server.routing.catalogue import CatalogueError, catalogue
+from tts_server.routing.fallback import FallbackModel, can_speak, choose
+from tts_server.routing.voice_selection import RoutedUtterance, standby_lines
+
+A, B, C, D = (FallbackModel(name) for name in "abcd")
+CHAINS = {"a": (B, C), "b": (C,), "c": (), "d": ()}
+
+CHOICES: dict[str, tuple[str, str, str, str]] = {
+    # the story                                     needed  failed  allowed  who speaks, without whom
+    "all is well":                                  ("a",   "",     "abcd",  "as routed"),
+    "its breaker is open":                          ("a",   "",     "bcd",   "b without a"),
+    "it has failed":                                ("a",   "a",    "abcd",  "b without a"),
+    "so has its standby":                           ("a",   "ab",   "abcd",  "c without a"),
+    "its standby's breaker is open":                ("a",   "a",    "acd",   "c without a"),
+    "nobody is left":                               ("a",   "abc",  "abcd",  "nobody"),
+    "nobody stands in":                             ("d",   "d",    "abcd",  "nobody"),
+    "an open breaker with nobody else is tried":    ("d",   "",     "abc",   "as routed without d, anyway"),
+    "all breakers are open: the model itself":      ("a",   "",     "",      "as routed without a, anyway"),
+    "all breakers are open and it has failed":      ("a",   "a",    "",      "b without a, anyway"),
+    "a second voice of the reply cannot":           ("ba",  "",     "bcd",   "b without a"),
+    "the one that failed decides":                  ("ba",  "a",    "cd",    "c without a"),
+    "a model that the reply does not need":         ("a",   "",     "a",     "as routed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("needed", "failed", "allowed", "expected"), CHOICES.values(), ids=CHOICES)
+def test_choice(needed: str, failed: str, allowed: str, expected: str) -> None:
+    choice = choose(list(needed), CHAINS, set(failed), lambda name: name in allowed)
+    said = "nobody"
+    if choice is not None:
+        said = choice.standby.model if choice.standby else "as routed"
+        said += f" without {choice.without}" if choice.without else ""
+        said += "" if choice.worth_a_try else ", anyway"
+    assert said == expected
+
+
+@pytest.mark.parametrize(("ready", "expected"), [("abcd", True), ("b", True), ("c", True), ("", False), ("d", False)])
+def test_a_model_can_be_spoken_for(ready: str, expected: bool) -> None:
+    assert can_speak("a", CHAINS, lambda name: name in ready) is expected
+
+
+def falls_to(name: str, *voices: tuple[str, str]) -> FallbackConfig:
+    return FallbackConfig(model=name, voices=tuple(FallbackVoice(language=tag, voice=voice) for tag, voice in voices))
+
+
+def spare(name: str, fallback: FallbackConfig | None = None) -> ModelConfig:
+    return model(
+        name, (f"{name}-en", ["en"]), (f"{name}-de", ["de"]), (f"{name}-at", ["de"]), fallback=fallback,
+        precision=Precision.INT8, allowed_precisions=(Precision.INT8,),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([spare("a", falls_to("x"))], "a falls back to x, which is no model here"),
+        ([spare("a", falls_to("a"))], "circle: a -> a"),
+        ([spare("a", falls_to("b")), spare("b", falls_to("a"))], "circle: a -> b -> a"),
+        ([*(spare(n, falls_to(m)) for n, m in ("ab", "bc", "cd")), spare("d")], "longer than 3"),
+        ([spare("a", falls_to("b", ("en", "nobody"))), spare("b")], "names voice nobody, which b does not have"),
+    ],
+)
+def test_a_chain_that_leads_nowhere_is_refused_at_load(models: list[ModelConfig], said: str) -> None:
+    with pytest.raises(CatalogueError, match=said):
+        catalogue(ServerConfig(models=tuple(models)), {})
+
+
+@pytest.mark.parametrize(
+    ("voice", "language", "expected"),
+    [
+        ("a-de", "de", "b-at"),  # as configured
+        ("a-de", "de-CH", "b-at"),
+        ("a-en", "en", "b-en"),  # its first voice for the language
+        ("a-en", "fr", "b-en"),  # its first voice
+        ("a-de", None, "b-at"),  # the language of the voice that was asked for
+    ],
+)
+def test_a_standby_speaks_with_the_voice_of_the_language(voice: str, language: str | None, expected: str) -> None:
+    names = catalogue(ServerConfig(models=(spare("a", falls_to("b", ("de", "b-at"))), spare("b"))), {})
+    (line,) = standby_lines(
+        names, names.fallbacks["a"][0], [RoutedUtterance("a", Utterance("x", voice, language, 1.5, "fp32"))]
+    )
+    assert line == RoutedUtterance("b", Utterance("x", expected, language, 1.5, "int8"))
