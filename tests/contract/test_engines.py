@@ -554,10 +554,10 @@ async def test_children_of_an_engine_end_with_it() -> None:
 async def test_an_engine_ends_with_its_parent_even_while_it_hangs() -> None:
     script = (
         "import asyncio, sys\n"
-        "from tts_server.inference.pool.worker_pool import ProcessPool\n"
+        "from tts_server.inference.pool.worker_pool import WorkerPool\n"
         "from tts_server.inference.client import Utterance\n"
         "async def main():\n"
-        f"    pool = ProcessPool({MOODY!r}, processes=2)\n"
+        f"    pool = WorkerPool({MOODY!r}, processes=2)\n"
         "    await pool.start()\n"
         "    await anext(pool.speak(Utterance('seize', 'beep')))\n"
         "    print(*pool.pids, flush=True)\n"

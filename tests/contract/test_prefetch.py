@@ -96,7 +96,7 @@ async def test_where_many_wait_they_are_told_and_nobody_hears_another(monkeypatc
         asked.append(utterance)
         enqueue_next(process, utterance)
 
-    monkeypatch.setattr(WorkerClient, "ask_ahead", counted)
+    monkeypatch.setattr(WorkerClient, "enqueue_next", counted)
     texts = [f"number {number}" + "." * (number % 7) for number in range(30)]
     async with moody(processes=2) as pool:
         alone = [await said(pool, beep(text)) for text in texts]
