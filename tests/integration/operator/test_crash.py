@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
-from tests.support.operator_world import NUMBERS, SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import (
+    CLOCK,
+    DAY,
+    NUMBERS,
+    SETTINGS,
+    World,
+    converge,
+    eventually,
+    specs,
+    tenant,
+)
 from tts_operator.cluster.client import Cluster, Request, Write
 from tts_operator.controller.reconcile_tenant import reconcile
 from tts_operator.objects.keys import Key
@@ -23,6 +32,7 @@ TIME = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2}T[\d:+]+")
 
 
 MAX_CONCURRENT_TENANTS = 4
+pytestmark = pytest.mark.timeout(900)  # two dozen tenants' lives for each test
 
 
 class Died(BaseException):

@@ -6,36 +6,9 @@ import base64
 
 import pytest
 
-from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
-from tts_operator.clock import SystemClock
+from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, planned, specs, tenant
 from tts_operator.controller.reconcile_tenant import reconcile
-from tts_operator.desired.build import build
-from tts_operator.objects.keys import Key
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
-from tts_operator.observe.reader import observe
-from tts_operator.plan.plan import plan
-from tts_operator.resolve.resolve import resolve
-
-CLOCK = SystemClock()
-DAY = {"default": {"minReplicas": 2, "maxReplicas": 4}}
-
-
-async def converge(world: World, key: Key | None = None, within: int = 10) -> None:
-    """Reconcile as the controller does, again at once as long as it asks for it, until nothing is left to write."""
-    key = key or world.key()
-    for _ in range(within):
-        before = len(world.writes)
-        await reconcile(key, world.cluster, SETTINGS, CLOCK)
-        if len(world.writes) == before:
-            return
-    raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
-
-
-async def planned(world: World, key: Key | None = None) -> list[str]:
-    """What the next reconcile would write."""
-    observed = await observe(world.cluster, key or world.key())
-    desired = build(resolve(observed, SETTINGS, CLOCK.now()))
-    return [str(action) for action in plan(desired, observed)]
 
 
 async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:

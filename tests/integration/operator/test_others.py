@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
-from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, specs, tenant
 from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
 from tts_operator.objects.manifest import Ref
 

@@ -14,8 +14,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.operator.test_lifecycle import CLOCK, converge
-from tests.support.operator_world import NUMBERS, SETTINGS, World, specs, tenant
+from tests.support.operator_world import CLOCK, NUMBERS, SETTINGS, World, converge, specs, tenant
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
 from tts_operator.controller.reconcile_tenant import reconcile
