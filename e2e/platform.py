@@ -18,6 +18,7 @@ import yaml
 from e2e.caller import Answer, Caller, Calls
 from e2e.kube import Kube
 from hack.cluster.binaries import ROOT
+from tts_operator.objects.names import POOL_LABEL, pool_name
 
 MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encoding="utf-8"))
 CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"
@@ -48,7 +49,13 @@ class Team:
 
     @property
     def selector(self) -> str:
+        """Select what is the tenant's within its namespace: tenants elsewhere may have the same name."""
         return f"ttsfleet.io/tenant={self.name}"
+
+    @property
+    def pool_selector(self) -> str:
+        """Select the pods of its first pool in the whole cluster: the model's name is this story's alone."""
+        return f"{POOL_LABEL}={pool_name(self.name, self.model)}"
 
     async def applies(self, spec: dict[str, Any]) -> None:
         """Its Secret with the hashes of its keys, and its TTSTenant."""

@@ -230,7 +230,7 @@ async def object_store(beside: Caller, secret_key: str) -> Store:
 async def collector(beside: Caller) -> Store:
     """A collector of traces: tests/support/trace_collector.py itself."""
     store = Store(beside.kube, beside.namespace, beside.image, "collector", COLLECTOR_PORT)
-    source = await asyncio.to_thread((ROOT / "tests" / "contract" / "collector.py").read_bytes)
+    source = await asyncio.to_thread((ROOT / "tests" / "support" / "trace_collector.py").read_bytes)
     await store.start(f"#!{PYTHON}\n".encode() + source, [str(COLLECTOR_PORT)])
     return store
 

@@ -129,7 +129,7 @@ async def test_a_node_is_drained_under_load_and_no_request_fails(platform: Platf
     await acme.sees_pods(2, within_seconds=60)
     before = {uid for uid, _ in await identities(acme)}
     nodes = sorted({pod["spec"]["nodeName"] for pod in await acme.pods()})
-    chosen = f"--pod-selector={acme.selector}"
+    chosen = f"--pod-selector={acme.pool_selector}"
     async with acme.keeps_calling(requests_per_second=5) as calls:
         try:
             await platform.kube.kubectl("drain", *nodes, chosen, "--delete-emptydir-data", "--timeout=20s")
