@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.resources import Object, model_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
 from tts_operator.cluster.errors import NotFound
@@ -39,34 +40,6 @@ ROLLOUT_PATHS = (
 )
 REVISION = "deployment.kubernetes.io/revision"
 NUMBERS = itertools.count(1)
-
-Object = dict[str, Any]
-
-
-def model(name: str = "espeak", **spec: Any) -> Object:
-    resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TTSModel",
-        "metadata": {"name": name},
-        "spec": {
-            "engine": "Espeak",
-            "languages": ["en"],
-            "voices": [{"name": "en-us"}],
-            "sampleRateHz": 22050,
-            "precisions": [{"name": "fp32", "resources": resources}],
-            **spec,
-        },
-    }
-
-
-def tenant(key: Key, *models: str, **spec: Any) -> Object:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TTSTenant",
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "spec": {"models": [{"name": name} for name in models or ("espeak",)], **spec},
-    }
 
 
 @dataclass
@@ -128,7 +101,7 @@ class World:
     async def publishes_model(self, name: str = "", **spec: Any) -> str:
         """A model, by default with a name that no other test uses."""
         name = name or f"espeak-{next(NUMBERS)}"
-        await self.person.create(model(name, **spec))
+        await self.person.create(model_body(name, **spec))
         return name
 
     async def settled(self, name: str = "acme") -> None:

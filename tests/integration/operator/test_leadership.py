@@ -15,7 +15,8 @@ import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from tests.support.operator_process import Operator, role, role_binding, writes_of
-from tests.support.operator_world import World, eventually, tenant
+from tests.support.operator_world import World, eventually
+from tests.support.resources import tenant_body
 from tts_operator.cluster.leader_election import LeaderElectionConfig
 from tts_operator.controller.controller import ControllerOptions
 from tts_operator.objects.keys import Key
@@ -64,7 +65,7 @@ async def changing(world: World, name: str) -> AsyncIterator[None]:
     """As many tenants as a leader has workers, edited all the time: every worker is about to write something."""
     keys = [world.key(f"tenant-{number}") for number in range(ControllerOptions().workers)]
     for key in keys:
-        await world.person.create(tenant(key, name))
+        await world.person.create(tenant_body(name, key=key))
 
     async def edit(key: Key) -> None:
         for turn in itertools.count():
@@ -178,7 +179,7 @@ async def test_nobody_writes_while_nothing_happens(
 ) -> None:
     """A minute of a converged tenant, with watches, probes and the Lease going on: no write at all."""
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, schedule={"preset": "DayNightWeekend"}))
+    await world.person.create(tenant_body(name, schedule={"preset": "DayNightWeekend"}, key=world.key()))
     leader, other = await elected(pair)
 
     def count() -> int:

@@ -14,7 +14,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.operator_world import CLOCK, NUMBERS, SETTINGS, World, converge, specs, tenant
+from tests.support.operator_world import CLOCK, NUMBERS, SETTINGS, World, converge, specs
+from tests.support.resources import tenant_body
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
 from tts_operator.controller.reconcile_tenant import reconcile
@@ -134,7 +135,7 @@ async def end(world: World, key: Key) -> str:
 
 
 def body(key: Key, spec: dict[str, Any]) -> dict[str, Any]:
-    return tenant(key, *spec["models"], **{name: value for name, value in spec.items() if name != "models"})
+    return tenant_body(*spec["models"], key=key, **{name: value for name, value in spec.items() if name != "models"})
 
 
 async def publish(world: World) -> None:

@@ -6,7 +6,8 @@ import copy
 import json
 from datetime import timedelta
 
-from tests.support.operator_builders import NOON, Object, child, desired, model, observe, settle
+from tests.support.operator_builders import NOON, child, desired, observe, settle
+from tests.support.resources import Object, model
 from tts_operator.snapshot.observed import Observed
 
 

@@ -13,11 +13,9 @@ from tests.support.operator_builders import (
     DAY,
     NOON,
     SETTINGS,
-    Object,
     answering,
     child,
     container,
-    model,
     observe,
     pod,
     ref,
@@ -26,6 +24,7 @@ from tests.support.operator_builders import (
     stamp,
     unschedulable,
 )
+from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
