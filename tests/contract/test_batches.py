@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import said, until
 from tests.support.batching_engines import PART, size_of
+from tests.support.engine_calls import said, until
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.contract.test_engines import MOODY, beep, moody, rest_of, said, until
+from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
 from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.slot import WorkerSlot

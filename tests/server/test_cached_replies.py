@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from tests.server.test_speech_route import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.redis_server import counter_store
+from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.s3_server import ObjectStore
 from tests.support.server_app import SENTENCES, Call, Stage, config, stage, until
 from tts_server.cache.tiered import TieredCache

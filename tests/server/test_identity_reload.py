@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from tests.server.test_reload import Mounted
 from tests.support.jwt_forgery import keys_folder, pem, rsa_key
+from tests.support.mounted_volume import MountedVolume
 from tests.support.redis_server import counter_store
 from tests.support.server_app import Tone, config, stage
 from tts_server.app.build import Application, Sources
@@ -22,7 +22,7 @@ KEY = "s3cret-key"
 async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None:
     """Given keys alone, when JWT and its volume are added, tokens are given; and none when they go."""
     keys = keys_folder(tmp_path / "keys", app=KEY)
-    signing = Mounted(tmp_path / "signing")
+    signing = MountedVolume(tmp_path / "signing")
     signing.write(**{"a.pem": pem(rsa_key("ours")).decode(), "current": "a"})
     file = tmp_path / "server.json"
     with counter_store() as server:

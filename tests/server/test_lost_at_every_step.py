@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.contract.test_quota_outage import Calls
-from tests.server.test_limits import PCM_BYTES_A_SECOND, UID, dies, usage
+from tests.support.patient_redis import PatientRedisCalls
 from tests.support.redis_server import CounterStore, counter_store
+from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, usage
 from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.cache.tiered import TieredCache
@@ -55,7 +55,7 @@ async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[St
     async with stage(settings, LIMITS, tone=Tone(RATE_HZ, PARTS)) as acme:
         redis = acme.application._redis
         assert redis is not None
-        quota_of(acme)[1]._calls = Calls(redis, store)
+        quota_of(acme)[1]._calls = PatientRedisCalls(redis, store)
         yield acme
 
 

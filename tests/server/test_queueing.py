@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import beep, moody, said, until
+from tests.support.engine_calls import beep, moody, said, until
 from tests.support.server_app import Stage, config, stage
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
