@@ -23,6 +23,8 @@ from tts_operator.objects.names import POOL_LABEL, pool_name
 MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encoding="utf-8"))
 CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"
 SENTENCE = "Nobody notices."
+MISSING_IMAGE = "localhost:1/no-such-server:1"
+"""Nobody listens there, so that the kubelet hears at once what a resolver may take half a minute to find out."""
 
 
 def fixed(replicas: int) -> dict[str, Any]:
