@@ -43,7 +43,7 @@ class Fleet:
     platform: Platform
     redis: Store
     password: str
-    """Of the Redis's default user, who may do everything."""
+    """Password of the Redis's default user, who may do everything."""
     starts_redis: Callable[[], Awaitable[Store]]
     """Another pod of it, which knows nobody but the administrator and the default user."""
     audio: Store
@@ -160,17 +160,17 @@ async def quota_store_up(team: Team, address: str) -> str:
 
 
 async def page(team: Team) -> Answer:
-    """What a browser gets at `/`."""
+    """Request `/`, as a browser does."""
     return await team.caller.ask(team.host, "/", "", None)
 
 
 async def uid(team: Team) -> str:
-    """Of its TTSTenant."""
+    """UID of the team's TTSTenant."""
     return str((await team.kube.get(team.namespace, f"ttstenant/{team.name}"))["metadata"]["uid"])
 
 
 async def network_of(caller: Caller) -> str:
-    """Of its pod alone."""
+    """The network that holds the caller's pod alone."""
     pod = await caller.kube.get(caller.namespace, f"pod/{CALLER}")
     return str(ip_network(pod["status"]["podIP"]))
 

@@ -24,7 +24,7 @@ MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encod
 CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"
 SENTENCE = "Nobody notices."
 MISSING_IMAGE = "localhost:1/no-such-server:1"
-"""Nobody listens there, so that the kubelet hears at once what a resolver may take half a minute to find out."""
+"""No registry listens there, so that the pull fails at once; resolving a name may take half a minute."""
 
 
 def fixed(replicas: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Team:
     caller: Caller
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     more_keys: tuple[str, ...] = ()
-    """Of callers who are counted apart from those with `key`."""
+    """Keys of callers who are counted apart from those with `key`."""
 
     @property
     def host(self) -> str:

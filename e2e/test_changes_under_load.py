@@ -49,7 +49,7 @@ def more_memory(platform: Platform) -> dict[str, Any]:
 
 
 def another_image(platform: Platform) -> dict[str, Any]:
-    """The same image by its short name: to a Deployment it is another one."""
+    """Name the image by its short name: to a Deployment it is another image."""
     short = platform.server_image.removeprefix("docker.io/")
     if short == platform.server_image:
         pytest.skip("the server's image has no second name in this cluster's registry")

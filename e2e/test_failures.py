@@ -1,4 +1,4 @@
-"""What cannot run says why in the tenant's own condition: nobody needs `kubectl describe pod`."""
+"""A pod that cannot run has its reason in the tenant's condition: `kubectl describe pod` is not needed."""
 
 from __future__ import annotations
 

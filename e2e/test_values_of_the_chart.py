@@ -1,4 +1,4 @@
-"""What the platform turns on for every tenant by values of the chart: a Redis, an object store, a collector of traces,
+"""The platform turns things on for every tenant by values of the chart: a Redis, an object store, a trace collector,
 a page, and proxies that are believed.
 
 One upgrade turns on all of it, for the whole module, while an endpoint speaks; another one puts the chart's own values
@@ -159,7 +159,7 @@ async def sees_trace(fleet: Fleet, request_id: str) -> tuple[Seen, list[Seen], b
 
 
 def trace_of(seen: Collector, request_id: str) -> tuple[Seen, list[Seen]] | None:
-    """None while either pool's request is missing."""
+    """The entry's request and its trace; None while either pool's request is missing."""
     entry = next((each for each in seen.named("request") if each.attributes.get("tts.request_id") == request_id), None)
     spans = [each for each in seen.spans if entry is not None and each.trace_id == entry.trace_id]
     requests = [each for each in spans if each.name == "request"]
@@ -203,7 +203,7 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(fleet: Fleet) -> Crowd:
-    """Of one more team."""
+    """The crowd of one more team."""
     return await gathers(fleet)
 
 

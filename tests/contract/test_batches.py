@@ -38,7 +38,7 @@ class Choir:
 
     pool: WorkerPool
     sizes: list[int] = field(default_factory=list)
-    """Of the passes that were begun."""
+    """Sizes of the passes that were begun."""
     restarts: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -53,7 +53,7 @@ class Choir:
             await parts.aclose()
 
     async def together(self, *wanted: Utterance | tuple[Utterance, SchedulingParams]) -> list[Samples | BaseException]:
-        """What each hears, of those that wait when its process becomes free."""
+        """Replies to several utterances that all wait when the process becomes free."""
         tasks = []
         async with self.busy():
             for number, one in enumerate(wanted):

@@ -27,7 +27,7 @@ LIMITS = Limits(
 )
 DAY_SECONDS = 86_400
 LIVES_SECONDS = {"minute": 61, "client": 61, "ledger": 35 * DAY_SECONDS}
-"""What lives otherwise than for two days."""
+"""Keys that do not expire after two days."""
 PROMPT_SECONDS = HUNG_SECONDS
 """Less than anybody who waited for the store would take."""
 

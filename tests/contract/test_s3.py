@@ -1,4 +1,4 @@
-"""What an object store alone can do: links of its own, keys that change, and being away."""
+"""The object store alone: presigned links, keys that rotate, and outages."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ class Opened:
 
     stores: list[S3Store]
     seconds: float = 0.0
-    """Of the breaker's clock."""
+    """Seconds by the breaker's clock."""
 
     def store(self, config: S3Config) -> S3Store:
         self.stores.append(S3Store(config, DAY, ACME, breaker=Breaker(lambda: self.seconds, SERVICE)))

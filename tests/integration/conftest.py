@@ -28,7 +28,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def kubeconfig(control_plane: ControlPlane) -> Path:
-    """Of an administrator, on an API server that knows both resources."""
+    """An administrator's kubeconfig for an API server that serves both resources."""
     crds = yaml.safe_dump_all(definitions())
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crds)
     for plural in ("ttsmodels", "ttstenants"):

@@ -1,4 +1,4 @@
-"""What the chart's admission policies refuse to the operator's own account, on a real API server.
+"""The chart's admission policies restrict the operator's own account, on a real API server.
 
 RBAC alone lets this account patch any pod and any Secret: these tests act as a thief of its token would.
 """

@@ -26,7 +26,7 @@ WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 SPEECH = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 AUDIO_BYTES = 4800
-"""Of a tenth of a second."""
+"""Bytes of a tenth of a second of pcm."""
 
 
 class Wire:
@@ -105,7 +105,7 @@ async def test_an_offer_and_the_next_request_may_come_in_one_packet(port: int) -
 
 
 async def test_an_offer_smuggles_nothing(port: int) -> None:
-    """What a request's body holds is no request, whatever its headers offer."""
+    """A request's body is never read as a request, whatever its headers offer."""
     inside = HEALTH + b"\r\n"
     async with wire(port) as client:
         await client.send(SPEECH + OFFER + b"Content-Length: %d\r\n\r\n" % len(inside) + inside)
@@ -123,7 +123,7 @@ async def test_some_requests_may_be_sent_ahead_of_their_answers(port: int) -> No
 
 
 async def test_a_packet_of_requests_is_not_taken(port: int) -> None:
-    """Nobody has let their sender in: thousands of them would be megabytes, and a second in which nobody is served."""
+    """Their sender is not authenticated yet: thousands would take megabytes, and block the event loop for a second."""
     async with wire(port) as client:
         await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 2))
         answers = 0

@@ -1,4 +1,4 @@
-"""What callers hear while engines fail: real processes that misbehave on command, behind the whole application."""
+"""Callers get fallback audio or an error while engines fail: real processes that misbehave on command."""
 
 import asyncio
 import time

@@ -109,7 +109,7 @@ async def test_a_proxy_is_believed_as_soon_as_its_network_is_named(tmp_path: Pat
 
 
 async def test_refresh_tokens_need_few_commands_on_few_keys(tmp_path: Path) -> None:
-    """What the ACL user of a tenant must be allowed, and no more."""
+    """The rights that a tenant's ACL user needs, and no others."""
     password = tmp_path / "password"
     password.write_text("s3cret")
     rule = "acme on >s3cret ~ttsfleet:{uid-1}:* resetchannels -@all +eval +hset +hmget +expire +del"

@@ -25,7 +25,7 @@ from tts_server.redis.client import RedisClient
 
 REPLY = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 RATE_HZ = 24_000
-"""Of pcm: what is spoken is what is sent."""
+"""The sample rate of pcm replies, so that no resampling changes a sample."""
 UTTERANCES, PARTS = 3, 2
 WHOLE = np.full(RATE_HZ // 10 * UTTERANCES, 8192, "<i2").tobytes()
 LIMITS = QuotaConfig(
@@ -142,7 +142,7 @@ async def test_the_caller_leaves(settings: ServerConfig, store: CounterStore) ->
 
 @dataclass
 class Loss:
-    """Of Redis, at one of the commands that it is sent."""
+    """Lose Redis at one of the commands that it is sent."""
 
     lose: Callable[[], None]
     at: int

@@ -1,4 +1,4 @@
-"""Who waits for an engine, and for how long: real processes, one engine."""
+"""Requests queue for one engine by priority and deadline: real processes."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a client can do wrong: each a 4xx in the one shape, naming the field, before any engine has heard of it."""
+"""Every mistake of a client is a 4xx in one shape that names the field, before any engine is asked."""
 
 import json
 from collections.abc import AsyncIterator

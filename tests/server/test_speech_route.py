@@ -1,4 +1,4 @@
-"""What a caller hears: whole or streamed, by voice and language, and what happens when sound ends too early."""
+"""A caller gets speech whole or streamed, by voice and language; audio that ends too early is an error."""
 
 import asyncio
 import base64

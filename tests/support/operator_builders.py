@@ -58,7 +58,7 @@ def observe(
 
 
 def with_fallbacks(names: Iterable[str], known: Mapping[str, TTSModel]) -> dict[str, TTSModel | None]:
-    """What a reading holds besides the models that the tenant names: those that their chains lead to."""
+    """The models that the fallback chains of the named ones lead to."""
     reached: dict[str, TTSModel | None] = {}
     here = list(names)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What a test of the operator needs of the real API server: people who change things, and ways to look."""
+"""A namespace on a real API server for a test of the operator: users who change objects, and ways to read them."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def rolled_out(deployment: Body, replica_sets: Sequence[Body]) -> bool:
 
 
 def specs(children: Mapping[Ref, Body]) -> dict[str, Any]:
-    """What tells two sets of children apart: names, labels, owners and contents; not versions, UIDs or times."""
+    """Reduce children to names, labels, owners and contents, without versions, UIDs and times."""
     return {str(ref): essence(child) for ref, child in sorted(children.items())}
 
 

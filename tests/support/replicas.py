@@ -26,10 +26,10 @@ class Replicas:
     asked: Callable[[], int]
     stop_owner: Callable[[], Awaitable[None]]
     headers: list[Any]
-    """Of each request that the owner got, as it came."""
+    """Headers of each request that the owner got, as they came."""
 
     async def link(self) -> str:
-        """Of audio that the owner keeps, without its host."""
+        """Link to audio that the owner keeps, without its host."""
         url = urlsplit((await self.owner.synthesize(format="wav")).json()["audio_url"])
         return f"{url.path}?{url.query}"
 

@@ -1,4 +1,4 @@
-"""What tests ask the server for, and how they read its replies."""
+"""Requests that tests send to the server, and readers of its replies."""
 
 import json
 from collections.abc import Callable

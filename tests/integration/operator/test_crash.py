@@ -46,7 +46,7 @@ class DyingCluster(Cluster):
 
 @asynccontextmanager
 async def beside(world: World) -> AsyncIterator[World]:
-    """The same world with a connection and a count of writes of its own: several may converge at once."""
+    """Share the namespace, with a connection and a count of writes of its own: several tenants converge at once."""
     writes: list[Write] = []
     async with await Cluster.connect(lambda: True, wrote=writes.append) as cluster:
         yield replace(world, cluster=cluster, writes=writes)

@@ -24,7 +24,7 @@ from tts_operator.objects.keys import Key
 LEASE_SECONDS = 6.0
 TIMING = LeaderElectionConfig.of_lease(LEASE_SECONDS)
 IN_FLIGHT_SECONDS = 0.25
-"""What a frozen process had sent may be on its way to the audit log."""
+"""Delay until a write that was sent before the freeze is in the audit log."""
 BUSY_SECONDS = 5.0
 """For a machine that does other things: a start, a list, a reconcile."""
 IDLE_SECONDS = 60.0
@@ -97,7 +97,7 @@ async def takes_over(plane: ControlPlane, successor: Operator, since: datetime) 
 
 
 async def frozen_past_its_lease(plane: ControlPlane, leader: Operator, other: Operator) -> list[datetime]:
-    """What a leader that is frozen in the middle of its writes sent after another one had taken over."""
+    """Freeze a leader in the middle of its writes; times of its writes after another one has taken over."""
     begun = datetime.now(UTC)
 
     async def busy() -> bool:

@@ -58,12 +58,12 @@ EXAMPLES = 34
 
 
 class Stage(NamedTuple):
-    """What happens between two changes of a model. Models are everybody's: so it is the same whoever is faster."""
+    """Edits between two changes of a model, which all tenants share: the result must not depend on who is faster."""
 
     image_of: str | None
     """The model that changes first."""
     walks: tuple[Sequence[Edit], ...]
-    """What is done to each tenant after that."""
+    """Edits of each tenant after that change."""
 
 
 stages = st.builds(
@@ -75,7 +75,7 @@ stages = st.builds(
 
 @pytest_asyncio.fixture
 async def lanes(world: World) -> AsyncIterator[list[World]]:
-    """The same world for each walk and for the fresh create, each with writes of its own to count."""
+    """One connection for each walk and one for the fresh create, each with its own count of writes."""
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(WALKS + 1):

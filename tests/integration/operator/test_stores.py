@@ -56,7 +56,7 @@ class RolloutLimiter:
         raise AssertionError(f"still writing: {self.world.writes[-5:]}")
 
     async def requeue(self) -> None:
-        """What `tend` does from time to time."""
+        """Look for users that are missing, as the controller does periodically."""
         controller = Controller(
             self.world.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
         )

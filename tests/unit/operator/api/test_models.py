@@ -81,7 +81,7 @@ def test_a_file_with_a_bad_schedule_is_refused_as_in_the_cluster(schedule: Objec
 
 
 def messages(schema: object) -> Iterator[str]:
-    """Of every rule in CEL, however deep."""
+    """Yield the message of every CEL rule, however deep."""
     if isinstance(schema, dict):
         yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
     for child in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
@@ -176,7 +176,7 @@ def test_a_typed_object_cannot_be_changed() -> None:
 
 
 NO_ADDRESSES = ("a:port", "a:99999", "a:0", ":443", "[::1", "[::g]", "a\u2100.example")
-"""Of a server. The API server's patterns take them: what they cannot say must not stop a reconcile further on."""
+"""Server addresses that the API server's patterns accept although they are invalid: none may stop a reconcile."""
 
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)

@@ -1,4 +1,4 @@
-"""What is not supported yet is named, and nothing else is."""
+"""Every field that is not supported yet is named, and no other."""
 
 from collections.abc import Iterator
 from pathlib import Path

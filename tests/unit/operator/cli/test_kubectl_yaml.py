@@ -1,4 +1,4 @@
-"""What an unquoted scalar means to kubectl. The integration test asks kubectl itself about the same scalars."""
+"""YAML is read as kubectl reads it. The integration test asks kubectl itself about the same scalars."""
 
 from __future__ import annotations
 

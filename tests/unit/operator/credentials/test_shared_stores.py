@@ -1,4 +1,4 @@
-"""Where replicas count together and keep audio: a tenant's own stores, the operator's, or none."""
+"""Replicas count together and keep audio in the tenant's own stores, in the operator's, or in none."""
 
 from __future__ import annotations
 

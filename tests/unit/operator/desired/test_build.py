@@ -1,4 +1,4 @@
-"""What a tenant gets, manifest by manifest: whole ones are in golden/, the rules around them are below.
+"""The manifests of a tenant: whole ones are in golden/, the rules around them are below.
 
 After a change that is meant, `python -m tests.unit.operator.desired.test_build` writes golden/ again: read the diff.
 """

@@ -1,4 +1,4 @@
-"""What counts as a difference: only fields that are ours, however the API server spells them."""
+"""Only fields that the operator owns count as a difference, however the API server spells them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Edit = Callable[[list[Object]], object]
 
 
 def converged(**spec: Any) -> list[Object]:
-    """What a tenant of this spec has once everything is written."""
+    """The children of a tenant of this spec once everything is written."""
     return settle(observe(**spec))
 
 

@@ -30,7 +30,7 @@ def test_the_name_stays_while_the_sound_does() -> None:
 
 
 def rolling(children: list[Object], revision: int, **status: int) -> list[Object]:
-    """The same with pods of two kinds."""
+    """Observe pods of two templates side by side."""
     found = copy.deepcopy(children)
     deployment = child(found, "Deployment", "acme-espeak")
     deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = str(revision)

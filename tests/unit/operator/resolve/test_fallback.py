@@ -1,4 +1,4 @@
-"""Who speaks when a model cannot, and what a tenant gets for it."""
+"""A model that cannot serve has a fallback, and the tenant gets a pool for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tenant asks for, made definite."""
+"""A tenant's spec resolves to models, precisions, bounds and limits."""
 
 from __future__ import annotations
 

@@ -405,7 +405,7 @@ class Rollouts(RuleBasedStateMachine):
         self.news.append(self.live(who))
 
     def reconcile(self, who: Key) -> None:
-        """What `reconcile` does with the budget."""
+        """Use the limiter as `reconcile` does."""
         pool = self.pools[who]
         self.tell(self.live(who))
         changes = {"acme-espeak": f"model/espeak/{self.current}"} if pool.has != self.current else {}

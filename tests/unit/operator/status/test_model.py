@@ -1,4 +1,4 @@
-"""What the operator says of a TTSModel."""
+"""The operator reports conditions of a TTSModel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator reports: the first cause that a person must mend, in words that say how."""
+"""The status reports the first cause that a person must fix, and how."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
 
 
 def test_a_refused_spec_suspends_nobody() -> None:
-    """What it says of suspend is not followed either: the endpoint goes on as it was."""
+    """A refused spec's suspend is not followed either: the endpoint stays as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("True", "AsSpecified")
     asleep = settle(observe(suspend=True))

@@ -1,4 +1,4 @@
-"""Who speaks a reply: every case is a line."""
+"""The fallback that serves a reply: every case is a line."""
 
 import pytest
 

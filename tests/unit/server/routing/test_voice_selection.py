@@ -31,7 +31,7 @@ def names(config: ServerConfig = TENANT) -> Catalogue:
 
 
 def spoken(wish: VoiceSelector, *languages: str | None) -> list[str]:
-    """Who speaks a segment of each language, as model/voice."""
+    """The route of a segment of each language, as model/voice."""
     found = names()
     choice = choose(found, wish, wished_model(found, wish))
     said = lines(found, choice, wish, [Segment("x", language) for language in languages])
