@@ -307,8 +307,8 @@ async def test_a_slow_engine_that_keeps_speaking_is_not_timed_out() -> None:
 
 async def test_a_slow_listener_does_not_time_its_engine_out() -> None:
     async with moody(first_audio_timeout_seconds=1) as pool:
-        endless = Utterance("endless", "beep", speed=0.25)  # slow speech may be long: nobody takes it for garbage
-        async with aclosing(pool.speak(endless)) as parts:
+        flood = Utterance("flood", "beep", speed=0.25)  # slow speech may be long: nobody takes it for garbage
+        async with aclosing(pool.speak(flood)) as parts:
             for _ in range(3):
                 await anext(parts)
                 await asyncio.sleep(1.2)

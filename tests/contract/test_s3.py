@@ -205,13 +205,13 @@ async def test_a_store_that_hangs_is_waited_for_once_and_found_again(object_stor
             await asyncio.sleep(0.01)
             ticks += 1
         assert all(isinstance(call.exception(), StorageUnavailable) for call in calls)
-        assert time.monotonic() - begun < CALL_SECONDS + 1
+        assert time.monotonic() - begun < 5 * CALL_SECONDS, "one after the other they would take 80 s"
         assert ticks > CALL_SECONDS * 20, "and the event loop goes round meanwhile"
         begun = time.monotonic()
         for _ in range(20):
             with pytest.raises(StorageUnavailable):
                 await store.fetch(key)
-        assert time.monotonic() - begun < CALL_SECONDS, "nobody waits any more"
+        assert time.monotonic() - begun < 5 * CALL_SECONDS, "if each waited, they would take 40 s"
     opened.seconds += 5
     audio = await store.fetch(key)
     assert audio is not None

@@ -270,14 +270,14 @@ async def test_a_cache_that_is_away_costs_callers_a_moment_once(object_store: Ob
             valkey.freeze()
             with object_store.hung():
                 times = []
-                for text in ("Two.", "Three.", "Four.", "Two."):
+                for text in ("Two.", "Three.", "Four.", "Five.", "Six.", "Seven.", "Two."):
                     begun = time.monotonic()
                     reply = await acme.speech(input=text)
                     times.append(time.monotonic() - begun)
                     assert reply.status_code == 200
                 assert reply.headers["x-tts-cache"] == "hit", "memory is not away"
                 assert times[0] < CALL_SECONDS, "nobody waits for the object store"
-                assert min(times[1:3]) < 0.2, "nor again for Redis; on a busy machine one may be slow all the same"
+                assert min(times[1:6]) < 0.2, "nor again for Redis; on a busy machine one may be slow all the same"
             valkey.thaw()
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.jwt_forgery import keys_folder
 from tests.support.listening_app import listening
 from tests.support.server_app import config, stage
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.app import serve as serving
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.http import protocol as connection
@@ -64,7 +65,7 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
 async def wire(port: int) -> AsyncIterator[Wire]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             yield Wire(reader, writer)
     finally:
         writer.close()

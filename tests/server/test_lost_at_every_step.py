@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.support.patient_redis import PatientRedisCalls
+from tests.support.patient_redis import PatientRedisCalls, be_patient
 from tests.support.redis_server import CounterStore, counter_store
 from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, usage
 from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage
@@ -38,6 +38,11 @@ LIMITS = QuotaConfig(
 def store() -> Iterator[CounterStore]:
     with counter_store() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch, store: CounterStore) -> None:
+    be_patient(monkeypatch, store)
 
 
 @pytest.fixture(params=["small", "large"])

@@ -253,10 +253,10 @@ def test_a_collector_that_hangs_costs_no_request(
         begun = time.monotonic()
         for _ in range(40):  # more spans than the queue holds
             assert client.get("/v1/models").status_code == 200
-        assert time.monotonic() - begun < 5, "it hangs for ten seconds, each time"
+        assert time.monotonic() - begun < 10, "it hangs for ten seconds, each time"
         begun = time.monotonic()
-        assert server.end() == 0
-        assert time.monotonic() - begun < 10
+        assert server.end(within_seconds=60) == 0
+        assert time.monotonic() - begun < 30, "four batches would take forty seconds"
 
 
 async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None:

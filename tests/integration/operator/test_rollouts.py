@@ -23,9 +23,10 @@ from tts_operator.objects.manifest import Body, Ref
 from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, finished
 
 TENANTS = 8
+pytestmark = pytest.mark.timeout(900)
 SHORT_LEASE = "--lease-seconds=6"
 """A leader that is killed lets nothing go: the next one has to wait for so long."""
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 180.0
 """For eight tenants, on a machine that does other things."""
 
 
@@ -105,7 +106,6 @@ async def reasons(world: World) -> list[str]:
     return sorted(str(each.get("reason")) for each in found)
 
 
-@pytest.mark.timeout(400)
 async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator: Operator) -> None:
     name = await world.publishes_model(image="example.invalid/good:1")
     model = world.ref("TTSModel", name)
