@@ -13,7 +13,8 @@ import structlog
 
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
-from tests.support.operator_world import SETTINGS, model, tenant
+from tests.support.operator_world import SETTINGS
+from tests.support.resources import model_body, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.controller.reconcile_tenant import reconcile
@@ -36,9 +37,9 @@ async def _measure() -> list[Figure]:
     keys = [Key(NAMESPACE, f"tenant-{number}") for number in range(TENANTS)]
     writes: list[Write] = []
     async with administrator(NAMESPACE) as person, await Cluster.connect(lambda: True, wrote=writes.append) as cluster:
-        await person.create(model())
+        await person.create(model_body())
         for key in keys:
-            await person.create(tenant(key, "espeak", schedule=SCHEDULE))
+            await person.create(tenant_body("espeak", schedule=SCHEDULE, key=key))
         created = await _reconciled(cluster, keys)
         first = Counter(write.kind for write in writes)
         for _ in range(3):  # the Deployments' own status arrives meanwhile, and goes into the tenants'

@@ -17,7 +17,8 @@ from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
 from tests.support.operator_process import Operator, role, role_binding, writes_of
-from tests.support.operator_world import Person, eventually, model, tenant
+from tests.support.operator_world import Person, eventually
+from tests.support.resources import model_body, tenant_body
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import GROUP
@@ -36,7 +37,7 @@ async def measure() -> list[Figure]:
     with control_plane() as plane, tempfile.TemporaryDirectory() as folder:
         plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
         async with administrator(SYSTEM, *namespaces) as person:
-            await person.create(model())
+            await person.create(model_body())
             operator = Operator.start(plane, Path(folder), "operator", SYSTEM)
             try:
                 await eventually(lambda: _is_ready(operator), "the operator is ready", 60)
@@ -56,7 +57,7 @@ async def _is_ready(operator: Operator) -> bool:
 async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: int) -> list[Figure]:
     keys = [Key(namespace, f"tenant-{number}") for number in range(count)]
     for key in keys:
-        await person.create(tenant(key, "espeak", schedule={"default": DAY}))
+        await person.create(tenant_body("espeak", schedule={"default": DAY}, key=key))
     await _wait(lambda: _all(plane, HPAS, namespace, count, **DAY))
     # Windows open on whole minutes: one that leaves time to tell every tenant of it.
     opens = (datetime.now(UTC) + timedelta(seconds=20 + count)).replace(second=0, microsecond=0) + timedelta(minutes=1)

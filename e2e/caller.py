@@ -111,7 +111,7 @@ for thread in calls:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint answered to one request."""
+    """An endpoint's reply to one request."""
 
     status: int
     headers: dict[str, str]
@@ -139,7 +139,7 @@ class Call:
 
 @dataclass
 class Calls:
-    """What constant callers have experienced so far."""
+    """Results of constant calls so far."""
 
     all: list[Call] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)

@@ -15,10 +15,10 @@ from e2e.platform import Team
 from tts_server.config.schema import HTTP_PORT
 
 REPLICAS, LIMIT = 2, 20
-"""Of requests of one client in any 60 s."""
+"""Requests of one client in any 60 s."""
 CLIENTS, GREEDY = 60, 8
 CALLS_PER_SECOND = 5
-"""Of all clients together: each asks once in 12 s, within one replica's part of its limit even if it meets no other."""
+"""Calls of all clients together. Each asks once in 12 s: within one replica's part of its limit."""
 ASKED = 2 * LIMIT
 HELD_UP_SECONDS = 3.0
 """Speech and one wait for a Redis that does not answer, of 0.25 s, take a tenth of it, on a busy machine more."""

@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 
 class KubectlError(Exception):
-    """What kubectl said when it failed."""
+    """kubectl failed; the message is its standard error."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kube:
     kubeconfig: Path
 
     async def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """What it printed. Raises KubectlError."""
+        """Run kubectl and return what it printed. Raises KubectlError."""
         process = await self.start(*words)
         out, error = await process.communicate(stdin.encode() if stdin is not None else b"")
         if process.returncode != 0:

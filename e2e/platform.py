@@ -18,10 +18,13 @@ import yaml
 from e2e.caller import Answer, Caller, Calls
 from e2e.kube import Kube
 from hack.cluster.binaries import ROOT
+from tts_operator.objects.names import POOL_LABEL, pool_name
 
 MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encoding="utf-8"))
 CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"
 SENTENCE = "Nobody notices."
+MISSING_IMAGE = "localhost:1/no-such-server:1"
+"""No registry listens there, so that the pull fails at once; resolving a name may take half a minute."""
 
 
 def fixed(replicas: int) -> dict[str, Any]:
@@ -40,7 +43,7 @@ class Team:
     caller: Caller
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     more_keys: tuple[str, ...] = ()
-    """Of callers who are counted apart from those with `key`."""
+    """Keys of callers who are counted apart from those with `key`."""
 
     @property
     def host(self) -> str:
@@ -48,7 +51,13 @@ class Team:
 
     @property
     def selector(self) -> str:
+        """Select what is the tenant's within its namespace: tenants elsewhere may have the same name."""
         return f"ttsfleet.io/tenant={self.name}"
+
+    @property
+    def pool_selector(self) -> str:
+        """Select the pods of its first pool in the whole cluster: the model's name is this story's alone."""
+        return f"{POOL_LABEL}={pool_name(self.name, self.model)}"
 
     async def applies(self, spec: dict[str, Any]) -> None:
         """Its Secret with the hashes of its keys, and its TTSTenant."""

@@ -230,19 +230,19 @@ async def object_store(beside: Caller, secret_key: str) -> Store:
 async def collector(beside: Caller) -> Store:
     """A collector of traces: tests/support/trace_collector.py itself."""
     store = Store(beside.kube, beside.namespace, beside.image, "collector", COLLECTOR_PORT)
-    source = await asyncio.to_thread((ROOT / "tests" / "contract" / "collector.py").read_bytes)
+    source = await asyncio.to_thread((ROOT / "tests" / "support" / "trace_collector.py").read_bytes)
     await store.start(f"#!{PYTHON}\n".encode() + source, [str(COLLECTOR_PORT)])
     return store
 
 
 async def collected(store: Store) -> Collector:
-    """What a collector has been sent so far."""
+    """Read what a collector has received so far."""
     bodies = json.loads(await store.runs(READ_RECEIVED, str(store.port)))
     return Collector(received=[base64.b64decode(body) for body in bodies])
 
 
 async def tells_redis(store: Store, user: str, password: str, *commands: Sequence[str]) -> list[Any]:
-    """What Redis answers to each command of this user; to one that fails, the name of its error."""
+    """Run commands as this user; the reply to each, or the name of its error."""
     return list(json.loads(await store.runs(TELL_REDIS, str(store.port), user, password, json.dumps(commands))))
 
 
@@ -252,6 +252,6 @@ async def keeps_secret(kube: Kube, namespace: str, name: str, entries: dict[str,
 
 
 async def fetches(team: Team, url: str) -> Answer:
-    """What the team's caller gets at an address, whole as it is."""
+    """Fetch a URL from the team's caller pod."""
     printed = json.loads(await team.kube.kubectl("exec", "-n", team.namespace, CALLER, "--", PYTHON, "-c", FETCH, url))
     return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))

@@ -49,7 +49,7 @@ def more_memory(platform: Platform) -> dict[str, Any]:
 
 
 def another_image(platform: Platform) -> dict[str, Any]:
-    """The same image by its short name: to a Deployment it is another one."""
+    """Name the image by its short name: to a Deployment it is another image."""
     short = platform.server_image.removeprefix("docker.io/")
     if short == platform.server_image:
         pytest.skip("the server's image has no second name in this cluster's registry")
@@ -129,7 +129,7 @@ async def test_a_node_is_drained_under_load_and_no_request_fails(platform: Platf
     await acme.sees_pods(2, within_seconds=60)
     before = {uid for uid, _ in await identities(acme)}
     nodes = sorted({pod["spec"]["nodeName"] for pod in await acme.pods()})
-    chosen = f"--pod-selector={acme.selector}"
+    chosen = f"--pod-selector={acme.pool_selector}"
     async with acme.keeps_calling(requests_per_second=5) as calls:
         try:
             await platform.kube.kubectl("drain", *nodes, chosen, "--delete-emptydir-data", "--timeout=20s")

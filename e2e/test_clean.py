@@ -44,7 +44,7 @@ exec unshare --cgroup --mount sh -euc '
 
 @dataclass(frozen=True)
 class Traces:
-    """What a node could leave on a machine."""
+    """Everything that a node could leave on a machine."""
 
     links: list[str]
     routes: list[str]

@@ -1,13 +1,11 @@
-"""What cannot run says why in the tenant's own condition: nobody needs `kubectl describe pod`."""
+"""A pod that cannot run has its reason in the tenant's condition: `kubectl describe pod` is not needed."""
 
 from __future__ import annotations
 
-from e2e.platform import Platform, fixed
+from e2e.platform import MISSING_IMAGE, Platform, fixed
 
 WITHIN_SECONDS = 10
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff")
-MISSING_IMAGE = "localhost:1/no-such-server:1"
-"""Nobody listens there, so that the kubelet hears at once what a resolver may take half a minute to find out."""
 
 
 async def test_a_model_whose_image_is_missing_reports_why(platform: Platform) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from e2e.platform import Platform, Team, fixed
-from e2e.test_failures import MISSING_IMAGE
+from e2e.platform import MISSING_IMAGE, Platform, Team, fixed
 
 
 async def test_a_model_that_cannot_run_is_spoken_for(platform: Platform) -> None:

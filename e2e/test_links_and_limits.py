@@ -1,4 +1,4 @@
-"""What a tenant's spec says about links, limits, the cache and tokens, as its callers meet it."""
+"""Callers get the links, limits, cache and tokens that a tenant's spec asks for."""
 
 from __future__ import annotations
 

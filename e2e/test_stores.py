@@ -1,4 +1,4 @@
-"""What replicas share through a team's own Redis and object store, as its callers meet it."""
+"""Replicas share counts and audio through a team's own Redis and object store."""
 
 from __future__ import annotations
 

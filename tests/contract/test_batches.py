@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import said, until
 from tests.support.batching_engines import PART, size_of
+from tests.support.engine_calls import said, until
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
@@ -38,7 +38,7 @@ class Choir:
 
     pool: WorkerPool
     sizes: list[int] = field(default_factory=list)
-    """Of the passes that were begun."""
+    """Sizes of the passes that were begun."""
     restarts: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -53,7 +53,7 @@ class Choir:
             await parts.aclose()
 
     async def together(self, *wanted: Utterance | tuple[Utterance, SchedulingParams]) -> list[Samples | BaseException]:
-        """What each hears, of those that wait when its process becomes free."""
+        """Replies to several utterances that all wait when the process becomes free."""
         tasks = []
         async with self.busy():
             for number, one in enumerate(wanted):
@@ -147,13 +147,13 @@ async def test_work_of_priority_batch_fills_places_but_makes_nobody_wait() -> No
 
 @pytest.mark.parametrize("engine", ["Soloists", "Broken"])
 async def test_an_engine_that_gains_nothing_speaks_one_at_a_time(engine: str) -> None:
-    async with choir(f"tests.support.batching_engines:{engine}", wait_seconds=60) as acme:
+    async with choir(f"tests.support.batching_engines:{engine}", wait_seconds=600) as acme:
         assert sizes(await acme.together(says("abc"), says("abc"))) == [1, 1]
         assert acme.sizes == []
 
 
 async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
-    async with choir("tests.support.tone_engines:Moody", wait_seconds=60) as acme:
+    async with choir("tests.support.tone_engines:Moody", wait_seconds=600) as acme:
         beeps = await acme.together(says("ok", "beep"), says("ok", "beep"))
         assert [isinstance(one, np.ndarray) for one in beeps] == [True, True]
         assert acme.sizes == []
@@ -257,14 +257,14 @@ async def test_when_the_last_one_leaves_the_engine_stops() -> None:
 
 
 async def test_a_lone_utterance_waits_for_nobody() -> None:
-    async with choir(wait_seconds=60) as acme:
+    async with choir(wait_seconds=600) as acme:
         async with asyncio.timeout(HANG_SECONDS):
             assert size_of(await said(acme.pool, says("abc"))) == 1
 
 
 async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
     """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
-    async with choir(wait_seconds=60, processes=2, size=3) as acme, acme.busy():
+    async with choir(wait_seconds=600, processes=2, size=3) as acme, acme.busy():
         tasks = [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
         await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [2])
         tasks[1].cancel()
@@ -285,7 +285,7 @@ async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost()
 
 
 async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
-    async with choir(wait_seconds=60, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
+    async with choir(wait_seconds=600, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
         await anext(parts)
         waiting = asyncio.create_task(said(acme.pool, says("abc")))
         await until(lambda: len(gatherings(acme.pool)) == 1)

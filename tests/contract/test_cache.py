@@ -303,11 +303,11 @@ async def test_a_redis_that_hangs_or_dies_costs_a_moment_once(tmp_path: Path) ->
         await cache.written()
         valkey.freeze()
         begun = time.monotonic()
-        for number in range(20):
+        for number in range(40):
             assert await cache.get(f"{number:064x}") is None
             await cache.put(f"{number:064x}", CachedReply(b"small", 1.0, time.time() + 60))
             assert await cache.get(f"{number:064x}") is not None, "memory is not away"
-        assert time.monotonic() - begun < 20 * CALL_SECONDS / 2
+        assert time.monotonic() - begun < 40 * CALL_SECONDS / 2
         valkey.thaw()
         valkey.kill()
         assert await cache.get(OTHER) is None

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import structlog
 
+from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.errors import (
     EngineCrashed,
@@ -24,7 +25,7 @@ from tts_server.errors import (
     InvalidAudio,
     Overloaded,
 )
-from tts_server.inference.client import EngineClient, Samples, Utterance
+from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
@@ -32,7 +33,6 @@ from tts_server.inference.wire.shared_buffer import SHARED_BYTES
 from tts_server.samples import FULL_SCALE, as_floats
 from tts_server.scheduling.fair_queue import SchedulingParams
 
-MOODY = "tests.support.tone_engines:Moody"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 
@@ -85,17 +85,6 @@ async def started(engine_client: WorkerPool | RemoteEngineClient) -> AsyncIterat
         yield engine_client
     finally:
         await engine_client.stop()
-
-
-async def said(engine_client: EngineClient, utterance: Utterance) -> Samples:
-    """All of it."""
-    parts = [part async for part in engine_client.speak(utterance)]
-    return np.concatenate([*parts, np.zeros(0, np.int16)])
-
-
-async def rest_of(parts: AsyncIterator[Samples]) -> None:
-    async for _ in parts:
-        pass
 
 
 # The suite for every Speaker.
@@ -255,21 +244,6 @@ async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None
 # A pool of processes, whose engine has bad days.
 
 
-@asynccontextmanager
-async def moody(**options: object) -> AsyncIterator[WorkerPool]:
-    patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
-    pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.stop()
-
-
-def beep(text: str) -> Utterance:
-    return Utterance(text, "beep")
-
-
 @pytest.mark.parametrize("text", ["crash", "exit"])
 async def test_a_crash_is_heard_as_one_and_the_next_is_spoken(text: str) -> None:
     reasons: list[str] = []
@@ -333,8 +307,8 @@ async def test_a_slow_engine_that_keeps_speaking_is_not_timed_out() -> None:
 
 async def test_a_slow_listener_does_not_time_its_engine_out() -> None:
     async with moody(first_audio_timeout_seconds=1) as pool:
-        endless = Utterance("endless", "beep", speed=0.25)  # slow speech may be long: nobody takes it for garbage
-        async with aclosing(pool.speak(endless)) as parts:
+        flood = Utterance("flood", "beep", speed=0.25)  # slow speech may be long: nobody takes it for garbage
+        async with aclosing(pool.speak(flood)) as parts:
             for _ in range(3):
                 await anext(parts)
                 await asyncio.sleep(1.2)
@@ -742,12 +716,6 @@ async def test_a_pool_that_is_not_there_is_a_crash() -> None:
 def readiness(engine_client: EngineClient) -> str:
     """A word, because a type checker takes a bool that it has seen once for settled."""
     return "ready" if engine_client.ready else "not ready"
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = HANG_SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what it waits for is in other processes
-            await asyncio.sleep(0.01)
 
 
 async def gone(pid: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.contract.test_engines import MOODY, beep, moody, rest_of, said, until
+from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
 from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.slot import WorkerSlot
@@ -27,12 +27,12 @@ class Told:
 
     slot: WorkerSlot
     parts: AsyncGenerator[Samples]
-    """Of what it speaks: one was taken."""
+    """Parts of the current utterance; one was read already."""
     waiting: asyncio.Task[Samples]
-    """Who hears the next."""
+    """The caller of the next utterance."""
 
     async def rest(self) -> None:
-        """Of what it speaks."""
+        """Read the rest of the current utterance."""
         await rest_of(self.parts)
 
 
@@ -202,7 +202,7 @@ async def test_silence_is_looked_into_before_the_next_is_spoken() -> None:
 
 
 async def taken_over(pool: WorkerPool) -> tuple[Told, WorkerSlot]:
-    """What the first of two processes was told the other one takes, while the first speaks on without an end."""
+    """The first of two processes got the next utterance ahead and never ends its own: the other one takes over."""
     other = pool._slots[1]
     pool._dispatcher.idle.remove(other)
     now = await begun(pool, "endless")

@@ -3,15 +3,15 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 
 import tts_server.redis.client
 from tests.support.cancellation import leaves_at_any_moment
+from tests.support.patient_redis import HUNG_SECONDS, PatientRedisCalls
 from tests.support.redis_server import CounterStore, counter_store
 from tests.support.timeouts import HANG_SECONDS, PATIENCE_SECONDS
 from tts_server.errors import QuotaExceeded
@@ -19,19 +19,15 @@ from tts_server.quota.ledger import Charge, Entry, LedgerTotals, day_of
 from tts_server.quota.limits import Limits, LimitStatus, Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import RENEW_SECONDS
-from tts_server.quota.redis_calls import RedisCalls
 from tts_server.quota.redis_quota import RedisQuota
 from tts_server.quota.resilient_quota import GuardedQuota, GuardedReservation
-from tts_server.redis.client import RedisClient
 
 LIMITS = Limits(
     requests_per_minute=60, concurrent_requests=30, requests_per_day=100, characters_per_day=1000, replicas=3
 )
 DAY_SECONDS = 86_400
 LIVES_SECONDS = {"minute": 61, "client": 61, "ledger": 35 * DAY_SECONDS}
-"""What lives otherwise than for two days."""
-HUNG_SECONDS = 1.0
-"""For a call to a store that hangs. A server gives it less, which on a busy machine is no sign that it waited."""
+"""Keys that do not expire after two days."""
 PROMPT_SECONDS = HUNG_SECONDS
 """Less than anybody who waited for the store would take."""
 
@@ -39,18 +35,6 @@ PROMPT_SECONDS = HUNG_SECONDS
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tts_server.redis.client, "COMMAND_SECONDS", PATIENCE_SECONDS)
-
-
-class Calls(RedisCalls):
-    """Only a store that hangs is given up: a busy machine must not look like one."""
-
-    def __init__(self, client: RedisClient, store: CounterStore) -> None:
-        super().__init__(client, PATIENCE_SECONDS)
-        self._store = store
-
-    async def _in_time(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        self._call_seconds = HUNG_SECONDS if self._store.is_frozen else PATIENCE_SECONDS
-        return await super()._in_time(call)
 
 
 @dataclass
@@ -116,7 +100,7 @@ async def replica(store: CounterStore) -> AsyncIterator[Replica]:
     async with store.client() as client:
         clock = Clock()
         shared = RedisQuota(client, monotonic=clock)
-        shared._calls = Calls(client, store)
+        shared._calls = PatientRedisCalls(client, store)
         guarded = GuardedQuota(shared, MemoryQuota(clock), clock)
         guarded.notify(changes.append)
         yield Replica(guarded, changes, clock)

@@ -55,7 +55,7 @@ def sha256(password: str) -> str:
 
 
 def as_tenant(store: CounterStore, folder: Path, uid: str, password: str) -> RedisClient:
-    """What the tenant's server has: the entry of its Secret."""
+    """Connect as the tenant's server does, with the URL of its Secret."""
     file = folder / f"{uid}-{password}"
     file.write_text(url_text(parse_redis_url(store.url), redis_user_name(uid), password))
     return redis_client(RedisConfig(url_file=file))

@@ -29,7 +29,7 @@ class RefreshHarness(Protocol):
     async def kept(self) -> str: ...
 
     def few(self, most: int) -> RefreshTokens:
-        """The same, for so many families."""
+        """A store that holds so many families."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.support.operator_world import tenant
+from tests.support.resources import tenant_body
 from tts_operator.api.crd import definitions
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import API_VERSION
@@ -28,7 +28,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def kubeconfig(control_plane: ControlPlane) -> Path:
-    """Of an administrator, on an API server that knows both resources."""
+    """An administrator's kubeconfig for an API server that serves both resources."""
     crds = yaml.safe_dump_all(definitions())
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=crds)
     for plural in ("ttsmodels", "ttstenants"):
@@ -40,7 +40,7 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
 def wait_until_collected(plane: ControlPlane) -> None:
     """Return once the garbage collector knows TTSTenants: it looks for new kinds every 30 s, which no test expects."""
     key = Key("default", "to-be-collected")
-    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant(key)))
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant_body(key=key)))
     uid = plane.kubectl("get", "ttst", key.name, "-o", "jsonpath={.metadata.uid}")
     owner = {"apiVersion": API_VERSION, "kind": "TTSTenant", "name": key.name, "uid": uid}
     child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": key.name, "ownerReferences": [owner]}}

@@ -1,4 +1,4 @@
-"""What the chart's admission policies refuse to the operator's own account, on a real API server.
+"""The chart's admission policies restrict the operator's own account, on a real API server.
 
 RBAC alone lets this account patch any pod and any Secret: these tests act as a thief of its token would.
 """
@@ -20,7 +20,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
-from tests.support.operator_world import tenant
+from tests.support.resources import tenant_body
 from tts_operator.objects.keys import Key
 
 RELEASE = "policed"
@@ -78,7 +78,7 @@ def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
     release = [body for body in yaml.safe_load_all(rendered) if body and body["kind"] in kinds]
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
-    everything = [*release, *pods(), *secrets(), *deployments(), tenant(Key(TEAM, "acme"))]
+    everything = [*release, *pods(), *secrets(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
     uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(owned_secret(uid)))

@@ -10,7 +10,7 @@ import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
-from tests.support.api_rules import ACCEPTED, MODEL, REFUSED, TENANT, Object
+from tests.support.api_rules import ACCEPTED, MODEL, REFUSED, TENANT
 from tests.support.full_objects import (
     DESIGN_MODEL,
     DESIGN_TENANT,
@@ -19,6 +19,7 @@ from tests.support.full_objects import (
     LARGEST_MODEL,
     LARGEST_TENANT,
 )
+from tests.support.resources import Object
 
 ROOT = Path(__file__).parents[2]
 CRDS, EXAMPLES = ROOT / "crds", ROOT / "examples"

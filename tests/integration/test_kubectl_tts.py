@@ -13,7 +13,7 @@ import yaml
 from hack.cluster.binaries import CONTROL_PLANE, ensure
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
-from tests.unit.operator.cli.test_kubectl_tts import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
+from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
 from tts_operator.cli.kubectl_tts import main
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.binaries import CONTROL_PLANE, ensure
-from tests.unit.operator.cli.test_kubectl_yaml import MAPPINGS, SCALARS
+from tests.support.yaml_cases import MAPPINGS, SCALARS
 from tts_operator.cli.kubectl_yaml import JSON, load_all
 
 
@@ -19,7 +19,7 @@ def kubectl() -> Path:
 
 
 def as_kubectl_reads(kubectl: Path, file: Path) -> JSON:
-    """What kubectl would send of the file: a patch that changes nothing, made without a server."""
+    """Read the file with kubectl: a patch that changes nothing, without a server, prints what would be sent."""
     command = [str(kubectl), "patch", "--local", "--type=merge", "--patch={}", "-o=json", "-f", str(file)]
     document: JSON = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return document

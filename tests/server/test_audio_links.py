@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.test_peers import Replicas, replicas
+from tests.support.replicas import Replicas, replicas
 from tts_server.storage.peers import HOP
 
 LENGTH = 44 + 3200

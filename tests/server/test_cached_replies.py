@@ -1,4 +1,4 @@
-"""What callers of a caching server see: hits, shared flights, and what is never kept."""
+"""Callers of a server with a cache get hits and shared syntheses; some replies are never kept."""
 
 import asyncio
 import base64
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from tests.server.test_speech_route import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.redis_server import counter_store
+from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.s3_server import ObjectStore
 from tests.support.server_app import SENTENCES, Call, Stage, config, stage, until
 from tts_server.cache.tiered import TieredCache
@@ -270,14 +270,14 @@ async def test_a_cache_that_is_away_costs_callers_a_moment_once(object_store: Ob
             valkey.freeze()
             with object_store.hung():
                 times = []
-                for text in ("Two.", "Three.", "Four.", "Two."):
+                for text in ("Two.", "Three.", "Four.", "Five.", "Six.", "Seven.", "Two."):
                     begun = time.monotonic()
                     reply = await acme.speech(input=text)
                     times.append(time.monotonic() - begun)
                     assert reply.status_code == 200
                 assert reply.headers["x-tts-cache"] == "hit", "memory is not away"
                 assert times[0] < CALL_SECONDS, "nobody waits for the object store"
-                assert min(times[1:3]) < 0.2, "nor again for Redis; on a busy machine one may be slow all the same"
+                assert min(times[1:6]) < 0.2, "nor again for Redis; on a busy machine one may be slow all the same"
             valkey.thaw()
 
 
@@ -311,7 +311,7 @@ async def test_a_hit_pays_its_request_and_characters_and_no_audio(tmp_path: Path
 
 @pytest.fixture
 async def covered(tmp_path: Path) -> AsyncIterator[Stage]:
-    """Where `tone` cannot speak, `bass` does."""
+    """A server whose model `tone` falls back to `bass`."""
     tone, bass = config(tmp_path).models
     models = (tone.model_copy(update={"fallback": FallbackConfig(model="bass")}), bass)
     async with stage(config(tmp_path, cache=CACHE, models=models)) as running:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.support.jwt_forgery import keys_folder
-from tests.support.server_app import config, stage, until
+from tests.support.listening_app import listening
+from tests.support.server_app import config, stage
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.app import serve as serving
-from tts_server.app.build import Application
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.http import protocol as connection
 from tts_server.http.protocol import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
@@ -27,7 +27,7 @@ WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 SPEECH = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 AUDIO_BYTES = 4800
-"""Of a tenth of a second."""
+"""Bytes of a tenth of a second of pcm."""
 
 
 class Wire:
@@ -55,20 +55,6 @@ class Wire:
             return True
 
 
-@asynccontextmanager
-async def listening(application: Application) -> AsyncIterator[int]:
-    """The application behind a port, as `tts-server` has it."""
-    server = uvicorn.Server(serving._config(application))
-    sock = serving._bound("127.0.0.1", 0)
-    task = asyncio.create_task(server.serve([sock]))
-    await until(lambda: server.started)
-    try:
-        yield sock.getsockname()[1]
-    finally:
-        server.should_exit = server.force_exit = True
-        await task
-
-
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[int]:
     async with stage(config(tmp_path)) as acme, listening(acme.application) as found:
@@ -79,7 +65,7 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
 async def wire(port: int) -> AsyncIterator[Wire]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             yield Wire(reader, writer)
     finally:
         writer.close()
@@ -120,7 +106,7 @@ async def test_an_offer_and_the_next_request_may_come_in_one_packet(port: int) -
 
 
 async def test_an_offer_smuggles_nothing(port: int) -> None:
-    """What a request's body holds is no request, whatever its headers offer."""
+    """A request's body is never read as a request, whatever its headers offer."""
     inside = HEALTH + b"\r\n"
     async with wire(port) as client:
         await client.send(SPEECH + OFFER + b"Content-Length: %d\r\n\r\n" % len(inside) + inside)
@@ -138,7 +124,7 @@ async def test_some_requests_may_be_sent_ahead_of_their_answers(port: int) -> No
 
 
 async def test_a_packet_of_requests_is_not_taken(port: int) -> None:
-    """Nobody has let their sender in: thousands of them would be megabytes, and a second in which nobody is served."""
+    """Their sender is not authenticated yet: thousands would take megabytes, and block the event loop for a second."""
     async with wire(port) as client:
         await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 2))
         answers = 0

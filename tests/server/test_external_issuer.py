@@ -210,7 +210,7 @@ async def test_an_issuer_that_never_answers_is_given_up(tmp_path: Path, monkeypa
         begun = time.monotonic()
         with pytest.raises(FetchFailed):
             await fetch_document(issuer.url, issuer.ca_file)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4
 
 
 @pytest.mark.parametrize("url", ["http://login.example/k", "https://u:p@login.example/k", "file:///k", "https://h/#f"])

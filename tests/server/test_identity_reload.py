@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from tests.server.test_reload import Mounted
 from tests.support.jwt_forgery import keys_folder, pem, rsa_key
+from tests.support.mounted_volume import MountedVolume
 from tests.support.redis_server import counter_store
 from tests.support.server_app import Tone, config, stage
 from tts_server.app.build import Application, Sources
@@ -22,7 +22,7 @@ KEY = "s3cret-key"
 async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None:
     """Given keys alone, when JWT and its volume are added, tokens are given; and none when they go."""
     keys = keys_folder(tmp_path / "keys", app=KEY)
-    signing = Mounted(tmp_path / "signing")
+    signing = MountedVolume(tmp_path / "signing")
     signing.write(**{"a.pem": pem(rsa_key("ours")).decode(), "current": "a"})
     file = tmp_path / "server.json"
     with counter_store() as server:
@@ -109,7 +109,7 @@ async def test_a_proxy_is_believed_as_soon_as_its_network_is_named(tmp_path: Pat
 
 
 async def test_refresh_tokens_need_few_commands_on_few_keys(tmp_path: Path) -> None:
-    """What the ACL user of a tenant must be allowed, and no more."""
+    """The rights that a tenant's ACL user needs, and no others."""
     password = tmp_path / "password"
     password.write_text("s3cret")
     rule = "acme on >s3cret ~ttsfleet:{uid-1}:* resetchannels -@all +eval +hset +hmget +expire +del"

@@ -312,7 +312,7 @@ async def test_five_seconds_of_another_clock_are_forgiven(acme: Stage) -> None:
 
 
 def test_the_door_before_the_door_is_closed_too(forger: Forger) -> None:
-    """Who checks a token relies on nobody who looked at it before."""
+    """Each check of a token stands alone: none relies on an earlier one."""
     keys = SigningKeys("k1", {"k1": OURS})
     authority = TokenAuthority("team-acme.acme", "uid-acme", keys)
     assert authority.verify(parse(forger.token().encode())) == "app"

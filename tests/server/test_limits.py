@@ -12,19 +12,16 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from tests.server.test_refusals import refusal
 from tests.support.redis_server import CounterStore, counter_store
+from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, refusal, usage
 from tests.support.server_app import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.config.redis_acl import rules
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, RedisConfig
-from tts_server.errors import EngineCrashed
 from tts_server.http import speech_response as reply_module
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
-PCM_BYTES_A_SECOND = 48_000
 UTTERANCE_BYTES = PCM_BYTES_A_SECOND // 10
-UID = "0b7c2a52-9f4e-4a47-8f0e-6a3d5f1c9e11"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +43,6 @@ def metric(acme: Stage, name: str, **labels: str) -> float:
     registry = acme.application.server.metrics.registry
     samples = [sample for family in registry.collect() for sample in family.samples if sample.name == name]
     return sum(one.value for one in samples if labels.items() <= one.labels.items())
-
-
-async def usage(acme: Stage, **parameters: str) -> dict[str, Any]:
-    reply = await acme.client.get("/v1/usage", params=parameters)
-    assert reply.status_code == 200, reply.text
-    content: dict[str, Any] = reply.json()
-    return content
 
 
 async def test_every_answer_says_what_is_left_of_every_limit(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -288,14 +278,6 @@ async def all_goes_well(acme: Stage) -> None:
         assert (await acme.speech(response_format=format_, input="One more. " * 3)).status_code == 200
     assert (await acme.speech(stream_format="sse", input=SENTENCES)).status_code == 200
     assert (await acme.synthesize()).status_code == 200
-
-
-def dies(utterance: int) -> Any:
-    def fail(number: int, part: int) -> None:
-        if number >= utterance:
-            raise EngineCrashed("It died.")
-
-    return fail
 
 
 STORIES = {

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.contract.test_quota_outage import Calls
-from tests.server.test_limits import PCM_BYTES_A_SECOND, UID, dies, usage
+from tests.support.patient_redis import PatientRedisCalls, be_patient
 from tests.support.redis_server import CounterStore, counter_store
+from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, usage
 from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.cache.tiered import TieredCache
@@ -25,7 +25,7 @@ from tts_server.redis.client import RedisClient
 
 REPLY = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 RATE_HZ = 24_000
-"""Of pcm: what is spoken is what is sent."""
+"""The sample rate of pcm replies, so that no resampling changes a sample."""
 UTTERANCES, PARTS = 3, 2
 WHOLE = np.full(RATE_HZ // 10 * UTTERANCES, 8192, "<i2").tobytes()
 LIMITS = QuotaConfig(
@@ -38,6 +38,11 @@ LIMITS = QuotaConfig(
 def store() -> Iterator[CounterStore]:
     with counter_store() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch, store: CounterStore) -> None:
+    be_patient(monkeypatch, store)
 
 
 @pytest.fixture(params=["small", "large"])
@@ -55,7 +60,7 @@ async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[St
     async with stage(settings, LIMITS, tone=Tone(RATE_HZ, PARTS)) as acme:
         redis = acme.application._redis
         assert redis is not None
-        quota_of(acme)[1]._calls = Calls(redis, store)
+        quota_of(acme)[1]._calls = PatientRedisCalls(redis, store)
         yield acme
 
 
@@ -142,7 +147,7 @@ async def test_the_caller_leaves(settings: ServerConfig, store: CounterStore) ->
 
 @dataclass
 class Loss:
-    """Of Redis, at one of the commands that it is sent."""
+    """Lose Redis at one of the commands that it is sent."""
 
     lose: Callable[[], None]
     at: int

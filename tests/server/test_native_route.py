@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from prometheus_client import generate_latest
 
-from tests.server.test_refusals import refusal
+from tests.support.replies import refusal
 from tests.support.server_app import SENTENCES, Call, Stage, config, stage, until
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, StorageConfig
 

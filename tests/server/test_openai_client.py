@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from tests.support.server_process import Running, running
+from tests.support.timeouts import HANG_SECONDS
 
 KEY = "tts_correct-horse-battery-staple"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -225,7 +226,7 @@ def _twice(client: openai.OpenAI) -> None:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -3,71 +3,19 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
 
-from tests.server.test_refusals import refusal
-from tests.support.server_app import Call, Stage, config, stage, until
+from tests.support.replicas import OTHER, OWNER, Replicas, replicas
+from tests.support.replies import refusal
+from tests.support.server_app import Call
 from tests.support.server_process import running
 from tts_server.config.schema import ModelConfig, ServerConfig, StorageConfig
 from tts_server.storage import peers as peers_module
 from tts_server.storage.peers import Peers, place_of
-
-OWNER, OTHER = "127.0.0.1", "127.0.0.2"
-
-
-@dataclass
-class Replicas:
-    """`owner` is behind a port, `other` asks it. `asked` is how many requests the owner got."""
-
-    owner: Stage
-    other: Stage
-    port: int
-    asked: Callable[[], int]
-    stop_owner: Callable[[], Awaitable[None]]
-    headers: list[Any]
-    """Of each request that the owner got, as it came."""
-
-    async def link(self) -> str:
-        """Of audio that the owner keeps, without its host."""
-        url = urlsplit((await self.owner.synthesize(format="wav")).json()["audio_url"])
-        return f"{url.path}?{url.query}"
-
-
-@asynccontextmanager
-async def replicas(folder: Path) -> AsyncIterator[Replicas]:
-    asked = 0
-    headers: list[Any] = []
-    async with stage(config(folder / "owner"), replica=OWNER) as owner:
-
-        async def app(scope: dict[str, object], receive: object, send: object) -> None:
-            nonlocal asked
-            asked += 1
-            headers.append(scope["headers"])
-            await owner.application.asgi(scope, receive, send)  # type: ignore[arg-type]  # uvicorn's own
-
-        server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
-        serving = asyncio.create_task(server.serve())
-        await until(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        storage = StorageConfig(directory=folder / "other" / "audio", peers_url=f"http://localhost:{port}")
-        async with stage(config(folder / "other", storage=storage), replica=OTHER) as other:
-
-            async def stop_owner() -> None:
-                server.should_exit = True
-                await serving
-
-            yield Replicas(owner, other, port, lambda: asked, stop_owner, headers)
-        server.should_exit = True
-        await serving
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ async def test_the_policy_lets_nothing_in_but_the_pages_own_files(tmp_path: Path
 
 
 class Reader(HTMLParser):
-    """What a page refers to, and what in it would need `unsafe-inline`."""
+    """Collect what a page refers to, and what in it would need `unsafe-inline`."""
 
     def __init__(self) -> None:
         super().__init__()

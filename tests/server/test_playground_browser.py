@@ -24,7 +24,7 @@ LONG = "One sentence comes after the other. " * 100
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """What `tts-server` serves alone, and a model more that cannot speak, for which espeak stands in."""
+    """The default models of `tts-server`, and one more that always fails and falls back to espeak."""
     folder = tmp_path_factory.mktemp("laptop")
     config = json.loads(embedded_config().model_dump_json(by_alias=True, exclude_none=True))
     dead = {"type": "Pool", "url": "http://127.0.0.1:9"}
@@ -83,7 +83,7 @@ TALLEST = f"""(() => {{
   for (let at = 0; at < data.length; at += 4) tall[(at / 4) % width] += data[at + 3] > 0;
   return Math.max(...tall) / height;
 }})()"""
-"""Of the waveform's bars, as a part of its height."""
+"""Heights of the waveform's bars, relative to its own."""
 
 
 async def test_a_person_speaks_by_keyboard_alone(laptop: Running, page: Page, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ async def loaded(page: Page, server: Running) -> None:
 
 
 async def tabs(page: Page, times: int) -> list[str]:
-    """Where the focus goes, and it is seen there."""
+    """Follow the focus with the Tab key; each focused element has a visible outline."""
     order = []
     for _ in range(times):
         await page.press("Tab")

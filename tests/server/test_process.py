@@ -370,8 +370,8 @@ async def test_a_reply_that_nobody_reads_does_not_hold_the_end(tmp_path: Path) -
             connection.sendall(request % len(body) + body)
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
             begun = time.monotonic()
-            assert server.end(within_seconds=15) == 0
-            assert time.monotonic() - begun < 8
+            assert server.end(within_seconds=40) == 0
+            assert time.monotonic() - begun < 30, "the reply would take longer"
 
 
 async def _with_client(work: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:

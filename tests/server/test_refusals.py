@@ -1,4 +1,4 @@
-"""What a client can do wrong: each a 4xx in the one shape, naming the field, before any engine has heard of it."""
+"""Every mistake of a client is a 4xx in one shape that names the field, before any engine is asked."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.replies import refusal
 from tests.support.server_app import Stage, config, stage
 from tts_server.config.schema import QuotaConfig
 
@@ -25,20 +25,6 @@ GOOD = {"model": "tts-1", "voice": "alloy", "input": "Hello."}
 async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
     async with stage(config(tmp_path), QuotaConfig(max_text_characters=100)) as running:
         yield running
-
-
-def refusal(reply: httpx.Response) -> tuple[int, str | None, str]:
-    """Status, param and code, once the shape is right."""
-    assert reply.headers["content-type"] == "application/json"
-    body = reply.json()
-    assert list(body) == ["error"]
-    error = body["error"]
-    of_limits = ["limit", "resets_at"] if reply.status_code == 429 else []
-    assert list(error) == ["message", "type", "param", "code", "request_id", *of_limits]
-    assert error["request_id"] == reply.headers["x-request-id"]
-    assert isinstance(error["message"], str)
-    assert error["message"]
-    return reply.status_code, error["param"], error["code"]
 
 
 SPEECH_FIELDS: dict[str, tuple[dict[str, Any], tuple[int, str | None, str]]] = {

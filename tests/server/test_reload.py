@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.mounted_volume import MountedVolume
 from tests.support.server_app import Stage, Tone, config, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.files import BrokenFile, read_model
@@ -21,40 +22,11 @@ from tts_server.config.watcher import Watcher, signature
 KEY = "tts_correct-horse-battery-staple"
 
 
-class Mounted:
-    """A volume as the kubelet mounts a ConfigMap: files are links into `..data`, which is swapped in one rename."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._revision = 0
-        directory.mkdir()
-
-    def write(self, **files: str) -> None:
-        self._revision += 1
-        revision = self.directory / f"..2026_{self._revision}"
-        revision.mkdir()
-        for name, content in files.items():
-            (revision / name).write_text(content)
-        fresh = self.directory / "..data_tmp"
-        fresh.symlink_to(revision.name)
-        fresh.rename(self.directory / "..data")
-        for link in self.directory.iterdir():
-            if not link.name.startswith("..") and link.name not in files:
-                link.unlink()
-        for name in files:
-            link = self.directory / name
-            if not link.is_symlink():
-                link.symlink_to(Path("..data") / name)
-
-    def __truediv__(self, name: str) -> Path:
-        return self.directory / name
-
-
 @dataclass
 class Mutable(Stage):
     """A stage with the volumes that its server reads."""
 
-    volumes: dict[str, Mounted] = field(default_factory=dict)
+    volumes: dict[str, MountedVolume] = field(default_factory=dict)
 
 
 class Taker:
@@ -97,7 +69,7 @@ async def test_every_kind_of_change_is_seen_once(tmp_path: Path, change: Any) ->
 
 
 async def test_a_swapped_volume_is_seen_in_its_files_and_as_a_folder(tmp_path: Path) -> None:
-    volume, file, folder, watcher = Mounted(tmp_path / "volume"), Taker(), Taker(), Watcher()
+    volume, file, folder, watcher = MountedVolume(tmp_path / "volume"), Taker(), Taker(), Watcher()
     volume.write(quota="1")
     watcher.watch(volume / "quota", file.take)
     watcher.watch(volume.directory, folder.take)
@@ -181,7 +153,7 @@ def test_broken_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.fixture
 async def acme(tmp_path: Path) -> AsyncIterator[Mutable]:
     """A server whose files are mounted volumes; `application.watcher.look()` is what time does."""
-    server, quota, keys = (Mounted(tmp_path / name) for name in ("server", "quota", "keys"))
+    server, quota, keys = (MountedVolume(tmp_path / name) for name in ("server", "quota", "keys"))
     first = config(tmp_path, auth=AuthConfig(modes=(AuthMode.NONE,), keys_directory=keys.directory))
     server.write(**{"server.json": first.model_dump_json(by_alias=True)})
     quota.write(**{"quota.json": '{"requestsPerMinute": 2}'})

@@ -19,8 +19,8 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import rest_of, until
-from tests.server.test_connections import listening
+from tests.support.engine_calls import rest_of, until
+from tests.support.listening_app import listening
 from tests.support.recording_engine import FOLDER, HOLD, SPOKEN
 from tests.support.server_process import running
 from tests.support.timeouts import HANG_SECONDS
@@ -54,7 +54,7 @@ TURN = SchedulingParams()
 
 
 def internal(folder: Path, tenant: str) -> Path:
-    """Where both sides read a tenant's credential."""
+    """The folder from which both sides read a tenant's credential."""
     directory = folder / f"internal-{tenant}"
     directory.mkdir(exist_ok=True)
     (directory / "token").write_text(f"credential of {tenant}\n")
@@ -95,7 +95,7 @@ class Platform:
 
     @property
     def spoken(self) -> list[str]:
-        """What the engine has begun, but for its warm-up."""
+        """Texts that the engine has begun, without its warm-up."""
         lines = (self.folder / SPOKEN).read_text().splitlines()
         return [line for line in lines if line.startswith((HOLD, "team-"))]
 
@@ -155,7 +155,7 @@ async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 def texts(tenant: str, count: int) -> list[str]:
-    """Of several lengths; the name is long enough to tell whose they are."""
+    """Texts of several lengths; the name is long enough to tell whose they are."""
     return [tenant.ljust(20 + 15 * (number % 3), ".") + f"{number:03}" for number in range(count)]
 
 

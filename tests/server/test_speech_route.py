@@ -1,50 +1,30 @@
-"""What a caller hears: whole or streamed, by voice and language, and what happens when sound ends too early."""
+"""A caller gets speech whole or streamed, by voice and language; audio that ends too early is an error."""
 
 import asyncio
 import base64
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from starlette.types import Message
 from structlog.testing import capture_logs
 
+from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.server_app import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
 from tts_server.config.schema import QuotaConfig
 from tts_server.errors import EngineCrashed, EngineTimeout
 from tts_server.http import speech_response as reply_module
 
-LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
 ALTERNATING = "One. <lang=de>Zwei.</lang> " * 140
 """As many lines as it has sentences: none can be joined to its neighbour."""
-UTTERANCE_BYTES = RATE_HZ // 10 * 2
 
 
 @pytest.fixture
 async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
     async with stage(config(tmp_path)) as running:
         yield running
-
-
-def fails(number: int, part: int, times: int = 1) -> Callable[[int, int], None]:
-    """The engine crashes when it comes to this part of this utterance, so many times in a row."""
-
-    def fail(utterance: int, at: int) -> None:
-        if number <= utterance < number + times and at == part:
-            raise EngineCrashed("Engine tone ended with SIGSEGV.")
-
-    return fail
-
-
-def wav_samples(data: bytes) -> int:
-    assert data[:4] == b"RIFF"
-    assert data[8:16] == b"WAVEfmt "
-    return int.from_bytes(data[40:44], "little") // 2
 
 
 async def test_a_short_text_comes_whole_with_its_length(acme: Stage) -> None:
@@ -164,12 +144,6 @@ async def test_a_whole_reply_that_breaks_is_an_error(acme: Stage) -> None:
     assert (await acme.speech()).status_code == 502
     acme.engine_clients["tone"].fail = fails(2, part=0, times=2)
     assert (await acme.speech(input=SENTENCES, response_format="flac")).status_code == 502
-
-
-def events(reply: httpx.Response) -> list[dict[str, Any]]:
-    assert reply.headers["content-type"] == "text/event-stream"
-    blocks = reply.text.strip().split("\n\n")
-    return [json.loads(block.partition("data: ")[2]) for block in blocks]
 
 
 async def test_events_carry_the_audio_and_end_with_the_usage(acme: Stage) -> None:

@@ -71,7 +71,7 @@ async def ask(pool: Stage, token: str, **changes: Any) -> httpx.Response:
 
 
 async def statuses(pool: Stage) -> list[int]:
-    """Of all tenants."""
+    """Status of a request of each tenant."""
     return [(await ask(pool, f"credential of {tenant}")).status_code for tenant in TENANTS]
 
 
@@ -186,7 +186,7 @@ OTHER_ROUTES = [
 
 @pytest.mark.parametrize(("method", "path"), OTHER_ROUTES)
 async def test_speech_is_all_that_other_tenants_get(pool: Stage, method: str, path: str) -> None:
-    """What else is here is the pool's own tenant's: its store, its counters, its names."""
+    """Everything else belongs to the pool's own tenant: its store, its counters, its names."""
     body = {"text": "Hello."} if method == "POST" else None
     replies = [
         await pool.client.request(method, path, json=body, headers=bearer(f"credential of {tenant}"))
@@ -199,7 +199,7 @@ async def test_speech_is_all_that_other_tenants_get(pool: Stage, method: str, pa
 
 
 async def test_a_cache_here_is_the_pools_own_tenants_alone(credentials: Credentials) -> None:
-    """Nobody hears, nor learns by the time it takes, what another has had spoken."""
+    """A tenant neither gets another's cached audio nor learns of it by the time a reply takes."""
     async with stage(member(credentials, cache=CacheConfig(enabled=True))) as pool:
         own, blue, coral = (f"credential of {tenant}" for tenant in TENANTS)
         heard = [(await ask(pool, token)).headers.get("x-tts-cache") for token in (own, own, blue, blue, coral, own)]

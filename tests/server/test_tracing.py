@@ -253,10 +253,10 @@ def test_a_collector_that_hangs_costs_no_request(
         begun = time.monotonic()
         for _ in range(40):  # more spans than the queue holds
             assert client.get("/v1/models").status_code == 200
-        assert time.monotonic() - begun < 5, "it hangs for ten seconds, each time"
+        assert time.monotonic() - begun < 10, "it hangs for ten seconds, each time"
         begun = time.monotonic()
-        assert server.end() == 0
-        assert time.monotonic() - begun < 10
+        assert server.end(within_seconds=60) == 0
+        assert time.monotonic() - begun < 30, "four batches would take forty seconds"
 
 
 async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None
 def test_nothing_asked_for_is_nothing_paid() -> None:
     assert isinstance(open_tracer({}), NoTracer)
     assert span("anything") is span("else", leads=True) is NO_SPAN
-    loaded = "import sys, tts_server.cli; sys.exit('tts_server.otel' in sys.modules)"
+    loaded = "import sys, tts_server.cli; sys.exit('tts_server.telemetry.otel' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 

@@ -3,27 +3,12 @@
 from copy import deepcopy
 from typing import Any
 
-Object = dict[str, Any]
+from tests.support.resources import Object, model_body, tenant_body
+from tts_operator.objects.keys import Key
 
 RESOURCES: Object = {"requests": {"cpu": "100m", "memory": "128Mi"}}
-MODEL: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSModel",
-    "metadata": {"name": "espeak"},
-    "spec": {
-        "engine": "Espeak",
-        "languages": ["en"],
-        "voices": [{"name": "en-us"}],
-        "sampleRateHz": 22050,
-        "precisions": [{"name": "fp32", "resources": RESOURCES}],
-    },
-}
-TENANT: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSTenant",
-    "metadata": {"name": "acme", "namespace": "default"},
-    "spec": {"models": [{"name": "espeak"}]},
-}
+MODEL = model_body(languages=["en"], voices=[{"name": "en-us"}], precisions=[{"name": "fp32", "resources": RESOURCES}])
+TENANT = tenant_body(key=Key("default", "acme"))
 DAY = {"minReplicas": 3, "maxReplicas": 6}
 S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
 S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "key": "m.tgz", "secretRef": {"name": "s"}}

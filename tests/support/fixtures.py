@@ -1,4 +1,4 @@
-"""What several contract suites share: servers, each started at its first use, and engines of the tests' own."""
+"""Fixtures that several suites share: servers, each started at its first use, and the tests' own engines."""
 
 import os
 from collections.abc import Iterator

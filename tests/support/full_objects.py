@@ -1,138 +1,123 @@
 """Objects of each resource: every field that this version supports, every field that there is, and as much as fits."""
 
-from typing import Any
+from tests.support.resources import Object, model_body, tenant_body
+from tts_operator.objects.keys import Key
 
-Object = dict[str, Any]
+KEY = Key("default", "acme")
 
-FULL_MODEL: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSModel",
-    "metadata": {"name": "espeak"},
-    "spec": {
-        "engine": "Espeak",
-        "image": "registry.example/tts-server:1.0",
-        "imagePullSecrets": [{"name": "registry"}],
-        "languages": ["en", "de", "zh"],
-        "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}, {"name": "cmn", "languages": ["zh"]}],
-        "sampleRateHz": 22050,
-        "precisions": [
-            {
-                "name": "fp32",
-                "requestsPerSecond": 28,
-                "quality": "6.5",
-                "hourlyCost": "0.04",
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "128Mi"},
-                    "limits": {"cpu": 1, "memory": "256Mi"},
-                },
+FULL_MODEL = model_body(
+    "espeak",
+    engine="Espeak",
+    image="registry.example/tts-server:1.0",
+    imagePullSecrets=[{"name": "registry"}],
+    languages=["en", "de", "zh"],
+    voices=[{"name": "en-us", "languages": ["en"]}, {"name": "de"}, {"name": "cmn", "languages": ["zh"]}],
+    sampleRateHz=22050,
+    precisions=[
+        {
+            "name": "fp32",
+            "requestsPerSecond": 28,
+            "quality": "6.5",
+            "hourlyCost": "0.04",
+            "resources": {
+                "requests": {"cpu": "100m", "memory": "128Mi"},
+                "limits": {"cpu": 1, "memory": "256Mi"},
             },
-            {"name": "int8", "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}}},
-        ],
-        "batching": {"maxSize": 8, "maxWaitMilliseconds": 50},
-        "threads": 1,
-        "memoryLimit": "96Mi",
-        "firstAudioTimeoutSeconds": 3,
-        "loadSeconds": 1,
-        "allowedNamespaces": {"matchLabels": {"speech": "allowed"}},
-        "runtimeClassName": "runc",
-        "priorityClassName": "speech",
-    },
-}
-
-FULL_TENANT: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSTenant",
-    "metadata": {"name": "acme", "namespace": "default"},
-    "spec": {
-        "tier": "VIP",
-        "isolation": "Dedicated",
-        "scenario": "CustomerService",
-        "models": [
-            {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
-            {"name": "espeak-de", "minReplicas": 1, "maxReplicas": 2},
-        ],
-        "voiceAliases": {"alloy": "en-us"},
-        "languageRouting": [{"language": "zh", "voice": "cmn"}, {"language": "default", "voice": "en-us"}],
-        "schedule": {
-            "timeZone": "Asia/Shanghai",
-            "default": {"minReplicas": 3, "maxReplicas": 6},
-            "windows": [
-                {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2},
-                {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
-            ],
-            "exceptions": [
-                {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20}
-            ],
         },
-        "autoscaling": {"provider": "HPA", "metrics": [{"type": "CPU", "averageUtilization": 70}]},
-        "rollout": {"strategy": "Auto"},
-        "quota": {"requestsPerMinute": 100, "maxTextCharacters": 4096},
-        "auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},
-        "storage": {"linkSeconds": 3600, "retentionSeconds": 604800},
-        "redis": {"secretRef": {"name": "acme-redis"}},
-        "allowExternal": False,
-        "preventDeletion": False,
-        "suspend": False,
+        {"name": "int8", "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}}},
+    ],
+    batching={"maxSize": 8, "maxWaitMilliseconds": 50},
+    threads=1,
+    memoryLimit="96Mi",
+    firstAudioTimeoutSeconds=3,
+    loadSeconds=1,
+    allowedNamespaces={"matchLabels": {"speech": "allowed"}},
+    runtimeClassName="runc",
+    priorityClassName="speech",
+)
+
+FULL_TENANT = tenant_body(
+    {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
+    {"name": "espeak-de", "minReplicas": 1, "maxReplicas": 2},
+    key=KEY,
+    tier="VIP",
+    isolation="Dedicated",
+    scenario="CustomerService",
+    voiceAliases={"alloy": "en-us"},
+    languageRouting=[{"language": "zh", "voice": "cmn"}, {"language": "default", "voice": "en-us"}],
+    schedule={
+        "timeZone": "Asia/Shanghai",
+        "default": {"minReplicas": 3, "maxReplicas": 6},
+        "windows": [
+            {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2},
+            {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
+        ],
+        "exceptions": [
+            {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20}
+        ],
     },
-}
+    autoscaling={"provider": "HPA", "metrics": [{"type": "CPU", "averageUtilization": 70}]},
+    rollout={"strategy": "Auto"},
+    quota={"requestsPerMinute": 100, "maxTextCharacters": 4096},
+    auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},
+    storage={"linkSeconds": 3600, "retentionSeconds": 604800},
+    redis={"secretRef": {"name": "acme-redis"}},
+    allowExternal=False,
+    preventDeletion=False,
+    suspend=False,
+)
 
 PRESET = {"timeZone": "Asia/Shanghai", "preset": "DayNightWeekend"}
 
-DESIGN_MODEL: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSModel",
-    "metadata": {"name": "cosyvoice-300m-sft"},
-    "spec": {
-        "engine": "CosyVoice",
-        "image": "registry.example/tts-server-cosyvoice:1.0",
-        "source": {"persistentVolumeClaim": {"claimName": "models", "path": "CosyVoice-300M-SFT"}},
-        "languages": ["zh", "en", "ja", "ko", "yue"],
-        "voices": [
-            {"name": "中文女", "languages": ["zh"]},
-            {"name": "英文女", "languages": ["en"], "adapter": "legal"},
-        ],
-        "adapters": [{"name": "legal", "source": {"image": {"reference": "registry.example/legal:1"}}}],
-        "sampleRateHz": 22050,
-        "precisions": [
-            {
-                "name": "fp16",
-                "requestsPerSecond": 28,
-                "quality": "9.5",
-                "hourlyCost": "1.20",
-                "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
-            },
-            {
-                "name": "int8",
-                "requestsPerSecond": 42,
-                "quality": "8.7",
-                "hourlyCost": "0.80",
-                "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}},
-            },
-        ],
-        "accelerator": {
-            "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
-            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-            "deviceClassName": "gpu.nvidia.com",
+DESIGN_MODEL = model_body(
+    "cosyvoice-300m-sft",
+    engine="CosyVoice",
+    image="registry.example/tts-server-cosyvoice:1.0",
+    source={"persistentVolumeClaim": {"claimName": "models", "path": "CosyVoice-300M-SFT"}},
+    languages=["zh", "en", "ja", "ko", "yue"],
+    voices=[
+        {"name": "中文女", "languages": ["zh"]},
+        {"name": "英文女", "languages": ["en"], "adapter": "legal"},
+    ],
+    adapters=[{"name": "legal", "source": {"image": {"reference": "registry.example/legal:1"}}}],
+    sampleRateHz=22050,
+    precisions=[
+        {
+            "name": "fp16",
+            "requestsPerSecond": 28,
+            "quality": "9.5",
+            "hourlyCost": "1.20",
+            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
         },
-        "batching": {"maxSize": 8, "maxWaitMilliseconds": 50},
-        "threads": 1,
-        "memoryLimit": "3500Mi",
-        "firstAudioTimeoutSeconds": 3,
-        "fallback": {"modelRef": {"name": "espeak"}, "voices": [{"language": "zh", "voice": "cmn"}]},
-        "loadSeconds": 40,
-        "pool": {
-            "precision": "fp16",
-            "schedule": PRESET,
-            "autoscaling": {"provider": "KEDA", "metrics": [{"type": "InFlight", "averageValue": "4"}]},
+        {
+            "name": "int8",
+            "requestsPerSecond": 42,
+            "quality": "8.7",
+            "hourlyCost": "0.80",
+            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}},
         },
-        "allowedNamespaces": {"matchLabels": {"speech": "allowed"}},
+    ],
+    accelerator={
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "deviceClassName": "gpu.nvidia.com",
     },
-}
+    batching={"maxSize": 8, "maxWaitMilliseconds": 50},
+    threads=1,
+    memoryLimit="3500Mi",
+    firstAudioTimeoutSeconds=3,
+    fallback={"modelRef": {"name": "espeak"}, "voices": [{"language": "zh", "voice": "cmn"}]},
+    loadSeconds=40,
+    pool={
+        "precision": "fp16",
+        "schedule": PRESET,
+        "autoscaling": {"provider": "KEDA", "metrics": [{"type": "InFlight", "averageValue": "4"}]},
+    },
+    allowedNamespaces={"matchLabels": {"speech": "allowed"}},
+)
 
 DESIGN_TENANT: Object = {
-    "apiVersion": "ttsfleet.io/v1alpha1",
-    "kind": "TTSTenant",
-    "metadata": {"name": "acme", "namespace": "default"},
+    **FULL_TENANT,
     "spec": {
         **FULL_TENANT["spec"],
         "schedule": {**FULL_TENANT["spec"]["schedule"], "preWarmSeconds": 120},

@@ -20,7 +20,7 @@ Sign = Callable[[bytes], bytes]
 
 @cache
 def rsa_key(name: str, bits: int = 2048) -> RSAPrivateKey:
-    """The same for the same name, all through a run."""
+    """Make one key for each name in a run."""
     del name
     return generate_private_key(65_537, bits)
 

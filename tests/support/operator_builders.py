@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.support.resources import KEY, Object, model, stored, tenant_body
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.model import fallback_of
 from tts_operator.desired.build import Desired, build
 from tts_operator.objects.diff import LIST_KEYS
-from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.objects.names import API_VERSION, MANAGER, pool_labels
+from tts_operator.objects.names import MANAGER, pool_labels
 from tts_operator.plan.actions import Apply, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -22,52 +22,10 @@ from tts_operator.resolve.resolved import Resolved
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
 
-Object = dict[str, Any]
-
-KEY = Key("team-acme", "acme")
-UID = "5f0c2d9e-0000-4000-8000-000000000001"
 SETTINGS = Settings(server_image="registry.example/tts-server:1")
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 """A Wednesday."""
 DAY = {"default": {"minReplicas": 3, "maxReplicas": 6}}
-
-
-def option(name: str = "fp32", **limits: str) -> Object:
-    """One precision; `limits` adds to what is limited."""
-    return {
-        "name": name,
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"cpu": "1", "memory": "448Mi", **limits},
-        },
-    }
-
-
-def model(name: str = "espeak", **spec: Any) -> TTSModel:
-    body = {
-        "apiVersion": API_VERSION,
-        "kind": "TTSModel",
-        "metadata": {"name": name, "uid": f"uid-of-{name}", "generation": 1},
-        "spec": {
-            "engine": "Espeak",
-            "languages": ["en", "de"],
-            "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}],
-            "sampleRateHz": 22050,
-            "precisions": [option()],
-            **spec,
-        },
-    }
-    return TTSModel.model_validate(body)
-
-
-def tenant_body(*models: str | Object, **spec: Any) -> Object:
-    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in models or ("espeak",)]
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TTSTenant",
-        "metadata": {"name": KEY.name, "namespace": KEY.namespace, "uid": UID, "generation": 4},
-        "spec": {"models": entries, **spec},
-    }
 
 
 def observe(
@@ -81,7 +39,7 @@ def observe(
     **spec: Any,
 ) -> Observed:
     """One reading. `known` are the TTSModels that exist: by default those that the tenant names."""
-    body = tenant_body(*models, **spec)
+    body = stored(tenant_body(*models, **spec))
     tenant = TTSTenant.model_validate(body)
     names = [entry.name for entry in tenant.spec.models]
     found = {each.metadata.name: each for each in ([model(name) for name in names] if known is None else known)}
@@ -100,7 +58,7 @@ def observe(
 
 
 def with_fallbacks(names: Iterable[str], known: Mapping[str, TTSModel]) -> dict[str, TTSModel | None]:
-    """What a reading holds besides the models that the tenant names: those that their chains lead to."""
+    """The models that the fallback chains of the named ones lead to."""
     reached: dict[str, TTSModel | None] = {}
     here = list(names)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What a test of the operator needs of the real API server: people who change things, and ways to look."""
+"""A namespace on a real API server for a test of the operator: users who change objects, and ways to read them."""
 
 from __future__ import annotations
 
@@ -6,51 +6,40 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.resources import Object, model_body
+from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
 from tts_operator.cluster.errors import NotFound
+from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.desired.build import build
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref, ref_of
 from tts_operator.objects.names import API_VERSION, TENANT_LABEL
+from tts_operator.observe.reader import observe
+from tts_operator.plan.plan import plan
+from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.policy import ROLLOUT
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import CHILD_KINDS
 
 SETTINGS = Settings(server_image="example.invalid/tts-server:1", namespace="ttsfleet-system")
-PATIENCE_SECONDS = 20.0
+CLOCK = SystemClock()
+DAY = {"default": {"minReplicas": 2, "maxReplicas": 4}}
+PATIENCE_SECONDS = 60.0
+SETTLED_SECONDS = 120.0
+ROLLOUT_PATHS = (
+    "/apis/apps/v1/namespaces/{}/deployments",
+    "/apis/apps/v1/namespaces/{}/replicasets",
+    "/api/v1/namespaces/{}/pods",
+)
+REVISION = "deployment.kubernetes.io/revision"
 NUMBERS = itertools.count(1)
-
-Object = dict[str, Any]
-
-
-def model(name: str = "espeak", **spec: Any) -> Object:
-    resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TTSModel",
-        "metadata": {"name": name},
-        "spec": {
-            "engine": "Espeak",
-            "languages": ["en"],
-            "voices": [{"name": "en-us"}],
-            "sampleRateHz": 22050,
-            "precisions": [{"name": "fp32", "resources": resources}],
-            **spec,
-        },
-    }
-
-
-def tenant(key: Key, *models: str, **spec: Any) -> Object:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TTSTenant",
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "spec": {"models": [{"name": name} for name in models or ("espeak",)], **spec},
-    }
 
 
 @dataclass
@@ -112,8 +101,35 @@ class World:
     async def publishes_model(self, name: str = "", **spec: Any) -> str:
         """A model, by default with a name that no other test uses."""
         name = name or f"espeak-{next(NUMBERS)}"
-        await self.person.create(model(name, **spec))
+        await self.person.create(model_body(name, **spec))
         return name
+
+    async def settled(self, name: str = "acme") -> None:
+        """Wait until the API server's own controllers have acted on everything of the tenant.
+
+        Then a reading holds every pod that its Deployments ask for, and none of a Deployment that was deleted.
+        """
+        what = f"the controllers have caught up with {name}"
+        await eventually(lambda: self.is_settled(name), what, SETTLED_SECONDS, poll_seconds=0.2)
+
+    async def listed(self, path: str, name: str) -> list[Body]:
+        """Objects with the tenant's label, also of a kind that the operator does not read."""
+        selector = {"labelSelector": f"{TENANT_LABEL}={name}"}
+        found: list[Body] = (await self.cluster._ask(Request("GET", path.format(self.namespace), selector)))["items"]
+        return found
+
+    async def is_settled(self, name: str) -> bool:
+        """Read owners before what they own: what a controller changes meanwhile makes the counts differ."""
+        deployments, replica_sets, pods = [await self.listed(path, name) for path in ROLLOUT_PATHS]
+        if any("deletionTimestamp" in each["metadata"] for each in (*deployments, *replica_sets, *pods)):
+            return False
+        by_deployment, by_replica_set = by_controller(replica_sets), by_controller(pods)
+        return (
+            by_deployment.keys() <= {each["metadata"]["uid"] for each in deployments}
+            and by_replica_set.keys() <= {each["metadata"]["uid"] for each in replica_sets}
+            and all(rolled_out(each, by_deployment[each["metadata"]["uid"]]) for each in deployments)
+            and all(counted(each, len(by_replica_set[each["metadata"]["uid"]])) for each in replica_sets)
+        )
 
     async def get(self, kind: str, name: str) -> Body:
         found = await self.cluster.get(self.ref(kind, name))
@@ -139,17 +155,71 @@ class World:
         return found
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], what: str, within_seconds: float = PATIENCE_SECONDS) -> None:
+async def eventually(
+    holds: Callable[[], Awaitable[bool]],
+    what: str,
+    within_seconds: float = PATIENCE_SECONDS,
+    poll_seconds: float = 0.05,
+) -> None:
     """Look again and again until it holds: controllers take the time they take."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_seconds
     while not await holds():
         assert loop.time() < deadline, f"not within {within_seconds} s: {what}"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(poll_seconds)
+
+
+async def converge(world: World, key: Key | None = None, within: int = 10) -> None:
+    """Reconcile as the controller does, each time on a settled world, until nothing is left to write."""
+    key = key or world.key()
+    for _ in range(within):
+        await world.settled(key.name)
+        before = len(world.writes)
+        await reconcile(key, world.cluster, SETTINGS, CLOCK)
+        if len(world.writes) == before:
+            return
+    raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
+
+
+async def planned(world: World, key: Key | None = None) -> list[str]:
+    """The actions that the next reconcile would take."""
+    observed = await observe(world.cluster, key or world.key())
+    desired = build(resolve(observed, SETTINGS, CLOCK.now()))
+    return [str(action) for action in plan(desired, observed)]
+
+
+def by_controller(bodies: Iterable[Body]) -> dict[str, list[Body]]:
+    """Objects by the UID of their controller; those without one are left out."""
+    owned = defaultdict(list)
+    for body in bodies:
+        for owner in body["metadata"].get("ownerReferences") or ():
+            if owner.get("controller"):
+                owned[owner["uid"]].append(body)
+    return owned
+
+
+def counted(body: Body, replicas: int) -> bool:
+    """Whether the controller of a Deployment or ReplicaSet has seen its spec, and counts so many pods."""
+    status = body.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
+    return seen and bool(status.get("replicas", 0) == replicas)
+
+
+def rolled_out(deployment: Body, replica_sets: Sequence[Body]) -> bool:
+    """Whether a Deployment's pods are as many as it asks for, and the latest template has its ReplicaSet.
+
+    No pod becomes ready without a kubelet, so that a changed template leaves the old pods beside the surge of new ones.
+    """
+    total = sum(each["spec"].get("replicas", 1) for each in replica_sets)
+    revision = (deployment["metadata"].get("annotations") or {}).get(REVISION)
+    latest = any((each["metadata"].get("annotations") or {}).get(REVISION) == revision for each in replica_sets)
+    replicas = deployment["spec"].get("replicas", 1)
+    enough = total >= replicas if replicas else total == 0
+    return enough and latest and counted(deployment, total)
 
 
 def specs(children: Mapping[Ref, Body]) -> dict[str, Any]:
-    """What tells two sets of children apart: names, labels, owners and contents; not versions, UIDs or times."""
+    """Reduce children to names, labels, owners and contents, without versions, UIDs and times."""
     return {str(ref): essence(child) for ref, child in sorted(children.items())}
 
 

@@ -32,7 +32,7 @@ class QuotaHarness(Protocol):
     quota: Quota
 
     async def advance(self, seconds: float) -> None:
-        """Of a minute."""
+        """Let seconds pass."""
 
     async def keep(self) -> None:
         """Requests under way are still served."""

@@ -53,7 +53,7 @@ class CounterStore:
         return client
 
     def run(self, *command: str | int) -> Any:
-        """What `redis-cli` would answer."""
+        """Run one command, as `redis-cli` does."""
         password = self._settings.get("requirepass")
         with Redis.from_url(self.url, decode_responses=True, password=password) as client:
             return client.execute_command(*command)

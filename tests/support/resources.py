@@ -1,114 +1,72 @@
-"""Objects for tests, so that a test shows only the field that matters: `tenant("acme").of_tier("VIP").parsed`.
+"""TTSTenant and TTSModel objects: a test names only the fields that matter to it, as YAML spells them.
 
-Every call returns a new builder. `body` is the object as YAML has it, `parsed` the typed one.
+`tenant_body` and `model_body` are what a person applies, `stored` is what the API server makes of it, `tenant` and
+`model` are the typed objects that the operator reads.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.objects.keys import Key
 from tts_operator.objects.names import API_VERSION
 
-Body = dict[str, Any]
-T = TypeVar("T", TTSModel, TTSTenant)
+Object = dict[str, Any]
 
-SMALL = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
-
-
-@dataclass(frozen=True)
-class Builder(Generic[T]):
-    """What both resources have."""
-
-    kind: type[T]
-    metadata: Body
-    spec: Body
-
-    def named(self, name: str) -> Self:
-        return replace(self, metadata={**self.metadata, "name": name})
-
-    def with_uid(self, uid: str, generation: int = 1) -> Self:
-        """As the API server stores it."""
-        return replace(self, metadata={**self.metadata, "uid": uid, "generation": generation})
-
-    def labelled(self, **labels: str) -> Self:
-        return replace(self, metadata={**self.metadata, "labels": {**self.metadata.get("labels", {}), **labels}})
-
-    def with_spec(self, **fields: Any) -> Self:
-        """Fields as YAML spells them; each replaces what was there."""
-        return replace(self, spec={**self.spec, **fields})
-
-    @property
-    def body(self) -> Body:
-        """A copy: changing it changes no other."""
-        return deepcopy(
-            {
-                "apiVersion": API_VERSION,
-                "kind": self.kind.__name__,
-                "metadata": self.metadata,
-                "spec": self.spec,
-            }
-        )
-
-    @property
-    def parsed(self) -> T:
-        return self.kind.model_validate(self.body)
+KEY = Key("team-acme", "acme")
+UID = "5f0c2d9e-0000-4000-8000-000000000001"
 
 
-@dataclass(frozen=True)
-class TenantBuilder(Builder[TTSTenant]):
-    """A tenant that speaks with one model, as everyone's first one does."""
-
-    def of_tier(self, tier: str) -> Self:
-        return self.with_spec(tier=tier)
-
-    def speaking(self, *names: str) -> Self:
-        """With these models and no others; the first is the default."""
-        return self.with_spec(models=[{"name": name} for name in names])
-
-    def also_speaking(self, name: str, **entry: Any) -> Self:
-        return self.with_spec(models=[*self.spec["models"], {"name": name, **entry}])
-
-    def scheduled(self, min_replicas: int = 1, max_replicas: int | None = None, **schedule: Any) -> Self:
-        """With these bounds by default; windows, exceptions and timeZone by name."""
-        bounds = {"minReplicas": min_replicas} | ({} if max_replicas is None else {"maxReplicas": max_replicas})
-        return self.with_spec(schedule={"default": bounds, **schedule})
-
-    def with_quota(self, **limits: int) -> Self:
-        return self.with_spec(quota={**self.spec.get("quota", {}), **limits})
-
-    def open_to_everyone(self) -> Self:
-        return self.with_spec(auth={"modes": ["None"]})
-
-    def suspended(self) -> Self:
-        return self.with_spec(suspend=True)
-
-
-@dataclass(frozen=True)
-class ModelBuilder(Builder[TTSModel]):
-    """A small eSpeak NG model with one English voice."""
-
-    def running(self, image: str) -> Self:
-        return self.with_spec(image=image)
-
-    def with_precisions(self, *names: str, resources: Body | None = None) -> Self:
-        return self.with_spec(precisions=[{"name": name, "resources": resources or SMALL} for name in names])
-
-
-def tenant(name: str = "acme") -> TenantBuilder:
-    """A Dedicated tenant in namespace `default` with model `espeak`, and nothing else set."""
-    return TenantBuilder(TTSTenant, {"name": name, "namespace": "default"}, {"models": [{"name": "espeak"}]})
-
-
-def model(name: str = "espeak") -> ModelBuilder:
-    """A model with fp32 only, and nothing else set."""
-    spec = {
-        "engine": "Espeak",
-        "languages": ["en"],
-        "voices": [{"name": "en-us"}],
-        "sampleRateHz": 22050,
-        "precisions": [{"name": "fp32", "resources": SMALL}],
+def tenant_body(*models: str | Object, key: Key = KEY, **spec: Any) -> Object:
+    """A tenant with these models, by name or as entries of `spec.models`; by default with `espeak`."""
+    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in models or ("espeak",)]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TTSTenant",
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "spec": {"models": entries, **spec},
     }
-    return ModelBuilder(TTSModel, {"name": name}, spec)
+
+
+def model_body(name: str = "espeak", **spec: Any) -> Object:
+    """An eSpeak NG model with an English and a German voice."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TTSModel",
+        "metadata": {"name": name},
+        "spec": {
+            "engine": "Espeak",
+            "languages": ["en", "de"],
+            "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}],
+            "sampleRateHz": 22050,
+            "precisions": [precision()],
+            **spec,
+        },
+    }
+
+
+def precision(name: str = "fp32", **limits: str) -> Object:
+    """An entry of `spec.precisions`; `limits` adds to what is limited."""
+    return {
+        "name": name,
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": "1", "memory": "448Mi", **limits},
+        },
+    }
+
+
+def stored(body: Object, uid: str = UID, generation: int = 4) -> Object:
+    """The object with the metadata that the API server adds."""
+    return {**body, "metadata": {**body["metadata"], "uid": uid, "generation": generation}}
+
+
+def tenant(*models: str | Object, key: Key = KEY, **spec: Any) -> TTSTenant:
+    """A tenant as the operator reads it."""
+    return TTSTenant.model_validate(stored(tenant_body(*models, key=key, **spec)))
+
+
+def model(name: str = "espeak", **spec: Any) -> TTSModel:
+    """A model as the operator reads it."""
+    return TTSModel.model_validate(stored(model_body(name, **spec), uid=f"uid-of-{name}", generation=1))

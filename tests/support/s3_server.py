@@ -35,7 +35,7 @@ class ObjectStore:
     folder: Path
     processes: Processes
     ca_file: Path | None = None
-    """Of a server with TLS."""
+    """CA certificate of a server with TLS."""
 
     @property
     def client(self) -> Minio:
@@ -62,7 +62,7 @@ class ObjectStore:
         return S3Config(**given | changes)
 
     def names(self, config: S3Config) -> list[str]:
-        """Of every object in the bucket."""
+        """Names of all objects in the bucket."""
         return [found.object_name or "" for found in self.client.list_objects(config.bucket, recursive=True)]
 
     @contextmanager

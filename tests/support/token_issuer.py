@@ -29,7 +29,7 @@ class Issuer:
     status: str = "200 OK"
     headers: str = ""
     body: bytes | None = None
-    """None: the key set."""
+    """Body of each reply; None for the key set."""
     asked: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 

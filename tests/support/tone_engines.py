@@ -73,6 +73,13 @@ class Moody(Beep):
         ctypes.PyDLL(None).sleep(3600)
 
     def _endless(self) -> Iterator[Sound]:
+        """Speak in real time: a faster engine may yield more than the limit while its reader is not scheduled."""
+        while True:
+            yield NEAR_SILENCE
+            time.sleep(0.1)
+
+    def _flood(self) -> Iterator[Sound]:
+        """Yield as fast as the reader takes it."""
         while True:
             yield NEAR_SILENCE
 

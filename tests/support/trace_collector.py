@@ -34,7 +34,7 @@ class Seen:
     seconds: float
     service: str
     deployment: str
-    """Of the pod, where it is in one."""
+    """Deployment of the pod, if it runs in one."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What both programs say for themselves, because the operator imports nothing of the server but its files."""
+"""Facts that both programs state agree: the operator imports nothing of the server but its files."""
 
 from tts_operator.api import model as api_model
 from tts_operator.settings import Settings

@@ -1,4 +1,4 @@
-"""What the Cluster promises to everything above it, on a real API server."""
+"""Cluster keeps its promises on a real API server."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
-from tests.support.operator_world import NUMBERS, SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import CLOCK, DAY, NUMBERS, SETTINGS, World, converge, eventually, specs
+from tests.support.resources import tenant_body
 from tts_operator.cluster.client import Cluster, Request, Write
 from tts_operator.controller.reconcile_tenant import reconcile
 from tts_operator.objects.keys import Key
@@ -23,6 +23,7 @@ TIME = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2}T[\d:+]+")
 
 
 MAX_CONCURRENT_TENANTS = 4
+pytestmark = pytest.mark.timeout(900)  # two dozen tenants' lives for each test
 
 
 class Died(BaseException):
@@ -45,7 +46,7 @@ class DyingCluster(Cluster):
 
 @asynccontextmanager
 async def beside(world: World) -> AsyncIterator[World]:
-    """The same world with a connection and a count of writes of its own: several may converge at once."""
+    """Share the namespace, with a connection and a count of writes of its own: several tenants converge at once."""
     writes: list[Write] = []
     async with await Cluster.connect(lambda: True, wrote=writes.append) as cluster:
         yield replace(world, cluster=cluster, writes=writes)
@@ -96,12 +97,14 @@ def new_key(world: World) -> Key:
 
 async def created(world: World, key: Key, *models: str) -> None:
     """A child of every kind, Secrets too; a second model would add more of the same."""
-    await world.person.create(tenant(key, *models, schedule=DAY, tier="VIP", auth={"modes": ["APIKey", "JWT"]}))
+    await world.person.create(
+        tenant_body(*models, schedule=DAY, tier="VIP", auth={"modes": ["APIKey", "JWT"]}, key=key)
+    )
 
 
 async def updated(world: World, key: Key, model: str) -> None:
     """One model less, no tokens, another tier, another schedule: writes of every sort, deletes too."""
-    await world.person.put(tenant(key, model, tier="Enterprise", suspend=True))
+    await world.person.put(tenant_body(model, tier="Enterprise", suspend=True, key=key))
 
 
 async def deaths_that_end_in(expected: object, world: World, asked: Callable[[World, Key], Awaitable[None]]) -> int:

@@ -6,41 +6,15 @@ import base64
 
 import pytest
 
-from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
-from tts_operator.clock import SystemClock
+from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, planned, specs
+from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import reconcile
-from tts_operator.desired.build import build
-from tts_operator.objects.keys import Key
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
-from tts_operator.observe.reader import observe
-from tts_operator.plan.plan import plan
-from tts_operator.resolve.resolve import resolve
-
-CLOCK = SystemClock()
-DAY = {"default": {"minReplicas": 2, "maxReplicas": 4}}
-
-
-async def converge(world: World, key: Key | None = None, within: int = 10) -> None:
-    """Reconcile as the controller does, again at once as long as it asks for it, until nothing is left to write."""
-    key = key or world.key()
-    for _ in range(within):
-        before = len(world.writes)
-        await reconcile(key, world.cluster, SETTINGS, CLOCK)
-        if len(world.writes) == before:
-            return
-    raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
-
-
-async def planned(world: World, key: Key | None = None) -> list[str]:
-    """What the next reconcile would write."""
-    observed = await observe(world.cluster, key or world.key())
-    desired = build(resolve(observed, SETTINGS, CLOCK.now()))
-    return [str(action) for action in plan(desired, observed)]
 
 
 async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, schedule=DAY))
+    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
     await converge(world)
     kinds = sorted(ref.kind for ref in await world.children())
     assert kinds == [
@@ -62,7 +36,7 @@ async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
 
 async def test_two_pools_share_an_internal_credential_that_does_not_change(world: World) -> None:
     names = [await world.publishes_model(), await world.publishes_model()]
-    await world.person.create(tenant(world.key(), *names))
+    await world.person.create(tenant_body(*names, key=world.key()))
     await converge(world)
     secret = await world.get("Secret", "acme-internal")
     assert sum(ref.kind == "Deployment" for ref in await world.children()) == 2
@@ -73,7 +47,7 @@ async def test_two_pools_share_an_internal_credential_that_does_not_change(world
 async def test_keys_that_sign_tokens_go_with_the_last_token(world: World) -> None:
     """A tenant that gives tokens no more ends like one that never did: no private key of it is kept, or mounted."""
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     await converge(world)
     never = specs(await world.children())
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"auth": {"modes": ["JWT"]}}})
@@ -100,14 +74,14 @@ async def test_keys_that_sign_tokens_go_with_the_last_token(world: World) -> Non
 )
 async def test_every_builder_through_the_api_server_leaves_an_empty_plan(world: World, spec: dict[str, object]) -> None:
     names = [await world.publishes_model(), await world.publishes_model(threads=2)]
-    await world.person.create(tenant(world.key(), *names, **spec))
+    await world.person.create(tenant_body(*names, key=world.key(), **spec))
     await converge(world)
     assert await planned(world) == []
 
 
 async def test_a_changed_model_changes_the_deployment(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     await converge(world)
     await world.person.patch(world.ref("TTSModel", name), {"spec": {"image": "example.invalid/other:2"}})
     await converge(world)
@@ -117,7 +91,7 @@ async def test_a_changed_model_changes_the_deployment(world: World) -> None:
 
 async def test_a_model_no_longer_wanted_takes_its_pool_along(world: World) -> None:
     first, second = await world.publishes_model(), await world.publishes_model()
-    await world.person.create(tenant(world.key(), first, second))
+    await world.person.create(tenant_body(first, second, key=world.key()))
     await converge(world)
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"models": [{"name": first}]}})
     await converge(world)
@@ -129,7 +103,7 @@ async def test_a_model_no_longer_wanted_takes_its_pool_along(world: World) -> No
 
 async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, auth={"modes": ["APIKey", "JWT"]}))
+    await world.person.create(tenant_body(name, auth={"modes": ["APIKey", "JWT"]}, key=world.key()))
     await converge(world)
     secret = await world.get("Secret", "acme-signing")
     kid = base64.b64decode(secret["data"]["current"]).decode()
@@ -146,7 +120,7 @@ async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> N
 
 async def test_suspending_scales_to_zero_and_waking_restores_the_window(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, schedule=DAY))
+    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
     await converge(world)
     acme = world.ref("TTSTenant", "acme")
     await world.person.patch(acme, {"spec": {"suspend": True}})
@@ -160,7 +134,7 @@ async def test_suspending_scales_to_zero_and_waking_restores_the_window(world: W
 
 async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
     names = [await world.publishes_model(), await world.publishes_model()]
-    await world.person.create(tenant(world.key(), *names))
+    await world.person.create(tenant_body(*names, key=world.key()))
     await converge(world)
     assert await world.children()
     await world.person.delete(world.ref("TTSTenant", "acme"))
@@ -174,7 +148,7 @@ async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
 
 async def test_deleting_a_model_in_use_removes_nothing_and_says_so(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     await converge(world)
     before = specs(await world.children())
     await world.person.delete(world.ref("TTSModel", name))
@@ -187,7 +161,7 @@ async def test_deleting_a_model_in_use_removes_nothing_and_says_so(world: World)
 
 async def test_a_spec_that_is_not_supported_yet_keeps_the_last_good_children(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     await converge(world)
     before = specs(await world.children())
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"preventDeletion": True}})
@@ -200,7 +174,7 @@ async def test_a_spec_that_is_not_supported_yet_keeps_the_last_good_children(wor
 
 async def test_replicas_are_in_no_apply_set(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, schedule=DAY))
+    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
     await converge(world)
     deployment = await world.get("Deployment", f"acme-{name}")
     assert deployment["spec"]["replicas"] == 2
@@ -214,7 +188,7 @@ async def test_replicas_are_in_no_apply_set(world: World) -> None:
 
 
 async def test_people_are_told_by_events(world: World) -> None:
-    await world.person.create(tenant(world.key(), "no-such-model"))
+    await world.person.create(tenant_body("no-such-model", key=world.key()))
     await converge(world)
     notes = [event["note"] for event in await world.events() if event["regarding"]["name"] == "acme"]
     assert any("no-such-model" in note for note in notes)

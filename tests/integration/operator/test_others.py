@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
-from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
+from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, specs
+from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
 from tts_operator.objects.manifest import Ref
 
@@ -18,7 +18,7 @@ Change = Callable[[World, str], Awaitable[object]]
 async def a_tenant(world: World, **spec: Any) -> str:
     """One that has converged; returns its model's name."""
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, **spec))
+    await world.person.create(tenant_body(name, key=world.key(), **spec))
     await converge(world)
     return name
 
@@ -90,7 +90,7 @@ async def test_a_child_edited_by_hand_returns(world: World, kind: str, name: str
 
 async def test_every_child_deleted_by_hand_returns(world: World) -> None:
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name, await world.publishes_model(), schedule=DAY))
+    await world.person.create(tenant_body(name, await world.publishes_model(), schedule=DAY, key=world.key()))
     await converge(world)
     before = await world.children()
     for ref in before:
@@ -123,7 +123,7 @@ async def test_a_name_that_is_taken_is_not_adopted(world: World) -> None:
     }
     await world.person.create(body)
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     with pytest.raises(ReconcileFailed, match="NameTaken"):
         await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
     condition = await world.condition("Programmed")
@@ -140,11 +140,11 @@ async def test_a_name_that_is_taken_is_not_adopted(world: World) -> None:
 async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(world: World) -> None:
     """An object that carries our labels but another owner's UID belongs to the garbage collector."""
     name = await world.publishes_model()
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
     await converge(world)
     before = set(await world.children())
     await world.person.delete(world.ref("TTSTenant", "acme"))
-    await world.person.create(tenant(world.key(), name))
+    await world.person.create(tenant_body(name, key=world.key()))
 
     async def settled() -> bool:
         try:

@@ -14,8 +14,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.operator.test_lifecycle import CLOCK, converge
-from tests.support.operator_world import NUMBERS, SETTINGS, World, specs, tenant
+from tests.support.operator_world import CLOCK, NUMBERS, SETTINGS, World, converge, specs
+from tests.support.resources import tenant_body
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
 from tts_operator.controller.reconcile_tenant import reconcile
@@ -58,12 +58,12 @@ EXAMPLES = 34
 
 
 class Stage(NamedTuple):
-    """What happens between two changes of a model. Models are everybody's: so it is the same whoever is faster."""
+    """Edits between two changes of a model, which all tenants share: the result must not depend on who is faster."""
 
     image_of: str | None
     """The model that changes first."""
     walks: tuple[Sequence[Edit], ...]
-    """What is done to each tenant after that."""
+    """Edits of each tenant after that change."""
 
 
 stages = st.builds(
@@ -75,7 +75,7 @@ stages = st.builds(
 
 @pytest_asyncio.fixture
 async def lanes(world: World) -> AsyncIterator[list[World]]:
-    """The same world for each walk and for the fresh create, each with writes of its own to count."""
+    """One connection for each walk and one for the fresh create, each with its own count of writes."""
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(WALKS + 1):
@@ -135,7 +135,7 @@ async def end(world: World, key: Key) -> str:
 
 
 def body(key: Key, spec: dict[str, Any]) -> dict[str, Any]:
-    return tenant(key, *spec["models"], **{name: value for name, value in spec.items() if name != "models"})
+    return tenant_body(*spec["models"], key=key, **{name: value for name, value in spec.items() if name != "models"})
 
 
 async def publish(world: World) -> None:

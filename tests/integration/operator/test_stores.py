@@ -15,8 +15,9 @@ from redis.exceptions import RedisError
 
 from hack.cluster.control_plane import ControlPlane
 from tests.support.operator_process import Operator, role, role_binding
-from tests.support.operator_world import SETTINGS, World, eventually, tenant
+from tests.support.operator_world import SETTINGS, World, eventually
 from tests.support.redis_server import CounterStore, counter_store
+from tests.support.resources import tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.controller import Controller, ControllerOptions
@@ -55,7 +56,7 @@ class RolloutLimiter:
         raise AssertionError(f"still writing: {self.world.writes[-5:]}")
 
     async def requeue(self) -> None:
-        """What `tend` does from time to time."""
+        """Look for users that are missing, as the controller does periodically."""
         controller = Controller(
             self.world.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
         )
@@ -102,7 +103,7 @@ async def test_a_tenant_gets_a_user_that_works_and_keeps_its_password(
     world = rollout_limiter.world
     model = await world.publishes_model()
     for name in ("acme", "blue"):
-        await world.person.create(tenant(world.key(name), model))
+        await world.person.create(tenant_body(model, key=world.key(name)))
         await rollout_limiter.converges(name)
     first = await rollout_limiter.secret("acme-redis")
     await rollout_limiter.converges()
@@ -122,7 +123,7 @@ async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
     rollout_limiter: RolloutLimiter, store: CounterStore
 ) -> None:
     world = rollout_limiter.world
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     first = await rollout_limiter.secret("acme-redis")
     await world.person.delete(world.ref("Secret", "acme-redis"))
@@ -139,7 +140,7 @@ async def test_redis_down_costs_a_condition_and_no_endpoint_and_back_it_is_made_
 ) -> None:
     world = rollout_limiter.world
     store.kill()
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     said = await world.condition("RedisConfigured")
     assert (said["status"], said["reason"]) == ("False", "RedisUnavailable")
@@ -158,7 +159,7 @@ async def test_a_restart_that_forgets_every_user_is_made_good(
     rollout_limiter: RolloutLimiter, store: CounterStore
 ) -> None:
     world = rollout_limiter.world
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     user = redis_user_name(await rollout_limiter.uid())
     before = store.run("ACL", "GETUSER", user)
@@ -179,7 +180,7 @@ async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(
     world = rollout_limiter.world
     model = await world.publishes_model()
     for name in ("acme", "blue"):
-        await world.person.create(tenant(world.key(name), model))
+        await world.person.create(tenant_body(model, key=world.key(name)))
         await rollout_limiter.converges(name)
         store.run("SET", f"tts:{{{await rollout_limiter.uid(name)}}}:a", "1")
     gone, stays = await rollout_limiter.uid("acme"), await rollout_limiter.uid("blue")
@@ -195,7 +196,7 @@ async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(
     rollout_limiter: RolloutLimiter, store: CounterStore
 ) -> None:
     world = rollout_limiter.world
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     assert (await rollout_limiter.secret("acme-s3"))["accessKey"] == "AKIA"
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
@@ -214,7 +215,7 @@ async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_ope
 ) -> None:
     """Nothing mounts it any more, and nobody may list Secrets: only a look by name finds it."""
     world = rollout_limiter.world
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
     await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"storage": {"s3": s3}}})
@@ -245,7 +246,7 @@ async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(rollo
         }
     )
     model = await world.publishes_model()
-    await world.person.create(tenant(world.key(), model, redis={"secretRef": {"name": "counters"}}))
+    await world.person.create(tenant_body(model, redis={"secretRef": {"name": "counters"}}, key=world.key()))
     await rollout_limiter.converges()
     assert (await world.condition("RedisConfigured"))["status"] == "True"
     children = await world.children()
@@ -258,7 +259,7 @@ async def test_keys_of_the_object_store_that_rotate_reach_every_tenant(
     rollout_limiter: RolloutLimiter, tmp_path: Path
 ) -> None:
     world = rollout_limiter.world
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
     await rollout_limiter.converges()
     (tmp_path / "secretKey").write_text("another\n")
     await rollout_limiter.converges()
@@ -280,7 +281,7 @@ def operator(
 async def test_a_whole_operator_makes_users_mends_them_and_removes_them(
     operator: Operator, world: World, store: CounterStore
 ) -> None:
-    await world.person.create(tenant(world.key(), await world.publishes_model()))
+    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
 
     async def has_user() -> bool:
         return len(store.run("ACL", "USERS")) == 2

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.operator_world import SETTINGS, World, eventually, tenant
+from tests.support.operator_world import SETTINGS, World, eventually
+from tests.support.resources import tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.objects.keys import Key
@@ -63,7 +64,7 @@ async def test_night_falls_at_its_instant_and_not_before(world: World) -> None:
     name = await world.publishes_model()
     keys = [world.key(f"tenant-{number}") for number in range(10)]
     for key in keys:
-        await world.person.create(tenant(key, name, schedule=SCHEDULE))
+        await world.person.create(tenant_body(name, schedule=SCHEDULE, key=key))
     clock = ShiftedClock(NIGHTFALL - timedelta(hours=5))
     changed_at: dict[Key, datetime] = {}
 
@@ -96,7 +97,7 @@ async def test_night_falls_at_its_instant_and_not_before(world: World) -> None:
 async def test_a_transition_missed_while_the_operator_was_down_is_made_up_for(world: World) -> None:
     name = await world.publishes_model()
     key = world.key()
-    await world.person.create(tenant(key, name, schedule=SCHEDULE))
+    await world.person.create(tenant_body(name, schedule=SCHEDULE, key=key))
     async with operating(world, ShiftedClock(NIGHTFALL - timedelta(hours=5))):
         await eventually(lambda: every(world, [key], name, (3, 6)), "it is day")
     async with operating(world, ShiftedClock(NIGHTFALL + timedelta(hours=2))):

@@ -1,4 +1,4 @@
-"""What callers are told of routes, fields, formats and errors is what the server has, and all of it."""
+"""The documentation for callers names every route, field, format and error of the server, and no other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def kinds(kind: type[TTSError]) -> Iterator[type[TTSError]]:
 
 
 def codes_of_http() -> Iterator[tuple[str, int]]:
-    """Of `HTTPError`s, which have theirs where they are raised."""
+    """Codes of `HTTPError`s, which are written where they are raised."""
     for file in Path(tts_server.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "HTTPError":

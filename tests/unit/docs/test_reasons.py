@@ -30,7 +30,7 @@ OF_THE_HPA = {"FailedGetResourceMetric"}
 
 
 def camel_case(node: ast.AST) -> Iterator[str]:
-    """What is written like a reason, anywhere within."""
+    """Yield everything within that is written like a reason."""
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str) and REASON.fullmatch(part.value):
             yield part.value
@@ -50,7 +50,7 @@ def reasons() -> Iterator[str]:
 
 
 def rows() -> Iterator[str]:
-    """What the page's table has for reasons."""
+    """Read the reasons in the page's table."""
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 5:

@@ -1,4 +1,4 @@
-"""What keeps the first `make demo` on a machine short: nothing is built twice."""
+"""The first `make demo` on a machine builds nothing twice."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What the demo says of a recording."""
+"""The demo measures a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a demo announces is what it is going to do on this machine, with this cluster."""
+"""The demo announces the time that it will take on this machine, with this cluster."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What vouches for a server over TLS is made once, and again when its file changes."""
+"""A TLS context is made once, and again when its file changes."""
 
 import ssl
 from pathlib import Path

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.support.api_rules import ACCEPTED, DAY, REFUSED, S3, Object
+from tests.support.api_rules import ACCEPTED, DAY, REFUSED, S3
 from tests.support.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
-from tests.support.resources import model, tenant
+from tests.support.resources import Object, model, stored, tenant, tenant_body
 from tts_operator.api import Schedule, TTSModel, TTSTenant
 from tts_operator.api.crd import definitions
 from tts_operator.api.schedule import (
@@ -81,7 +81,7 @@ def test_a_file_with_a_bad_schedule_is_refused_as_in_the_cluster(schedule: Objec
 
 
 def messages(schema: object) -> Iterator[str]:
-    """Of every rule in CEL, however deep."""
+    """Yield the message of every CEL rule, however deep."""
     if isinstance(schema, dict):
         yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
     for child in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
@@ -105,19 +105,17 @@ def test_a_bad_shape_is_refused_as_in_the_cluster(body: Object) -> None:
 # The API server cannot tell, or its rules are of an older version: the operator must, and say why in a condition.
 ONLY_IN_PYTHON: dict[str, tuple[Object, str]] = {
     "a port above the last one": (
-        tenant().with_spec(storage={"s3": {**S3, "publicEndpoint": "https://s3.example:65536"}}).body,
+        tenant_body(storage={"s3": {**S3, "publicEndpoint": "https://s3.example:65536"}}),
         "spec.storage.s3.publicEndpoint: Port out of range 0-65535",
     ),
     "an address that is none": (
-        tenant().with_spec(storage={"s3": {**S3, "endpoint": "https://[1:2]"}}).body,
+        tenant_body(storage={"s3": {**S3, "endpoint": "https://[1:2]"}}),
         "spec.storage.s3.endpoint: '1:2' does not appear to be an IPv4 or IPv6 address",
     ),
     "the year 0": (
-        tenant()
-        .with_spec(
+        tenant_body(
             schedule={"default": DAY, "exceptions": [{"name": "x", "from": "0000-01-01", "to": "0000-01-01", **DAY}]}
-        )
-        .body,
+        ),
         "spec.schedule.exceptions[0].from: year 0 is out of range",
     ),
     "a prefix out of the bucket": (REFUSED["a prefix out of the bucket"][0], "spec.storage.s3.prefix: prefix may not"),
@@ -141,14 +139,14 @@ def test_every_rule_is_broken_by_some_object() -> None:
 
 
 def test_an_object_from_the_api_server_keeps_what_others_wrote_in_its_metadata() -> None:
-    body = tenant().with_uid("7f1c").body
+    body = stored(tenant_body(), "7f1c")
     body["metadata"] |= {"managedFields": [{"manager": "kubectl"}], "resourceVersion": "42", "selfLink": ""}
     read = TTSTenant.model_validate(body)
     assert (read.metadata.uid, read.metadata.resource_version) == ("7f1c", "42")
 
 
 def test_a_status_of_a_newer_version_is_read() -> None:
-    body = tenant().body | {"status": {"observedGeneration": 3, "mood": "sunny"}}
+    body = tenant_body() | {"status": {"observedGeneration": 3, "mood": "sunny"}}
     status = TTSTenant.model_validate(body).status
     assert status is not None
     assert status.observed_generation == 3
@@ -157,12 +155,12 @@ def test_a_status_of_a_newer_version_is_read() -> None:
 @pytest.mark.parametrize("typo", [{"teir": "VIP"}, {"quota": {"requestPerMinute": 1}}], ids=str)
 def test_an_unknown_field_of_a_spec_is_never_ignored(typo: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-        _ = tenant().with_spec(**typo).parsed
+        _ = tenant(**typo)
 
 
 def test_a_quantity_is_text_however_it_was_written() -> None:
     resources = {"limits": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 2}}
-    (precision,) = model().with_precisions("fp16", resources=resources).parsed.spec.precisions
+    (precision,) = model(precisions=[{"name": "fp16", "resources": resources}]).spec.precisions
     assert precision.resources.limits == {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "2"}
 
 
@@ -174,11 +172,11 @@ def test_replicas_are_whole_numbers_as_in_the_cluster(replicas: object) -> None:
 
 def test_a_typed_object_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        tenant().parsed.spec.suspend = True  # type: ignore[misc]  # this is the point
+        tenant().spec.suspend = True  # type: ignore[misc]  # this is the point
 
 
 NO_ADDRESSES = ("a:port", "a:99999", "a:0", ":443", "[::1", "[::g]", "a\u2100.example")
-"""Of a server. The API server's patterns take them: what they cannot say must not stop a reconcile further on."""
+"""Server addresses that the API server's patterns accept although they are invalid: none may stop a reconcile."""
 
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)
@@ -187,10 +185,10 @@ def test_an_address_that_cannot_be_is_an_object_that_cannot_be_read(address: str
     s3 = {"endpoint": f"https://{address}", "bucket": "speech", "secretRef": {"name": "s3"}}
     for spec in ({"auth": {"modes": ["JWT"], "external": external}}, {"storage": {"s3": s3}}):
         with pytest.raises(ValidationError, match=r"endpoint|jwksURL"):
-            TTSTenant.model_validate(tenant().with_spec(**spec).body)
+            TTSTenant.model_validate(tenant_body(**spec))
 
 
 @pytest.mark.parametrize("address", ["a", "a.example:8443", "192.0.2.1", "[2001:db8::1]:443"])
 def test_addresses_that_can_be(address: str) -> None:
     external = {"jwksURL": f"https://{address}/jwks.json", "issuer": "id", "audience": "tts"}
-    assert tenant().with_spec(auth={"modes": ["JWT"], "external": external}).parsed.spec.auth is not None
+    assert tenant(auth={"modes": ["JWT"], "external": external}).spec.auth is not None

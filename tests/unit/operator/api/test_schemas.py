@@ -1,4 +1,4 @@
-"""What the API server demands of a schema, and what the project demands of its own."""
+"""Schemas meet the demands of the API server, and the project's own."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the calendar means, as stories: a schedule, a time on the wall, and what holds then or changes next."""
+"""The calendar as a table: a schedule, a local time, and the bounds that hold then or change next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API server answers becomes a reason that a person can act on."""
+"""An error of the API server becomes a reason that a person can act on."""
 
 from __future__ import annotations
 

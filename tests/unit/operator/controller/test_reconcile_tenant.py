@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.operator_builders import KEY, NOON, SETTINGS, UID, observe, ref, tenant_body
+from tests.support.operator_builders import NOON, SETTINGS, observe, ref
+from tests.support.resources import KEY, UID, stored, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Request
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
@@ -78,7 +79,7 @@ class EndingNamespace(Cluster):
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> dict[str, Any] | None:
         metadata = {"name": ref.name, "deletionTimestamp": "2026-11-04T12:00:00Z"}
-        return {"TTSTenant": tenant_body(), "Namespace": {"metadata": metadata}}.get(ref.kind)
+        return {"TTSTenant": stored(tenant_body()), "Namespace": {"metadata": metadata}}.get(ref.kind)
 
     async def list(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
         for found in tuple[dict[str, Any]]():

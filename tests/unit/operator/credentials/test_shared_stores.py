@@ -1,4 +1,4 @@
-"""Where replicas count together and keep audio: a tenant's own stores, the operator's, or none."""
+"""Replicas count together and keep audio in the tenant's own stores, in the operator's, or in none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import KEY, NOON, SETTINGS, UID, Object, child, live, model, observe, ref, settle
+from tests.support.operator_builders import NOON, SETTINGS, child, live, observe, ref, settle
+from tests.support.resources import KEY, UID, Object, model
 from tts_operator.credentials.shared_stores import (
     RedisDefault,
     RedisSecret,

@@ -24,7 +24,7 @@ from tts_operator.credentials.signing_keys import (
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TOKEN = timedelta(minutes=5)
-"""What a token lives, and how long a published set of keys is kept by whoever fetched it."""
+"""Lifetime of a token, and of a published key set at a client that fetched it."""
 
 
 def step(stored: SigningKeys, now: datetime) -> KeyRotation:

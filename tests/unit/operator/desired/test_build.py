@@ -1,4 +1,4 @@
-"""What a tenant gets, manifest by manifest: whole ones are in golden/, the rules around them are below.
+"""The manifests of a tenant: whole ones are in golden/, the rules around them are below.
 
 After a change that is meant, `python -m tests.unit.operator.desired.test_build` writes golden/ again: read the diff.
 """
@@ -17,21 +17,18 @@ import yaml
 
 from tests.support.operator_builders import (
     DAY,
-    KEY,
     NOON,
     SETTINGS,
-    Object,
     child,
     desired,
     live,
-    model,
     observe,
-    option,
     planned,
     ref,
     resolved,
     settle,
 )
+from tests.support.resources import KEY, Object, model, precision
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.desired.build import Desired, build
 from tts_operator.objects.manifest import Manifest
@@ -61,7 +58,7 @@ TENANTS: dict[str, Observed] = {
                 "large",
                 image="registry.example/large:2",
                 imagePullSecrets=[{"name": "registry"}],
-                precisions=[option("fp16", cpu="4"), option("int8", cpu="2", memory="300Mi")],
+                precisions=[precision("fp16", cpu="4"), precision("int8", cpu="2", memory="300Mi")],
                 priorityClassName="speech",
                 runtimeClassName="gvisor",
                 threads=2,
@@ -186,12 +183,13 @@ def template(observed: Observed) -> Any:
 
 ROLLS: dict[str, Observed] = {
     "another image": observe(known=[model(image="other:2")]),
-    "more memory": observe(known=[model(precisions=[option(memory="1Gi")])]),
+    "more memory": observe(known=[model(precisions=[precision(memory="1Gi")])]),
     "more threads": observe(known=[model(threads=2)]),
     "another sample rate": observe(known=[model(sampleRateHz=16000)]),
-    "another precision": observe(known=[model(precisions=[option("int8")])]),
+    "another precision": observe(known=[model(precisions=[precision("int8")])]),
     "one more loaded": observe(
-        {"name": "espeak", "allowedPrecisions": ["fp32", "int8"]}, known=[model(precisions=[option(), option("int8")])]
+        {"name": "espeak", "allowedPrecisions": ["fp32", "int8"]},
+        known=[model(precisions=[precision(), precision("int8")])],
     ),
 }
 REREAD: dict[str, Observed] = {
@@ -380,7 +378,7 @@ def test_a_key_that_comes_or_signs_is_told_to_running_pods() -> None:
 
 
 def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
-    small = model(precisions=[option(memory="256Mi")])
+    small = model(precisions=[precision(memory="256Mi")])
     found = bodies(observe("espeak", known=[small], cache={}))
     config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
     assert config["cache"]["enabled"]
@@ -389,7 +387,7 @@ def test_a_cache_takes_no_more_than_its_part_of_a_small_pods_memory() -> None:
 
 def test_a_limit_whose_unit_was_forgotten_is_the_pods_trouble_and_not_the_operators() -> None:
     """The kubelet says that no container starts in 4 bytes, and the tenant's condition repeats it."""
-    tiny = model(precisions=[option(memory="4")])
+    tiny = model(precisions=[precision(memory="4")])
     found = bodies(observe("espeak", known=[tiny], cache={}))
     config = json.loads(next(body["data"]["server.json"] for body in found if "server.json" in body.get("data", {})))
     assert config["cache"]["maxBytes"] == 1

@@ -1,4 +1,4 @@
-"""What counts as a difference: only fields that are ours, however the API server spells them."""
+"""Only fields that the operator owns count as a difference, however the API server spells them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import Object, child, desired, live, observe, option
-from tests.support.operator_builders import model as a_model
+from tests.support.operator_builders import child, desired, live, observe
+from tests.support.resources import Object, precision
+from tests.support.resources import model as a_model
 from tts_operator.objects.diff import changed, difference, label
 from tts_operator.objects.manifest import Manifest
 from tts_operator.objects.names import MANAGER
@@ -19,7 +20,7 @@ Edit = Callable[[Object], object]
 
 def manifest(kind: str, name: str) -> Manifest:
     limits = {"cpu": "1000m", "memory": "4096Mi"}
-    found = desired(observe("espeak", "other", known=[a_model(precisions=[option(**limits)]), a_model("other")]))
+    found = desired(observe("espeak", "other", known=[a_model(precisions=[precision(**limits)]), a_model("other")]))
     body = child([dict(each.body) for each in found.manifests], kind, name)
     return Manifest.of(body)
 

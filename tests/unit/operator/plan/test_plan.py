@@ -8,21 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import (
-    DAY,
-    KEY,
-    NOON,
-    SETTINGS,
-    Object,
-    child,
-    desired,
-    model,
-    observe,
-    planned,
-    pod,
-    ref,
-    settle,
-)
+from tests.support.operator_builders import DAY, NOON, SETTINGS, child, desired, observe, planned, pod, ref, settle
+from tests.support.resources import KEY, Object, model
 from tts_operator.desired.build import build
 from tts_operator.objects.names import CONFIG_HASH
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
@@ -37,7 +24,7 @@ Edit = Callable[[list[Object]], object]
 
 
 def converged(**spec: Any) -> list[Object]:
-    """What a tenant of this spec has once everything is written."""
+    """The children of a tenant of this spec once everything is written."""
     return settle(observe(**spec))
 
 

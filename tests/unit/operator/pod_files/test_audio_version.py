@@ -6,7 +6,8 @@ import copy
 import json
 from datetime import timedelta
 
-from tests.support.operator_builders import NOON, Object, child, desired, model, observe, settle
+from tests.support.operator_builders import NOON, child, desired, observe, settle
+from tests.support.resources import Object, model
 from tts_operator.snapshot.observed import Observed
 
 
@@ -29,7 +30,7 @@ def test_the_name_stays_while_the_sound_does() -> None:
 
 
 def rolling(children: list[Object], revision: int, **status: int) -> list[Object]:
-    """The same with pods of two kinds."""
+    """Observe pods of two templates side by side."""
     found = copy.deepcopy(children)
     deployment = child(found, "Deployment", "acme-espeak")
     deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = str(revision)

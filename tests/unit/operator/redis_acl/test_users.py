@@ -56,7 +56,7 @@ class Store:
 
 
 class Platform:
-    """What stands around the users: a cluster of tenants by UID, and a queue."""
+    """A fake of what surrounds the users: a cluster of tenants by UID, and a queue."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.store = Store()

@@ -1,4 +1,4 @@
-"""Who speaks when a model cannot, and what a tenant gets for it."""
+"""A model that cannot serve has a fallback, and the tenant gets a pool for it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 
 from tests.support.operator_builders import (
     NOON,
-    Object,
     answering,
     child,
     desired,
     falls_back_to,
-    model,
     observe,
     planned,
     resolved,
     settle,
 )
+from tests.support.resources import Object, model
 from tts_operator.api import TTSModel
 from tts_operator.api.model import LONGEST_CHAIN
 from tts_operator.calendar.bounds import Bounds

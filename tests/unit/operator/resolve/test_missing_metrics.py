@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.support.operator_builders import DAY, NOON, Object, child, observe, planned, resolved, settle, stamp
+from tests.support.operator_builders import DAY, NOON, child, observe, planned, resolved, settle, stamp
+from tests.support.resources import Object
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.resolve.missing_metrics import MissingMetrics, hold
 

@@ -1,4 +1,4 @@
-"""What a tenant asks for, made definite."""
+"""A tenant's spec resolves to models, precisions, bounds and limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, Object, model, observe, option, resolved, stamp
+from tests.support.operator_builders import DAY, NOON, SETTINGS, observe, resolved, stamp
+from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.desired.build import build
@@ -221,7 +222,7 @@ def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None
 
 
 def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
-    both = [option("fp32"), option("int8")]
+    both = [precision("fp32"), precision("int8")]
     entries = ("a", {"name": "b", "precision": "fp32", "allowedPrecisions": ["int8", "fp32"]}, "c")
     known = [model("a", precisions=both), model("b", precisions=both), model("c")]
     pools = resolved(observe(*entries, known=known, scenario="Testing")).pools

@@ -7,18 +7,17 @@ from datetime import timedelta
 
 from tests.support.operator_builders import (
     NOON,
-    Object,
     answering,
     child,
     desired,
     falls_back_to,
-    model,
     observe,
     planned,
     ref,
     resolved,
     settle,
 )
+from tests.support.resources import Object, model
 from tts_operator.objects.names import POOL_LABEL
 
 SECOND = timedelta(seconds=1)

@@ -14,21 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.operator_builders import (
-    KEY,
     NOON,
     SETTINGS,
-    Object,
     child,
     container,
     desired,
-    model,
     observe,
-    option,
     planned,
     pod,
     resolved,
     settle,
 )
+from tests.support.resources import KEY, Object, model, precision
 from tts_operator.desired.build import build
 from tts_operator.objects.keys import Key
 from tts_operator.plan.outcome import Outcome
@@ -196,7 +193,7 @@ AT_ONCE_BECAUSE: dict[str, Any] = {
     "the pool is new": observe(),
     "the tenant changed": observe(
         {"name": "espeak", "precision": "fp16"},
-        known=[model(precisions=[option("fp32"), option("fp16")])],
+        known=[model(precisions=[precision("fp32"), precision("fp16")])],
         children=settle(observe(), NOON - timedelta(hours=1)),
     ),
     "nobody speaks": observe(
@@ -408,7 +405,7 @@ class Rollouts(RuleBasedStateMachine):
         self.news.append(self.live(who))
 
     def reconcile(self, who: Key) -> None:
-        """What `reconcile` does with the budget."""
+        """Use the limiter as `reconcile` does."""
         pool = self.pools[who]
         self.tell(self.live(who))
         changes = {"acme-espeak": f"model/espeak/{self.current}"} if pool.has != self.current else {}

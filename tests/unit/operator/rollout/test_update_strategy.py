@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import NOON, Object, child, observe, pod, settle, unschedulable
+from tests.support.operator_builders import NOON, child, observe, pod, settle, unschedulable
+from tests.support.resources import Object
 from tts_operator.rollout.update_strategy import PATIENCE, UpdateStrategy, rollout
 
 DENIED = {

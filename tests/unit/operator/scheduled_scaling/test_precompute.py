@@ -1,4 +1,4 @@
-"""What a transition writes is worked out before it comes."""
+"""The writes of a transition are computed before it is due."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALENDAR: dict[str, Any] = {
 
 
 def settled(*models: Any, **spec: Any) -> Requeue | None:
-    """What is due next for a tenant whose children are all there."""
+    """The next requeue of a tenant whose children all exist."""
     children = settle(observe(*models, **spec))
     return next_requeue(resolved(observe(*models, children=children, **spec)))
 

@@ -15,7 +15,7 @@ from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS, Transitio
 async def running(
     transitions: TransitionTimers[str], clock: VirtualClock
 ) -> AsyncIterator[list[tuple[str, float, float]]]:
-    """What began: (key, when in seconds from the beginning, how late in seconds)."""
+    """Transitions that began: (key, seconds from the beginning, seconds late)."""
     begun: list[tuple[str, float, float]] = []
 
     def begin(key: str, lateness: timedelta) -> None:

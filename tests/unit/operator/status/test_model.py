@@ -1,4 +1,4 @@
-"""What the operator says of a TTSModel."""
+"""The operator reports conditions of a TTSModel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from tests.support.operator_builders import NOON, model, stamp
+from tests.support.operator_builders import NOON, stamp
+from tests.support.resources import model
 from tts_operator.api import TTSModel, TTSModelStatus
 from tts_operator.objects.problem import Problem
 from tts_operator.status.model import model_status

@@ -1,4 +1,4 @@
-"""What the operator reports: the first cause that a person must mend, in words that say how."""
+"""The status reports the first cause that a person must fix, and how."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from tests.support.operator_builders import (
     DAY,
     NOON,
     SETTINGS,
-    Object,
     answering,
     child,
     container,
-    model,
     observe,
     pod,
     ref,
@@ -26,6 +24,7 @@ from tests.support.operator_builders import (
     stamp,
     unschedulable,
 )
+from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
@@ -362,7 +361,7 @@ def test_a_refused_spec_still_tells_that_nobody_answers() -> None:
 
 
 def test_a_refused_spec_suspends_nobody() -> None:
-    """What it says of suspend is not followed either: the endpoint goes on as it was."""
+    """A refused spec's suspend is not followed either: the endpoint stays as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("True", "AsSpecified")
     asleep = settle(observe(suspend=True))

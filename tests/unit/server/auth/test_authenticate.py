@@ -1,4 +1,4 @@
-"""Whom limits for each client count by."""
+"""Limits for each client count by its identity."""
 
 from tts_server.auth.authenticate import Caller
 

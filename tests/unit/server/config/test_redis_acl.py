@@ -7,7 +7,7 @@ from tts_server.config.redis_acl import COMMANDS, rules
 from tts_server.quota import redis_scripts as quota_scripts
 
 BY_THE_CLIENT = {"eval", "evalsha", "select", "hgetall", "get", "set", "del"}
-"""What the server sends itself: scripts, the database's number, the ledger's hash, and cached audio."""
+"""Commands that the server sends itself: scripts, the database's number, the ledger's hash, and cached audio."""
 
 
 def test_every_command_of_a_script_is_granted_and_nothing_that_none_uses() -> None:

@@ -1,4 +1,4 @@
-"""What eSpeak NG is given to read."""
+"""Text is prepared for eSpeak NG."""
 
 import pytest
 from hypothesis import given

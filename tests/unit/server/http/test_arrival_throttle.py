@@ -1,4 +1,4 @@
-"""Who comes in, and when: a few between two rounds of the event loop, in order, and whoever only asks for health."""
+"""Connections are accepted a few between two rounds of the event loop, in order, and whoever only asks for health."""
 
 import asyncio
 

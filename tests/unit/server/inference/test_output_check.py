@@ -1,4 +1,4 @@
-"""What cannot be a text is not passed on; what can be is not touched."""
+"""Samples that cannot be speech are refused; all others pass unchanged."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What follows from limits and counts, without any store."""
+"""Decisions follow from limits and counts, without any store."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What a replica remembers of the last minute: everything that the shared log lacks, and nothing twice."""
+"""A replica remembers every request of the last minute that the shared log lacks, and none twice."""
 
 from tts_server.quota.limits import Limits, Request
 from tts_server.quota.recent_requests import Recent, UnsyncedRequest, let_in
@@ -58,7 +58,7 @@ def test_a_minute_later_it_is_forgotten() -> None:
 
 
 def test_a_store_that_is_away_for_long_fills_no_memory() -> None:
-    """Nobody asks meanwhile what it lacks."""
+    """No read takes place meanwhile."""
     recent = Recent()
     for second in range(10_000):
         recent.add(one(str(second), second), written=second < 100)

@@ -1,4 +1,4 @@
-"""What a replica does not forget about a ledger that others may lose."""
+"""A replica keeps its own part of a ledger that others may lose."""
 
 from dataclasses import replace
 

@@ -1,8 +1,8 @@
-"""Who speaks a reply: every case is a line."""
+"""The fallback that serves a reply: every case is a line."""
 
 import pytest
 
-from tests.unit.server.routing.test_voice_selection import model
+from tests.support.server_models import model
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
 from tts_server.inference.client import Utterance
 from tts_server.routing.catalogue import CatalogueError, catalogue

@@ -1,21 +1,15 @@
 """Names find models and voices; languages find who speaks them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
+from tests.support.server_models import model
+from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
 from tts_server.routing.voice_selection import VoiceSelector, choose, lines, wished_model
 from tts_server.text import Segment
-
-
-def model(name: str, *voices: tuple[str, Sequence[str]], **changes: Any) -> ModelConfig:
-    listed = tuple(VoiceConfig(name=voice, languages=tuple(languages)) for voice, languages in voices)
-    return ModelConfig(name=name, voices=listed, **changes)
-
 
 TENANT = ServerConfig(
     models=(
@@ -37,7 +31,7 @@ def names(config: ServerConfig = TENANT) -> Catalogue:
 
 
 def spoken(wish: VoiceSelector, *languages: str | None) -> list[str]:
-    """Who speaks a segment of each language, as model/voice."""
+    """The route of a segment of each language, as model/voice."""
     found = names()
     choice = choose(found, wish, wished_model(found, wish))
     said = lines(found, choice, wish, [Segment("x", language) for language in languages])

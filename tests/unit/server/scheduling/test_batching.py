@@ -1,4 +1,4 @@
-"""Who goes together, and for how long the first waits: a rule for each, as tables."""
+"""Utterances are batched together, and the first waits so long: a table for each rule."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is next: nobody starves, shares are weights, everybody's own order is kept."""
+"""The fair queue starves no tenant, shares by weight, and keeps each tenant's order."""
 
 from collections import defaultdict
 from typing import TypeVar
@@ -226,7 +226,7 @@ def test_a_flood_of_one_tenant_does_not_delay_another(flood: int) -> None:
 def test_what_is_ahead_is_what_is_served_before(
     weights: list[float], waiting: list[tuple[int, float]], served: int, own: int
 ) -> None:
-    """Nobody is refused for a wait that will not be, nor let in for one that will."""
+    """Only requests whose wait would be too long are refused."""
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
     for tenant, cost in waiting:

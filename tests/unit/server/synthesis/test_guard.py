@@ -1,4 +1,4 @@
-"""What a guard tells its breaker: how each kind of end of an attempt counts."""
+"""A guard reports to its breaker how each attempt ended."""
 
 import asyncio
 from contextlib import suppress

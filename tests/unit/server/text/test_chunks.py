@@ -1,4 +1,4 @@
-"""What is spoken together: whole sentences of one language, never before the first, never more than keeps pace."""
+"""Chunks are whole sentences of one language, never before the first, never more than keeps pace."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What a text becomes before an engine speaks it: tables of real sentences, then properties over any text at all."""
+"""Text is cut into segments before synthesis: tables of real sentences, then properties over any text at all."""
 
 import re
 import time

@@ -1,0 +1,11 @@
+"""Models of a server's configuration."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tts_server.config.schema import ModelConfig, VoiceConfig
+
+
+def model(name: str, *voices: tuple[str, Sequence[str]], **changes: Any) -> ModelConfig:
+    listed = tuple(VoiceConfig(name=voice, languages=tuple(languages)) for voice, languages in voices)
+    return ModelConfig(name=name, voices=listed, **changes)
