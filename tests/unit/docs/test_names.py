@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hack.generate import rows
@@ -22,6 +23,21 @@ PAGES = {
 CHART = ROOT / "charts" / "ttsfleet"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+PAGES_WITH_PATHS = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "hack" / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/decisions/*.md")),
+)
+TOPS = (
+    ROOT,
+    ROOT / "hack",
+    CHART,
+    *(top / name for top, name in ((ROOT / "operator", "tts_operator"), (ROOT / "inference_server", "tts_server"))),
+    ROOT / "operator",
+    ROOT / "inference_server",
+)
 
 
 def found(pattern: str) -> Iterator[tuple[str, str]]:
@@ -95,3 +111,11 @@ def test_files_in_prose_exist() -> None:
     )
     assert len(named) > 10
     assert {(page, file) for page, file in named if not (ROOT / file.rstrip("/.")).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PATHS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_in_prose_exist(page: Path) -> None:
+    """Files and folders in backticks, relative to one of `TOPS`. A decision may name folders that were not chosen."""
+    kinds = r"[\w.-]+\.py" if page.parent.name == "decisions" else r"(?:[\w.-]+\.py)?"
+    named = set(re.findall(rf"`((?:[\w.-]+/)+{kinds})`", page.read_text(encoding="utf-8")))
+    assert {path for path in named if not any((top / path).exists() for top in TOPS)} == set()
