@@ -31,7 +31,7 @@ def test_what_the_page_imports_exists() -> None:
 
 def test_the_engine_of_the_page_yields_samples() -> None:
     namespace: dict[str, Any] = {}
-    exec(BLOCKS[0], namespace)  # noqa: S102 - this repository's own page
+    exec(BLOCKS[0], namespace)
     engine = namespace["Hum"]()
     parts = list(engine.speak("Hi", voice="hum", language="en", speed=2.0))
     assert [part.dtype for part in parts] == [np.float32, np.float32]

@@ -1,4 +1,4 @@
-"""Names in prose are names of the product: fields, metrics, values of the chart, words of the Makefile, files."""
+"""Names in prose exist: fields, metrics, values of the chart, targets of the Makefile, files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TOPS = (
 
 
 def found(pattern: str) -> Iterator[tuple[str, str]]:
-    """Page and what the pattern's group matches."""
+    """Each match of the pattern's group, with its page."""
     return ((str(page), match) for page, text in PAGES.items() for match in re.findall(pattern, text))
 
 
@@ -100,7 +100,7 @@ def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> 
     assert ours == set(properties(SCHEMA)) - {"global"}
 
 
-def test_words_of_the_makefile_in_prose_exist() -> None:
+def test_targets_of_the_makefile_in_prose_exist() -> None:
     known = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {(page, word) for page, word in found(r"`make ([a-z0-9-]+)") if word not in known} == set()
 
