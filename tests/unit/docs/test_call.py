@@ -1,4 +1,4 @@
-"""The page for callers documents exactly the routes, fields, formats and errors that the server has."""
+"""The documentation for callers names every route, field, format and error of the server, and no other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_STARLETTE = {"not_found": 404, "method_not_allowed": 405}
 
 
 def table(first: str) -> list[list[str]]:
-    """Rows of the table whose first column has this heading."""
+    """Rows of the table whose first column is called so."""
     start = next(number for number, row in enumerate(ROWS) if row[0] == first) + 2
     rows = ROWS[start:]
     end = next((number for number, row in enumerate(rows) if set(row[0]) == {"-"} or "---" in row[0]), len(rows) + 1)
@@ -44,7 +44,7 @@ def kinds(kind: type[TTSError]) -> Iterator[type[TTSError]]:
 
 
 def codes_of_http() -> Iterator[tuple[str, int]]:
-    """Codes and statuses of `HTTPError`s, which are written where they are raised."""
+    """Codes of `HTTPError`s, which are written where they are raised."""
     for file in Path(tts_server.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "HTTPError":

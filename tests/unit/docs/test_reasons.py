@@ -1,4 +1,4 @@
-"""The troubleshooting page lists exactly the reasons that the operator gives."""
+"""The page that says what to do about a condition's reason has every one that the operator gives, and no other."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TREES = [
 TOLD_BY = {"Problem", "Refused", "Refuse", "pod_failure", "Event"}
 REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
-"""Types of events, a status, and the word used if Kubernetes gives no reason."""
+"""Types of events, a status, and what stands where Kubernetes gives no reason."""
 OF_THE_HPA = {"FailedGetResourceMetric"}
-"""Reasons of the HPA, which are passed on: too many for the page to list."""
+"""Passed on in its own words, which are more than the page can list."""
 
 
 def camel_case(node: ast.AST) -> Iterator[str]:
-    """Strings in the form of a reason, anywhere within the node."""
+    """Yield everything within that is written like a reason."""
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str) and REASON.fullmatch(part.value):
             yield part.value
 
 
 def reasons() -> Iterator[str]:
-    """Reasons written in the operator's code, and those of its tables."""
+    """The literal ones in the operator's code, and those that come from its tables."""
     for node in (node for tree in TREES for node in ast.walk(tree)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOLD_BY:
             for argument in node.args[:2]:
@@ -50,7 +50,7 @@ def reasons() -> Iterator[str]:
 
 
 def rows() -> Iterator[str]:
-    """Reasons in the page's table."""
+    """Read the reasons in the page's table."""
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 5:
