@@ -20,8 +20,8 @@ FRAGMENT = re.compile(r"(Of|What|Who|Whose|Whom|None|Until|Where|See|Nobody|The 
 """Beginnings of a phrase that is complete only together with the name above it."""
 
 
-BEGINNING = re.compile(r"[A-Z0-9`]|eSpeak NG\b")
-"""A name that is written with a small letter, such as that of a program, stands in backticks."""
+BEGINNING = re.compile(r"[A-Z0-9`]|[a-z]+([A-Z_]|\.[a-z])")
+"""A capital letter, a digit, a backtick, or the name of a field that is no plain word, such as `spec.replicas`."""
 
 
 class Docstring(NamedTuple):
@@ -39,6 +39,8 @@ class Method(NamedTuple):
     parameters: tuple[str, ...]
     required: int
     """Number of parameters without a default; they come first."""
+    returns: str
+    """Annotation of the result."""
     is_property: bool
     docstring: Docstring | None
 
@@ -86,6 +88,7 @@ def method(definition: ast.FunctionDef | ast.AsyncFunctionDef) -> Method:
     return Method(
         tuple(parameter.arg for parameter in parameters),
         len(parameters) - len(definition.args.defaults),
+        ast.unparse(definition.returns) if definition.returns else "",
         any(name_of(decorator) in {"property", "cached_property"} for decorator in definition.decorator_list),
         next((found for found in docstrings(definition) if found.line == definition.body[0].lineno), None),
     )
@@ -144,15 +147,18 @@ def implements(candidate: Class, protocol: str) -> bool:
 
     It does if it names the protocol as a base, or if it declares every method of the protocol with the same positional
     parameters (more of them only with defaults) and has every property, if only as a field. mypy demands equal names of
-    an implementation, so a class that happens to have a method of the same name is rarely mistaken for one.
+    an implementation, so a class that happens to have a method of the same name is rarely mistaken for one. A protocol
+    with one method alone says too little by its names: there the result must be the same, too.
     """
+    wanted = protocols()[protocol]
     return protocol in candidate.bases or all(
         name in candidate.methods or name in candidate.fields
         if each.is_property
         else name in candidate.methods
         and candidate.methods[name].parameters[: len(each.parameters)] == each.parameters
         and candidate.methods[name].required <= len(each.parameters)
-        for name, each in protocols()[protocol].items()
+        and (len(wanted) > 1 or candidate.methods[name].returns == each.returns)
+        for name, each in wanted.items()
     )
 
 
@@ -173,7 +179,7 @@ def test_a_docstring_does_not_begin_as_a_fragment(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
 def test_a_docstring_begins_with_a_capital_and_its_first_paragraph_ends_with_a_full_stop(folder: Path) -> None:
-    """A backtick or a digit may begin it too, and a colon may end it, where an example or a list follows."""
+    """`BEGINNING` has what else may begin it. A colon may end it, where an example or a list follows."""
     offenders = [
         where(file, docstring)
         for file in files(folder)
