@@ -1,4 +1,4 @@
-# One word each; `make help` prints them. Everything here runs the same on a laptop and in CI.
+# `make help` lists the targets. CI runs the same ones.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench lock clean
 
-help: ## Print these words
+help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: $(STAMP) ## Prepare .venv with pinned dependencies
@@ -22,45 +22,45 @@ fmt: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only --quiet .
 
-lint: setup ## Ruff, mypy strict, import-linter
+lint: setup ## Run ruff, mypy strict and import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-unit: setup ## Unit tests: pure rules, no I/O
+unit: setup ## Run the unit tests: pure rules, no I/O
 	@$(BIN)/pytest tests/unit -q
 
-check: lint unit ## The inner loop: lint and unit tests
+check: lint unit ## Run lint and unit: the inner loop
 
-test: verify unit ## Everything that needs no root: verify, unit, contract and integration tests
+test: verify unit ## Run verify and all tests that need no root: unit, contract, server, integration
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/pytest tests/contract tests/server -q -n auto
 	@$(BIN)/pytest tests/integration -q
 
-verify: lint ## Lint, generated files current, chart lints and validates
+verify: lint ## Run lint; check that generated files are current and that the chart is valid
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.verify_chart
 
 generate: setup ## Write the CRDs, their copy in the chart, and docs/reference
 	@$(BIN)/python -m hack.generate
 
-cluster: setup ## A cluster alone: build/kubeconfig, build/bin; CONTROL_PLANE_ONLY=1 needs no root
+cluster: setup ## Create only a cluster: build/kubeconfig, build/bin; CONTROL_PLANE_ONLY=1 needs no root
 	@$(BIN)/python -m hack.cluster up $(if $(CONTROL_PLANE_ONLY),--control-plane-only)
 
-images: setup ## Build both images into the cluster
+images: setup ## Build both images and load them into the cluster
 	@$(BIN)/python -m hack.cluster images
 
-demo: setup ## From nothing to audio: cluster, images, chart, tenant, build/demo.wav
+demo: setup ## Create a cluster, the images, the release and a tenant; synthesize build/demo.wav
 	@$(BIN)/python -m hack.demo
 
-e2e: setup ## Stories on a real cluster with real pods
+e2e: setup ## Run the stories on a real cluster with real pods
 	@$(BIN)/python -m hack.cluster up
 	@$(BIN)/python -m hack.cluster images
 	@$(BIN)/pytest e2e -q
 
-bench: setup ## Measure, and write bench/RESULTS.md and bench/plots
+bench: setup ## Run the benchmarks; write bench/RESULTS.md and bench/plots
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.plots
@@ -68,7 +68,7 @@ bench: setup ## Measure, and write bench/RESULTS.md and bench/plots
 lock: setup ## Resolve requirements/*.txt again
 	@hack/lock.sh
 
-clean: ## Take down the local cluster and remove what was built
+clean: ## Remove the local cluster and the build folder
 	@if [ -d build ]; then $(MAKE) --silent --no-print-directory setup; fi
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m hack.cluster down; fi
 	@rm -rf build

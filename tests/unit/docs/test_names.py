@@ -1,4 +1,4 @@
-"""Names in prose are names of the product: fields, metrics, values of the chart, words of the Makefile, files."""
+"""Names in prose exist: fields, metrics, values of the chart, targets of the Makefile, files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hack.generate import rows
@@ -22,10 +23,25 @@ PAGES = {
 CHART = ROOT / "charts" / "ttsfleet"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+PAGES_WITH_PATHS = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "hack" / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/decisions/*.md")),
+)
+TOPS = (
+    ROOT,
+    ROOT / "hack",
+    CHART,
+    *(top / name for top, name in ((ROOT / "operator", "tts_operator"), (ROOT / "inference_server", "tts_server"))),
+    ROOT / "operator",
+    ROOT / "inference_server",
+)
 
 
 def found(pattern: str) -> Iterator[tuple[str, str]]:
-    """Page and what the pattern's group matches."""
+    """Each match of the pattern's group, with its page."""
     return ((str(page), match) for page, text in PAGES.items() for match in re.findall(pattern, text))
 
 
@@ -84,7 +100,7 @@ def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> 
     assert ours == set(properties(SCHEMA)) - {"global"}
 
 
-def test_words_of_the_makefile_in_prose_exist() -> None:
+def test_targets_of_the_makefile_in_prose_exist() -> None:
     known = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {(page, word) for page, word in found(r"`make ([a-z0-9-]+)") if word not in known} == set()
 
@@ -95,3 +111,11 @@ def test_files_in_prose_exist() -> None:
     )
     assert len(named) > 10
     assert {(page, file) for page, file in named if not (ROOT / file.rstrip("/.")).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PATHS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_in_prose_exist(page: Path) -> None:
+    """Files and folders in backticks, relative to one of `TOPS`. A decision may name folders that were not chosen."""
+    kinds = r"[\w.-]+\.py" if page.parent.name == "decisions" else r"(?:[\w.-]+\.py)?"
+    named = set(re.findall(rf"`((?:[\w.-]+/)+{kinds})`", page.read_text(encoding="utf-8")))
+    assert {path for path in named if not any((top / path).exists() for top in TOPS)} == set()

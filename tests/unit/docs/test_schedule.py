@@ -1,4 +1,4 @@
-"""The outputs that the how-to page on schedules shows are those that its commands print."""
+"""The how-to page on schedules shows what its commands print."""
 
 from __future__ import annotations
 
