@@ -7,28 +7,27 @@ from typing import Any
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import MANAGER
 
+EXCEEDED_QUOTA = "exceeded quota"
+"""Text of the API server in errors and in conditions, whose reason for this is only Forbidden."""
+
 
 def annotation(found: Body, name: str) -> str:
-    """Empty if there is none."""
+    """Value of an annotation; empty without one."""
     return str((found["metadata"].get("annotations") or {}).get(name, ""))
 
 
-EXCEEDED_QUOTA = "exceeded quota"
-"""How the API server words it, in answers and in conditions: what it says otherwise is Forbidden."""
-
-
 def replicas(found: Body) -> int:
-    """What a Deployment asks for."""
+    """spec.replicas of a Deployment."""
     return int(found.get("spec", {}).get("replicas", 1))
 
 
 def count(found: Body, name: str) -> int:
-    """A number of the status that the API leaves out when it is zero."""
+    """Number in the status; 0 where it is absent, as the API omits zeros."""
     return int((found.get("status") or {}).get(name, 0))
 
 
 def condition(found: Body | None, type_: str) -> Mapping[str, Any] | None:
-    """A condition of any object that has conditions."""
+    """Condition of this type; None without one."""
     conditions = ((found or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == type_), None)
 
@@ -40,7 +39,7 @@ def rolling(found: Body) -> bool:
 
 
 def applied_at(found: Body) -> datetime | None:
-    """When our last apply changed the object; None where it does not say."""
+    """When the operator's last apply changed the object; None if it has not applied it."""
     for entry in found["metadata"].get("managedFields") or ():
         if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return instant(entry.get("time"))
@@ -48,7 +47,7 @@ def applied_at(found: Body) -> datetime | None:
 
 
 def instant(text: object) -> datetime | None:
-    """A Kubernetes timestamp, in UTC."""
+    """Parse a Kubernetes timestamp into UTC; None if it is none."""
     if not isinstance(text, str):
         return None
     try:
@@ -57,6 +56,6 @@ def instant(text: object) -> datetime | None:
         return None
 
 
-def number(version: str) -> int:
-    """A resourceVersion as a number; 0, older than all, if the server counts otherwise."""
-    return int(version) if version.isdecimal() else 0
+def decimal(text: str) -> int:
+    """Parse a decimal number such as a resourceVersion, which is ordered (KEP-5504); 0 for any other text."""
+    return int(text) if text.isdecimal() else 0

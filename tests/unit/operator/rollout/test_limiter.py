@@ -18,9 +18,10 @@ from tests.support.operator_builders import (
     NOON,
     SETTINGS,
     Object,
+    built,
+    changes,
     child,
     container,
-    desired,
     model,
     observe,
     option,
@@ -29,8 +30,8 @@ from tests.support.operator_builders import (
     resolved,
     settle,
 )
-from tts_operator.desired.build import build
 from tts_operator.objects.keys import Key
+from tts_operator.objects.labels import ROLLOUT
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -38,7 +39,6 @@ from tts_operator.rollout.policy import (
     FAILURES,
     HALTED,
     MAX_CONCURRENT_TENANTS,
-    ROLLOUT,
     WAITING,
     Roll,
     Sources,
@@ -94,7 +94,9 @@ def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> 
 def test_a_halt_names_two_tenants_and_the_change() -> None:
     found = blocked_reason(key(9), NEW, rolls(3, failed=3))
     assert found is not None
-    assert found.message.startswith("team-0/acme and team-1/acme fail with the change of TTSModel espeak")
+    assert found.message.startswith(
+        "Rollout paused: the change of TTSModel espeak failed on 3 tenants, such as team-0/acme and team-1/acme."
+    )
     of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
     assert of_the_operator is not None
     assert "the change of the operator" in of_the_operator.message
@@ -165,12 +167,11 @@ def of_acme(**spec: Any) -> Any:
 
 
 def test_a_models_change_is_taken_in_turn() -> None:
-    found = desired(of_acme(image="new:2"))
-    (change,) = found.changes.values()
+    (change,) = changes(resolved(of_acme(image="new:2"))).values()
     assert change.startswith("model/espeak/")
     after = settle(of_acme(image="new:2"))
     assert child(after, "Deployment", "acme-espeak")["metadata"]["annotations"][ROLLOUT] == change
-    assert desired(observe(known=[model(image="new:2")], children=after)).changes == {}
+    assert changes(resolved(observe(known=[model(image="new:2")], children=after))) == {}
     (last,) = planned(observe(known=[model(image="new:2")], children=after))
     assert last.startswith("apply cm/acme-espeak-server"), "the sound has a name again, which it keeps"
     at_rest = settle(observe(known=[model(image="new:2")], children=after))
@@ -179,17 +180,16 @@ def test_a_models_change_is_taken_in_turn() -> None:
 
 def test_the_operators_change_is_taken_in_turn() -> None:
     observed = of_acme()
-    found = build(resolve(observed, replace(SETTINGS, server_image="registry.example/tts-server:2"), NOON))
-    assert found is not None
-    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+    found = resolve(observed, replace(SETTINGS, server_image="registry.example/tts-server:2"), NOON)
+    assert [change.split("/")[0] for change in changes(found).values()] == ["operator"]
 
 
 def test_what_an_older_operator_made_is_taken_in_turn() -> None:
     observed = of_acme(image="new:2")
     children = copy.deepcopy([dict(each) for each in observed.children.values()])
     del child(children, "Deployment", "acme-espeak")["metadata"]["annotations"]
-    found = desired(observe(known=[model(image="new:2")], children=children))
-    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+    found = resolved(observe(known=[model(image="new:2")], children=children))
+    assert [change.split("/")[0] for change in changes(found).values()] == ["operator"]
 
 
 AT_ONCE_BECAUSE: dict[str, Any] = {
@@ -208,7 +208,7 @@ AT_ONCE_BECAUSE: dict[str, Any] = {
 
 @pytest.mark.parametrize("observed", AT_ONCE_BECAUSE.values(), ids=AT_ONCE_BECAUSE)
 def test_nobody_waits_where(observed: Any) -> None:
-    assert desired(observed).changes == {}
+    assert changes(resolved(observed)) == {}
 
 
 def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
@@ -225,7 +225,7 @@ def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
         image="new:2", threads=4, voices=[{"name": "en-us"}, {"name": "fr"}], precisions=[model().spec.precisions[0]]
     )
     observed = observe(known=[changed], children=before, quota={"requestsPerMinute": 3})
-    found = build(waiting(observed))
+    found = built(waiting(observed))
     assert found is not None
     assert [manifest.ref.kind for manifest in found.manifests if manifest.ref.name == "acme-espeak"] == [
         "NetworkPolicy",
@@ -247,7 +247,7 @@ def test_pods_of_another_operator_are_told_nothing_that_they_may_not_know() -> N
     """Their server refuses a file with a field that is new; a pod that starts meanwhile must be able to."""
     before = settle(observe(), NOON - timedelta(hours=1))
     observed = observe(known=[model(image="new:2")], children=before, quota={"requestsPerMinute": 3}, cache={})
-    found = build(waiting(observed, change="operator//new"))
+    found = built(waiting(observed, change="operator//new"))
     assert found is not None
     configs = [manifest.ref.name for manifest in found.manifests if manifest.ref.kind == "ConfigMap"]
     assert configs == ["acme-quota"]
@@ -322,7 +322,9 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
     assert rollout_limiter.next_requeue() == []
     blocked = rollout_limiter.blocked()["espeak"]
-    assert blocked.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
+    assert blocked.message.startswith(
+        "10 tenants are queued. Rollout paused: the change of TTSModel espeak failed on 2 tenants"
+    )
     rollout_limiter.saw(deployment(version=3, tenant=key(0)))
     assert rollout_limiter.blocked() == {}
     first = rollout_limiter.next_requeue()

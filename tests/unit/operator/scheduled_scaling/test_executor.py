@@ -16,7 +16,7 @@ from tts_operator.cluster.errors import Conflict, Unreachable
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
-from tts_operator.scheduled_scaling.executor import LONGEST_SECONDS, MAX_CONCURRENT_WRITES, TRUE_FOR, ScalingExecutor
+from tts_operator.scheduled_scaling.executor import MAX_CONCURRENT_WRITES, MAX_PAUSE_SECONDS, VALID_FOR, ScalingExecutor
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -102,7 +102,7 @@ async def test_other_work_waits_for_the_last_move_but_not_for_ever() -> None:
         mover.begin(key(50), MIDNIGHT)
         begun = asyncio.get_running_loop().time()
         await mover.rest()
-        assert asyncio.get_running_loop().time() - begun == pytest.approx(LONGEST_SECONDS)
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(MAX_PAUSE_SECONDS)
         assert "hpa-50" not in recorder.log
         recorder.answered.set()
         await until(recorder, 51)
@@ -131,13 +131,13 @@ async def test_a_tenant_that_changed_since_is_left_to_its_reconcile() -> None:
 async def test_what_was_prepared_for_an_instant_long_past_is_not_written() -> None:
     """A replica that leads again by day must not make it night, not even for a moment."""
     recorder = Recorder()
-    async with running(recorder, MIDNIGHT + TRUE_FOR) as (mover, moved):
+    async with running(recorder, MIDNIGHT + VALID_FOR) as (mover, moved):
         mover.prepare(key(1), [move(1)])
         mover.begin(key(1), MIDNIGHT)
         await until(recorder, 1)
     assert recorder.log == ["reconcile tenant-1"]
     assert moved == []
-    async with running(recorder, MIDNIGHT + TRUE_FOR - timedelta(seconds=1)) as (mover, moved):
+    async with running(recorder, MIDNIGHT + VALID_FOR - timedelta(seconds=1)) as (mover, moved):
         mover.prepare(key(1), [move(1)])
         mover.begin(key(1), MIDNIGHT)
         await until(recorder, 2)
