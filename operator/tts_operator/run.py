@@ -76,7 +76,7 @@ class EventForwarder:
     def status_changed(self, key: Key) -> None:
         self._controller.status_changed(key)
 
-    def saw(self, kind: str, version: str) -> None:
+    def delivered(self, kind: str, version: str) -> None:
         self._watch_health.saw(kind, version)
 
 

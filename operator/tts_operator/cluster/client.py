@@ -278,7 +278,7 @@ def yaml_text(body: object) -> str:
     beyond ASCII are escaped: some of them are line breaks in YAML.
     """
     text = json.dumps(body, ensure_ascii=False)
-    return re.sub(r"[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(r"[\x7f-\uffff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def path_of(ref: Ref) -> str:

@@ -22,7 +22,7 @@ from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
-from tts_operator.rollout.policy import where
+from tts_operator.rollout.policy import pool_key
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
@@ -79,13 +79,13 @@ class Controller:
         """Handle the event of a tenant that references these models now."""
         self._timetable.changed(key)
         self._queue.add(key)
-        for model in self._model_index.saw(key, models):
+        for model in self._model_index.record(key, models):
             self._queue.add(model_key(model))
 
     def model_changed(self, name: str, fallback: str | None) -> None:
         """Handle the event of a model that falls back to this one now."""
-        self._fallbacks.saw(name, fallback)
-        affected = [name, *sorted(self._fallbacks.above(name))]
+        self._fallbacks.record(name, fallback)
+        affected = [name, *sorted(self._fallbacks.dependents(name))]
         for model in affected:
             self._queue.add(model_key(model))
         for key in sorted({key for model in affected for key in self._model_index.tenants(model)}):
@@ -98,7 +98,7 @@ class Controller:
 
     def deployment_changed(self, deployment: Body, *, gone: bool) -> None:
         """Handle the event of a pool's Deployment: its rollout may have finished."""
-        self._context.rollout_limiter.saw(deployment, gone=gone)
+        self._context.rollout_limiter.record(deployment, gone=gone)
         self._requeue_waiting()
 
     def status_changed(self, key: Key) -> None:
@@ -137,7 +137,7 @@ class Controller:
             while True:
                 key = await self._queue.get()
                 try:
-                    await self._timetable.rest()
+                    await self._timetable.wait_idle()
                     await self._process(key)
                 finally:
                     self._queue.done(key)
@@ -150,7 +150,7 @@ class Controller:
         try:
             requeue = await self._reconcile(key)
         except ReconcileFailed as error:
-            self._timetable.expect(key, error.requeue)
+            self._timetable.set(key, error.requeue)
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
@@ -161,7 +161,7 @@ class Controller:
         else:
             result = "success"
             self._queue.forget(key)
-            self._timetable.expect(key, requeue)
+            self._timetable.set(key, requeue)
             self._timetable.reconciled(key)
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
@@ -215,8 +215,8 @@ class Controller:
         """List everything, and enqueue it spread over this many seconds."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
-        self._model_index.list_begins()
-        self._fallbacks.list_begins()
+        self._model_index.list_started()
+        self._fallbacks.list_started()
         for namespace in self._options.namespaces or ("",):
             async for body in self._cluster.list(TENANT, namespace):
                 tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
@@ -238,9 +238,9 @@ class Controller:
         existing = set()
         for namespace in self._options.namespaces or ("",):
             async for body in self._cluster.list(DEPLOYMENT, namespace, MANAGED):
-                self._context.rollout_limiter.saw(body)
-                existing.add(where(body))
-        self._context.rollout_limiter.keep(existing)
+                self._context.rollout_limiter.record(body)
+                existing.add(pool_key(body))
+        self._context.rollout_limiter.retain(existing)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

@@ -20,13 +20,13 @@ class ModelIndex:
         """Tenants that reference the model."""
         return frozenset(self._tenants.get(model, ()))
 
-    def saw(self, key: Key, models: Iterable[str]) -> frozenset[str]:
+    def record(self, key: Key, models: Iterable[str]) -> frozenset[str]:
         """Record the models that a tenant references; none if it is gone. Returns the models whose tenants changed."""
         self._seen.add(key)
         return self._keep(key, models)
 
-    def list_begins(self) -> None:
-        """Call before a list starts: what `saw` records from now on is newer than the list."""
+    def list_started(self) -> None:
+        """Call before a list starts: what `record` records from now on is newer than the list."""
         self._seen.clear()
 
     def replace(self, tenants: Mapping[Key, Iterable[str]]) -> None:
@@ -59,7 +59,7 @@ class Fallbacks:
         self._links: dict[str, str] = {}
         self._seen: set[str] = set()  # since the last list began
 
-    def saw(self, model: str, fallback: str | None) -> None:
+    def record(self, model: str, fallback: str | None) -> None:
         """Record a model's fallback; None if it has none, or is gone."""
         self._seen.add(model)
         if fallback is None:
@@ -67,8 +67,8 @@ class Fallbacks:
         else:
             self._links[model] = fallback
 
-    def list_begins(self) -> None:
-        """Call before a list starts: what `saw` records from now on is newer than the list."""
+    def list_started(self) -> None:
+        """Call before a list starts: what `record` records from now on is newer than the list."""
         self._seen.clear()
 
     def replace(self, links: Mapping[str, str]) -> None:
@@ -76,20 +76,20 @@ class Fallbacks:
         newer = {model: to for model, to in self._links.items() if model in self._seen}
         self._links = {model: to for model, to in links.items() if model not in self._seen} | newer
 
-    def above(self, model: str) -> frozenset[str]:
+    def dependents(self, model: str) -> frozenset[str]:
         """Models whose fallback chains lead to this one."""
-        found: set[str] = set()
+        dependents: set[str] = set()
         for _ in range(LONGEST_CHAIN):
-            found |= {by for by, to in self._links.items() if to == model or to in found}
-        return frozenset(found - {model})
+            dependents |= {by for by, to in self._links.items() if to == model or to in dependents}
+        return frozenset(dependents - {model})
 
 
 def named_fallback(model: Body) -> str | None:
     """Fallback of a stored model, which need not be valid."""
-    here: object = model
+    value: object = model
     for name in ("spec", "fallback", "modelRef", "name"):
-        here = here.get(name) if isinstance(here, Mapping) else None
-    return here if isinstance(here, str) else None
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def named_models(tenant: Body) -> frozenset[str]:

@@ -49,8 +49,8 @@ class ReconcileContext:
 
     def record(self, observed: Observed) -> None:
         """Update the shared state with a reading."""
-        self.rollout_limiter.read(observed)
-        self.secret_poller.saw(observed)
+        self.rollout_limiter.record_tenant(observed)
+        self.secret_poller.record(observed)
 
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""

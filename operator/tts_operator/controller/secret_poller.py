@@ -28,18 +28,18 @@ class SecretPoller:
     def __init__(self) -> None:
         self._seen: dict[Key, dict[Ref, str]] = {}
 
-    def saw(self, observed: Observed) -> None:
+    def record(self, observed: Observed) -> None:
         """Record the versions that a reconcile has read."""
-        found = {} if observed.deleting else dict(versions_of(observed))
-        if found:
-            self._seen[observed.key] = found
+        versions = {} if observed.deleting else dict(versions_of(observed))
+        if versions:
+            self._seen[observed.key] = versions
         else:
             self._seen.pop(observed.key, None)
 
     async def run(self, cluster: Cluster, enqueue: Callable[[Key], None]) -> None:
         """Call `enqueue` with each tenant one of whose Secrets changed since its last reconcile. Never returns."""
         while True:
-            everything = [(key, ref) for key, found in self._seen.items() for ref in found]
+            everything = [(key, ref) for key, versions in self._seen.items() for ref in versions]
             if not everything:
                 await asyncio.sleep(POLL_INTERVAL_SECONDS)
             for key, ref in everything:
@@ -52,10 +52,10 @@ class SecretPoller:
         if before is None:
             return False
         try:
-            found = await cluster.get(ref, metadata_only=True)
+            live = await cluster.get(ref, metadata_only=True)
         except ClusterError:  # reported by whatever else uses the API server
             return False
-        now = str(found["metadata"]["resourceVersion"]) if found else ""
+        now = str(live["metadata"]["resourceVersion"]) if live else ""
         if (
             now == before or self._seen.get(key, {}).get(ref) != before
         ):  # unchanged, or a reconcile has read it meanwhile

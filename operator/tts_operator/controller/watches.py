@@ -46,7 +46,7 @@ class EventSink(Protocol):
     def status_changed(self, key: Key) -> None:
         """Only the status of a tenant or a model changed: most often the operator itself wrote it."""
 
-    def saw(self, kind: str, version: str) -> None:
+    def delivered(self, kind: str, version: str) -> None:
         """A watch delivered an object of this plural and resourceVersion, changed or not."""
 
 
@@ -111,7 +111,7 @@ class Watches:
         registry = kopf.OperatorRegistry()
 
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
-            self._call(self._sink.saw, TENANT.plural, version(body))
+            self._call(self._sink.delivered, TENANT.plural, version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
             if not self._prints.changed(without_status(body), gone=type == "DELETED"):
                 self._call(self._sink.status_changed, key)
@@ -120,7 +120,7 @@ class Watches:
             self._call(self._sink.tenant_changed, key, models)
 
         async def model(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
-            self._call(self._sink.saw, MODEL.plural, version(body))
+            self._call(self._sink.delivered, MODEL.plural, version(body))
             name = body["metadata"]["name"]
             if self._prints.changed(without_status(body), gone=type == "DELETED"):
                 fallback = None if type == "DELETED" else named_fallback(body)
@@ -129,7 +129,7 @@ class Watches:
                 self._call(self._sink.status_changed, model_key(name))
 
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
-            self._call(self._sink.saw, resource.plural, version(body))
+            self._call(self._sink.delivered, resource.plural, version(body))
             owner = tenant_of(body)
             gone = type == "DELETED"
             if owner and self._prints.changed(body, gone=gone):

@@ -143,22 +143,25 @@ def dropped(owned: Mapping[str, Any], desired: Any, path: Path) -> Iterator[Path
     for notation, below in owned.items():
         kind, _, rest = notation.partition(":")
         if kind == "f":
-            here = (*path, rest)
+            field_path = (*path, rest)
             present = isinstance(desired, Mapping) and rest in desired
             value = desired[rest] if present else None
         elif kind == "k":
             key = json.loads(rest)
             value = element_of(desired, key) if isinstance(desired, list | tuple) else None
-            here, present = (*path, f"[{':'.join(map(str, key.values()))}]"), value is not None
+            field_path, present = (*path, f"[{':'.join(map(str, key.values()))}]"), value is not None
         elif kind == "v":
             element, value = json.loads(rest), None
-            here, present = (*path, f"[{element}]"), element in (desired if isinstance(desired, list | tuple) else ())
+            field_path, present = (
+                (*path, f"[{element}]"),
+                element in (desired if isinstance(desired, list | tuple) else ()),
+            )
         else:
             continue  # "." stands for the map or the element itself
         if not present:
-            yield here
+            yield field_path
         elif below:
-            yield from dropped(below, value, here)
+            yield from dropped(below, value, field_path)
 
 
 def element_of(elements: Sequence[Any], key: Mapping[str, Any]) -> Any:

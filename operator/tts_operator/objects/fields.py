@@ -11,36 +11,36 @@ EXCEEDED_QUOTA = "exceeded quota"
 """Text of the API server in errors and in conditions, whose reason for this is only Forbidden."""
 
 
-def annotation(found: Body, name: str) -> str:
+def annotation(live: Body, name: str) -> str:
     """Value of an annotation; empty without one."""
-    return str((found["metadata"].get("annotations") or {}).get(name, ""))
+    return str((live["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def replicas(found: Body) -> int:
+def replicas(live: Body) -> int:
     """spec.replicas of a Deployment."""
-    return int(found.get("spec", {}).get("replicas", 1))
+    return int(live.get("spec", {}).get("replicas", 1))
 
 
-def count(found: Body, name: str) -> int:
+def count(live: Body, name: str) -> int:
     """Number in the status; 0 where it is absent, as the API omits zeros."""
-    return int((found.get("status") or {}).get(name, 0))
+    return int((live.get("status") or {}).get(name, 0))
 
 
-def condition(found: Body | None, type_: str) -> Mapping[str, Any] | None:
+def condition(live: Body | None, type_: str) -> Mapping[str, Any] | None:
     """Condition of this type; None without one."""
-    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+    conditions = ((live or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == type_), None)
 
 
-def rolling(found: Body) -> bool:
+def rolling(live: Body) -> bool:
     """Whether some replica does not run the Deployment's latest template yet."""
-    behind = count(found, "observedGeneration") < int(found["metadata"].get("generation", 0))
-    return behind or count(found, "updatedReplicas") < replicas(found)
+    behind = count(live, "observedGeneration") < int(live["metadata"].get("generation", 0))
+    return behind or count(live, "updatedReplicas") < replicas(live)
 
 
-def applied_at(found: Body) -> datetime | None:
+def applied_at(live: Body) -> datetime | None:
     """When the operator's last apply changed the object; None if it has not applied it."""
-    for entry in found["metadata"].get("managedFields") or ():
+    for entry in live["metadata"].get("managedFields") or ():
         if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return instant(entry.get("time"))
     return None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tts_operator.objects import fields
-from tts_operator.objects.kinds import CONFIG_MAP, SERVICE
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import server_config_name
 from tts_operator.snapshot import lookup
@@ -52,7 +52,7 @@ def moved(observed: Observed, wanted: str, now: datetime) -> Cutover:
     """The Service selects the wanted pool; nodes route to it after the propagation delay."""
     service = lookup.child(observed, SERVICE, observed.key.name)
     since = fields.applied_at(service) if service else None
-    pools = {ref.name for ref in observed.children if ref.kind == "Deployment"} - {wanted}
+    pools = {ref.name for ref in observed.children if ref.kind == DEPLOYMENT.name} - {wanted}
     if since is None or now >= since + PROPAGATION_DELAY or not any(is_entry(observed, pool) for pool in pools):
         return Cutover(wanted)
     return Cutover(wanted, draining_pools=True, requeue_at=since + PROPAGATION_DELAY)
@@ -60,8 +60,8 @@ def moved(observed: Observed, wanted: str, now: datetime) -> Cutover:
 
 def available(observed: Observed, pool: str, replicas: int) -> bool:
     """Whether a pool has at least so many available replicas."""
-    found = lookup.deployment(observed, pool)
-    return found is not None and fields.count(found, "availableReplicas") >= replicas
+    live = lookup.deployment(observed, pool)
+    return live is not None and fields.count(live, "availableReplicas") >= replicas
 
 
 def config_written_at(observed: Observed, pool: str) -> datetime | None:
@@ -80,10 +80,10 @@ def is_entry(observed: Observed, pool: str) -> bool:
 def parsed_config(config: Body | None) -> dict[str, Any]:
     """Content of a live server.json; empty where it is missing or no JSON object."""
     try:
-        found = json.loads(((config or {}).get("data") or {}).get(CONFIG_FILE, "{}"))
+        parsed = json.loads(((config or {}).get("data") or {}).get(CONFIG_FILE, "{}"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def server_config(observed: Observed, pool: str) -> Body | None:

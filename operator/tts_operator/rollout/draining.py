@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tts_operator.objects import fields
+from tts_operator.objects.kinds import DEPLOYMENT
 from tts_operator.objects.manifest import Body
 from tts_operator.rollout.cutover import PROPAGATION_DELAY, available, is_entry, parsed_config, server_config
 from tts_operator.snapshot import lookup
@@ -26,15 +27,15 @@ class Draining:
 def draining(observed: Observed, wanted: Collection[str], now: datetime) -> Draining:
     """Pools that are not wanted, and that an entry pool may still route to."""
     pools = {
-        ref.name for ref in observed.children if ref.kind == "Deployment" and lookup.deployment(observed, ref.name)
+        ref.name for ref in observed.children if ref.kind == DEPLOYMENT.name and lookup.deployment(observed, ref.name)
     }
-    gone = sorted(pools - set(wanted))
-    entries = [name for name in wanted if is_entry(observed, name) and available(observed, name, 1)] if gone else []
+    unwanted = sorted(pools - set(wanted))
+    entries = [name for name in wanted if is_entry(observed, name) and available(observed, name, 1)] if unwanted else []
     configs = [config for name in entries if (config := server_config(observed, name)) is not None]
     written_at = max((at for config in configs if (at := fields.applied_at(config)) is not None), default=None)
     if written_at is not None and now < written_at + PROPAGATION_DELAY:
-        return Draining(tuple(gone), written_at + PROPAGATION_DELAY)
-    kept = tuple(name for name in gone if any(routes_to(config, observed, name) for config in configs))
+        return Draining(tuple(unwanted), written_at + PROPAGATION_DELAY)
+    kept = tuple(name for name in unwanted if any(routes_to(config, observed, name) for config in configs))
     return Draining(kept, now + PROPAGATION_DELAY) if kept else Draining()
 
 

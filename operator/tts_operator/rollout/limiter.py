@@ -5,17 +5,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import DEPLOYMENT
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.rollout.policy import (
     HALTED,
     MAX_CONCURRENT_TENANTS,
+    PoolKey,
     Roll,
     blocked_reason,
     model_of,
     pods_fail,
+    pool_key,
     roll,
-    where,
 )
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -32,10 +34,10 @@ class RolloutLimiter:
     """
 
     def __init__(self) -> None:
-        self._rolls: dict[tuple[Key, str], Roll] = {}
-        self._versions: dict[tuple[Key, str], int] = {}
-        self._pending: set[tuple[Key, str]] = set()
-        self._stuck: set[tuple[Key, str]] = set()
+        self._rolls: dict[PoolKey, Roll] = {}
+        self._versions: dict[PoolKey, int] = {}
+        self._pending: set[PoolKey] = set()
+        self._stuck: set[PoolKey] = set()
         self._waiting: dict[Key, Mapping[str, str]] = {}  # reason by change
         self._waiting_for: Counter[tuple[str, str]] = Counter()  # tenants by (change, reason)
 
@@ -44,31 +46,31 @@ class RolloutLimiter:
         """Number of queued tenants."""
         return len(self._waiting)
 
-    def saw(self, found: Body, *, gone: bool = False, stuck: bool = False) -> None:
+    def record(self, deployment: Body, *, gone: bool = False, stuck: bool = False) -> None:
         """Record a Deployment's state. One older than the last recorded state, by resourceVersion, is ignored."""
-        here = where(found)
-        version = decimal(str(found["metadata"].get("resourceVersion") or ""))
-        if here in self._pending or version < self._versions.get(here, 0):
+        pool = pool_key(deployment)
+        version = decimal(str(deployment["metadata"].get("resourceVersion") or ""))
+        if pool in self._pending or version < self._versions.get(pool, 0):
             return
         if stuck:
-            self._stuck.add(here)  # until the rollout ends: a crash loop looks healthy every now and then
-        rolling = None if gone else roll(found, stuck=here in self._stuck)
+            self._stuck.add(pool)  # until the rollout ends: a crash loop looks healthy every now and then
+        rolling = None if gone else roll(deployment, stuck=pool in self._stuck)
         if rolling is None:
-            self._forget(here)
+            self._forget(pool)
         else:
-            self._rolls[here] = rolling
-            self._versions[here] = version
+            self._rolls[pool] = rolling
+            self._versions[pool] = version
 
-    def read(self, observed: Observed) -> None:
+    def record_tenant(self, observed: Observed) -> None:
         """Record the rollout state of all pools of one tenant."""
-        pools = {ref.name: found for ref, found in observed.children.items() if ref.kind == "Deployment"}
-        for pool, found in pools.items():
-            self.saw(found, stuck=pods_fail(found, lookup.pods_of(observed, pool)))
-        self._keep(lambda here: here[0] != observed.key or here[1] in pools)
+        deployments = {ref.name: live for ref, live in observed.children.items() if ref.kind == DEPLOYMENT.name}
+        for name, live in deployments.items():
+            self.record(live, stuck=pods_fail(live, lookup.pods_of(observed, name)))
+        self._retain(lambda pool: pool.tenant != observed.key or pool.name in deployments)
 
-    def keep(self, existing: Collection[tuple[Key, str]]) -> None:
-        """Forget every Deployment but these, by `where`."""
-        self._keep(lambda here: here in existing)
+    def retain(self, existing: Collection[PoolKey]) -> None:
+        """Forget every Deployment but these, by `pool_key`."""
+        self._retain(lambda pool: pool in existing)
 
     def admit(self, key: Key, changes: Mapping[str, str]) -> dict[str, Problem]:
         """Request these changes, by pool. Returns why some must wait; the others count as rolling from now on.
@@ -76,15 +78,15 @@ class RolloutLimiter:
         The caller must report what became of the admitted ones by `mark_applied`, even if it fails.
         """
         blocked: dict[str, Problem] = {}
-        for pool, change in changes.items():
+        for name, change in changes.items():
             problem = blocked_reason(key, change, self._rolls.values())
             if problem is not None:
-                blocked[pool] = problem
+                blocked[name] = problem
                 continue
-            here = (key, pool)
-            self._stuck.discard(here)
-            self._rolls[here] = Roll(key, pool, change)
-            self._pending.add(here)
+            pool = PoolKey(key, name)
+            self._stuck.discard(pool)
+            self._rolls[pool] = Roll(key, name, change)
+            self._pending.add(pool)
         self._waiting_for.subtract(self._waiting.get(key, {}).items())
         if blocked:  # a tenant that is queued already keeps its position
             self._waiting[key] = {changes[pool]: problem.reason for pool, problem in blocked.items()}
@@ -98,9 +100,9 @@ class RolloutLimiter:
 
         A pool without one failed, perhaps after the API server stored it: it counts as rolling until the next reading.
         """
-        self._pending -= {(key, pool) for pool in pools}
+        self._pending -= {PoolKey(key, pool) for pool in pools}
         for deployment in applied:
-            self.saw(deployment)
+            self.record(deployment)
 
     def next_requeue(self) -> list[Key]:
         """Queued tenants to reconcile now, the longest queued first: they may start, or wait for another reason."""
@@ -131,15 +133,15 @@ class RolloutLimiter:
                 blocked[model] = Problem(HALTED, f"{waiting} tenants are queued. {problem.message}")
         return blocked
 
-    def _keep(self, existing: Callable[[tuple[Key, str]], bool]) -> None:
-        for here in [each for each in self._rolls if not existing(each)]:
-            if here not in self._pending:
-                self._forget(here)
+    def _retain(self, existing: Callable[[PoolKey], bool]) -> None:
+        for pool in [each for each in self._rolls if not existing(each)]:
+            if pool not in self._pending:
+                self._forget(pool)
 
-    def _forget(self, here: tuple[Key, str]) -> None:
-        self._rolls.pop(here, None)
-        self._versions.pop(here, None)
-        self._stuck.discard(here)
+    def _forget(self, pool: PoolKey) -> None:
+        self._rolls.pop(pool, None)
+        self._versions.pop(pool, None)
+        self._stuck.discard(pool)
 
 
 def reason_of(problem: Problem | None) -> str:

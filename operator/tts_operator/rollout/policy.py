@@ -49,9 +49,9 @@ class Sources(NamedTuple):
     operator: str
 
     @classmethod
-    def read(cls, found: Body) -> Self | None:
+    def read(cls, live: Body) -> Self | None:
         """Read them from a live Deployment; None if an older operator created it."""
-        parts = annotation(found, SOURCES).split(".")
+        parts = annotation(live, SOURCES).split(".")
         return cls(*parts) if len(parts) == 3 and all(parts) else None
 
     def __str__(self) -> str:
@@ -79,41 +79,48 @@ class Roll:
     failed: bool = False
 
 
-def roll(found: Body, *, stuck: bool = False) -> Roll | None:
+def roll(live: Body, *, stuck: bool = False) -> Roll | None:
     """Rollout of a shared change in a live Deployment; None if there is none or it has finished."""
-    change = annotation(found, ROLLOUT)
-    if not change or finished(found):
+    change = annotation(live, ROLLOUT)
+    if not change or finished(live):
         return None
-    progressing = fields.condition(found, "Progressing")
+    progressing = fields.condition(live, "Progressing")
     late = progressing is not None and progressing.get("reason") == "ProgressDeadlineExceeded"
-    return Roll(*where(found), change, failed=late or stuck)
+    return Roll(*pool_key(live), change, failed=late or stuck)
 
 
-def finished(found: Body) -> bool:
+def finished(live: Body) -> bool:
     """Whether every replica runs the latest template and has been ready.
 
     NewReplicaSetAvailable is set once, and stays while the pool scales or a pod dies later.
     """
-    if fields.count(found, "observedGeneration") < int(found["metadata"].get("generation", 0)):
+    if fields.count(live, "observedGeneration") < int(live["metadata"].get("generation", 0)):
         return False
-    updated = fields.count(found, "updatedReplicas")
-    progressing = fields.condition(found, "Progressing")
+    updated = fields.count(live, "updatedReplicas")
+    progressing = fields.condition(live, "Progressing")
     if progressing is not None:
-        return progressing.get("reason") == "NewReplicaSetAvailable" and updated == fields.count(found, "replicas")
-    replicas = fields.replicas(found)
-    return updated >= replicas and fields.count(found, "availableReplicas") >= replicas
+        return progressing.get("reason") == "NewReplicaSetAvailable" and updated == fields.count(live, "replicas")
+    replicas = fields.replicas(live)
+    return updated >= replicas and fields.count(live, "availableReplicas") >= replicas
 
 
-def where(found: Body) -> tuple[Key, str]:
-    """Tenant and pool of a live Deployment."""
-    metadata = found["metadata"]
+class PoolKey(NamedTuple):
+    """A pool of any tenant."""
+
+    tenant: Key
+    name: str
+
+
+def pool_key(live: Body) -> PoolKey:
+    """Pool of a live Deployment."""
+    metadata = live["metadata"]
     tenant = (metadata.get("labels") or {}).get(TENANT_LABEL, "")
-    return Key(metadata.get("namespace", ""), tenant), metadata["name"]
+    return PoolKey(Key(metadata.get("namespace", ""), tenant), metadata["name"])
 
 
-def pods_fail(found: Body, pods: Iterable[Body]) -> bool:
+def pods_fail(live: Body, pods: Iterable[Body]) -> bool:
     """Whether pods of a Deployment's latest template fail for a FATAL reason."""
-    template = found["spec"]["template"]
+    template = live["spec"]["template"]
     image = template["spec"]["containers"][0]["image"]
     annotations = (template.get("metadata") or {}).get("annotations") or {}
     return any(

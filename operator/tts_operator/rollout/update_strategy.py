@@ -29,33 +29,35 @@ class UpdateStrategy:
     """A surge pod is unschedulable and the strategy may not change: old pods keep serving."""
 
 
-def rollout(observed: Observed, pool: str, asked: Literal["Auto", "Surge", "Replace"], now: datetime) -> UpdateStrategy:
+def rollout(
+    observed: Observed, pool: str, configured: Literal["Auto", "Surge", "Replace"], now: datetime
+) -> UpdateStrategy:
     """Strategy that applies now. Auto replaces once a surge pod was denied, or unschedulable for SURGE_TIMEOUT."""
-    found = lookup.deployment(observed, pool)
-    if asked == "Replace":
+    live = lookup.deployment(observed, pool)
+    if configured == "Replace":
         return UpdateStrategy("Replace")
-    if found is None or not fields.rolling(found):
+    if live is None or not fields.rolling(live):
         return UpdateStrategy("Surge")
     since = unschedulable_since(observed, pool)
-    denied = surge_denied(found)
-    if asked == "Surge" or fields.replicas(found) < 2:
+    denied = surge_denied(live)
+    if configured == "Surge" or fields.replicas(live) < 2:
         return UpdateStrategy(
-            "Surge", no_room=(denied or since is not None) and fields.count(found, "availableReplicas") > 0
+            "Surge", no_room=(denied or since is not None) and fields.count(live, "availableReplicas") > 0
         )
-    if replacing(found) or denied or (since is not None and now >= since + SURGE_TIMEOUT):
+    if replacing(live) or denied or (since is not None and now >= since + SURGE_TIMEOUT):
         return UpdateStrategy("Replace")
     return UpdateStrategy("Surge", requeue_at=since + SURGE_TIMEOUT if since else None)
 
 
-def replacing(found: Body) -> bool:
+def replacing(live: Body) -> bool:
     """Whether the Deployment replaces already. It keeps doing so: the unschedulable surge pod, the reason, is gone."""
-    rolling_update = (found["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    rolling_update = (live["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     return rolling_update.get("maxSurge") in {0, "0", "0%"}
 
 
-def surge_denied(found: Body) -> bool:
+def surge_denied(live: Body) -> bool:
     """Whether the namespace's ResourceQuota denied the surge pod: waiting would not help."""
-    failure = fields.condition(found, "ReplicaFailure")
+    failure = fields.condition(live, "ReplicaFailure")
     return failure is not None and failure.get("status") == "True" and EXCEEDED_QUOTA in failure.get("message", "")
 
 

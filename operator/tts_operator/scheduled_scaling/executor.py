@@ -55,7 +55,7 @@ class ScalingExecutor:
         self._idle.clear()
         self._wake.set()
 
-    async def rest(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when no transition is in progress, or after MAX_PAUSE_SECONDS."""
         if not self._idle.is_set():
             with suppress(TimeoutError):

@@ -43,12 +43,12 @@ def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
     """Apply of each existing HPA that differs between now and then."""
     later = {pool.name: pool for pool in then.pools}
     for pool in now.pools:
-        found = lookup.autoscaler(now.observed, pool.name)
-        if found is None or pool.retiring or pool.name not in later:
+        live = lookup.autoscaler(now.observed, pool.name)
+        if live is None or pool.retiring or pool.name not in later:
             continue
         before, after = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
         if why := difference(after.body, before.body):
-            yield Apply(with_uid(after, str(found["metadata"]["uid"])), why)
+            yield Apply(with_uid(after, str(live["metadata"]["uid"])), why)
 
 
 def with_uid(manifest: Manifest, uid: str) -> Manifest:

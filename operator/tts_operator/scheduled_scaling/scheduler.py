@@ -24,7 +24,7 @@ class Timetable:
         self._scheduled: set[Key] = set()  # keys whose next requeue is a transition
         self._begun: dict[Key, datetime] = {}  # instants of transitions in progress
 
-    def expect(self, key: Key, requeue: Requeue | None) -> None:
+    def set(self, key: Key, requeue: Requeue | None) -> None:
         """Replace the key's next scheduled transition."""
         self._transitions.set(key, requeue.at if requeue else None)
         self._executor.prepare(key, requeue.precompute if requeue else ())
@@ -42,9 +42,9 @@ class Timetable:
         if begun := self._begun.pop(key, None):
             self._observe_lag((self._clock.now() - begun).total_seconds())
 
-    async def rest(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when no transition is in progress: other work would delay them."""
-        await self._executor.rest()
+        await self._executor.wait_idle()
 
     async def run(self, reconcile: Callable[[Key], None]) -> None:
         """Make each transition at its instant, and call `reconcile` with each due key. Never returns."""

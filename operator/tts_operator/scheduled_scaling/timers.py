@@ -40,13 +40,13 @@ class TransitionTimers(Generic[K]):
 
     def due(self, now: datetime) -> list[tuple[datetime, K]]:
         """Remove and return the keys that are due, earliest first."""
-        found: list[tuple[datetime, K]] = []
+        due: list[tuple[datetime, K]] = []
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)
             if self._at.get(key) == at:
                 del self._at[key]
-                found.append((at, key))
-        return found
+                due.append((at, key))
+        return due
 
     def next(self) -> datetime | None:
         """Earliest instant of any key; None without keys."""
@@ -61,10 +61,10 @@ class TransitionTimers(Generic[K]):
             now = clock.now()
             for at, key in self.due(now):
                 begin(key, now - at)
-            next_requeue = self.next()
+            earliest = self.next()
             sleep_seconds = MAX_SLEEP_SECONDS
-            if next_requeue is not None:
-                sleep_seconds = min(sleep_seconds, max((next_requeue - clock.now()).total_seconds(), 0.0))
+            if earliest is not None:
+                sleep_seconds = min(sleep_seconds, max((earliest - clock.now()).total_seconds(), 0.0))
             try:
                 async with asyncio.timeout(sleep_seconds):
                     await self._changed.wait()

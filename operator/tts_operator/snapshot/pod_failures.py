@@ -30,8 +30,8 @@ def pod_failures(deployment: Body | None, pods: Iterable[Body]) -> list[Problem]
 
     A reason is Kubernetes's own, or QuotaExceeded and AdmissionDenied for pods that were not created.
     """
-    found = [*(failure for pod in pods for failure in failures_of_pod(pod)), *failures_of_deployment(deployment)]
-    return list(dict.fromkeys(found))
+    failures = [*(failure for pod in pods for failure in failures_of_pod(pod)), *failures_of_deployment(deployment)]
+    return list(dict.fromkeys(failures))
 
 
 def failures_of_pod(pod: Body) -> Iterator[Problem]:

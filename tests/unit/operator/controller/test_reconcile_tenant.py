@@ -21,7 +21,7 @@ from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
-from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS
+from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, PoolKey
 from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
@@ -127,12 +127,12 @@ async def test_a_rollout_counts_even_if_leadership_ends_right_after_its_write() 
     await asyncio.sleep(1)
     running.cancel()
     await asyncio.wait({running})
-    limiter.saw(SERVING.children[DEPLOYMENT])  # a watch event from before the write, which arrives only now
+    limiter.record(SERVING.children[DEPLOYMENT])  # a watch event from before the write, which arrives only now
     others = [Key(f"team-{number}", "acme") for number in range(MAX_CONCURRENT_TENANTS)]
     change = "model/large/1"
     waits = [key for key in others if limiter.admit(key, {"acme-large": change})]
     assert waits == others[-1:], "the tenant holds one of the places"
-    limiter.keep({(key, "acme-large") for key in others})
+    limiter.retain({PoolKey(key, "acme-large") for key in others})
     assert limiter.admit(others[-1], {"acme-large": change}) == {}, "and a list that does not have it frees it"
 
 

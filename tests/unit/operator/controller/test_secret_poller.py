@@ -58,7 +58,7 @@ async def test_a_change_is_told_within_seconds_and_once() -> None:
     stage = Stage({"acme-keys": "1", "beta-keys": "1"})
     async with looking(stage) as secrets:
         for key in (ACME, BETA):
-            secrets.saw(saw(key, "1"))
+            secrets.record(saw(key, "1"))
         await asyncio.sleep(3 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         stage.versions["acme-keys"] = "2"
@@ -75,7 +75,7 @@ async def test_a_deleted_secret_that_the_operator_made_is_told() -> None:
     stage = Stage({"acme-keys": "1", "acme-signing": "3"})
     async with looking(stage) as secrets:
         reading = saw(ACME, "1")
-        secrets.saw(replace(reading, children={Ref("v1", "Secret", "team", "acme-signing"): signing}))
+        secrets.record(replace(reading, children={Ref("v1", "Secret", "team", "acme-signing"): signing}))
         await asyncio.sleep(3 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         del stage.versions["acme-signing"]
@@ -86,9 +86,9 @@ async def test_a_deleted_secret_that_the_operator_made_is_told() -> None:
 async def test_what_a_reconcile_has_read_is_no_news() -> None:
     stage = Stage({"acme-keys": "1"})
     async with looking(stage) as secrets:
-        secrets.saw(saw(ACME, "1"))
+        secrets.record(saw(ACME, "1"))
         stage.versions["acme-keys"] = "2"
-        secrets.saw(saw(ACME, "2"))
+        secrets.record(saw(ACME, "2"))
         await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
 
@@ -96,7 +96,7 @@ async def test_what_a_reconcile_has_read_is_no_news() -> None:
 async def test_an_api_server_that_is_away_is_no_change_and_hides_none() -> None:
     stage = Stage({"acme-keys": "1"}, away=True)
     async with looking(stage) as secrets:
-        secrets.saw(saw(ACME, "1"))
+        secrets.record(saw(ACME, "1"))
         await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         stage.away, stage.versions["acme-keys"] = False, "2"
@@ -108,10 +108,10 @@ async def test_tenants_that_went_and_secrets_that_are_not_there_are_left_alone()
     stage = Stage({"acme-keys": "2", "beta-keys": "2"})
     async with looking(stage) as secrets:
         for key in (ACME, BETA):
-            secrets.saw(saw(key, "1"))
-        secrets.saw(saw(ACME, "", exists=False, gone=True))
-        secrets.saw(saw(BETA, "", exists=False))
-        secrets.saw(saw(Key("team", "hidden"), "", exists=None))
+            secrets.record(saw(key, "1"))
+        secrets.record(saw(ACME, "", exists=False, gone=True))
+        secrets.record(saw(BETA, "", exists=False))
+        secrets.record(saw(Key("team", "hidden"), "", exists=None))
         await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert (stage.told, stage.requeue) == ([], 0)
 
@@ -120,7 +120,7 @@ async def test_a_thousand_tenants_are_gone_through_slowly() -> None:
     stage = Stage({f"tenant-{number}-keys": "1" for number in range(1000)})
     async with looking(stage) as secrets:
         for number in range(1000):
-            secrets.saw(saw(Key("team", f"tenant-{number}"), "1"))
+            secrets.record(saw(Key("team", f"tenant-{number}"), "1"))
         stage.versions["tenant-999-keys"] = "2"
         await asyncio.sleep(60)
         assert stage.told == [Key("team", "tenant-999")]

@@ -40,14 +40,15 @@ from tts_operator.rollout.policy import (
     HALTED,
     MAX_CONCURRENT_TENANTS,
     WAITING,
+    PoolKey,
     Roll,
     Sources,
     blocked_reason,
     change_cause,
     finished,
     pods_fail,
+    pool_key,
     roll,
-    where,
 )
 from tts_operator.status.tenant import status
 
@@ -288,8 +289,8 @@ def test_what_is_about_to_be_written_is_not_undone_by_what_was_read_before() -> 
     rollout_limiter = RolloutLimiter()
     for number in range(MAX_CONCURRENT_TENANTS):
         rollout_limiter.admit(key(number), {"acme-espeak": NEW})
-    rollout_limiter.saw(deployment("", version=99, tenant=key(0)))
-    rollout_limiter.keep(set())
+    rollout_limiter.record(deployment("", version=99, tenant=key(0)))
+    rollout_limiter.retain(set())
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
 
 
@@ -300,9 +301,9 @@ def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
         rollout_limiter.mark_applied(
             key(number), ["acme-espeak"], [deployment(version=20, tenant=key(number), updatedReplicas=0)]
         )
-    rollout_limiter.saw(deployment(version=19, tenant=key(1)))
+    rollout_limiter.record(deployment(version=19, tenant=key(1)))
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
-    rollout_limiter.saw(deployment(version=21, tenant=key(1)))
+    rollout_limiter.record(deployment(version=21, tenant=key(1)))
     assert rollout_limiter.next_requeue() == [key(9)]
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
@@ -317,7 +318,7 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
         rollout_limiter.admit(who, {"acme-espeak": NEW})
     assert rollout_limiter.next_requeue() == []
     for number in range(FAILURES):
-        rollout_limiter.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
+        rollout_limiter.record(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
     assert rollout_limiter.next_requeue() == waiters
     assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
     assert rollout_limiter.next_requeue() == []
@@ -325,7 +326,7 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     assert blocked.message.startswith(
         "10 tenants are queued. Rollout paused: the change of TTSModel espeak failed on 2 tenants"
     )
-    rollout_limiter.saw(deployment(version=3, tenant=key(0)))
+    rollout_limiter.record(deployment(version=3, tenant=key(0)))
     assert rollout_limiter.blocked() == {}
     first = rollout_limiter.next_requeue()
     assert first == waiters[:MAX_CONCURRENT_TENANTS], "one may go: more than enough are asked"
@@ -339,7 +340,7 @@ def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
         rollout_limiter.admit(key(number), {"acme-espeak": NEW})
         rollout_limiter.mark_applied(key(number), ["acme-espeak"], [])
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
-    rollout_limiter.saw(deployment("", tenant=key(0)))
+    rollout_limiter.record(deployment("", tenant=key(0)))
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
@@ -347,11 +348,11 @@ def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
 def test_what_is_gone_rolls_no_more(gone: str) -> None:
     rollout_limiter = RolloutLimiter()
     for number in range(MAX_CONCURRENT_TENANTS):
-        rollout_limiter.saw(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
+        rollout_limiter.record(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
     if gone == "deleted":
-        rollout_limiter.saw(deployment(version=2, tenant=key(0)), gone=True)
+        rollout_limiter.record(deployment(version=2, tenant=key(0)), gone=True)
     else:
-        rollout_limiter.keep({(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
+        rollout_limiter.retain({PoolKey(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
@@ -394,8 +395,8 @@ class Rollouts(RuleBasedStateMachine):
         """The latest state of each pool that the fleet was told of: what is still on its way, nobody can go by."""
 
     def tell(self, body: Object) -> None:
-        who, _ = where(body)
-        self.rollout_limiter.saw(body)
+        who, _ = pool_key(body)
+        self.rollout_limiter.record(body)
         self.known[who] = max(self.known.get(who, 0), int(body["metadata"]["resourceVersion"]))
 
     def live(self, who: Key) -> Object:

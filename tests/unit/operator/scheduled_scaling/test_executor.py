@@ -91,17 +91,17 @@ async def test_every_move_comes_before_the_first_reconcile() -> None:
 async def test_other_work_waits_for_the_last_move_but_not_for_ever() -> None:
     recorder = Recorder()
     async with running(recorder) as (mover, _):
-        await mover.rest()
+        await mover.wait_idle()
         for number in range(50):
             mover.prepare(key(number), [move(number)])
             mover.begin(key(number), MIDNIGHT)
-        await mover.rest()
+        await mover.wait_idle()
         assert len([line for line in recorder.log if line.startswith("hpa")]) == 50
         recorder.answered.clear()
         mover.prepare(key(50), [move(50)])
         mover.begin(key(50), MIDNIGHT)
         begun = asyncio.get_running_loop().time()
-        await mover.rest()
+        await mover.wait_idle()
         assert asyncio.get_running_loop().time() - begun == pytest.approx(MAX_PAUSE_SECONDS)
         assert "hpa-50" not in recorder.log
         recorder.answered.set()
