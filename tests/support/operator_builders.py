@@ -13,6 +13,7 @@ from tts_operator.api.model import fallback_of
 from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.objects.diff import LIST_KEYS
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import KINDS
 from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import API_VERSION, MANAGER
@@ -243,13 +244,7 @@ def child(children: Iterable[Object], kind: str, name: str) -> Object:
 
 
 def ref(kind: str, name: str) -> Ref:
-    versions = {
-        "Deployment": "apps/v1",
-        "HorizontalPodAutoscaler": "autoscaling/v2",
-        "NetworkPolicy": "networking.k8s.io/v1",
-        "PodDisruptionBudget": "policy/v1",
-    }
-    return Ref(versions.get(kind, "v1"), kind, KEY.namespace, name)
+    return Ref.of(next(each for each in KINDS if each.name == kind), KEY.namespace, name)
 
 
 def stamp(instant: datetime) -> str:

@@ -66,11 +66,11 @@ class Person:
 
     async def post(self, path: str, body: Object) -> Body:
         """Create something of any kind, also of those that the operator knows nothing of."""
-        return await self.cluster._ask(Request("POST", path, {"fieldManager": self.name}, body))
+        return await self.cluster.send(Request("POST", path, {"fieldManager": self.name}, body))
 
     async def patch(self, ref: Ref, change: Object, subresource: str = "") -> Body:
         path = path_of(ref) + (f"/{subresource}" if subresource else "")
-        return await self.cluster._ask(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
+        return await self.cluster.send(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
 
     async def put(self, body: Object) -> Body:
         """Make it so, whether it exists or not: what was set before and is not in `body` goes."""
@@ -80,14 +80,14 @@ class Person:
             return await self.create(body)
         metadata = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
         request = Request("PUT", path_of(ref), {"fieldManager": self.name}, {**body, "metadata": metadata})
-        return await self.cluster._ask(request)
+        return await self.cluster.send(request)
 
     async def scale(self, ref: Ref, replicas: int) -> None:
         await self.patch(ref, {"spec": {"replicas": replicas}}, "scale")
 
     async def delete(self, ref: Ref) -> None:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self.cluster._ask(Request("DELETE", path_of(ref), {}, body, JSON))
+        await self.cluster.send(Request("DELETE", path_of(ref), {}, body, JSON))
 
 
 @dataclass

@@ -122,7 +122,7 @@ class Cluster:
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
         """Read one object; None if it does not exist."""
         try:
-            live = await self._ask(Request("GET", path_of(ref), accept=METADATA_ONLY if metadata_only else JSON))
+            live = await self.send(Request("GET", path_of(ref), accept=METADATA_ONLY if metadata_only else JSON))
         except NotFound:
             return None
         return {**live, "apiVersion": ref.api_version, "kind": ref.kind}
@@ -134,7 +134,7 @@ class Cluster:
         path = collection_path(kind, namespace)
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._ask(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
+            page = await self.send(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
             for item in page["items"] or ():  # null in an empty metadata-only list
                 yield {**item, "apiVersion": kind.api_version, "kind": kind.name}  # the items of a list lack both
             token = page["metadata"].get("continue")
@@ -145,7 +145,7 @@ class Cluster:
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
         """Server-side apply. Returns the object as stored. Without `force`, another manager's field raises Conflict."""
         query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
-        return await self._ask(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
+        return await self.send(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
 
     async def apply_status(self, ref: Ref, uid: str, status: Body) -> None:
         """Replace the whole status of the object of this UID. Raises NotFound where that object is gone."""
@@ -157,7 +157,7 @@ class Cluster:
         }
         query = {"fieldManager": MANAGER, "force": "true"}
         try:
-            await self._ask(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
+            await self.send(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
         except Conflict:
             live = await self.get(ref, metadata_only=True)
             if live is not None and live["metadata"]["uid"] == uid:
@@ -172,12 +172,12 @@ class Cluster:
             "metadata": {"name": ref.name, "namespace": ref.namespace, "resourceVersion": version},
             "spec": {"replicas": replicas},
         }
-        await self._ask(Request("PUT", f"{path_of(ref)}/scale", {"fieldManager": SCALE_MANAGER}, body))
+        await self.send(Request("PUT", f"{path_of(ref)}/scale", {"fieldManager": SCALE_MANAGER}, body))
 
     async def annotate(self, ref: Ref, annotation: str, value: str) -> None:
         """Merge-patch one annotation."""
         body = {"metadata": {"annotations": {annotation: value}}}
-        await self._ask(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
+        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
 
     async def delete(self, ref: Ref, uid: str) -> None:
         """Delete in the background. Raises Conflict where the object of this name has another UID."""
@@ -187,19 +187,19 @@ class Cluster:
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
-        await self._ask(Request("DELETE", path_of(ref), body=body))
+        await self.send(Request("DELETE", path_of(ref), body=body))
 
     async def create(self, manifest: Manifest) -> Body:
         """Create an object. Raises Conflict if the name is taken."""
         ref = manifest.ref
         path = collection_path(kind_of(ref.api_version, ref.kind), ref.namespace)
-        return await self._ask(Request("POST", path, {"fieldManager": MANAGER}, manifest.body))
+        return await self.send(Request("POST", path, {"fieldManager": MANAGER}, manifest.body))
 
     async def replace(self, manifest: Manifest) -> Body:
         """Replace the whole object. Raises Conflict unless it is still at the manifest's resourceVersion."""
-        return await self._ask(Request("PUT", path_of(manifest.ref), {"fieldManager": MANAGER}, manifest.body))
+        return await self.send(Request("PUT", path_of(manifest.ref), {"fieldManager": MANAGER}, manifest.body))
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         """Send one request, and count it if it writes. Raises ClusterError for every failure."""
         if not request.writes:
             return await self._exchange(request, self._timeouts.read_seconds)

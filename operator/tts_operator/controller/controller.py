@@ -14,7 +14,7 @@ from tts_operator.cluster.errors import ClusterError
 from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.controller.reconcile_model import reconcile_model
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
-from tts_operator.controller.store_access import NO_STORES, StoreAccess
+from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT
@@ -58,13 +58,13 @@ class Controller:
         metrics: Metrics,
         options: ControllerOptions,
         *,
-        stores: StoreAccess = NO_STORES,
+        stores: StoreAccess | None = None,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._metrics = metrics
         self._options = options
-        self._context = ReconcileContext(cluster, settings, clock, stores)
+        self._context = ReconcileContext(cluster, settings, clock, stores or StoreAccess.none())
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
         self._blocked: dict[str, Problem] = {}  # models whose rollout is paused

@@ -7,7 +7,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
-from tts_operator.controller.store_access import NO_STORES, StoreAccess
+from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
@@ -38,7 +38,7 @@ class ReconcileContext:
     cluster: Cluster
     settings: Settings
     clock: Clock
-    stores: StoreAccess = NO_STORES
+    stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
 

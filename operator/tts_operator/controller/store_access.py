@@ -1,6 +1,7 @@
 """Gives tenants without stores of their own access to the operator's: a Redis user, and a prefix in its bucket."""
 
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import SECRET
@@ -21,6 +22,11 @@ class StoreAccess:
     files: StoreFiles
     users: RedisUsers | None = None
     _settled: set[Key] = field(default_factory=set)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Access of an operator without stores."""
+        return cls(StoreFiles(Settings(server_image="")))
 
     def is_settled(self, key: Key) -> bool:
         """Whether the tenant can have no Secret that no Deployment mounts: a plan that ended early may leave one."""
@@ -51,10 +57,6 @@ class StoreAccess:
         self._settled.discard(observed.key)
         if self.users is not None and observed.body is None:
             self.users.departed(observed.key)
-
-
-NO_STORES = StoreAccess(StoreFiles(Settings(server_image="")))
-"""Access of an operator without stores."""
 
 
 def is_kept(secret: Ref, observed: Observed, outcome: Outcome) -> bool:

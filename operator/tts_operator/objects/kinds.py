@@ -11,7 +11,7 @@ from tts_operator.objects.names import API_VERSION
 
 
 class Scope(Enum):
-    """Place of a kind's objects, and so the role that grants access to them."""
+    """Place of a kind's objects, which decides the role that grants access to them."""
 
     CLUSTER = "Cluster"
     """Cluster-scoped: granted by the operator's ClusterRole."""
@@ -22,7 +22,9 @@ class Scope(Enum):
 
 
 READ = ("get", "list", "watch")
+"""RBAC verbs on objects that people write."""
 OWN = (*READ, "create", "patch", "delete")
+"""RBAC verbs on children that are found by their label."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class Kind:
     """Name in logs and messages, as `kubectl get` takes it; empty: the kind in lower case."""
     scope: Scope = Scope.TENANTS
     child: bool = False
-    """Builders may make objects of the kind for a tenant, and the plan deletes those that are no longer desired."""
+    """Builders create objects of the kind for a tenant; the plan deletes those that are no longer desired."""
     subresources: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Subresources with their RBAC verbs."""
     by_name: bool = False
-    """Roles can grant access to one object by its name (resourceNames), and do so where the name is fixed."""
+    """The chart limits access to one object by its name (resourceNames) where that is known."""
     health_checked: bool = False
     """Objects change without the operator's writes: the watch health check compares their versions."""
     comment: str = ""
@@ -60,12 +62,12 @@ class Kind:
 
     @property
     def watched(self) -> bool:
-        """Whether changes of objects enqueue their tenant. It follows from the permission, which nothing else needs."""
+        """Whether watches deliver the objects. Nothing else needs the permission, so it decides."""
         return "watch" in self.verbs
 
     @property
     def listed(self) -> bool:
-        """Whether children are found by their label. Others are read by the names that builders give them."""
+        """Whether children are found by their label; otherwise `observe` reads them by name."""
         return "list" in self.verbs
 
 

@@ -34,8 +34,8 @@ class DyingCluster(Cluster):
 
     writes_left = 0
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
-        answer = await super()._ask(request)
+    async def send(self, request: Request) -> dict[str, Any]:
+        answer = await super().send(request)
         if request.writes:
             self.writes_left -= 1
             if self.writes_left == 0:

@@ -142,7 +142,7 @@ class Colliding(Cluster):
     def __init__(self, uid: str | None) -> None:
         self._uid = uid
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         if request.writes:
             raise Conflict("Conflict", "the object has been modified")
         if self._uid is None:
@@ -164,7 +164,7 @@ class EndingNamespace(Cluster):
         for found in tuple[dict[str, Any]]():
             yield found
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         raise AssertionError(f"{request} makes no sense any more")
 
 
