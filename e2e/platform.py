@@ -18,7 +18,8 @@ import yaml
 from e2e.caller import Answer, Caller, Calls
 from e2e.kube import Kube
 from hack.cluster.binaries import ROOT
-from tts_operator.objects.names import POOL_LABEL, pool_name
+from tts_operator.objects.labels import POOL_LABEL
+from tts_operator.objects.names import pool_name
 
 MODEL = yaml.safe_load((ROOT / "examples" / "model-espeak.yaml").read_text(encoding="utf-8"))
 CHILDREN = "deployments,services,hpa,pdb,networkpolicies,configmaps,serviceaccounts,pods"

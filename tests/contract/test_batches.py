@@ -17,10 +17,11 @@ from tests.support.timeouts import HANG_SECONDS
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
-from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.client import Utterance
 from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.samples import Samples
 from tts_server.scheduling.batching import BatchPolicy
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 

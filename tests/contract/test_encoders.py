@@ -14,15 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tts_server.audio import (
-    FORMATS,
-    SAMPLE_RATES_HZ,
-    EncodingThreads,
-    encode_whole,
-    encoder_for,
-    media_type,
-    streams,
-)
+from tts_server.audio import FORMATS, SAMPLE_RATES_HZ, EncodingThreads, encode_whole, encoder_for, media_type, streams
 from tts_server.errors import EngineError, FormatUnavailable, InvalidParameter
 
 Samples = NDArray[np.float32]

@@ -17,14 +17,7 @@ import structlog
 
 from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
 from tests.support.timeouts import HANG_SECONDS
-from tts_server.errors import (
-    EngineCrashed,
-    EngineError,
-    EngineTimeout,
-    EngineUnavailable,
-    InvalidAudio,
-    Overloaded,
-)
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, InvalidAudio, Overloaded
 from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool

@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
-from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.client import Utterance
 from tts_server.inference.pool.slot import WorkerSlot
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.wire.frames import Kind
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import SchedulingParams
 from tts_server.scheduling.throughput import ThroughputEstimator
 

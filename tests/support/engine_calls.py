@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from tests.support.timeouts import HANG_SECONDS
-from tts_server.inference.client import EngineClient, Samples, Utterance
+from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.samples import Samples
 
 MOODY = "tests.support.tone_engines:Moody"
 

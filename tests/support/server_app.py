@@ -23,8 +23,10 @@ from tts_server.config.schema import (
     StorageConfig,
     VoiceConfig,
 )
+from tts_server.engines.protocol import Voices
 from tts_server.errors import TTSError
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Utterance
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
 RATE_HZ = 16_000

@@ -1,9 +1,10 @@
 """Version of everything in a model that changes its audio; part of the cache key."""
 
 from tts_operator.objects import fields
-from tts_operator.objects.fields import annotation, number
+from tts_operator.objects.fields import annotation, decimal
+from tts_operator.objects.labels import ENGINE_HASH
 from tts_operator.objects.manifest import Body
-from tts_operator.pod_files.engine import ENGINE_HASH, engine_hash, image
+from tts_operator.pod_files.engine import engine_hash, image
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import finished
@@ -28,7 +29,7 @@ def weights_digest(resolved: Resolved, pool: Pool, told: str | None) -> str:
     running = sound_of(found)
     if pool.waits:
         return running
-    revision = number(annotation(found, REVISION))
+    revision = decimal(annotation(found, REVISION))
     if running != wanted:
         return digest(wanted, "rollout", str(revision + 1))
     if fields.count(found, "observedGeneration") < int(found["metadata"].get("generation", 0)):

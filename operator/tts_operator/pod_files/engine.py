@@ -6,9 +6,6 @@ from tts_operator.pod_files.serialize import digest, text
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import LocalEngine
 
-ENGINE_HASH = "ttsfleet.io/engine-hash"
-"""Annotation of the pod template: what the server reads once, at its start, and so has to roll for."""
-
 
 def image(resolved: Resolved, pool: Pool) -> str:
     """Of the pool's pods."""

@@ -11,7 +11,7 @@ from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.policy import HALTED
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
-from tts_operator.snapshot.pod_failures import PodFailure, pod_failures
+from tts_operator.snapshot.pod_failures import pod_failures
 
 
 class PolicyInput(NamedTuple):
@@ -206,6 +206,6 @@ def pool_names(given: PolicyInput) -> list[str]:
     return sorted(ref.name for ref in given.observed.children if ref.kind == "Deployment")
 
 
-def pod_failures_of(given: PolicyInput, pool: str) -> list[PodFailure]:
+def pod_failures_of(given: PolicyInput, pool: str) -> list[Problem]:
     """What keeps the pool's pods from running."""
     return pod_failures(lookup.deployment(given.observed, pool), lookup.pods_of(given.observed, pool))

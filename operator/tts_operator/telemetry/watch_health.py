@@ -4,7 +4,7 @@ From time to time everything is listed. If the newest object in a list has still
 some seconds later, that watch is dead. resourceVersions of one kind are decimal numbers that only grow (KEP-5504).
 """
 
-from tts_operator.objects.fields import number
+from tts_operator.objects.fields import decimal
 
 GRACE_SECONDS = 20.0
 """How long a watch may take to deliver what a list already shows."""
@@ -19,11 +19,11 @@ class WatchHealth:
 
     def saw(self, kind: str, version: str) -> None:
         """The watch delivered an object of this resourceVersion."""
-        self._seen[kind] = max(self._seen.get(kind, 0), number(version))
+        self._seen[kind] = max(self._seen.get(kind, 0), decimal(version))
 
     def exists(self, kind: str, version: str, now: float) -> None:
         """A list showed an object of this resourceVersion, at this monotonic time in seconds."""
-        newest = number(version)
+        newest = decimal(version)
         if newest > self._seen.get(kind, 0) and kind not in self._missing:
             self._missing[kind] = (newest, now)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, planned, specs
 from tests.support.resources import tenant_body
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
 
 
@@ -110,7 +110,7 @@ async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> N
     assert set(secret["data"]) == {"current", f"{kid}.pem"}
     assert base64.b64decode(secret["data"][f"{kid}.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
     before = len(world.writes)
-    await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+    await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
     assert len(world.writes) == before, "converged"
     assert (await world.get("Secret", "acme-signing"))["data"] == secret["data"]
     await world.person.delete(world.ref("Secret", "acme-signing"))
@@ -140,7 +140,7 @@ async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
     await world.person.delete(world.ref("TTSTenant", "acme"))
 
     async def gone() -> bool:
-        assert await reconcile(world.key(), world.cluster, SETTINGS, CLOCK) is None
+        assert await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK)) is None
         return not await world.children()
 
     await eventually(gone, "owner references collect the children")

@@ -18,7 +18,7 @@ from tests.support.operator_builders import (
     settle,
 )
 from tests.support.resources import Object, model
-from tts_operator.objects.names import POOL_LABEL
+from tts_operator.objects.labels import POOL_LABEL
 
 SECOND = timedelta(seconds=1)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tts_server.errors import InvalidAudio
-from tts_server.inference.client import Samples, Utterance
+from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
+from tts_server.samples import Samples
 
 RATE_HZ = 1000
 

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
+from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineCrashed, EngineError
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Utterance
 from tts_server.routing.fallback import FallbackModel
 from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import SchedulingParams
 from tts_server.synthesis import coalescing as flight_module
 from tts_server.synthesis.audio_stream import AudioStream
