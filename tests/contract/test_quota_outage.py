@@ -494,7 +494,7 @@ async def test_a_cluster_finds_all_of_a_tenant_on_one_node() -> None:
         while "cluster_state:ok" not in str(store.run("CLUSTER", "INFO")):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
         async with replica(store) as acme:
-            limits = Limits(60, 10, 30, 100, 1000, 100)
+            limits = replace(LIMITS, per_client_requests_per_minute=10, audio_seconds_per_day=100, replicas=1)
             await (await acme.reserve(limits, client="ann")).give_back()
             await acme.serve(limits)
             await acme.quota._shared.charge("acme", charge())
@@ -610,7 +610,9 @@ async def test_a_request_that_is_sent_twice_is_counted_once(
 async def test_everything_in_the_store_expires_and_shares_a_hash_tag(store: CounterStore) -> None:
     async with replica(store) as acme:
         await acme.serve()
-        await acme.reserve(Limits(1000, 1000), client="ann@acme.test")
+        await acme.reserve(
+            Limits(requests_per_minute=1000, per_client_requests_per_minute=1000), client="ann@acme.test"
+        )
         for _ in range(2):
             await acme.quota._shared.charge("acme", charge())
         assert (await acme.quota.ledger("acme", day_of(1))).total == LedgerTotals(1, 1, 1)

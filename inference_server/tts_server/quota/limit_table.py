@@ -130,7 +130,6 @@ SLIDING = _of_kind(Kind.SLIDING)
 DAILY = _of_kind(Kind.UTC_DAY)
 CONCURRENT = _of_kind(Kind.LEASE)
 COUNTED = tuple(limit for limit in LIMITS if limit.window.kind is not Kind.PER_REQUEST)
-LONGEST_WINDOW_SECONDS = max(limit.window.seconds for limit in SLIDING)
 METERED = frozenset(limit.name for limit in COUNTED if limit.scope is Scope.TENANT)
 """Limits with a series in `tts_quota_remaining`: one number cannot tell what is left for every client."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
-from tts_server.quota.limit_table import LONGEST_WINDOW_SECONDS, Kind, Limit, Limits, Scope
+from tts_server.quota.limit_table import Kind, Limit, Limits, Scope
 from tts_server.quota.limits import Request
 
 
@@ -21,6 +21,10 @@ class UnsyncedRequest:
     """The sliding limits that count it."""
     client: str = field(repr=False)
     """Empty if no limit of the client counts it."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has left all windows that count it."""
+        return self.moment <= now - max((limit.window.seconds for limit in self.limits), default=0)
 
 
 def unsynced_request(id_: str, moment: float, limits: Limits, request: Request) -> UnsyncedRequest:
@@ -38,7 +42,7 @@ def _counting(limits: Limits, has_client: bool) -> tuple[tuple[Limit, ...], bool
 
 
 class RecentRequests:
-    """One tenant's requests of the longest sliding window: in the shared logs, or `unwritten`."""
+    """One tenant's requests that sliding windows count: in the shared logs, or `unwritten`."""
 
     def __init__(self) -> None:
         self._written: OrderedDict[str, UnsyncedRequest] = OrderedDict()
@@ -75,6 +79,6 @@ class RecentRequests:
 
 
 def _forget(requests: OrderedDict[str, UnsyncedRequest], now: float) -> None:
-    """Drop requests that no window counts any more. They are nearly in order: one out of order is dropped late."""
-    while requests and next(iter(requests.values())).moment <= now - LONGEST_WINDOW_SECONDS:
+    """Drop requests that have left their windows. They are nearly in order: one out of order is dropped late."""
+    while requests and next(iter(requests.values())).is_over(now):
         requests.popitem(last=False)

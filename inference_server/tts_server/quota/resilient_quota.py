@@ -17,7 +17,7 @@ import structlog
 
 from tts_server.circuit_breaker import Breaker, BreakerSettings, Permit, State
 from tts_server.quota.ledger import Charge, DayLedger, Entry, LedgerKey, LedgerTotals
-from tts_server.quota.limit_table import LONGEST_WINDOW_SECONDS, Limits
+from tts_server.quota.limit_table import Limits
 from tts_server.quota.limits import DayCounts, LimitStatus, Request, share_of_rest
 from tts_server.quota.protocol import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreUnavailable
 from tts_server.quota.recent_requests import UnsyncedRequest
@@ -191,7 +191,7 @@ class ResilientQuota:
         if not isinstance(shared, UnsyncedRequest):
             await self.deliver(shared.give_back)
             return
-        while self._refunded and self._refunded[0][1].moment <= self._monotonic() - LONGEST_WINDOW_SECONDS:
+        while self._refunded and self._refunded[0][1].is_over(self._monotonic()):
             self._refunded.popleft()
         self._refunded.append((tenant, shared))
         if self._is_available:

@@ -13,6 +13,14 @@ from tts_server.quota.limits import Counts, DayCounts, Request, exceeded, limit_
 EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
 
 
+def limited(values: tuple[int, ...], replicas: int = 1) -> Limits:
+    fields = (
+        "requests_per_minute", "per_client_requests_per_minute", "concurrent_requests", "requests_per_day",
+        "characters_per_day", "audio_seconds_per_day",
+    )  # fmt: skip
+    return Limits(**dict(zip(fields, values, strict=True)), replicas=replicas)
+
+
 def counts(today: DayCounts) -> Counts:
     return Counts(EVENING, {}, 0, today)
 
@@ -80,7 +88,8 @@ def test_what_is_left_of_a_day_is_given_out_once(limit: int, used: int, replicas
 
 def test_parts_keep_what_is_not_limited_unlimited() -> None:
     assert Limits(replicas=3).share == Limits()
-    assert Limits(30, 9, 6, 300, 3000, 90, replicas=3).share == Limits(10, 3, 2, 100, 1000, 30)
+    limits, shares = (30, 9, 6, 300, 3000, 90), (10, 3, 2, 100, 1000, 30)
+    assert limited(limits, replicas=3).share == limited(shares)
 
 
 @pytest.mark.parametrize(
