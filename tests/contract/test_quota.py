@@ -14,7 +14,8 @@ from tests.support.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
 from tests.support.redis_server import CounterStore, counter_store
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
 from tts_server.quota.ledger import Entry, LedgerTotals
-from tts_server.quota.limits import DayCounts, Limits, Remaining, Request
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import DayCounts, Remaining, Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import Reservation
 
@@ -141,7 +142,7 @@ async def test_what_is_left_and_when_it_grows_is_told_with_each_request(harness:
 
 
 async def test_one_client_cannot_take_the_minute_of_another(harness: QuotaHarness) -> None:
-    limits = Limits(requests_per_minute=3, client_requests_per_minute=2)
+    limits = Limits(requests_per_minute=3, per_client_requests_per_minute=2)
     for _ in range(2):
         await harness.quota.reserve("acme", limits, Request(client="ann"))
     with pytest.raises(QuotaExceeded) as refused:
@@ -239,7 +240,10 @@ async def test_what_comes_out_of_the_cache_is_no_audio(harness: QuotaHarness) ->
 
 
 async def test_nothing_is_counted_under_one_limit_when_another_refuses(harness: QuotaHarness) -> None:
-    limits = Limits(5, 5, 5, 5, characters_per_day=10, audio_seconds_per_day=5)
+    limits = Limits(
+        requests_per_minute=5, per_client_requests_per_minute=5, concurrent_requests=5, requests_per_day=5,
+        characters_per_day=10, audio_seconds_per_day=5,
+    )  # fmt: skip
     before = await harness.quota.remaining("acme", limits, "ann")
     for _ in range(3):
         with pytest.raises(QuotaExceeded) as refused:
@@ -309,7 +313,7 @@ async def test_many_at_once_are_as_many_as_are_allowed(harness: QuotaHarness) ->
 async def test_a_client_that_asks_all_the_time_keeps_nobody_in_memory() -> None:
     harness = MemoryHarness()
     quota = MemoryQuota(harness.monotonic, harness.wall)
-    limits = Limits(client_requests_per_minute=100)
+    limits = Limits(per_client_requests_per_minute=100)
     await quota.reserve("acme", limits, Request(client="ann"))
     for number in range(50):
         await quota.reserve("acme", limits, Request(client=f"passer-by {number}"))
@@ -324,18 +328,18 @@ async def test_counts_of_another_day_are_not_gone_on_from() -> None:
     harness = MemoryHarness()
     quota = MemoryQuota(harness.monotonic, harness.wall)
     await quota.reserve("acme", Limits(requests_per_day=9))
-    today = quota.counted("acme").day
+    today = quota.day_counts("acme").day
     for day in (today - 1, today + 1):
         quota.continue_from("acme", DayCounts(day, requests=5))
-        assert quota.counted("acme").requests == 1
+        assert quota.day_counts("acme").requests == 1
     quota.continue_from("acme", DayCounts(today, requests=5))
-    assert quota.counted("acme").requests == 5
+    assert quota.day_counts("acme").requests == 5
 
 
 def test_replicas_never_give_out_more_than_the_limit_together() -> None:
     for limit in range(3, 30):
-        assert 3 * (Limits(limit).shared_by(3).requests_per_minute or 0) <= limit
-    assert Limits(2).shared_by(3) == Limits(1), "but each gives out one"
+        assert 3 * (Limits(requests_per_minute=limit).shared_by(3).requests_per_minute or 0) <= limit
+    assert Limits(requests_per_minute=2).shared_by(3) == Limits(requests_per_minute=1), "but each gives out one"
 
 
 class Oracle:
@@ -366,7 +370,7 @@ class Oracle:
 
     def has_room(self, request: Request) -> bool:
         limits, used = self.limits, self.used(request.client)
-        most = dict(zip(used, (getattr(limits, name) for name in Limits.__slots__), strict=False))
+        most = {limit.name: allowed for limit, allowed in limits.items}
         wanted = dict.fromkeys(used, 1.0) | {
             "charactersPerDay": request.characters, "audioSecondsPerDay": request.audio_seconds,
         }  # fmt: skip
@@ -387,8 +391,9 @@ STEPS = st.lists(
     max_size=40,
 )
 LIMITS = st.builds(
-    Limits, st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.integers(1, 20), st.integers(20, 200),
-    st.integers(5, 60),
+    Limits, requests_per_minute=st.integers(1, 6), per_client_requests_per_minute=st.integers(1, 4),
+    concurrent_requests=st.integers(1, 4), requests_per_day=st.integers(1, 20),
+    characters_per_day=st.integers(20, 200), audio_seconds_per_day=st.integers(5, 60),
 )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ from tests.support.redis_server import CounterStore, counter_store
 from tests.support.timeouts import HANG_SECONDS, PATIENCE_SECONDS
 from tts_server.errors import QuotaExceeded
 from tts_server.quota.ledger import Charge, Entry, LedgerTotals, day_of
-from tts_server.quota.limits import Limits, LimitStatus, Request
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import LimitStatus, Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import RENEW_SECONDS
 from tts_server.quota.redis_quota import RedisQuota
-from tts_server.quota.resilient_quota import GuardedQuota, GuardedReservation
+from tts_server.quota.resilient_quota import ResilientQuota, ResilientReservation
 
 LIMITS = Limits(
     requests_per_minute=60, concurrent_requests=30, requests_per_day=100, characters_per_day=1000, replicas=3
@@ -51,11 +52,11 @@ class Clock:
 class Replica:
     """One server's quota, and what its guard said about the store."""
 
-    quota: GuardedQuota
+    quota: ResilientQuota
     changes: list[bool]
     clock: "Clock"
 
-    async def reserve(self, limits: Limits = LIMITS, characters: int = 1, **rest: str) -> GuardedReservation:
+    async def reserve(self, limits: Limits = LIMITS, characters: int = 1, **rest: str) -> ResilientReservation:
         return await self.quota.reserve("acme", limits, Request(characters, 1.0, **rest))
 
     async def serve(self, limits: Limits = LIMITS, characters: int = 1, audio_seconds: float = 0.5) -> LimitStatus:
@@ -83,15 +84,15 @@ class Replica:
     async def tends(self) -> None:
         """Ten seconds later."""
         self.clock.ahead_seconds += RENEW_SECONDS
-        await self.quota.look()
+        await self.quota.sync()
 
     async def returns(self) -> None:
         """Looked after, until its store is found again and knows everything."""
         async with asyncio.timeout(HANG_SECONDS):
             while not self.changes[-1]:
-                await self.quota.look()
+                await self.quota.sync()
                 await asyncio.sleep(0.01)
-        await self.quota.look()
+        await self.quota.sync()
 
 
 @asynccontextmanager
@@ -101,7 +102,7 @@ async def replica(store: CounterStore) -> AsyncIterator[Replica]:
         clock = Clock()
         shared = RedisQuota(client, monotonic=clock)
         shared._calls = PatientRedisCalls(client, store)
-        guarded = GuardedQuota(shared, MemoryQuota(clock), clock)
+        guarded = ResilientQuota(shared, MemoryQuota(clock), clock)
         guarded.notify(changes.append)
         yield Replica(guarded, changes, clock)
 
@@ -204,7 +205,7 @@ async def test_what_is_served_meanwhile_is_counted_once_it_is_back(store: Counte
         back()
         await acme.returns()
         await across.settle(Entry("tone", "fp32", 1, 0.25))
-        await acme.quota.look()
+        await acme.quota.sync()
         assert acme.changes == [True, False, True]
         assert await acme.total() == LedgerTotals(7, 151, 4_750_000)
         assert await other.total() == LedgerTotals(7, 151, 4_750_000)
@@ -215,7 +216,7 @@ async def test_what_is_served_meanwhile_is_counted_once_it_is_back(store: Counte
 
 async def test_the_minute_counts_what_was_let_in_meanwhile(store: CounterStore, lose: Lose) -> None:
     """No 60 seconds see more than the limit, also around the return."""
-    limits = Limits(requests_per_minute=30, client_requests_per_minute=20, replicas=2)
+    limits = Limits(requests_per_minute=30, per_client_requests_per_minute=20, replicas=2)
     async with replica(store) as acme, replica(store) as other:
         for _ in range(3):
             await acme.reserve(limits, client="ann")
@@ -241,30 +242,28 @@ async def test_the_minute_counts_what_was_let_in_meanwhile(store: CounterStore, 
         assert await acme.admitted(limits) == 20
 
 
-async def test_what_was_given_back_stays_given_back_when_the_minute_is_written_again(store: CounterStore) -> None:
+async def test_what_was_refunded_stays_refunded_when_the_minute_is_written_again(store: CounterStore) -> None:
     async with replica(store) as acme:
         kept, returned = await acme.reserve(), await acme.reserve()
         await returned.give_back()
         store.run("FLUSHALL")
         await acme.left("requestsPerDay")
-        await acme.quota.look()
+        await acme.quota.sync()
         assert await acme.left("requestsPerMinute") == 59
         await kept.give_back()
 
 
-async def test_what_is_given_back_while_the_store_is_away_for_long_is_forgotten(
-    store: CounterStore, lose: Lose
-) -> None:
+async def test_what_is_refunded_while_the_store_is_away_for_long_is_forgotten(store: CounterStore, lose: Lose) -> None:
     async with replica(store) as acme:
         back = lose()
         for _ in range(300):
             acme.clock.ahead_seconds += 1
             await (await acme.reserve()).give_back()
-        assert len(acme.quota._given_back) <= 60
+        assert len(acme.quota._refunded) <= 60
         assert not acme.quota._undelivered
         back()
         await acme.returns()
-        assert not acme.quota._given_back
+        assert not acme.quota._refunded
         assert await acme.left("requestsPerMinute") == 60
 
 
@@ -287,8 +286,8 @@ async def test_who_was_let_in_without_the_store_ends_once(store: CounterStore, l
 async def test_counters_that_vanish_over_midnight_begin_anew(store: CounterStore) -> None:
     async with replica(store) as acme:
         await acme.serve(characters=500)
-        known = acme.quota._shared._known("acme")  # type: ignore[attr-defined]  # the one with a store
-        known.seen = replace(known.seen, day=known.seen.day - 1)  # it was yesterday
+        known = acme.quota._shared._view("acme")  # type: ignore[attr-defined]  # the one with a store
+        known.day_counts = replace(known.day_counts, day=known.day_counts.day - 1)  # it was yesterday
         store.run("FLUSHALL")
         assert (await acme.left("requestsPerDay"), await acme.left("charactersPerDay")) == (100, 1000)
 
@@ -299,7 +298,7 @@ async def test_what_was_let_in_a_minute_ago_counts_no_more_when_the_store_is_bac
         quota = RedisQuota(client, PATIENCE_SECONDS, clock)
         for ahead in (0, 45, 59, 61):
             clock.ahead_seconds = ahead
-            quota.let_in("acme", LIMITS, Request())
+            quota.record_admitted("acme", LIMITS, Request())
         await quota.restore()
         assert (await quota.remaining("acme", LIMITS))["requestsPerMinute"].remaining == 57
         shift(store, "minute", 43)
@@ -318,7 +317,7 @@ async def test_a_store_that_forgot_the_last_minute_is_told_once(store: CounterSt
         for _ in range(2):
             for one in (acme, other):
                 await one.left("requestsPerDay")
-                await one.quota.look()
+                await one.quota.sync()
         assert store.run("ZCARD", "tts:{acme}:quota:minute") == 1200
         assert acme.changes == [True]
 
@@ -460,7 +459,7 @@ async def test_a_caller_that_leaves_while_it_is_counted_takes_nothing(store: Cou
         store.thaw()
         async with asyncio.timeout(HANG_SECONDS):
             while await acme.left("concurrentRequests") != 30 or await acme.left("requestsPerMinute") != 60:
-                await acme.quota.look()
+                await acme.quota.sync()
         assert await acme.left("charactersPerDay") == 1000
         assert acme.changes == [True]
 
@@ -479,7 +478,7 @@ async def test_a_cluster_finds_all_of_a_tenant_on_one_node() -> None:
         while "cluster_state:ok" not in str(store.run("CLUSTER", "INFO")):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
         async with replica(store) as acme:
-            limits = Limits(60, 10, 30, 100, 1000, 100)
+            limits = replace(LIMITS, per_client_requests_per_minute=10, audio_seconds_per_day=100, replicas=1)
             await (await acme.reserve(limits, client="ann")).give_back()
             await acme.serve(limits)
             await acme.quota._shared.charge("acme", charge())
@@ -513,10 +512,10 @@ async def test_while_it_is_lost_one_probe_at_a_time_asks_for_it(store: CounterSt
         try:
             await acme.serve()
             await asyncio.sleep(0.1)  # the breaker's own time, by the real clock
-            probe = asyncio.create_task(acme.quota.look())
+            probe = asyncio.create_task(acme.quota.sync())
             await asyncio.sleep(0)
             begun = time.monotonic()
-            await asyncio.gather(*(acme.quota.look() for _ in range(5)), acme.serve())
+            await asyncio.gather(*(acme.quota.sync() for _ in range(5)), acme.serve())
             assert time.monotonic() - begun < PROMPT_SECONDS
             await probe
             assert acme.changes == [True, False]
@@ -595,7 +594,9 @@ async def test_a_request_that_is_sent_twice_is_counted_once(
 async def test_everything_in_the_store_expires_and_shares_a_hash_tag(store: CounterStore) -> None:
     async with replica(store) as acme:
         await acme.serve()
-        await acme.reserve(Limits(1000, 1000), client="ann@acme.test")
+        await acme.reserve(
+            Limits(requests_per_minute=1000, per_client_requests_per_minute=1000), client="ann@acme.test"
+        )
         for _ in range(2):
             await acme.quota._shared.charge("acme", charge())
         assert (await acme.quota.ledger("acme", day_of(1))).total == LedgerTotals(1, 1, 1)

@@ -164,7 +164,7 @@ async def test_what_is_wrong_with_the_file_is_told_once_without_what_is_in_it(tm
             with pytest.raises(RedisError) as caught:
                 await client.get("a")
     assert str(file) in str(caught.value)
-    assert [entry["event"] for entry in logs] == ["Redis's address cannot be used"]
+    assert [entry["event"] for entry in logs] == ["Redis address invalid"]
     assert "s3cret" not in f"{caught.value}{logs}"
     await client.aclose()
 

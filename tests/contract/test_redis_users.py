@@ -19,7 +19,7 @@ from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.config.redis_acl import rules
 from tts_server.config.redis_url import parse_redis_url
 from tts_server.config.schema import RedisConfig
-from tts_server.quota.limits import Limits
+from tts_server.quota.limit_table import Limits
 from tts_server.quota.redis_quota import RedisQuota
 from tts_server.redis.client import RedisClient, redis_client
 
@@ -69,7 +69,7 @@ async def test_a_tenants_server_can_do_its_work_and_reach_nobody_elses_keys(
     acme = as_tenant(store, tmp_path, ACME, "right")
     quota = RedisQuota(acme)
     await (await quota.reserve(ACME, Limits(requests_per_minute=5))).give_back()
-    await quota.tend()
+    await quota.maintain()
     await quota.ledger(ACME, TODAY)
     tokens = RedisRefreshTokens(acme, ACME)
     await tokens.renew(await tokens.start("app"))

@@ -358,10 +358,10 @@ async def until_up(acme: Stage) -> None:
     guard = acme.application._guard
     assert guard is not None
     async with asyncio.timeout(HANG_SECONDS):
-        await guard._shared.probe(UID) if guard._answers else None
-        while not guard._answers or guard._undelivered or guard._owed:  # noqa: ASYNC110 - nothing tells
+        await guard._shared.probe(UID) if guard._is_available else None
+        while not guard._is_available or guard._undelivered or guard._uncharged:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
-    await guard._shared.tend()
+    await guard._shared.maintain()
 
 
 @pytest.mark.parametrize("parts", [1, 3, 7])
@@ -423,7 +423,7 @@ async def test_an_acl_user_of_the_tenants_keys_and_few_commands_is_enough(tmp_pa
             await acme.application.show_limits()
             guard = acme.application._guard
             assert guard is not None
-            await guard._shared.tend()
+            await guard._shared.maintain()
             assert (await usage(acme))["total"]["requests"] == 1
             assert metric(acme, "tts_quota_store_up") == 1
             assert store.run("ACL", "LOG") == []

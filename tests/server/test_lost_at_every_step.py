@@ -20,7 +20,7 @@ from tests.support.timeouts import HANG_SECONDS
 from tts_server.cache.tiered import TieredCache
 from tts_server.config.schema import CacheConfig, QuotaConfig, RedisConfig, ServerConfig
 from tts_server.quota.redis_quota import RedisQuota
-from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.quota.resilient_quota import ResilientQuota
 from tts_server.redis.client import RedisClient
 
 REPLY = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
@@ -64,7 +64,7 @@ async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[St
         yield acme
 
 
-def quota_of(acme: Stage) -> tuple[GuardedQuota, RedisQuota]:
+def quota_of(acme: Stage) -> tuple[ResilientQuota, RedisQuota]:
     guard = acme.application._guard
     assert guard is not None
     assert isinstance(guard._shared, RedisQuota)
@@ -79,10 +79,10 @@ async def usage_at_last(acme: Stage) -> dict[str, Any]:
             found = await usage(acme)
             lost = [charge for known in shared._tenants.values() for charge in known.lost]
             if found["complete"] and not any((
-                lost, guard._owed, guard._undelivered, guard._delivering, shared._doubtful, shared._unwritten(),
+                lost, guard._uncharged, guard._undelivered, guard._delivering, shared._doubtful, shared._unwritten(),
             )):  # fmt: skip
                 return await usage(acme)
-            guard._tend_at = 0.0  # at its next look, and not in ten seconds
+            guard._maintain_at = 0.0  # at its next look, and not in ten seconds
             await asyncio.sleep(0.01)
 
 

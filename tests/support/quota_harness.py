@@ -11,7 +11,7 @@ from tests.support.timeouts import PATIENCE_SECONDS
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.protocol import Quota
 from tts_server.quota.redis_quota import RedisQuota
-from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.quota.resilient_quota import ResilientQuota
 from tts_server.redis.client import RedisClient
 
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC)
@@ -86,7 +86,7 @@ class RedisHarness:
         await self.client.eval(AGE, 0, -round(seconds * 1_000_000))
 
     async def keep(self) -> None:
-        await self.shared.tend()
+        await self.shared.maintain()
 
     async def midnight(self) -> None:
         await self.advance(DAY_SECONDS)
@@ -129,7 +129,7 @@ async def guarded_harness(store: CounterStore) -> AsyncIterator[QuotaHarness]:
         await client.flushall()
         local = MemoryHarness()
         shared = RedisQuota(client, PATIENCE_SECONDS)
-        guarded = GuardedQuota(shared, MemoryQuota(local.monotonic), local.monotonic)
+        guarded = ResilientQuota(shared, MemoryQuota(local.monotonic), local.monotonic)
         yield RedisHarness(client, shared, guarded)
 
 

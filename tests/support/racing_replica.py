@@ -8,10 +8,11 @@ from typing import cast
 
 from tts_server.errors import QuotaExceeded
 from tts_server.quota.ledger import Entry
-from tts_server.quota.limits import Limits, Request
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import Request
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.redis_quota import RedisQuota
-from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.quota.resilient_quota import ResilientQuota
 from tts_server.redis.client import RedisClient
 
 LIMITS = Limits(
@@ -28,7 +29,7 @@ async def race(url: str, error_seconds: float, calls: int) -> tuple[int, int]:
         local = MemoryQuota(
             lambda: time.monotonic() + error_seconds, lambda: datetime.now(UTC) + timedelta(seconds=error_seconds)
         )
-        quota = GuardedQuota(RedisQuota(cast("RedisClient", client), call_seconds=20), local, time.monotonic)
+        quota = ResilientQuota(RedisQuota(cast("RedisClient", client), call_seconds=20), local, time.monotonic)
         quota.notify(lost.append)
         print("ready", flush=True)
         sys.stdin.readline()

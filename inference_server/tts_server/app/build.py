@@ -22,7 +22,7 @@ from tts_server.pipeline.server import MakeSpeaker, ServerState, quota_key
 from tts_server.quota.admission import Admission
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.redis_quota import RedisQuota
-from tts_server.quota.resilient_quota import GuardedQuota
+from tts_server.quota.resilient_quota import ResilientQuota
 from tts_server.redis.client import redis_client
 from tts_server.routing.catalogue import CatalogueError
 from tts_server.scheduling.batching import BatchPolicy
@@ -56,7 +56,7 @@ class Application:
         self._sources = sources
         counters = MemoryQuota(time.monotonic)
         self._redis = redis_client(config.redis) if config.redis is not None else None
-        self._guard = GuardedQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
+        self._guard = ResilientQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
         self.server = ServerState(
             make_speaker=make_speaker or self._engine_client,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),

@@ -1,10 +1,9 @@
-"""Access tokens of another issuer: its public keys, fetched from one address, and what a token of it must say.
+"""Access tokens of an external issuer: its public keys, fetched from one URL, and the claims that its tokens must have.
 
 RS256 and ES256 (P-256). The algorithm belongs to the key: a token cannot choose another one for it.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
-from tts_server.auth.claims import check_times, is_meant_for, subject
+from tts_server.auth.claims import ExpectedClaims, VerificationKey, check_claims, verify
 from tts_server.auth.jwks import KeySet
 from tts_server.auth.jws import KID, Unverified, invalid
 from tts_server.auth.signing_keys import KEY_BITS, LARGEST_KEY_BITS
@@ -22,61 +21,46 @@ from tts_server.config.schema import ExternalIssuer
 TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 MOST_KEYS = 64
 LARGEST_EXPONENT = 2**32
-_RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
-_ES256 = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that can check the one algorithm that is its own."""
+    """A key and the one algorithm that it verifies."""
 
     algorithm: str
-    key: RSAPublicKey | EllipticCurvePublicKey = field(repr=False)
-
-    def fits(self, token: Unverified) -> bool:
-        """Whether this key signed it, by this key's algorithm."""
-        if token.algorithm != self.algorithm:
-            return False
-        if isinstance(self.key, RSAPublicKey):
-            return _RS256.verify(token.signed, self.key, token.signature)
-        return _ES256.verify(token.signed, self.key, token.signature)
+    key: VerificationKey = field(repr=False)
 
 
 class ExternalTokens:
-    """Checks the tokens of one external issuer."""
+    """Verifies the tokens of one external issuer."""
 
-    def __init__(self, config: ExternalIssuer, keys: KeySet[PublicKey], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: ExternalIssuer, keys: KeySet[PublicKey]) -> None:
         self.config = config
         self.keys = keys
-        self._clock = clock
+        self._expected = ExpectedClaims(config.issuer, config.audience)
 
     async def verify(self, token: Unverified) -> str:
-        """Its subject. Raises `InvalidToken`; `TokensUnavailable` where the issuer's keys cannot be had."""
-        claims = token.claims
-        # Everything that needs no key first: only a token that would be good may cost a look at the issuer.
-        if token.typ not in TYPES or token.algorithm not in {"RS256", "ES256"}:
+        """The token's subject. Raises `InvalidToken`; `TokensUnavailable` if the issuer's keys cannot be fetched."""
+        if token.typ not in TYPES:
             raise invalid()
-        if claims.get("iss") != self.config.issuer or not is_meant_for(self.config.audience, claims):
-            raise invalid()
-        check_times(claims, self._clock())
-        name = subject(claims)
+        check_claims(token, self._expected)  # first: only a token that may be valid causes a request to the issuer
         key = await self.keys.find(token.kid)
-        if key is None or not key.fits(token):
+        if key is None:
             raise invalid()
-        return name
+        return verify(token, key.key, key.algorithm, self._expected)
 
 
 def read_key_set(document: object) -> Mapping[str, PublicKey]:
-    """The usable keys of a JWK set by kid; others, private and symmetric ones above all, are left out."""
+    """The usable keys of a JWK set by kid. Others, above all private and symmetric ones, are left out."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("a key set is an object with a list of keys")  # noqa: TRY004 - a fault of the content
-    found: dict[str, PublicKey] = {}
+    keys: dict[str, PublicKey] = {}
     for fields in listed[:MOST_KEYS]:
         key = _public_key(fields)
         if key is not None:
-            found.setdefault(fields["kid"], key)
-    return found
+            keys.setdefault(fields["kid"], key)
+    return keys
 
 
 def _public_key(fields: Any) -> PublicKey | None:
@@ -92,12 +76,12 @@ def _public_key(fields: Any) -> PublicKey | None:
         key = (RSAAlgorithm if kind == "RSA" else ECAlgorithm).from_jwk(fields)
     except (InvalidKeyError, ValueError, TypeError, KeyError):
         return None
-    fits = isinstance(key, RSAPublicKey) and _is_sound(key)
-    fits |= isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
-    return PublicKey(algorithm, cast("RSAPublicKey | EllipticCurvePublicKey", key)) if fits else None
+    is_usable = isinstance(key, RSAPublicKey) and _is_sound(key)
+    is_usable |= isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+    return PublicKey(algorithm, cast("VerificationKey", key)) if is_usable else None
 
 
 def _is_sound(key: RSAPublicKey) -> bool:
-    """Numbers that no key generator makes cost minutes, or make the library fail later."""
+    """Refuses numbers that no key generator makes: they take minutes to check, or make the library fail later."""
     numbers = key.public_numbers()
     return KEY_BITS <= key.key_size <= LARGEST_KEY_BITS and numbers.n % 2 == 1 and 3 <= numbers.e < LARGEST_EXPONENT

@@ -26,8 +26,7 @@ from tts_server.errors import (
     TTSError,
     Unauthenticated,
 )
-from tts_server.http.rate_limit_headers import item, policy_item
-from tts_server.quota.limits import REQUESTS_PER_MINUTE
+from tts_server.http.rate_limit_headers import refusal_headers
 
 STATUS: Mapping[type[TTSError], int] = {
     RequestError: 400,
@@ -117,13 +116,7 @@ def _headers(error: Exception) -> dict[str, str]:
 
 def _quota_headers(error: QuotaExceeded) -> dict[str, str]:
     seconds = _whole(error.retry_after_seconds)
-    headers = {"Retry-After": seconds, "RateLimit": item(error.limit, error.remaining, int(seconds))}
-    if error.allowed is not None:
-        headers["RateLimit-Policy"] = policy_item(error.limit, error.allowed)
-    if error.limit == REQUESTS_PER_MINUTE:
-        if error.allowed is not None:
-            headers["x-ratelimit-limit-requests"] = str(error.allowed)
-        headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{seconds}s"}
+    headers = {"Retry-After": seconds, **refusal_headers(error, int(seconds))}
     if isinstance(error, DayQuotaExceeded):
         headers["x-should-retry"] = "false"  # OpenAI's clients would wait for seconds, and ask again in vain
     return headers

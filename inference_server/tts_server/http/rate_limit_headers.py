@@ -1,66 +1,65 @@
-"""What an answer says about limits: OpenAI's `x-ratelimit-*`, and `RateLimit` with `RateLimit-Policy`.
+"""Rate limit headers: `RateLimit` and `RateLimit-Policy`, and OpenAI's `x-ratelimit-*`.
 
-The latter two are those of draft-ietf-httpapi-ratelimit-headers-10: each limit is an item with its name in
-`spec.quota`; `r` is what is left, `t` the seconds until some of it comes back, `q` the limit, `w` its window in
-seconds, `qu` what is counted where that is not requests.
+The former are those of draft-ietf-httpapi-ratelimit-headers-10. Each limit is an item, named as in `spec.quota`:
+`r` is the rest, `t` the seconds until some of it is available again, `q` the limit, `w` its window in seconds, `qu`
+the unit if that is not requests.
 """
 
 import math
 from collections.abc import Mapping
 
+from tts_server.errors import QuotaExceeded
 from tts_server.quota.admission import AdmittedRequest
-from tts_server.quota.limits import (
-    AUDIO_SECONDS_PER_DAY,
-    CHARACTERS_PER_DAY,
-    CLIENT_REQUESTS_PER_MINUTE,
-    CONCURRENT_REQUESTS,
-    REQUESTS_PER_DAY,
-    REQUESTS_PER_MINUTE,
-    LimitStatus,
-)
+from tts_server.quota.limit_table import BY_NAME
+from tts_server.quota.limits import LimitStatus
 
 Headers = list[tuple[bytes, bytes]]
 
-POLICY: Mapping[str, str] = {
-    REQUESTS_PER_MINUTE: ";w=60",
-    CLIENT_REQUESTS_PER_MINUTE: ";w=60",
-    CONCURRENT_REQUESTS: ';qu="concurrent-requests"',
-    REQUESTS_PER_DAY: ";w=86400",
-    CHARACTERS_PER_DAY: ';w=86400;qu="characters"',
-    AUDIO_SECONDS_PER_DAY: ';w=86400;qu="audio-seconds"',
-}
-
 
 def rate_limit_headers(admitted: AdmittedRequest | None) -> Headers:
-    """Of a request that was let in."""
+    """The headers of a reply to an admitted request."""
     if admitted is None or not admitted.limit_status:
         return []
-    return [*limit_headers(admitted.limit_status), *_in_words_of_openai(admitted.limit_status)]
+    return [*limit_headers(admitted.limit_status), *_openai_headers(admitted.limit_status)]
 
 
 def limit_headers(limit_status: LimitStatus) -> Headers:
-    """What is left of every limit that is set."""
-    left = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in limit_status.items())
-    policy = ", ".join(policy_item(name, one.limit) for name, one in limit_status.items())
-    return [(b"ratelimit", left.encode()), (b"ratelimit-policy", policy.encode())]
+    """`RateLimit` and `RateLimit-Policy` with every limit that is set."""
+    rest = ", ".join(_item(name, one.remaining, one.resets_after_seconds) for name, one in limit_status.items())
+    policy = ", ".join(_policy_item(name, one.limit) for name, one in limit_status.items())
+    return [(b"ratelimit", rest.encode()), (b"ratelimit-policy", policy.encode())]
 
 
-def item(name: str, remaining: int, seconds: float) -> str:
-    """One limit of `RateLimit`; seconds are rounded up."""
+def refusal_headers(error: QuotaExceeded, retry_after_seconds: int) -> Mapping[str, str]:
+    """The headers of a 429: the limit that refused the request."""
+    headers = {"RateLimit": _item(error.limit, error.remaining, retry_after_seconds)}
+    if error.allowed is not None:
+        headers["RateLimit-Policy"] = _policy_item(error.limit, error.allowed)
+    limit = BY_NAME.get(error.limit)
+    if limit is not None and limit.openai:
+        if error.allowed is not None:
+            headers[f"x-ratelimit-limit-{limit.openai}"] = str(error.allowed)
+        headers[f"x-ratelimit-remaining-{limit.openai}"] = "0"
+        headers[f"x-ratelimit-reset-{limit.openai}"] = f"{retry_after_seconds}s"
+    return headers
+
+
+def _item(name: str, remaining: int, seconds: float) -> str:
     return f'"{name}";r={remaining};t={math.ceil(seconds)}'
 
 
-def policy_item(name: str, limit: int) -> str:
-    """One limit of `RateLimit-Policy`."""
-    return f'"{name}";q={limit}{POLICY.get(name, "")}'
+def _policy_item(name: str, allowed: int) -> str:
+    limit = BY_NAME.get(name)
+    return f'"{name}";q={allowed}{limit.policy if limit is not None else ""}'
 
 
-def _in_words_of_openai(limit_status: LimitStatus) -> Headers:
-    minute = limit_status.get(REQUESTS_PER_MINUTE)
-    if minute is None:
-        return []
-    return [
-        (b"x-ratelimit-limit-requests", str(minute.limit).encode()),
-        (b"x-ratelimit-remaining-requests", str(minute.remaining).encode()),
-        (b"x-ratelimit-reset-requests", f"{minute.resets_after_seconds:.3f}s".encode()),
-    ]
+def _openai_headers(limit_status: LimitStatus) -> Headers:
+    headers: Headers = []
+    for name, one in limit_status.items():
+        if word := BY_NAME[name].openai.encode():
+            headers += [
+                (b"x-ratelimit-limit-" + word, str(one.limit).encode()),
+                (b"x-ratelimit-remaining-" + word, str(one.remaining).encode()),
+                (b"x-ratelimit-reset-" + word, f"{one.resets_after_seconds:.3f}s".encode()),
+            ]
+    return headers

@@ -15,7 +15,8 @@ from tts_server.errors import Draining
 from tts_server.inference.client import EngineClient
 from tts_server.pipeline.snapshot import ServingSnapshot
 from tts_server.quota.admission import Admission
-from tts_server.quota.limits import CLIENT_REQUESTS_PER_MINUTE, UNITS, LimitStatus
+from tts_server.quota.limit_table import METERED
+from tts_server.quota.limits import LimitStatus
 from tts_server.routing.catalogue import catalogue, missing_voices
 from tts_server.routing.fallback import Chains, can_speak
 from tts_server.scheduling.fair_queue import Priority
@@ -83,12 +84,12 @@ class ServerState:
     def set_remaining(self, tenant: str, left: LimitStatus) -> None:
         """For whoever watches the limits from outside."""
         for name, one in left.items():
-            if name != CLIENT_REQUESTS_PER_MINUTE:  # one number cannot speak for all clients
+            if name in METERED:
                 self.metrics.quota_remaining.labels(tenant, name).set(one.remaining)
 
     def forget_limits(self, tenant: str, left: LimitStatus) -> None:
         """Of limits that are no more, nothing is left to show."""
-        for name in UNITS.keys() - left.keys():
+        for name in METERED - left.keys():
             self.metrics.quota_remaining.remove(tenant, name)
 
     async def show(self, config: ServerConfig) -> None:

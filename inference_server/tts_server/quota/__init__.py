@@ -1,1 +1,1 @@
-"""Admission: who may call, and how often."""
+"""Quota: limits, their counters, and the usage ledger."""

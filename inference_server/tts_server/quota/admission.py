@@ -1,4 +1,4 @@
-"""The door: what a request must pass before anything is done for it."""
+"""Admission: the limits that a request must pass before any work is done for it."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -6,70 +6,61 @@ from datetime import date
 from tts_server.config.schema import QuotaConfig
 from tts_server.errors import TextRejected
 from tts_server.quota.ledger import DayLedger, Entry
-from tts_server.quota.limits import Limits, LimitStatus, Request
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import LimitStatus, Request
 from tts_server.quota.protocol import Quota, Reservation
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:
-    """A request that was let in. One of its methods ends it; what comes after that does nothing."""
+    """An admitted request. The first call of `settle` or `give_back` ends it; later calls do nothing."""
 
     reservation: Reservation
 
     @property
     def limit_status(self) -> LimitStatus:
-        """What its caller may know about the next requests."""
+        """Remaining limits, for RateLimit headers."""
         return self.reservation.limit_status
 
     async def settle(self, entry: Entry) -> None:
-        """It was served, wholly or in part."""
+        """Charges the actual usage."""
         await self.reservation.settle(entry)
 
     async def give_back(self) -> None:
-        """Nothing was sent for it: it counts no more."""
+        """Refunds the request: nothing was sent for it."""
         await self.reservation.give_back()
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Limits as `quota.json` has them now, over counters that outlive every change of it."""
+    """The limits of the current `quota.json`, over counters that survive every change of it."""
 
     quota: Quota
     config: QuotaConfig
     replicas: int
-    """How many servers there can be: where they cannot see each other's counts, each gives out its part."""
+    """Maximum number of replicas: without a shared store each enforces its share of the limits."""
     limits: Limits = field(init=False)
-    """Of the tenant."""
+    """The tenant's limits."""
 
     def __post_init__(self) -> None:
-        config = self.config
-        limits = Limits(
-            requests_per_minute=config.requests_per_minute,
-            client_requests_per_minute=config.per_client_requests_per_minute,
-            concurrent_requests=config.concurrent_requests,
-            requests_per_day=config.requests_per_day,
-            characters_per_day=config.characters_per_day,
-            audio_seconds_per_day=config.audio_seconds_per_day,
-            replicas=self.replicas,
-        )
-        object.__setattr__(self, "limits", limits)
+        object.__setattr__(self, "limits", Limits.of(self.config, self.replicas))
 
     def check_length(self, characters: int, *, param: str) -> None:
         """Raises `TextRejected` for a text over `maxTextCharacters`."""
         longest = self.config.max_text_characters
         if characters > longest:
             raise TextRejected(
-                f"The text has {characters} characters; at most {longest} are spoken at once.", param=param
+                f"The text has {characters} characters; a request may have {longest} at most.", param=param
             )
 
     async def admit(self, tenant: str, request: Request) -> AdmittedRequest:
-        """Count the request. `tenant` is what no namesake shares. Raises `QuotaExceeded`."""
+        """Count the request. `tenant` is the tenant's UID. Raises `QuotaExceeded`."""
         return AdmittedRequest(await self.quota.reserve(tenant, self.limits, request))
 
     async def remaining(self, tenant: str, client: str) -> LimitStatus:
-        """What is left of each limit."""
+        """The rest of each limit that is set."""
         return await self.quota.remaining(tenant, self.limits, client)
 
     async def ledger(self, tenant: str, day: date | None) -> DayLedger:
-        """What was served on a UTC day; None is today."""
+        """The ledger of a UTC day; None means today."""
         return await self.quota.ledger(tenant, day)

@@ -1,14 +1,14 @@
-"""How long a text sounds, before anybody has spoken it: what a request reserves of the day's audio."""
+"""Estimates how much audio a text becomes, before it is synthesized: the reservation against the day's audio."""
 
 LETTER_SECONDS = 0.065
-"""Of alphabets, spaces included: about 15 in a second (English and German, read aloud at 160 words a minute)."""
+"""Seconds per character of an alphabet, spaces included: 15 per second (English and German at 160 words a minute)."""
 SYLLABLE_SECONDS = 0.2
-"""Of Han, kana and Hangul, where a character is a syllable: about 5 in a second."""
+"""Seconds per character of Han, kana and Hangul, where a character is a syllable: 5 per second."""
 FIRST_WIDE = "\u2e80"
-"""Here the blocks of East Asian scripts begin."""
+"""The first character of the blocks of East Asian scripts."""
 
 
 def estimated_seconds(text: str, speed: float) -> float:
-    """Of audio. The truth replaces it when the request ends."""
+    """Estimated length of the audio; its real length replaces this when the request ends."""
     syllables = 0 if text.isascii() else sum(character >= FIRST_WIDE for character in text)
     return (syllables * SYLLABLE_SECONDS + (len(text) - syllables) * LETTER_SECONDS) / speed

@@ -1,39 +1,40 @@
-"""The day's book: what was served, by model and precision. Its sums are those of the metrics."""
+"""The daily usage ledger: what was served, by model and precision. Its sums equal those of the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from tts_server.quota.limits import MICROSECONDS, microseconds
+from tts_server.quota.limit_table import MICROSECONDS
+from tts_server.quota.limits import microseconds
 
 LEDGER_DAYS = 35
-"""Kept: a month, and time to look at it."""
+"""Days for which ledgers are kept: a month, and a few days to read it."""
 EPOCH = date(1970, 1, 1)
 
 LedgerKey = tuple[str, str]
-"""Model and precision: what one line is about."""
+"""Model and precision, which identify a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request that was served, wholly or in part."""
+    """A request that was served, completely or in part."""
 
     model: str
     precision: str
     characters: int
     audio_seconds: float
-    """Sent: of a reply that broke off, what had left."""
+    """Audio that was sent; of an aborted reply, the part that was sent."""
     cached: bool = False
     degraded: bool = False
 
     @property
-    def book(self) -> LedgerKey:
-        """Where it is entered."""
+    def key(self) -> LedgerKey:
+        """The line to which it is added."""
         return self.model, self.precision
 
     @property
-    def line(self) -> "LedgerTotals":
-        """What it adds there."""
+    def totals(self) -> "LedgerTotals":
+        """The amounts that it adds to the line."""
         return LedgerTotals(1, self.characters, microseconds(self.audio_seconds), int(self.cached), int(self.degraded))
 
 
@@ -49,7 +50,6 @@ class LedgerTotals:
 
     @property
     def audio_seconds(self) -> float:
-        """Sent."""
         return self.audio_microseconds / MICROSECONDS
 
     def __add__(self, other: "LedgerTotals") -> "LedgerTotals":
@@ -64,35 +64,35 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What was served while the shared counters could not be asked, and is owed to them."""
+    """Usage that the shared counters lack, because they were unavailable or lost."""
 
     id: str
-    """Random: by it a charge that is sent twice is counted once."""
+    """Random. The store counts a charge that is sent twice once."""
     day: int
-    """Since 1970-01-01."""
-    book: LedgerKey
-    line: LedgerTotals
+    """UTC day number."""
+    key: LedgerKey
+    totals: LedgerTotals
     is_counted: bool = False
-    """The day's counts hold it already; only the ledger lacks it."""
+    """The day's counters include it; only the ledger lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayLedger:
-    """One UTC day of one tenant. A request is entered on the day on which it was let in."""
+    """The ledger of one UTC day of one tenant. A request belongs to the day on which it was admitted."""
 
     day: date
     lines: Mapping[LedgerKey, LedgerTotals]
     is_complete: bool = True
-    """False: only what one replica has served, as nobody can ask for the others' part."""
+    """False: the store is unavailable, so this is only what one replica has served."""
 
     @property
     def total(self) -> LedgerTotals:
-        """Of all models."""
+        """The sum of all lines."""
         return sum(self.lines.values(), LedgerTotals())
 
 
 def day_number(day: date) -> int:
-    """Days since 1970-01-01."""
+    """UTC day number: days since 1970-01-01."""
     return (day - EPOCH).days
 
 

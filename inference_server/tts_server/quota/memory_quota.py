@@ -1,4 +1,4 @@
-"""`Quota` in this process: sliding logs and sums. It keeps one number per request of the last minute."""
+"""`Quota` in this process: sliding logs and sums. A log holds one number per request of its window."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,55 +6,88 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import count, islice
 
-import structlog
-
 from tts_server.quota.ledger import LEDGER_DAYS, DayLedger, Entry, LedgerKey, LedgerTotals, day_number, day_of
-from tts_server.quota.limits import (
-    WINDOW_SECONDS,
-    Counts,
-    DayCounts,
-    Limits,
-    LimitStatus,
-    Request,
-    Window,
-    exceeded,
-    limit_status,
-)
-
-log = structlog.get_logger(__name__)
+from tts_server.quota.limit_table import SLIDING, Limit, Limits, Scope
+from tts_server.quota.limits import EMPTY, Counts, DayCounts, LimitStatus, Request, WindowCounts, exceeded, limit_status
 
 NOTHING = Request()
 Log = OrderedDict[int, float]
-"""A request's number to when it was let in, the oldest first."""
+"""A request's number to the moment of its admission, oldest first."""
+
+
+class _Logs:
+    """The logs of the sliding limits of one scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._logs: dict[Limit, Log] = {limit: OrderedDict() for limit in SLIDING if limit.scope is scope}
+
+    def __bool__(self) -> bool:
+        return any(self._logs.values())
+
+    def add(self, number: int, moment: float) -> None:
+        for log in self._logs.values():
+            log[number] = moment
+
+    def remove(self, number: int) -> None:
+        for log in self._logs.values():
+            log.pop(number, None)
+
+    def forget(self, moment: float) -> None:
+        """Drop the requests that have left their window."""
+        for limit, log in self._logs.items():
+            while log and next(iter(log.values())) <= moment - limit.window.seconds:
+                log.popitem(last=False)
+
+    def counts(self, limits: Limits, moment: float) -> dict[Limit, WindowCounts]:
+        return {
+            limit: _window_counts(log, limits.allowed(limit), limit.window.seconds - moment)
+            for limit, log in self._logs.items()
+        }
 
 
 @dataclass(slots=True)
 class _Tenant:
-    """Its counts."""
+    """The counters of one tenant."""
 
-    minute: Log = field(default_factory=OrderedDict)
-    clients: OrderedDict[str, Log] = field(default_factory=OrderedDict)
-    """The one that asked last comes last."""
+    logs: _Logs = field(default_factory=lambda: _Logs(Scope.TENANT))
+    clients: OrderedDict[str, _Logs] = field(default_factory=OrderedDict)
+    """By client, the most recent request last."""
     running: set[int] = field(default_factory=set)
     today: DayCounts = field(default_factory=DayCounts)
     ledgers: dict[int, dict[LedgerKey, LedgerTotals]] = field(default_factory=dict)
-    """By day, since 1970-01-01."""
+    """By UTC day number."""
 
     def add(self, day: int, requests: int, characters: int, audio_microseconds: int) -> None:
-        """To the day's counts, or from them; of a day that is over nothing is counted any more."""
-        now = self.today
-        if now.day == day:
+        """Change the day's counters; amounts of another day are ignored."""
+        today = self.today
+        if today.day == day:
             self.today = DayCounts(
                 day,
-                max(0, now.requests + requests),
-                max(0, now.characters + characters),
-                max(0, now.audio_microseconds + audio_microseconds),
+                max(0, today.requests + requests),
+                max(0, today.characters + characters),
+                max(0, today.audio_microseconds + audio_microseconds),
             )
+
+    def client_logs(self, client: str) -> _Logs:
+        """The client's logs, which are made if it has none."""
+        logs = self.clients.setdefault(client, _Logs(Scope.CLIENT))
+        self.clients.move_to_end(client)
+        return logs
+
+    def forget(self, moment: float) -> None:
+        """Drop the requests that have left their window, and the clients that have no other ones."""
+        self.logs.forget(moment)
+        while self.clients:
+            longest_idle = next(iter(self.clients))
+            self.clients[longest_idle].forget(moment)
+            if self.clients[longest_idle]:
+                break
+            del self.clients[longest_idle]
 
 
 @dataclass(slots=True)
 class MemoryReservation:
-    """See `Reservation`."""
+    """A `Reservation` of `MemoryQuota`."""
 
     tenant: _Tenant
     number: int
@@ -63,23 +96,23 @@ class MemoryReservation:
     limit_status: LimitStatus
 
     async def settle(self, entry: Entry) -> None:
-        """See `Reservation.settle`."""
-        if not self._ends():
+        if not self._end():
             return
-        line = entry.line
-        self.tenant.add(self.day, 0, 0, line.audio_microseconds - self.request.audio_microseconds)
+        totals = entry.totals
+        self.tenant.add(self.day, 0, 0, totals.audio_microseconds - self.request.audio_microseconds)
         ledger = self.tenant.ledgers.setdefault(self.day, {})
-        ledger[entry.book] = ledger.get(entry.book, LedgerTotals()) + line
+        ledger[entry.key] = ledger.get(entry.key, LedgerTotals()) + totals
 
     async def give_back(self) -> None:
-        """See `Reservation.give_back`."""
-        if not self._ends():
+        if not self._end():
             return
         self.tenant.add(self.day, -1, -self.request.characters, -self.request.audio_microseconds)
-        self.tenant.minute.pop(self.number, None)
-        self.tenant.clients.get(self.request.client, OrderedDict()).pop(self.number, None)
+        self.tenant.logs.remove(self.number)
+        if (client := self.tenant.clients.get(self.request.client)) is not None:
+            client.remove(self.number)
 
-    def _ends(self) -> bool:
+    def _end(self) -> bool:
+        """Whether this call ends the reservation: only the first one does."""
         if self.number not in self.tenant.running:
             return False
         self.tenant.running.remove(self.number)
@@ -87,7 +120,7 @@ class MemoryReservation:
 
 
 class MemoryQuota:
-    """Counts that nobody else sees: of limits that several replicas give out, it gives out its part."""
+    """Counts that no other replica sees, so it enforces its share of limits that several replicas enforce."""
 
     def __init__(self, monotonic: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._monotonic = monotonic
@@ -96,45 +129,41 @@ class MemoryQuota:
         self._numbers = count(1)
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> MemoryReservation:
-        """See `Quota.reserve`."""
-        moment, known, limits = self._monotonic(), self._known(tenant), limits.part
-        counts = self._counts(known, limits, request.client, moment)
-        refusal = exceeded(limits, request, counts)
+        moment, counters, limits = self._monotonic(), self._counters(tenant), limits.share
+        refusal = exceeded(limits, request, self._counts(counters, limits, request.client, moment))
         if refusal is not None:
             raise refusal
         number = next(self._numbers)
-        known.minute[number] = moment
+        counters.logs.add(number, moment)
         if request.client:
-            known.clients.setdefault(request.client, OrderedDict())[number] = moment
-            known.clients.move_to_end(request.client)
-        known.running.add(number)
-        known.add(known.today.day, 1, request.characters, request.audio_microseconds)
-        left = {} if limits.unlimited else limit_status(limits, self._counts(known, limits, request.client, moment))
-        return MemoryReservation(known, number, request, known.today.day, left)
+            counters.client_logs(request.client).add(number, moment)
+        counters.running.add(number)
+        day = counters.today.day
+        counters.add(day, 1, request.characters, request.audio_microseconds)
+        status: LimitStatus = {}
+        if limits.items:
+            status = limit_status(limits, self._counts(counters, limits, request.client, moment))
+        return MemoryReservation(counters, number, request, day, status)
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
-        """See `Quota.remaining`."""
-        limits = limits.part
-        return limit_status(limits, self._counts(self._known(tenant), limits, client, self._monotonic()))
+        limits = limits.share
+        return limit_status(limits, self._counts(self._counters(tenant), limits, client, self._monotonic()))
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
-        """See `Quota.ledger`."""
-        known = self._known(tenant)
-        day = day_of(known.today.day) if day is None else day
-        return DayLedger(day, dict(known.ledgers.get(day_number(day), {})))
+        counters = self._counters(tenant)
+        day = day_of(counters.today.day) if day is None else day
+        return DayLedger(day, dict(counters.ledgers.get(day_number(day), {})))
 
-    def counted(self, tenant: str) -> DayCounts:
-        """See `LocalQuota.counted`."""
-        return self._known(tenant).today
+    def day_counts(self, tenant: str) -> DayCounts:
+        return self._counters(tenant).today
 
     def continue_from(self, tenant: str, counts: DayCounts) -> None:
-        """See `LocalQuota.continue_from`."""
-        known = self._known(tenant)
-        if known.today.day == counts.day:
-            known.today = counts
+        counters = self._counters(tenant)
+        if counters.today.day == counts.day:
+            counters.today = counts
 
-    def _known(self, name: str) -> _Tenant:
-        """The tenant's counts, on the day that it is."""
+    def _counters(self, name: str) -> _Tenant:
+        """The tenant's counters, which restart with each UTC day."""
         tenant = self._tenants.setdefault(name, _Tenant())
         today = day_number(self._now().astimezone(UTC).date())
         if tenant.today.day != today:
@@ -144,37 +173,21 @@ class MemoryQuota:
         return tenant
 
     def _counts(self, tenant: _Tenant, limits: Limits, client: str, moment: float) -> Counts:
-        _forget(tenant.minute, moment)
-        while tenant.clients:
-            longest_silent = next(iter(tenant.clients))
-            _forget(tenant.clients[longest_silent], moment)
-            if tenant.clients[longest_silent]:
-                break
-            del tenant.clients[longest_silent]
-        one = tenant.clients.get(client, OrderedDict())
-        _forget(one, moment)
-        return Counts(
-            self._now().astimezone(UTC),
-            _window(tenant.minute, limits.requests_per_minute, moment),
-            _window(one, limits.client_requests_per_minute, moment),
-            len(tenant.running),
-            tenant.today,
-        )
+        tenant.forget(moment)
+        windows = tenant.logs.counts(limits, moment)
+        if (logs := tenant.clients.get(client)) is not None:
+            logs.forget(moment)
+            windows |= logs.counts(limits, moment)
+        return Counts(self._now().astimezone(UTC), windows, len(tenant.running), tenant.today)
 
 
-def _forget(log: Log, moment: float) -> None:
-    """Requests that are a minute old."""
-    while log and next(iter(log.values())) <= moment - WINDOW_SECONDS:
-        log.popitem(last=False)
-
-
-def _window(log: Log, limit: int | None, moment: float) -> Window:
+def _window_counts(log: Log, allowed: int | None, until: float) -> WindowCounts:
+    """`until` plus the moment of a request is the time until it leaves the window."""
     if not log:
-        return Window()
-    times = log.values()
-    until = WINDOW_SECONDS - moment
+        return EMPTY
+    moments = log.values()
     frees = 0.0
-    if limit is not None and len(log) >= limit:
-        # A limit that was lowered leaves more in the log than it allows: that many must be forgotten first.
-        frees = next(islice(times, len(log) - limit, None)) + until
-    return Window(len(log), next(iter(times)) + until, frees, next(reversed(times)) + until)
+    if allowed is not None and len(log) >= allowed:
+        # After a limit was lowered the log holds more than it allows: the surplus must leave the window first.
+        frees = next(islice(moments, len(log) - allowed, None)) + until
+    return WindowCounts(len(log), next(iter(moments)) + until, frees, next(reversed(moments)) + until)

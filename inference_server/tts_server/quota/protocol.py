@@ -1,88 +1,91 @@
-"""Counting: what a request reserves before it is served, and what becomes of that when it ends."""
+"""Counting: requests reserve usage before they are served, and settle or return it when they end."""
 
 from datetime import date
 from typing import Protocol
 
 from tts_server.quota.ledger import Charge, DayLedger, Entry
-from tts_server.quota.limits import DayCounts, Limits, LimitStatus, Request
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import DayCounts, LimitStatus, Request
 from tts_server.quota.recent_requests import UnsyncedRequest
 
 LEASE_SECONDS = 30.0
-"""How long a request runs on without a word from its server: then the server is gone, and the request with it."""
+"""A running request whose server has not renewed its lease for so long counts no more: the server is gone."""
 RENEW_SECONDS = 10.0
+"""Interval at which a server renews the leases of its running requests."""
 
 
-class StoreLost(Exception):  # noqa: N818 - it says what happened
-    """The shared counters cannot be reached, or take no writes. Not seen outside of this package."""
+class StoreUnavailable(Exception):  # noqa: N818 - it says what happened
+    """The shared counters are unreachable or refuse writes. Never leaves this package."""
 
 
 class Reservation(Protocol):
-    """A request that was let in. It ends by one of its two methods; whatever comes after the first does nothing."""
+    """An admitted request. The first call of `settle` or `give_back` ends it; later calls do nothing."""
 
     @property
     def limit_status(self) -> LimitStatus:
-        """What was left once it was let in."""
+        """The rest of each limit right after admission."""
 
     @property
     def day(self) -> int:
-        """The UTC day on which it was let in, since 1970-01-01, by the counting store's clock."""
+        """UTC day number of the admission, by the counting store's clock."""
 
     async def settle(self, entry: Entry) -> None:
-        """It was served: the sound that was sent replaces the estimate, and the ledger has one entry more."""
+        """Charge the usage: the audio that was sent replaces the estimate, and the entry is added to the ledger."""
 
     async def give_back(self) -> None:
-        """Undo it: the request was refused or failed, and nothing was sent."""
+        """Refund everything: the request was refused or failed, and nothing was sent."""
 
 
 class Quota(Protocol):
-    """Counts by tenant. All limits are checked, then all is counted, or nothing.
+    """Counts usage by tenant. A request is counted under all limits, or, if one refuses it, under none.
 
-    `requestsPerMinute` is exact: no 60 seconds see more requests that were kept. `tenant` is what no namesake shares.
+    A sliding window is exact: no 60 seconds see more requests than `requestsPerMinute`, refunded ones aside.
+    `tenant` is its UID, so that a later tenant of the same name starts at zero.
     """
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = ...) -> Reservation:
         """Count one request. Raises `QuotaExceeded`, and counts nothing then."""
 
     async def remaining(self, tenant: str, limits: Limits, client: str = ...) -> LimitStatus:
-        """What is left of each limit now."""
+        """The rest of each limit."""
 
     async def ledger(self, tenant: str, day: date | None = ...) -> DayLedger:
-        """What was served on a UTC day; None is today, by the counting store's clock."""
+        """The ledger of a UTC day, by default today by the counting store's clock."""
 
 
 class LocalQuota(Quota, Protocol):
-    """Counts in this process, which never fail."""
+    """Counts in this process, which cannot become unavailable."""
 
-    def counted(self, tenant: str) -> DayCounts:
-        """Of today."""
+    def day_counts(self, tenant: str) -> DayCounts:
+        """Today's counters."""
 
     def continue_from(self, tenant: str, counts: DayCounts) -> None:
-        """The day's counts become these, which were seen elsewhere."""
+        """Replace today's counters by those of the shared store; counters of another day are ignored."""
 
 
 class SharedQuota(Quota, Protocol):
-    """Counts that all replicas share. Every method may raise `StoreLost`; then it may be called again."""
+    """Counts that all replicas share. A coroutine that raises `StoreUnavailable` may be called again."""
 
-    def seen(self, tenant: str) -> DayCounts | None:
-        """The day's counts as they were when they were last seen."""
+    def last_day_counts(self, tenant: str) -> DayCounts | None:
+        """The day's counters in the latest reply of the store."""
 
     async def probe(self, tenant: str) -> None:
-        """Return when a request of this tenant could be counted now."""
+        """Check that the store can count a request of this tenant now."""
 
-    async def tend(self) -> None:
-        """To call every `RENEW_SECONDS`: requests under way are still served; what the store lost is written again."""
+    async def maintain(self) -> None:
+        """Renew leases and write lost ledger lines again. Must be called every `RENEW_SECONDS`."""
 
-    def let_in(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
-        """A request was let in without the store. Its limits of a minute hear of it by `restore`."""
+    def record_admitted(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
+        """Remember a request that was admitted without the store; `restore` writes it to the sliding windows."""
 
-    async def undo(self, tenant: str, one: UnsyncedRequest) -> None:
-        """It was given back: the limits of a minute forget it."""
+    async def undo(self, tenant: str, request: UnsyncedRequest) -> None:
+        """Remove a refunded request from the sliding windows."""
 
     async def restore(self) -> None:
-        """Return once the limits of a minute count all that was let in here, at the times at which it was.
+        """Write all requests that the sliding windows lack, at the times of their admission.
 
-        Nothing is let in between the last look for more and the return.
+        Returns without yielding to the event loop after it has found none, so that none is admitted in between.
         """
 
     async def charge(self, tenant: str, charge: Charge) -> None:
-        """Count what was served without having been counted. The same charge twice is one."""
+        """Count usage that was not reserved. A charge that is sent twice counts once."""

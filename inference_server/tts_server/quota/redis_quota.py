@@ -1,43 +1,47 @@
-"""`Quota` that all replicas share, in Redis or Valkey: one script for each step, see `quota_scripts`."""
+"""`Quota` in Redis or Valkey, which all replicas share: one script for each step (`redis_scripts`)."""
 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from tts_server.quota import redis_scripts as scripts
 from tts_server.quota.ledger import Charge, DayLedger, Entry, LedgerKey, LedgerTotals, day_number, day_of
-from tts_server.quota.limits import (
-    MICROSECONDS,
-    Counts,
-    DayCounts,
-    Limits,
-    LimitStatus,
-    Request,
-    exceeded,
-    limit_status,
+from tts_server.quota.limit_table import MICROSECONDS, Limits
+from tts_server.quota.limits import Counts, DayCounts, LimitStatus, Request, exceeded, limit_status
+from tts_server.quota.protocol import LEASE_SECONDS, StoreUnavailable
+from tts_server.quota.recent_requests import UnsyncedRequest, unsynced_request
+from tts_server.quota.redis_calls import RedisCalls
+from tts_server.quota.redis_codec import (
+    amounts_argument,
+    decode_counts,
+    decode_seen,
+    key,
+    last_argument,
+    limits_argument,
+    line_name,
+    log_keys,
+    restore_arguments,
+    sums,
+    text,
 )
-from tts_server.quota.protocol import LEASE_SECONDS, StoreLost
-from tts_server.quota.recent_requests import UnsyncedRequest, let_in
-from tts_server.quota.redis_calls import RedisCalls, text
-from tts_server.quota.redis_codec import book_name, client_key, in_order, key, let_in_words, window
 from tts_server.quota.replica_view import LastKnownCounts
 from tts_server.redis.client import RedisClient
 
 CALL_SECONDS = 0.25
-"""For one step: a store that takes longer is lost."""
+"""Time limit of one step; a store that takes longer counts as unavailable."""
 LEASE = int(LEASE_SECONDS * MICROSECONDS)
 RESTORED_AT_ONCE = 500
-"""Requests in one step: Redis serves nobody else meanwhile, for about a millisecond."""
+"""Requests that one script writes: it keeps Redis from other clients for about a millisecond."""
 NOTHING = Request()
 
 
 @dataclass(slots=True)
 class RedisReservation:
-    """See `Reservation`. Both ends may be tried again after `StoreLost`."""
+    """A `Reservation` of `RedisQuota`. `settle` and `give_back` may be called again after `StoreUnavailable`."""
 
     quota: "RedisQuota"
     tenant: str
@@ -47,24 +51,22 @@ class RedisReservation:
     day: int = 0
     limit_status: LimitStatus = field(default_factory=dict)
     is_ending: bool = False
-    """Its end was sent before, and may have arrived."""
+    """A command that ends it was sent before, and may have been executed."""
 
     @property
     def record(self) -> str:
-        """As the scripts keep it."""
+        """Its value in the hash `open`."""
         return f"{self.day} {self.request.characters} {self.request.audio_microseconds}"
 
     async def settle(self, entry: Entry) -> None:
-        """See `Reservation.settle`."""
         await self.quota.settle(self, entry)
 
     async def give_back(self) -> None:
-        """See `Reservation.give_back`."""
         await self.quota.give_back(self)
 
 
 class RedisQuota:
-    """Counters of all replicas. Whatever Redis does, a step takes `CALL_SECONDS` at most, or raises `StoreLost`."""
+    """Counters that all replicas share. Each step ends within `CALL_SECONDS`, or raises `StoreUnavailable`."""
 
     def __init__(
         self,
@@ -76,196 +78,178 @@ class RedisQuota:
         self._calls = RedisCalls(client, call_seconds)
         self._tenants: dict[str, LastKnownCounts] = {}
         self._doubtful: list[RedisReservation] = []
-        """Sent, but never answered: they may hold a place that nobody uses."""
+        """Reservations without a reply: they may be counted, and must be given back."""
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> RedisReservation:
-        """See `Quota.reserve`. Raises `StoreLost`."""
-        known = self._known(tenant)
+        view = self._view(tenant)
         reservation = RedisReservation(self, tenant, uuid.uuid4().hex, request)
+        arg = {
+            "id": reservation.id,
+            "limits": limits_argument(limits),
+            "amounts": amounts_argument(request),
+            "client": bool(request.client),
+            "lease": LEASE,
+        }
         try:
-            reply = await self._call(
-                scripts.RESERVE,
-                tenant,
-                [key(tenant, "minute"), client_key(tenant, request.client)],
-                [
-                    reservation.id,
-                    *("" if limit is None else limit for limit in in_order(limits)),
-                    request.characters,
-                    request.audio_microseconds,
-                    LEASE,
-                    int(bool(request.client)),
-                ],
-            )
-        except (StoreLost, asyncio.CancelledError):
-            reservation.epoch = known.epoch
+            reply = await self._call(scripts.RESERVE, tenant, log_keys(tenant, request.client), arg)
+        except (StoreUnavailable, asyncio.CancelledError):
+            reservation.epoch = view.epoch
             self._doubtful.append(reservation)
             raise
-        counts = self._read(known, reply[1:])
+        counts = self._read(view, reply[1:])
         if not int(reply[0]):
             refusal = exceeded(limits, request, counts)
             if refusal is None:
-                raise StoreLost("the counters refuse what their own numbers allow")
+                raise StoreUnavailable("the counters refuse a request that their own numbers allow")
             raise refusal
-        known.open.add(reservation.id)
-        known.recent.add(let_in(reservation.id, self._monotonic(), limits, request), written=True)
+        view.open.add(reservation.id)
+        view.recent.add(unsynced_request(reservation.id, self._monotonic(), limits, request), written=True)
         reservation.epoch, reservation.day = text(reply[1]), counts.today.day
         reservation.limit_status = limit_status(limits, counts)
         return reservation
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
-        """See `Quota.remaining`. Raises `StoreLost`."""
         return limit_status(limits, await self._look(tenant, limits, client))
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
-        """See `Quota.ledger`. Raises `StoreLost`."""
         if day is None:
             day = day_of((await self._look(tenant, Limits(), "")).today.day)
         ledger = key(tenant, f"ledger:{day_number(day)}")
-        sums: dict[LedgerKey, dict[str, int]] = {}
+        lines: dict[LedgerKey, dict[str, int]] = {}
         for name, value in (await self._calls.fields(ledger)).items():
             field_name, precision, model = name.split(" ", 2)
-            sums.setdefault((model, precision), {})[field_name] = int(value)
+            lines.setdefault((model, precision), {})[field_name] = int(value)
         return DayLedger(
             day,
             {
-                book: LedgerTotals(one["requests"], one["characters"], one["audio"], one["cached"], one["degraded"])
-                for book, one in sorted(sums.items())
+                line: LedgerTotals(one["requests"], one["characters"], one["audio"], one["cached"], one["degraded"])
+                for line, one in sorted(lines.items())
             },
         )
 
-    def seen(self, tenant: str) -> DayCounts | None:
-        """See `SharedQuota.seen`."""
-        return self._known(tenant).seen
+    def last_day_counts(self, tenant: str) -> DayCounts | None:
+        return self._view(tenant).day_counts
 
     async def probe(self, tenant: str) -> None:
-        """See `SharedQuota.probe`: what it runs writes, so a store that is full or read-only does not pass."""
-        await self._look(tenant, Limits(), "")
-        self._known(
-            tenant
-        ).recent.mark_unreachable()  # who takes over for a server that is lost may lack its last second
+        await self._look(tenant, Limits(), "")  # its script writes: a full or read-only store fails
+        # A replica that was promoted may lack the last second of its predecessor.
+        self._view(tenant).recent.mark_unreachable()
 
-    async def tend(self) -> None:
-        """See `SharedQuota.tend`."""
+    async def maintain(self) -> None:
         while self._doubtful:
             await self.give_back(self._doubtful[0])
             self._doubtful.pop(0)
-        for tenant, known in list(self._tenants.items()):
-            if known.open:
-                await self._step(scripts.RENEW, tenant, [], [LEASE, *sorted(known.open)])
-            while known.lost:
-                await self.charge(tenant, known.lost[0])
-                known.lost.pop(0)
+        for tenant, view in list(self._tenants.items()):
+            if view.open:
+                await self._step(scripts.RENEW, tenant, {}, {"lease": LEASE, "ids": sorted(view.open)})
+            while view.lost:
+                await self.charge(tenant, view.lost[0])
+                view.lost.pop(0)
 
     async def settle(self, reservation: RedisReservation, entry: Entry) -> None:
-        """End a reservation: see `Reservation.settle`."""
-        line = entry.line
-        keys = [
-            key(reservation.tenant, f"ledger:{reservation.day}"),
-            key(reservation.tenant, f"done:{reservation.id}"),
-        ]
-        arguments = [
-            reservation.id, reservation.epoch, reservation.record,
-            line.audio_microseconds, book_name(entry.book), line.cached, line.degraded,
-            line.characters, int(reservation.is_ending),
-        ]  # fmt: skip
+        """Charge a reservation."""
+        tenant, totals = reservation.tenant, entry.totals
+        keys = {
+            "ledger": key(tenant, f"ledger:{reservation.day}"),
+            "done": key(tenant, f"done:{reservation.id}"),
+        }
+        arg = {
+            "id": reservation.id,
+            "epoch": reservation.epoch,
+            "record": reservation.record,
+            "name": line_name(entry.key),
+            "sums": sums(totals),
+            "is_repeated": reservation.is_ending,
+        }
         reservation.is_ending = True
-        known = self._known(reservation.tenant)
-        epoch = await self._step(scripts.SETTLE, reservation.tenant, keys, arguments)
-        if reservation.id in known.open:
-            known.open.remove(reservation.id)
-            known.enter(epoch, reservation.day, entry.book, line)
+        view = self._view(tenant)
+        epoch = await self._step(scripts.SETTLE, tenant, keys, arg)
+        if reservation.id in view.open:
+            view.open.remove(reservation.id)
+            view.enter(epoch, reservation.day, entry.key, totals)
 
     async def give_back(self, reservation: RedisReservation) -> None:
-        """End a reservation: see `Reservation.give_back`."""
+        """Refund a reservation."""
         tenant = reservation.tenant
-        keys = [
-            key(tenant, "minute"),
-            key(tenant, f"done:{reservation.id}"),
-            client_key(tenant, reservation.request.client),
-        ]
-        arguments = [reservation.id, reservation.epoch, reservation.record]
+        keys = log_keys(tenant, reservation.request.client) | {"done": key(tenant, f"done:{reservation.id}")}
+        arg = {"id": reservation.id, "epoch": reservation.epoch, "record": reservation.record}
         reservation.is_ending = True
-        known = self._known(tenant)
-        known.recent.drop(reservation.id)
-        await self._step(scripts.GIVE_BACK, tenant, keys, arguments)
-        known.open.discard(reservation.id)
+        view = self._view(tenant)
+        view.recent.remove(reservation.id)
+        await self._step(scripts.GIVE_BACK, tenant, keys, arg)
+        view.open.discard(reservation.id)
 
-    def let_in(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
-        """See `SharedQuota.let_in`."""
-        one = let_in(uuid.uuid4().hex, self._monotonic(), limits, request)
-        self._known(tenant).recent.add(one, written=False)
-        return one
+    def record_admitted(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
+        unsynced = unsynced_request(uuid.uuid4().hex, self._monotonic(), limits, request)
+        self._view(tenant).recent.add(unsynced, written=False)
+        return unsynced
 
-    async def undo(self, tenant: str, one: UnsyncedRequest) -> None:
-        """See `SharedQuota.undo`."""
-        self._known(tenant).recent.drop(one.id)
-        keys = [key(tenant, "minute"), client_key(tenant, one.client)]
-        await self._step(scripts.TAKE_BACK, tenant, keys, [one.id])
+    async def undo(self, tenant: str, request: UnsyncedRequest) -> None:
+        self._view(tenant).recent.remove(request.id)
+        await self._step(scripts.UNDO, tenant, log_keys(tenant, request.client), {"id": request.id})
 
     async def restore(self) -> None:
-        """See `SharedQuota.restore`."""
-        while (found := self._unwritten()) is not None:
-            tenant, some = found
-            now = self._monotonic()
-            keys, arguments = let_in_words(tenant, some, now)
-            await self._step(scripts.RESTORE, tenant, keys, arguments)
-            self._known(tenant).recent.wrote(some)
+        while (unwritten := self._unwritten()) is not None:
+            tenant, requests = unwritten
+            logs, arg = restore_arguments(tenant, requests, self._monotonic())
+            await self._step(scripts.RESTORE, tenant, {}, arg, logs)
+            self._view(tenant).recent.mark_written(requests)
 
     def _unwritten(self) -> tuple[str, list[UnsyncedRequest]] | None:
-        for tenant, known in self._tenants.items():
-            if some := known.recent.unwritten(self._monotonic(), RESTORED_AT_ONCE):
-                return tenant, some
+        for tenant, view in self._tenants.items():
+            if requests := view.recent.unwritten(self._monotonic(), RESTORED_AT_ONCE):
+                return tenant, requests
         return None
 
     async def charge(self, tenant: str, charge: Charge) -> None:
-        """See `SharedQuota.charge`."""
-        line = charge.line
-        keys = [key(tenant, f"ledger:{charge.day}"), key(tenant, f"done:{charge.id}")]
-        arguments = [
-            charge.day, book_name(charge.book), line.requests, line.characters, line.audio_microseconds,
-            line.cached, line.degraded, int(charge.is_counted),
-        ]  # fmt: skip
-        epoch = await self._step(scripts.CHARGE, tenant, keys, arguments)
-        self._known(tenant).enter(epoch, charge.day, charge.book, line)
+        keys = {"ledger": key(tenant, f"ledger:{charge.day}"), "done": key(tenant, f"done:{charge.id}")}
+        arg = {
+            "day": charge.day,
+            "name": line_name(charge.key),
+            "sums": sums(charge.totals),
+            "is_counted": charge.is_counted,
+        }
+        epoch = await self._step(scripts.CHARGE, tenant, keys, arg)
+        self._view(tenant).enter(epoch, charge.day, charge.key, charge.totals)
 
     async def _look(self, tenant: str, limits: Limits, client: str) -> Counts:
-        keys = [key(tenant, "minute"), client_key(tenant, client)]
-        asked = (limits.requests_per_minute, limits.client_requests_per_minute)
-        arguments = ["" if limit is None else limit for limit in asked]
-        reply = await self._call(scripts.LOOK, tenant, keys, arguments)
-        return self._read(self._known(tenant), reply)
+        arg = {"limits": limits_argument(limits)}
+        reply = await self._call(scripts.LOOK, tenant, log_keys(tenant, client), arg)
+        return self._read(self._view(tenant), reply)
 
-    async def _step(self, script: str, tenant: str, keys: list[str], arguments: list[Any]) -> str:
-        """The epoch in which it was taken."""
-        epoch, today = _said(await self._call(script, tenant, keys, arguments))
-        self._known(tenant).observe(epoch, today)
+    async def _step(
+        self,
+        script: scripts.Script,
+        tenant: str,
+        keys: Mapping[str, str],
+        arg: Mapping[str, Any],
+        more_keys: Sequence[str] = (),
+    ) -> str:
+        """Run a script that replies with `seen`; returns the epoch in which it ran."""
+        epoch, today = decode_seen(await self._call(script, tenant, keys, arg, more_keys))
+        self._view(tenant).observe(epoch, today)
         return epoch
 
-    def _read(self, known: LastKnownCounts, reply: list[Any]) -> Counts:
-        """What `counts` of the scripts says."""
-        epoch, today = _said(reply)
-        known.observe(epoch, today)
-        now, *numbers = (int(value) for value in reply[5:])
-        minute, client, concurrent = numbers[0:4], numbers[4:8], numbers[8]
-        return Counts(
-            datetime.fromtimestamp(now / MICROSECONDS, UTC), window(minute), window(client), concurrent, today
-        )
+    def _read(self, view: LastKnownCounts, reply: list[Any]) -> Counts:
+        epoch, today = decode_seen(reply)
+        view.observe(epoch, today)
+        return decode_counts(reply, today)
 
-    def _known(self, tenant: str) -> LastKnownCounts:
+    def _view(self, tenant: str) -> LastKnownCounts:
         return self._tenants.setdefault(tenant, LastKnownCounts())
 
-    async def _call(self, script: str, tenant: str, keys: list[str], arguments: list[Any]) -> Any:
-        """With what every script wants to know."""
-        known = self._known(tenant)
-        seen = known.seen or DayCounts()
-        keys = [*(key(tenant, name) for name in ("epoch", "day", "open", "leases", "lapsed")), *keys]
-        arguments = [
-            known.epoch, uuid.uuid4().hex, seen.day, seen.requests, seen.characters, seen.audio_microseconds,
-            *arguments,
-        ]  # fmt: skip
-        return await self._calls.run(script, keys, arguments)
-
-
-def _said(reply: list[Any]) -> tuple[str, DayCounts]:
-    """What `seen` of the scripts says: the epoch, and what of the day is used."""
-    return text(reply[0]), DayCounts(*(int(value) for value in reply[1:5]))
+    async def _call(
+        self,
+        script: scripts.Script,
+        tenant: str,
+        keys: Mapping[str, str],
+        arg: Mapping[str, Any],
+        more_keys: Sequence[str] = (),
+    ) -> Any:
+        """Run a script with the keys and arguments that every script has."""
+        view = self._view(tenant)
+        common = {name: key(tenant, name) for name in scripts.COMMON_KEYS}
+        last = last_argument(view.epoch, view.day_counts or DayCounts())
+        return await self._calls.run(
+            script, common | dict(keys), {"new_epoch": uuid.uuid4().hex, "last": last, **arg}, more_keys
+        )

@@ -1,240 +1,313 @@
-"""What Redis does for the quota, each in one step that nobody else's comes between, by Redis's own clock.
+"""Lua scripts of the quota in Redis. Each is one atomic step, by Redis's clock.
 
-Keys of one tenant share a hash tag, so that a cluster keeps them on one node, and all of them expire:
+Keys of one tenant share a hash tag, so that a cluster keeps them on one node. Every key expires.
 
-epoch        a random word: another one than before means that the counters were lost in between
-day          hash: day, requests, characters, audio (microseconds); what is reserved is in it
+epoch        random word; another word than the last one means that the counters were lost in between
+day          hash: day, requests, characters, audio (microseconds); includes what is reserved
 open         hash: reservation -> "day characters audio", until it ends
-leases       sorted set: reservation -> when its server must have renewed it
-lapsed       sorted set: reservation -> when its server was given up and the day's counts got it back
-minute       sorted set: reservation -> when it was let in;  client:<digest> the same, of one client
+leases       sorted set: reservation -> time by which its server must renew it
+lapsed       sorted set: reservation -> time at which its lease ran out and the day's counters were reduced by it
+minute       sorted set: reservation -> time of admission; a sliding limit of the tenant has such a log
+client:<...> the same for one client, by the digest of its name
 ledger:<day> hash: "field precision model" -> sum
-done:<id>    what was charged once must not be charged again
+done:<id>    guards against charging twice
 
-A settled reservation is one that `open` lacks. Where the epoch has changed it may lack it because it was lost: then
+A settled reservation is missing from `open`. If the epoch has changed, it may be missing because it was lost: then
 `done` decides.
 
-Times and sound are whole microseconds: a double holds them exactly. `..` would write them with 14 digits, hence `text`.
+A script finds its keys in `key` and its arguments in `arg`, both by name. The table of limits gives it the constants
+WINDOWS (sliding windows in seconds), NUMBERS (their order in replies), PER_CLIENT and DAY_COUNTERS, all by counter.
+Times and audio are whole microseconds, which a double holds exactly. `..` would write only 14 digits of them, hence
+`text`.
 """
 
-from tts_server.quota.ledger import LEDGER_DAYS
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-# Every script: KEYS 1-5 epoch, day, open, leases, lapsed; ARGV 1 the epoch last seen, 2 an epoch to begin with,
-# 3-6 the day's counts last seen, which hold where the counters were lost. It answers with what is to be seen now: the
-# epoch and the day's counts.
+from tts_server.quota.ledger import LEDGER_DAYS
+from tts_server.quota.limit_table import DAILY, SLIDING, Scope
+
+COMMON_KEYS = ("epoch", "day", "open", "leases", "lapsed")
+"""Keys of every script."""
+LOGS = tuple(limit.counter for limit in SLIDING)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script and the names of its keys, in the order of KEYS."""
+
+    text: str
+    keys: tuple[str, ...]
+
+    @cached_property
+    def sha1(self) -> str:
+        """The name under which Redis caches the script."""
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def order(self, keys: Mapping[str, str], more: Sequence[str] = ()) -> list[str]:
+        """KEYS of a call: the keys by name, then keys that the script finds by number."""
+        return [*(keys[name] for name in self.keys), *more]
+
+
+def encode(arg: Mapping[str, Any]) -> str:
+    """ARGV[1]: the arguments by name. An argument that is None must be left out: cjson would make it a true value."""
+    return _ENCODER.encode(arg)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+# Every script has the arguments `new_epoch`, and `last`: the epoch and the day's counters that this replica saw last.
+# The latter are restored where the counters were lost. It replies with the epoch and the day's counters.
 _COMMON = """
-local KEEP = 172800
-local MINUTE = 60000000
+local arg = cjson.decode(ARGV[1])
+local KEEP_SECONDS = 172800
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = math.floor(time[1] / 86400)
 local function text(number) return string.format('%.0f', number + 0) end  -- + 0: never -0
 
-local epoch = redis.call('GET', KEYS[1])
-if not epoch then epoch = ARGV[2] end
-redis.call('SET', KEYS[1], epoch, 'EX', KEEP)
-if tonumber(redis.call('HGET', KEYS[2], 'day')) ~= today then
-  redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'day', text(today), 'requests', 0, 'characters', 0, 'audio', 0)
+local epoch = redis.call('GET', key.epoch)
+if not epoch then epoch = arg.new_epoch end
+redis.call('SET', key.epoch, epoch, 'EX', KEEP_SECONDS)
+if tonumber(redis.call('HGET', key.day, 'day')) ~= today then
+  redis.call('DEL', key.day)
+  redis.call('HSET', key.day, 'day', text(today))
+  for _, counter in ipairs(DAY_COUNTERS) do redis.call('HSET', key.day, counter, 0) end
 end
-if ARGV[1] ~= '' and ARGV[1] ~= epoch and tonumber(ARGV[3]) == today then
-  for index, name in ipairs({'requests', 'characters', 'audio'}) do
-    if tonumber(redis.call('HGET', KEYS[2], name)) < tonumber(ARGV[3 + index]) then
-      redis.call('HSET', KEYS[2], name, ARGV[3 + index])
+if arg.last.epoch ~= '' and arg.last.epoch ~= epoch and arg.last.day == today then
+  for _, counter in ipairs(DAY_COUNTERS) do
+    if tonumber(redis.call('HGET', key.day, counter)) < arg.last[counter] then
+      redis.call('HSET', key.day, counter, text(arg.last[counter]))
     end
   end
 end
-redis.call('EXPIRE', KEYS[2], KEEP)
+redis.call('EXPIRE', key.day, KEEP_SECONDS)
 
-local function add(day, requests, characters, audio)
+local function add(day, amounts, sign)
   if tonumber(day) ~= today then return end
-  for name, by in pairs({requests = requests, characters = characters, audio = audio}) do
-    if redis.call('HINCRBY', KEYS[2], name, text(by)) < 0 then redis.call('HSET', KEYS[2], name, 0) end
+  for counter, amount in pairs(amounts) do
+    if redis.call('HINCRBY', key.day, counter, text(sign * amount)) < 0 then
+      redis.call('HSET', key.day, counter, 0)
+    end
   end
 end
-local function count(record, sign)
+local function add_record(record, sign)
   local day, characters, audio = string.match(record, '(%d+) (%d+) (%d+)')
-  add(day, sign, sign * characters, sign * audio)
+  add(day, {requests = 1, characters = characters, audio = audio}, sign)
 end
-local function enter(ledger, name, requests, characters, audio, cached, degraded)
-  local sums = {requests = requests, characters = characters, audio = audio, cached = cached, degraded = degraded}
-  for field, by in pairs(sums) do redis.call('HINCRBY', ledger, field .. ' ' .. name, text(by)) end
-  redis.call('EXPIRE', ledger, 86400 * %(ledger_days)d)
+local function enter(ledger, name, sums)
+  for field, amount in pairs(sums) do redis.call('HINCRBY', ledger, field .. ' ' .. name, text(amount)) end
+  redis.call('EXPIRE', ledger, 86400 * LEDGER_DAYS)
 end
 local function seen()
-  local day = redis.call('HMGET', KEYS[2], 'requests', 'characters', 'audio')
-  return {epoch, today, tonumber(day[1]), tonumber(day[2]), tonumber(day[3])}
+  local reply, used = {epoch, today}, {}
+  for index, value in ipairs(redis.call('HMGET', key.day, unpack(DAY_COUNTERS))) do
+    used[DAY_COUNTERS[index]] = tonumber(value)
+    table.insert(reply, tonumber(value))
+  end
+  return reply, used
 end
 """
 
+# arg.limits by counter, those that are set. Replies with `seen`, the time, concurrent requests, and four numbers for
+# each sliding window.
 _COUNTS = """
-local function window(key, limit)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', text(now - MINUTE))
-  local count = redis.call('ZCARD', key)
+local function window(log, length, limit)
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', text(now - length))
+  local count = redis.call('ZCARD', log)
   if count == 0 then return 0, 0, 0, 0 end
-  local function ends(index) return redis.call('ZRANGE', key, index, index, 'WITHSCORES')[2] + MINUTE - now end
+  local function leaves(index) return redis.call('ZRANGE', log, index, index, 'WITHSCORES')[2] + length - now end
   local frees = 0
-  if limit and count >= limit then frees = ends(count - limit) end
-  return count, ends(0), frees, ends(-1)
+  if limit and count >= limit then frees = leaves(count - limit) end
+  return count, leaves(0), frees, leaves(-1)
 end
-local function counts(minute_limit, client_limit)
-  local m, c = {window(KEYS[6], minute_limit)}, {window(KEYS[7], client_limit)}
-  local found = seen()
-  for _, number in ipairs({now, m[1], m[2], m[3], m[4], c[1], c[2], c[3], c[4], redis.call('ZCARD', KEYS[4])}) do
-    table.insert(found, number)
+local function counts()
+  local reply, used = seen()
+  used.leases = redis.call('ZCARD', key.leases)
+  local last = #reply + 2
+  reply[last - 1], reply[last] = now, used.leases
+  for counter, seconds in pairs(WINDOWS) do
+    local at = last + 4 * NUMBERS[counter]
+    local limit = arg.limits[counter]
+    reply[at - 3], reply[at - 2], reply[at - 1], reply[at] = window(key[counter], seconds * 1000000, limit)
+    used[counter] = reply[at - 3]
   end
-  return found
+  return reply, used
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', text(now), 'LIMIT', 0, 1000)) do
-  local record = redis.call('HGET', KEYS[3], id)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key.leases, '-inf', text(now), 'LIMIT', 0, 1000)) do
+  local record = redis.call('HGET', key.open, id)
   if record then
-    count(record, -1)
-    redis.call('ZADD', KEYS[5], text(now), id)
-    redis.call('EXPIRE', KEYS[5], KEEP)
+    add_record(record, -1)
+    redis.call('ZADD', key.lapsed, text(now), id)
+    redis.call('EXPIRE', key.lapsed, KEEP_SECONDS)
   end
-  redis.call('ZREM', KEYS[4], id)
+  redis.call('ZREM', key.leases, id)
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', text(now - KEEP * 1000000), 'LIMIT', 0, 1000)) do
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('ZREM', KEYS[5], id)
+local forgotten = text(now - KEEP_SECONDS * 1000000)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key.lapsed, '-inf', forgotten, 'LIMIT', 0, 1000)) do
+  redis.call('HDEL', key.open, id)
+  redis.call('ZREM', key.lapsed, id)
 end
 """
 
-# KEYS 6 minute, 7 client. ARGV 7 id, 8-13 limits or '', 14 characters, 15 audio, 16 lease, 17 whether there
-# is a client.
+# arg.id; arg.limits by counter, those that are set; arg.amounts by counter of the day; arg.lease in microseconds;
+# arg.client: whether the request has a client. Replies with 1 or 0, whether the request is admitted, then as `counts`.
 _RESERVE = """
-if redis.call('HEXISTS', KEYS[3], ARGV[7]) == 1 then  -- the client has sent it again
-  local known = counts(tonumber(ARGV[8]), tonumber(ARGV[9]))
-  table.insert(known, 1, 1)
-  return known
-end
-local function limit(index) return tonumber(ARGV[index]) end
-local per_minute, per_client, concurrent = limit(8), limit(9), limit(10)
-local day_limits = {limit(11), limit(12), limit(13) and limit(13) * 1000000}
-local wanted = {1, tonumber(ARGV[14]), tonumber(ARGV[15])}
-local before = counts(per_minute, per_client)
-local room = (not per_minute or before[7] < per_minute)
-  and (not per_client or before[11] < per_client)
-  and (not concurrent or before[15] < concurrent)
-for index = 1, 3 do
-  if day_limits[index] and before[2 + index] + wanted[index] > day_limits[index] then room = false end
-end
-if not room then
-  table.insert(before, 1, 0)
+local before, used = counts()
+if redis.call('HEXISTS', key.open, arg.id) == 1 then  -- the client library has sent the command again
+  table.insert(before, 1, 1)
   return before
 end
-local function mark(key, score, seconds)
-  redis.call('ZADD', key, text(score), ARGV[7])
-  redis.call('EXPIRE', key, seconds)
+for counter, limit in pairs(arg.limits) do
+  if used[counter] + (arg.amounts[counter] or 1) > limit then
+    table.insert(before, 1, 0)
+    return before
+  end
 end
-if per_minute then mark(KEYS[6], now, 61) end
-if ARGV[17] == '1' and per_client then mark(KEYS[7], now, 61) end
-mark(KEYS[4], now + tonumber(ARGV[16]), KEEP)
-redis.call('HSET', KEYS[3], ARGV[7], text(today) .. ' ' .. ARGV[14] .. ' ' .. ARGV[15])
-redis.call('EXPIRE', KEYS[3], KEEP)
-add(today, 1, wanted[2], wanted[3])
-local after = counts(per_minute, per_client)
+local function mark(set, score, seconds)
+  redis.call('ZADD', set, text(score), arg.id)
+  redis.call('EXPIRE', set, seconds)
+end
+for counter, seconds in pairs(WINDOWS) do
+  if arg.limits[counter] and (arg.client or not PER_CLIENT[counter]) then mark(key[counter], now, seconds + 1) end
+end
+mark(key.leases, now + arg.lease, KEEP_SECONDS)
+local record = text(today) .. ' ' .. text(arg.amounts.characters) .. ' ' .. text(arg.amounts.audio)
+redis.call('HSET', key.open, arg.id, record)
+redis.call('EXPIRE', key.open, KEEP_SECONDS)
+add(today, arg.amounts, 1)
+local after = counts()
 table.insert(after, 1, 1)
 return after
 """
 
-# KEYS 6 minute, 7 client. ARGV 7-8 the limits of both, or ''.
-_LOOK = "return counts(tonumber(ARGV[7]), tonumber(ARGV[8]))"
+# arg.limits.
+_LOOK = """
+local reply = counts()
+return reply
+"""
 
-# ARGV 7 lease, then reservations.
+# arg.ids, reservations; arg.lease in microseconds.
 _RENEW = """
-for index = 8, #ARGV do
-  local id = ARGV[index]
-  local record = redis.call('HGET', KEYS[3], id)
+for _, id in ipairs(arg.ids) do
+  local record = redis.call('HGET', key.open, id)
   if record then
-    if redis.call('ZREM', KEYS[5], id) == 1 then count(record, 1) end
-    redis.call('ZADD', KEYS[4], text(now + tonumber(ARGV[7])), id)
-    redis.call('EXPIRE', KEYS[4], KEEP)
-    redis.call('EXPIRE', KEYS[3], KEEP)
+    if redis.call('ZREM', key.lapsed, id) == 1 then add_record(record, 1) end
+    redis.call('ZADD', key.leases, text(now + arg.lease), id)
+    redis.call('EXPIRE', key.leases, KEEP_SECONDS)
+    redis.call('EXPIRE', key.open, KEEP_SECONDS)
   end
 end
-return seen()
+local reply = seen()
+return reply
 """
 
-# KEYS 6 ledger of the reservation's day, 7 done.
-# ARGV 7 id, 8 epoch of the reservation, 9 its record, 10 audio sent, 11 name in the ledger, 12 cached, 13 degraded,
-# 14 characters, 15 whether it was sent before.
+# key.ledger of the reservation's day, key.done. arg.id; arg.epoch and arg.record of the reservation; arg.name, the
+# line of the ledger; arg.sums, what is added to it; arg.is_repeated: the command was sent before.
 _SETTLE = """
-local record = redis.call('HGET', KEYS[3], ARGV[7])
+local record = redis.call('HGET', key.open, arg.id)
 if record then
-  if redis.call('ZREM', KEYS[5], ARGV[7]) == 1 then count(record, 1) end
-  redis.call('HDEL', KEYS[3], ARGV[7])
-  redis.call('ZREM', KEYS[4], ARGV[7])
-elseif ARGV[8] == epoch and ARGV[15] == '1' or not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
-  return seen()
-elseif ARGV[8] == epoch then
-  count(ARGV[9], 1)  -- a server that took over had not heard of it yet
+  if redis.call('ZREM', key.lapsed, arg.id) == 1 then add_record(record, 1) end
+  redis.call('HDEL', key.open, arg.id)
+  redis.call('ZREM', key.leases, arg.id)
+elseif arg.epoch == epoch and arg.is_repeated
+    or not redis.call('SET', key.done, 1, 'NX', 'EX', KEEP_SECONDS) then
+  local reply = seen()
+  return reply
+elseif arg.epoch == epoch then
+  add_record(arg.record, 1)  -- a replica was promoted before it had received the reservation
 end
-local day, _, audio = string.match(record or ARGV[9], '(%d+) (%d+) (%d+)')
-add(day, 0, 0, ARGV[10] - audio)
-enter(KEYS[6], ARGV[11], 1, ARGV[14], ARGV[10], ARGV[12], ARGV[13])
-return seen()
+local day, _, reserved = string.match(record or arg.record, '(%d+) (%d+) (%d+)')
+add(day, {audio = arg.sums.audio - reserved}, 1)
+enter(key.ledger, arg.name, arg.sums)
+local reply = seen()
+return reply
 """
 
-# KEYS 6 minute, 7 done, 8 client. ARGV 7 id, 8 epoch of the reservation, 9 its record.
+# Keys of the logs; key.done. arg.id; arg.epoch and arg.record of the reservation.
 _GIVE_BACK = """
-local record = redis.call('HGET', KEYS[3], ARGV[7])
+local record = redis.call('HGET', key.open, arg.id)
 if record then
-  redis.call('ZREM', KEYS[6], ARGV[7])
-  redis.call('ZREM', KEYS[8], ARGV[7])
-  if redis.call('ZREM', KEYS[5], ARGV[7]) == 0 then count(record, -1) end
-  redis.call('HDEL', KEYS[3], ARGV[7])
-  redis.call('ZREM', KEYS[4], ARGV[7])
-elseif ARGV[8] ~= epoch and redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then
-  count(ARGV[9], -1)
+  for counter in pairs(WINDOWS) do redis.call('ZREM', key[counter], arg.id) end
+  if redis.call('ZREM', key.lapsed, arg.id) == 0 then add_record(record, -1) end
+  redis.call('HDEL', key.open, arg.id)
+  redis.call('ZREM', key.leases, arg.id)
+elseif arg.epoch ~= epoch and redis.call('SET', key.done, 1, 'NX', 'EX', KEEP_SECONDS) then
+  add_record(arg.record, -1)
 end
-return seen()
+local reply = seen()
+return reply
 """
 
-# KEYS 6 ledger of the charge's day, 7 done. ARGV 7 day, 8 name in the ledger, 9-13 the line, 14 whether it is counted.
+# key.ledger of the charge's day, key.done. arg.day; arg.name, the line of the ledger; arg.sums; arg.is_counted: the
+# day's counters include it.
 _CHARGE = """
-if not redis.call('SET', KEYS[7], 1, 'NX', 'EX', KEEP) then return seen() end
-if ARGV[14] == '0' then add(ARGV[7], ARGV[9], ARGV[10], ARGV[11]) end
-enter(KEYS[6], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13])
-return seen()
+if redis.call('SET', key.done, 1, 'NX', 'EX', KEEP_SECONDS) then
+  if not arg.is_counted then
+    local sums = arg.sums
+    add(arg.day, {requests = sums.requests, characters = sums.characters, audio = sums.audio}, 1)
+  end
+  enter(key.ledger, arg.name, arg.sums)
+end
+local reply = seen()
+return reply
 """
 
 
-# KEYS 6 minute, 7 and on clients. ARGV 7 and on four words for each request: id, its age, whether it is of the minute,
-# and the number of its client's key or 0. A later answer than its question makes a request younger, never older.
+# arg.logs: the number in KEYS and the `seconds` of each log; arg.requests: `id`, `age` in microseconds, and `logs`,
+# their numbers in arg.logs. If the command was late, a request becomes younger, never older.
 _RESTORE = """
-local function mark(key, age, id)
-  redis.call('ZADD', key, 'NX', text(now - age), id)
-  redis.call('EXPIRE', key, 61)
-end
-for index = 7, #ARGV, 4 do
-  local id, age, client = ARGV[index], math.max(0, tonumber(ARGV[index + 1])), KEYS[tonumber(ARGV[index + 3])]
-  if age < MINUTE then
-    if ARGV[index + 2] == '1' then mark(KEYS[6], age, id) end
-    if client then mark(client, age, id) end
+for _, request in ipairs(arg.requests) do
+  local age = math.max(0, request.age)
+  for _, number in ipairs(request.logs) do
+    local log = arg.logs[number]
+    if age < log.seconds * 1000000 then
+      redis.call('ZADD', KEYS[log.key], 'NX', text(now - age), request.id)
+      redis.call('EXPIRE', KEYS[log.key], log.seconds + 1)
+    end
   end
 end
-return seen()
+local reply = seen()
+return reply
 """
 
-# KEYS 6 minute, 7 client. ARGV 7 id.
-_TAKE_BACK = """
-redis.call('ZREM', KEYS[6], ARGV[7])
-redis.call('ZREM', KEYS[7], ARGV[7])
-return seen()
+# Keys of the logs. arg.id.
+_UNDO = """
+for counter in pairs(WINDOWS) do redis.call('ZREM', key[counter], arg.id) end
+local reply = seen()
+return reply
 """
 
 
-def _script(*parts: str) -> str:
-    return "".join(parts).replace("%(ledger_days)d", str(LEDGER_DAYS))
+def _table(fields: Mapping[str, object]) -> str:
+    """A table of Lua with fields by name."""
+    return f"{{{', '.join(f'{name} = {value}' for name, value in fields.items())}}}"
 
 
-RESERVE = _script(_COMMON, _COUNTS, _RESERVE)
-LOOK = _script(_COMMON, _COUNTS, _LOOK)
+def _script(*parts: str, keys: tuple[str, ...] = ()) -> Script:
+    names = (*COMMON_KEYS, *keys)
+    constants = {
+        "key": _table({name: f"KEYS[{number}]" for number, name in enumerate(names, start=1)}),
+        "DAY_COUNTERS": f"{{{', '.join(repr(limit.counter) for limit in DAILY)}}}",
+        "WINDOWS": _table({limit.counter: limit.window.seconds for limit in SLIDING}),
+        "NUMBERS": _table({limit.counter: number for number, limit in enumerate(SLIDING, start=1)}),
+        "PER_CLIENT": _table({limit.counter: "true" for limit in SLIDING if limit.scope is Scope.CLIENT}),
+        "LEDGER_DAYS": LEDGER_DAYS,
+    }
+    return Script("".join((*(f"local {name} = {value}\n" for name, value in constants.items()), *parts)), names)
+
+
+RESERVE = _script(_COMMON, _COUNTS, _RESERVE, keys=LOGS)
+LOOK = _script(_COMMON, _COUNTS, _LOOK, keys=LOGS)
 RENEW = _script(_COMMON, _RENEW)
-SETTLE = _script(_COMMON, _SETTLE)
-GIVE_BACK = _script(_COMMON, _GIVE_BACK)
-CHARGE = _script(_COMMON, _CHARGE)
+SETTLE = _script(_COMMON, _SETTLE, keys=("ledger", "done"))
+GIVE_BACK = _script(_COMMON, _GIVE_BACK, keys=(*LOGS, "done"))
+CHARGE = _script(_COMMON, _CHARGE, keys=("ledger", "done"))
 RESTORE = _script(_COMMON, _RESTORE)
-TAKE_BACK = _script(_COMMON, _TAKE_BACK)
+UNDO = _script(_COMMON, _UNDO, keys=LOGS)

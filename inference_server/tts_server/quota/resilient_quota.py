@@ -1,8 +1,8 @@
-"""`Quota` that outlives its store: shared counts while they answer, this replica's own part while they do not.
+"""`Quota` that survives the loss of its store: shared counts while the store answers, local counts while it does not.
 
-answers     every request is counted in the shared store, and noted here: the last minute, and what of the day is used
-lost        nobody waits for it: a request is counted here, against limit / replicas of what was left when it was lost
-is back     what was let in and served meanwhile is written to it, then it counts again
+available    every request is counted in the shared store, and noted locally: recent requests, and the day's counters
+unavailable  no request waits for the store: it is counted locally, against limit / replicas of what was left before
+recovered    requests that were admitted and served meanwhile are written to the store, then it counts again
 """
 
 import asyncio
@@ -17,62 +17,63 @@ import structlog
 
 from tts_server.circuit_breaker import Breaker, BreakerSettings, Permit, State
 from tts_server.quota.ledger import Charge, DayLedger, Entry, LedgerKey, LedgerTotals
-from tts_server.quota.limits import WINDOW_SECONDS, DayCounts, Limits, LimitStatus, Request
-from tts_server.quota.protocol import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreLost
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import DayCounts, LimitStatus, Request, share_of_rest
+from tts_server.quota.protocol import RENEW_SECONDS, LocalQuota, Reservation, SharedQuota, StoreUnavailable
 from tts_server.quota.recent_requests import UnsyncedRequest
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.1
-LOST = BreakerSettings(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
-"""Requests make no probes: each one is a look's, which has nobody wait for it, and may come soon."""
+SYNC_SECONDS = 0.1
+"""Interval of `ResilientQuota.sync`."""
+BREAKER = BreakerSettings(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
+"""Requests never probe: only `sync` does, which no caller waits for, so probes may follow each other soon."""
 NOTHING = Request()
 Step = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class GuardedReservation:
-    """See `Reservation`: it ends here and, where it is known there, in the shared store."""
+class ResilientReservation:
+    """A `Reservation` of `ResilientQuota`: it ends locally and, if the shared store counts it, there."""
 
-    guard: "GuardedQuota"
+    quota: "ResilientQuota"
     tenant: str
-    own: Reservation
+    local: Reservation
     shared: Reservation | UnsyncedRequest
-    """The latter where it was let in without the store."""
+    """An `UnsyncedRequest` if it was admitted without the store."""
     ended: bool = False
 
     @property
     def limit_status(self) -> LimitStatus:
-        """See `Reservation.standing`."""
-        return (self.own if isinstance(self.shared, UnsyncedRequest) else self.shared).limit_status
+        return (self.local if isinstance(self.shared, UnsyncedRequest) else self.shared).limit_status
 
     @property
     def day(self) -> int:
-        """See `Reservation.day`."""
-        return (self.own if isinstance(self.shared, UnsyncedRequest) else self.shared).day
+        return (self.local if isinstance(self.shared, UnsyncedRequest) else self.shared).day
 
     async def settle(self, entry: Entry) -> None:
-        """See `Reservation.settle`."""
         if self.ended:
             return
         self.ended = True
-        await self.own.settle(entry)
+        await self.local.settle(entry)
         if isinstance(self.shared, UnsyncedRequest):
-            self.guard.owe(self.tenant, self.day, entry)
+            self.quota.charge_later(self.tenant, self.day, entry)
         else:
-            await self.guard.deliver(partial(self.shared.settle, entry))
+            await self.quota.deliver(partial(self.shared.settle, entry))
 
     async def give_back(self) -> None:
-        """See `Reservation.give_back`."""
         if self.ended:
             return
         self.ended = True
-        await self.own.give_back()
-        await self.guard.give_back(self.tenant, self.shared)
+        await self.local.give_back()
+        await self.quota.give_back(self.tenant, self.shared)
 
 
-class GuardedQuota:
-    """Never raises `StoreLost`, and never waits for a store that is known to be lost. Somebody must `run` it."""
+class ResilientQuota:
+    """Never raises `StoreUnavailable`, and never waits for a store that is known to be unavailable.
+
+    A task must `run` it.
+    """
 
     def __init__(
         self,
@@ -84,71 +85,68 @@ class GuardedQuota:
         self._local = local
         self._monotonic = monotonic
         self._notify: Callable[[bool], None] = lambda _: None
-        self._breaker = Breaker(monotonic, LOST)
-        self._tend_at = monotonic() + RENEW_SECONDS
+        self._breaker = Breaker(monotonic, BREAKER)
+        self._maintain_at = monotonic() + RENEW_SECONDS
         self._tenants: set[str] = set()
-        self._owed: dict[tuple[str, int, LedgerKey], LedgerTotals] = {}
-        """Served without the store, and not sent to it yet."""
+        self._uncharged: dict[tuple[str, int, LedgerKey], LedgerTotals] = {}
+        """Usage that was served without the store and has not been sent to it."""
         self._undelivered: list[Step] = []
-        """Sent perhaps, but not answered: each may be sent again."""
-        self._given_back: deque[tuple[str, UnsyncedRequest]] = deque()
-        """Let in without the store, and given back: it may hear of both, as long as a request of then counts."""
+        """Steps without a reply. They may have been executed, and may be repeated."""
+        self._refunded: deque[tuple[str, UnsyncedRequest]] = deque()
+        """Requests that were admitted without the store and refunded, while a sliding window may count them."""
         self._delivering: set[asyncio.Task[None]] = set()
 
-    async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> GuardedReservation:
-        """See `Quota.reserve`."""
+    async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> ResilientReservation:
         self._tenants.add(tenant)
         if (permit := self._permit()) is not None:
             try:
                 shared = await self._shared.reserve(tenant, limits, request)
-            except StoreLost as error:
-                self._lose(permit, error)
+            except StoreUnavailable as error:
+                self._mark_unavailable(permit, error)
             except asyncio.CancelledError:
-                self._tend_at = self._monotonic()  # whether it was counted, nobody knows
+                self._maintain_at = self._monotonic()  # it may have been counted: `maintain` gives it back
                 raise
             else:
-                own = await self._local.reserve(tenant, Limits(), request)
-                seen = self._shared.seen(tenant)
-                if seen is not None:
-                    self._local.continue_from(tenant, seen)
-                return GuardedReservation(self, tenant, own, shared)
-        own = await self._local.reserve(tenant, self._part(tenant, limits), request)
-        return GuardedReservation(self, tenant, own, self._shared.let_in(tenant, limits, request))
+                local = await self._local.reserve(tenant, Limits(), request)
+                counts = self._shared.last_day_counts(tenant)
+                if counts is not None:
+                    self._local.continue_from(tenant, counts)
+                return ResilientReservation(self, tenant, local, shared)
+        local = await self._local.reserve(tenant, self._local_limits(tenant, limits), request)
+        return ResilientReservation(self, tenant, local, self._shared.record_admitted(tenant, limits, request))
 
     async def remaining(self, tenant: str, limits: Limits, client: str = "") -> LimitStatus:
-        """See `Quota.remaining`."""
         if (permit := self._permit()) is not None:
             try:
                 return await self._shared.remaining(tenant, limits, client)
-            except StoreLost as error:
-                self._lose(permit, error)
-        return await self._local.remaining(tenant, self._part(tenant, limits), client)
+            except StoreUnavailable as error:
+                self._mark_unavailable(permit, error)
+        return await self._local.remaining(tenant, self._local_limits(tenant, limits), client)
 
     async def ledger(self, tenant: str, day: date | None = None) -> DayLedger:
-        """See `Quota.ledger`; without the store, what this replica served."""
         if (permit := self._permit()) is not None:
             try:
                 return await self._shared.ledger(tenant, day)
-            except StoreLost as error:
-                self._lose(permit, error)
+            except StoreUnavailable as error:
+                self._mark_unavailable(permit, error)
         return replace(await self._local.ledger(tenant, day), is_complete=False)
 
     async def run(self) -> None:
-        """Look after the store until cancelled."""
+        """Synchronize with the store until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.sync()
             except Exception:
-                log.exception("quota store cannot be looked after")
-            await asyncio.sleep(LOOK_SECONDS)
+                log.exception("quota sync task failed")
+            await asyncio.sleep(SYNC_SECONDS)
 
     def notify(self, subscriber: Callable[[bool], None]) -> None:
-        """Whether the store answers: now, and whenever that changes."""
+        """Subscribe to the store's availability. `subscriber` is called once immediately, then at each change."""
         self._notify = subscriber
-        subscriber(self._answers)
+        subscriber(self._is_available)
 
-    async def look(self) -> None:
-        """One round: try a lost store once its time has come; bring to one that answers what it must know."""
+    async def sync(self) -> None:
+        """Run one round: probe an unavailable store when that is due, and write to an available one what it lacks."""
         permit = self._breaker.permit()
         if permit is None:
             return
@@ -156,14 +154,14 @@ class GuardedQuota:
             if permit.probe:
                 for tenant in sorted(self._tenants):
                     await self._shared.probe(tenant)
-                self._tend_at = self._monotonic()
-            await self._bring()
-            if self._monotonic() >= self._tend_at:
-                await self._shared.tend()
-                self._tend_at = self._monotonic() + RENEW_SECONDS
-            await self._shared.restore()  # last: from here on nobody is let in without it
-        except StoreLost as error:
-            self._lose(permit, error)
+                self._maintain_at = self._monotonic()
+            await self._flush()
+            if self._monotonic() >= self._maintain_at:
+                await self._shared.maintain()
+                self._maintain_at = self._monotonic() + RENEW_SECONDS
+            await self._shared.restore()  # last: no request is admitted without the store between this and the return
+        except StoreUnavailable as error:
+            self._mark_unavailable(permit, error)
             return
         except BaseException:
             self._breaker.abandoned(permit)
@@ -171,36 +169,36 @@ class GuardedQuota:
         self._breaker.succeeded(permit)
         if permit.probe:
             self._notify(True)
-            log.info("quota store is back")
+            log.info("quota store available again")
 
     async def close(self) -> None:
-        """Bring what is owed to a store that answers: nothing is served after this."""
+        """Write the rest to the store. No request may be served after this."""
         if self._delivering:
             await asyncio.wait(self._delivering)
         try:
-            await self._bring()
+            await self._flush()
             await self._shared.restore()
-        except StoreLost as error:
-            log.warning("quota store is lost: it will never know all that was served", error=str(error))
+        except StoreUnavailable as error:
+            log.warning("quota store unavailable; dropped usage records", error=str(error))
 
-    def owe(self, tenant: str, day: int, entry: Entry) -> None:
-        """What was served without the store is brought to it by the next look that finds it."""
-        key = (tenant, day, entry.book)
-        self._owed[key] = self._owed.get(key, LedgerTotals()) + entry.line
+    def charge_later(self, tenant: str, day: int, entry: Entry) -> None:
+        """Queue usage that was served without the store; the next `sync` that reaches the store writes it."""
+        key = (tenant, day, entry.key)
+        self._uncharged[key] = self._uncharged.get(key, LedgerTotals()) + entry.totals
 
     async def give_back(self, tenant: str, shared: Reservation | UnsyncedRequest) -> None:
-        """Undo in the store what it counted, or will count."""
+        """Refund in the store a request that it counts, or that `restore` will write to it."""
         if not isinstance(shared, UnsyncedRequest):
             await self.deliver(shared.give_back)
             return
-        while self._given_back and self._given_back[0][1].moment <= self._monotonic() - WINDOW_SECONDS:
-            self._given_back.popleft()
-        self._given_back.append((tenant, shared))
-        if self._answers:
-            await self.deliver(self._take_back)
+        while self._refunded and self._refunded[0][1].is_over(self._monotonic()):
+            self._refunded.popleft()
+        self._refunded.append((tenant, shared))
+        if self._is_available:
+            await self.deliver(self._undo_refunded)
 
     async def deliver(self, step: Step) -> None:
-        """Take a step in the store, now or when it is back; a caller that is cancelled does not undo it."""
+        """Execute a step in the store now, or after its recovery. Cancelling the caller does not cancel the step."""
         permit = self._permit()
         if permit is None:
             self._undelivered.append(step)
@@ -213,46 +211,46 @@ class GuardedQuota:
     async def _deliver(self, step: Step, permit: Permit) -> None:
         try:
             await step()
-        except StoreLost as error:
+        except StoreUnavailable as error:
             self._undelivered.append(step)
-            self._lose(permit, error)
+            self._mark_unavailable(permit, error)
 
-    async def _bring(self) -> None:
-        while self._owed:
-            (tenant, day, book), line = self._owed.popitem()
-            charge = Charge(uuid.uuid4().hex, day, book, line)  # from here on the same one, however often it is sent
+    async def _flush(self) -> None:
+        while self._uncharged:
+            (tenant, day, key), totals = self._uncharged.popitem()
+            charge = Charge(uuid.uuid4().hex, day, key, totals)  # its id stays, however often it is sent
             self._undelivered.append(partial(self._shared.charge, tenant, charge))
         while self._undelivered:
             await self._undelivered[0]()
             self._undelivered.pop(0)
-        await self._take_back()
+        await self._undo_refunded()
 
-    async def _take_back(self) -> None:
-        while self._given_back:
-            one = self._given_back.popleft()
+    async def _undo_refunded(self) -> None:
+        while self._refunded:
+            refunded = self._refunded.popleft()
             try:
-                await self._shared.undo(*one)
+                await self._shared.undo(*refunded)
             except BaseException:
-                self._given_back.appendleft(one)
+                self._refunded.appendleft(refunded)
                 raise
 
-    def _part(self, tenant: str, limits: Limits) -> Limits:
-        """What this replica gives out alone."""
-        today = self._local.counted(tenant).day
-        seen = self._shared.seen(tenant)
-        used = seen if seen is not None and seen.day == today else DayCounts(today)
-        return limits.rest_shared_by(limits.replicas, used)
+    def _local_limits(self, tenant: str, limits: Limits) -> Limits:
+        """This replica's share of the limits while the store is unavailable."""
+        today = self._local.day_counts(tenant).day
+        last = self._shared.last_day_counts(tenant)
+        used = last if last is not None and last.day == today else DayCounts(today)
+        return share_of_rest(limits, limits.replicas, used)
 
     @property
-    def _answers(self) -> bool:
-        """Whether the last that was heard of the store was good."""
+    def _is_available(self) -> bool:
+        """Whether the latest call to the store succeeded."""
         return self._breaker.state is State.CLOSED
 
     def _permit(self) -> Permit | None:
-        """For a request to ask the store; never for a probe."""
-        return self._breaker.permit() if self._answers else None
+        """Breaker permit for a normal call (not for the half-open probe)."""
+        return self._breaker.permit() if self._is_available else None
 
-    def _lose(self, permit: Permit, error: StoreLost) -> None:
+    def _mark_unavailable(self, permit: Permit, error: StoreUnavailable) -> None:
         if self._breaker.failed(permit) and not permit.probe:
             self._notify(False)
-            log.warning("quota store is lost: this replica counts alone", error=str(error))
+            log.warning("quota store unavailable; using local limits", error=str(error))

@@ -1,17 +1,10 @@
-"""Where Redis is: written in the configuration, or in a file of a mounted Secret.
+"""The address of Redis: in the configuration, or in a file of a mounted Secret, which may change at any time."""
 
-Such a file may change at any time, credentials included.
-"""
-
-import asyncio
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
-from redis.asyncio import Connection
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
@@ -21,17 +14,17 @@ log = structlog.get_logger(__name__)
 
 
 class Address(Protocol):
-    """Of a Redis, as it is each time that somebody connects."""
+    """Where Redis is; read again for each connection."""
 
     name: str
-    """For messages: what a person can look at, without a secret."""
+    """Names the address in messages, without a secret."""
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
-        """The address, and what vouches for the server where it is one of TLS. Raises RedisConnectionError; blocks."""
+        """The address, and the trusted certificates if it is one of TLS. Raises RedisConnectionError; blocks."""
 
 
 class FixedAddress:
-    """`Address` of the configuration, which has no credentials in it."""
+    """`Address` in the configuration; it has no credentials."""
 
     def __init__(self, url: str, ca_file: Path | None) -> None:
         """Raises BadRedisURL."""
@@ -40,7 +33,6 @@ class FixedAddress:
         self._trust = TlsTrustStore(ca_file, needed=True)
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
-        """See `Address.read`."""
         try:
             return self._url, self._trust.context() if self._url.tls else None
         except OSError as error:
@@ -48,73 +40,37 @@ class FixedAddress:
 
 
 class AddressFile:
-    """`Address` that a file says now. Complains once about each thing that is wrong with it."""
+    """`Address` in a file. Each problem of the file is logged once."""
 
     def __init__(self, file: Path, ca_file: Path | None) -> None:
         self.name = str(file)
         self._file = file
         self._trust = TlsTrustStore(ca_file)
-        self._complaint = ""
+        self._problem = ""
 
     def read(self) -> tuple[RedisURL, ssl.SSLContext | None]:
-        """See `Address.read`."""
         try:
             url = parse_redis_url(self._file.read_text("utf-8"))
             trust = self._trust.context() if url.tls else None
         except BadRedisURL as error:
-            complaint = f"{self._file} {error}"
+            problem = f"{self._file} {error}"
         except UnicodeDecodeError:
-            complaint = f"{self._file} is not text"
+            problem = f"{self._file} is not text"
         except OSError as error:
-            complaint = _unreadable(error, self._trust.ca_file, self._file)
+            problem = _unreadable(error, self._trust.ca_file, self._file)
         else:
-            if self._complaint:
-                log.info("Redis's address can be used", file=self.name)
-            self._complaint = ""
+            if self._problem:
+                log.info("Redis address valid again", file=self.name)
+            self._problem = ""
             return url, trust
-        if complaint != self._complaint:
-            log.warning("Redis's address cannot be used", reason=complaint)
-        self._complaint = complaint
-        raise RedisConnectionError(complaint)
+        if problem != self._problem:
+            log.warning("Redis address invalid", reason=problem)
+        self._problem = problem
+        raise RedisConnectionError(problem)
 
 
 def _unreadable(error: OSError, ca_file: Path | None, file: Path | None) -> str:
-    """In words; `file`: what was read where the error does not say."""
+    """The reason in words; `file` is the one that was read, if the error does not name it."""
     if isinstance(error, ssl.SSLError):
         return f"{ca_file} holds no certificates"
     return f"{error.filename or file} cannot be read: {error.strerror}"
-
-
-class FollowingConnection(Connection):
-    """Goes, each time that it is made, to where the address leads then.
-
-    hiredis packs its commands, as it does those of the library's connections without asyncio: in Python the arguments
-    of a script are packed one by one, which takes three times as long.
-    """
-
-    _packer = HiredisRespSerializer()
-
-    def __init__(self, *, address: Address, **options: Any) -> None:
-        super().__init__(**options)
-        self._address = address
-        self._trust: ssl.SSLContext | None = None
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """See `Connection.pack_command`."""
-        packed: list[bytes] = self._packer.pack(*args)
-        return packed
-
-    async def _connect(self) -> None:
-        # Goes on where its caller has no more time: whoever comes next finds what vouches for the server.
-        url, self._trust = await asyncio.to_thread(self._address.read)
-        self.host, self.port, self.db = url.host, url.port, url.database
-        self.username, self.password = url.username or "", url.password or ""
-        await super()._connect()  # type: ignore[no-untyped-call]  # redis has no annotations here
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        arguments = dict(super()._connection_arguments())
-        return arguments if self._trust is None else {**arguments, "ssl": self._trust}
-
-    def _host_error(self) -> str:
-        """For messages."""
-        return self._address.name

@@ -7,13 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.quota.duration_estimate import estimated_seconds
-from tts_server.quota.limits import Counts, DayCounts, Limits, Request, Window, exceeded, limit_status
+from tts_server.quota.limit_table import Limits
+from tts_server.quota.limits import Counts, DayCounts, Request, exceeded, limit_status, share_of_rest
 
 EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
 
 
+def limited(values: tuple[int, ...], replicas: int = 1) -> Limits:
+    fields = (
+        "requests_per_minute", "per_client_requests_per_minute", "concurrent_requests", "requests_per_day",
+        "characters_per_day", "audio_seconds_per_day",
+    )  # fmt: skip
+    return Limits(**dict(zip(fields, values, strict=True)), replicas=replicas)
+
+
 def counts(today: DayCounts) -> Counts:
-    return Counts(EVENING, Window(), Window(), 0, today)
+    return Counts(EVENING, {}, 0, today)
 
 
 def test_a_day_ends_at_midnight_utc() -> None:
@@ -29,15 +38,15 @@ TOO_LITTLE: dict[str, tuple[Limits, Request, DayCounts, int, str]] = {
     # the story                limits, what is wanted, what is used, what is left, what the caller reads
     "room for a shorter one": (
         Limits(characters_per_day=100), Request(characters=41), DayCounts(characters=60), 40,
-        "charactersPerDay: 40 are left of 100 a day (UTC), this takes 41. Try again in 30 s.",
+        "charactersPerDay: 40 are left of 100 a day (UTC), this request takes 41. Try again in 30 s.",
     ),
     "no day has room for it": (
         Limits(characters_per_day=100), Request(characters=101), DayCounts(), 100,
-        "charactersPerDay: 100 are left of 100 a day (UTC), this takes 101. Send less at once.",
+        "charactersPerDay: 100 are left of 100 a day (UTC), this request takes 101. Send a shorter text.",
     ),
     "parts of a second": (
         Limits(audio_seconds_per_day=9), Request(audio_seconds=2.1), DayCounts(audio_microseconds=7_500_000), 1,
-        "audioSecondsPerDay: 1 are left of 9 a day (UTC), this takes 3. Try again in 30 s.",
+        "audioSecondsPerDay: 1 are left of 9 a day (UTC), this request takes 3. Try again in 30 s.",
     ),
     "less than one is nothing": (
         Limits(audio_seconds_per_day=9), Request(audio_seconds=2.1), DayCounts(audio_microseconds=8_500_000), 0,
@@ -72,14 +81,15 @@ def test_audio_is_compared_to_the_microsecond(used: int, limit: int) -> None:
 
 @given(st.integers(1, 10_000), st.integers(0, 20_000), st.integers(1, 50))
 def test_what_is_left_of_a_day_is_given_out_once(limit: int, used: int, replicas: int) -> None:
-    part = Limits(requests_per_day=limit).rest_shared_by(replicas, DayCounts(requests=used)).requests_per_day
-    assert part is not None
-    assert max(0, part - used) * replicas <= max(0, limit - used)
+    share = share_of_rest(Limits(requests_per_day=limit), replicas, DayCounts(requests=used)).requests_per_day
+    assert share is not None
+    assert max(0, share - used) * replicas <= max(0, limit - used)
 
 
 def test_parts_keep_what_is_not_limited_unlimited() -> None:
-    assert Limits(replicas=3).part == Limits()
-    assert Limits(30, 9, 6, 300, 3000, 90, replicas=3).part == Limits(10, 3, 2, 100, 1000, 30)
+    assert Limits(replicas=3).share == Limits()
+    limits, shares = (30, 9, 6, 300, 3000, 90), (10, 3, 2, 100, 1000, 30)
+    assert limited(limits, replicas=3).share == limited(shares)
 
 
 @pytest.mark.parametrize(

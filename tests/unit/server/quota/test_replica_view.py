@@ -12,7 +12,7 @@ SEEN = DayCounts(100, 1, 10, 500)
 
 
 def owed(memory: LastKnownCounts) -> LedgerTotals:
-    return sum((charge.line for charge in memory.lost), LedgerTotals())
+    return sum((charge.totals for charge in memory.lost), LedgerTotals())
 
 
 def test_what_was_entered_before_the_counters_were_lost_is_owed() -> None:
@@ -23,7 +23,7 @@ def test_what_was_entered_before_the_counters_were_lost_is_owed() -> None:
     memory.observe("first", SEEN)
     assert memory.lost == []
     memory.observe("second", SEEN)
-    assert [(charge.day, charge.book, charge.line, charge.is_counted) for charge in memory.lost] == [
+    assert [(charge.day, charge.key, charge.totals, charge.is_counted) for charge in memory.lost] == [
         (100, BOOK, LedgerTotals(3, 30, 1500), True)
     ]
     memory.enter("second", 100, BOOK, ONE)
@@ -39,7 +39,7 @@ def test_an_answer_that_comes_late_is_one_from_before() -> None:
     memory.enter("second", 100, BOOK, ONE)
     memory.observe("first", replace(SEEN, requests=70))
     assert memory.lost == [], "the second epoch goes on"
-    assert memory.seen == SEEN, "and so does its day"
+    assert memory.day_counts == SEEN, "and so does its day"
     memory.enter("first", 100, BOOK, ONE)
     assert owed(memory) == ONE, "it was entered in what is lost"
     assert memory.entered == {(100, BOOK): ONE}
