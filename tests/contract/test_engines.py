@@ -479,7 +479,7 @@ async def test_one_who_gives_up_waiting_loses_no_process() -> None:
 async def test_an_engine_that_cannot_load_says_why_and_leaves_no_process() -> None:
     for engine, expected in {
         "tests.support.tone_engines:Unloadable": "raised FileNotFoundError",
-        "tests.support.tone_engines:Missing": "does not load",
+        "tests.support.tone_engines:Missing": "cannot be imported",
         "no-such-engine": "this installation has .*espeak",
     }.items():
         pool = WorkerPool(engine, processes=2)
@@ -554,10 +554,10 @@ async def test_children_of_an_engine_end_with_it() -> None:
 async def test_an_engine_ends_with_its_parent_even_while_it_hangs() -> None:
     script = (
         "import asyncio, sys\n"
-        "from tts_server.inference.pool.worker_pool import ProcessPool\n"
+        "from tts_server.inference.pool.worker_pool import WorkerPool\n"
         "from tts_server.inference.client import Utterance\n"
         "async def main():\n"
-        f"    pool = ProcessPool({MOODY!r}, processes=2)\n"
+        f"    pool = WorkerPool({MOODY!r}, processes=2)\n"
         "    await pool.start()\n"
         "    await anext(pool.speak(Utterance('seize', 'beep')))\n"
         "    print(*pool.pids, flush=True)\n"
@@ -702,7 +702,7 @@ async def test_refusals_of_another_pool(head: str, error: type[Exception]) -> No
 async def test_a_pool_that_breaks_off_is_a_crash() -> None:
     cut = answers("HTTP/1.1 200 OK\r\nContent-Length: 9000", body=b"\x00" * 4000, then_close=True)
     async with member_pool(cut) as member, started(RemoteEngineClient(member.url, "m")) as engine_client:
-        with pytest.raises(EngineCrashed, match="broke off"):
+        with pytest.raises(EngineCrashed, match="closed the connection"):
             await said(engine_client, Utterance("Hi", "v"))
         assert len(member.requests) == 1  # something was heard: not spoken again
 

@@ -47,12 +47,12 @@ async def told(pool: WorkerPool, first: str) -> AsyncIterator[Told]:
 
 async def begun(pool: WorkerPool, first: str) -> Told:
     slot = pool._slots[0]
-    pool._dispatcher.pace.observe(1, 1e-9)
+    pool._dispatcher.throughput.observe(1, 1e-9)
     parts = pool.speak(beep(first))
     await anext(parts)
     waiting = asyncio.create_task(said(pool, beep(NEXT)))
     await until(lambda: pool.waiting == 1)
-    pool._dispatcher.spoken(slot, 1)  # by its pace it will have ended at once
+    pool._dispatcher.plan_prefetch(slot, 1)  # by its pace it will have ended at once
     assert slot.next_request is not None
     assert pool.waiting == 0
     return Told(slot, parts, waiting)
@@ -64,9 +64,10 @@ async def test_a_process_goes_on_by_itself() -> None:
     try:
         texts = ("one", "another")
         alone = [await spoken(process, text) for text in texts]
-        await process.ask(beep("one"))
+        await process.begin(beep("one"))
         process.enqueue_next(beep("another"))
-        frames = process._pipe._frames
+        assert process._process is not None
+        frames = process._process.pipe._frames
         await until(lambda: [kind for kind, _ in frames].count(Kind.DONE) == 2)
         both = [await heard(process)]
         process.start_next()
@@ -77,13 +78,13 @@ async def test_a_process_goes_on_by_itself() -> None:
 
 
 async def spoken(process: WorkerClient, text: str) -> Samples:
-    await process.ask(beep(text))
+    await process.begin(beep(text))
     return await heard(process)
 
 
 async def heard(process: WorkerClient) -> Samples:
     parts = []
-    while (part := await process.part(10)) is not None:
+    while (part := await process.next_part(10)) is not None:
         parts.append(part)
     return np.concatenate(parts)
 
@@ -96,7 +97,7 @@ async def test_where_many_wait_they_are_told_and_nobody_hears_another(monkeypatc
         asked.append(utterance)
         enqueue_next(process, utterance)
 
-    monkeypatch.setattr(WorkerClient, "ask_ahead", counted)
+    monkeypatch.setattr(WorkerClient, "enqueue_next", counted)
     texts = [f"number {number}" + "." * (number % 7) for number in range(30)]
     async with moody(processes=2) as pool:
         alone = [await said(pool, beep(text)) for text in texts]
@@ -114,10 +115,10 @@ async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
         waiting = asyncio.create_task(said(pool, beep(NEXT)))
         await until(lambda: pool.waiting == 1)
         slot = pool._slots[0]
-        pool._dispatcher.spoken(slot, 1)
+        pool._dispatcher.plan_prefetch(slot, 1)
         assert slot.next_request is None, "nobody knows how long it takes"
-        pool._dispatcher.pace.observe(1, 0.2)
-        pool._dispatcher.spoken(slot, 1)
+        pool._dispatcher.throughput.observe(1, 0.2)
+        pool._dispatcher.plan_prefetch(slot, 1)
         assert slot.next_request is None, "it takes longer than that"
         await until(lambda: slot.next_request is not None)
         await parts.aclose()
@@ -126,7 +127,7 @@ async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
 
 async def test_who_ends_early_is_not_followed_by_a_late_word() -> None:
     async with moody() as pool:
-        pool._dispatcher.pace.observe(1, 10.0)
+        pool._dispatcher.throughput.observe(1, 10.0)
         parts = pool.speak(beep("endless"))
         await anext(parts)
         sending_next = pool._slots[0].sending_next
@@ -189,7 +190,7 @@ async def test_silence_is_looked_into_before_the_next_is_spoken() -> None:
     async with moody() as pool:
         pids = pool.pids
         expected = await said(pool, beep(NEXT))
-        pool._dispatcher.pace.observe(1, 1e-9)
+        pool._dispatcher.throughput.observe(1, 1e-9)
         held = pool._dispatcher.idle.popleft()
         silent = asyncio.create_task(said(pool, beep("unread")))
         await until(lambda: pool.waiting == 1)
@@ -242,8 +243,8 @@ async def test_who_was_told_is_refused_with_all_who_wait() -> None:
 async def test_what_was_told_is_still_to_be_waited_for() -> None:
     async with moody() as pool:
         now = await begun(pool, "endless")
-        pool._dispatcher.pace = ThroughputEstimator()
-        pool._dispatcher.pace.observe(1, 1.0)
+        pool._dispatcher.throughput = ThroughputEstimator()
+        pool._dispatcher.throughput.observe(1, 1.0)
         with pytest.raises(Overloaded) as caught:
             await rest_of(pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=1)))
         assert caught.value.retry_after_seconds == len(NEXT) + len("endless") / 2
@@ -260,11 +261,11 @@ async def test_memory_is_looked_at_between_two_all_the_same() -> None:
         third = asyncio.create_task(said(pool, beep(NEXT)))
         await until(lambda: pool.waiting == 1)
         await now.rest()
-        assert now.slot.tight
+        assert now.slot.over_memory_limit
         assert reasons == []
-        pool._dispatcher.spoken(now.slot, 1)
+        pool._dispatcher.plan_prefetch(now.slot, 1)
         assert now.slot.next_request is None
         assert np.array_equal(await now.waiting, expected), "it has not been killed for it"
         await until(lambda: reasons == ["memory"])
         assert np.array_equal(await third, expected)
-        assert not now.slot.tight
+        assert not now.slot.over_memory_limit

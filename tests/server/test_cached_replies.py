@@ -170,9 +170,9 @@ async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.Monke
     class Degraded(SampleStream):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
-            self.degraded = True
+            self.fallback_model = "bass"
 
-    monkeypatch.setattr(pipeline, "Speaking", Degraded)
+    monkeypatch.setattr(pipeline, "SampleStream", Degraded)
     for _ in range(2):
         assert (await acme.speech()).headers["x-tts-cache"] == "miss"
     assert len(memory_of(acme)) == 0

@@ -18,7 +18,8 @@ from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.synthesis.guard import BreakerGuard
-from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_stream import SampleStream
 
 BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
@@ -34,8 +35,8 @@ async def busy(pool: WorkerPool) -> AsyncIterator[None]:
         await parts.aclose()
 
 
-async def speaks(pool: WorkerPool, name: str, turn: SchedulingParams, order: list[str]) -> None:
-    async for _ in pool.speak(beep("ok"), turn):
+async def speaks(pool: WorkerPool, name: str, params: SchedulingParams, order: list[str]) -> None:
+    async for _ in pool.speak(beep("ok"), params):
         pass
     order.append(name)
 
@@ -58,20 +59,20 @@ async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> No
     order: list[str] = []
     async with moody() as pool:
         line = RoutedUtterance("beep", beep("ok"))
-        cast = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
+        plan = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
 
-        async def replies(name: str, speaking: SampleStream) -> None:
-            await speaking.first()
+        async def replies(name: str, samples: SampleStream) -> None:
+            await samples.start()
             order.append(name)
-            await speaking.stop()
+            await samples.stop()
 
         async with busy(pool):
             tasks = []
             for number, name in enumerate(["one", "two", "three"]):
-                speaking = SampleStream(cast, StreamHooks(), BATCH)
-                tasks.append(asyncio.create_task(replies(name, speaking)))
+                samples = SampleStream(plan, StreamHooks(), BATCH)
+                tasks.append(asyncio.create_task(replies(name, samples)))
                 await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
-            speaking.promote()
+            samples.promote()
         await asyncio.gather(*tasks)
     assert order == ["three", "one", "two"]
 
@@ -97,7 +98,7 @@ async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: 
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
     async with moody() as pool:
-        pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
+        pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         async with busy(pool):
             waiting = asyncio.create_task(said(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
@@ -113,7 +114,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -
 
 
 async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "MOST_WAITING", 2)
+    monkeypatch.setattr(dispatcher, "MAX_QUEUED", 2)
     async with moody() as pool:
         async with busy(pool):
             waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
@@ -124,7 +125,7 @@ async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monk
 
 
 async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "MOST_WAITING", 4)
+    monkeypatch.setattr(dispatcher, "MAX_QUEUED", 4)
     async with moody() as pool:
         async with busy(pool):
             waiting = []

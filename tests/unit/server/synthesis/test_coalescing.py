@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
-from tts_server.errors import EngineCrashed, EngineError
+from tts_server.errors import EngineCrashed, EngineError, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.routing.fallback import FallbackModel
 from tts_server.routing.voice_selection import RoutedUtterance
-from tts_server.scheduling.fair_queue import SchedulingParams
-from tts_server.synthesis import coalescing as flight_module
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis import coalesced_stream
 from tts_server.synthesis.audio_stream import AudioStream
-from tts_server.synthesis.coalescing import CoalescedStream, Coalescer, Subscriber
-from tts_server.synthesis.encoded_stream import EncodedStream, UnsharedStream
+from tts_server.synthesis.coalesced_stream import CoalescedStream, Subscriber
+from tts_server.synthesis.coalescing import Coalescer
+from tts_server.synthesis.encoded_stream import EncodedStream
 from tts_server.synthesis.guard import BreakerGuard
-from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_stream import SampleStream
 
 RATE_HZ = 24_000
 LINES = 2
@@ -65,8 +67,14 @@ class Stepping:
     async def stop(self) -> None:
         """Nothing to end."""
 
-    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
-        del turn
+    def promote(self, reply: object) -> None:
+        """Nothing is queued."""
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Nothing is queued."""
+
+    async def speak(self, utterance: Utterance, params: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
+        del params
         self.begun += 1
         self.running += 1
         try:
@@ -84,7 +92,7 @@ class Stepping:
 class Ear:
     """A request that listens: it takes a part for every `go`, or all that come once it is `released`."""
 
-    sound: AudioStream
+    stream: AudioStream
     stalled: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     released: bool = False
     takes_whole: bool = False
@@ -98,12 +106,12 @@ class Ear:
     async def listen(self) -> None:
         self.begun = True
         try:
-            await self.sound.first()
+            await self.stream.start()
             if self.takes_whole:
-                self.heard, self.seconds = await self.sound.whole()
+                self.heard, self.seconds = await self.stream.whole()
                 self.whole = True
                 return
-            while (part := await self.sound.part()) is not None:
+            while (part := await self.stream.part()) is not None:
                 data, self.seconds = part
                 assert data
                 self.heard += data
@@ -113,7 +121,7 @@ class Ear:
         except EngineError as error:
             self.failure = error
         finally:
-            await self.sound.leave()
+            await self.stream.close()
 
     def go(self) -> None:
         self.stalled.release()
@@ -137,24 +145,24 @@ class ServingSnapshot:
         self.made: list[CoalescedStream] = []
 
     def begin(self) -> CoalescedStream:
-        self.made.append(CoalescedStream(EncodedStream(*self.sources()), self._keep))
+        self.made.append(CoalescedStream(self.encoded(), self._keep))
         return self.made[-1]
 
-    def sources(self) -> tuple[SampleStream, Encoding]:
+    def encoded(self) -> EncodedStream:
         lines = [RoutedUtterance("tone", Utterance(str(number), "ann")) for number in range(LINES)]
         guards = {"tone": BreakerGuard("tone", self.engine), "bass": BreakerGuard("bass", self.standby)}
         chains = {"tone": (FallbackModel("bass"),) if self.has_standby else (), "bass": ()}
-        cast = SynthesisPlan(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
-        begin = partial(encoder_for, self.format, RATE_HZ)
-        encoding = Encoding(self.format, begin(), begin, self.threads)
-        return SampleStream(cast, StreamHooks(), AT_ONCE), encoding
+        plan = SynthesisPlan(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
+        make_encoder = partial(encoder_for, self.format, RATE_HZ)
+        encoding = Encoding(self.format, make_encoder, self.threads)
+        return EncodedStream(SampleStream(plan, StreamHooks(), AT_ONCE), encoding)
 
     def join(self, *, takes_whole: bool = False) -> Ear:
         return self._hears(Ear(self.coalescer.join("key", self.begin), takes_whole=takes_whole))
 
     def alone(self, *, takes_whole: bool = False) -> Ear:
         """One that shares its sound with nobody."""
-        return self._hears(Ear(UnsharedStream(*self.sources()), takes_whole=takes_whole))
+        return self._hears(Ear(CoalescedStream(self.encoded()).subscribe(), takes_whole=takes_whole))
 
     def _hears(self, ear: Ear) -> Ear:
         self.ears.append((ear, asyncio.create_task(ear.listen())))
@@ -240,7 +248,7 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
                 left.add(index)
                 task.cancel()
                 if not ear.begun:  # a task that never ran has cleaned nothing up
-                    await ear.sound.leave()
+                    await ear.stream.close()
             elif action == "go":
                 ear.go()
             else:
@@ -252,8 +260,8 @@ async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 
         assert ear.whole == (ear.heard in voices) or index in left
         assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
         assert task.cancelled() or task.exception() is None
-    for flight in run.made:
-        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.sound, Subscriber) and ear.sound._flight is flight]
+    for stream in run.made:
+        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.stream, Subscriber) and ear.stream.stream is stream]
         assert all(max(heard, key=len).startswith(each) for each in heard), "one sound for all of its listeners"
     assert all(data in {WHOLE, STANDBYS_WHOLE} for data, _ in run.kept)
     assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.kept)
@@ -303,7 +311,7 @@ async def test_without_anyone_asking_nothing_more_is_encoded() -> None:
         await go_round()
         run.play(PARTS - 1)
         await go_round(100)
-        assert run.made[0].seconds == pytest.approx(PART_SAMPLES / RATE_HZ)
+        assert run.made[0].encoded.seconds == pytest.approx(PART_SAMPLES / RATE_HZ)
 
 
 async def test_it_stops_when_the_last_one_leaves_and_not_before() -> None:
@@ -359,7 +367,7 @@ async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part:
         await go_round()
     await run.end()
     assert {ear.heard for ear in ears} == {STANDBYS_WHOLE}
-    assert all(ear.sound.spoken_by == "bass" for ear in ears)
+    assert all(ear.stream.fallback_model == "bass" for ear in ears)
     run.threads.close()
 
 
@@ -383,8 +391,8 @@ async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
 async def test_who_leaves_at_once_leaves_nothing_running() -> None:
     run = ServingSnapshot()
     sound = run.coalescer.join("key", run.begin)
-    await sound.leave()
-    await sound.leave()
+    await sound.close()
+    await sound.close()
     await go_round()
     assert (len(run.coalescer), run.engine.running) == (0, 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -396,7 +404,7 @@ async def test_nobody_joins_what_is_being_stopped() -> None:
     sound = run.coalescer.join("key", run.begin)
     run.play(1)
     await go_round()
-    leaving = asyncio.create_task(sound.leave())
+    leaving = asyncio.create_task(sound.close())
     await asyncio.sleep(0)
     assert not leaving.done()
     ear = run.join()
@@ -419,13 +427,13 @@ async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
 
 
 async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flight_module, "SHARED_BYTES", 2 * PART_SAMPLES * 2)
+    monkeypatch.setattr(coalesced_stream, "RETAINED_BYTES", 2 * PART_SAMPLES * 2)
     async with snapshot() as run:
         one, other = run.join(), run.join()
         one.release()
         run.play(3)
         await until(lambda: len(one.heard) == 3 * PART_SAMPLES * 2)
-        assert not run.made[0].open
+        assert not run.made[0].joinable
         late = run.join()
         assert len(run.made) == 2, "it begins anew: the beginning may be gone"
         await run.end()
@@ -460,7 +468,7 @@ async def test_a_standby_speaks_for_who_hears_alone_as_long_as_nothing_was_sent(
     run.engine.fails = run.engine.fails_again = True
     await run.end()
     if takes_whole or failing_part == 0:
-        assert (ear.heard, ear.sound.spoken_by, ear.failure) == (STANDBYS_WHOLE, "bass", None)
+        assert (ear.heard, ear.stream.fallback_model, ear.failure) == (STANDBYS_WHOLE, "bass", None)
     else:
         assert ear.heard == WHOLE[: failing_part * PART_SAMPLES * 2]
         assert isinstance(ear.failure, EngineCrashed)
