@@ -359,7 +359,7 @@ async def test_what_is_not_sound_is_an_engine_error(text: str) -> None:
         assert (await said(pool, beep("ok"))).size > 0
 
 
-@pytest.mark.parametrize(("text", "reason"), [("nan", "not numbers"), ("babble", "far more"), ("mute", "silent")])
+@pytest.mark.parametrize(("text", "reason"), [("nan", "not numbers"), ("babble", "far more"), ("mute", "only silence")])
 async def test_who_yields_garbage_is_replaced(text: str, reason: str) -> None:
     reasons: list[str] = []
     async with moody(on_restart=reasons.append) as pool:

@@ -108,8 +108,10 @@ class CoalescedStream:
         if not self.over:
             self.over = True  # before the first await: nobody may join from here on
             self._task.cancel()
+        if not self._task.done():
             await asyncio.wait([self._task])
-        await self.encoded.stop()  # a task that was cancelled before its first step has stopped nothing
+        if self._task.cancelled():
+            await self.encoded.stop()  # a task that was cancelled before its first step has stopped nothing
 
     @property
     def _retains(self) -> bool:

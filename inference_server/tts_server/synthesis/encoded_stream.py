@@ -6,7 +6,7 @@ from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.synthesis.audio_stream import Part
 from tts_server.synthesis.sample_stream import SampleStream
-from tts_server.telemetry.tracing import NO_SPAN, Span, span
+from tts_server.telemetry.tracing import Span, span
 
 Discard = Callable[[], bool]
 """Discards all parts so far, because a fallback model begins again; returns False if some of them were sent."""
@@ -21,7 +21,7 @@ class EncodedStream:
         """Duration of the audio encoded so far."""
         self._encoding = encoding
         self._ended = False
-        self._span: Span = NO_SPAN
+        self._span: Span | None = None
 
     async def start(self) -> None:
         """Return once there are samples. Call it once, before `next_part`. Raises `EngineError` if there are none."""
@@ -68,7 +68,9 @@ class EncodedStream:
         return await self._encoding.feed(samples, rate_hz)
 
     def _end_span(self) -> None:
-        ended, self._span = self._span, NO_SPAN
+        ended, self._span = self._span, None
+        if ended is None:
+            return
         ended.note("tts.audio_seconds", self.seconds)
         ended.note("tts.encode_seconds", self._encoding.busy_seconds)
         ended.__exit__(None, None, None)
