@@ -25,7 +25,7 @@ class Encoder(Protocol):
     """Turns samples into the bytes of one format. It computes: call it in `EncodingThreads`."""
 
     @property
-    def free_seconds(self) -> float:
+    def inline_seconds(self) -> float:
         """Duration of audio that is encoded faster, within 2 ms, than a thread wakes under load."""
 
     @property
@@ -97,8 +97,8 @@ def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None
     """
     spec = _format(format_)
     rate_hz = _rate(format_, spec, sample_rate_hz, output_rate_hz)
-    free_seconds = (COPIED_SECONDS if rate_hz == sample_rate_hz else RESAMPLED_SECONDS) if spec.is_samples else 0.0
-    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), free_seconds)
+    inline_seconds = (COPIED_SECONDS if rate_hz == sample_rate_hz else RESAMPLED_SECONDS) if spec.is_samples else 0.0
+    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), inline_seconds)
 
 
 def encode_whole(
@@ -116,8 +116,8 @@ def as_file(parts: Iterable[bytes], format_: str) -> bytes:
 
 
 class _Encoder:
-    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler, free_seconds: float) -> None:
-        self.free_seconds = free_seconds
+    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler, inline_seconds: float) -> None:
+        self.inline_seconds = inline_seconds
         self.media_type = spec.media_type
         self.sample_rate_hz = sample_rate_hz
         self._resampler = resampler

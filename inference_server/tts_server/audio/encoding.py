@@ -30,7 +30,7 @@ class Encoding:
     async def feed(self, samples: Samples, rate_hz: int) -> bytes:
         """Return the bytes that are ready after these samples, see `Encoder.feed`."""
         begun = time.monotonic()
-        if samples.size < self.encoder.free_seconds * rate_hz:
+        if samples.size < self.encoder.inline_seconds * rate_hz:
             part = self.encoder.feed(samples)
         else:
             part = await self.threads.run(self.encoder.feed, samples)
@@ -39,4 +39,4 @@ class Encoding:
 
     async def finish(self) -> bytes:
         """Return the remaining bytes, see `Encoder.finish`."""
-        return self.encoder.finish() if self.encoder.free_seconds else await self.threads.run(self.encoder.finish)
+        return self.encoder.finish() if self.encoder.inline_seconds else await self.threads.run(self.encoder.finish)

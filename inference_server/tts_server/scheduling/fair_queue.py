@@ -5,7 +5,7 @@ advances by cost / weight when it is served, and the tenant that is furthest beh
 begins at the current virtual time: idling earns no credit.
 
 The first utterance of a reply is due on its arrival, a later one when the client has played what precedes it. So a
-first utterance does not wait for later ones that nobody needs yet, and a client that is playing does not wait for
+first utterance does not wait for later ones that are not needed yet, and a client that is playing does not wait for
 another's first.
 """
 

@@ -16,8 +16,8 @@
       | bytes
     http.SpeechReply                     HTTP: whole with its length, in chunks, or as server-sent events
 
-A reader pulls: nothing is encoded before somebody asks for the next part. Cancellation goes the other way: `close` of
-the last subscriber stops the synthesis, its utterance leaves the queue, or its worker is told to stop.
+Readers pull: after the first part, each is encoded when a subscriber asks for it. Cancellation takes the same path
+backwards: when the last subscriber closes, its utterances leave the queue, and the worker that runs one stops.
 
 `BreakerGuard` is beside this path: it opens and closes a model's circuit breaker by how each utterance ended.
 """

@@ -32,7 +32,7 @@ class AudioStream(Protocol):
         """Return all of the audio as one file. Only for a reader that has called no `part`. Raises `EngineError`."""
 
     async def close(self) -> None:
-        """Stop reading; the synthesis stops if nobody else reads it. Safe to call twice."""
+        """Stop reading; the synthesis stops with its last reader. Safe to call twice."""
 
 
 class CachedAudio:

@@ -106,7 +106,7 @@ class CoalescedStream:
             self.drop_read_parts()
             return
         if not self.over:
-            self.over = True  # before the first await: nobody may join from here on
+            self.over = True  # before the first await: no subscriber may join from here on
             self._task.cancel()
         if not self._task.done():
             await asyncio.wait([self._task])

@@ -1,6 +1,6 @@
 """Synthesizes the utterances of one reply in order, ahead of the client that plays them.
 
-speak(utterance 1) speak(utterance 2) ...   ->   SampleBuffer   ->   read() by whoever encodes and sends
+speak(utterance 1) speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
 
 The next utterance is due shortly before the client has played what is synthesized; queues order by that. A slow reader
 stops the synthesis between two utterances, never inside one, so that no worker is held up. An utterance is synthesized

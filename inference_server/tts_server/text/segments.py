@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tts_server.errors import TextRejected
-from tts_server.text.language_detection import is_silent, script_runs, has_detectable_script
+from tts_server.text.language_detection import has_detectable_script, is_silent, script_runs
 from tts_server.text.language_tags import untag
 from tts_server.text.languages import match
 from tts_server.text.sentences import LONGEST_CHARACTERS, parts, sentences

@@ -94,7 +94,7 @@ class WorkerClient:
         self._sent += 1
         self._next_number = self._sent
         if self._process is not None:
-            with suppress(ConnectionError):  # it has ended; whoever reads the current utterance will find out
+            with suppress(ConnectionError):  # it has ended; the reader of the current utterance notices
                 self._process.write(json_frame(Kind.SPEAK, _as_dict(utterance)))
 
     def cancel_next(self) -> None:
