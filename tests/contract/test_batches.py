@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import said, until
 from tests.support.batching_engines import PART, size_of
 from tests.support.timeouts import HANG_SECONDS
+from tests.support.worker_pools import synthesized, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
@@ -110,13 +110,13 @@ async def test_a_short_one_has_its_end_while_a_long_one_goes_on() -> None:
             long = acme.pool.speak(says("endless"))
             going = asyncio.ensure_future(anext(long))
             await until(lambda: acme.pool.waiting == 1)
-            short = asyncio.create_task(said(acme.pool, says("ab")))
+            short = asyncio.create_task(synthesized(acme.pool, says("ab")))
             await until(lambda: acme.pool.waiting == 2)
         assert size_of(await short) == 2
         await going
         assert size_of(await anext(long)) == 2
         await long.aclose()
-        assert size_of(await said(acme.pool, says("after"))) == 1
+        assert size_of(await synthesized(acme.pool, says("after"))) == 1
         assert acme.restarts == []
 
 
@@ -191,7 +191,7 @@ async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
             with pytest.raises(EngineCrashed):
                 async for _ in parts:
                     pass
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
@@ -199,7 +199,7 @@ async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
         tasks = []
         async with acme.busy():
             for number in range(3):
-                tasks.append(asyncio.create_task(said(acme.pool, says("abc"))))
+                tasks.append(asyncio.create_task(synthesized(acme.pool, says("abc"))))
                 await until(lambda waiting=number + 1: acme.pool.waiting == waiting)  # type: ignore[misc]
             tasks[1].cancel()
             await asyncio.wait([tasks[1]])
@@ -232,12 +232,12 @@ async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:
             leaving = acme.pool.speak(says("endless"))
             first = asyncio.ensure_future(anext(leaving))
             await until(lambda: acme.pool.waiting == 1)
-            staying = asyncio.create_task(said(acme.pool, says("slow" * 20)))
+            staying = asyncio.create_task(synthesized(acme.pool, says("slow" * 20)))
             await until(lambda: acme.pool.waiting == 2)
         await first
         await leaving.aclose()
         assert (await staying).size == 80 * PART
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
         assert acme.restarts == []
 
 
@@ -252,42 +252,42 @@ async def test_when_the_last_one_leaves_the_engine_stops() -> None:
         await asyncio.gather(*begun)
         for one in parts:
             await one.aclose()
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
         assert acme.restarts == []
 
 
 async def test_a_lone_utterance_waits_for_nobody() -> None:
     async with choir(wait_seconds=60) as acme:
         async with asyncio.timeout(HANG_SECONDS):
-            assert size_of(await said(acme.pool, says("abc"))) == 1
+            assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
     """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
     async with choir(wait_seconds=60, processes=2, size=3) as acme, acme.busy():
-        tasks = [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
+        tasks = [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]
         await until(lambda: [len(found.items) for found in open_batches(acme.pool)] == [2])
         tasks[1].cancel()
         await until(lambda: [len(found.items) for found in open_batches(acme.pool)] == [1])
-        tasks += [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
+        tasks += [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]
         async with asyncio.timeout(HANG_SECONDS):
             assert [size_of(await task) for task in (tasks[0], *tasks[2:])] == [3, 3, 3]
 
 
 async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost() -> None:
     async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(HANG_SECONDS):
-        assert size_of(await said(acme.pool, says("abc"))) == 1
-        leaving = asyncio.create_task(said(acme.pool, says("abc")))
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
+        leaving = asyncio.create_task(synthesized(acme.pool, says("abc")))
         await until(lambda: len(open_batches(acme.pool)) == 1)
         leaving.cancel()
         await until(lambda: open_batches(acme.pool) == [])
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
     async with choir(wait_seconds=60, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
         await anext(parts)
-        waiting = asyncio.create_task(said(acme.pool, says("abc")))
+        waiting = asyncio.create_task(synthesized(acme.pool, says("abc")))
         await until(lambda: len(open_batches(acme.pool)) == 1)
         await acme.pool.stop()
         with pytest.raises(EngineCrashed):

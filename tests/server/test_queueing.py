@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from tests.contract.test_engines import beep, moody, said, until
 from tests.support.server_app import Stage, config, stage
+from tests.support.worker_pools import beep, moody, synthesized, until
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
 from tts_server.inference.pool import dispatcher
@@ -100,7 +100,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -
     async with moody() as pool:
         pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         async with busy(pool):
-            waiting = asyncio.create_task(said(pool, beep("x" * 20)))
+            waiting = asyncio.create_task(synthesized(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
             begun = time.monotonic()
             with pytest.raises(Overloaded) as caught:
@@ -117,10 +117,10 @@ async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monk
     monkeypatch.setattr(dispatcher, "MAX_QUEUED", 2)
     async with moody() as pool:
         async with busy(pool):
-            waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
+            waiting = [asyncio.create_task(synthesized(pool, beep("ok"))) for _ in range(2)]
             await until(lambda: pool.waiting == 2)
             with pytest.raises(Overloaded):
-                await said(pool, beep("ok"))
+                await synthesized(pool, beep("ok"))
         await asyncio.gather(*waiting)
 
 
@@ -151,7 +151,7 @@ async def test_who_leaves_the_queue_is_gone_at_once() -> None:
             await asyncio.wait([waiting])
             assert pool.waiting == 0
             assert depths == [1, 0]
-        assert (await said(pool, beep("ok"))).size > 0
+        assert (await synthesized(pool, beep("ok"))).size > 0
 
 
 async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> None:
@@ -166,7 +166,7 @@ async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> N
         assert list(pool._dispatcher.idle) == [slot]
         pool._dispatcher.idle.clear()
         await parts.aclose()
-        assert (await said(pool, beep("ok"))).size > 0
+        assert (await synthesized(pool, beep("ok"))).size > 0
 
 
 async def test_batch_that_waits_is_refused_by_itself() -> None:

@@ -279,6 +279,19 @@ def test_idling_earns_no_credit() -> None:
     assert drained(queue)[:8].count("acme") >= 3
 
 
+def test_every_change_of_a_tenants_depth_is_reported() -> None:
+    seen: list[tuple[str, int]] = []
+    queue = FairQueue[str](lambda: 0.0, lambda tenant, depth: seen.append((tenant, depth)))
+    acme, beta = SchedulingParams("acme"), SchedulingParams("beta")
+    first, second = queue.push("first", acme, 1), queue.push("second", acme, 1)
+    queue.push("third", beta, 1)
+    assert queue.pop() is first
+    queue.put_back(first)
+    queue.remove(second)
+    queue.remove(second)
+    assert seen == [("acme", 1), ("acme", 2), ("beta", 1), ("acme", 1), ("acme", 2), ("acme", 1)]
+
+
 def test_a_wait_is_what_has_been_measured() -> None:
     throughput = ThroughputEstimator()
     assert throughput.wait_seconds(1000, 1) == 0, "nothing is known yet"

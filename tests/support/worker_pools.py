@@ -1,0 +1,47 @@
+"""A worker pool whose engine fails on request, and what tests ask of a pool."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from tests.support.timeouts import HANG_SECONDS
+from tts_server.inference.client import EngineClient, Samples, Utterance
+from tts_server.inference.pool.worker_pool import WorkerPool
+
+MOODY = "tests.support.tone_engines:Moody"
+
+
+@asynccontextmanager
+async def moody(**options: object) -> AsyncIterator[WorkerPool]:
+    """A started pool of `Moody` engines, which do what their text names."""
+    patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
+    pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+def beep(text: str) -> Utterance:
+    return Utterance(text, "beep")
+
+
+async def synthesized(engine_client: EngineClient, utterance: Utterance) -> Samples:
+    """All samples of the utterance."""
+    parts = [part async for part in engine_client.speak(utterance)]
+    return np.concatenate([*parts, np.zeros(0, np.int16)])
+
+
+async def rest_of(parts: AsyncIterator[Samples]) -> None:
+    async for _ in parts:
+        pass
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = HANG_SECONDS) -> None:
+    """Wait for what happens in other processes."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it waits for is in other processes
+            await asyncio.sleep(0.01)
