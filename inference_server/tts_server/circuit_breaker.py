@@ -1,12 +1,12 @@
-"""Whether a thing that may fail is worth a try: a state machine on a clock that is given. It calls nobody.
+"""Circuit breaker: a state machine that decides whether an operation that may fail is attempted. It does no I/O.
 
-An engine, an object store, a cache, the shared counters: each has a breaker of its own, so that those who need it wait
-for its failure once, and not each of them.
+An engine, an object store, a cache, the shared counters: each has its own breaker, so that one request waits for its
+failure, and not every one.
 
 closed -- `failures_to_open` failures in a row --> open -- `open_seconds` --> half-open: one probe at a time
   ^                                                 ^                              |
   |                                                 +---- the probe failed: twice as long, up to a limit
-  +------------------------------- the probe came to its end ---------------------+
+  +------------------------------- the probe succeeded ---------------------+
 """
 
 import math
@@ -20,7 +20,7 @@ Now = Callable[[], float]
 
 
 class State(Enum):
-    """The value is the metric's."""
+    """State of a breaker. The value is that of the metric."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -29,46 +29,46 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """When a breaker opens, and for how long. The defaults are an engine's."""
+    """Thresholds of a breaker. The defaults are those of an engine."""
 
     failures_to_open: int = 3
-    """In a row: of an engine one is an accident, and a text that it cannot bear comes back with the client's retry."""
+    """Consecutive failures that open it: one may be an accident, two a text that crashes the engine and its retry."""
     open_seconds: float = 5.0
     longest_open_seconds: float = 60.0
     probe_seconds: float = math.inf
-    """What a probe may take before another one is let through beside it."""
+    """Duration of a probe after which another one is permitted."""
 
 
 SERVICE = BreakerSettings(failures_to_open=1, open_seconds=5.0, longest_open_seconds=5.0, probe_seconds=5.0)
-"""Of a service beside the server that can be done without: one caller has waited for it, and that is enough."""
+"""Settings for a service that the server can do without: one request has waited for it, and that is enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """One attempt. What it came to counts only in the period in which it began."""
+    """Permission for one attempt. Its result counts only in the period in which it began."""
 
     period: int
     probe: bool
 
 
 class Breaker:
-    """Of one thing. Its state may be read in any thread."""
+    """A circuit breaker. Its state may be read in any thread."""
 
     def __init__(self, now: Now = time.monotonic, limits: BreakerSettings | None = None) -> None:
         self._now = now
         self._limits = limits or BreakerSettings()
         self._failures = 0
         self._period = 0
-        """Grows with every change of state, so that an attempt of an earlier one is recognised."""
+        """Grows with every change of state, to recognize results of earlier attempts."""
         self._open_until: float | None = None
-        """None while closed."""
+        """End of the open state; None while closed."""
         self._open_seconds = self._limits.open_seconds
         self._probe_until: float | None = None
-        """None while nobody probes."""
+        """End of the running probe's time; None without a probe."""
 
     @property
     def state(self) -> State:
-        """At this moment: an open one is half-open as soon as its time is over."""
+        """The current state: an open breaker becomes half-open when its time is over."""
         until = self._open_until
         if until is None:
             return State.CLOSED
@@ -76,12 +76,12 @@ class Breaker:
 
     @property
     def allows(self) -> bool:
-        """Whether an attempt would get a permit now."""
+        """Whether `permit` would return a permit now."""
         state = self.state
         return state is State.CLOSED or (state is State.HALF_OPEN and not self._is_probing)
 
     def permit(self) -> Permit | None:
-        """Begin an attempt; None where it may not be made. Each permit ends in exactly one of the calls below."""
+        """Begin an attempt; None if it must not be made. Each permit ends in exactly one of the calls below."""
         if not self.allows:
             return None
         probe = self.state is State.HALF_OPEN
@@ -90,7 +90,7 @@ class Breaker:
         return Permit(self._period, probe)
 
     def succeeded(self, permit: Permit) -> None:
-        """The attempt came to its end."""
+        """Record success."""
         if permit.period != self._period:
             return
         self._failures = 0
@@ -100,7 +100,7 @@ class Breaker:
             self._next_period()
 
     def failed(self, permit: Permit) -> bool:
-        """The attempt failed. Whether the breaker opened by it."""
+        """Record failure. Returns whether it opened the breaker."""
         if permit.period != self._period:
             return False
         self._failures += 1
@@ -113,7 +113,7 @@ class Breaker:
         return True
 
     def abandoned(self, permit: Permit) -> None:
-        """Whoever made it has left: nothing is known. Another probe may be made at once."""
+        """Record an attempt without a result, because its client left. Another probe may begin at once."""
         if permit.probe and permit.period == self._period:
             self._probe_until = None
 

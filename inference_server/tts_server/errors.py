@@ -1,47 +1,47 @@
-"""Everything the server raises on purpose.
+"""All errors that the server raises on purpose.
 
 TTSError
-   ├─ RequestError          the caller can fix it: `param` names what to change
-   │    ├─ InvalidParameter     a value out of its range or of another type
-   │    ├─ TextRejected         nothing to speak, too long, an unclosed tag
-   │    ├─ ModelNotFound        no such model here
+   ├─ RequestError          the request must be changed: `param` names the field
+   │    ├─ InvalidParameter     a value is out of range or of another type
+   │    ├─ TextRejected         the text is empty, too long, or has an unclosed tag
+   │    ├─ ModelNotFound        the tenant has no such model
    │    ├─ VoiceNotFound        the model has no such voice
-   │    ├─ PrecisionNotAllowed  not among the model's allowed precisions
-   │    ├─ FormatUnavailable    this installation lacks the format's encoder
-   │    └─ AudioGone            the link has expired, or its audio was removed
-   ├─ Unauthenticated       no credential, or one that nobody issued
-   │    ├─ InvalidToken         an access token that is not good here
-   │    │    └─ TokenExpired         one that was
-   │    ├─ InvalidGrant         a refresh token that is unknown, spent or out of time
-   │    └─ TooManyFailures      one bad credential after the other from this address
-   ├─ PermissionDenied      a good credential that may not do this
-   ├─ Refused               try again later
-   │    ├─ QuotaExceeded        a limit of the tenant has no room for it
-   │    │    └─ DayQuotaExceeded    until midnight: trying again soon is of no use
-   │    ├─ Overloaded           the wait would outlast the caller
-   │    ├─ RefreshUnavailable   the store of refresh tokens does not answer
-   │    ├─ TokensUnavailable    no key to sign with, or the external issuer's keys cannot be had
-   │    └─ Draining             this replica is about to end
-   ├─ StorageUnavailable    audio cannot be kept: the disk is full, or not writable
-   └─ EngineError           no sound came, or sound that is none
-        ├─ EngineUnavailable    the engine cannot start here: something is not installed
-        ├─ EngineTimeout        no first audio in time
-        ├─ EngineCrashed        its process died or broke the protocol
-        ├─ InvalidAudio         what came is no speech: not numbers, silence, far too long
-        └─ EngineGivenUp        it failed too often lately: it is left alone for a while
+   │    ├─ PrecisionNotAllowed  the model does not allow the precision
+   │    ├─ FormatUnavailable    the format's encoder is not installed
+   │    └─ AudioGone            the link has expired, or its audio was deleted
+   ├─ Unauthenticated       the credential is missing or unknown
+   │    ├─ InvalidToken         the access token is malformed, or for another audience
+   │    │    └─ TokenExpired         the access token, or its API key, has expired
+   │    ├─ InvalidGrant         the refresh token is unknown, used or expired
+   │    └─ TooManyFailures      the address has sent too many bad credentials
+   ├─ PermissionDenied      the credential is valid, but does not permit this
+   ├─ Refused               the request is valid, but must be sent again later
+   │    ├─ QuotaExceeded        a limit of the tenant is exhausted
+   │    │    └─ DayQuotaExceeded    a limit of the day is, until midnight: retrying sooner does not help
+   │    ├─ Overloaded           the request would wait too long
+   │    ├─ RefreshUnavailable   the store of refresh tokens is not reachable
+   │    ├─ TokensUnavailable    there is no signing key, or the external issuer's keys are not reachable
+   │    └─ Draining             this replica is shutting down
+   ├─ StorageUnavailable    audio cannot be stored: the disk is full, or not writable
+   └─ EngineError           synthesis failed
+        ├─ EngineUnavailable    the engine cannot start on this installation
+        ├─ EngineTimeout        no audio came in time
+        ├─ EngineCrashed        the worker died or broke the protocol
+        ├─ InvalidAudio         the audio cannot be the text: not numbers, silence, far too long
+        └─ EngineGivenUp        the circuit breaker is open after repeated failures
 
-`code` is the error's name in replies and metrics. Messages say what, where and what to do; they never carry a caller's
-text or a key.
+`code` names the error in responses and metrics. A message says what happened, where, and what to do; it never contains
+the text of a request or a key.
 """
 
 from datetime import datetime
 from typing import ClassVar
 
-# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
+# ruff: noqa: N818 - the classes name what happened; "Error" on every leaf would add nothing
 
 
 class TTSError(Exception):
-    """The root of the tree: catch it to catch whatever the server raises on purpose."""
+    """The root of the tree: catches everything that the server raises on purpose."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -51,7 +51,7 @@ class TTSError(Exception):
 
 
 class RequestError(TTSError):
-    """The request is wrong; `param` names the field, None when it is the request as a whole."""
+    """The request must be changed. `param` names the field; None for the request as a whole."""
 
     code = "invalid_request"
 
@@ -67,7 +67,7 @@ class InvalidParameter(RequestError):
 
 
 class TextRejected(RequestError):
-    """The text cannot be spoken as it stands."""
+    """The text cannot be synthesized: it is empty, too long, or has an unclosed tag."""
 
     code = "text_rejected"
 
@@ -85,47 +85,47 @@ class VoiceNotFound(RequestError):
 
 
 class PrecisionNotAllowed(RequestError):
-    """The request asks for a precision outside the model's `allowedPrecisions`."""
+    """The request names a precision outside the model's `allowedPrecisions`."""
 
     code = "precision_not_allowed"
 
 
 class FormatUnavailable(RequestError):
-    """The format is known, but the encoder for it is not installed on this server."""
+    """The format is known, but its encoder is not installed on this server."""
 
     code = "format_unavailable"
 
 
 class AudioGone(RequestError):
-    """The audio behind a link was here once, or the link's time is over."""
+    """The link has expired, or its audio was deleted."""
 
     code = "audio_gone"
 
 
 class Unauthenticated(TTSError):
-    """No credential came with the request, or one that this tenant did not issue."""
+    """The request has no credential, or one that the tenant did not issue."""
 
     code = "invalid_api_key"
 
 
 class InvalidToken(Unauthenticated):
-    """An access token that is malformed, expired, or meant for somebody else (RFC 6750's name)."""
+    """The access token is malformed, expired, or for another audience (code of RFC 6750)."""
 
     code = "invalid_token"
 
 
 class TokenExpired(InvalidToken):
-    """An access token whose time is over, or whose API key: every honest caller sends one now and then."""
+    """The access token or its API key has expired: this happens to legitimate clients, too."""
 
 
 class InvalidGrant(Unauthenticated):
-    """A refresh token that buys nothing (RFC 6749's name)."""
+    """The refresh token is unknown, used or expired (code of RFC 6749)."""
 
     code = "invalid_grant"
 
 
 class TooManyFailures(Unauthenticated):
-    """A bad credential from an address that has sent several; a good one from there is let in all the same."""
+    """The address has sent too many bad credentials; a valid one from there is still accepted."""
 
     code = "too_many_failures"
 
@@ -135,13 +135,13 @@ class TooManyFailures(Unauthenticated):
 
 
 class PermissionDenied(TTSError):
-    """The credential is good, but not for this."""
+    """The credential is valid, but does not permit this request."""
 
     code = "permission_denied"
 
 
 class Refused(TTSError):
-    """The request is right, the moment is not; `retry_after_seconds` says when it may be."""
+    """The request is valid, but cannot be served now. It may succeed after `retry_after_seconds`."""
 
     code = "refused"
 
@@ -151,9 +151,9 @@ class Refused(TTSError):
 
 
 class QuotaExceeded(Refused):
-    """A limit has no room for the request: `limit` is its name in `spec.quota`, `allowed` how much that is.
+    """The request exceeds a limit: `limit` is its name in `spec.quota`, `allowed` its value.
 
-    `remaining` is what others may still use of it; `resets_at` (UTC) is when all of it is back.
+    `remaining` is what smaller requests may still use; at `resets_at` (UTC) the whole limit is available again.
     """
 
     code = "rate_limit_exceeded"
@@ -176,43 +176,43 @@ class QuotaExceeded(Refused):
 
 
 class DayQuotaExceeded(QuotaExceeded):
-    """A limit of the day has no room for the request."""
+    """The request exceeds a limit of the day."""
 
     code = "insufficient_quota"
 
 
 class Overloaded(Refused):
-    """Too much is waiting already."""
+    """The request would wait too long: too much is queued, or the engines are still loading."""
 
     code = "overloaded"
 
 
 class RefreshUnavailable(Refused):
-    """Refresh tokens are kept in a store that does not answer now."""
+    """The store of refresh tokens is not reachable."""
 
     code = "refresh_unavailable"
 
 
 class TokensUnavailable(Refused):
-    """Tokens can be neither made nor checked until a key is there."""
+    """Tokens can be neither issued nor checked until a key is available."""
 
     code = "tokens_unavailable"
 
 
 class Draining(Refused):
-    """This replica finishes what it has and takes nothing new."""
+    """This replica is shutting down: it completes what it has and accepts nothing new."""
 
     code = "draining"
 
 
 class StorageUnavailable(TTSError):
-    """The store takes no more audio."""
+    """Audio cannot be stored, or read from the store."""
 
     code = "storage_unavailable"
 
 
 class EngineError(TTSError):
-    """The engine gave no sound, or samples that are not sound."""
+    """Synthesis failed: the engine returned no audio, or samples that are no audio."""
 
     code = "engine_error"
 
@@ -224,24 +224,24 @@ class EngineUnavailable(EngineError):
 
 
 class EngineTimeout(EngineError):
-    """The engine gave no first audio in the time that its model allows."""
+    """The engine returned no audio within the time that its model allows."""
 
     code = "engine_timeout"
 
 
 class EngineCrashed(EngineError):
-    """The engine's process died, or said something that is not its protocol."""
+    """The engine's worker died, or broke the protocol."""
 
     code = "engine_crashed"
 
 
 class InvalidAudio(EngineError):
-    """The engine yielded what cannot be the text: not numbers, silence, or sound without end."""
+    """The engine yielded audio that cannot be the text: not numbers, silence, or far too long."""
 
     code = "engine_garbage"
 
 
 class EngineGivenUp(EngineError):
-    """The engine's breaker is open: it is not asked for a while."""
+    """The model's circuit breaker is open after repeated failures."""
 
     code = "engine_given_up"

@@ -1,4 +1,4 @@
-"""Sound inside the server: mono, 16 bit, the depth of every format that is served."""
+"""Audio samples inside the server: mono, 16 bit, the depth of every format that is served."""
 
 from typing import Any
 
@@ -8,29 +8,29 @@ from numpy.typing import NDArray
 from tts_server.errors import InvalidAudio
 
 Samples = NDArray[np.int16]
-"""Mono sound of shape (samples,)."""
+"""Mono samples of shape (samples,)."""
 
 FULL_SCALE = 32_767
-"""The sample that a float of 1.0 becomes, and minus that one of -1.0."""
+"""The int16 value of a float of 1.0; -1.0 becomes the negative of it."""
 
 
-def as_samples(sound: NDArray[Any]) -> Samples:
-    """`sound` as it travels: int16 as it is, floats in [-1, 1] rounded, and clipped where they are louder.
+def as_samples(audio: NDArray[Any]) -> Samples:
+    """Convert an engine's samples: int16 unchanged, floats rounded and clipped to [-1, 1].
 
-    Raises `InvalidAudio` for what has another shape than (samples,), and for floats that are no numbers.
+    Raises `InvalidAudio` for another shape than (samples,), and for floats that are not finite.
     """
-    if sound.ndim != 1:
-        raise InvalidAudio(f"The engine yielded samples of {sound.ndim} dimensions; they must have one.")
-    if sound.dtype == np.int16:
-        return sound
-    if sound.size and not (sound.min() >= -1.0 and sound.max() <= 1.0):  # NaN is in no range
-        if not np.isfinite(sound).all():
+    if audio.ndim != 1:
+        raise InvalidAudio(f"The engine yielded samples of {audio.ndim} dimensions; there must be one.")
+    if audio.dtype == np.int16:
+        return audio
+    if audio.size and not (audio.min() >= -1.0 and audio.max() <= 1.0):  # NaN is in no range
+        if not np.isfinite(audio).all():
             raise InvalidAudio("The engine yielded samples that are not numbers.")
-        sound = np.clip(sound, -1.0, 1.0)
-    scaled = sound * np.float32(FULL_SCALE)
+        audio = np.clip(audio, -1.0, 1.0)
+    scaled = audio * np.float32(FULL_SCALE)
     return np.rint(scaled, out=scaled).astype(np.int16)
 
 
 def as_floats(samples: Samples) -> NDArray[np.float32]:
-    """The inverse, for what computes with sound."""
+    """Convert samples to floats in [-1, 1], for computations."""
     return samples.astype(np.float32) * np.float32(1 / FULL_SCALE)

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.support.batching_engines import PART, size_of
-from tests.support.engine_calls import said, until
 from tests.support.timeouts import HANG_SECONDS
+from tests.support.worker_pools import synthesized, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
@@ -58,14 +58,14 @@ class Choir:
         tasks = []
         async with self.busy():
             for number, one in enumerate(wanted):
-                utterance, turn = one if isinstance(one, tuple) else (one, SchedulingParams())
-                tasks.append(asyncio.create_task(heard(self.pool, utterance, turn)))
+                utterance, params = one if isinstance(one, tuple) else (one, SchedulingParams())
+                tasks.append(asyncio.create_task(heard(self.pool, utterance, params)))
                 await until(lambda waiting=number + 1: self.pool.waiting == waiting)  # type: ignore[misc]
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def heard(pool: WorkerPool, utterance: Utterance, turn: SchedulingParams) -> Samples:
-    return np.concatenate([part async for part in pool.speak(utterance, turn)])
+async def heard(pool: WorkerPool, utterance: Utterance, params: SchedulingParams) -> Samples:
+    return np.concatenate([part async for part in pool.speak(utterance, params)])
 
 
 def sizes(heard: list[Samples | BaseException]) -> list[int]:
@@ -86,7 +86,7 @@ async def choir(
         engine,
         processes=processes,
         first_audio_timeout_seconds=timeout_seconds,
-        sharing=BatchPolicy(size, wait_seconds),
+        batching=BatchPolicy(size, wait_seconds),
         on_batch=begun.append,
         on_restart=restarts.append,
     )
@@ -111,13 +111,13 @@ async def test_a_short_one_has_its_end_while_a_long_one_goes_on() -> None:
             long = acme.pool.speak(says("endless"))
             going = asyncio.ensure_future(anext(long))
             await until(lambda: acme.pool.waiting == 1)
-            short = asyncio.create_task(said(acme.pool, says("ab")))
+            short = asyncio.create_task(synthesized(acme.pool, says("ab")))
             await until(lambda: acme.pool.waiting == 2)
         assert size_of(await short) == 2
         await going
         assert size_of(await anext(long)) == 2
         await long.aclose()
-        assert size_of(await said(acme.pool, says("after"))) == 1
+        assert size_of(await synthesized(acme.pool, says("after"))) == 1
         assert acme.restarts == []
 
 
@@ -187,12 +187,12 @@ async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
             going_too = asyncio.ensure_future(anext(other))
             await until(lambda: acme.pool.waiting == 2)
         await asyncio.gather(going, going_too)
-        await acme.pool._slots[0].process.kill()
+        await acme.pool._slots[0].worker.kill()
         for parts in (long, other):
             with pytest.raises(EngineCrashed):
                 async for _ in parts:
                     pass
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
@@ -200,7 +200,7 @@ async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
         tasks = []
         async with acme.busy():
             for number in range(3):
-                tasks.append(asyncio.create_task(said(acme.pool, says("abc"))))
+                tasks.append(asyncio.create_task(synthesized(acme.pool, says("abc"))))
                 await until(lambda waiting=number + 1: acme.pool.waiting == waiting)  # type: ignore[misc]
             tasks[1].cancel()
             await asyncio.wait([tasks[1]])
@@ -212,15 +212,15 @@ async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
     await process.start(10)
     try:
         batch = Batch(process, [says("a"), says("b"), says("c")])
-        batch.members[0].leave()
+        batch.members[0].cancel()
         hearing = asyncio.create_task(batch.run(3))
         heard = []
-        while (part := await batch.members[2].part()) is not None:
+        while (part := await batch.members[2].next_part()) is not None:
             heard.append(part)
         assert (size_of(np.concatenate(heard)), await hearing) == (2, True)
         forsaken = Batch(process, [says("a"), says("b")])
         for member in forsaken.members:
-            member.leave()
+            member.cancel()
         assert not await forsaken.run(3)
         assert process.at_rest
     finally:
@@ -233,12 +233,12 @@ async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:
             leaving = acme.pool.speak(says("endless"))
             first = asyncio.ensure_future(anext(leaving))
             await until(lambda: acme.pool.waiting == 1)
-            staying = asyncio.create_task(said(acme.pool, says("slow" * 20)))
+            staying = asyncio.create_task(synthesized(acme.pool, says("slow" * 20)))
             await until(lambda: acme.pool.waiting == 2)
         await first
         await leaving.aclose()
         assert (await staying).size == 80 * PART
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
         assert acme.restarts == []
 
 
@@ -253,51 +253,51 @@ async def test_when_the_last_one_leaves_the_engine_stops() -> None:
         await asyncio.gather(*begun)
         for one in parts:
             await one.aclose()
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
         assert acme.restarts == []
 
 
 async def test_a_lone_utterance_waits_for_nobody() -> None:
     async with choir(wait_seconds=600) as acme:
         async with asyncio.timeout(HANG_SECONDS):
-            assert size_of(await said(acme.pool, says("abc"))) == 1
+            assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
     """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
     async with choir(wait_seconds=600, processes=2, size=3) as acme, acme.busy():
-        tasks = [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
-        await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [2])
+        tasks = [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]
+        await until(lambda: [len(found.items) for found in open_batches(acme.pool)] == [2])
         tasks[1].cancel()
-        await until(lambda: [len(found.items) for found in gatherings(acme.pool)] == [1])
-        tasks += [asyncio.create_task(said(acme.pool, says("abc"))) for _ in range(2)]
+        await until(lambda: [len(found.items) for found in open_batches(acme.pool)] == [1])
+        tasks += [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]
         async with asyncio.timeout(HANG_SECONDS):
             assert [size_of(await task) for task in (tasks[0], *tasks[2:])] == [3, 3, 3]
 
 
 async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost() -> None:
     async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(HANG_SECONDS):
-        assert size_of(await said(acme.pool, says("abc"))) == 1
-        leaving = asyncio.create_task(said(acme.pool, says("abc")))
-        await until(lambda: len(gatherings(acme.pool)) == 1)
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
+        leaving = asyncio.create_task(synthesized(acme.pool, says("abc")))
+        await until(lambda: len(open_batches(acme.pool)) == 1)
         leaving.cancel()
-        await until(lambda: gatherings(acme.pool) == [])
-        assert size_of(await said(acme.pool, says("abc"))) == 1
+        await until(lambda: open_batches(acme.pool) == [])
+        assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
     async with choir(wait_seconds=600, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
         await anext(parts)
-        waiting = asyncio.create_task(said(acme.pool, says("abc")))
-        await until(lambda: len(gatherings(acme.pool)) == 1)
+        waiting = asyncio.create_task(synthesized(acme.pool, says("abc")))
+        await until(lambda: len(open_batches(acme.pool)) == 1)
         await acme.pool.stop()
         with pytest.raises(EngineCrashed):
             await waiting
 
 
-def gatherings(pool: WorkerPool) -> list[Any]:
+def open_batches(pool: WorkerPool) -> list[Any]:
     """Batches that wait for company."""
-    return list(pool._dispatcher.gatherings.values())
+    return list(pool._dispatcher.batches.open.values())
 
 
 @pytest.mark.parametrize("batching", [None, BatchingConfig(max_size=4, max_wait_milliseconds=20)])
@@ -307,7 +307,7 @@ async def test_a_models_configuration_says_how_it_batches(tmp_path: Path, batchi
     application = Application(Sources(settings, QuotaConfig()))
     engine_client = application._engine_client(model)
     assert isinstance(engine_client, WorkerPool)
-    assert engine_client._wanted_sharing == (None if batching is None else BatchPolicy(4, 0.02))
+    assert engine_client._batching == (None if batching is None else BatchPolicy(4, 0.02))
     engine_client._dispatcher._hooks.on_batch(3)
     text = generate_latest(application.server.metrics.registry).decode()
     assert 'tts_batch_size_bucket{le="4.0",model="espeak"} 1.0' in text

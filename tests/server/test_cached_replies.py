@@ -170,7 +170,7 @@ async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.Monke
     class Degraded(SampleStream):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
-            self.degraded = True
+            self.fallback_model = "bass"
 
     monkeypatch.setattr(pipeline, "SampleStream", Degraded)
     for _ in range(2):

@@ -334,12 +334,12 @@ async def lost_when(tone: Tone, first: int, loss: str, store: CounterStore) -> A
     spoken = tone.speak
     is_lost = False
 
-    def speak(utterance: Any, turn: Any = AT_ONCE) -> Any:
+    def speak(utterance: Any, params: Any = AT_ONCE) -> Any:
         nonlocal is_lost
         if not is_lost:
             is_lost = True
             lose()
-        return spoken(utterance, turn)
+        return spoken(utterance, params)
 
     tone.speak = speak  # type: ignore[method-assign]
     try:

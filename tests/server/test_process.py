@@ -58,7 +58,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         ('{"models":\n  [}', "is no JSON: see line 2"),
         ('{"models": []}', "models"),
         ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: there is no such field"),
-        ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine can speak"),
+        ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine has"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
         (
             '{"models": [{"name": "espeak"}], "storage": {"s3": {"endpoint": "http://minio:port", "bucket": "abc",'

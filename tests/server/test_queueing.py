@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from tests.support.engine_calls import beep, moody, said, until
 from tests.support.server_app import Stage, config, stage
+from tests.support.worker_pools import beep, moody, synthesized, until
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
 from tts_server.inference.pool import dispatcher
@@ -18,7 +18,8 @@ from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.synthesis.guard import BreakerGuard
-from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_stream import SampleStream
 
 BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
@@ -34,8 +35,8 @@ async def busy(pool: WorkerPool) -> AsyncIterator[None]:
         await parts.aclose()
 
 
-async def speaks(pool: WorkerPool, name: str, turn: SchedulingParams, order: list[str]) -> None:
-    async for _ in pool.speak(beep("ok"), turn):
+async def speaks(pool: WorkerPool, name: str, params: SchedulingParams, order: list[str]) -> None:
+    async for _ in pool.speak(beep("ok"), params):
         pass
     order.append(name)
 
@@ -58,20 +59,20 @@ async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> No
     order: list[str] = []
     async with moody() as pool:
         line = RoutedUtterance("beep", beep("ok"))
-        cast = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
+        plan = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
 
-        async def replies(name: str, speaking: SampleStream) -> None:
-            await speaking.first()
+        async def replies(name: str, samples: SampleStream) -> None:
+            await samples.start()
             order.append(name)
-            await speaking.stop()
+            await samples.stop()
 
         async with busy(pool):
             tasks = []
             for number, name in enumerate(["one", "two", "three"]):
-                speaking = SampleStream(cast, StreamHooks(), BATCH)
-                tasks.append(asyncio.create_task(replies(name, speaking)))
+                samples = SampleStream(plan, StreamHooks(), BATCH)
+                tasks.append(asyncio.create_task(replies(name, samples)))
                 await until(lambda waiting=number + 1: pool.waiting == waiting)  # type: ignore[misc]
-            speaking.promote()
+            samples.promote()
         await asyncio.gather(*tasks)
     assert order == ["three", "one", "two"]
 
@@ -97,9 +98,9 @@ async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: 
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
     async with moody() as pool:
-        pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
+        pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         async with busy(pool):
-            waiting = asyncio.create_task(said(pool, beep("x" * 20)))
+            waiting = asyncio.create_task(synthesized(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
             begun = time.monotonic()
             with pytest.raises(Overloaded) as caught:
@@ -113,18 +114,18 @@ async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -
 
 
 async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "MOST_WAITING", 2)
+    monkeypatch.setattr(dispatcher, "MAX_QUEUED", 2)
     async with moody() as pool:
         async with busy(pool):
-            waiting = [asyncio.create_task(said(pool, beep("ok"))) for _ in range(2)]
+            waiting = [asyncio.create_task(synthesized(pool, beep("ok"))) for _ in range(2)]
             await until(lambda: pool.waiting == 2)
             with pytest.raises(Overloaded):
-                await said(pool, beep("ok"))
+                await synthesized(pool, beep("ok"))
         await asyncio.gather(*waiting)
 
 
 async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "MOST_WAITING", 4)
+    monkeypatch.setattr(dispatcher, "MAX_QUEUED", 4)
     async with moody() as pool:
         async with busy(pool):
             waiting = []
@@ -150,7 +151,7 @@ async def test_who_leaves_the_queue_is_gone_at_once() -> None:
             await asyncio.wait([waiting])
             assert pool.waiting == 0
             assert depths == [1, 0]
-        assert (await said(pool, beep("ok"))).size > 0
+        assert (await synthesized(pool, beep("ok"))).size > 0
 
 
 async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> None:
@@ -165,7 +166,7 @@ async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> N
         assert list(pool._dispatcher.idle) == [slot]
         pool._dispatcher.idle.clear()
         await parts.aclose()
-        assert (await said(pool, beep("ok"))).size > 0
+        assert (await synthesized(pool, beep("ok"))).size > 0
 
 
 async def test_batch_that_waits_is_refused_by_itself() -> None:

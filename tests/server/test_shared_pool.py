@@ -19,11 +19,11 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from tests.support.engine_calls import rest_of, until
 from tests.support.listening_app import listening
 from tests.support.recording_engine import FOLDER, HOLD, SPOKEN
 from tests.support.server_process import running
 from tests.support.timeouts import HANG_SECONDS
+from tests.support.worker_pools import rest_of, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import (
     AuthConfig,
@@ -107,7 +107,7 @@ class Platform:
 @asynccontextmanager
 async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> AsyncIterator[Platform]:
     monkeypatch.setenv(FOLDER, str(folder))
-    monkeypatch.setattr(dispatcher, "EARLY_SECONDS", -3600.0)  # nobody is told ahead: that is test_told_ahead's
+    monkeypatch.setattr(dispatcher, "PREFETCH_SECONDS", -3600.0)  # nobody is told ahead: that is test_told_ahead's
     directories = {tenant: internal(folder, tenant) for tenant in WEIGHTS}
     tenants = tuple(
         PoolTenant(name=tenant, weight=weight, internal_directory=directories[tenant])
@@ -253,7 +253,7 @@ async def test_a_flood_is_refused_for_its_wait_and_others_are_not(
 ) -> None:
     """Each would wait for its own: the flood's last for all of the flood, another tenant's first for one utterance."""
     async with platform(tmp_path, monkeypatch, max_wait_seconds=100) as fleet:
-        fleet.pool._dispatcher.pace.observe(1, 1.0)  # a second for each character
+        fleet.pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         await fleet.holds(CORAL, 1)
         flood = [CORAL.ljust(40, ".")] * 3
         for text in flood:

@@ -66,10 +66,10 @@ class Tone:
     def promote(self, reply: object) -> None:
         self.hurried.append(reply)
 
-    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
+    async def speak(self, utterance: Utterance, params: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
         number = len(self.spoken)
         self.spoken.append(utterance)
-        self.turns.append(turn)
+        self.turns.append(params)
         try:
             for part in range(self.parts):
                 if number >= self.gated_from:

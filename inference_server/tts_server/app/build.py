@@ -18,7 +18,7 @@ from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.malloc_tuning import give_back_freed_memory
-from tts_server.pipeline.server import MakeSpeaker, ServerState, quota_key
+from tts_server.pipeline.server import MakeEngineClient, ServerState, quota_key
 from tts_server.quota.admission import Admission
 from tts_server.quota.memory_quota import MemoryQuota
 from tts_server.quota.redis_quota import RedisQuota
@@ -51,14 +51,14 @@ class Sources:
 class Application:
     """A server, the application around it, and what keeps both current. `start` and `stop` it."""
 
-    def __init__(self, sources: Sources, make_speaker: MakeSpeaker | None = None) -> None:
+    def __init__(self, sources: Sources, make_engine_client: MakeEngineClient | None = None) -> None:
         config = sources.config
         self._sources = sources
         counters = MemoryQuota(time.monotonic)
         self._redis = redis_client(config.redis) if config.redis is not None else None
         self._guard = ResilientQuota(RedisQuota(self._redis), counters, time.monotonic) if self._redis else None
         self.server = ServerState(
-            make_speaker=make_speaker or self._engine_client,
+            make_engine_client=make_engine_client or self._engine_client,
             quota=Admission(self._guard or counters, sources.quota, config.max_replicas),
             store=open_store(config.storage, config.tenant),
             links=Links(
@@ -251,7 +251,7 @@ class Application:
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
-                sharing=_sharing(model),
+                batching=_sharing(model),
                 on_batch=metrics.batch_size.labels(model.name).observe,
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )

@@ -1,4 +1,4 @@
-"""Audio: from samples to the bytes of a format, streaming or whole."""
+"""Audio: encodes samples to the bytes of a format, streamed or whole."""
 
 from tts_server.audio.encoders import (
     FORMATS,

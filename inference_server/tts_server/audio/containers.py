@@ -1,4 +1,4 @@
-"""One class per format: samples at the format's own rate in, bytes out. `encoders.py` brings samples to that rate."""
+"""Container formats, one class each: samples at the output rate in, bytes out. `encoders.py` resamples before."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ SET_OGG_PAGE_LATENCY_MS = 0x1302
 
 
 def int16_bytes(samples: Samples) -> bytes:
-    """Signed 16 bit, little endian; not copied where they are all of some bytes already, as an engine's are."""
+    """Return signed 16 bit, little endian; not copied if the samples view all of a bytes object, as an engine's do."""
     samples = samples.astype("<i2", copy=False)
     owner: object = samples.base
     if isinstance(owner, bytes) and len(owner) == samples.nbytes and samples.flags.c_contiguous:
@@ -28,7 +28,7 @@ def int16_bytes(samples: Samples) -> bytes:
 
 
 def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
-    """A mono 16 bit WAV header; with None both sizes are 0xFFFFFFFF, which players take for 'until the end'."""
+    """Return a mono 16 bit WAV header; for None both sizes are 0xFFFFFFFF, which players take for 'until the end'."""
     riff_bytes = UNKNOWN_LENGTH if data_bytes is None else 36 + data_bytes
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
@@ -39,24 +39,24 @@ def wav_header(sample_rate_hz: int, data_bytes: int | None) -> bytes:
 
 
 def whole_wav(streamed: bytes) -> bytes:
-    """What `StreamingWav` wrote from its first byte to its last, with its true lengths."""
+    """Return all that `StreamingWav` wrote with the true lengths in its header."""
     (sample_rate_hz,) = struct.unpack_from("<I", streamed, 24)
     header = wav_header(sample_rate_hz, len(streamed) - WAV_HEADER_BYTES)
     return b"".join((header, memoryview(streamed)[WAV_HEADER_BYTES:]))
 
 
 class Container(Protocol):
-    """A format being written."""
+    """Writes one file of a format."""
 
     def write(self, samples: Samples) -> bytes:
-        """Bytes that are final after these samples; they never change later."""
+        """Return the bytes that these samples complete, perhaps none."""
 
     def close(self) -> bytes:
-        """The remaining bytes."""
+        """Return the remaining bytes."""
 
 
 class Pcm:
-    """Bare 16 bit samples: no header, no rate, no end."""
+    """Raw 16 bit samples without a header."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         del sample_rate_hz
@@ -69,7 +69,7 @@ class Pcm:
 
 
 class StreamingWav:
-    """WAV whose length nobody knows yet."""
+    """WAV of unknown length."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._header = wav_header(sample_rate_hz, None)
@@ -86,7 +86,7 @@ class StreamingWav:
 
 
 class Mp3:
-    """Constant bit rate, so that a player can tell the duration from the first frame and the length.
+    """MP3 at a constant bit rate, so that a player can compute the duration from the first frame and the length.
 
     64 kbit/s mono up to 24 kHz and 96 kbit/s above it are transparent for speech.
     """
@@ -109,11 +109,8 @@ class Mp3:
         return bytes(self._encoder.flush())
 
 
-class _Growing(io.RawIOBase):
-    """A file that libsndfile writes to its end; what was written is taken away as it comes.
-
-    Only formats that never seek back may use it.
-    """
+class _AppendOnlyFile(io.RawIOBase):
+    """File that a library appends to; `take` removes what it has written. Only for formats that never seek back."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -137,16 +134,16 @@ class _Growing(io.RawIOBase):
         return self._position
 
     def take(self) -> bytes:
-        taken = b"".join(self._parts)
+        written = b"".join(self._parts)
         self._parts.clear()
-        return taken
+        return written
 
 
 class Opus:
-    """Ogg Opus by libsndfile, with a page every 100 ms so that a listener hears it as it is spoken."""
+    """Ogg Opus by libsndfile, with a page every 100 ms so that a client can play it while it is streamed."""
 
     def __init__(self, sample_rate_hz: int) -> None:
-        self._file = _Growing()
+        self._file = _AppendOnlyFile()
         self._encoder = soundfile.SoundFile(
             self._file, "w", samplerate=sample_rate_hz, channels=1, format="OGG", subtype="OPUS"
         )
@@ -163,7 +160,7 @@ class Opus:
 
 
 class Flac:
-    """FLAC states its length and checksum in its first bytes, so it is written whole."""
+    """FLAC, written whole: its length and checksum are in its first bytes."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._sample_rate_hz = sample_rate_hz
@@ -181,17 +178,17 @@ class Flac:
 
 
 class Aac:
-    """AAC-LC in ADTS frames, which any player can join and cut. Needs PyAV: the extra `ttsfleet[aac]`."""
+    """AAC-LC in ADTS frames, which can be cut and joined anywhere. Needs PyAV: the extra `ttsfleet[aac]`."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         try:
             import av
         except ImportError as error:
             raise FormatUnavailable(
-                "aac needs PyAV, which this server lacks: install ttsfleet[aac]", param="response_format"
+                "This server cannot encode aac: PyAV is not installed. Install ttsfleet[aac].", param="response_format"
             ) from error
         self._av = av
-        self._file = _Growing()
+        self._file = _AppendOnlyFile()
         self._container: Any = av.open(self._file, "w", format="adts")
         self._stream: Any = self._container.add_stream("aac", rate=sample_rate_hz)
         self._stream.codec_context.layout = "mono"

@@ -1,4 +1,4 @@
-"""Encoders for the six formats of the speech API: samples of an engine's rate in, bytes of a format out."""
+"""Encoders for the six formats of the speech API: samples at an engine's rate in, bytes of a format out."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,36 +13,37 @@ from tts_server.errors import InvalidParameter
 from tts_server.samples import Samples, as_samples
 
 COPIED_SECONDS = 60.0
+"""Audio that 2 ms are enough to encode in a format of plain samples, without resampling."""
 RESAMPLED_SECONDS = 5.0
-"""What 2 ms are enough for, in formats that are samples."""
+"""Audio that 2 ms are enough to encode in a format of plain samples, with resampling."""
 
 EncoderInput = Samples | NDArray[np.float32]
-"""What encoders take: floats too, in [-1, 1]."""
+"""Samples that encoders accept: int16, or floats in [-1, 1]."""
 
 
 class Encoder(Protocol):
     """Turns samples into the bytes of one format. It computes: call it in `EncodingThreads`."""
 
     @property
-    def free_seconds(self) -> float:
-        """Of sound that it takes less time to encode, at most 2 ms, than a thread takes to wake under load."""
+    def inline_seconds(self) -> float:
+        """Duration of audio that is encoded faster, within 2 ms, than a thread wakes under load."""
 
     @property
     def media_type(self) -> str:
-        """For `Content-Type`."""
+        """`Content-Type` of the bytes."""
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the encoded audio."""
+        """Rate of the encoded audio."""
 
     def feed(self, samples: EncoderInput) -> bytes:
-        """Bytes that are ready after these samples: maybe none. How samples are cut into calls changes no sound.
+        """Return the bytes that are ready, perhaps none. How samples are cut into calls does not change the audio.
 
         Raises `EngineError` for floats that are not numbers; those outside [-1, 1] are clipped.
         """
 
     def finish(self) -> bytes:
-        """The rest; 20 ms of silence where nothing was fed to a format that cannot be empty. It is used up then."""
+        """Return the rest: 20 ms of silence if nothing was fed to a format that cannot be empty. Call it once."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class _Format:
     container: Callable[[int], Container]
     sample_rates_hz: tuple[int, ...]
     default_rate_hz: int | None = None
-    """None: the engine's own rate, or the next one that the format has."""
+    """Default output rate; None for the engine's own rate, or the next higher one that the format has."""
     streams: bool = True
     is_samples: bool = False
-    """Whether its bytes are the samples themselves."""
+    """Whether its bytes are plain samples."""
     may_be_empty: bool = False
-    """Whether players open a file without a single sample."""
+    """Whether players open a file without samples."""
 
 
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -74,49 +75,49 @@ FORMATS: tuple[str, ...] = tuple(_FORMATS)
 """The values of `response_format`."""
 
 SAMPLE_RATES_HZ: Mapping[str, tuple[int, ...]] = {name: spec.sample_rates_hz for name, spec in _FORMATS.items()}
-"""Rates that a request may ask of each format."""
+"""Values of `sample_rate` that a request may have, by format."""
 
 
 def media_type(format_: str) -> str:
-    """The format's `Content-Type`. Raises `InvalidParameter`."""
+    """Return the format's `Content-Type`. Raises `InvalidParameter`."""
     return _format(format_).media_type
 
 
 def streams(format_: str) -> bool:
-    """Whether bytes come before the end: all but flac."""
+    """Whether the format can be streamed: all but flac."""
     return _format(format_).streams
 
 
 def encoder_for(format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None) -> Encoder:
-    """An encoder fed at `sample_rate_hz`, writing at `output_rate_hz` (None: the format's default).
+    """Return an encoder from `sample_rate_hz` to `output_rate_hz` (None for the format's default).
 
     pcm is 24 kHz s16le and opus 48 kHz Ogg by default; the others take the engine's rate. A streamed wav has unknown
-    length in its header. Raises `InvalidParameter` for a format or a rate it does not have, `FormatUnavailable` for an
-    encoder that is not installed.
+    length in its header. Raises `InvalidParameter` for an unknown format or rate, `FormatUnavailable` for an encoder
+    that is not installed.
     """
     spec = _format(format_)
     rate_hz = _rate(format_, spec, sample_rate_hz, output_rate_hz)
-    free_seconds = (COPIED_SECONDS if rate_hz == sample_rate_hz else RESAMPLED_SECONDS) if spec.is_samples else 0.0
-    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), free_seconds)
+    inline_seconds = (COPIED_SECONDS if rate_hz == sample_rate_hz else RESAMPLED_SECONDS) if spec.is_samples else 0.0
+    return _Encoder(spec, rate_hz, Resampler(sample_rate_hz, rate_hz), inline_seconds)
 
 
 def encode_whole(
     samples: EncoderInput, format_: str, sample_rate_hz: int, *, output_rate_hz: int | None = None
 ) -> bytes:
-    """All of `samples` at once, with true lengths in the header of every format that has one. Raises as above."""
+    """Encode all samples to a file with its true length in the header. Raises as `encoder_for`."""
     encoder = encoder_for(format_, sample_rate_hz, output_rate_hz=output_rate_hz)
     return as_file([encoder.feed(samples), encoder.finish()], format_)
 
 
 def as_file(parts: Iterable[bytes], format_: str) -> bytes:
-    """All that an encoder wrote, with true lengths in the header of a format that has them and was streamed without."""
+    """Join all that an encoder wrote into a file with its true length in the header."""
     streamed = b"".join(parts)
     return whole_wav(streamed) if format_ == "wav" else streamed
 
 
 class _Encoder:
-    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler, free_seconds: float) -> None:
-        self.free_seconds = free_seconds
+    def __init__(self, spec: _Format, sample_rate_hz: int, resampler: Resampler, inline_seconds: float) -> None:
+        self.inline_seconds = inline_seconds
         self.media_type = spec.media_type
         self.sample_rate_hz = sample_rate_hz
         self._resampler = resampler
@@ -146,12 +147,12 @@ def _format(format_: str) -> _Format:
         ) from None
 
 
-def _rate(format_: str, spec: _Format, engine_rate_hz: int, asked_rate_hz: int | None) -> int:
-    if asked_rate_hz is not None:
-        if asked_rate_hz not in spec.sample_rates_hz:
+def _rate(format_: str, spec: _Format, engine_rate_hz: int, requested_rate_hz: int | None) -> int:
+    if requested_rate_hz is not None:
+        if requested_rate_hz not in spec.sample_rates_hz:
             rates = ", ".join(map(str, spec.sample_rates_hz))
             raise InvalidParameter(f"sample_rate for {format_} must be one of {rates}.", param="sample_rate")
-        return asked_rate_hz
+        return requested_rate_hz
     if spec.default_rate_hz is not None:
         return spec.default_rate_hz
     return next((rate for rate in spec.sample_rates_hz if rate >= engine_rate_hz), spec.sample_rates_hz[-1])

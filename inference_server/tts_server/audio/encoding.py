@@ -1,8 +1,8 @@
-"""One sound's way through its encoder: where it is cheap right here, else in a thread."""
+"""Encodes one reply: short computations on the event loop, longer ones in a thread."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tts_server.audio.encoders import Encoder
 from tts_server.audio.threads import EncodingThreads
@@ -11,20 +11,26 @@ from tts_server.samples import Samples
 
 @dataclass(slots=True)
 class Encoding:
-    """How samples become bytes."""
+    """The encoder of one reply. Raises what `make_encoder` raises."""
 
     format: str
-    encoder: Encoder
-    begin: Callable[[], Encoder]
-    """Another encoder, for a sound that begins again."""
+    make_encoder: Callable[[], Encoder]
     threads: EncodingThreads
+    encoder: Encoder = field(init=False)
     busy_seconds: float = 0.0
-    """So far; the rest of the time it waited for samples, or for listeners."""
+    """Time spent encoding."""
+
+    def __post_init__(self) -> None:
+        self.encoder = self.make_encoder()
+
+    def restart(self) -> None:
+        """Begin again with an empty encoder."""
+        self.encoder = self.make_encoder()
 
     async def feed(self, samples: Samples, rate_hz: int) -> bytes:
-        """See `Encoder.feed`."""
+        """Return the bytes that are ready after these samples, see `Encoder.feed`."""
         begun = time.monotonic()
-        if samples.size < self.encoder.free_seconds * rate_hz:
+        if samples.size < self.encoder.inline_seconds * rate_hz:
             part = self.encoder.feed(samples)
         else:
             part = await self.threads.run(self.encoder.feed, samples)
@@ -32,5 +38,5 @@ class Encoding:
         return part
 
     async def finish(self) -> bytes:
-        """See `Encoder.finish`."""
-        return self.encoder.finish() if self.encoder.free_seconds else await self.threads.run(self.encoder.finish)
+        """Return the remaining bytes, see `Encoder.finish`."""
+        return self.encoder.finish() if self.encoder.inline_seconds else await self.threads.run(self.encoder.finish)

@@ -1,4 +1,4 @@
-"""Encoding is computing: it runs in threads, as many as there are cores, so that the event loop keeps answering."""
+"""Runs encoders in as many threads as there are cores, so that the event loop stays responsive."""
 
 import asyncio
 import os
@@ -21,9 +21,9 @@ class EncodingThreads:
         self._pool = ThreadPoolExecutor(max_workers=threads or cores, thread_name_prefix="encode")
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The result of `work`, computed in a thread. A cancelled caller's work ends unseen."""
+        """Run `work` in a thread and return its result. If the caller is cancelled, the work still runs to its end."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
-        """Let running work end, drop what has not begun."""
+        """Let running work end, and drop what has not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Engines: what turns a sentence into sound, each in killable processes of its own.
+"""Engines: synthesize one segment of text at a time, each in worker processes that may be killed.
 
 Nothing is imported here: a worker process starts through this package, and pays for every import.
 """

@@ -1,7 +1,7 @@
-"""eSpeak NG: formant speech in a hundred languages, a thousand times faster than real time on one core.
+"""eSpeak NG: formant synthesis in a hundred languages, a thousand times faster than real time on one core.
 
 The library and its data come with the wheel `espeakng-loader` (GPL: hence an extra, and a process of its own). It keeps
-its state in globals, one utterance at a time, so this module does too. Two renderings of a text differ by an inaudible
+its state in globals, one utterance at a time, and so does this module. Two renderings of a text differ by an inaudible
 flutter of pitch, whose phase the library never resets: their lengths agree within one per cent.
 
 A segment is rendered whole before it is handed over: 5 ms for a sentence of 4 s. Handing its 60 ms parts over as the
@@ -28,11 +28,11 @@ RATE = 1
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 WORDS_PER_MINUTE = 175
-"""The library's pace at speed 1.0. Measured: durations follow its rate parameter from 0.5 to 4.0 times this."""
+"""Rate of the library at speed 1.0. Measured: durations follow the rate from 0.5 to 4.0 times this."""
 SLOWEST = 0.5
-"""Below 80 words per minute the library keeps its pace; what is slower is stretched from here by its own Sonic."""
+"""Lowest speed that the library renders itself; slower audio is stretched from here by its own Sonic."""
 SHORTEST_SECONDS = 0.1
-"""Of any utterance: text without a word in it, such as `...`, is this much silence."""
+"""Shortest utterance: text without a word, such as `...`, becomes this much silence."""
 
 
 class _Voice(ctypes.Structure):
@@ -45,10 +45,10 @@ class _Voice(ctypes.Structure):
 
 
 class Espeak:
-    """Voices are called by the library's language tags, such as `en-us`, `fr-fr`, `cmn`."""
+    """The eSpeak NG engine. Its voices have the library's language tags as names, such as `en-us`, `fr-fr`, `cmn`."""
 
     passage_characters = 320
-    """20 s of speech, which a core makes in 30 ms."""
+    """20 s of audio, rendered in 30 ms on one core."""
 
     def __init__(self) -> None:
         data_path, self._library = _load()
@@ -56,18 +56,17 @@ class Espeak:
             self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, INITIALIZE_DONT_EXIT)
         )
         if self.sample_rate_hz <= 0:
-            raise EngineUnavailable(f"eSpeak NG does not find its data in {data_path.decode()}.")
+            raise EngineUnavailable(f"eSpeak NG cannot find its data in {data_path.decode()}.")
         self._parts: list[bytes] = []
         self._cancelled = False
         self._voice = ""
-        """What the library speaks with."""
-        self._callback = CALLBACK(self._heard)  # kept: the library holds a bare pointer to it
+        """The voice that is set in the library."""
+        self._callback = CALLBACK(self._collect)  # kept: the library holds a bare pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
         self._selectors, self.voices = _list_voices(self._library, Path(data_path.decode()))
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> list[Samples]:
-        """All of `text` in one part. `language` is ignored: each voice has one."""
-        del language
+        del language  # each voice has one
         self._cancelled = False
         self._set_voice(voice)
         self._library.espeak_SetParameter(RATE, round(WORDS_PER_MINUTE * max(speed, SLOWEST)), 0)
@@ -78,12 +77,10 @@ class Espeak:
         return [samples if missing <= 0 else np.pad(samples, (0, missing))]
 
     def cancel(self) -> None:
-        """End the rendering under way at its next 60 ms."""
-        self._cancelled = True
+        self._cancelled = True  # the rendering ends within 60 ms of audio
 
     def _set_voice(self, voice: str) -> None:
-        """Nothing where the library has it: it would read the voice's files again, for a fortieth of a sentence."""
-        if voice == self._voice:
+        if voice == self._voice:  # setting it again would read its files: a fortieth of a sentence's time
             return
         selector, self._voice = self._selector(voice), ""
         if self._library.espeak_SetVoiceByName(selector) != 0:
@@ -104,7 +101,7 @@ class Espeak:
             raise EngineError(f"eSpeak NG returned error {failed}.")
         return np.frombuffer(b"".join(self._parts), np.int16)
 
-    def _heard(self, wave: int | None, count: int, events: int | None) -> int:
+    def _collect(self, wave: int | None, count: int, events: int | None) -> int:
         del events
         if wave and count > 0:
             self._parts.append(ctypes.string_at(wave, count * 2))
@@ -112,18 +109,18 @@ class Espeak:
 
 
 def speakable(text: str) -> str:
-    """`text` without the characters that the library takes for commands, or dies of.
+    """Return `text` without characters that the library takes for commands, or crashes on.
 
     U+0001 begins an embedded command, NUL ends the text, and private-use characters stand for its own marks. The names
-    of braille patterns overflow a buffer in some languages, Arabic and Finnish among them, and a text of nothing but
-    backticks has no word for the tones of Vietnamese.
+    of braille patterns overflow a buffer in some languages, Arabic and Finnish among them, and a text of only backticks
+    crashes Vietnamese, whose tones need a word.
     """
     if text.isascii() and text.isprintable() and "`" not in text:  # as most are
         return text
-    return "".join(" " if _is_command(ord(character)) or _kills(character) else character for character in text)
+    return "".join(" " if _is_command(ord(character)) or _crashes(character) else character for character in text)
 
 
-def _kills(character: str) -> bool:
+def _crashes(character: str) -> bool:
     return character == "`" or "\u2800" <= character <= "\u28ff"
 
 
@@ -138,14 +135,14 @@ def _load() -> tuple[bytes, ctypes.CDLL]:
 
         library = ctypes.CDLL(espeakng_loader.get_library_path())
     except (ImportError, OSError) as error:
-        raise EngineUnavailable("eSpeak NG is not installed here: install ttsfleet[espeak].") from error
+        raise EngineUnavailable("eSpeak NG is not installed. Install ttsfleet[espeak].") from error
     library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
     library.sonicCreateStream.restype = ctypes.c_void_p
     return espeakng_loader.get_data_path().encode(), library
 
 
 def _list_voices(library: ctypes.CDLL, data_path: Path) -> tuple[dict[str, bytes], dict[str, tuple[str, ...]]]:
-    """What selects each voice in the library, and the languages it speaks, by the voice's name here."""
+    """Return, by voice name, the library's selector of the voice, and the languages that it speaks."""
     selectors: dict[str, bytes] = {}
     languages: dict[str, tuple[str, ...]] = {}
     listed = library.espeak_ListVoices(None)
@@ -154,21 +151,21 @@ def _list_voices(library: ctypes.CDLL, data_path: Path) -> tuple[dict[str, bytes
         spoken = _languages(voice.languages)
         file = data_path / "lang" / voice.identifier.decode()
         if not _has_dictionary(file, spoken[0], data_path):
-            continue  # listed all the same, and silent
-        # Two Cantonese voices share their tag: the second one is called by its file.
+            continue  # listed, but silent
+        # Two Cantonese voices share a tag: the second is named after its file.
         name = spoken[0] if spoken[0] not in selectors else file.name.lower()
         selectors[name], languages[name] = voice.name, spoken
     return selectors, languages
 
 
 def _languages(address: int) -> tuple[str, ...]:
-    """A list of (priority byte, tag, NUL) that ends with a zero priority."""
-    found: list[str] = []
+    """Parse a list of (priority byte, tag, NUL) that ends with a zero priority."""
+    tags: list[str] = []
     while ctypes.string_at(address, 1) != b"\0":
         tag = ctypes.string_at(address + 1)
-        found.append(tag.decode())
+        tags.append(tag.decode())
         address += len(tag) + 2
-    return tuple(found)
+    return tuple(tags)
 
 
 def _has_dictionary(file: Path, language: str, data_path: Path) -> bool:
@@ -179,16 +176,16 @@ def _has_dictionary(file: Path, language: str, data_path: Path) -> bool:
 
 
 def _stretched(library: ctypes.CDLL, samples: Samples, sample_rate_hz: int, speed: float) -> Samples:
-    """`samples` at `speed` (under 1.0: longer), their pitch kept, by the Sonic that the library brings."""
+    """Stretch `samples` to `speed` (under 1.0: longer) at the same pitch, by the library's own Sonic."""
     stream = ctypes.c_void_p(library.sonicCreateStream(sample_rate_hz, 1))
     if not stream:
-        raise EngineError("Sonic has no memory.")
+        raise EngineError("eSpeak NG is out of memory (Sonic).")
     try:
         library.sonicSetSpeed(stream, ctypes.c_float(speed))
         library.sonicWriteShortToStream(stream, samples.ctypes.data_as(ctypes.c_void_p), samples.size)
         library.sonicFlushStream(stream)
-        longer = np.empty(library.sonicSamplesAvailable(stream), np.int16)
-        read = library.sonicReadShortFromStream(stream, longer.ctypes.data_as(ctypes.c_void_p), longer.size)
-        return longer[:read]
+        stretched = np.empty(library.sonicSamplesAvailable(stream), np.int16)
+        read = library.sonicReadShortFromStream(stream, stretched.ctypes.data_as(ctypes.c_void_p), stretched.size)
+        return stretched[:read]
     finally:
         library.sonicDestroyStream(stream)

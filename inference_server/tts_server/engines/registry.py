@@ -1,4 +1,4 @@
-"""Engines by name: those of this package, then the entry points of the group `ttsfleet.engines`."""
+"""Finds engines by name: those of this package, then entry points of the group `ttsfleet.engines`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,37 +11,36 @@ from tts_server.errors import EngineUnavailable
 GROUP = "ttsfleet.engines"
 
 BUILT_IN: Mapping[str, str] = {"espeak": "tts_server.engines.espeak:Espeak"}
-"""Found without a look at the installed packages, which would cost a worker's start more than eSpeak's loading."""
-
+"""Engines that are found without reading package metadata, which would take a worker longer than loading eSpeak."""
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {"espeak": ("ttsfleet", "espeakng-loader")}
-"""What makes the sound of an engine that is built in: this package, and the one with its library and voices."""
+"""Distributions that determine the audio of a built-in engine: this one, and the one with its library and voices."""
 
 
 def engine_factory(name: str) -> EngineFactory:
-    """What makes the engine called `name`; `module:attribute` names one that is not registered.
+    """Return the factory of the engine `name`; `module:attribute` names one that is not registered.
 
-    Raises `EngineUnavailable` for a name that nobody registered and for a module that does not import.
+    Raises `EngineUnavailable` for an unknown name and for a module that cannot be imported.
     """
     reference = name if ":" in name else BUILT_IN.get(name) or _entry_point(name)
     module, _, attribute = reference.partition(":")
     try:
         factory: EngineFactory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise EngineUnavailable(f"Engine {name} does not load: {error}") from error
+        raise EngineUnavailable(f"Engine {name} cannot be imported: {error}") from error
     return factory
 
 
 def engine_names() -> list[str]:
-    """Every registered name, sorted."""
+    """Return all registered names, sorted."""
     return sorted({*BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
 
 
 @cache
 def engine_version(name: str) -> str:
-    """Another one whenever the engine may sound otherwise: the versions of the packages that make its sound."""
-    brought = [entry.dist for entry in metadata.entry_points(group=GROUP, name=name) if entry.dist is not None]
-    versions = [f"{package.name} {package.version}" for package in brought]
+    """Return the versions of all distributions that determine the engine's audio: part of the cache key."""
+    distributions = [entry.dist for entry in metadata.entry_points(group=GROUP, name=name) if entry.dist is not None]
+    versions = [f"{package.name} {package.version}" for package in distributions]
     for package in PACKAGES.get(name, ()):
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{package} {metadata.version(package)}")
@@ -51,4 +50,4 @@ def engine_version(name: str) -> str:
 def _entry_point(name: str) -> str:
     for entry in metadata.entry_points(group=GROUP, name=name):
         return entry.value
-    raise EngineUnavailable(f"No engine is called {name}; this installation has {', '.join(engine_names())}.")
+    raise EngineUnavailable(f"Engine {name} is not installed. Installed engines: {', '.join(engine_names())}.")

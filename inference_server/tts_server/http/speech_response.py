@@ -15,7 +15,7 @@ from tts_server.http.disconnect import listening
 from tts_server.http.errors import error_object
 from tts_server.http.rate_limit_headers import Headers, rate_limit_headers
 from tts_server.http.request_context import ClientDisconnected, RequestContext, ResponseAborted, conversation_of
-from tts_server.pipeline.pipeline import speak
+from tts_server.pipeline.pipeline import synthesize
 from tts_server.pipeline.request import SpeechRequest
 from tts_server.pipeline.response import SpeechResponse
 from tts_server.pipeline.server import ServerState
@@ -107,7 +107,7 @@ async def speaking(
     inflight.inc()
     try:
         async with listening(receive):
-            speech = await speak(request, server, context.account)
+            speech = await synthesize(request, server, context.account)
             yield speech
     finally:  # the end of an answer looks like hanging up, which must not disturb its account
         try:
@@ -131,7 +131,7 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
 
 def _cache_headers(speech: SpeechResponse) -> Headers:
     """Whether the audio was kept from an earlier request; nothing where none is kept."""
-    return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.account.cache else []
+    return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.stats.cache else []
 
 
 async def _send_part(part: bytes, send: Send) -> None:

@@ -1,8 +1,8 @@
-"""What the pipeline asks for sound, and how: local engine processes and other pools look the same from here."""
+"""The interface through which the pipeline has text synthesized: the same for local workers and for other pools."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from tts_server.engines.protocol import Voices
 from tts_server.errors import TTSError
@@ -14,59 +14,54 @@ __all__ = ["EngineClient", "Samples", "Utterance", "Voices"]
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One segment to speak, with everything that changes its sound."""
+    """One segment to synthesize, with everything that changes its audio."""
 
     text: str
     voice: str
     language: str | None = None
-    """BCP 47; None leaves it to the voice."""
+    """BCP 47; None for the voice's own language."""
     speed: float = 1.0
     precision: str = "fp32"
 
 
-@runtime_checkable
-class Queueing(Protocol):
-    """A speaker that has its utterances wait here, in this process."""
-
-    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        """Whoever waits for an engine gets `error` at once: all of them, or those of one priority."""
-
-    def promote(self, reply: object) -> None:
-        """What waits of this reply (`SchedulingParams.reply`) is interactive from now on."""
-
-
 class EngineClient(Protocol):
-    """Speaks utterances, several at once: as many as it has processes; more of them wait their turn."""
+    """Synthesizes utterances with one engine: as many at a time as it has workers; the others are queued."""
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the samples it yields; known once `start` has returned."""
+        """Rate of the samples that `speak` yields. Known once `start` has returned."""
 
     @property
     def voices(self) -> Voices:
-        """Voices the engine says it has, known once `start` has returned; empty where nobody says."""
+        """Voices that the engine lists; empty if it cannot. Known once `start` has returned."""
 
     @property
     def passage_characters(self) -> int:
-        """What the engine takes at once, see `Engine`; 0 where nobody says. Known once `start` has returned."""
+        """Characters that the engine takes at once, see `Engine`; 0 if it does not say. Known after `start`."""
 
     @property
     def ready(self) -> bool:
-        """True while an utterance would find an engine that is loaded, or busy: false before start, in a crash loop."""
+        """Whether the engine is loaded, busy or not: false before `start` and in a crash loop."""
 
     async def start(self) -> None:
-        """Load and warm up. Raises `EngineError` when that fails; nothing is left running then."""
+        """Load and warm up. Raises `EngineError` if that fails; nothing is left running then."""
 
-    def speak(self, utterance: Utterance, turn: SchedulingParams = ...) -> AsyncGenerator[Samples]:
-        """Yield mono int16, each part as it is made; no part is empty.
+    def speak(self, utterance: Utterance, params: SchedulingParams = ...) -> AsyncGenerator[Samples]:
+        """Yield mono int16 samples, each part as soon as it is synthesized; no part is empty.
 
-        `turn` says who is first where several wait. Raises `Overloaded` where it would wait longer than that allows.
+        `params` orders the queue. Raises `Overloaded` if the wait would exceed what they allow.
 
-        Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; one that does not
-        stop within two seconds is killed. Raises `EngineTimeout` when no first audio comes in time, counted from when
-        an engine is free for it, `EngineCrashed` when its process dies, `InvalidAudio` for what cannot be the text:
-        the engine is made anew then, and the utterance after that is spoken again.
+        Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; a worker that does
+        not stop within two seconds is killed. Raises `EngineTimeout` if no first audio comes in time, counted from
+        when a worker is free, `EngineCrashed` if its process dies, and `InvalidAudio` for audio that cannot be the
+        text: the worker is replaced then, before it synthesizes the next utterance.
         """
 
+    def promote(self, reply: object) -> None:
+        """Make the queued utterances of this reply (`SchedulingParams.reply`) interactive."""
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Fail queued utterances with `error`: all of them, or those of one priority."""
+
     async def stop(self) -> None:
-        """End every process; utterances under way raise `EngineCrashed`. Safe to call twice, and before `start`."""
+        """End every worker; running utterances raise `EngineCrashed`. Safe to call twice, and before `start`."""

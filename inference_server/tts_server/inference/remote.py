@@ -1,4 +1,4 @@
-"""A model that another pool of the tenant serves, as a Speaker: speech over HTTP, with the tenant's own credential."""
+"""Engine client of a model that another pool of the tenant serves: HTTP, with the tenant's own credential."""
 
 import json
 import time
@@ -12,24 +12,25 @@ import structlog
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.output_check import OutputCheck
-from tts_server.scheduling.fair_queue import SchedulingParams
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.telemetry.tracing import CURRENT
 
 log = structlog.get_logger(__name__)
 
 SAMPLE_RATE_HZ = 24_000
-"""Of `response_format=pcm`."""
+"""Rate of `response_format=pcm`."""
 MARGIN_SECONDS = 1.0
-"""The other pool answers its own timeout with an error; this waits for that, and a moment longer."""
+"""Added to the first-audio timeout: the other pool reports its own timeout first."""
 CONNECT_SECONDS = 2.0
-AT_ONCE = SchedulingParams()
+DEFAULT_PARAMS = SchedulingParams()
 
 
 class RemoteEngineClient:
     """`EngineClient` over `POST {url}/v1/audio/speech`, streamed.
 
-    `token` is called for every request, because the credential changes while the server runs. The pool's readiness is
-    not this one's: a tenant goes on with its other models when one pool is away, and requests for that one fail.
+    `token` is called for every request, because the credential changes while the server runs. The other pool's
+    readiness does not count here: while it is unreachable, the tenant's other models serve, and requests for this one
+    fail.
     """
 
     sample_rate_hz = SAMPLE_RATE_HZ
@@ -55,48 +56,49 @@ class RemoteEngineClient:
 
     @property
     def ready(self) -> bool:
-        """True from start to stop."""
         return self._client is not None
 
     async def start(self) -> None:
-        """Open no connection yet: the other pool may start later than this one."""
+        # No connection yet: the other pool may start later than this one.
         self._client = httpx.AsyncClient(timeout=self._timeout, limits=self._limits, trust_env=False)
 
-    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
-        """See `EngineClient.speak`. Raises `Overloaded` too, when the other pool takes no more.
-
-        A connection that the other side closed while it was idle shows only when it is used: that is tried once more.
-        """
+    async def speak(self, utterance: Utterance, params: SchedulingParams = DEFAULT_PARAMS) -> AsyncGenerator[Samples]:
+        # A connection that the other side closed while it was idle fails only when it is used: one more attempt then.
         for attempt in (1, 2):
-            heard = False
+            received = False
             check = OutputCheck(utterance, self.sample_rate_hz)
             try:
-                async with aclosing(self._attempt(utterance, turn)) as parts:
+                async with aclosing(self._attempt(utterance, params)) as parts:
                     async for part in parts:
-                        heard = True
+                        received = True
                         if (passed := check.passed(part)) is not None:
                             yield passed
-                if (silence := check.held()).size:  # the other pool has heard its engine, and found nothing wrong
+                if (silence := check.held()).size:  # the other pool has checked its engine, and found it working
                     yield silence
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-                if heard or attempt == 2:
-                    raise EngineCrashed(f"The pool of model {self._model} broke off.") from error
+                if received or attempt == 2:
+                    raise EngineCrashed(f"The pool of model {self._model} closed the connection.") from error
             except httpx.TimeoutException as error:
-                raise EngineTimeout(f"The pool of model {self._model} gave no audio in time.") from error
+                raise EngineTimeout(f"The pool of model {self._model} returned no audio in time.") from error
             except httpx.HTTPError as error:
                 raise EngineCrashed(f"The pool of model {self._model} is not reachable.") from error
             else:
                 return
 
+    def promote(self, reply: object) -> None:
+        pass  # what was sent keeps its place in the other pool's queue
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        pass  # no utterance is queued here
+
     async def stop(self) -> None:
-        """Close its connections: utterances under way raise `EngineCrashed`."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
-    async def _attempt(self, utterance: Utterance, turn: SchedulingParams) -> AsyncGenerator[Samples]:
+    async def _attempt(self, utterance: Utterance, params: SchedulingParams) -> AsyncGenerator[Samples]:
         if self._client is None:
-            raise EngineCrashed(f"The pool of model {self._model} is not in use any more.")
+            raise EngineCrashed(f"The pool of model {self._model} is no longer in use.")
         token = self._token()
         request = {
             "model": self._model,
@@ -106,13 +108,13 @@ class RemoteEngineClient:
             "precision": utterance.precision,
             "speed": utterance.speed,
             "response_format": "pcm",
-            "due_in_seconds": None if turn.due is None else turn.due - time.monotonic(),
+            "due_in_seconds": None if params.due is None else params.due - time.monotonic(),
         }
-        headers = {"Content-Type": "application/json", "X-TTS-Priority": turn.priority.value} | (
+        headers = {"Content-Type": "application/json", "X-TTS-Priority": params.priority.value} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
         headers |= CURRENT.get().headers()
-        # Not httpx's own JSON: that fails on a lone surrogate, which a caller's JSON may hold.
+        # Not httpx's own JSON: that fails on a lone surrogate, which a client's JSON may hold.
         content = json.dumps(request).encode("ascii")
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
@@ -120,19 +122,19 @@ class RemoteEngineClient:
             odd = b""
             async for received in response.aiter_raw():
                 data = odd + received
-                whole = len(data) & ~1
-                odd = data[whole:]
-                if whole:
-                    yield np.frombuffer(data[:whole], "<i2")
+                even_bytes = len(data) & ~1
+                odd = data[even_bytes:]
+                if even_bytes:
+                    yield np.frombuffer(data[:even_bytes], "<i2")
 
     def _refusal(self, response: httpx.Response) -> TTSError:
-        """What the other pool's status means here. Its body is not read: it may quote the caller's text."""
+        """Map the other pool's status to an error. Its body is not read: it may quote the text of the request."""
         status = response.status_code
-        log.warning("pool refused", model=self._model, status=status)
+        log.warning("pool refused the request", model=self._model, status=status)
         if status in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isascii() and after.isdigit() else 1.0
-            return Overloaded(f"The pool of model {self._model} takes no more now.", retry_after_seconds=seconds)
+            return Overloaded(f"The pool of model {self._model} is overloaded.", retry_after_seconds=seconds)
         if status == httpx.codes.GATEWAY_TIMEOUT:
-            return EngineTimeout(f"The pool of model {self._model} gave no audio in time.")
+            return EngineTimeout(f"The pool of model {self._model} returned no audio in time.")
         return EngineError(f"The pool of model {self._model} answered {status}.")

@@ -1,6 +1,7 @@
-"""One request, from the door to the last byte: admit, segment, route, cache, speak, encode, account."""
+"""Serves one request: admit, prepare the text, route, look up the cache, synthesize."""
 
 import time
+from dataclasses import dataclass
 from functools import partial
 
 from tts_server.audio import Encoding, encoder_for
@@ -17,83 +18,58 @@ from tts_server.quota.limits import Request
 from tts_server.routing.voice_selection import (
     RoutedUtterance,
     RoutingDecision,
-    choose,
-    lines,
     model_for,
-    standby_lines,
-    wished_model,
+    requested_model,
+    reroute,
+    route,
+    select_voice,
 )
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.synthesis.audio_stream import AudioStream, CachedAudio
-from tts_server.synthesis.coalescing import CoalescedStream
-from tts_server.synthesis.encoded_stream import EncodedStream, UnsharedStream
-from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+from tts_server.synthesis.coalesced_stream import CoalescedStream
+from tts_server.synthesis.encoded_stream import EncodedStream
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_stream import SampleStream
 from tts_server.telemetry.tracing import span
 from tts_server.text import Segment, passages, segments
 
 
-async def speak(request: SpeechRequest, server: ServerState, account: RequestStats) -> SpeechResponse:
-    """Answer one request. Returns once there is sound; a failure after that cuts the stream.
+async def synthesize(request: SpeechRequest, server: ServerState, stats: RequestStats) -> SpeechResponse:
+    """Answer one request. Returns once there is audio; a later failure cuts the stream.
 
-    Raises whatever refuses it: nothing has been sent then, and nothing is counted.
+    Raises a `TTSError` that refuses the request: nothing was sent then, and nothing is counted.
     """
-    snapshot = _scene(server)
+    if (snapshot := server.snapshot) is None:
+        raise Overloaded("The engines are still loading.")
     if server.draining and request.priority is Priority.BATCH:
-        raise Draining("This replica is about to end: batch work is taken by the others.")
+        raise Draining("This replica is shutting down. Retry: another replica accepts batch requests.")
     server.admission.check_length(len(request.text), param=request.text_param)
     snapshot.enter()
-    admitted, sound = None, None
+    admitted, stream = None, None
     try:
         if not request.prepared:
             with span("admit"):
-                admitted = await _admitted(server, snapshot.config, request)
+                admitted = await _admit(server, snapshot.config, request)
         with span("text"):
-            spoken = _lines(request, snapshot, account)
-        sound = await _sound(spoken, request, snapshot, server, account)
-        await sound.first()
-    except BaseException:  # a caller that hung up gets its quota back too
+            utterances = _route(request, snapshot, stats)
+        stream = await _open_stream(_Job(utterances, request, snapshot, server, stats))
+        await stream.start()
+    except BaseException:  # a client that disconnected gets its quota back too
         try:
-            if sound is not None:
-                await sound.leave()
+            if stream is not None:
+                await stream.close()
             if admitted is not None:
                 await admitted.give_back()
         finally:
             snapshot.leave()
         raise
-    if account.cache != HIT:
-        account.first_audio = time.monotonic()
-    return SpeechResponse(server, snapshot, request, account, admitted, sound, single=len(spoken) == 1)
+    if stats.cache != HIT:
+        stats.first_audio = time.monotonic()
+    return SpeechResponse(server, snapshot, request, stats, admitted, stream, single=len(utterances) == 1)
 
 
-def _turn(request: SpeechRequest, config: ServerConfig, begun: float) -> SchedulingParams:
-    waited_seconds = time.monotonic() - begun  # at the door
-    return SchedulingParams(
-        tenant=request.share.tenant,
-        weight=request.share.weight,
-        priority=request.priority,
-        ages_after_seconds=config.batch_ages_after_seconds,
-        max_wait_seconds=max(config.max_wait_seconds - waited_seconds, 0.0),
-        due=None if request.due_in_seconds is None else time.monotonic() + request.due_in_seconds,
-    )
-
-
-def _cast(snapshot: ServingSnapshot, spoken: list[RoutedUtterance]) -> SynthesisPlan:
-    names = snapshot.catalogue
-    return SynthesisPlan(
-        spoken, snapshot.guards, names.fallbacks, lambda standby: standby_lines(names, standby, spoken)
-    )
-
-
-def _hooks(server: ServerState) -> StreamHooks:
-    metrics = server.metrics
-    return StreamHooks(
-        on_retry=lambda model: metrics.segment_retries.labels(model).inc(),
-        on_fallback=lambda model, reason: metrics.fallbacks.labels(model, reason).inc(),
-    )
-
-
-async def _admitted(server: ServerState, config: ServerConfig, request: SpeechRequest) -> AdmittedRequest:
-    seconds = estimated_seconds(request.text, request.wish.speed)
+async def _admit(server: ServerState, config: ServerConfig, request: SpeechRequest) -> AdmittedRequest:
+    seconds = estimated_seconds(request.text, request.selector.speed)
     try:
         admitted = await server.admission.admit(quota_key(config), Request(len(request.text), seconds, request.client))
     except QuotaExceeded as error:
@@ -103,92 +79,104 @@ async def _admitted(server: ServerState, config: ServerConfig, request: SpeechRe
     return admitted
 
 
-async def _sound(
-    spoken: list[RoutedUtterance],
-    request: SpeechRequest,
-    snapshot: ServingSnapshot,
-    server: ServerState,
-    account: RequestStats,
-) -> AudioStream:
-    """From the cache, from a flight of the same sound that others hear, or spoken now. Raises `InvalidParameter`."""
-    # What other tenants' entry pools ask for, those keep: here it would lie among this one's own, and use up its room.
-    cache = server.cache if request.share.tenant == snapshot.config.tenant else None
-    if cache is None:
-        return UnsharedStream(*_begun(spoken, request, snapshot, server, account))
-    rates_hz = snapshot.engine_clients[spoken[0].model].sample_rate_hz, request.sample_rate_hz
-    key = cache_key(snapshot.config, spoken, request.format, rates_hz)
-    with span("cache"):
-        recording = None if key in snapshot.coalescer else await cache.get(key)
-    sound: AudioStream
-    if recording is not None:
-        account.cache, sound = HIT, CachedAudio(recording)
-    else:
-        account.cache = SHARED if key in snapshot.coalescer else MISS
-        sound = snapshot.coalescer.join(
-            key,
-            lambda: _flight(key, EncodedStream(*_begun(spoken, request, snapshot, server, account)), snapshot, server),
-            request.priority,
-        )
-    server.metrics.cache_requests_of(account.cache).inc()
-    return sound
+def _route(request: SpeechRequest, snapshot: ServingSnapshot, stats: RequestStats) -> list[RoutedUtterance]:
+    """Return the utterances of the reply, and note model and voice for metrics. Raises `RequestError`."""
+    model = requested_model(snapshot.catalogue, request.selector)
+    stats.model = model.name
+    decision = select_voice(snapshot.catalogue, request.selector, model)
+    stats.voice = decision.voice.name if decision.voice is not None else ""
+    utterances = route(snapshot.catalogue, decision, request.selector, _segments(request, decision, snapshot))
+    stats.model, stats.voice = utterances[0].model, utterances[0].utterance.voice
+    stats.precision = utterances[0].utterance.precision
+    return utterances
 
 
-def _begun(
-    spoken: list[RoutedUtterance],
-    request: SpeechRequest,
-    snapshot: ServingSnapshot,
-    server: ServerState,
-    account: RequestStats,
-) -> tuple[SampleStream, Encoding]:
-    """From here on it is being spoken."""
-    rate_hz = snapshot.engine_clients[spoken[0].model].sample_rate_hz
-    begin_encoding = partial(encoder_for, request.format, rate_hz, output_rate_hz=request.sample_rate_hz)
-    encoder = begin_encoding()
-    turn = _turn(request, snapshot.config, account.begun)
-    speaking = SampleStream(_cast(snapshot, spoken), _hooks(server), turn, plays=request.plays)
-    return speaking, Encoding(request.format, encoder, begin_encoding, server.threads)
-
-
-def _flight(key: str, making: EncodedStream, snapshot: ServingSnapshot, server: ServerState) -> CoalescedStream:
-    """What comes to its end is kept under `key` in the cache of then, but for what another model spoke."""
-
-    async def keep(data: bytes, seconds: float) -> None:
-        if server.cache is not None and not making.spoken_by:
-            await server.cache.put(key, CachedReply(data, seconds, time.time() + snapshot.config.cache.ttl_seconds))
-
-    return CoalescedStream(making, keep)
-
-
-def _lines(request: SpeechRequest, snapshot: ServingSnapshot, account: RequestStats) -> list[RoutedUtterance]:
-    """Who says what, and whose name goes on the account. Raises `RequestError`."""
-    model = wished_model(snapshot.catalogue, request.wish)
-    account.model = model.name
-    choice = choose(snapshot.catalogue, request.wish, model)
-    account.voice = choice.voice.name if choice.voice is not None else ""
-    found = _segments(request, choice, snapshot)
-    spoken = lines(snapshot.catalogue, choice, request.wish, found)
-    account.model, account.voice = spoken[0].model, spoken[0].utterance.voice
-    account.precision = spoken[0].utterance.precision
-    return spoken
-
-
-def _segments(request: SpeechRequest, choice: RoutingDecision, snapshot: ServingSnapshot) -> list[Segment]:
+def _segments(request: SpeechRequest, decision: RoutingDecision, snapshot: ServingSnapshot) -> list[Segment]:
     if request.prepared:
-        return [Segment(request.text, request.wish.language)]
+        return [Segment(request.text, request.selector.language)]
     sentences = segments(
         request.text,
-        default_language=choice.default_language,
-        routed_languages=choice.routed_languages,
-        requested_language=request.wish.language,
+        default_language=decision.default_language,
+        routed_languages=decision.routed_languages,
+        requested_language=request.selector.language,
         param=request.text_param,
     )
     if len(sentences) == 1:
         return sentences
-    models = {model_for(snapshot.catalogue, choice, language) for language in {one.language for one in sentences}}
+    models = {model_for(snapshot.catalogue, decision, language) for language in {one.language for one in sentences}}
     return passages(sentences, min(snapshot.engine_clients[model].passage_characters for model in models))
 
 
-def _scene(server: ServerState) -> ServingSnapshot:
-    if server.snapshot is None:
-        raise Overloaded("The engines are still loading.")
-    return server.snapshot
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """An admitted request, ready to be synthesized."""
+
+    utterances: list[RoutedUtterance]
+    request: SpeechRequest
+    snapshot: ServingSnapshot
+    server: ServerState
+    stats: RequestStats
+
+    @property
+    def rate_hz(self) -> int:
+        """Rate of the reply's samples: the first utterance's model decides."""
+        return self.snapshot.engine_clients[self.utterances[0].model].sample_rate_hz
+
+
+async def _open_stream(job: _Job) -> AudioStream:
+    """Return cached audio, or a subscription to a running or new synthesis. Raises `InvalidParameter`."""
+    request, snapshot, server = job.request, job.snapshot, job.server
+    # Other tenants' entry pools cache what they ask this pool for: here it would take the room of this tenant's own.
+    cache = server.cache if request.share.tenant == snapshot.config.tenant else None
+    if cache is None:
+        return CoalescedStream(_begin_synthesis(job)).subscribe()
+    key = cache_key(snapshot.config, job.utterances, request.format, (job.rate_hz, request.sample_rate_hz))
+    with span("cache"):
+        reply = None if key in snapshot.coalescer else await cache.get(key)
+    stream: AudioStream
+    if reply is not None:
+        job.stats.cache, stream = HIT, CachedAudio(reply)
+    else:
+        job.stats.cache = SHARED if key in snapshot.coalescer else MISS
+        stream = snapshot.coalescer.join(key, lambda: _begin_cacheable(key, job), request.priority)
+    server.metrics.cache_requests_of(job.stats.cache).inc()
+    return stream
+
+
+def _begin_cacheable(key: str, job: _Job) -> CoalescedStream:
+    """Begin a synthesis that is cached under `key` when it ends, unless a fallback model synthesized it."""
+    encoded = _begin_synthesis(job)
+
+    async def put(data: bytes, seconds: float) -> None:
+        cache, ttl_seconds = job.server.cache, job.snapshot.config.cache.ttl_seconds
+        if cache is not None and not encoded.samples.fallback_model:
+            await cache.put(key, CachedReply(data, seconds, time.time() + ttl_seconds))
+
+    return CoalescedStream(encoded, put)
+
+
+def _begin_synthesis(job: _Job) -> EncodedStream:
+    request, server, names = job.request, job.server, job.snapshot.catalogue
+    make_encoder = partial(encoder_for, request.format, job.rate_hz, output_rate_hz=request.sample_rate_hz)
+    encoding = Encoding(request.format, make_encoder, server.threads)  # first: it may refuse the request
+    plan = SynthesisPlan(
+        job.utterances, job.snapshot.guards, names.fallbacks, lambda model: reroute(names, model, job.utterances)
+    )
+    hooks = StreamHooks(
+        on_retry=lambda model: server.metrics.segment_retries.labels(model).inc(),
+        on_fallback=lambda model, reason: server.metrics.fallbacks.labels(model, reason).inc(),
+    )
+    return EncodedStream(SampleStream(plan, hooks, _params(job), streaming=request.streaming), encoding)
+
+
+def _params(job: _Job) -> SchedulingParams:
+    request, config, now = job.request, job.snapshot.config, time.monotonic()
+    waited_seconds = now - job.stats.begun  # since the request arrived
+    return SchedulingParams(
+        tenant=request.share.tenant,
+        weight=request.share.weight,
+        priority=request.priority,
+        ages_after_seconds=config.batch_ages_after_seconds,
+        max_wait_seconds=max(config.max_wait_seconds - waited_seconds, 0.0),
+        due=None if request.due_in_seconds is None else now + request.due_in_seconds,
+    )

@@ -1,4 +1,4 @@
-"""One speech request, checked, and its statistics."""
+"""One validated speech request, and what was measured while it was served."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,35 +8,35 @@ from tts_server.routing.voice_selection import VoiceSelector
 from tts_server.scheduling.fair_queue import Priority
 
 HIT, SHARED, MISS = "hit", "shared", "miss"
-"""What the cache made of a request: it had the audio, others were hearing it already, it was spoken anew."""
+"""Cache outcomes: the audio was cached, was being synthesized for another request, or had to be synthesized."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """What a caller wants, whichever route it came by. Its values have the right types; nothing more is known."""
+    """A request, whichever route it came by. The types of its values are checked, the values are not."""
 
     text: str
-    wish: VoiceSelector
+    selector: VoiceSelector
     format: str
     share: Share
-    """Whose it is."""
+    """The tenant that sent it, and its weight."""
     sample_rate_hz: int | None = None
     priority: Priority = Priority.INTERACTIVE
     prepared: bool = False
-    """One segment, in `wish.language`, counted already: the tenant's entry pool asks."""
+    """Whether the tenant's entry pool sent it: one segment in `selector.language`, already counted."""
     text_param: str = "input"
-    """What the route calls the text, for its errors."""
+    """The route's name for the text, used in errors."""
     client: str = ""
-    """Who asks, among the tenant's callers."""
-    plays: bool = True
-    """Whether its caller may hear it as it comes, and not all of it at its end."""
+    """Identifies the client within its tenant."""
+    streaming: bool = True
+    """Whether the client may play the audio while it arrives."""
     due_in_seconds: float | None = None
-    """When its sound is needed, negative where it is late; None: now."""
+    """When the audio is needed, negative if it is late; None for at once."""
 
 
 @dataclass(slots=True)
 class RequestStats:
-    """What a request came to, for metrics and its line in the log; names are configured ones or empty."""
+    """Measurements of one request for metrics and its log line. Names are configured ones or empty."""
 
     model: str = ""
     voice: str = ""
@@ -46,13 +46,13 @@ class RequestStats:
     first_audio: float | None = None
     first_byte: float | None = None
     audio_seconds: float = 0.0
-    """Sent, or handed over as a whole."""
+    """Duration of the audio that was sent or stored."""
     spoken_by: str = ""
-    """The model that spoke in place of `model`, if one did."""
+    """The fallback model that synthesized instead of `model`; empty if none did."""
     cache: str = ""
-    """`HIT`, `SHARED` or `MISS`; empty where nothing is cached."""
+    """`HIT`, `SHARED` or `MISS`; empty if the cache was not asked."""
 
     @property
     def spoken_seconds(self) -> float:
-        """Of what was sent, what an engine spoke for it or for one like it: the cache's sound costs nothing again."""
+        """Duration of the sent audio that an engine synthesized for this request or an identical one; 0 for a hit."""
         return 0.0 if self.cache == HIT else self.audio_seconds

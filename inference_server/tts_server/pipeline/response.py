@@ -1,4 +1,4 @@
-"""A request for speech, its answer once that sounds, and what both came to."""
+"""The response to a speech request once its audio has begun; settles quota and statistics by what was sent."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -15,94 +15,94 @@ from tts_server.synthesis.audio_stream import AudioStream
 from tts_server.telemetry.tracing import span
 
 SETTLE_SECONDS = 0.1
-"""What a reply of one segment may take, after its first sound, to be sent whole, with its length."""
+"""How long a reply of one segment may take after its first audio to be sent whole, with its length."""
 
 
 @dataclass(slots=True)
 class SpeechResponse:
-    """An answer that has begun to sound: `whole()` or `parts()` once, then `close()`, always."""
+    """A response with audio. Call `whole` or `parts` once, then `close` in any case."""
 
     server: ServerState
     snapshot: ServingSnapshot
     request: SpeechRequest
-    account: RequestStats
+    stats: RequestStats
     admitted: AdmittedRequest | None
-    sound: AudioStream
+    """Quota reserved for it; None for a prepared request, which the entry pool has counted."""
+    stream: AudioStream
     single: bool
-    """One segment: it is short enough to be sent whole."""
+    """Whether it has one segment, and so may be short enough to be sent whole."""
 
     @property
     def model(self) -> str:
-        """Who speaks: the model that was asked for, unless the reply is degraded."""
-        return self.sound.spoken_by or self.account.model
+        """The model that synthesizes: the requested one, or its fallback."""
+        return self.stream.fallback_model or self.stats.model
 
     @property
     def status(self) -> str:
-        """`degraded` where another model speaks than the one that was asked for, else `ok`."""
-        return "degraded" if self.sound.spoken_by else "ok"
+        """`degraded` if a fallback synthesizes, else `ok`."""
+        return "degraded" if self.stream.fallback_model else "ok"
 
     @property
     def config(self) -> ServerConfig:
-        """What the request was served by."""
+        """The configuration that serves this request."""
         return self.snapshot.config
 
     @property
     def media_type(self) -> str:
-        """Of what `whole` and `parts` give."""
+        """`Content-Type` of `whole` and `parts`."""
         return media_type(self.request.format)
 
     @property
     def cached(self) -> bool:
-        """Whether no engine spoke for it, now or a moment ago."""
-        return self.account.cache == HIT
+        """Whether the reply came from the cache."""
+        return self.stats.cache == HIT
 
     def delivered(self) -> None:
-        """The first byte leaves, or the link: the request counts from here on."""
-        self.account.first_byte = time.monotonic()
+        """Record that the first byte, or the link, is being sent: from now on the request counts."""
+        self.stats.first_byte = time.monotonic()
 
     async def is_short(self) -> bool:
-        """Whether all of it is spoken already, or will be in a moment: then it is better sent with its length."""
-        if self.single and not self.sound.finished:
-            await self.sound.settle(SETTLE_SECONDS)
-        return self.sound.finished
+        """Whether all of it is synthesized, or will be in a moment: then it is better sent with its length."""
+        if self.single and not self.stream.complete:
+            await self.stream.wait_complete(SETTLE_SECONDS)
+        return self.stream.complete
 
     async def whole(self) -> bytes:
-        """All of it, as a file. Raises `EngineError`."""
-        file, self.account.audio_seconds = await self.sound.whole()
+        """Return all of the audio as a file. Raises `EngineError`."""
+        file, self.stats.audio_seconds = await self.stream.whole()
         return file
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """Encoded audio as it comes; no part is empty. Raises `EngineError` where it broke off.
+        """Yield encoded audio as it comes; no part is empty. Raises `EngineError` if synthesis fails before the end.
 
-        Whoever asks for the next part has sent the one before it: only then is its sound on the account.
+        A part counts as sent when the next one is asked for.
         """
-        while (part := await self.sound.part()) is not None:
+        while (part := await self.stream.part()) is not None:
             data, seconds = part
             yield data
-            self.account.audio_seconds = seconds
+            self.stats.audio_seconds = seconds
 
     async def close(self) -> None:
-        """Stop what still speaks; the ticket is settled by what was sent, or given back if nothing was."""
-        self.account.spoken_by = self.sound.spoken_by
+        """Stop the synthesis unless others read it, and settle the quota: charge what was sent, or refund it all."""
+        self.stats.spoken_by = self.stream.fallback_model
         try:
-            await self.sound.leave()
+            await self.stream.close()
         finally:
             try:
-                await self._end_ticket()
+                await self._settle_quota()
             finally:
                 self.snapshot.leave()
 
-    async def _end_ticket(self) -> None:
+    async def _settle_quota(self) -> None:
         if self.admitted is None:
             return
         with span("settle"):
-            if self.account.first_byte is None:
+            if self.stats.first_byte is None:
                 await self.admitted.give_back()
             else:
-                await self.admitted.settle(_entry(self.request, self.account))
+                await self.admitted.settle(_ledger_entry(self.request, self.stats))
 
 
-def _entry(request: SpeechRequest, account: RequestStats) -> Entry:
-    """What the ledger says about a request that was served."""
-    cached, degraded = account.cache == HIT, bool(account.spoken_by)
-    return Entry(account.model, account.precision, len(request.text), account.spoken_seconds, cached, degraded)
+def _ledger_entry(request: SpeechRequest, stats: RequestStats) -> Entry:
+    cached, degraded = stats.cache == HIT, bool(stats.spoken_by)
+    return Entry(stats.model, stats.precision, len(request.text), stats.spoken_seconds, cached, degraded)

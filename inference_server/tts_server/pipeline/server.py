@@ -1,4 +1,4 @@
-"""What a running server holds: its configuration of the moment, engines, counters, store. Requests see one moment."""
+"""State of a running server: the current snapshot, counters, store. A request keeps the snapshot it began with."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from tts_server.quota.admission import Admission
 from tts_server.quota.limit_table import METERED
 from tts_server.quota.limits import LimitStatus
 from tts_server.routing.catalogue import catalogue, missing_voices
-from tts_server.routing.fallback import Chains, can_speak
+from tts_server.routing.fallback import Chains, can_serve
 from tts_server.scheduling.fair_queue import Priority
 from tts_server.storage.peers import Peers
 from tts_server.storage.protocol import Store
@@ -29,18 +29,18 @@ from tts_server.telemetry.tracing import NoTracer, Tracer
 
 log = structlog.get_logger(__name__)
 
-MakeSpeaker = Callable[[ModelConfig], EngineClient]
+MakeEngineClient = Callable[[ModelConfig], EngineClient]
 
 
 def quota_key(config: ServerConfig) -> str:
-    """What a tenant is counted by: its UID, so that a namesake inherits nothing."""
+    """Return the key of the tenant's counters: its UID, so that a later tenant of the same name starts at zero."""
     return config.tenant_uid or config.tenant
 
 
 class ServerState:
-    """Made once per process; `scene` is None until the engines are loaded."""
+    """Created once per process; `snapshot` is None until the engines are loaded."""
 
-    def __init__(self, *, make_speaker: MakeSpeaker, quota: Admission, store: Store, links: Links) -> None:
+    def __init__(self, *, make_engine_client: MakeEngineClient, quota: Admission, store: Store, links: Links) -> None:
         self.snapshot: ServingSnapshot | None = None
         self.keyring = Keyring()
         self.identity = Identity()
@@ -53,56 +53,56 @@ class ServerState:
         self.tracer: Tracer = NoTracer()
         self.threads = EncodingThreads()
         self.draining = False
-        self._make_speaker = make_speaker
+        self._make_engine_client = make_engine_client
         self._changing = asyncio.Lock()
         self._retiring: asyncio.Task[None] | None = None
-        """The last change's; each one awaits the one before it."""
+        """Stops the engines of replaced snapshots; each reload's task awaits the one before it."""
 
     @property
     def ready(self) -> bool:
-        """Engines loaded and warm, and not about to end. A model that another one stands in for is as good as ready."""
+        """Whether every model, or one of its fallbacks, is loaded and warm, and the server is not draining."""
         snapshot = self.snapshot
         if self.draining or snapshot is None:
             return False
         fallbacks = snapshot.catalogue.fallbacks
         return all(
-            can_speak(name, fallbacks, lambda model: snapshot.engine_clients[model].ready)
+            can_serve(name, fallbacks, lambda model: snapshot.engine_clients[model].ready)
             for name in snapshot.engine_clients
         )
 
     def drain(self) -> None:
-        """Take no more batch work, and refuse what waits: other replicas have time for it, this one has not."""
+        """Refuse batch requests, queued ones included: other replicas have time for them."""
         self.draining = True
-        for guard in self.snapshot.guards.values() if self.snapshot is not None else ():
-            guard.refuse_waiting(Draining("This replica is about to end."), Priority.BATCH)
+        for engine_client in self.snapshot.engine_clients.values() if self.snapshot is not None else ():
+            engine_client.refuse_waiting(Draining("This replica is shutting down."), Priority.BATCH)
 
     def limit(self, config: QuotaConfig) -> None:
-        """New limits, over the counts there are."""
+        """Replace the limits; the counts stay."""
         replicas = self.snapshot.config.max_replicas if self.snapshot is not None else self.admission.replicas
         self.admission = Admission(self.admission.quota, config, replicas)
 
-    def set_remaining(self, tenant: str, left: LimitStatus) -> None:
-        """For whoever watches the limits from outside."""
-        for name, one in left.items():
+    def set_remaining(self, tenant: str, status: LimitStatus) -> None:
+        """Export what remains of each limit as a metric."""
+        for name, limit in status.items():
             if name in METERED:
-                self.metrics.quota_remaining.labels(tenant, name).set(one.remaining)
+                self.metrics.quota_remaining.labels(tenant, name).set(limit.remaining)
 
-    def forget_limits(self, tenant: str, left: LimitStatus) -> None:
-        """Of limits that are no more, nothing is left to show."""
-        for name in METERED - left.keys():
+    def forget_limits(self, tenant: str, status: LimitStatus) -> None:
+        """Remove the metrics of limits that no longer exist."""
+        for name in METERED - status.keys():
             self.metrics.quota_remaining.remove(tenant, name)
 
     async def show(self, config: ServerConfig) -> None:
-        """Serve `config`: engines that it adds are started first, those that it lacks are stopped afterwards.
+        """Serve `config`: start the engines that it adds, switch, then stop those that it lacks.
 
-        Raises `EngineError` or `CatalogueError`, and nothing has changed then.
+        Raises `EngineError` or `CatalogueError`; nothing has changed then.
         """
         async with self._changing:
             old = self.snapshot
-            engine_clients, fresh = self._cast(config, old)
+            engine_clients, added = self._engine_clients(config, old)
             started: list[EngineClient] = []
             try:
-                for name in fresh:
+                for name in added:
                     await engine_clients[name].start()
                     started.append(engine_clients[name])
                 names = catalogue(
@@ -116,7 +116,7 @@ class ServerState:
                 config, names, engine_clients, self._guarded(engine_clients, names.fallbacks, old)
             )
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
-            _report(config, engine_clients, fresh)
+            _log_models(config, engine_clients, added)
             if old is not None:
                 unused = [
                     engine_client
@@ -126,7 +126,7 @@ class ServerState:
                 self._retiring = asyncio.create_task(_retire(self._retiring, old, unused))
 
     async def stop(self) -> None:
-        """End every engine. Requests under way fail."""
+        """End every engine. Requests in flight fail."""
         if self._retiring is not None:
             self._retiring.cancel()
             await asyncio.wait([self._retiring])
@@ -137,59 +137,61 @@ class ServerState:
     def _guarded(
         self, engine_clients: Mapping[str, EngineClient], fallbacks: Chains, old: ServingSnapshot | None
     ) -> dict[str, BreakerGuard]:
-        """Everybody's guard: one that goes on with its speaker remembers its failures."""
+        """Return the guard of every model; an engine that keeps running keeps its breaker."""
         guards = {}
         for name, engine_client in engine_clients.items():
-            known = old.guards.get(name) if old is not None else None
-            if known is None or known.engine_client is not engine_client:
-                known = BreakerGuard(name, engine_client)
-                self._show_breaker(name, known.breaker)
-            known.has_standby = bool(fallbacks[name])
-            guards[name] = known
+            guard = old.guards.get(name) if old is not None else None
+            if guard is None or guard.engine_client is not engine_client:
+                guard = BreakerGuard(name, engine_client)
+                self._export_breaker(name, guard.breaker)
+            guard.has_fallback = bool(fallbacks[name])
+            guards[name] = guard
         for name in old.guards.keys() - guards.keys() if old is not None else ():
             self.metrics.breaker_state.remove(name)
         return guards
 
-    def _show_breaker(self, model: str, breaker: Breaker) -> None:
-        """As it is whenever somebody reads it: that its time is over, nothing would tell."""
+    def _export_breaker(self, model: str, breaker: Breaker) -> None:
+        """Export the state at each scrape: no event marks the moment when an open breaker becomes half-open."""
         self.metrics.breaker_state.labels(model).set_function(lambda: breaker.state.value)
 
-    def _cast(self, config: ServerConfig, old: ServingSnapshot | None) -> tuple[dict[str, EngineClient], list[str]]:
-        """Every model's speaker, those that go on as they are, and the names of the new ones."""
+    def _engine_clients(
+        self, config: ServerConfig, old: ServingSnapshot | None
+    ) -> tuple[dict[str, EngineClient], list[str]]:
+        """Return every model's client, reusing those whose engine is the same, and the names of the new ones."""
         before = {model.name: model for model in old.config.models} if old is not None else {}
         engine_clients: dict[str, EngineClient] = {}
-        fresh = []
+        added = []
         for model in config.models:
-            known = before.get(model.name)
-            if old is not None and known is not None and _same_engine(known, model):
+            previous = before.get(model.name)
+            if old is not None and previous is not None and _same_engine(previous, model):
                 engine_clients[model.name] = old.engine_clients[model.name]
             else:
-                engine_clients[model.name] = self._make_speaker(model)
-                fresh.append(model.name)
-        return engine_clients, fresh
+                engine_clients[model.name] = self._make_engine_client(model)
+                added.append(model.name)
+        return engine_clients, added
 
 
 def _same_engine(one: ModelConfig, other: ModelConfig) -> bool:
-    def what_it_is(model: ModelConfig) -> object:
+    def identity(model: ModelConfig) -> object:
         return model.engine, model.first_audio_timeout_seconds, model.batching
 
-    return what_it_is(one) == what_it_is(other)
+    return identity(one) == identity(other)
 
 
-def _report(config: ServerConfig, engine_clients: Mapping[str, EngineClient], fresh: list[str]) -> None:
+def _log_models(config: ServerConfig, engine_clients: Mapping[str, EngineClient], added: list[str]) -> None:
     for model in config.models:
         engine_client = engine_clients[model.name]
         missing = missing_voices(model, engine_client.voices)
         if missing:
-            log.error("voices are not served: the engine lacks them", model=model.name, voices=missing)
-        if model.name not in fresh:
+            log.error("configured voices missing in the engine", model=model.name, voices=missing)
+        if model.name not in added:
             continue
         spoken = {language for languages in engine_client.voices.values() for language in languages[:1]}
         languages = sorted(model.languages or spoken)
-        log.info("engine is loaded", model=model.name, engine=model.engine.type, languages=languages)
+        log.info("engine loaded", model=model.name, engine=model.engine.type, languages=languages)
         if model.sample_rate_hz not in {None, engine_client.sample_rate_hz}:
             log.warning(
-                "engine has another sample rate than its configuration says",
+                "sample rate differs from configuration",
                 model=model.name, configured_hz=model.sample_rate_hz, sample_rate_hz=engine_client.sample_rate_hz,
             )  # fmt: skip
 
@@ -197,11 +199,11 @@ def _report(config: ServerConfig, engine_clients: Mapping[str, EngineClient], fr
 async def _retire(
     before: asyncio.Task[None] | None, snapshot: ServingSnapshot, engine_clients: list[EngineClient]
 ) -> None:
-    """Stop what only this scene and older ones used, once the last of their requests has ended."""
+    """Stop engines that only replaced snapshots use, once the last of their requests has ended."""
     try:
         if before is not None:
             await before
         if snapshot.requests:
             await snapshot.idle.wait()
-    finally:  # when the server ends too: nobody else knows them any more
+    finally:  # also when the server ends: no newer snapshot refers to them
         await asyncio.gather(*(engine_client.stop() for engine_client in engine_clients))

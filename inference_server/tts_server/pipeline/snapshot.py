@@ -1,4 +1,4 @@
-"""Everything that one request is served with: immutable, swapped as a whole on reload."""
+"""The configuration and engines that serve a request from beginning to end: replaced as a whole on reload."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,26 +13,27 @@ from tts_server.synthesis.guard import BreakerGuard
 
 @dataclass
 class ServingSnapshot:
-    """A configuration with its engines running: what one request sees from its beginning to its end."""
+    """A configuration with its engines running."""
 
     config: ServerConfig
     catalogue: Catalogue
     engine_clients: Mapping[str, EngineClient]
     guards: Mapping[str, BreakerGuard]
-    """Around the speakers."""
+    """Circuit breakers by model."""
     requests: int = 0
-    """Under way. Engines that a newer scene lacks stop when this is zero."""
+    """Requests in flight. Engines that a newer snapshot lacks stop when this is zero."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no request is in flight, after the first."""
     coalescer: Coalescer = field(default_factory=Coalescer)
-    """Of this scene's engines: nobody joins one whose engine is about to stop."""
+    """Streams of this snapshot's engines: a request never joins one whose engine is about to stop."""
 
     def enter(self) -> None:
-        """A request begins here."""
+        """Hold the snapshot for one request."""
         self.requests += 1
         self.idle.clear()
 
     def leave(self) -> None:
-        """It has ended."""
+        """Release one request's hold on the snapshot."""
         self.requests -= 1
         if self.requests == 0:
             self.idle.set()

@@ -75,12 +75,12 @@ async def speech(request: Request) -> Response:
     )
     wanted = SpeechRequest(
         text=spoken_text(body.input),
-        wish=wish,
+        selector=wish,
         format=body.response_format or "mp3",
         share=caller.share,
         priority=priority_of(request),
         prepared=prepared is not None,
-        plays=streams(body.response_format or "mp3"),
+        streaming=streams(body.response_format or "mp3"),
         due_in_seconds=prepared.due_in_seconds if prepared else None,
         client=caller.client,
     )

@@ -67,7 +67,7 @@ async def synthesize(request: Request) -> Response:
     wants_audio = _wants_audio(request.headers.get("accept", ""))
     wanted = SpeechRequest(
         text=spoken_text(body.text),
-        wish=VoiceSelector(
+        selector=VoiceSelector(
             model=body.model,
             voice=body.voice,
             language=body.language,
@@ -80,7 +80,7 @@ async def synthesize(request: Request) -> Response:
         priority=priority_of(request),
         text_param="text",
         client=caller.client,
-        plays=wants_audio and streams(body.format or "mp3"),
+        streaming=wants_audio and streams(body.format or "mp3"),
     )
     if wants_audio:
         return SpeechReply(server, wanted)

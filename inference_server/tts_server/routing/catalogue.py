@@ -1,4 +1,4 @@
-"""What this server can be asked for: models, voices and their aliases, as names in a request find them."""
+"""Resolves the names of a request: models, voices, their aliases, and the voice that each language is routed to."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ from tts_server.routing.fallback import BrokenChain, FallbackModel, chains
 from tts_server.text.languages import match
 
 LISTED_VOICES = 20
-"""In a message: an engine may have hundreds."""
+"""Most voices listed in an error message: an engine may have hundreds."""
 DEFAULT: Final = "default"
-"""The language of the route that stands for all others."""
+"""Language of the route for every language without one."""
 
-Spoken = Mapping[str, tuple[str, ...]]
-"""A model's voices as its engine lists them, with their languages; empty where the engine cannot say."""
+EngineVoices = Mapping[str, tuple[str, ...]]
+"""The voices that a model's engine lists, with their languages; empty if the engine cannot list them."""
 
 
 class CatalogueError(ValueError):
-    """The configuration names what does not exist, or nothing could speak."""
+    """The configuration names something that does not exist, or a model is left without a voice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice of one model. `languages` is never empty where anything is known about it; the first is its own."""
+    """A voice of one model. The first of `languages` is its own; empty if configuration and engine name none."""
 
     name: str
     model: str
     languages: tuple[str, ...]
 
     def speaks(self, language: str | None) -> bool:
-        """True for its languages, for none in particular, and where nobody said what it speaks."""
+        """Whether it speaks `language`: true for None, and for a voice whose languages are unknown."""
         return language is None or not self.languages or match(language, self.languages) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model and its voices, the default one first."""
+    """A model and its voices, the default voice first."""
 
     config: ModelConfig
     voices: Mapping[str, Voice]
@@ -50,84 +50,86 @@ class Model:
     def default_voice(self) -> Voice:
         return next(iter(self.voices.values()))
 
-    def precision(self, asked: Precision | None) -> Precision:
-        """What to compute with. Raises `PrecisionNotAllowed`, which lists what may be asked for."""
-        if asked is None or asked is self.config.precision:
+    def precision(self, requested: Precision | None) -> Precision:
+        """Return the precision to compute with. Raises `PrecisionNotAllowed`, which lists the allowed ones."""
+        if requested is None or requested is self.config.precision:
             return self.config.precision
-        if asked not in self.config.allowed_precisions:
+        if requested not in self.config.allowed_precisions:
             allowed = ", ".join(self.config.allowed_precisions)
-            raise PrecisionNotAllowed(f"Model {self.name} may be asked for {allowed}.", param="options.precision")
-        return asked
+            raise PrecisionNotAllowed(
+                f"Model {self.name} does not allow that precision. Allowed: {allowed}.", param="options.precision"
+            )
+        return requested
 
 
 class Catalogue:
-    """Every name a request may hold, resolved once per configuration."""
+    """All names that a request may use, resolved once per configuration. Raises `CatalogueError`."""
 
     def __init__(self, models: Iterable[Model], config: ServerConfig) -> None:
         self.models: Mapping[str, Model] = {model.name: model for model in models}
-        """Everybody who may speak, standbys too."""
+        """All models by name, fallbacks included."""
         self.offered: Mapping[str, Model] = {name: model for name, model in self.models.items() if model.config.offered}
-        """Those that callers can name."""
+        """Models that a request may name."""
         if next(iter(self.offered), None) != next(iter(self.models), None):
-            raise CatalogueError("models: the first is the default, and so must be offered")
+            raise CatalogueError("models: the first is the default and must be offered")
         self.model_aliases = config.model_aliases
         self.voice_aliases = config.voice_aliases
         self.routes: Mapping[str, Voice] = {
-            route.language: self._anywhere(route.voice) for route in config.language_routing
+            route.language: self._voice_of_any_model(route.voice) for route in config.language_routing
         }
-        """Which voice speaks a language that the request's own voice does not."""
+        """The voice for each language that the requested voice does not speak."""
         self.routed_languages = tuple(language for language in self.routes if language != DEFAULT)
-        self.fallbacks = _standbys(config, self.models)
-        """Who speaks for whom, in order."""
+        self.fallbacks = _checked_fallbacks(config, self.models)
+        """The fallbacks of each model, in order."""
         for alias, name in config.model_aliases.items():
             if name not in self.offered:
-                raise CatalogueError(f"modelAliases: {alias} stands for {name}, which is no model here")
+                raise CatalogueError(f"modelAliases: {alias} names model {name}, which is not configured")
         for alias, name in config.voice_aliases.items():
             if all(name not in model.voices for model in self.offered.values()):
-                raise CatalogueError(f"voiceAliases: {alias} stands for {name}, which no model has")
+                raise CatalogueError(f"voiceAliases: {alias} names voice {name}, which no model has")
 
     @property
     def default_model(self) -> Model:
         return next(iter(self.models.values()))
 
     def model(self, name: str | None) -> Model:
-        """The model of that name or alias; None is the default one. Raises `ModelNotFound`."""
+        """Return the model of that name or alias, the default for None. Raises `ModelNotFound`."""
         if name is None:
             return self.default_model
         model = self.offered.get(self.model_aliases.get(name, name))
         if model is None:
-            raise ModelNotFound(f"No such model here. This server has {', '.join(self.offered)}.", param="model")
+            raise ModelNotFound(f"No such model. Available models: {', '.join(self.offered)}.", param="model")
         return model
 
     def voice(self, name: str, model: Model) -> Voice:
-        """The voice of that name or alias in `model`. Raises `VoiceNotFound`."""
+        """Return the voice of that name or alias in `model`. Raises `VoiceNotFound`."""
         voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
         if voice is None:
             listed = ", ".join(list(model.voices)[:LISTED_VOICES])
-            more = " and more: see /v1/audio/voices" if len(model.voices) > LISTED_VOICES else ""
-            raise VoiceNotFound(f"Model {model.name} has no such voice. It has {listed}{more}.", param="voice")
+            more = " and more, see /v1/audio/voices" if len(model.voices) > LISTED_VOICES else ""
+            raise VoiceNotFound(f"Model {model.name} has no such voice. Its voices: {listed}{more}.", param="voice")
         return voice
 
     def model_with_voice(self, name: str) -> Model:
-        """The first model with that voice, else the default one, whose refusal names what there is."""
+        """Return the first model with that voice, else the default model, whose `VoiceNotFound` lists its voices."""
         resolved = self.voice_aliases.get(name, name)
         holders = (model for model in self.offered.values() if name in model.voices or resolved in model.voices)
         return next(holders, self.default_model)
 
     def route(self, language: str | None, model: Model) -> Voice | None:
-        """Who speaks `language` here, or everything without a route of its own; `model`'s own voice if it is one."""
-        known = match(language, self.routed_languages) if language is not None else None
-        voice = self.routes.get(known or DEFAULT)
+        """Return the voice that `language` is routed to, else the default route's; of `model`, if it has that voice."""
+        routed = match(language, self.routed_languages) if language is not None else None
+        voice = self.routes.get(routed or DEFAULT)
         return model.voices.get(voice.name, voice) if voice is not None else None
 
     def names(self) -> Iterator[tuple[str, Model]]:
-        """Every name that callers may use for a model, aliases last."""
+        """Yield every name that a request may use for a model, aliases last."""
         yield from self.offered.items()
         for alias, name in self.model_aliases.items():
             if alias not in self.offered:
                 yield alias, self.offered[name]
 
-    def _anywhere(self, name: str) -> Voice:
+    def _voice_of_any_model(self, name: str) -> Voice:
         for model in self.offered.values():
             voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
             if voice is not None:
@@ -135,44 +137,44 @@ class Catalogue:
         raise CatalogueError(f"languageRouting names voice {name}, which no model has")
 
 
-def catalogue(config: ServerConfig, spoken: Mapping[str, Spoken]) -> Catalogue:
-    """Names of `config`, as far as the engines have them. Raises `CatalogueError` where a name leads nowhere."""
+def catalogue(config: ServerConfig, engine_voices: Mapping[str, EngineVoices]) -> Catalogue:
+    """Return the names of `config` that its engines have. Raises `CatalogueError` for a name that refers to nothing."""
     names = [model.name for model in config.models]
     if len(set(names)) != len(names):
-        raise CatalogueError("models: a name occurs twice")
-    return Catalogue([_model(model, spoken.get(model.name, {})) for model in config.models], config)
+        raise CatalogueError("models: two have the same name")
+    return Catalogue([_model(model, engine_voices.get(model.name, {})) for model in config.models], config)
 
 
-def _standbys(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[FallbackModel, ...]]:
+def _checked_fallbacks(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[FallbackModel, ...]]:
     try:
-        found = chains(config.models)
+        fallbacks = chains(config.models)
     except BrokenChain as error:
         raise CatalogueError(str(error)) from None
     for model in config.models:
         for entry in model.fallback.voices if model.fallback is not None else ():
-            if entry.voice not in models[found[model.name][0].model].voices:
+            if entry.voice not in models[fallbacks[model.name][0].model].voices:
                 raise CatalogueError(
                     f"models: the fallback of {model.name} names voice {entry.voice}, "
-                    f"which {found[model.name][0].model} does not have"
+                    f"which {fallbacks[model.name][0].model} does not have"
                 )
-    return found
+    return fallbacks
 
 
-def missing_voices(config: ModelConfig, spoken: Spoken) -> list[str]:
-    """Configured voices that the engine lacks: worth a line in the log, and refused when asked for."""
-    return [voice.name for voice in config.voices if spoken and voice.name not in spoken]
+def missing_voices(config: ModelConfig, engine_voices: EngineVoices) -> list[str]:
+    """Return configured voices that the engine lacks: they are logged at start, and requests for them are refused."""
+    return [voice.name for voice in config.voices if engine_voices and voice.name not in engine_voices]
 
 
-def _model(config: ModelConfig, spoken: Spoken) -> Model:
+def _model(config: ModelConfig, engine_voices: EngineVoices) -> Model:
     if config.voices:
         listed = {voice.name: voice.languages or config.languages for voice in config.voices}
     else:
-        listed = dict(spoken)
+        listed = dict(engine_voices)
     voices = {
         name: Voice(name, config.name, tuple(languages))
         for name, languages in listed.items()
-        if not spoken or name in spoken
+        if not engine_voices or name in engine_voices
     }
     if not voices:
-        raise CatalogueError(f"models: {config.name} has no voice that its engine can speak")
+        raise CatalogueError(f"models: {config.name} has no voice that its engine has")
     return Model(config, voices)

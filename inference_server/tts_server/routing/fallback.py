@@ -1,4 +1,4 @@
-"""Which model speaks a reply when its own cannot. Pure: configuration and the moment's facts in, a name out."""
+"""Selects the model that synthesizes a reply when its own cannot. Pure: takes configuration and observations."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,80 +6,80 @@ from dataclasses import dataclass
 from tts_server.config.schema import FallbackVoice, ModelConfig
 
 LONGEST_CHAIN = 3
-"""Models, the first one included: a caller would not wait for more first-audio timeouts than these."""
+"""Models, the first included: a client would not wait for more first-audio timeouts than these."""
 
 
-class BrokenChain(ValueError):  # noqa: N818 - what happened
-    """A fallback leads nowhere, in a circle, or too far."""
+class BrokenChain(ValueError):  # noqa: N818 - named after what happened
+    """A fallback names an unknown model, closes a circle, or makes its chain too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackModel:
-    """A model that may speak in place of another, and the voices that stand for the other's."""
+    """A model that may replace another, and its voice for each language of the other."""
 
     model: str
     voices: tuple[FallbackVoice, ...] = ()
 
 
 Chains = Mapping[str, tuple[FallbackModel, ...]]
-"""Under each model's name, who stands in for it, in order."""
+"""The fallbacks of each model, by the model's name, in the order in which they are tried."""
 
 
 def chains(models: Sequence[ModelConfig]) -> Chains:
-    """Every model's chain. Raises `BrokenChain`."""
-    known = {model.name: model for model in models}
-    return {name: _chain(name, known) for name in known}
+    """Return every model's chain. Raises `BrokenChain`."""
+    configured = {model.name: model for model in models}
+    return {name: _chain(name, configured) for name in configured}
 
 
-def _chain(name: str, known: Mapping[str, ModelConfig]) -> tuple[FallbackModel, ...]:
-    found: list[FallbackModel] = []
-    passed = [name]
-    while (fallback := known[passed[-1]].fallback) is not None:
-        if fallback.model not in known:
-            raise BrokenChain(f"models: {passed[-1]} falls back to {fallback.model}, which is no model here")
-        if fallback.model in passed:
-            raise BrokenChain(f"models: the fallback of {name} is a circle: {' -> '.join([*passed, fallback.model])}")
-        found.append(FallbackModel(fallback.model, fallback.voices))
-        passed.append(fallback.model)
-        if len(passed) > LONGEST_CHAIN:
-            raise BrokenChain(f"models: {' -> '.join(passed)} is longer than {LONGEST_CHAIN} models")
-    return tuple(found)
+def _chain(name: str, configured: Mapping[str, ModelConfig]) -> tuple[FallbackModel, ...]:
+    chain: list[FallbackModel] = []
+    names = [name]
+    while (fallback := configured[names[-1]].fallback) is not None:
+        if fallback.model not in configured:
+            raise BrokenChain(f"models: {names[-1]} falls back to {fallback.model}, which is not configured")
+        if fallback.model in names:
+            raise BrokenChain(f"models: the fallbacks of {name} form a circle: {' -> '.join([*names, fallback.model])}")
+        chain.append(FallbackModel(fallback.model, fallback.voices))
+        names.append(fallback.model)
+        if len(names) > LONGEST_CHAIN:
+            raise BrokenChain(f"models: the fallback chain {' -> '.join(names)} is longer than {LONGEST_CHAIN} models")
+    return tuple(chain)
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackDecision:
-    """Who is to speak the whole reply: `standby` None is everybody as routed. `without` is who made the others step in.
+    """The model for a whole reply: `fallback` replaces all routed models because of `replaced`; None keeps them.
 
-    `worth_a_try` is false where every breaker in question says no: trying all the same costs this caller some time,
-    refusing would cost it the answer.
+    `despite_breaker` says to try although every breaker in question is open: that costs this client some time, while
+    refusing would cost it the reply.
     """
 
-    standby: FallbackModel | None
-    without: str | None = None
-    worth_a_try: bool = True
+    fallback: FallbackModel | None
+    replaced: str | None = None
+    despite_breaker: bool = False
 
 
-def choose(
+def choose_fallback(
     needed: Sequence[str], chains: Chains, failed: Collection[str], allows: Callable[[str], bool]
 ) -> FallbackDecision | None:
-    """Who speaks a reply whose lines need the models `needed`, in order; None when everybody has failed already.
+    """Decide for a reply whose utterances need the models `needed`, in order; None if no model is left to try.
 
-    `failed` are the models that have failed for this very reply; `allows` asks a model's breaker.
+    `failed` are models that have failed for this reply; `allows` tells whether a model's breaker permits an attempt.
     """
     broken = next((model for model in needed if model in failed), None)
     if broken is None:
         broken = next((model for model in needed if not allows(model)), None)
     if broken is None:
         return FallbackDecision(None)
-    left = [standby for standby in chains[broken] if standby.model not in failed]
-    for standby in left:
-        if allows(standby.model):
-            return FallbackDecision(standby, broken)
+    untried = [fallback for fallback in chains[broken] if fallback.model not in failed]
+    for fallback in untried:
+        if allows(fallback.model):
+            return FallbackDecision(fallback, broken)
     if not any(model in failed for model in needed):
-        return FallbackDecision(None, broken, worth_a_try=False)
-    return FallbackDecision(left[0], broken, worth_a_try=False) if left else None
+        return FallbackDecision(None, broken, despite_breaker=True)
+    return FallbackDecision(untried[0], broken, despite_breaker=True) if untried else None
 
 
-def can_speak(model: str, chains: Chains, ready: Callable[[str], bool]) -> bool:
-    """Whether the model, or one of those that stand in for it, is ready."""
-    return ready(model) or any(ready(standby.model) for standby in chains[model])
+def can_serve(model: str, chains: Chains, ready: Callable[[str], bool]) -> bool:
+    """Whether the model or one of its fallbacks is ready."""
+    return ready(model) or any(ready(fallback.model) for fallback in chains[model])

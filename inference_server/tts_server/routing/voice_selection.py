@@ -1,4 +1,4 @@
-"""Who speaks what: from a request and its segments to utterances of voices. Pure."""
+"""Selects voices: from a request and its segments to the utterances of models. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tts_server.text.languages import match
 
 @dataclass(frozen=True, slots=True)
 class VoiceSelector:
-    """The part of a request that says who speaks."""
+    """The fields of a request that select model, voice and manner."""
 
     model: str | None
     voice: str | None
@@ -25,104 +25,110 @@ class VoiceSelector:
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """The request's own model and voice: `voice` is None where languages alone decide."""
+    """The model and voice of a request; `voice` is None if the language of each segment decides."""
 
     model: Model
     voice: Voice | None
     precision: Precision
     default_language: str | None
-    """Of text that gives no language away."""
+    """Language used if detection finds none."""
     routed_languages: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
 class RoutedUtterance:
-    """One utterance, and the model that speaks it."""
+    """One utterance and the model that synthesizes it."""
 
     model: str
     utterance: Utterance
 
 
-def wished_model(catalogue: Catalogue, wish: VoiceSelector) -> Model:
-    """The model that is named, else the one that has the voice, else the default one. Raises `ModelNotFound`."""
-    if wish.model is None and wish.voice is not None:
-        return catalogue.model_with_voice(wish.voice)
-    return catalogue.model(wish.model)
+def requested_model(catalogue: Catalogue, selector: VoiceSelector) -> Model:
+    """Return the named model, else the one with the named voice, else the default. Raises `ModelNotFound`."""
+    if selector.model is None and selector.voice is not None:
+        return catalogue.model_with_voice(selector.voice)
+    return catalogue.model(selector.model)
 
 
-def choose(catalogue: Catalogue, wish: VoiceSelector, model: Model) -> RoutingDecision:
+def select_voice(catalogue: Catalogue, selector: VoiceSelector, model: Model) -> RoutingDecision:
     """Resolve the other names. Raises `VoiceNotFound`, `PrecisionNotAllowed`, `InvalidParameter`."""
-    voice = None if wish.voice is None else catalogue.voice(wish.voice, model)
-    engine_client = voice or catalogue.route(None, model) or model.default_voice
-    if wish.language is not None:
-        _check_language(wish.language, model, engine_client, catalogue)
-    languages = engine_client.languages or model.config.languages
+    voice = None if selector.voice is None else catalogue.voice(selector.voice, model)
+    main_voice = voice or catalogue.route(None, model) or model.default_voice
+    if selector.language is not None:
+        _check_language(selector.language, model, main_voice, catalogue)
+    languages = main_voice.languages or model.config.languages
     return RoutingDecision(
         model=model,
         voice=voice,
-        precision=model.precision(wish.precision),
+        precision=model.precision(selector.precision),
         default_language=languages[0] if languages else None,
         routed_languages=catalogue.routed_languages,
     )
 
 
-def lines(
-    catalogue: Catalogue, choice: RoutingDecision, wish: VoiceSelector, segments: Sequence[Segment]
+def route(
+    catalogue: Catalogue, decision: RoutingDecision, selector: VoiceSelector, segments: Sequence[Segment]
 ) -> list[RoutedUtterance]:
-    """Give each segment its voice: the request's own as long as it speaks the language, else the language's route."""
-    return [_line(catalogue, choice, wish, segment) for segment in segments]
+    """Give each segment a voice: the requested one if it speaks the segment's language, else that language's route."""
+    return [_route_segment(catalogue, decision, selector, segment) for segment in segments]
 
 
-def model_for(catalogue: Catalogue, choice: RoutingDecision, language: str | None) -> str:
-    """Who speaks segments of a language."""
-    return _voice(catalogue, choice, language).model
+def model_for(catalogue: Catalogue, decision: RoutingDecision, language: str | None) -> str:
+    """Return the model that synthesizes segments of `language`."""
+    return _voice(catalogue, decision, language).model
 
 
-def standby_lines(
-    catalogue: Catalogue, standby: FallbackModel, replaced: Sequence[RoutedUtterance]
+def reroute(
+    catalogue: Catalogue, fallback: FallbackModel, replaced: Sequence[RoutedUtterance]
 ) -> list[RoutedUtterance]:
-    """The same words from the standby model: voices by language, in its own precision."""
-    model = catalogue.models[standby.model]
-    return [_standby_line(catalogue, standby, model, line) for line in replaced]
+    """Route the same texts to a fallback model: voices by language, in that model's own precision."""
+    model = catalogue.models[fallback.model]
+    return [_reroute_utterance(catalogue, fallback, model, routed) for routed in replaced]
 
 
-def _standby_line(catalogue: Catalogue, standby: FallbackModel, model: Model, line: RoutedUtterance) -> RoutedUtterance:
-    said = line.utterance
-    languages = catalogue.models[line.model].voices[said.voice].languages
-    language = said.language or (languages[0] if languages else None)
-    by_language = {entry.language: entry.voice for entry in standby.voices}
+def _reroute_utterance(
+    catalogue: Catalogue, fallback: FallbackModel, model: Model, routed: RoutedUtterance
+) -> RoutedUtterance:
+    utterance = routed.utterance
+    languages = catalogue.models[routed.model].voices[utterance.voice].languages
+    language = utterance.language or (languages[0] if languages else None)
+    by_language = {entry.language: entry.voice for entry in fallback.voices}
     mapped = match(language, by_language) if language is not None else None
     if mapped is not None:
         voice = by_language[mapped]
     else:
-        engine_clients = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
-        voice = next(engine_clients, model.default_voice).name
-    return RoutedUtterance(model.name, Utterance(said.text, voice, said.language, said.speed, model.config.precision))
+        speakers = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
+        voice = next(speakers, model.default_voice).name
+    rerouted = Utterance(utterance.text, voice, utterance.language, utterance.speed, model.config.precision)
+    return RoutedUtterance(model.name, rerouted)
 
 
-def _line(catalogue: Catalogue, choice: RoutingDecision, wish: VoiceSelector, segment: Segment) -> RoutedUtterance:
-    voice = _voice(catalogue, choice, segment.language)
+def _route_segment(
+    catalogue: Catalogue, decision: RoutingDecision, selector: VoiceSelector, segment: Segment
+) -> RoutedUtterance:
+    voice = _voice(catalogue, decision, segment.language)
     model = catalogue.models[voice.model]
-    precision = choice.precision if model is choice.model else model.config.precision
-    return RoutedUtterance(model.name, Utterance(segment.text, voice.name, segment.language, wish.speed, precision))
+    precision = decision.precision if model is decision.model else model.config.precision
+    return RoutedUtterance(model.name, Utterance(segment.text, voice.name, segment.language, selector.speed, precision))
 
 
-def _voice(catalogue: Catalogue, choice: RoutingDecision, language: str | None) -> Voice:
-    if choice.voice is not None:
-        if choice.voice.speaks(language) or match(language or "", choice.routed_languages) is None:
-            return choice.voice
-        return catalogue.route(language, choice.model) or choice.voice
-    routed = catalogue.route(language, choice.model)
+def _voice(catalogue: Catalogue, decision: RoutingDecision, language: str | None) -> Voice:
+    if decision.voice is not None:
+        if decision.voice.speaks(language) or match(language or "", decision.routed_languages) is None:
+            return decision.voice
+        return catalogue.route(language, decision.model) or decision.voice
+    routed = catalogue.route(language, decision.model)
     if routed is not None and routed.speaks(language):
         return routed
-    engine_clients = (voice for voice in choice.model.voices.values() if voice.speaks(language))
-    return next(engine_clients, routed or choice.model.default_voice)
+    speakers = (voice for voice in decision.model.voices.values() if voice.speaks(language))
+    return next(speakers, routed or decision.model.default_voice)
 
 
 def _check_language(language: str, model: Model, voice: Voice, catalogue: Catalogue) -> None:
-    known = {*catalogue.routed_languages, *model.config.languages, *voice.languages}
-    known.update(language for other in model.voices.values() for language in other.languages)
-    if known and match(language, known) is None:
+    spoken = {*catalogue.routed_languages, *model.config.languages, *voice.languages}
+    spoken.update(language for other in model.voices.values() for language in other.languages)
+    if spoken and match(language, spoken) is None:
         raise InvalidParameter(
-            f"No voice here speaks that language. Known: {', '.join(sorted(known))}.", param="language"
+            f"No voice of this model speaks that language. Known languages: {', '.join(sorted(spoken))}.",
+            param="language",
         )

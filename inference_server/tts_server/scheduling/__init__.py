@@ -1,1 +1,1 @@
-"""Who speaks next, and who speaks when another cannot."""
+"""Scheduling: which utterance runs next, which run together, and how long a wait will be. Pure."""

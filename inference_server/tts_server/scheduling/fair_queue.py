@@ -1,11 +1,12 @@
-"""Who is next: interactive before batch, tenants by weight, of each tenant what is due first. Pure, on a given clock.
+"""A fair queue: interactive before batch, tenants by weight, within a tenant what is due first. Pure: takes its clock.
 
 Start-time fair queueing (Goyal, Vin, Cheng, 1996) over the cost of each item: every tenant has a virtual time that
-advances by cost / weight when it is served, and the tenant that is furthest behind is next. One that had nothing to do
-begins at the present virtual time: idling earns no credit.
+advances by cost / weight when it is served, and the tenant that is furthest behind is next. A tenant that was idle
+begins at the current virtual time: idling earns no credit.
 
-What a listener waits for is due on its arrival, and what follows when that has been heard to its end: so a first
-sentence does not wait for sentences that nobody needs yet, nor does anybody who listens wait for first sentences.
+The first utterance of a reply is due on its arrival, a later one when the client has played what precedes it. So a
+first utterance does not wait for later ones that are not needed yet, and a client that is playing does not wait for
+another's first.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -18,7 +19,7 @@ Work = TypeVar("Work")
 
 
 class Priority(Enum):
-    """Of a request; the value is the header's."""
+    """Priority of a request. The value is that of the `X-TTS-Priority` header."""
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
@@ -26,36 +27,36 @@ class Priority(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SchedulingParams:
-    """What decides when an utterance is spoken."""
+    """Determines when an utterance runs."""
 
     tenant: str = ""
     weight: float = 1.0
-    """Of the tenant: with twice as much it is served twice as many characters while others wait too."""
+    """Weight of the tenant: twice the weight gets twice as many characters served while others are queued too."""
     priority: Priority = Priority.INTERACTIVE
     ages_after_seconds: float = 5.0
-    """Of batch: after this wait it competes as if it were interactive."""
+    """Time in the queue after which a batch item competes as an interactive one."""
     max_wait_seconds: float | None = None
-    """It is refused on arrival where it would wait longer; None: it waits."""
+    """Longest predicted wait at which it is accepted; None accepts any."""
     due: float | None = None
-    """When it is needed, on the queue's clock; None: as soon as it arrives."""
+    """When it is needed, on the queue's clock; None for its arrival."""
     reply: object | None = field(default=None, compare=False)
-    """What it is a part of, by identity: all that waits of it becomes more urgent at once."""
+    """Identity of the reply that it belongs to: `promote` applies to all items of a reply."""
 
 
 @dataclass(eq=False, slots=True)
 class Item(Generic[Work]):
-    """Something that waits. `number` grows with arrival."""
+    """A queued item. `number` grows with arrival."""
 
     work: Work
-    turn: SchedulingParams
+    params: SchedulingParams
     cost: float
     arrived: float
     number: int
 
     @property
     def order(self) -> tuple[float, int]:
-        """Among those of its tenant and priority."""
-        return self.arrived if self.turn.due is None else self.turn.due, self.number
+        """Sort key among the items of its tenant and priority."""
+        return self.arrived if self.params.due is None else self.params.due, self.number
 
 
 def _order(item: Item[Work]) -> tuple[float, int]:
@@ -67,20 +68,20 @@ def _due(item: Item[Work]) -> float:
 
 
 Accepts = Callable[[Item[Work]], bool]
-"""Whether somebody may be next."""
+"""Whether an item may be next."""
 
 
 @dataclass(slots=True)
 class _Flow(Generic[Work]):
-    """One tenant's."""
+    """The queue of one tenant."""
 
     start: float
     """Virtual time at which its next item begins."""
     waiting: dict[Priority, list[Item[Work]]] = field(default_factory=lambda: {p: [] for p in Priority})
-    """In their order."""
+    """Items of each priority, sorted by `Item.order`."""
 
     def heads(self, accepts: Accepts[Work] | None) -> Iterator[Item[Work]]:
-        """The first of each priority, of those that are accepted."""
+        """Yield the first accepted item of each priority."""
         for items in self.waiting.values():
             found = next((item for item in items if accepts is None or accepts(item)), None)
             if found is not None:
@@ -88,12 +89,15 @@ class _Flow(Generic[Work]):
 
 
 class FairQueue(Generic[Work]):
-    """To push, pop and remove takes time in proportion to the tenants that wait, not to their items; to say what is
-    ahead of one, in proportion to the items.
+    """Fair queue of many tenants. `on_depth` is called with a tenant and the number of its items when that changes.
+
+    `push`, `pop` and `remove` take time in proportion to the number of queued tenants, not of items; `ahead_of` in
+    proportion to the number of items.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], on_depth: Callable[[str, int], None] = lambda _, __: None) -> None:
         self._now = now
+        self._on_depth = on_depth
         self._flows: dict[str, _Flow[Work]] = {}
         self._virtual = 0.0
         self._numbers = 0
@@ -103,129 +107,131 @@ class FairQueue(Generic[Work]):
         return self._size
 
     def __iter__(self) -> Iterator[Item[Work]]:
-        """All that waits, in no order."""
+        """Yield all queued items, in no order."""
         for flow in self._flows.values():
             for items in flow.waiting.values():
                 yield from items
 
     def depth(self, tenant: str) -> int:
-        """How many of this tenant wait."""
+        """Return the number of queued items of a tenant."""
         flow = self._flows.get(tenant)
         return sum(len(items) for items in flow.waiting.values()) if flow is not None else 0
 
     @property
     def tenants(self) -> int:
-        """How many of them wait."""
+        """Number of tenants with queued items."""
         return sum(any(flow.waiting.values()) for flow in self._flows.values())
 
-    def push(self, work: Work, turn: SchedulingParams, cost: float) -> Item[Work]:
-        """Let it wait. `cost` is positive, in any unit that all items share."""
+    def push(self, work: Work, params: SchedulingParams, cost: float) -> Item[Work]:
+        """Add an item. `cost` is positive, in any unit that all items share."""
         self._numbers += 1
-        item = Item(work, turn, cost, self._now(), self._numbers)
+        item = Item(work, params, cost, self._now(), self._numbers)
         self._insert(item)
         return item
 
     def pop(self, accepts: Accepts[Work] | None = None) -> Item[Work] | None:
-        """Who is next, of those that are accepted; it waits no more. None when nobody does."""
+        """Remove and return the next accepted item; None if there is none."""
         found = self._next(accepts)
         if found is None:
             return None
-        flow = self._flows[found.turn.tenant]
+        flow = self._flows[found.params.tenant]
         self._virtual = max(self._virtual, flow.start)
-        flow.start = self._virtual + found.cost / found.turn.weight
+        flow.start = self._virtual + found.cost / found.params.weight
         self.remove(found)
         for tenant in [name for name, flow in self._flows.items() if flow.start <= self._virtual]:
             self._forget(tenant)
         return found
 
     def put_back(self, item: Item[Work]) -> None:
-        """It was popped, and not served: it waits again as before, and has cost its tenant nothing."""
-        if (flow := self._flows.get(item.turn.tenant)) is not None:
-            flow.start -= item.cost / item.turn.weight
+        """Return an item that was popped but not served to its place; its tenant is not charged for it."""
+        if (flow := self._flows.get(item.params.tenant)) is not None:
+            flow.start -= item.cost / item.params.weight
         self._insert(item)
 
     def remove(self, item: Item[Work]) -> bool:
-        """It waits no more; whether it did. A tenant's past is kept until it counts no longer."""
-        flow = self._flows.get(item.turn.tenant)
+        """Remove an item; return whether it was queued. Its tenant's virtual time is kept as long as it matters."""
+        flow = self._flows.get(item.params.tenant)
         if flow is None:
             return False
-        waiting = flow.waiting[item.turn.priority]
+        waiting = flow.waiting[item.params.priority]
         place = bisect_left(waiting, item.order, key=_order)
         if place == len(waiting) or waiting[place] is not item:
             return False
         del waiting[place]
         self._size -= 1
+        self._on_depth(item.params.tenant, self.depth(item.params.tenant))
         return True
 
     def promote(self, reply: object) -> None:
-        """What waits of this reply is interactive from now on, in the place that its order gives it there."""
-        for item in [item for item in self if item.turn.reply is reply and item.turn.priority is Priority.BATCH]:
-            waiting = self._flows[item.turn.tenant].waiting
+        """Make the queued items of this reply interactive, each in the place that its order gives it there."""
+        for item in [item for item in self if item.params.reply is reply and item.params.priority is Priority.BATCH]:
+            waiting = self._flows[item.params.tenant].waiting
             waiting[Priority.BATCH].remove(item)
-            item.turn = replace(item.turn, priority=Priority.INTERACTIVE)
+            item.params = replace(item.params, priority=Priority.INTERACTIVE)
             insort(waiting[Priority.INTERACTIVE], item, key=_order)
 
-    def ahead_of(self, turn: SchedulingParams) -> float:
-        """The cost of what is served before an item that arrives now, as far as it waits already.
+    def ahead_of(self, params: SchedulingParams) -> float:
+        """Return the cost of queued items that are served before an item with these parameters that arrives now.
 
-        Of another tenant, however much of it waits, that is only what begins, in virtual time, before the item does.
+        Of another tenant, however much it has queued, only items that begin before it in virtual time count.
         """
-        due = self._now() if turn.due is None else turn.due
-        own = self._flows.get(turn.tenant)
-        before = self._before(own, turn, due) if own is not None else 0.0
-        begins = self._start(own) + before / turn.weight
+        due = self._now() if params.due is None else params.due
+        own = self._flows.get(params.tenant)
+        before = self._before(own, params, due) if own is not None else 0.0
+        begins = self._start(own) + before / params.weight
         for flow in self._flows.values():
             if flow is own:
                 continue
             start = self._start(flow)
-            for item in self._served(flow, turn):
-                # Whoever is urgent goes before all that is not, and counts as the first of what is not.
-                if start > begins and not (turn.priority is Priority.BATCH and self._is_urgent(item)):
+            for item in self._served(flow, params):
+                # Urgent items precede all others, and are ahead of the first of those.
+                if start > begins and not (params.priority is Priority.BATCH and self._is_urgent(item)):
                     break
                 before += item.cost
-                start += item.cost / item.turn.weight
+                start += item.cost / item.params.weight
         return before
 
     def _insert(self, item: Item[Work]) -> None:
-        turn = item.turn
-        flow = self._flows.get(turn.tenant)
+        params = item.params
+        flow = self._flows.get(params.tenant)
         if flow is None:
-            flow = self._flows[turn.tenant] = _Flow(self._virtual)
-        insort(flow.waiting[turn.priority], item, key=_order)
+            flow = self._flows[params.tenant] = _Flow(self._virtual)
+        insort(flow.waiting[params.priority], item, key=_order)
         self._size += 1
+        self._on_depth(params.tenant, self.depth(params.tenant))
 
     def _next(self, accepts: Accepts[Work] | None) -> Item[Work] | None:
         heads = [head for flow in self._flows.values() for head in flow.heads(accepts)]
         urgent = [head for head in heads if self._is_urgent(head)]
-        return min(urgent or heads, key=self._turn_of, default=None)
+        return min(urgent or heads, key=self._service_order, default=None)
 
-    def _turn_of(self, item: Item[Work]) -> tuple[float, int]:
-        return max(self._flows[item.turn.tenant].start, self._virtual), item.number
+    def _service_order(self, item: Item[Work]) -> tuple[float, int]:
+        return max(self._flows[item.params.tenant].start, self._virtual), item.number
 
     def _start(self, flow: _Flow[Work] | None) -> float:
-        """When its next item begins, in virtual time."""
+        """Return when its next item begins, in virtual time."""
         return self._virtual if flow is None else max(flow.start, self._virtual)
 
-    def _before(self, flow: _Flow[Work], turn: SchedulingParams, due: float) -> float:
-        """The cost of what is served before such an item of the same tenant."""
-        alike = flow.waiting[turn.priority]
-        cost = sum(item.cost for item in alike[: bisect_right(alike, due, key=_due)])
-        if turn.priority is Priority.BATCH:
+    def _before(self, flow: _Flow[Work], params: SchedulingParams, due: float) -> float:
+        """Return the cost of what is served before such an item of the same tenant."""
+        same_priority = flow.waiting[params.priority]
+        cost = sum(item.cost for item in same_priority[: bisect_right(same_priority, due, key=_due)])
+        if params.priority is Priority.BATCH:
             return cost + sum(item.cost for item in flow.waiting[Priority.INTERACTIVE])
         return cost + sum(item.cost for item in flow.waiting[Priority.BATCH] if self._is_urgent(item))
 
-    def _served(self, flow: _Flow[Work], turn: SchedulingParams) -> Iterator[Item[Work]]:
-        """Those of one tenant that compete with such an item, in the order in which they are served."""
+    def _served(self, flow: _Flow[Work], params: SchedulingParams) -> Iterator[Item[Work]]:
+        """Yield the items of another tenant that compete with such an item, in the order in which they are served."""
         batch = flow.waiting[Priority.BATCH]
         yield from flow.waiting[Priority.INTERACTIVE]
         yield from (item for item in batch if self._is_urgent(item))
-        if turn.priority is Priority.BATCH:
+        if params.priority is Priority.BATCH:
             yield from (item for item in batch if not self._is_urgent(item))
 
     def _is_urgent(self, item: Item[Work]) -> bool:
-        if item.turn.priority is Priority.INTERACTIVE:
+        if item.params.priority is Priority.INTERACTIVE:
             return True
-        return self._now() - item.arrived >= item.turn.ages_after_seconds
+        return self._now() - item.arrived >= item.params.ages_after_seconds
 
     def _forget(self, tenant: str) -> None:
         if not any(self._flows[tenant].waiting.values()):

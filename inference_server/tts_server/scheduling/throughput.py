@@ -1,7 +1,7 @@
-"""How fast an engine speaks, from what it has spoken: what a wait will be. Pure."""
+"""Estimates an engine's throughput from finished utterances, to predict waits. Pure."""
 
-WEIGHT_OF_THE_LATEST = 0.2
-"""Of the moving average: the last ten or so utterances decide."""
+LATEST_WEIGHT = 0.2
+"""Weight of the latest measurement in the moving average: about the last ten utterances decide."""
 
 
 class ThroughputEstimator:
@@ -12,15 +12,15 @@ class ThroughputEstimator:
 
     @property
     def known(self) -> bool:
-        """Whether anything was learnt yet."""
+        """Whether anything was measured yet."""
         return self._seconds_per_cost is not None
 
     def observe(self, cost: float, seconds: float) -> None:
-        """So much took so long."""
+        """Record a measurement: cost and duration."""
         latest = seconds / cost
-        known = self._seconds_per_cost
-        self._seconds_per_cost = latest if known is None else known + WEIGHT_OF_THE_LATEST * (latest - known)
+        average = self._seconds_per_cost
+        self._seconds_per_cost = latest if average is None else average + LATEST_WEIGHT * (latest - average)
 
-    def wait_seconds(self, cost: float, engines: int) -> float:
-        """What `engines` side by side take for so much; 0 as long as nothing is known."""
-        return cost * (self._seconds_per_cost or 0.0) / max(1, engines)
+    def wait_seconds(self, cost: float, workers: int) -> float:
+        """Predict how long `workers` in parallel take for `cost`; 0 if nothing was measured yet."""
+        return cost * (self._seconds_per_cost or 0.0) / max(1, workers)

@@ -1,65 +1,62 @@
-"""What one request hears: made for it now, shared with others on its way, or kept from before."""
+"""The audio of one request: synthesized now, perhaps for other requests too, or cached."""
 
 from typing import Protocol
 
 from tts_server.cache import CachedReply
 
 Part = tuple[bytes, float]
-"""Encoded audio, never empty, and the seconds of sound up to its end."""
+"""Encoded audio, never empty, and the duration in seconds of all audio up to its end."""
 
 
 class AudioStream(Protocol):
-    """What one request hears, from a flight or from the cache."""
+    """The encoded audio of one request. Has one reader, which always calls `close`."""
 
     @property
-    def finished(self) -> bool:
-        """Whether all of it is spoken, heard or not."""
+    def complete(self) -> bool:
+        """Whether all of the audio is synthesized, read or not."""
 
     @property
-    def spoken_by(self) -> str:
-        """The model that speaks in place of the one that was asked for; empty where that one does."""
+    def fallback_model(self) -> str:
+        """The model that synthesizes instead of the requested one; empty while none does."""
 
-    async def first(self) -> None:
-        """Return when there is sound. Raises `EngineError` where none comes."""
+    async def start(self) -> None:
+        """Return once there is audio. Raises `EngineError` if no model produces any."""
 
-    async def settle(self, seconds: float) -> None:
-        """Return when all of it is spoken, or after so long."""
+    async def wait_complete(self, timeout_seconds: float) -> None:
+        """Return once all of the audio is synthesized, or after the timeout."""
 
     async def part(self) -> Part | None:
-        """The next one, None after the last. Raises `EngineError` where it broke off."""
+        """Return the next part, or None after the last. Raises `EngineError` if synthesis failed before the end."""
 
-    async def whole(self) -> tuple[bytes, float]:
-        """All of it as a file, and its seconds of sound, for whoever sends nothing before. Raises `EngineError`."""
+    async def whole(self) -> Part:
+        """Return all of the audio as one file. Only for a reader that has called no `part`. Raises `EngineError`."""
 
-    async def leave(self) -> None:
-        """Nobody hears it here any more; safe at any time, and needed always."""
+    async def close(self) -> None:
+        """Stop reading; the synthesis stops with its last reader. Safe to call twice."""
 
 
 class CachedAudio:
-    """`AudioStream` from the cache."""
+    """`AudioStream` of a cache hit: one part that is the whole file."""
 
-    finished = True
-    spoken_by = ""
+    complete = True
+    fallback_model = ""
 
-    def __init__(self, recording: CachedReply) -> None:
-        self._recording = recording
-        self._left: Part | None = (recording.content, recording.audio_seconds)
+    def __init__(self, reply: CachedReply) -> None:
+        self._file: Part = reply.content, reply.audio_seconds
+        self._unread: Part | None = self._file
 
-    async def first(self) -> None:
-        """See `AudioStream.first`."""
+    async def start(self) -> None:
+        pass
 
-    async def settle(self, seconds: float) -> None:
-        """See `AudioStream.settle`."""
-        del seconds
+    async def wait_complete(self, timeout_seconds: float) -> None:
+        pass
 
     async def part(self) -> Part | None:
-        """See `AudioStream.part`."""
-        part, self._left = self._left, None
+        part, self._unread = self._unread, None
         return part
 
-    async def whole(self) -> tuple[bytes, float]:
-        """See `AudioStream.whole`."""
-        return self._recording.content, self._recording.audio_seconds
+    async def whole(self) -> Part:
+        return self._file
 
-    async def leave(self) -> None:
-        """See `AudioStream.leave`."""
+    async def close(self) -> None:
+        pass

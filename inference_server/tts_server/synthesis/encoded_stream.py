@@ -1,7 +1,4 @@
-"""A sound as it is made: spoken, then encoded, one part after the other, by whoever wants the next one.
-
-As long as nothing of it has left, another model may speak in place of one that failed, from the beginning.
-"""
+"""The encoded audio of one reply, made part by part on demand."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,119 +6,71 @@ from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.synthesis.audio_stream import Part
 from tts_server.synthesis.sample_stream import SampleStream
-from tts_server.telemetry.tracing import NO_SPAN, Span, span
+from tts_server.telemetry.tracing import Span, span
 
-Void = Callable[[], bool]
-"""Forget what was made so far, because another model begins again; False where some of it has left."""
+Discard = Callable[[], bool]
+"""Discards all parts so far, because a fallback model begins again; returns False if some of them were sent."""
 
 
 class EncodedStream:
-    """One at a time may ask it for something. Always `stop` it."""
+    """Encodes a sample stream. Single consumer; call `stop` in any case."""
 
-    def __init__(self, speaking: SampleStream, encoding: Encoding) -> None:
-        self._speaking = speaking
+    def __init__(self, samples: SampleStream, encoding: Encoding) -> None:
+        self.samples = samples
+        self.seconds = 0.0
+        """Duration of the audio encoded so far."""
         self._encoding = encoding
         self._ended = False
-        self._stretch: Span = NO_SPAN
-        self.seconds = 0.0
-        """Of sound, encoded so far."""
+        self._span: Span | None = None
 
-    @property
-    def finished(self) -> bool:
-        """See `Sound.finished`."""
-        return self._speaking.finished
+    async def start(self) -> None:
+        """Return once there are samples. Call it once, before `next_part`. Raises `EngineError` if there are none."""
+        await self.samples.start()
+        self._span = span("encode")
+        self._span.__enter__()
 
-    @property
-    def all_taken(self) -> bool:
-        """Whether only an end is left to write."""
-        return self._speaking.ended
+    async def next_part(self, discard: Discard) -> Part | None:
+        """Return the next part, or None after the last.
 
-    @property
-    def spoken_by(self) -> str:
-        """See `Sound.spoken_by`."""
-        return self._speaking.lines[0].model if self._speaking.degraded else ""
-
-    def promote(self) -> None:
-        """See `SampleStream.hurry`."""
-        self._speaking.promote()
-
-    async def settle(self, seconds: float) -> None:
-        """See `Sound.settle`."""
-        await self._speaking.settle(seconds)
-
-    async def first(self) -> None:
-        """See `Sound.first`; before any part, once."""
-        await self._speaking.first()
-        self._stretch = span("encode")
-        self._stretch.__enter__()
-
-    async def make(self, void: Void) -> Part | None:
-        """The next part, None after the last. Raises `EngineError` where nobody is left to make it."""
+        If the engine fails, `discard` decides whether a fallback model may begin again; raises `EngineError` if not.
+        """
         data = b""
         while not data:
             if self._ended:
-                self._end_stretch()
+                self._end_span()
                 return None
             try:
-                data = await self._encoded()
+                data = await self._encode()
             except EngineError as error:
-                if not void() or not await self._speaking.fall_back(error):
+                if not discard() or not await self.samples.fall_back(error):
                     raise
-                self._encoding.encoder = self._encoding.begin()
+                self._encoding.restart()
                 self.seconds = 0.0
         return data, self.seconds
 
     def file(self, parts: Iterable[bytes]) -> bytes:
-        """All of its parts, as who did not hear it come gets it."""
+        """Join all parts into a file with its true length in the header."""
         return as_file(parts, self._encoding.format)
 
     async def stop(self) -> None:
-        """Whatever is being made stops; safe at any time."""
-        await self._speaking.stop()
-        self._end_stretch()
+        """Cancel the synthesis. Safe to call at any time."""
+        await self.samples.stop()
+        self._end_span()
 
-    def _end_stretch(self) -> None:
-        stretch, self._stretch = self._stretch, NO_SPAN
-        stretch.note("tts.audio_seconds", self.seconds)
-        stretch.note("tts.encode_seconds", self._encoding.busy_seconds)
-        stretch.__exit__(None, None, None)
-
-    async def _encoded(self) -> bytes:
-        samples = await self._speaking.take()
+    async def _encode(self) -> bytes:
+        samples = await self.samples.read()
         if samples is None:
             rest = await self._encoding.finish()
             self._ended = True
             return rest
-        rate_hz = self._speaking.sample_rate_hz
+        rate_hz = self.samples.sample_rate_hz
         self.seconds += samples.size / rate_hz
         return await self._encoding.feed(samples, rate_hz)
 
-
-class UnsharedStream(EncodedStream):
-    """`Sound` that nobody else hears: it is made as it is taken, and forgotten."""
-
-    def __init__(self, speaking: SampleStream, encoding: Encoding) -> None:
-        super().__init__(speaking, encoding)
-        self._sent = False
-
-    async def part(self) -> Part | None:
-        """See `Sound.part`."""
-        part = await self.make(lambda: not self._sent)
-        self._sent = True
-        return part
-
-    async def whole(self) -> Part:
-        """See `Sound.whole`."""
-        parts: list[bytes] = []
-
-        def void() -> bool:
-            parts.clear()
-            return True
-
-        while (part := await self.make(void)) is not None:
-            parts.append(part[0])
-        return self.file(parts), self.seconds
-
-    async def leave(self) -> None:
-        """See `Sound.leave`."""
-        await self.stop()
+    def _end_span(self) -> None:
+        ended, self._span = self._span, None
+        if ended is None:
+            return
+        ended.note("tts.audio_seconds", self.seconds)
+        ended.note("tts.encode_seconds", self._encoding.busy_seconds)
+        ended.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Around a speaker: its breaker hears how every attempt ends."""
+"""Puts a circuit breaker beside an engine client: each utterance asks it for a permit and reports how it ended."""
 
 import time
 from types import TracebackType
@@ -6,15 +6,14 @@ from types import TracebackType
 import structlog
 
 from tts_server.circuit_breaker import Breaker, BreakerSettings, Now, Permit
-from tts_server.errors import EngineError, EngineGivenUp, TTSError
-from tts_server.inference.client import EngineClient, Queueing
-from tts_server.scheduling.fair_queue import Priority
+from tts_server.errors import EngineError, EngineGivenUp
+from tts_server.inference.client import EngineClient
 
 log = structlog.get_logger(__name__)
 
 
 class BreakerGuard:
-    """Of one speaker, for as long as that lives."""
+    """The circuit breaker of one engine client, for that client's lifetime."""
 
     def __init__(
         self,
@@ -26,61 +25,44 @@ class BreakerGuard:
     ) -> None:
         self.engine_client = engine_client
         self.breaker = Breaker(now, settings)
-        self.has_standby = False
+        self.has_fallback = False
         self._model = model
 
     @property
-    def sample_rate_hz(self) -> int:
-        return self.engine_client.sample_rate_hz
-
-    @property
     def allows(self) -> bool:
-        """Whether it is worth a try: started, not in a crash loop, and the breaker says so."""
+        """Whether an attempt may succeed: the engine is started, not in a crash loop, and the breaker is not open."""
         return self.engine_client.ready and self.breaker.allows
 
-    def attempt(self, *, anyway: bool = False) -> "Attempt":
-        """To be entered around whatever the speaker is asked for; `anyway`: also while the breaker says no.
+    def attempt(self, *, despite_breaker: bool = False) -> "Attempt":
+        """Return a context manager for one utterance. Raises `EngineGivenUp` unless the breaker permits it.
 
-        Raises `EngineGivenUp` where the breaker says no.
+        With `despite_breaker` the attempt is made in any case; without a permit it does not count.
         """
         permit = self.breaker.permit()
-        if permit is None and not anyway:
-            raise EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
+        if permit is None and not despite_breaker:
+            raise self._given_up()
         return Attempt(self, permit)
 
     def failed(self, permit: Permit) -> None:
-        """The engine's failure ended an attempt."""
+        """Record an attempt that the engine failed."""
         if self.breaker.failed(permit):
-            log.warning("engine is given up for a while", model=self._model)
-            self._send_on()
+            log.warning("circuit breaker opened", model=self._model)
+            if self.has_fallback:  # queued utterances go there at once
+                self.engine_client.refuse_waiting(self._given_up())
 
-    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        """See `Queueing`; nothing where nobody waits here."""
-        if isinstance(self.engine_client, Queueing):
-            self.engine_client.refuse_waiting(error, priority)
-
-    def promote(self, reply: object) -> None:
-        """See `Queueing`; nothing where nobody waits here."""
-        if isinstance(self.engine_client, Queueing):
-            self.engine_client.promote(reply)
-
-    def _send_on(self) -> None:
-        """Who waits for an engine that was given up goes to the fallback now, where there is one."""
-        if self.has_standby:
-            self.refuse_waiting(
-                EngineGivenUp(f"Model {self._model} has failed too often; it is tried again in a while.")
-            )
+    def _given_up(self) -> EngineGivenUp:
+        return EngineGivenUp(f"Model {self._model} failed repeatedly; it is tried again within a minute.")
 
 
 class Attempt:
-    """At speaking: the breaker hears of its end, whatever that is. Without a permit, it hears nothing."""
+    """One utterance: reports to the breaker how it ended. Without a permit it reports nothing."""
 
     def __init__(self, guard: BreakerGuard, permit: Permit | None) -> None:
         self._guard = guard
         self._permit = permit
 
     def __enter__(self) -> None:
-        """It may be left at once."""
+        pass  # no await: a permit is never lost to a cancellation
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -91,5 +73,5 @@ class Attempt:
             self._guard.breaker.succeeded(self._permit)
         elif isinstance(error, EngineError):
             self._guard.failed(self._permit)
-        else:  # its caller has left, or was refused
+        else:  # the client disconnected, or the queue refused the utterance
             self._guard.breaker.abandoned(self._permit)

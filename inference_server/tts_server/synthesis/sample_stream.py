@@ -1,262 +1,190 @@
-"""One reply's sound, spoken ahead of its listener: the next sentence while this one is on its way.
+"""Synthesizes the utterances of one reply in order, ahead of the client that plays them.
 
-speak(line 1) speak(line 2) ...   ->   samples waiting   ->   take() by whoever encodes and sends
+speak(utterance 1) speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
 
-Whoever listens has time to hear what is spoken before the next line is due: queues are told when that is.
-A listener that is slow stops the speaking between two lines, never inside one: an engine's process is not held for
-it. A line is spoken a second time when its engine fails before any of its sound was taken and other lines' was; what
-was taken is never repeated, so after that the failure ends the reply.
+The next utterance is due shortly before the client has played what is synthesized; queues order by that. A slow reader
+stops the synthesis between two utterances, never inside one, so that no worker is held up. An utterance is synthesized
+a second time if its engine fails before any of its samples were read, after other utterances were; samples that were
+read are never repeated, so a later failure ends the reply.
 
-As long as nothing has been sent, another model may speak in place of one that cannot: then it speaks the whole reply,
-from its beginning, so that a reply has one voice.
+As long as nothing has been sent, a fallback model may replace one that fails. It synthesizes the whole reply from the
+beginning, so that a reply has one voice.
 """
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from tts_server.audio import Resampler
 from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.inference.client import Samples
-from tts_server.routing.fallback import Chains, FallbackModel, choose
+from tts_server.routing.fallback import choose_fallback
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
-from tts_server.synthesis.guard import BreakerGuard
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_buffer import SampleBuffer
 from tts_server.telemetry.tracing import Span, span
 
-AHEAD_SECONDS = 10.0
-"""Of sound that waits before the next line is begun."""
 SPARE_SECONDS = 1.0
-"""Before a listener has heard all that is spoken, the next line is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class SynthesisPlan:
-    """Who may speak a reply: its lines as routed, everybody's guard, and who stands in for whom."""
-
-    lines: Sequence[RoutedUtterance]
-    guards: Mapping[str, BreakerGuard]
-    fallbacks: Chains
-    lines_of: Callable[[FallbackModel], Sequence[RoutedUtterance]]
-    """The same words as a standby speaks them."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamHooks:
-    """What the metrics hear."""
-
-    on_retry: Callable[[str], None] = lambda _: None
-    """A model spoke a line a second time."""
-    on_fallback: Callable[[str, str], None] = lambda _, __: None
-    """A model could not, and the code of why: another one speaks."""
+"""How long before the client has played everything the next utterance is due."""
 
 
 class SampleStream:
-    """The sound of a reply, all at the rate of the model it was asked of. Begins at once; always `stop` it.
+    """Samples of a reply, all at the rate of the requested model. Begins at once; always call `stop`.
 
-    `plays`: whether its listener hears it as it comes, and not all of it at its end.
-
-    Raises `EngineError` where nobody is left to try.
+    `streaming` is whether the client plays the audio while it arrives. Methods raise `EngineError` if no model is left
+    to try.
     """
 
-    def __init__(self, cast: SynthesisPlan, hooks: StreamHooks, turn: SchedulingParams, *, plays: bool = True) -> None:
-        self._cast = cast
+    def __init__(
+        self, plan: SynthesisPlan, hooks: StreamHooks, params: SchedulingParams, *, streaming: bool = True
+    ) -> None:
+        self._plan = plan
         self._reply = object()
-        """By which queues know what is its own."""
-        self._turn = replace(turn, reply=self._reply) if turn.priority is Priority.BATCH else turn
+        """Identifies the utterances of this reply in queues."""
+        self._params = replace(params, reply=self._reply) if params.priority is Priority.BATCH else params
         self._hooks = hooks
-        self._plays = plays
+        self._streaming = streaming
         self._failed: set[str] = set()
-        self.lines = cast.lines
-        """As they are spoken now."""
-        self.degraded = False
-        """Whether another model than the routed ones speaks."""
-        self.sample_rate_hz = cast.guards[cast.lines[0].model].sample_rate_hz
-        self._model = cast.lines[0].model
-        """Whose turn it is."""
-        self._news: asyncio.Future[None] | None = None
-        """Of whoever waits for something to take, or for the end: one at a time."""
-        self._room = asyncio.Event()
-        self._choose(EngineGivenUp.code)
+        self._utterances = plan.utterances
+        self.fallback_model = ""
+        """The model that synthesizes instead of the routed ones; empty while none does."""
+        self._model = plan.utterances[0].model
+        """The model of the utterance that is being synthesized."""
+        self.sample_rate_hz = plan.guards[self._model].engine_client.sample_rate_hz
+        self._select_model(EngineGivenUp.code)
         self._begin()
-
-    def _begin(self) -> None:
-        self._waiting: deque[Samples] = deque()
-        self._waiting_samples = 0
-        self._heard_at: float | None = None
-        """When whoever hears it from its first sound on will have heard all that is spoken; None before that."""
-        self._parts_of_line = 0
-        """Of the line being spoken, how many parts wait."""
-        self._taken_of_line = False
-        self._room.set()
-        self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(lambda _: self._tell())
-
-    def _choose(self, reason: str) -> bool:
-        """Who is next; false when nobody is left."""
-        cast = self._cast
-        needed = [line.model for line in cast.lines]
-        choice = choose(needed, cast.fallbacks, self._failed, lambda model: cast.guards[model].allows)
-        if choice is None:
-            return False
-        self._anyway = not choice.worth_a_try
-        if choice.standby is not None and choice.without is not None:
-            self.lines = cast.lines_of(choice.standby)
-            self.degraded = True
-            self._hooks.on_fallback(choice.without, reason)
-        return True
-
-    async def fall_back(self, error: EngineError) -> bool:
-        """Have another model speak all of it, because this one failed; false when nobody is left.
-
-        What was taken so far is void: only for a reply of which nothing has been sent.
-        """
-        await self.stop()
-        self._failed.add(self._model)
-        if not self._choose(error.code):
-            return False
-        self._begin()
-        await self.first()
-        return True
 
     @property
-    def finished(self) -> bool:
-        """Whether all of it is spoken, taken or not."""
+    def complete(self) -> bool:
+        """Whether all samples are synthesized, read or not."""
         return self._task.done()
 
     @property
-    def ended(self) -> bool:
-        """Whether all of it is spoken and taken."""
-        return self._task.done() and not self._waiting
+    def exhausted(self) -> bool:
+        """Whether all samples are synthesized and read."""
+        return self._task.done() and not self._buffer
 
-    async def first(self) -> None:
-        """Return when there is sound, whoever makes it. Raises what the last engine that was asked raised instead."""
+    async def start(self) -> None:
+        """Return once there are samples, of a fallback model if need be. Raises the last model's error."""
         try:
-            await self._sound()
+            await self._first_samples()
         except EngineError as error:
             if not await self.fall_back(error):
                 raise
 
-    def promote(self) -> None:
-        """Somebody who waits for it now has joined work of priority batch: it is interactive from here on.
-
-        What another pool has been asked for already keeps its place in that one's queue.
-        """
-        if self._turn.priority is Priority.BATCH:
-            self._turn = replace(self._turn, priority=Priority.INTERACTIVE)
-            for guard in self._cast.guards.values():
-                guard.promote(self._reply)
-
-    async def settle(self, seconds: float) -> None:
-        """Return when all of it is spoken, or after so long."""
-        if not self._task.done():
-            await asyncio.wait([self._task], timeout=seconds)
-
-    async def take(self) -> Samples | None:
-        """All that waits, at least one sample; None at the end. After its sound, raises what the engine raised."""
-        while not self._waiting:
+    async def read(self) -> Samples | None:
+        """Return all buffered samples, at least one; None at the end. Raises `EngineError` after the last samples."""
+        while not self._buffer:
             if self._task.done():
                 self._task.result()
                 return None
-            await self._change()
-        samples = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
-        self._waiting.clear()
-        self._waiting_samples = 0
-        self._taken_of_line = self._taken_of_line or self._parts_of_line > 0
-        self._parts_of_line = 0
-        self._room.set()
-        return samples
+            await self._buffer.wait_for_change()
+        return self._buffer.read()
+
+    async def fall_back(self, error: EngineError) -> bool:
+        """Start the reply again with a fallback model after `error`; False if no model is left.
+
+        Samples that were read are void: only for a reply of which nothing has been sent.
+        """
+        await self.stop()
+        self._failed.add(self._model)
+        if not self._select_model(error.code):
+            return False
+        self._begin()
+        await self.start()
+        return True
+
+    def promote(self) -> None:
+        """Make a reply of priority batch interactive: an interactive request has joined it.
+
+        Utterances that were already sent to another pool keep their place in that pool's queue.
+        """
+        if self._params.priority is Priority.BATCH:
+            self._params = replace(self._params, priority=Priority.INTERACTIVE)
+            for guard in self._plan.guards.values():
+                guard.engine_client.promote(self._reply)
+
+    async def wait_complete(self, timeout_seconds: float) -> None:
+        """Return once all samples are synthesized, or after the timeout."""
+        if not self._task.done():
+            await asyncio.wait([self._task], timeout=timeout_seconds)
 
     async def stop(self) -> None:
-        """Whatever is being spoken stops; safe at any time."""
+        """Cancel the synthesis. Safe to call at any time."""
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
         if not self._task.cancelled():
-            self._task.exception()  # looked at, or asyncio would report it
+            self._task.exception()  # retrieved, or asyncio would report it
 
-    async def _sound(self) -> None:
-        while not self._waiting:
+    def _begin(self) -> None:
+        buffer = self._buffer = SampleBuffer(self.sample_rate_hz)
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(lambda _: buffer.wake_reader())
+
+    def _select_model(self, reason: str) -> bool:
+        """Select the routed models or the next fallback; False if none is left."""
+        plan = self._plan
+        needed = [routed.model for routed in plan.utterances]
+        decision = choose_fallback(needed, plan.fallbacks, self._failed, lambda model: plan.guards[model].allows)
+        if decision is None:
+            return False
+        self._despite_breaker = decision.despite_breaker
+        if decision.fallback is not None and decision.replaced is not None:
+            self._utterances = plan.reroute(decision.fallback)
+            self.fallback_model = decision.fallback.model
+            self._hooks.on_fallback(decision.replaced, reason)
+        return True
+
+    async def _first_samples(self) -> None:
+        while not self._buffer:
             if self._task.done():
                 self._task.result()
-                raise EngineError("The engine gave no sound at all.")
-            await self._change()
-
-    async def _change(self) -> None:
-        self._news = asyncio.get_running_loop().create_future()
-        try:
-            await self._news
-        finally:
-            self._news = None
-
-    def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+                raise EngineError("The engine produced no audio.")
+            await self._buffer.wait_for_change()
 
     async def _run(self) -> None:
-        for number, line in enumerate(self.lines):
-            await self._room.wait()
-            self._model = line.model
-            self._parts_of_line, self._taken_of_line = 0, False
-            # Once it has begun, a reply goes on with its engine, whatever that one's breaker says, however long it is.
-            turn = replace(self._turn, max_wait_seconds=None, due=self._due()) if number else self._turn
+        for number, routed in enumerate(self._utterances):
+            await self._buffer.wait_for_room()
+            self._model = routed.model
+            self._buffer.begin_utterance()
+            # A reply that has begun stays with its engine, whatever the breaker and the queue's length are by then.
+            params = replace(self._params, max_wait_seconds=None, due=self._due()) if number else self._params
             try:
-                await self._speak(line, turn, anyway=self._anyway or number > 0)
+                await self._synthesize(routed, params, despite_breaker=self._despite_breaker or number > 0)
             except EngineError:
-                if number == 0 or self._taken_of_line:
+                if number == 0 or self._buffer.utterance_was_read:
                     raise
-                self._drop_line()
-                self._hooks.on_retry(line.model)
-                await self._speak(line, turn, anyway=True)
+                self._buffer.drop_utterance()
+                self._hooks.on_retry(routed.model)
+                await self._synthesize(routed, params, despite_breaker=True)
 
-    async def _speak(self, line: RoutedUtterance, turn: SchedulingParams, *, anyway: bool) -> None:
-        with span("speak", leads=True) as stretch:
-            stretch.note("tts.model", line.model)
-            stretch.note("tts.voice", line.utterance.voice)
-            stretch.note("tts.text_characters", len(line.utterance.text))
-            await self._hear(line, turn, stretch, anyway=anyway)
+    async def _synthesize(self, routed: RoutedUtterance, params: SchedulingParams, *, despite_breaker: bool) -> None:
+        with span("speak", leads=True) as utterance_span:
+            utterance_span.note("tts.model", routed.model)
+            utterance_span.note("tts.voice", routed.utterance.voice)
+            utterance_span.note("tts.text_characters", len(routed.utterance.text))
+            await self._copy_samples(routed, params, utterance_span, despite_breaker=despite_breaker)
 
-    async def _hear(self, line: RoutedUtterance, turn: SchedulingParams, stretch: Span, *, anyway: bool) -> None:
-        guard = self._cast.guards[line.model]
+    async def _copy_samples(
+        self, routed: RoutedUtterance, params: SchedulingParams, utterance_span: Span, *, despite_breaker: bool
+    ) -> None:
+        guard, buffer = self._plan.guards[routed.model], self._buffer
         engine_client = guard.engine_client
         resampler = None
         if engine_client.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(engine_client.sample_rate_hz, self.sample_rate_hz)
-        with guard.attempt(anyway=anyway):
-            async with aclosing(engine_client.speak(line.utterance, turn)) as parts:
+        with guard.attempt(despite_breaker=despite_breaker):
+            async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
                 async for part in parts:
-                    if self._parts_of_line == 0 and not self._taken_of_line:
-                        stretch.event("first audio")
-                    self._put(part if resampler is None else resampler.feed(part))
+                    if buffer.utterance_is_silent:
+                        utterance_span.event("first audio")
+                    buffer.write(part if resampler is None else resampler.feed(part))
         if resampler is not None:
-            self._put(resampler.finish())
+            buffer.write(resampler.finish())
 
     def _due(self) -> float | None:
-        """Of the next line."""
-        return None if self._heard_at is None or not self._plays else self._heard_at - SPARE_SECONDS
-
-    def _put(self, samples: Samples) -> None:
-        if samples.size == 0:
-            return
-        self._heard_at = (self._heard_at or time.monotonic()) + samples.size / self.sample_rate_hz
-        self._waiting.append(samples)
-        self._parts_of_line += 1
-        self._waiting_samples += samples.size
-        if self._waiting_samples > AHEAD_SECONDS * self.sample_rate_hz:
-            self._room.clear()
-        self._tell()
-
-    def _drop_line(self) -> None:
-        """Forget what waits of a line that failed."""
-        for _ in range(self._parts_of_line):
-            dropped = self._waiting.pop().size
-            self._waiting_samples -= dropped
-            self._heard_at = (self._heard_at or 0.0) - dropped / self.sample_rate_hz
-        self._parts_of_line = 0
-        if self._waiting_samples <= AHEAD_SECONDS * self.sample_rate_hz:
-            self._room.set()
+        """When the next utterance is needed, on `time.monotonic()`; None: at once."""
+        end = self._buffer.playback_end
+        return end - SPARE_SECONDS if end is not None and self._streaming else None

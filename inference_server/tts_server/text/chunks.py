@@ -1,8 +1,8 @@
-"""Sentences that are spoken together: each way to an engine and back costs the same, however short what is said.
+"""Joins sentences into passages: a call of the engine costs the same, however short its text.
 
-The first sentence goes alone, since somebody waits for it. After that a passage may be as long as all that was said
-before it: an engine that keeps pace with its listener has it ready in time, and nobody hears a gap. An engine that is
-many times faster than that says itself how much it takes at once.
+The first sentence stays alone, since a client waits for it. After that a passage may be as long as everything before
+it: an engine that is as fast as playback has it ready in time, without a gap. An engine that is many times faster
+declares how much it takes at once.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from tts_server.text.sentences import LONGEST_CHARACTERS, ends_a_sentence, limit
 
 
 def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
-    """Neighbours of one language as one, in order; none is longer than a segment may be, or than `at_once`.
+    """Join neighbouring segments of one language, in order; none gets longer than a segment may be, or than `at_once`.
 
-    `at_once`: characters of an alphabet that every engine concerned takes, however little was said before; 0 where one
-    does not say. Only whole sentences are joined: a title without a full stop would run into what is below it.
+    `at_once` is the number of characters of an alphabet that every engine concerned takes at once, even at the
+    beginning; 0 if one does not declare it. Only whole sentences are joined: a title without a full stop would run into
+    the line below it.
     """
     joined: list[Segment] = []
     before, last = 0, 0  # characters: of all passages but the last, and of that one
@@ -33,7 +34,7 @@ def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
 
 
 def _join(one: Segment, other: Segment, at_once: int) -> Segment | None:
-    """Both as one; None where they have to be apart."""
+    """Return both as one segment; None if they must stay apart."""
     if one.language != other.language or not (ends_a_sentence(one.text) and ends_a_sentence(other.text)):
         return None
     text = f"{one.text}{'' if needs_no_space(one.text) else ' '}{other.text}"

@@ -1,4 +1,4 @@
-"""`<lang=xx>…</lang>`: the caller says what language a part is in."""
+"""Parses `<lang=xx>…</lang>`, by which a request sets the language of a part of its text."""
 
 import re
 from collections.abc import Collection
@@ -19,9 +19,9 @@ class Tagged:
 
 
 def untag(text: str, known: Collection[str], *, param: str) -> list[Tagged]:
-    """Take the tags off. Parts are in order and not empty; tags may be nested, the innermost holds.
+    """Remove the tags. Returns non-empty parts in order; tags may be nested, the innermost wins.
 
-    A tag whose language is not `known` is text, as is a `</lang>` that closes nothing, and any other `<`. Raises
+    A tag whose language is not `known` is text, and so is a `</lang>` that closes nothing, and any other `<`. Raises
     `TextRejected` for a known tag that is never closed.
     """
     if "<" not in text:
@@ -40,7 +40,7 @@ def untag(text: str, known: Collection[str], *, param: str) -> list[Tagged]:
         else:
             open_languages.pop()
     if open_languages:
-        raise TextRejected(f"<lang={open_languages[-1]}> is never closed: add </lang>.", param=param)
+        raise TextRejected(f"<lang={open_languages[-1]}> is never closed. Add </lang>.", param=param)
     _add(parts, text[start:], open_languages)
     return parts
 

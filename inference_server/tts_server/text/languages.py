@@ -1,12 +1,12 @@
-"""Matches language tags."""
+"""Matches BCP 47 language tags."""
 
 from collections.abc import Collection
 
 
 def match(tag: str, known: Collection[str]) -> str | None:
-    """The known language that a BCP 47 tag means: itself in any case, else its primary subtag's; None for none.
+    """Return the known language that `tag` means: the same tag in any case, else by its primary subtag, else None.
 
-    Languages known by a longer tag are found by their primary subtag too, so `zh` finds `zh-CN`.
+    A known language with a longer tag matches by its primary subtag too: `zh` finds `zh-CN`.
     """
     wanted = tag.lower()
     by_name = {language.lower(): language for language in known}

@@ -1,10 +1,10 @@
-"""From a caller's text to the segments that are spoken one after the other."""
+"""Splits the text of a request into segments, which are synthesized one after the other."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tts_server.errors import TextRejected
-from tts_server.text.language_detection import is_silent, script_runs, tells_languages
+from tts_server.text.language_detection import has_detectable_script, is_silent, script_runs
 from tts_server.text.language_tags import untag
 from tts_server.text.languages import match
 from tts_server.text.sentences import LONGEST_CHARACTERS, parts, sentences
@@ -16,7 +16,7 @@ class Segment:
 
     text: str
     language: str | None
-    """One of the languages given; None where nothing tells and there is no default."""
+    """One of the known languages; None if none was detected and there is no default."""
 
 
 def segments(
@@ -27,49 +27,49 @@ def segments(
     requested_language: str | None = None,
     param: str = "input",
 ) -> list[Segment]:
-    """Split `text` for speaking. Authority over a part's language: its tag, the request, its script, the default.
+    """Split `text` for synthesis. The language of a part is that of its tag, the request, its script, or the default.
 
-    `routed_languages` are those that this tenant can speak: only these (and the default and the requested one) are
-    known to tags and chosen by script. Latin text takes the default language, whatever it is written in. Every
+    `routed_languages` are those that the tenant has voices for: only these, the default and the requested language
+    are known to tags and detected by script. Latin text takes the default language, whatever it is written in. Every
     character that is not a space or a tag is in exactly one segment, in order.
 
-    Raises `TextRejected`, naming `param`, for text with nothing in it and for an unclosed tag.
+    Raises `TextRejected`, with `param`, for empty text and for an unclosed tag.
     """
     others = [language for language in (requested_language, default_language) if language]
     known = [*routed_languages, *(language for language in others if match(language, routed_languages) is None)]
     found: list[Segment] = []
     for tagged in untag(text, known, param=param):
-        found.extend(_spoken(tagged.text, tagged.language or requested_language, default_language, known))
+        found.extend(_split(tagged.text, tagged.language or requested_language, default_language, known))
     if not found:
-        raise TextRejected("The text is empty: there is nothing to speak.", param=param)
+        raise TextRejected("The text is empty.", param=param)
     return _joined(found)
 
 
-def _spoken(text: str, fixed: str | None, default: str | None, known: Collection[str]) -> Iterator[Segment]:
-    alike = fixed is not None or not tells_languages(text)
+def _split(text: str, fixed: str | None, default: str | None, known: Collection[str]) -> Iterator[Segment]:
+    one_language = fixed is not None or not has_detectable_script(text)
     language = default if fixed is None else fixed
     for sentence in sentences(text):
-        for piece, spoken in ((sentence, language),) if alike else _languages(sentence, default, known):
+        for piece, piece_language in ((sentence, language),) if one_language else _languages(sentence, default, known):
             for part in parts(piece):
                 if stripped := part.strip():
-                    yield Segment(stripped, spoken)
+                    yield Segment(stripped, piece_language)
 
 
 def _languages(sentence: str, default: str | None, known: Collection[str]) -> Iterator[tuple[str, str | None]]:
-    """The sentence in pieces of one language each: neighbours that turn out the same are one piece again."""
+    """Split the sentence into pieces of one language each; neighbours of the same language stay one piece."""
     piece, language = "", default
     for run in script_runs(sentence):
-        spoken = (match(run.language, known) if run.language else None) or default
-        if piece and spoken != language:
+        run_language = (match(run.language, known) if run.language else None) or default
+        if piece and run_language != language:
             yield piece, language
             piece = ""
-        piece, language = piece + run.text, spoken
+        piece, language = piece + run.text, run_language
     if piece:
         yield piece, language
 
 
 def _joined(found: list[Segment]) -> list[Segment]:
-    """Give what has no letter or digit (a lone dash, a closing quote) to its neighbour: alone it is a silence."""
+    """Join segments without a letter or digit (a lone dash, a closing quote) to a neighbour: alone they are silent."""
     joined: list[Segment] = []
     last_is_silent = False
     for segment in found:
@@ -79,8 +79,8 @@ def _joined(found: list[Segment]) -> list[Segment]:
             joined.append(segment)
             last_is_silent = silent
         else:
-            said = segment if last_is_silent else last
-            joined[-1] = Segment(f"{last.text} {segment.text}", said.language)
+            spoken = segment if last_is_silent else last
+            joined[-1] = Segment(f"{last.text} {segment.text}", spoken.language)
             last_is_silent = last_is_silent and silent
     return joined
 

@@ -1,6 +1,6 @@
-"""Sentences of any script, and parts of the long ones.
+"""Splits text of any script into sentences, and long sentences into parts.
 
-Own rules, because what is at hand is for European languages, wants its text in whole, or is no longer looked after.
+The rules are our own: available libraries are for European languages, need the whole text, or are unmaintained.
 """
 
 import re
@@ -8,15 +8,15 @@ import unicodedata
 from collections.abc import Iterator
 
 LONGEST_CHARACTERS = 240
-"""Of a segment. About 15 s of English: what a listener waits for is the first one, so it must not be a chapter."""
+"""Longest segment, about 15 s of English: a client waits for the first one, so it must not be a chapter."""
 LONGEST_DENSE_CHARACTERS = 100
-"""The same for scripts in which a character is a syllable or a word."""
+"""Longest segment in scripts in which a character is a syllable or a word."""
 
-# Ends that need no space after them, and ends that do: a full stop is in 3.14, in example.com and in U.S.A. too.
+# Ends that need no space after them, and ends that do: 3.14, example.com and U.S.A. have a full stop, too.
 _DENSE_ENDS = "。！？｡．︒"
 _SPACED_ENDS = ".!?…‽⁇⁈⁉؟۔।॥։።፧၊။។៕᙮᠃᠉⸮"
 _CLOSERS = "\"'”’»)]}）」』】》〉〕］｝›"
-# Possessive, and only from the first of several marks: a text of nothing but marks must not take quadratic time.
+# Possessive, and only from the first of several marks: a text of only marks must not take quadratic time.
 _ALL_ENDS = _DENSE_ENDS + _SPACED_ENDS
 _MARKS, _DENSE_MARKS = frozenset(_ALL_ENDS), frozenset(_DENSE_ENDS)
 _END = re.compile(
@@ -29,9 +29,9 @@ _END = re.compile(
     r")\s*+"
 )
 _FIRST_OF_END = re.compile(rf"[{_ALL_ENDS}\n\u2028\u2029]")
-"""What an end begins with. Looked for first: at most characters the longer pattern would only fail."""
+"""First character of an end. Searched first: at most characters the longer pattern would only fail."""
 _PAUSE = re.compile(r"[,;:،؛、，；：·—–]+[\"'”’»)\]）」』]*\s*|\n")
-# Titles and connectives, in languages of the Latin script, that always have more behind them.
+# Titles and connectives of languages in Latin script that never end a sentence.
 _ABBREVIATIONS = frozenset((
     "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "gen", "col", "capt", "lt", "sgt", "rev", "hon",
     "vs", "etc", "e.g", "i.e", "cf", "ca", "approx", "vol", "ed", "eds", "inc", "ltd", "co", "corp", "bros", "dept",
@@ -41,17 +41,17 @@ _ABBREVIATIONS = frozenset((
 _BEFORE_A_NUMBER = frozenset(("no", "nos", "nr", "fig", "p", "pp", "art", "ch", "sec", "str", "n", "num", "mar"))
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*+[^\W\d_]")
 _LONGEST_WORD = 40
-"""How far back the word before a full stop is looked for; what is longer is no abbreviation."""
+"""Longest word before a full stop that may be an abbreviation."""
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Every character of `text`, cut after each sentence and its spaces."""
+    """Yield the sentences of `text` with the spaces behind them: together, every character of it."""
     start, seen = 0, 0
     for first in _FIRST_OF_END.finditer(text):
         if first.start() < seen or (end := _END.match(text, first.start())) is None:
             continue
         seen = end.end()
-        if not _goes_on(text, start, end):
+        if not _continues(text, start, end):
             yield text[start:seen]
             start = seen
     if start < len(text):
@@ -59,7 +59,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def parts(sentence: str) -> Iterator[str]:
-    """A long sentence in parts no longer than the limit: cut at its pauses, else its spaces, else anywhere."""
+    """Yield the parts of a sentence, none longer than the limit: cut at pauses, else at spaces, else anywhere."""
     if len(sentence) <= LONGEST_DENSE_CHARACTERS:  # as most are
         yield sentence
         return
@@ -74,7 +74,7 @@ def parts(sentence: str) -> Iterator[str]:
 
 
 def limit_characters(text: str) -> int:
-    """The longest that a segment of such text may be."""
+    """Return the length limit for a segment of such text."""
     head = text[:LONGEST_CHARACTERS]
     if head.isascii():
         return LONGEST_CHARACTERS
@@ -83,17 +83,17 @@ def limit_characters(text: str) -> int:
 
 
 def ends_a_sentence(text: str) -> bool:
-    """Whether its last mark, quotes and brackets aside, is one that ends sentences."""
+    """Whether its last character, before closing quotes and brackets, ends a sentence."""
     return text.rstrip(_CLOSERS)[-1:] in _MARKS
 
 
 def needs_no_space(text: str) -> bool:
-    """Whether the next sentence follows without a space in such a script."""
+    """Whether sentences of its script follow each other without a space."""
     return text.rstrip(_CLOSERS)[-1:] in _DENSE_MARKS
 
 
-def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
-    """Whether a lone full stop belongs to its word: an abbreviation, an initial, a number at the start of a list."""
+def _continues(text: str, start: int, end: re.Match[str]) -> bool:
+    """Whether a full stop does not end the sentence: an abbreviation, an initial, a number at the start of a list."""
     if end[0].rstrip() != "." or end.end() >= len(text):
         return False
     before = text[max(start, end.start() - _LONGEST_WORD) : end.start()].split()
@@ -112,10 +112,10 @@ def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
 
 
 def _cut(text: str, lead: int, limit: int) -> int:
-    """Where to cut within (lead, limit]: after the last pause past the middle, else the last space, else a letter."""
+    """Return a cut in (lead, limit]: after the last pause past the middle, else the last space, else a letter."""
     middle = (lead + limit) // 2
     pauses = [found.end() for found in _PAUSE.finditer(text, middle, limit)]
-    # 1,000 and 12:30 are no pauses.
+    # 1,000 and 12:30 have no pause.
     pauses = [cut for cut in pauses if not (cut < len(text) and text[cut - 1] in ",:" and text[cut].isdigit())]
     if pauses:
         return pauses[-1]
@@ -129,7 +129,7 @@ def _cut(text: str, lead: int, limit: int) -> int:
 
 
 def _joined(text: str, cut: int) -> bool:
-    """Whether the characters on both sides of the cut are one to a reader: an accent, an emoji sequence."""
+    """Whether the characters on both sides of the cut are one grapheme: an accent, an emoji sequence."""
     if cut >= len(text):
         return False
     after = text[cut]

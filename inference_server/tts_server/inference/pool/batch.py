@@ -1,4 +1,4 @@
-"""Utterances that one process speaks together, from the parent's side: each has its own listener, end and failure."""
+"""A batch of utterances on one worker, from the parent's side: each has its own reader, end and failure."""
 
 import asyncio
 from collections import deque
@@ -11,22 +11,22 @@ from tts_server.inference.pool.worker_client import WorkerClient
 
 
 class Batch:
-    """Runs once. It is over when every member has ended or left."""
+    """Runs once. Ends when every member has ended or is cancelled."""
 
-    def __init__(self, process: WorkerClient, utterances: Sequence[Utterance]) -> None:
-        self.process = process
+    def __init__(self, worker: WorkerClient, utterances: Sequence[Utterance]) -> None:
+        self.worker = worker
         self.members = [Member(self, utterance) for utterance in utterances]
-        self._asked: list[Member] = []
-        """Those that the process speaks, by their numbers there: who left before is not among them."""
         self.invalid_audio = False
-        """Whether what a member heard cannot have been its text."""
+        """Whether a member received audio that cannot be its text."""
+        self._sent: list[Member] = []
+        """Members sent to the worker, by their numbers there: without those that were cancelled before."""
         self._running: asyncio.Task[None] | None = None
 
     async def run(self, timeout_seconds: float) -> bool:
-        """Hand everybody's sound over as it comes; the timeout is on every wait for any of it.
+        """Pass each member its audio as it comes. The timeout applies to every wait for any of it.
 
-        Raises what ended all of it too early, for the members too. False where nobody listens any more: the process
-        must be settled then.
+        Returns whether it ran to its end; false if all members were cancelled: the worker must settle then. Raises
+        what ended the batch too early; its members raise it too.
         """
         self._running = asyncio.create_task(self._run(timeout_seconds))
         try:
@@ -36,18 +36,18 @@ class Batch:
         if self._running.cancelled():
             return False
         self._running.result()
-        return bool(self._asked)
+        return bool(self._sent)
 
     async def _run(self, timeout_seconds: float) -> None:
         end: EngineError = EngineCrashed("The engine is stopping.")
-        self._asked = [member for member in self.members if not member.over]
-        if not self._asked:
+        self._sent = [member for member in self.members if not member.over]
+        if not self._sent:
             return
-        utterances = [member.utterance for member in self._asked]
+        utterances = [member.utterance for member in self._sent]
         try:
-            async with aclosing(self.process.speak_batch(utterances, timeout_seconds)) as parts:
-                async for number, part in parts:
-                    self._asked[number].hear(part)
+            async with aclosing(self.worker.speak_batch(utterances, timeout_seconds)) as replies:
+                async for number, part in replies:
+                    self._sent[number].receive(part)
         except EngineError as error:
             end = error
             raise
@@ -55,19 +55,19 @@ class Batch:
             for member in self.members:
                 member.end(end)
 
-    def left(self, member: "Member") -> None:
-        """Nobody listens to it any more: the engine may stop there, and stops where it was the last."""
+    def cancel_member(self, member: "Member") -> None:
+        """Cancel a member that has not ended, and the batch with its last one."""
         if member.over:
             return
         member.end(None)
-        if member in self._asked:
-            self.process.abandon(self._asked.index(member))
+        if member in self._sent:
+            self.worker.cancel_member(self._sent.index(member))
         if self._running is not None and all(one.over for one in self.members):
             self._running.cancel()
 
 
 class Member:
-    """Where one utterance of a batch is spoken."""
+    """One utterance of a batch, as its reader sees it."""
 
     def __init__(self, batch: Batch, utterance: Utterance) -> None:
         self.batch = batch
@@ -75,37 +75,37 @@ class Member:
         self.over = False
         self._failure: EngineError | None = None
         self._parts: deque[Samples] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    async def part(self) -> Samples | None:
-        """The next of its sound, None after the last. Raises `EngineError`: its own, or what ended the batch.
+    async def next_part(self) -> Samples | None:
+        """Return the next samples, None after the last. Raises its own `EngineError`, or what ended the batch.
 
-        The batch has the timeout.
+        Has no timeout: the batch has one.
         """
         while not self._parts:
             if self.over:
                 if self._failure is not None:
                     raise self._failure
                 return None
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._parts.popleft()
 
-    def hear(self, part: Samples | EngineError | None) -> None:
-        """What the process says of it: sound, its own failure, or its end."""
+    def receive(self, part: Samples | EngineError | None) -> None:
+        """Take the worker's reply: samples, a failure of this utterance, or its end."""
         if part is None or isinstance(part, EngineError):
             self.end(part)
         elif not self.over:
             self._parts.append(part)
-            self._news.set()
+            self._changed.set()
 
     def end(self, failure: EngineError | None) -> None:
-        """No more comes; only the first end counts."""
+        """End it; only the first end counts."""
         if not self.over:
             self.over, self._failure = True, failure
-            self._news.set()
+            self._changed.set()
 
-    def leave(self, *, invalid_audio: bool = False) -> None:
-        """Its listener hears no more; `invalid_audio`: because it was no speech."""
+    def cancel(self, *, invalid_audio: bool = False) -> None:
+        """Stop reading; `invalid_audio` if the audio cannot be the text."""
         self.batch.invalid_audio = self.batch.invalid_audio or invalid_audio
-        self.batch.left(self)
+        self.batch.cancel_member(self)

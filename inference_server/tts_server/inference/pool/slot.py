@@ -1,4 +1,4 @@
-"""A place for an engine's process, and an utterance that waits for one."""
+"""A slot of the pool, which always has one worker, and an utterance in the queue for a slot."""
 
 import asyncio
 import time
@@ -12,58 +12,58 @@ from tts_server.scheduling.fair_queue import Item
 
 
 class WorkerSlot:
-    """A place for one process, which may have many processes in its life.
+    """A slot for one worker, which is replaced when it fails.
 
-    starting -> idle <-> busy -> settling -> idle            the usual turns
+    starting -> idle <-> busy -> settling -> idle            normally
        ^                  |         |
-       +-- (backoff) -----+---------+                        crashed, stuck, too large
+       +-- (backoff) -----+---------+                        crashed, stuck, over its memory limit
     """
 
-    def __init__(self, process: WorkerClient) -> None:
-        self.process = process
+    def __init__(self, worker: WorkerClient) -> None:
+        self.worker = worker
         self.failures = 0
-        """In a row, since it last spoke to the end."""
-        self.up = False
-        """Whether the process is loaded: idle, busy or settling."""
-        self.pardons = False
-        """Whether its next failure does not count: each of a batch is tried alone before anybody is blamed."""
-        self.given_at = 0.0
-        """When somebody got it last."""
+        """Consecutive failures since its worker last completed an utterance."""
+        self.loaded = False
+        """Whether the worker is loaded: idle, busy or settling."""
+        self.pardons_failure = False
+        """Whether the next failure does not count: after a failed batch each member is first tried alone."""
+        self.assigned_at = 0.0
+        """`time.monotonic()` of the last assignment."""
         self.next_request: Item[QueuedUtterance] | None = None
-        """Who is next here: the process has been told its words."""
+        """Utterance already sent to the worker, to be run next."""
         self.sending_next: asyncio.TimerHandle | None = None
-        """Until it is told; None while nobody speaks here alone."""
-        self.tight = False
-        """Whether it has more memory than it may: what it needs to speak does not count, and it may speak already.
+        """Timer of the next prefetch; None while none is planned."""
+        self.over_memory_limit = False
+        """Whether the worker is over its memory limit after an utterance while the next one is already running.
 
-        It is told nothing ahead then, so that it can be looked at between two utterances.
+        Nothing is sent ahead then, so that the worker is replaced after that utterance.
         """
 
-    def give(self, item: "Item[QueuedUtterance]") -> None:
-        """It is spoken here, alone."""
-        self.given_at = time.monotonic()
-        item.work.seat.set_result((self, None))
+    def assign(self, item: "Item[QueuedUtterance]") -> None:
+        """Give the worker to one utterance alone."""
+        self.assigned_at = time.monotonic()
+        item.work.assignment.set_result((self, None))
 
 
 Assignment = tuple[WorkerSlot, Member | None]
-"""Where an utterance is spoken: alone, or as a member of a batch."""
+"""A slot, and the member of its batch; None if the utterance has the worker for itself."""
 
 
 @dataclass(eq=False, slots=True)
 class QueuedUtterance:
-    """An utterance that waits for its place."""
+    """An utterance that waits for its assignment."""
 
     utterance: Utterance
-    shares: bool
-    """Whether it may be one of a batch."""
-    seat: asyncio.Future[Assignment] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    batchable: bool
+    """Whether it may be in a batch."""
+    assignment: asyncio.Future[Assignment] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
-    def waits(self) -> bool:
-        """Whether its caller still does: it has neither got a place nor been refused, nor has it left."""
-        return not self.seat.done()
+    def is_waiting(self) -> bool:
+        """Whether it is still needed: neither assigned nor refused nor cancelled."""
+        return not self.assignment.done()
 
     def refuse(self, error: TTSError) -> None:
-        """It gets no place."""
-        if self.waits:
-            self.seat.set_exception(error)
+        """Reject the queued utterance."""
+        if self.is_waiting:
+            self.assignment.set_exception(error)

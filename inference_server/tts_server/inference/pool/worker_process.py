@@ -1,4 +1,4 @@
-"""One worker process and its pipes, from the parent's side: begin it, write to it, end it, kill it."""
+"""One worker process and its pipes, from the parent's side: start it, write to it, stop it, kill it."""
 
 import asyncio
 import os
@@ -16,10 +16,10 @@ from tts_server.inference.wire.shared_buffer import SharedBuffer
 log = structlog.get_logger(__name__)
 
 MEMORY_BYTES = 128
-"""Of statm: seven numbers, of which the second is pages."""
+"""Enough to read /proc/<pid>/statm: seven numbers, of which the second is resident pages (proc(5))."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-# What an engine prints may quote what it was asked to say. Python's stack frames and its fault handler's do not.
+# What an engine prints may quote the text of a request. Stack frames of Python and of its fault handler do not.
 _WITHOUT_TEXT = re.compile(
     r"""Traceback\ \(most\ recent\ call\ (?:last|first)\):
     | Fatal\ Python\ error:\ (?:Segmentation\ fault|Aborted|Bus\ error|Illegal\ instruction)
@@ -31,9 +31,9 @@ _WITHOUT_TEXT = re.compile(
 
 
 class WorkerProcess:
-    """One process of `tts_server.inference.worker.main`. `pipe` is what it says; see `frames` for what may be written.
+    """One process of `tts_server.inference.worker.main`. `pipe` reads its frames; `frames` says what may be written.
 
-    `sound`: the memory that both have; None where the system has none.
+    `shared_buffer` is the memory shared with it; None if the system has none.
     """
 
     def __init__(
@@ -42,43 +42,43 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         pipe: FrameReader,
         cancellations: int,
-        sound: SharedBuffer | None,
+        shared_buffer: SharedBuffer | None,
     ) -> None:
         self.pipe = pipe
-        self.sound = sound
+        self.shared_buffer = shared_buffer
         self.stderr_may_contain_text = False
-        """Whether it has been told a text, which its stderr may hold."""
+        """Whether stderr may contain request text: then only its length is logged."""
         self._engine = engine
         self._process = process
         self._group: int | None = process.pid
-        """Whom to kill; None once that is done."""
+        """Process group; None after it was killed."""
         self._cancellations = cancellations
-        """File descriptor; negative once it is closed."""
+        """File descriptor of the pipe for cancellations; -1 once it is closed."""
         self._memory: int | None = None
-        """File descriptor of /proc/<pid>/statm: it is read after each utterance, and opening costs most of that."""
+        """File descriptor of /proc/<pid>/statm, kept open: opening it would cost most of a read."""
         with suppress(OSError):  # not Linux
             self._memory = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY)
-        assert process.stderr is not None  # noqa: S101 - asked for in `begin`
+        assert process.stderr is not None  # noqa: S101 - requested in `spawn`
         self._stderr = asyncio.create_task(self._log(process.stderr))
 
     @classmethod
-    async def begin(cls, engine: str, threads: int, batch_size: int) -> "WorkerProcess":
-        """Begin to load. Raises OSError where there can be no process."""
-        # Without what names the traces' collector, and may hold a credential for it: engines send none.
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-        environment = {**ours, "PYTHONUNBUFFERED": "1"}
+    async def spawn(cls, engine: str, threads: int, batch_size: int) -> "WorkerProcess":
+        """Start a process that loads the engine. Raises OSError if the system cannot start one."""
+        # Engines send no traces: the variables that name the collector may hold a credential for it.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        environment = {**inherited, "PYTHONUNBUFFERED": "1"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(threads)
         source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
-        heard, cancellations = os.pipe()
+        cancelled, cancellations = os.pipe()
         pipe = FrameReader(source)
-        sound = _shared_sound()
-        shared = -1 if sound is None else sound.descriptor
+        shared_buffer = _shared_buffer()
+        shared = -1 if shared_buffer is None else shared_buffer.descriptor
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "tts_server.inference.worker.main", engine, str(heard), str(batch_size),
+                sys.executable, "-P", "-m", "tts_server.inference.worker.main", engine, str(cancelled), str(batch_size),
                 str(shared), stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
-                pass_fds=(heard,) if shared < 0 else (heard, shared),
+                pass_fds=(cancelled,) if shared < 0 else (cancelled, shared),
                 env=environment, start_new_session=True,
             )  # fmt: skip
         except BaseException:
@@ -87,25 +87,25 @@ class WorkerProcess:
             raise
         finally:
             os.close(sink)
-            os.close(heard)
-            if sound is not None:
-                sound.shared()
+            os.close(cancelled)
+            if shared_buffer is not None:
+                shared_buffer.close_descriptor()
         os.set_blocking(cancellations, False)
-        return cls(engine, process, pipe, cancellations, sound)
+        return cls(engine, process, pipe, cancellations, shared_buffer)
 
     @property
     def pid(self) -> int:
-        """Of the process, also after its end."""
+        """Process ID, also after its end."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """False once it has ended, also while the event loop has not heard of it."""
+        """Whether it runs: false once it has ended, even before the event loop notices."""
         return self._process.returncode is None and not _has_ended(self._process.pid)
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How it ended: the signal's name or the exit code."""
         returncode = self._process.returncode
         if returncode is not None and returncode < 0:
             with suppress(ValueError):
@@ -113,22 +113,22 @@ class WorkerProcess:
         return f"exit code {returncode}"
 
     def write(self, frame: bytes) -> None:
-        """Ask it for something. Raises ConnectionError where it does not listen any more."""
+        """Write a frame to its stdin. Raises ConnectionError if it does not read any more."""
         stdin = self._process.stdin
         if stdin is None or stdin.is_closing():
             raise ConnectionError("its stdin is closed")
         try:
             stdin.write(frame)
-        except RuntimeError as error:  # uvloop's way to say that
+        except RuntimeError as error:  # uvloop raises this one
             raise ConnectionError(str(error)) from error
 
     def cancel(self, number: int) -> None:
-        """Nobody listens to this utterance, counted from 1."""
-        with suppress(OSError):  # it has ended, which its other pipe shows
+        """Cancel utterance `number` (1-based)."""
+        with suppress(OSError):  # it has ended; its other pipe reports that
             os.write(self._cancellations, cancellation(number))
 
     def resident_bytes(self) -> int:
-        """Its memory now; 0 where the system does not tell."""
+        """Return its resident memory; 0 if the system does not report it."""
         if self._memory is None:
             return 0
         try:
@@ -137,20 +137,20 @@ class WorkerProcess:
             return 0
         return int(pages) * PAGE_BYTES
 
-    async def end(self, within_seconds: float) -> None:
-        """It has so long from the end of its stdin, then it is killed."""
+    async def stop(self, grace_seconds: float) -> None:
+        """Close its stdin, which ends it; kill it after `grace_seconds`."""
         if self._process.stdin is not None and self._process.returncode is None:
             self._process.stdin.close()
             self._close_cancellations()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), within_seconds)
+                await asyncio.wait_for(self._process.wait(), grace_seconds)
         await self.kill()
 
     async def kill(self) -> None:
-        """End it now, with whatever it has started, and wait until it is gone. Safe to call twice."""
+        """Kill it with all processes that it has started, and wait for its end. Safe to call twice."""
         if self._group is not None:
-            # Its own session: the group is the engine and its children, never this process. Once only: later the
-            # number may be another's.
+            # Its own session: the group is the worker and its children, never this process. Only once: later the
+            # number may belong to another group.
             with suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
             self._group = None
@@ -159,14 +159,14 @@ class WorkerProcess:
             os.close(self._memory)
             self._memory = None
         self.pipe.close()
-        if self.sound is not None:
-            self.sound.close()
+        if self.shared_buffer is not None:
+            self.shared_buffer.close()
         await self._process.wait()
         self._stderr.cancel()
         await asyncio.wait([self._stderr])
 
     def _close_cancellations(self) -> None:
-        """It ends then, whatever it computes."""
+        """Close the pipe for cancellations: the worker ends then, whatever it computes."""
         if self._cancellations >= 0:
             os.close(self._cancellations)
             self._cancellations = -1
@@ -179,7 +179,7 @@ class WorkerProcess:
 
 
 async def _line(stream: asyncio.StreamReader) -> str:
-    """A line with its end taken off; one that is too long is dropped for a note. Empty at the end of the stream."""
+    """Return the next line without its end, or a note if it is too long. Empty at the end of the stream."""
     try:
         raw = await stream.readline()
     except ValueError:
@@ -187,15 +187,15 @@ async def _line(stream: asyncio.StreamReader) -> str:
     return raw.decode("utf-8", "replace").rstrip()[:500] or ("(empty)" if raw else "")
 
 
-def _shared_sound() -> SharedBuffer | None:
+def _shared_buffer() -> SharedBuffer | None:
     try:
         return SharedBuffer()
-    except OSError:  # no such memory here, or none left: sound goes through the pipe
+    except OSError:  # not supported, or no memory left: samples go through the pipe
         return None
 
 
 def _has_ended(pid: int) -> bool:
-    if not hasattr(os, "waitid"):  # macOS: the event loop tells a moment later
+    if not hasattr(os, "waitid"):  # macOS: the event loop notices a moment later
         return False
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,0 +1,1 @@
+"""The protocol between a worker and its parent: frames, shared memory, errors."""

@@ -1,4 +1,4 @@
-"""Errors on their way from a worker to its parent: as JSON, without anything that a caller may have written."""
+"""Carries errors from a worker to its parent as JSON, without any text of a request."""
 
 import traceback
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 from tts_server.errors import EngineError, EngineUnavailable, InvalidAudio
 
 _KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "invalid_audio": InvalidAudio}
-"""Every other error is an "error"."""
+"""Errors that keep their class; all others are "error"."""
 
 
-def said_of(error: Exception) -> dict[str, object]:
-    """What went wrong. Only messages that an engine wrote for it travel: others may carry a caller's text."""
+def error_content(error: Exception) -> dict[str, object]:
+    """Return the JSON of an error. Only messages of `EngineError` are included: others may quote a request's text."""
     if not isinstance(error, EngineError):
         traceback.print_exception(error)
         return {"kind": "error", "message": f"The engine raised {type(error).__name__}."}
@@ -19,6 +19,6 @@ def said_of(error: Exception) -> dict[str, object]:
     return {"kind": kind, "message": error.message}
 
 
-def error_of(said: Mapping[str, Any]) -> EngineError:
-    """The inverse, as far as it goes."""
-    return _KINDS.get(said["kind"], EngineError)(str(said["message"]))
+def error_of(content: Mapping[str, Any]) -> EngineError:
+    """Return the error that `error_content` described."""
+    return _KINDS.get(content["kind"], EngineError)(str(content["message"]))

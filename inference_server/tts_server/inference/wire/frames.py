@@ -1,22 +1,21 @@
-"""The pipes between a worker and its parent: frames of one kind byte, a length of four bytes, and a payload.
+"""The protocol between a worker and its parent: frames of a kind byte, a four-byte length, and a payload.
 
-parent -> worker   SPEAK (JSON: an utterance) on stdin, one at a time, and at most the next one before that has ended
-worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK: AUDIO (int16, little endian) any
-                   number of times and DONE (empty), or ERROR (JSON: `kind`, `message`) in place of DONE. SHARED in
-                   place of AUDIO: where the samples lie in memory that both have (`shared_sound.py`), and how many
-                   bytes they are.
-                   An ERROR in place of READY: the engine cannot load. READY may also say `passage_characters`
-                   (see `Engine`), and of an engine that can batch: `voice_groups`, and how it was measured, `batch`
+parent -> worker   SPEAK (JSON: an utterance) on stdin: one at a time, and at most the next before that one has ended
+worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK any number of AUDIO (int16, little
+                   endian) and a DONE (empty), or an ERROR (JSON: `kind`, `message`) instead of DONE. SHARED replaces
+                   AUDIO if the samples are in shared memory (`shared_buffer.py`): it says where, and how many bytes.
+                   An ERROR instead of READY: the engine cannot load. READY may also have `passage_characters` (see
+                   `Engine`), and of an engine that can batch `voice_groups` and the measured cost of a batch, `batch`
                    (`size`, `single_seconds`, `batch_seconds`).
 
-Several utterances may be asked for at once: BATCH (JSON: `utterances`) takes SPEAK's place. Then AUDIO, DONE and ERROR
-come inside of MEMBER frames, whose payload begins with the kind and the number of the utterance in its batch; a DONE
-outside of one ends the batch. Cancellations count a batch's utterances one by one.
+BATCH (JSON: `utterances`) replaces SPEAK for several utterances at once. AUDIO, DONE and ERROR are then inside MEMBER
+frames, whose payload begins with the inner kind and the number of the utterance in its batch; a DONE outside ends the
+batch. Cancellations count the utterances of a batch one by one.
 
-Another pipe to the worker is for what must be heard while it speaks: the number of the utterance, counted from 1, that
-nobody listens to any more. An utterance that has ended cannot be meant by it.
+A second pipe to the worker carries cancellations, which it must receive while it computes: the number of the utterance,
+counted from 1. The number of an utterance that has ended has no effect.
 
-A worker whose pipes end exits at once. Whatever else comes over them is a crash.
+A worker exits as soon as one of its pipes ends. Anything else on the pipes counts as a crash.
 """
 
 import json
@@ -26,11 +25,12 @@ from enum import IntEnum
 
 HEADER_BYTES = 5
 PIPE_BYTES = 1_048_576
-"""What the pipe to the parent holds, the most that Linux gives to everybody: where sound does not go through the shared
-memory, a passage of 20 s leaves in one go, and its process is free for the next.
+"""Capacity of the pipe to the parent: the most that Linux grants without privileges.
+
+A passage of 20 s that does not go through shared memory fits, so that its worker is free for the next.
 """
 AUDIO_BYTES = PIPE_BYTES - 2 * HEADER_BYTES
-"""Largest AUDIO payload: with the DONE behind it, it fits into the pipe."""
+"""Largest AUDIO payload: it fits into the pipe together with its DONE."""
 CONTROL_BYTES = 1_048_576
 """Largest payload of the other kinds."""
 
@@ -48,12 +48,12 @@ class Kind(IntEnum):
     ERROR = 0x45
 
 
-SOUND = frozenset({Kind.AUDIO, Kind.SHARED})
-"""What carries some."""
+AUDIO_KINDS = frozenset({Kind.AUDIO, Kind.SHARED})
+"""Kinds that carry samples."""
 
 _HEADER = struct.Struct("<BI")
 _MEMBER = struct.Struct("<BH")
-_PLACE = struct.Struct("<II")
+_RANGE = struct.Struct("<II")
 _NUMBER = struct.Struct("<Q")
 NUMBER_BYTES = _NUMBER.size
 _KINDS = {int(kind): kind for kind in Kind}
@@ -62,37 +62,47 @@ Frame = tuple[Kind, memoryview]
 """A kind and its payload."""
 
 
-class BrokenFrame(ValueError):  # noqa: N818 - what happened
+class BrokenFrame(ValueError):  # noqa: N818 - named after what happened
     """The bytes are no frame of this protocol."""
 
 
+class PipeEnded(Exception):  # noqa: N818 - named after what happened
+    """No more frames come: the worker has ended, or the pipe was closed here."""
+
+
 def header(kind: Kind, payload_bytes: int) -> bytes:
-    """What goes before a payload of so many bytes."""
+    """Return the header of a frame whose payload has so many bytes."""
     return _HEADER.pack(kind, payload_bytes)
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
-    """The bytes of one frame."""
+    """Return the bytes of one frame."""
     return header(kind, len(payload)) + payload
 
 
 def json_frame(kind: Kind, content: Mapping[str, object]) -> bytes:
-    """A frame with JSON in it; lone surrogates travel as escapes."""
+    """Return a frame with a JSON payload; lone surrogates are escaped."""
     return frame(kind, json_payload(content))
 
 
 def json_payload(content: Mapping[str, object]) -> bytes:
-    """What `content_of` reads."""
+    """Return a JSON payload; `json_content` is the inverse."""
     return json.dumps(content).encode("ascii")
 
 
+def json_content(payload: memoryview) -> dict[str, object]:
+    """Parse a JSON payload."""
+    content: dict[str, object] = json.loads(bytes(payload))
+    return content
+
+
 def member_frame(kind: Kind, number: int, payload: bytes | memoryview = b"") -> list[bytes | memoryview]:
-    """The pieces of a MEMBER frame: a frame of one utterance of a batch, counted from 0."""
+    """Return the pieces of a MEMBER frame: a frame of utterance `number` of a batch, counted from 0."""
     return [header(Kind.MEMBER, _MEMBER.size + len(payload)), _MEMBER.pack(kind, number), payload]
 
 
-def member_of(payload: memoryview) -> tuple[Kind, int, memoryview]:
-    """The inverse, of the payload. Raises `BrokenFrame`."""
+def member_content(payload: memoryview) -> tuple[Kind, int, memoryview]:
+    """Parse the payload of a MEMBER frame: inner kind, utterance number, inner payload. Raises `BrokenFrame`."""
     if len(payload) < _MEMBER.size:
         raise BrokenFrame("a MEMBER frame is too short")
     kind, number = _MEMBER.unpack_from(payload)
@@ -102,65 +112,55 @@ def member_of(payload: memoryview) -> tuple[Kind, int, memoryview]:
 
 
 def shared_frame(start: int, size: int) -> bytes:
-    """Sound of `size` bytes that lie at `start` in the shared memory."""
-    return frame(Kind.SHARED, _PLACE.pack(start, size))
+    """Return a frame that announces `size` bytes of samples at `start` in the shared memory."""
+    return frame(Kind.SHARED, _RANGE.pack(start, size))
 
 
-def place_of(payload: memoryview) -> tuple[int, int]:
-    """The inverse, of the payload. Raises `BrokenFrame`."""
-    if len(payload) != _PLACE.size:
+def shared_range(payload: memoryview) -> tuple[int, int]:
+    """Parse the payload of a SHARED frame: start and size. Raises `BrokenFrame`."""
+    if len(payload) != _RANGE.size:
         raise BrokenFrame("a SHARED frame has another size")
-    start, size = _PLACE.unpack(payload)
+    start, size = _RANGE.unpack(payload)
     return start, size
 
 
-def content_of(payload: memoryview) -> dict[str, object]:
-    """The JSON in a payload."""
-    content: dict[str, object] = json.loads(bytes(payload))
-    return content
-
-
 def cancellation(number: int) -> bytes:
-    """Nobody listens to utterance `number`."""
+    """Return the message that cancels utterance `number`, counted from 1."""
     return _NUMBER.pack(number)
 
 
 def cancelled_number(data: bytes) -> int:
-    """The inverse, of `NUMBER_BYTES`."""
+    """Parse a cancellation of `NUMBER_BYTES`."""
     number: int = _NUMBER.unpack(data)[0]
     return number
 
 
-class PipeEnded(Exception):  # noqa: N818 - what happened
-    """No more frames come: the worker has ended, or the pipe was closed here."""
-
-
 class Unpacker:
-    """Takes whole frames off what a pipe brings, in pieces of any size. What comes whole is not copied."""
+    """Splits a byte stream, fed in pieces of any size, into frames. A frame that arrives whole is not copied."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        """Of a frame that has begun."""
+        """Pieces of an incomplete frame."""
         self.held_bytes = 0
-        """Of those pieces."""
-        self._wanted_bytes = HEADER_BYTES
-        """How many of them make the next step: its header, or all of it."""
+        """Size of those pieces."""
+        self._needed_bytes = HEADER_BYTES
+        """Size of those pieces at which the frame's header, or the frame, is complete."""
 
     @property
     def missing_bytes(self) -> int:
-        """Until the next step, at least."""
-        return self._wanted_bytes - self.held_bytes
+        """Bytes missing until the header, or the frame, is complete."""
+        return self._needed_bytes - self.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are whole now. Raises `BrokenFrame`."""
+        """Yield the frames that `data` completes. Raises `BrokenFrame`."""
         if self._pieces:
             self._pieces.append(data)
             self.held_bytes += len(data)
-            if self.held_bytes < self._wanted_bytes:
+            if self.held_bytes < self._needed_bytes:
                 return
             data = b"".join(self._pieces)
         view, start, size = memoryview(data), 0, len(data)
-        self._wanted_bytes = HEADER_BYTES
+        self._needed_bytes = HEADER_BYTES
         try:
             while size - start >= HEADER_BYTES:
                 number, length = _HEADER.unpack_from(data, start)
@@ -171,7 +171,7 @@ class Unpacker:
                     raise BrokenFrame(f"a {kind.name} frame of {length} bytes is too long")
                 end = start + HEADER_BYTES + length
                 if size < end:
-                    self._wanted_bytes = end - start
+                    self._needed_bytes = end - start
                     return
                 payload = view[start + HEADER_BYTES : end]
                 start = end

@@ -16,8 +16,8 @@ from tts_server.inference.wire.frames import (
     Kind,
     PipeEnded,
     frame,
-    place_of,
     shared_frame,
+    shared_range,
 )
 
 DONE = frame(Kind.DONE)
@@ -50,8 +50,8 @@ async def test_sound_that_is_there_is_taken_together_up_to_its_end(ends: tuple[i
     said = [frame(Kind.AUDIO, b"ab"), frame(Kind.AUDIO, b"cd"), shared_frame(6, 8), DONE, frame(Kind.AUDIO, b"ef")]
     os.write(ends[1], b"".join(said))
     await pipe.receive()
-    (audio, sound), (shared, place) = pipe.more_sound()
-    assert (audio, bytes(sound), shared, place_of(place)) == (Kind.AUDIO, b"cd", Kind.SHARED, (6, 8))
+    (audio, sound), (shared, place) = pipe.buffered_audio()
+    assert (audio, bytes(sound), shared, shared_range(place)) == (Kind.AUDIO, b"cd", Kind.SHARED, (6, 8))
     assert (await pipe.receive())[0] is Kind.DONE
     pipe.close()
 

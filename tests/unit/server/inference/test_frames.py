@@ -10,11 +10,11 @@ from tts_server.inference.wire.frames import (
     BrokenFrame,
     Kind,
     Unpacker,
-    content_of,
     frame,
+    json_content,
     json_frame,
+    member_content,
     member_frame,
-    member_of,
 )
 
 FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=200)), max_size=8)
@@ -35,7 +35,7 @@ def test_frames_arrive_whole_and_in_order_however_the_pipe_cuts_them(
 @given(st.text())
 def test_any_text_survives_the_way(text: str) -> None:
     ((kind, payload),) = Unpacker().feed(json_frame(Kind.SPEAK, {"text": text}))
-    assert (kind, content_of(payload)["text"]) == (Kind.SPEAK, text)
+    assert (kind, json_content(payload)["text"]) == (Kind.SPEAK, text)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_frame_before_the_broken_one_is_still_taken() -> None:
 def test_a_members_frame_names_its_utterance(kind: Kind, number: int, payload: bytes) -> None:
     ((outer, received),) = Unpacker().feed(b"".join(member_frame(kind, number, payload)))
     assert outer is Kind.MEMBER
-    inner, found, rest = member_of(received)
+    inner, found, rest = member_content(received)
     assert (inner, found, bytes(rest)) == (kind, number, payload)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x41\x00", b"\xff\x00\x00"])
 def test_what_is_no_members_frame_is_broken(payload: bytes) -> None:
     with pytest.raises(BrokenFrame):
-        member_of(memoryview(payload))
+        member_content(memoryview(payload))

@@ -6,8 +6,8 @@ from tests.support.server_models import model
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
 from tts_server.inference.client import Utterance
 from tts_server.routing.catalogue import CatalogueError, catalogue
-from tts_server.routing.fallback import FallbackModel, can_speak, choose
-from tts_server.routing.voice_selection import RoutedUtterance, standby_lines
+from tts_server.routing.fallback import FallbackModel, can_serve, choose_fallback
+from tts_server.routing.voice_selection import RoutedUtterance, reroute
 
 A, B, C, D = (FallbackModel(name) for name in "abcd")
 CHAINS = {"a": (B, C), "b": (C,), "c": (), "d": ()}
@@ -32,18 +32,18 @@ CHOICES: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.mark.parametrize(("needed", "failed", "allowed", "expected"), CHOICES.values(), ids=CHOICES)
 def test_choice(needed: str, failed: str, allowed: str, expected: str) -> None:
-    choice = choose(list(needed), CHAINS, set(failed), lambda name: name in allowed)
+    decision = choose_fallback(list(needed), CHAINS, set(failed), lambda name: name in allowed)
     said = "nobody"
-    if choice is not None:
-        said = choice.standby.model if choice.standby else "as routed"
-        said += f" without {choice.without}" if choice.without else ""
-        said += "" if choice.worth_a_try else ", anyway"
+    if decision is not None:
+        said = decision.fallback.model if decision.fallback else "as routed"
+        said += f" without {decision.replaced}" if decision.replaced else ""
+        said += ", anyway" if decision.despite_breaker else ""
     assert said == expected
 
 
 @pytest.mark.parametrize(("ready", "expected"), [("abcd", True), ("b", True), ("c", True), ("", False), ("d", False)])
 def test_a_model_can_be_spoken_for(ready: str, expected: bool) -> None:
-    assert can_speak("a", CHAINS, lambda name: name in ready) is expected
+    assert can_serve("a", CHAINS, lambda name: name in ready) is expected
 
 
 def falls_to(name: str, *voices: tuple[str, str]) -> FallbackConfig:
@@ -60,9 +60,9 @@ def spare(name: str, fallback: FallbackConfig | None = None) -> ModelConfig:
 @pytest.mark.parametrize(
     ("models", "said"),
     [
-        ([spare("a", falls_to("x"))], "a falls back to x, which is no model here"),
-        ([spare("a", falls_to("a"))], "circle: a -> a"),
-        ([spare("a", falls_to("b")), spare("b", falls_to("a"))], "circle: a -> b -> a"),
+        ([spare("a", falls_to("x"))], "a falls back to x, which is not configured"),
+        ([spare("a", falls_to("a"))], "a form a circle: a -> a"),
+        ([spare("a", falls_to("b")), spare("b", falls_to("a"))], "a form a circle: a -> b -> a"),
         ([*(spare(n, falls_to(m)) for n, m in ("ab", "bc", "cd")), spare("d")], "longer than 3"),
         ([spare("a", falls_to("b", ("en", "nobody"))), spare("b")], "names voice nobody, which b does not have"),
     ],
@@ -84,7 +84,7 @@ def test_a_chain_that_leads_nowhere_is_refused_at_load(models: list[ModelConfig]
 )
 def test_a_standby_speaks_with_the_voice_of_the_language(voice: str, language: str | None, expected: str) -> None:
     names = catalogue(ServerConfig(models=(spare("a", falls_to("b", ("de", "b-at"))), spare("b"))), {})
-    (line,) = standby_lines(
+    (line,) = reroute(
         names, names.fallbacks["a"][0], [RoutedUtterance("a", Utterance("x", voice, language, 1.5, "fp32"))]
     )
     assert line == RoutedUtterance("b", Utterance("x", expected, language, 1.5, "int8"))

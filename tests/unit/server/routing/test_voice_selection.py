@@ -8,7 +8,7 @@ from tests.support.server_models import model
 from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
-from tts_server.routing.voice_selection import VoiceSelector, choose, lines, wished_model
+from tts_server.routing.voice_selection import VoiceSelector, requested_model, route, select_voice
 from tts_server.text import Segment
 
 TENANT = ServerConfig(
@@ -30,11 +30,11 @@ def names(config: ServerConfig = TENANT) -> Catalogue:
     return catalogue(config, {})
 
 
-def spoken(wish: VoiceSelector, *languages: str | None) -> list[str]:
+def spoken(selector: VoiceSelector, *languages: str | None) -> list[str]:
     """The route of a segment of each language, as model/voice."""
     found = names()
-    choice = choose(found, wish, wished_model(found, wish))
-    said = lines(found, choice, wish, [Segment("x", language) for language in languages])
+    choice = select_voice(found, selector, requested_model(found, selector))
+    said = route(found, choice, selector, [Segment("x", language) for language in languages])
     return [f"{line.model}/{line.utterance.voice}" for line in said]
 
 
@@ -59,15 +59,15 @@ STORIES: dict[str, tuple[VoiceSelector, list[str | None], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("wish", "languages", "expected"), STORIES.values(), ids=STORIES)
-def test_who_speaks(wish: VoiceSelector, languages: list[str | None], expected: str) -> None:
-    assert spoken(wish, *languages) == expected.split()
+@pytest.mark.parametrize(("selector", "languages", "expected"), STORIES.values(), ids=STORIES)
+def test_who_speaks(selector: VoiceSelector, languages: list[str | None], expected: str) -> None:
+    assert spoken(selector, *languages) == expected.split()
 
 
 def test_text_without_a_language_is_the_voices_own() -> None:
     found = names()
-    assert choose(found, VoiceSelector("tts-1", "alloy"), found.model("tts-1")).default_language == "zh"
-    assert choose(found, VoiceSelector("tts-1", None), found.model("tts-1")).default_language == "en"
+    assert select_voice(found, VoiceSelector("tts-1", "alloy"), found.model("tts-1")).default_language == "zh"
+    assert select_voice(found, VoiceSelector("tts-1", None), found.model("tts-1")).default_language == "en"
 
 
 def test_unknown_names_are_refused_with_what_there_is() -> None:
@@ -75,7 +75,7 @@ def test_unknown_names_are_refused_with_what_there_is() -> None:
     with pytest.raises(ModelNotFound, match="cosy, piper"):
         found.model("gpt-9")
     with pytest.raises(VoiceNotFound, match="amy, 英文女"):
-        choose(found, VoiceSelector("piper", "alloy"), found.model("piper"))
+        select_voice(found, VoiceSelector("piper", "alloy"), found.model("piper"))
     with pytest.raises(VoiceNotFound):
         spoken(VoiceSelector(None, "zoe"), "en")
 
@@ -95,9 +95,9 @@ SPARED = TENANT.model_copy(
 def test_a_model_that_is_not_offered_is_no_name_of_a_request() -> None:
     found = names(SPARED)
     assert [name for name, _ in found.names()] == ["cosy", "tts-1"]
-    assert wished_model(found, VoiceSelector(None, "amy")).name == "cosy"
+    assert requested_model(found, VoiceSelector(None, "amy")).name == "cosy"
     with pytest.raises(ModelNotFound) as refusal:
-        wished_model(found, VoiceSelector("piper", None))
+        requested_model(found, VoiceSelector("piper", None))
     assert "piper" not in refusal.value.message
 
 
@@ -127,8 +127,8 @@ def test_a_message_lists_no_hundred_voices() -> None:
 def test_a_language_nobody_speaks_is_refused_and_a_region_is_not() -> None:
     found = names()
     with pytest.raises(InvalidParameter, match="de, en, zh"):
-        choose(found, VoiceSelector("tts-1", "alloy", language="fr"), found.model("tts-1"))
-    choose(found, VoiceSelector("tts-1", "alloy", language="en-GB"), found.model("tts-1"))
+        select_voice(found, VoiceSelector("tts-1", "alloy", language="fr"), found.model("tts-1"))
+    select_voice(found, VoiceSelector("tts-1", "alloy", language="en-GB"), found.model("tts-1"))
 
 
 def test_only_allowed_precisions_may_be_asked_for() -> None:
@@ -148,15 +148,17 @@ def test_a_precision_is_asked_of_the_requests_model_only() -> None:
         }
     )
     found = names(config)
-    wish = VoiceSelector("tts-1", "alloy", precision=Precision.INT8)
-    said = lines(found, choose(found, wish, found.model("tts-1")), wish, [Segment("x", "zh"), Segment("x", "de")])
+    selector = VoiceSelector("tts-1", "alloy", precision=Precision.INT8)
+    said = route(
+        found, select_voice(found, selector, found.model("tts-1")), selector, [Segment("x", "zh"), Segment("x", "de")]
+    )
     assert [line.utterance.precision for line in said] == ["int8", "fp32"]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": (model("m", ("v", [])), model("m", ("v", [])))}, "twice"),
+        ({"models": (model("m", ("v", [])), model("m", ("v", [])))}, "same name"),
         ({"model_aliases": {"a": "none"}}, "modelAliases"),
         ({"voice_aliases": {"a": "nobody"}}, "voiceAliases"),
         ({"language_routing": (LanguageRoute(language="default", voice="nobody"),)}, "languageRouting"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tts_server.scheduling.batching import BatchCost, BatchPolicy, PendingBatch, worth_sharing
+from tts_server.scheduling.batching import BatchCost, BatchPolicy, PendingBatch, worth_batching
 from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
 
 EIGHT = BatchPolicy(8, 0.05)
@@ -22,12 +22,12 @@ WORTH: dict[str, tuple[BatchPolicy | None, BatchCost | None, BatchPolicy | None]
 
 
 @pytest.mark.parametrize(("wanted", "measured", "expected"), WORTH.values(), ids=WORTH)
-def test_worth_sharing(wanted: BatchPolicy | None, measured: BatchCost | None, expected: BatchPolicy | None) -> None:
-    assert worth_sharing(wanted, measured) == expected
+def test_worth_batching(wanted: BatchPolicy | None, measured: BatchCost | None, expected: BatchPolicy | None) -> None:
+    assert worth_batching(wanted, measured) == expected
 
 
-def item(turn: SchedulingParams = BATCH, cost: float = 10, arrived: float = 100.0) -> Item[str]:
-    return FairQueue[str](lambda: arrived).push("", turn, cost)
+def item(params: SchedulingParams = BATCH, cost: float = 10, arrived: float = 100.0) -> Item[str]:
+    return FairQueue[str](lambda: arrived).push("", params, cost)
 
 
 def gathering(*items: Item[str], size: int = 3, wait_seconds: float = 0.05) -> PendingBatch[str]:
@@ -53,9 +53,9 @@ ACCEPTS: dict[str, tuple[PendingBatch[str], str, SchedulingParams, float, bool]]
 }
 
 
-@pytest.mark.parametrize(("found", "kind", "turn", "cost", "expected"), ACCEPTS.values(), ids=ACCEPTS)
-def test_accepts(found: PendingBatch[str], kind: str, turn: SchedulingParams, cost: float, *, expected: bool) -> None:
-    assert found.accepts(kind, turn, cost) == expected
+@pytest.mark.parametrize(("found", "kind", "params", "cost", "expected"), ACCEPTS.values(), ids=ACCEPTS)
+def test_accepts(found: PendingBatch[str], kind: str, params: SchedulingParams, cost: float, *, expected: bool) -> None:
+    assert found.accepts(kind, params, cost) == expected
 
 
 WAITS: dict[str, tuple[PendingBatch[str], float, bool, float]] = {

@@ -85,7 +85,7 @@ def test_what_is_due_first_goes_first() -> None:
 
 def test_what_is_due_later_is_not_ahead() -> None:
     queue: FairQueue[str] = FairQueue(Clock())
-    for cost, turn in enumerate(
+    for cost, params in enumerate(
         (
             SchedulingParams("acme", due=4),
             SchedulingParams("acme", due=-1),
@@ -94,7 +94,7 @@ def test_what_is_due_later_is_not_ahead() -> None:
         ),
         1,
     ):
-        queue.push("", turn, 10**cost)
+        queue.push("", params, 10**cost)
     assert queue.ahead_of(SchedulingParams("acme")) == 11_100
     assert queue.ahead_of(SchedulingParams("acme", due=4)) == 11_110
 
@@ -160,20 +160,20 @@ def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
 def test_while_all_of_them_wait_shares_are_weights(weights: list[float], costs: list[float]) -> None:
     """Goyal, Vin, Cheng 1996, theorem 1: shares differ by no more than the largest item of each."""
     queue: FairQueue[int] = FairQueue(Clock())
-    turns = [SchedulingParams(str(number), weight) for number, weight in enumerate(weights)]
-    for turn in turns:
+    tenants = [SchedulingParams(str(number), weight) for number, weight in enumerate(weights)]
+    for params in tenants:
         for _ in range(2):
-            queue.push(0, turn, costs[0])
+            queue.push(0, params, costs[0])
     served: dict[str, float] = defaultdict(float)
     for cost in costs:
         item = queue.pop()
         assert item is not None
-        served[item.turn.tenant] += item.cost
-        queue.push(0, item.turn, cost)
-        shares = [served[turn.tenant] / turn.weight for turn in turns]
-        for one in range(len(turns)):
+        served[item.params.tenant] += item.cost
+        queue.push(0, item.params, cost)
+        shares = [served[params.tenant] / params.weight for params in tenants]
+        for one in range(len(tenants)):
             for other in range(one):
-                bound = max(costs) / turns[one].weight + max(costs) / turns[other].weight
+                bound = max(costs) / tenants[one].weight + max(costs) / tenants[other].weight
                 assert abs(shares[one] - shares[other]) <= bound + 1e-6
 
 
@@ -187,14 +187,14 @@ def test_nobody_starves_and_order_is_kept(data: st.DataObject) -> None:
     for number in range(data.draw(st.integers(1, 60))):
         clock.seconds += 1
         priority = data.draw(st.sampled_from(Priority))
-        turn = SchedulingParams(data.draw(TENANTS), 1.0, priority, ages_after_seconds=10)
-        waiting[number] = queue.push(number, turn, 10.0)
+        params = SchedulingParams(data.draw(TENANTS), 1.0, priority, ages_after_seconds=10)
+        waiting[number] = queue.push(number, params, 10.0)
         passed[number] = 0
         if data.draw(st.booleans()):
             popped = queue.pop()
             assert popped is not None
-            own = [i.number for i in waiting.values() if (i.turn.tenant, i.turn.priority) ==
-                   (popped.turn.tenant, popped.turn.priority)]  # fmt: skip
+            own = [i.number for i in waiting.values() if (i.params.tenant, i.params.priority) ==
+                   (popped.params.tenant, popped.params.priority)]  # fmt: skip
             assert popped.number == min(own), "each tenant's own in order"
             del waiting[popped.work]
             for other in waiting:
@@ -279,12 +279,25 @@ def test_idling_earns_no_credit() -> None:
     assert drained(queue)[:8].count("acme") >= 3
 
 
+def test_every_change_of_a_tenants_depth_is_reported() -> None:
+    seen: list[tuple[str, int]] = []
+    queue = FairQueue[str](lambda: 0.0, lambda tenant, depth: seen.append((tenant, depth)))
+    acme, beta = SchedulingParams("acme"), SchedulingParams("beta")
+    first, second = queue.push("first", acme, 1), queue.push("second", acme, 1)
+    queue.push("third", beta, 1)
+    assert queue.pop() is first
+    queue.put_back(first)
+    queue.remove(second)
+    queue.remove(second)
+    assert seen == [("acme", 1), ("acme", 2), ("beta", 1), ("acme", 1), ("acme", 2), ("acme", 1)]
+
+
 def test_a_wait_is_what_has_been_measured() -> None:
-    pace = ThroughputEstimator()
-    assert pace.wait_seconds(1000, 1) == 0, "nothing is known yet"
-    pace.observe(100, 1.0)
-    assert pace.wait_seconds(1000, 1) == 10
-    assert pace.wait_seconds(1000, 4) == 2.5
+    throughput = ThroughputEstimator()
+    assert throughput.wait_seconds(1000, 1) == 0, "nothing is known yet"
+    throughput.observe(100, 1.0)
+    assert throughput.wait_seconds(1000, 1) == 10
+    assert throughput.wait_seconds(1000, 4) == 2.5
     for _ in range(50):
-        pace.observe(100, 2.0)
-    assert pace.wait_seconds(1000, 1) == pytest.approx(20, rel=0.01)
+        throughput.observe(100, 2.0)
+    assert throughput.wait_seconds(1000, 1) == pytest.approx(20, rel=0.01)

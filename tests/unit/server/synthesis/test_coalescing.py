@@ -1,4 +1,4 @@
-"""A sound that many hear: everyone gets the same bytes from the beginning, and nothing is left running."""
+"""A stream with many subscribers: each receives the same bytes from the beginning, and nothing is left running."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -13,39 +13,43 @@ from hypothesis import strategies as st
 
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
 from tts_server.engines.protocol import Voices
-from tts_server.errors import EngineCrashed, EngineError
+from tts_server.errors import EngineCrashed, EngineError, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.routing.fallback import FallbackModel
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.samples import Samples
-from tts_server.scheduling.fair_queue import SchedulingParams
-from tts_server.synthesis import coalescing as flight_module
+from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis import coalesced_stream
 from tts_server.synthesis.audio_stream import AudioStream
-from tts_server.synthesis.coalescing import CoalescedStream, Coalescer, Subscriber
-from tts_server.synthesis.encoded_stream import EncodedStream, UnsharedStream
+from tts_server.synthesis.coalesced_stream import CoalescedStream, Subscriber
+from tts_server.synthesis.coalescing import Coalescer
+from tts_server.synthesis.encoded_stream import EncodedStream
 from tts_server.synthesis.guard import BreakerGuard
-from tts_server.synthesis.sample_stream import SampleStream, StreamHooks, SynthesisPlan
+from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
+from tts_server.synthesis.sample_stream import SampleStream
 
 RATE_HZ = 24_000
-LINES = 2
-PARTS_OF_LINE = 3
-PARTS = LINES * PARTS_OF_LINE
+UTTERANCES = 2
+PARTS_PER_UTTERANCE = 3
+PARTS = UTTERANCES * PARTS_PER_UTTERANCE
 PART_SAMPLES = 240
 
 AT_ONCE = SchedulingParams()
 
 
-def part_of_engine(line: int, number: int, sign: int = 1) -> Samples:
-    return np.full(PART_SAMPLES, sign * (1 + line * PARTS_OF_LINE + number) * 2048, np.int16)
+def part_of_engine(utterance: int, number: int, sign: int = 1) -> Samples:
+    return np.full(PART_SAMPLES, sign * (1 + utterance * PARTS_PER_UTTERANCE + number) * 2048, np.int16)
 
 
-ALL = np.concatenate([part_of_engine(line, number) for line in range(LINES) for number in range(PARTS_OF_LINE)])
+ALL = np.concatenate(
+    [part_of_engine(utterance, number) for utterance in range(UTTERANCES) for number in range(PARTS_PER_UTTERANCE)]
+)
 WHOLE = encode_whole(ALL, "pcm", RATE_HZ)
-STANDBYS_WHOLE = encode_whole(-ALL, "pcm", RATE_HZ)
+FALLBACK_WHOLE = encode_whole(-ALL, "pcm", RATE_HZ)
 
 
-class Stepping:
-    """An engine that yields a part when it is told to, and fails when it is told to."""
+class SteppedEngine:
+    """An engine client that yields one part per permit, and fails on request."""
 
     sample_rate_hz = RATE_HZ
     voices: Voices = {}
@@ -56,7 +60,7 @@ class Stepping:
         self.sign = sign
         self.permits = asyncio.Semaphore(0)
         self.fails = False
-        """At its next part, once, or from then on."""
+        """Whether the next part fails; with `fails_again`, every one after it, too."""
         self.fails_again = False
         self.begun = 0
         self.running = 0
@@ -67,12 +71,18 @@ class Stepping:
     async def stop(self) -> None:
         """Nothing to end."""
 
-    async def speak(self, utterance: Utterance, turn: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
-        del turn
+    def promote(self, reply: object) -> None:
+        """Nothing is queued."""
+
+    def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
+        """Nothing is queued."""
+
+    async def speak(self, utterance: Utterance, params: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
+        del params
         self.begun += 1
         self.running += 1
         try:
-            for number in range(PARTS_OF_LINE):
+            for number in range(PARTS_PER_UTTERANCE):
                 await self.permits.acquire()
                 if self.fails:
                     self.fails = self.fails_again
@@ -83,39 +93,39 @@ class Stepping:
 
 
 @dataclass
-class Ear:
-    """A request that listens: it takes a part for every `go`, or all that come once it is `released`."""
+class Client:
+    """A client that reads one part for every `go`, or all that come once it is `released`."""
 
-    sound: AudioStream
+    stream: AudioStream
     stalled: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     released: bool = False
     takes_whole: bool = False
-    """It sends nothing before the end."""
-    heard: bytes = b""
+    """Whether it reads all of the audio as one file."""
+    received: bytes = b""
     seconds: float = 0.0
     whole: bool = False
     failure: Exception | None = None
     begun: bool = False
 
-    async def listen(self) -> None:
+    async def read(self) -> None:
         self.begun = True
         try:
-            await self.sound.first()
+            await self.stream.start()
             if self.takes_whole:
-                self.heard, self.seconds = await self.sound.whole()
+                self.received, self.seconds = await self.stream.whole()
                 self.whole = True
                 return
-            while (part := await self.sound.part()) is not None:
+            while (part := await self.stream.part()) is not None:
                 data, self.seconds = part
                 assert data
-                self.heard += data
+                self.received += data
                 if not self.released:
                     await self.stalled.acquire()
             self.whole = True
         except EngineError as error:
             self.failure = error
         finally:
-            await self.sound.leave()
+            await self.stream.close()
 
     def go(self) -> None:
         self.stalled.release()
@@ -125,64 +135,66 @@ class Ear:
         self.stalled.release()
 
 
-class ServingSnapshot:
-    """Flights of one sound, and what was kept of it."""
+class Scenario:
+    """Streams of one reply, and what was cached of it."""
 
-    def __init__(self, format_: str = "pcm", *, standby: bool = False) -> None:
-        self.engine, self.standby = Stepping(), Stepping(sign=-1)
-        self.has_standby = standby
+    def __init__(self, format_: str = "pcm", *, fallback: bool = False) -> None:
+        self.engine, self.fallback = SteppedEngine(), SteppedEngine(sign=-1)
+        self.has_fallback = fallback
         self.coalescer = Coalescer()
         self.threads = EncodingThreads(1)
         self.format = format_
-        self.kept: list[tuple[bytes, float]] = []
-        self.ears: list[tuple[Ear, asyncio.Task[None]]] = []
+        self.cached: list[tuple[bytes, float]] = []
+        self.clients: list[tuple[Client, asyncio.Task[None]]] = []
         self.made: list[CoalescedStream] = []
 
     def begin(self) -> CoalescedStream:
-        self.made.append(CoalescedStream(EncodedStream(*self.sources()), self._keep))
+        self.made.append(CoalescedStream(self.encoded(), self._keep))
         return self.made[-1]
 
-    def sources(self) -> tuple[SampleStream, Encoding]:
-        lines = [RoutedUtterance("tone", Utterance(str(number), "ann")) for number in range(LINES)]
-        guards = {"tone": BreakerGuard("tone", self.engine), "bass": BreakerGuard("bass", self.standby)}
-        chains = {"tone": (FallbackModel("bass"),) if self.has_standby else (), "bass": ()}
-        cast = SynthesisPlan(lines, guards, chains, lambda _: [replace(line, model="bass") for line in lines])
-        begin = partial(encoder_for, self.format, RATE_HZ)
-        encoding = Encoding(self.format, begin(), begin, self.threads)
-        return SampleStream(cast, StreamHooks(), AT_ONCE), encoding
+    def encoded(self) -> EncodedStream:
+        utterances = [RoutedUtterance("tone", Utterance(str(number), "ann")) for number in range(UTTERANCES)]
+        guards = {"tone": BreakerGuard("tone", self.engine), "bass": BreakerGuard("bass", self.fallback)}
+        chains = {"tone": (FallbackModel("bass"),) if self.has_fallback else (), "bass": ()}
+        plan = SynthesisPlan(
+            utterances, guards, chains, lambda _: [replace(utterance, model="bass") for utterance in utterances]
+        )
+        make_encoder = partial(encoder_for, self.format, RATE_HZ)
+        encoding = Encoding(self.format, make_encoder, self.threads)
+        return EncodedStream(SampleStream(plan, StreamHooks(), AT_ONCE), encoding)
 
-    def join(self, *, takes_whole: bool = False) -> Ear:
-        return self._hears(Ear(self.coalescer.join("key", self.begin), takes_whole=takes_whole))
+    def join(self, *, takes_whole: bool = False) -> Client:
+        return self._reads(Client(self.coalescer.join("key", self.begin), takes_whole=takes_whole))
 
-    def alone(self, *, takes_whole: bool = False) -> Ear:
-        """One that shares its sound with nobody."""
-        return self._hears(Ear(UnsharedStream(*self.sources()), takes_whole=takes_whole))
+    def alone(self, *, takes_whole: bool = False) -> Client:
+        """A request that cannot be shared: the only subscriber of its stream."""
+        return self._reads(Client(CoalescedStream(self.encoded()).subscribe(), takes_whole=takes_whole))
 
-    def _hears(self, ear: Ear) -> Ear:
-        self.ears.append((ear, asyncio.create_task(ear.listen())))
-        return ear
+    def _reads(self, client: Client) -> Client:
+        self.clients.append((client, asyncio.create_task(client.read())))
+        return client
 
-    def play(self, parts: int) -> None:
+    def permit(self, parts: int) -> None:
         for _ in range(parts):
             self.engine.permits.release()
-            self.standby.permits.release()
+            self.fallback.permits.release()
 
     async def end(self) -> None:
-        """Everyone who still listens hears all there is."""
-        for ear, _ in self.ears:
-            ear.release()
+        """Let every client read to the end."""
+        for client, _ in self.clients:
+            client.release()
         async with asyncio.timeout(5):
-            while not all(task.done() for _, task in self.ears):
-                self.play(1)
+            while not all(task.done() for _, task in self.clients):
+                self.permit(1)
                 await asyncio.sleep(0)
 
     async def _keep(self, data: bytes, seconds: float) -> None:
-        self.kept.append((data, seconds))
+        self.cached.append((data, seconds))
 
 
 @asynccontextmanager
-async def snapshot() -> AsyncIterator[ServingSnapshot]:
-    running = ServingSnapshot()
+async def scenario() -> AsyncIterator[Scenario]:
+    running = Scenario()
     yield running
     await running.end()
     running.threads.close()
@@ -194,8 +206,8 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-def _has_heard(ear: Ear, length: int) -> bool:
-    return len(ear.heard) == length
+def _has_received(client: Client, length: int) -> bool:
+    return len(client.received) == length
 
 
 async def go_round(times: int = 20) -> None:
@@ -206,7 +218,7 @@ async def go_round(times: int = 20) -> None:
 ACTIONS = st.one_of(
     st.tuples(st.sampled_from(["join", "join whole", "alone", "alone whole"]), st.just(0)),
     st.tuples(st.sampled_from(["go", "leave", "release"]), st.integers(0, 5)),
-    st.tuples(st.just("play"), st.integers(1, PARTS)),
+    st.tuples(st.just("permit"), st.integers(1, PARTS)),
     st.tuples(st.just("fail"), st.integers(0, 1)),
     st.tuples(st.just("wait"), st.integers(0, 6)),
     st.just(("step", 0)),
@@ -216,263 +228,269 @@ ACTIONS = st.one_of(
 @settings(max_examples=300)
 @given(st.lists(ACTIONS, max_size=40), st.booleans())
 async def test_any_interleaving_gives_everyone_the_same_bytes(  # noqa: PLR0912 - a branch for each action
-    actions: list[tuple[str, int]], standby: bool
+    actions: list[tuple[str, int]], fallback: bool
 ) -> None:
     others = asyncio.all_tasks()
-    run = ServingSnapshot(standby=standby)
+    run = Scenario(fallback=fallback)
     left: set[int] = set()
     for action, number in actions:
         if action.startswith(("join", "alone")):
             (run.join if action.startswith("join") else run.alone)(takes_whole=action.endswith("whole"))
-        elif action == "play":
-            run.play(number)
+        elif action == "permit":
+            run.permit(number)
         elif action == "fail":
-            [run.engine, run.standby][number].fails = True
+            [run.engine, run.fallback][number].fails = True
         elif action == "wait":
             await go_round(number)
-        elif action == "step":  # everyone hears one part more
-            run.play(1)
-            for ear, _ in run.ears:
-                ear.go()
+        elif action == "step":  # every client reads one part more
+            run.permit(1)
+            for client, _ in run.clients:
+                client.go()
             await go_round()
-        elif run.ears:
-            index = number % len(run.ears)
-            ear, task = run.ears[index]
+        elif run.clients:
+            index = number % len(run.clients)
+            client, task = run.clients[index]
             if action == "leave":
                 left.add(index)
                 task.cancel()
-                if not ear.begun:  # a task that never ran has cleaned nothing up
-                    await ear.sound.leave()
+                if not client.begun:  # a task that never ran has closed nothing
+                    await client.stream.close()
             elif action == "go":
-                ear.go()
+                client.go()
             else:
-                ear.release()
+                client.release()
     await run.end()
-    for index, (ear, task) in enumerate(run.ears):
-        voices = [voice for voice in (WHOLE, STANDBYS_WHOLE) if voice.startswith(ear.heard)]
+    for index, (client, task) in enumerate(run.clients):
+        voices = [voice for voice in (WHOLE, FALLBACK_WHOLE) if voice.startswith(client.received)]
         assert voices, "one voice, from its beginning"
-        assert ear.whole == (ear.heard in voices) or index in left
-        assert ear.whole or ear.failure is not None or index in left, "nobody is left without an end"
+        assert client.whole == (client.received in voices) or index in left
+        assert client.whole or client.failure is not None or index in left, "every client gets an end"
         assert task.cancelled() or task.exception() is None
-    for flight in run.made:
-        heard = [ear.heard for ear, _ in run.ears if isinstance(ear.sound, Subscriber) and ear.sound._flight is flight]
-        assert all(max(heard, key=len).startswith(each) for each in heard), "one sound for all of its listeners"
-    assert all(data in {WHOLE, STANDBYS_WHOLE} for data, _ in run.kept)
-    assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.kept)
+    for stream in run.made:
+        received = [
+            client.received
+            for client, _ in run.clients
+            if isinstance(client.stream, Subscriber) and client.stream.stream is stream
+        ]
+        assert all(max(received, key=len).startswith(each) for each in received), "the same audio for all subscribers"
+    assert all(data in {WHOLE, FALLBACK_WHOLE} for data, _ in run.cached)
+    assert all(seconds == pytest.approx(ALL.size / RATE_HZ) for _, seconds in run.cached)
     await go_round()
-    assert run.engine.running == run.standby.running == 0
+    assert run.engine.running == run.fallback.running == 0
     assert len(run.coalescer) == 0
     assert asyncio.all_tasks() == others
     run.threads.close()
 
 
-async def test_who_comes_late_hears_it_from_the_beginning() -> None:
-    async with snapshot() as run:
+async def test_a_late_subscriber_receives_the_audio_from_the_beginning() -> None:
+    async with scenario() as run:
         early = run.join()
         early.release()
-        run.play(4)
-        await until(lambda: len(early.heard) >= 3 * PART_SAMPLES * 2)
+        run.permit(4)
+        await until(lambda: len(early.received) >= 3 * PART_SAMPLES * 2)
         late = run.join()
         late.release()
-        await until(lambda: late.heard == early.heard)
-        run.play(2)
+        await until(lambda: late.received == early.received)
+        run.permit(2)
         await run.end()
         assert early.whole
         assert late.whole
-        assert (late.heard, late.seconds) == (WHOLE, early.seconds)
-        assert run.engine.begun == LINES, "spoken once"
-        assert [data for data, _ in run.kept] == [WHOLE]
+        assert (late.received, late.seconds) == (WHOLE, early.seconds)
+        assert run.engine.begun == UTTERANCES, "synthesized once"
+        assert [data for data, _ in run.cached] == [WHOLE]
 
 
-async def test_a_listener_that_stalls_stops_nobody() -> None:
-    async with snapshot() as run:
+async def test_a_subscriber_that_stalls_does_not_hold_up_the_others() -> None:
+    async with scenario() as run:
         stalled, other = run.join(), run.join()
         other.release()
-        run.play(1)
-        await until(lambda: stalled.heard and other.heard)
-        run.play(PARTS - 1)
+        run.permit(1)
+        await until(lambda: stalled.received and other.received)
+        run.permit(PARTS - 1)
         await until(lambda: other.whole)
-        assert len(stalled.heard) < len(WHOLE)
+        assert len(stalled.received) < len(WHOLE)
         stalled.release()
         await until(lambda: stalled.whole)
-        assert stalled.heard == WHOLE
+        assert stalled.received == WHOLE
 
 
-async def test_without_anyone_asking_nothing_more_is_encoded() -> None:
-    async with snapshot() as run:
+async def test_nothing_more_is_encoded_unless_a_subscriber_asks_for_it() -> None:
+    async with scenario() as run:
         run.join()
-        run.play(1)
+        run.permit(1)
         await go_round()
-        run.play(PARTS - 1)
+        run.permit(PARTS - 1)
         await go_round(100)
-        assert run.made[0].seconds == pytest.approx(PART_SAMPLES / RATE_HZ)
+        assert run.made[0].encoded.seconds == pytest.approx(PART_SAMPLES / RATE_HZ)
 
 
-async def test_it_stops_when_the_last_one_leaves_and_not_before() -> None:
-    async with snapshot() as run:
-        ears = [run.join() for _ in range(3)]
-        run.play(1)
-        await until(lambda: all(ear.heard for ear in ears))
-        for _, task in run.ears[:2]:
+async def test_the_synthesis_stops_with_its_last_subscriber_and_not_before() -> None:
+    async with scenario() as run:
+        clients = [run.join() for _ in range(3)]
+        run.permit(1)
+        await until(lambda: all(client.received for client in clients))
+        for _, task in run.clients[:2]:
             task.cancel()
         await go_round()
         assert run.engine.running == 1
-        run.ears[2][1].cancel()
+        run.clients[2][1].cancel()
         await until(lambda: run.engine.running == 0)
-        assert run.kept == []
+        assert run.cached == []
         assert run.join() is not None
-        assert len(run.made) == 2, "and who comes then begins anew"
+        assert len(run.made) == 2, "a later request begins a new one"
 
 
-async def test_a_failure_before_the_first_sound_is_everyones() -> None:
-    async with snapshot() as run:
-        ears = [run.join() for _ in range(3)]
+async def test_a_failure_before_the_first_audio_reaches_every_subscriber() -> None:
+    async with scenario() as run:
+        clients = [run.join() for _ in range(3)]
         run.engine.fails = True
-        run.play(1)
-        await until(lambda: all(ear.failure for ear in ears))
-        assert {type(ear.failure) for ear in ears} == {EngineCrashed}
-        assert run.kept == []
+        run.permit(1)
+        await until(lambda: all(client.failure for client in clients))
+        assert {type(client.failure) for client in clients} == {EngineCrashed}
+        assert run.cached == []
 
 
-async def test_a_failure_later_cuts_everyone_after_what_there_is() -> None:
-    async with snapshot() as run:
-        ears = [run.join() for _ in range(3)]
-        for ear in ears[:2]:
-            ear.release()
-        run.play(2)
-        await until(lambda: len(ears[0].heard) == 2 * PART_SAMPLES * 2)
+async def test_a_later_failure_cuts_every_subscriber_behind_the_same_part() -> None:
+    async with scenario() as run:
+        clients = [run.join() for _ in range(3)]
+        for client in clients[:2]:
+            client.release()
+        run.permit(2)
+        await until(lambda: len(clients[0].received) == 2 * PART_SAMPLES * 2)
         run.engine.fails = True
-        run.play(1)
-        await until(lambda: ears[0].failure and ears[1].failure)
-        ears[2].release()
-        await until(lambda: ears[2].failure)
-        assert {ear.heard for ear in ears} == {WHOLE[: 2 * PART_SAMPLES * 2]}
-        assert run.kept == []
+        run.permit(1)
+        await until(lambda: clients[0].failure and clients[1].failure)
+        clients[2].release()
+        await until(lambda: clients[2].failure)
+        assert {client.received for client in clients} == {WHOLE[: 2 * PART_SAMPLES * 2]}
+        assert run.cached == []
 
 
 @pytest.mark.parametrize("failing_part", range(PARTS))
-async def test_a_standby_speaks_for_those_to_whom_nothing_was_sent(failing_part: int) -> None:
-    run = ServingSnapshot(standby=True)
-    ears = [run.join(takes_whole=True) for _ in range(2)]
+async def test_a_fallback_synthesizes_everything_as_long_as_nothing_was_sent(failing_part: int) -> None:
+    run = Scenario(fallback=True)
+    clients = [run.join(takes_whole=True) for _ in range(2)]
     for part in range(PARTS):
         if part == failing_part:
             run.engine.fails = run.engine.fails_again = True
-        run.play(1)
+        run.permit(1)
         await go_round()
     await run.end()
-    assert {ear.heard for ear in ears} == {STANDBYS_WHOLE}
-    assert all(ear.sound.spoken_by == "bass" for ear in ears)
+    assert {client.received for client in clients} == {FALLBACK_WHOLE}
+    assert all(client.stream.fallback_model == "bass" for client in clients)
     run.threads.close()
 
 
 @pytest.mark.parametrize("sent", range(1, PARTS))
-async def test_nobody_else_speaks_once_a_part_was_sent(sent: int) -> None:
-    run = ServingSnapshot(standby=True)
+async def test_no_fallback_begins_once_a_part_was_sent(sent: int) -> None:
+    run = Scenario(fallback=True)
     streams, whole = run.join(), run.join(takes_whole=True)
     streams.release()
     for part in range(sent):
-        run.play(1)
-        await until(partial(_has_heard, streams, (part + 1) * PART_SAMPLES * 2))
+        run.permit(1)
+        await until(partial(_has_received, streams, (part + 1) * PART_SAMPLES * 2))
     run.engine.fails = run.engine.fails_again = True
     await run.end()
-    assert streams.heard == WHOLE[: sent * PART_SAMPLES * 2]
+    assert streams.received == WHOLE[: sent * PART_SAMPLES * 2]
     assert isinstance(streams.failure, EngineCrashed)
-    assert isinstance(whole.failure, EngineCrashed), "it shares the sound of the other one"
-    assert run.standby.begun == 0
+    assert isinstance(whole.failure, EngineCrashed), "it shares the audio of the other one"
+    assert run.fallback.begun == 0
     run.threads.close()
 
 
-async def test_who_leaves_at_once_leaves_nothing_running() -> None:
-    run = ServingSnapshot()
-    sound = run.coalescer.join("key", run.begin)
-    await sound.leave()
-    await sound.leave()
+async def test_a_subscriber_that_closes_at_once_leaves_nothing_running() -> None:
+    run = Scenario()
+    stream = run.coalescer.join("key", run.begin)
+    await stream.close()
+    await stream.close()
     await go_round()
     assert (len(run.coalescer), run.engine.running) == (0, 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     run.threads.close()
 
 
-async def test_nobody_joins_what_is_being_stopped() -> None:
-    run = ServingSnapshot()
-    sound = run.coalescer.join("key", run.begin)
-    run.play(1)
+async def test_a_stream_that_is_being_stopped_is_not_joined() -> None:
+    run = Scenario()
+    stream = run.coalescer.join("key", run.begin)
+    run.permit(1)
     await go_round()
-    leaving = asyncio.create_task(sound.leave())
+    leaving = asyncio.create_task(stream.close())
     await asyncio.sleep(0)
     assert not leaving.done()
-    ear = run.join()
+    client = run.join()
     assert len(run.made) == 2
     await leaving
     await run.end()
-    assert ear.heard == WHOLE
+    assert client.received == WHOLE
     run.threads.close()
 
 
-async def test_nobody_takes_what_was_stopped_for_the_whole() -> None:
-    run = ServingSnapshot()
-    ear = run.join(takes_whole=True)
-    run.play(2)
+async def test_a_cancelled_stream_is_not_taken_for_complete() -> None:
+    run = Scenario()
+    client = run.join(takes_whole=True)
+    run.permit(2)
     await go_round()
     run.made[0]._task.cancel()
-    await until(lambda: ear.failure)
-    assert not ear.whole
+    await until(lambda: client.failure)
+    assert not client.whole
     run.threads.close()
 
 
-async def test_what_grows_too_long_is_forgotten_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flight_module, "SHARED_BYTES", 2 * PART_SAMPLES * 2)
-    async with snapshot() as run:
+async def test_long_audio_is_dropped_as_it_is_read_and_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalesced_stream, "RETAINED_BYTES", 2 * PART_SAMPLES * 2)
+    async with scenario() as run:
         one, other = run.join(), run.join()
         one.release()
-        run.play(3)
-        await until(lambda: len(one.heard) == 3 * PART_SAMPLES * 2)
-        assert not run.made[0].open
+        run.permit(3)
+        await until(lambda: len(one.received) == 3 * PART_SAMPLES * 2)
+        assert not run.made[0].joinable
         late = run.join()
-        assert len(run.made) == 2, "it begins anew: the beginning may be gone"
+        assert len(run.made) == 2, "it begins anew: the beginning may have been dropped"
         await run.end()
-        assert {one.heard, other.heard, late.heard} == {WHOLE}
+        assert {one.received, other.received, late.received} == {WHOLE}
         assert run.made[0]._parts == []
-        assert run.kept == []
+        assert run.cached == []
 
 
-async def test_who_hears_alone_hears_all_of_it_as_it_comes() -> None:
-    async with snapshot() as run:
-        ear = run.alone()
-        ear.release()
+async def test_a_lone_request_receives_each_part_as_it_comes_and_nothing_is_retained() -> None:
+    async with scenario() as run:
+        client = run.alone()
+        client.release()
         for number in range(PARTS):
-            run.play(1)
-            await until(partial(_has_heard, ear, (number + 1) * PART_SAMPLES * 2))
-        await until(lambda: ear.whole)
-        assert ear.heard == WHOLE
-        assert run.kept == []
+            run.permit(1)
+            await until(partial(_has_received, client, (number + 1) * PART_SAMPLES * 2))
+            assert isinstance(client.stream, Subscriber)
+            assert client.stream.stream._parts == []
+        await until(lambda: client.whole)
+        assert client.received == WHOLE
+        assert run.cached == []
 
 
 @pytest.mark.parametrize("takes_whole", [False, True])
 @pytest.mark.parametrize("failing_part", range(PARTS))
-async def test_a_standby_speaks_for_who_hears_alone_as_long_as_nothing_was_sent(
+async def test_a_fallback_serves_a_lone_request_as_long_as_nothing_was_sent(
     failing_part: int, takes_whole: bool
 ) -> None:
-    run = ServingSnapshot(standby=True)
-    ear = run.alone(takes_whole=takes_whole)
-    ear.release()
+    run = Scenario(fallback=True)
+    client = run.alone(takes_whole=takes_whole)
+    client.release()
     for _ in range(failing_part):
-        run.play(1)
+        run.permit(1)
         await go_round()
     run.engine.fails = run.engine.fails_again = True
     await run.end()
     if takes_whole or failing_part == 0:
-        assert (ear.heard, ear.sound.spoken_by, ear.failure) == (STANDBYS_WHOLE, "bass", None)
+        assert (client.received, client.stream.fallback_model, client.failure) == (FALLBACK_WHOLE, "bass", None)
     else:
-        assert ear.heard == WHOLE[: failing_part * PART_SAMPLES * 2]
-        assert isinstance(ear.failure, EngineCrashed)
+        assert client.received == WHOLE[: failing_part * PART_SAMPLES * 2]
+        assert isinstance(client.failure, EngineCrashed)
     run.threads.close()
 
 
-async def test_a_wav_is_kept_with_its_length() -> None:
-    run = ServingSnapshot("wav")
-    ear = run.join()
+async def test_a_wav_is_cached_with_its_length() -> None:
+    run = Scenario("wav")
+    client = run.join()
     await run.end()
-    assert ear.heard[40:44] == b"\xff\xff\xff\xff", "as it was streamed"
-    assert [data for data, _ in run.kept] == [encode_whole(ALL, "wav", RATE_HZ)]
+    assert client.received[40:44] == b"\xff\xff\xff\xff", "as it was streamed"
+    assert [data for data, _ in run.cached] == [encode_whole(ALL, "wav", RATE_HZ)]
     run.threads.close()

@@ -77,7 +77,7 @@ def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(
 def test_an_attempt_made_all_the_same_counts_for_nothing(guard: BreakerGuard) -> None:
     for _ in range(3):
         attempt(guard, EngineCrashed("x"))
-    with guard.attempt(anyway=True):
+    with guard.attempt(despite_breaker=True):
         assert not guard.allows
     assert state(guard) is State.OPEN
 
@@ -86,7 +86,7 @@ def test_an_attempt_made_all_the_same_counts_for_nothing(guard: BreakerGuard) ->
 def test_who_waits_is_sent_on_where_there_is_somebody_else(
     guard: BreakerGuard, clock: Clock, *, has_standby: bool
 ) -> None:
-    guard.has_standby = has_standby
+    guard.has_fallback = has_standby
     busy = guard.engine_client
     assert isinstance(busy, Busy)
     for _ in range(2):

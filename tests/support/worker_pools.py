@@ -1,4 +1,4 @@
-"""Calls of an engine client, and worker pools whose engine fails on demand."""
+"""A worker pool whose engine fails on request, and what tests ask of a pool."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,19 +7,15 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from tests.support.timeouts import HANG_SECONDS
-from tts_server.inference.client import EngineClient, Utterance
+from tts_server.inference.client import EngineClient, Samples, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
-from tts_server.samples import Samples
 
 MOODY = "tests.support.tone_engines:Moody"
 
 
-def beep(text: str) -> Utterance:
-    return Utterance(text, "beep")
-
-
 @asynccontextmanager
 async def moody(**options: object) -> AsyncIterator[WorkerPool]:
+    """A started pool of `Moody` engines, which do what their text names."""
     patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
     pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
     await pool.start()
@@ -29,8 +25,12 @@ async def moody(**options: object) -> AsyncIterator[WorkerPool]:
         await pool.stop()
 
 
-async def said(engine_client: EngineClient, utterance: Utterance) -> Samples:
-    """All of it."""
+def beep(text: str) -> Utterance:
+    return Utterance(text, "beep")
+
+
+async def synthesized(engine_client: EngineClient, utterance: Utterance) -> Samples:
+    """All samples of the utterance."""
     parts = [part async for part in engine_client.speak(utterance)]
     return np.concatenate([*parts, np.zeros(0, np.int16)])
 
@@ -41,6 +41,7 @@ async def rest_of(parts: AsyncIterator[Samples]) -> None:
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = HANG_SECONDS) -> None:
+    """Wait for what happens in other processes."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it waits for is in other processes
             await asyncio.sleep(0.01)
