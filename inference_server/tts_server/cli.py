@@ -17,7 +17,7 @@ from tts_server.errors import EngineError
 from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
 from tts_server.routing.catalogue import CatalogueError
 from tts_server.telemetry.logging import configure_logging, log_crashes
-from tts_server.telemetry.tracing_setup import open_tracer
+from tts_server.telemetry.tracing_setup import open_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sources = _sources(options.config, options.quota, options.replica)
         application = Application(sources)
-        application.server.tracer = open_tracer(os.environ)
+        application.server.tracing = open_tracing(os.environ)
     except BrokenFile as error:
         return _fail(f"the configuration cannot be used: {error}")
     except OSError as error:

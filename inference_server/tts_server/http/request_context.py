@@ -18,7 +18,7 @@ from tts_server.http.errors import error_response
 from tts_server.pipeline.request import RequestStats
 from tts_server.pipeline.server import ServerState
 from tts_server.telemetry.metrics import UNKNOWN
-from tts_server.telemetry.tracing import NO_SPAN, Span
+from tts_server.telemetry.tracing import INVALID_SPAN, NO_TRACER, Span, fail, request_span, trace_id
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class RequestContext:
     status: int = 0
     failure: str = ""
     """Code of what went wrong, if anything did."""
-    span: Span = NO_SPAN
+    span: Span = INVALID_SPAN
     """All of it, where it is traced."""
 
     @property
@@ -91,8 +91,7 @@ class RequestContextMiddleware:
         given = headers.get(b"x-request-id", b"")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
         context = scope["conversation"] = RequestContext(request_id.decode(), scope["path"])
-        if context.path not in UNLOGGED_PATHS:
-            context.span = self._server.tracer.request(headers.get(b"traceparent", b"").decode("latin-1"))
+        tracer = NO_TRACER if context.path in UNLOGGED_PATHS else self._server.tracing.tracer
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -102,7 +101,7 @@ class RequestContextMiddleware:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        with context.span:
+        with request_span(tracer, headers.get(b"traceparent", b"").decode("latin-1")) as context.span:
             await self._converse(context, scope, receive, answer)
 
     async def _converse(self, context: RequestContext, scope: Scope, receive: Receive, answer: Send) -> None:
@@ -145,7 +144,7 @@ class RequestContextMiddleware:
             fields["key_name"] = context.caller.key
         if context.failure:
             fields["error"] = context.failure
-        if context.span.trace_id:
+        if context.span.is_recording():
             _trace(context, fields)
         level = log.error if context.failed_here else log.info
         level("request", **fields, duration=round(duration, 4))
@@ -160,7 +159,7 @@ class RequestContextMiddleware:
         if context.broke_off:
             metrics.replies_cut.labels(tenant, account.model, context.failure).inc()
         timings = metrics.timings(tenant, account.model)
-        exemplar = {"trace_id": context.span.trace_id} if context.span.trace_id else None
+        exemplar = {"trace_id": trace_id(context.span)} if context.span.is_recording() else None
         if account.first_audio is not None:  # cached audio has none
             timings.first_audio.observe(account.first_audio - account.begun, exemplar)
         if account.first_byte is not None:
@@ -179,9 +178,9 @@ def _trace(context: RequestContext, fields: dict[str, object]) -> None:
     """The span says what the log says, and each names the other."""
     for name, value in fields.items():
         if isinstance(value, str | int | float):
-            context.span.note(ATTRIBUTES.get(name, f"tts.{name}"), value)
+            context.span.set_attribute(ATTRIBUTES.get(name, f"tts.{name}"), value)
     if context.account.cache:
-        context.span.note("tts.cache", context.account.cache)
+        context.span.set_attribute("tts.cache", context.account.cache)
     if context.failed_here:
-        context.span.failed(context.failure)
-    fields["trace_id"] = context.span.trace_id
+        fail(context.span, context.failure)
+    fields["trace_id"] = trace_id(context.span)

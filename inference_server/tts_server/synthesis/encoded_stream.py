@@ -9,7 +9,7 @@ from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.synthesis.audio_stream import Part
 from tts_server.synthesis.sample_stream import SampleStream
-from tts_server.telemetry.tracing import NO_SPAN, Span, span
+from tts_server.telemetry.tracing import INVALID_SPAN, Span, start_span
 
 Void = Callable[[], bool]
 """Forget what was made so far, because another model begins again; False where some of it has left."""
@@ -22,7 +22,7 @@ class EncodedStream:
         self._speaking = speaking
         self._encoding = encoding
         self._ended = False
-        self._stretch: Span = NO_SPAN
+        self._span: Span = INVALID_SPAN
         self.seconds = 0.0
         """Of sound, encoded so far."""
 
@@ -52,15 +52,14 @@ class EncodedStream:
     async def first(self) -> None:
         """See `Sound.first`; before any part, once."""
         await self._speaking.first()
-        self._stretch = span("encode")
-        self._stretch.__enter__()
+        self._span = start_span("encode")
 
     async def make(self, void: Void) -> Part | None:
         """The next part, None after the last. Raises `EngineError` where nobody is left to make it."""
         data = b""
         while not data:
             if self._ended:
-                self._end_stretch()
+                self._end_span()
                 return None
             try:
                 data = await self._encoded()
@@ -78,13 +77,13 @@ class EncodedStream:
     async def stop(self) -> None:
         """Whatever is being made stops; safe at any time."""
         await self._speaking.stop()
-        self._end_stretch()
+        self._end_span()
 
-    def _end_stretch(self) -> None:
-        stretch, self._stretch = self._stretch, NO_SPAN
-        stretch.note("tts.audio_seconds", self.seconds)
-        stretch.note("tts.encode_seconds", self._encoding.busy_seconds)
-        stretch.__exit__(None, None, None)
+    def _end_span(self) -> None:
+        span, self._span = self._span, INVALID_SPAN
+        span.set_attribute("tts.audio_seconds", self.seconds)
+        span.set_attribute("tts.encode_seconds", self._encoding.busy_seconds)
+        span.end()
 
     async def _encoded(self) -> bytes:
         samples = await self._speaking.take()

@@ -215,13 +215,13 @@ class SampleStream:
                 await self._speak(line, turn, anyway=True)
 
     async def _speak(self, line: RoutedUtterance, turn: SchedulingParams, *, anyway: bool) -> None:
-        with span("speak", leads=True) as stretch:
-            stretch.note("tts.model", line.model)
-            stretch.note("tts.voice", line.utterance.voice)
-            stretch.note("tts.text_characters", len(line.utterance.text))
-            await self._hear(line, turn, stretch, anyway=anyway)
+        with span("speak", current=True) as speaking:
+            speaking.set_attribute("tts.model", line.model)
+            speaking.set_attribute("tts.voice", line.utterance.voice)
+            speaking.set_attribute("tts.text_characters", len(line.utterance.text))
+            await self._hear(line, turn, speaking, anyway=anyway)
 
-    async def _hear(self, line: RoutedUtterance, turn: SchedulingParams, stretch: Span, *, anyway: bool) -> None:
+    async def _hear(self, line: RoutedUtterance, turn: SchedulingParams, speaking: Span, *, anyway: bool) -> None:
         guard = self._cast.guards[line.model]
         engine_client = guard.engine_client
         resampler = None
@@ -231,7 +231,7 @@ class SampleStream:
             async with aclosing(engine_client.speak(line.utterance, turn)) as parts:
                 async for part in parts:
                     if self._parts_of_line == 0 and not self._taken_of_line:
-                        stretch.event("first audio")
+                        speaking.add_event("first audio")
                     self._put(part if resampler is None else resampler.feed(part))
         if resampler is not None:
             self._put(resampler.finish())
