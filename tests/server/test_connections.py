@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.support.jwt_forgery import keys_folder
-from tests.support.server_app import config, stage, until
+from tests.support.listening import listening
+from tests.support.server_app import config, stage
 from tts_server.app import serve as serving
-from tts_server.app.build import Application
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.http import protocol as connection
 from tts_server.http.protocol import LARGEST_HEAD_BYTES, MAX_PIPELINED, MOST_HEADERS
@@ -53,20 +52,6 @@ class Wire:
             return not await self.reader.read(1)
         except ConnectionError:
             return True
-
-
-@asynccontextmanager
-async def listening(application: Application) -> AsyncIterator[int]:
-    """The application behind a port, as `tts-server` has it."""
-    server = uvicorn.Server(serving._config(application))
-    sock = serving._bound("127.0.0.1", 0)
-    task = asyncio.create_task(server.serve([sock]))
-    await until(lambda: server.started)
-    try:
-        yield sock.getsockname()[1]
-    finally:
-        server.should_exit = server.force_exit = True
-        await task
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.contract.test_engines import rest_of, until
-from tests.server.test_connections import listening
+from tests.support.listening import listening
 from tests.support.recording_engine import FOLDER, HOLD, SPOKEN
 from tests.support.server_process import running
 from tests.support.timeouts import HANG_SECONDS

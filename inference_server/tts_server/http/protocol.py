@@ -12,7 +12,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tts_server.http.errors import HTTPError, error_response
+from tts_server.http.errors import HeadersTooLarge, HTTPError, InvalidHTTP, error_response
 
 log = structlog.get_logger(__name__)
 
@@ -29,13 +29,11 @@ MIN_READ_BYTES = 65_536
 """Bytes of a response that a client must read per keep-alive period: every audio format plays several times faster."""
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
-_TOO_LARGE = HTTPError(
-    431,
-    f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read.",
-    code="headers_too_large",
+_TOO_LARGE = HeadersTooLarge(
+    f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read."
 )
-_TOO_MANY_PIPELINED = HTTPError(400, f"At most {MAX_PIPELINED} pipelined requests are accepted.", code="invalid_http")
-_INVALID = HTTPError(400, "The request is not valid HTTP/1.1.", code="invalid_http")
+_TOO_MANY_PIPELINED = InvalidHTTP(f"At most {MAX_PIPELINED} pipelined requests are accepted.")
+_INVALID = InvalidHTTP("The request is not valid HTTP/1.1.")
 
 
 class Connection(HttpToolsProtocol):

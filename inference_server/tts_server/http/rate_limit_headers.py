@@ -1,4 +1,4 @@
-"""What an answer says about limits: OpenAI's `x-ratelimit-*`, and `RateLimit` with `RateLimit-Policy`.
+"""Writes the headers about limits: OpenAI's `x-ratelimit-*`, and `RateLimit` with `RateLimit-Policy`.
 
 The latter two are those of draft-ietf-httpapi-ratelimit-headers-10: each limit is an item with its name in
 `spec.quota`; `r` is what is left, `t` the seconds until some of it comes back, `q` the limit, `w` its window in
@@ -32,30 +32,30 @@ POLICY: Mapping[str, str] = {
 
 
 def rate_limit_headers(admitted: AdmittedRequest | None) -> Headers:
-    """Of a request that was let in."""
+    """Return the headers of a request that was admitted."""
     if admitted is None or not admitted.limit_status:
         return []
-    return [*limit_headers(admitted.limit_status), *_in_words_of_openai(admitted.limit_status)]
+    return [*limit_headers(admitted.limit_status), *_openai_headers(admitted.limit_status)]
 
 
 def limit_headers(limit_status: LimitStatus) -> Headers:
-    """What is left of every limit that is set."""
-    left = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in limit_status.items())
+    """Return `RateLimit` and `RateLimit-Policy` for every limit that is set."""
+    remaining = ", ".join(item(name, one.remaining, one.resets_after_seconds) for name, one in limit_status.items())
     policy = ", ".join(policy_item(name, one.limit) for name, one in limit_status.items())
-    return [(b"ratelimit", left.encode()), (b"ratelimit-policy", policy.encode())]
+    return [(b"ratelimit", remaining.encode()), (b"ratelimit-policy", policy.encode())]
 
 
 def item(name: str, remaining: int, seconds: float) -> str:
-    """One limit of `RateLimit`; seconds are rounded up."""
+    """Write one limit of `RateLimit`; seconds are rounded up."""
     return f'"{name}";r={remaining};t={math.ceil(seconds)}'
 
 
 def policy_item(name: str, limit: int) -> str:
-    """One limit of `RateLimit-Policy`."""
+    """Write one limit of `RateLimit-Policy`."""
     return f'"{name}";q={limit}{POLICY.get(name, "")}'
 
 
-def _in_words_of_openai(limit_status: LimitStatus) -> Headers:
+def _openai_headers(limit_status: LimitStatus) -> Headers:
     minute = limit_status.get(REQUESTS_PER_MINUTE)
     if minute is None:
         return []
