@@ -28,6 +28,9 @@ from tts_server.pipeline.server import ServerState
 from tts_server.routes import audio, docs, health, playground, speech, synthesize, token, usage
 from tts_server.routes import models as catalogue
 
+ROUTERS = tuple(
+    module.router for module in (speech, synthesize, audio, catalogue, token, usage, health, playground, docs)
+)
 FAST_ROUTES = {speech.PATH: speech.speech, synthesize.PATH: synthesize.synthesize}
 BODIES = (speech.SpeechBody, synthesize.SynthesizeBody, token.TokenBody)
 
@@ -49,8 +52,8 @@ def routes() -> Routes:
         openapi_url=None,
         generate_unique_id_function=_operation_id,
     )
-    for module in (speech, synthesize, audio, catalogue, token, usage, health, playground, docs):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app
 
 
