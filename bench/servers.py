@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +50,18 @@ class Running:
 
 @contextmanager
 def running(
-    cores: Collection[int], config: Mapping[str, Any] | None = None, quota: Mapping[str, Any] | None = None
+    cores: Collection[int],
+    config: Mapping[str, Any] | None = None,
+    quota: Mapping[str, Any] | None = None,
+    *,
+    program: Sequence[str] = (str(Path(sys.executable).with_name("tts-server")),),
 ) -> Iterator[Running]:
     """A server, with its engine processes, that may use only these cores.
 
     `config` and `quota` are what its files say otherwise than a laptop's server, which needs no configuration.
     """
     port, metrics_port = free_ports(2)
-    program = Path(sys.executable).with_name("tts-server")
-    command = [str(program), f"--port={port}", f"--metrics-port={metrics_port}"]
+    command = [*program, f"--port={port}", f"--metrics-port={metrics_port}"]
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder, (Path(folder) / "log").open("wb") as log:
         if config or quota:
             command += [f"--config={_config_file(Path(folder), config or {})}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from tts_server.app.build import Application, Sources
-from tts_server.app.serve import Listener, PortTaken, run, serve
+from tts_server.app.serve import ListenAddress, PortTaken, run, serve
 from tts_server.config.defaults import embedded_config, embedded_quota
 from tts_server.config.files import BrokenFile, read_model
 from tts_server.config.schema import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
@@ -17,7 +17,7 @@ from tts_server.errors import EngineError
 from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
 from tts_server.routing.catalogue import CatalogueError
 from tts_server.telemetry.logging import configure_logging, log_crashes
-from tts_server.telemetry.tracing_setup import open_tracer
+from tts_server.telemetry.tracing_setup import open_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -35,16 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sources = _sources(options.config, options.quota, options.replica)
         application = Application(sources)
-        application.server.tracer = open_tracer(os.environ)
+        application.server.tracing = open_tracing(os.environ)
     except BrokenFile as error:
         return _fail(f"the configuration cannot be used: {error}")
     except OSError as error:
         return _fail(f"the storage directory cannot be used: {error}")
-    listener = Listener(options.host, options.port, options.metrics_port)
+    address = ListenAddress(options.host, options.port, options.metrics_port)
     if AuthMode.NONE in sources.config.auth.modes and options.host not in LOOPBACK:
         log.warning("no API key is asked for: whoever reaches this address can speak", host=options.host)
     try:
-        run(serve(application, listener, on_ready=None if options.config else _greet))
+        run(serve(application, address, on_ready=None if options.config else _greet))
     except PortTaken as error:
         return _fail(str(error))
     except EngineError as error:

@@ -23,6 +23,8 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     playground: bool = False
     """Whether tenants have a page at `/` to try their voices from."""
+    docs: bool = False
+    """Whether tenants have a page at `/docs` that describes their API."""
     trusted_proxies: tuple[IPNetwork, ...] = ()
     """Whose `X-Forwarded-For` pods believe; none: a caller's address is its connection's."""
     issuer_hosts: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from tests.support.timeouts import HANG_SECONDS
 from tts_server.app import serve as serving
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.http import protocol as connection
-from tts_server.http.protocol import LARGEST_HEAD_BYTES, MOST_AHEAD, MOST_HEADERS
+from tts_server.http.protocol import LARGEST_HEAD_BYTES, MAX_PIPELINED, MOST_HEADERS
 from tts_server.storage.protocol import new_key
 
 BODY = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm"}).encode()
@@ -118,15 +118,15 @@ async def test_an_offer_smuggles_nothing(port: int) -> None:
 async def test_some_requests_may_be_sent_ahead_of_their_answers(port: int) -> None:
     async with wire(port) as client:
         for _ in range(2):
-            await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 1))
-            for _ in range(MOST_AHEAD + 1):
+            await client.send((HEALTH + b"\r\n") * (MAX_PIPELINED + 1))
+            for _ in range(MAX_PIPELINED + 1):
                 assert (await client.reply())[1] == b'{"status":"ok"}'
 
 
 async def test_a_packet_of_requests_is_not_taken(port: int) -> None:
     """Their sender is not authenticated yet: thousands would take megabytes, and block the event loop for a second."""
     async with wire(port) as client:
-        await client.send((HEALTH + b"\r\n") * (MOST_AHEAD + 2))
+        await client.send((HEALTH + b"\r\n") * (MAX_PIPELINED + 2))
         answers = 0
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:

@@ -108,7 +108,7 @@ def test_speech_and_metrics_do_not_share_a_port(tmp_path: Path) -> None:
 def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Path) -> None:
     ended = run(tmp_path, "--host=192.0.2.1", "--port=0")
     assert ended.returncode == 1
-    assert "192.0.2.1 is no address of this machine: choose another one with --host." in ended.stderr
+    assert "192.0.2.1 is not an address of this machine: choose another one with --host." in ended.stderr
 
 
 def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_scraper_that_does_not_wait_is_a_line_of_the_log(tmp_path: Path) -> No
             scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets it
             scraper.sendall(b"GET /metrics HTTP/1.1\r\n")
         deadline = time.monotonic() + HANG_SECONDS
-        while not (told := [line for line in server.lines() if line["event"] == "metrics were not sent"]):
+        while not (told := [line for line in server.lines() if line["event"] == "metrics not sent"]):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert told[0]["error"] == "ConnectionResetError"
@@ -326,7 +326,7 @@ async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
         assert len(outcomes) > before, "it went on while callers had connections"
         assert server.process.wait(HANG_SECONDS) == 0
         events = [line["event"] for line in server.lines()]
-        assert events.index("draining") < events.index("ended")
+        assert events.index("draining") < events.index("stopped")
 
 
 async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:

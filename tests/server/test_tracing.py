@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,14 +16,15 @@ import httpx
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+import tts_server
 from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage, until
 from tests.support.server_process import Running, running
 from tests.support.trace_collector import Collector, Seen, collector
 from tts_server.config.schema import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
 from tts_server.errors import EngineCrashed
-from tts_server.telemetry.otel import OtelTracer
-from tts_server.telemetry.tracing import NO_SPAN, NoTracer, span
-from tts_server.telemetry.tracing_setup import open_tracer
+from tts_server.telemetry.otel import OtelTracing
+from tts_server.telemetry.tracing import NoTracing, span, trace_headers
+from tts_server.telemetry.tracing_setup import open_tracing
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -41,7 +43,7 @@ async def traced(
 ) -> AsyncIterator[Stage]:
     """An application whose spans are all at the collector when it has ended."""
     async with stage(config, quota, config_file=None, replica="", **engine_clients) as here:
-        here.application.server.tracer = OtelTracer(OTLPSpanExporter(endpoint=f"{seen.url}/v1/traces"), {})
+        here.application.server.tracing = OtelTracing(OTLPSpanExporter(endpoint=f"{seen.url}/v1/traces"), {})
         yield here
 
 
@@ -261,25 +263,29 @@ def test_a_collector_that_hangs_costs_no_request(
 
 async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None:
     async with stage(config(tmp_path)) as here:
-        here.application.server.tracer = OtelTracer(OTLPSpanExporter(endpoint="http://127.0.0.1:9/v1/traces"), {})
+        here.application.server.tracing = OtelTracing(OTLPSpanExporter(endpoint="http://127.0.0.1:9/v1/traces"), {})
         for _ in range(8):
             assert (await here.speech()).status_code == 200
 
 
 def test_nothing_asked_for_is_nothing_paid() -> None:
-    assert isinstance(open_tracer({}), NoTracer)
-    assert span("anything") is span("else", leads=True) is NO_SPAN
-    loaded = "import sys, tts_server.cli; sys.exit('tts_server.telemetry.otel' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+    assert isinstance(open_tracing({}), NoTracing)
+    with span("anything") as outer, span("else", current=True) as inner:
+        assert not outer.is_recording()
+        assert not inner.is_recording()
+        assert trace_headers() == {}
+    names = "'tts_server.telemetry.otel', 'opentelemetry.exporter'"
+    program = f"import sys, tts_server.cli; print([name for name in ({names}) if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"[]\n"
 
 
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "the only protocol is http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "the only supported protocol is http/protobuf"),
         ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "me:pa55word@collector:4318"}, "is no address"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:43180000/v1/traces"}, "is no address"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "me:pa55word@collector:4318"}, "must be an address"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:43180000/v1/traces"}, "must be an address"),
         ({"OTEL_TRACES_EXPORTER": "none"}, ""),
         ({"OTEL_SDK_DISABLED": "true"}, ""),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "OTEL_"),
@@ -291,7 +297,7 @@ def test_what_cannot_be_sent_is_said_and_nothing_else_stops(
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} | variables
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert isinstance(open_tracer(environment), NoTracer)
+    assert isinstance(open_tracing(environment), NoTracing)
     heard = capsys.readouterr().out
     assert ("no traces are sent" in heard) == bool(said)
     assert said in heard
@@ -301,5 +307,13 @@ def test_without_the_extra_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tts_server.telemetry.otel", None)
-    assert isinstance(open_tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}), NoTracer)
+    assert isinstance(open_tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}), NoTracing)
     assert "pip install 'ttsfleet[tracing]'" in capsys.readouterr().out
+
+
+def test_only_the_module_that_sends_traces_needs_the_sdk() -> None:
+    """import-linter sees packages from outside as a whole: `opentelemetry` is the API too, which every server has."""
+    extra = re.compile(r"^\s*(from|import) opentelemetry\.(sdk|exporter|proto)\b", re.MULTILINE)
+    package = Path(tts_server.__path__[0])
+    importers = [file for file in package.rglob("*.py") if extra.search(file.read_text(encoding="utf-8"))]
+    assert [str(file.relative_to(package)) for file in importers] == ["telemetry/otel.py"]

@@ -109,7 +109,7 @@ class Application:
             await self._guard.close()
         if self._redis is not None:
             await self._redis.aclose()
-        await self.server.tracer.close()
+        await self.server.tracing.close()
 
     async def _take_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched

@@ -26,6 +26,7 @@ def embedded_config() -> ServerConfig:
         storage=StorageConfig(directory=_cache() / "ttsfleet" / "audio"),
         drain_seconds=10,
         playground=True,
+        docs=True,
     )
 
 

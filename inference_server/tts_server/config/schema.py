@@ -319,7 +319,9 @@ class ServerConfig(ConfigModel):
     max_replicas: Annotated[int, Field(ge=1)] = 1
     """Replicas the pool can have: a limit that no shared store holds is divided by it."""
     playground: bool = False
-    """A page at `/` to try the voices from. Loading it needs no key; what it asks for does."""
+    """Serves a page at `/` to try the voices from. Loading it needs no key; the requests that it sends do."""
+    docs: bool = False
+    """Serves a page at `/docs` that describes every route. It needs no key; neither does `/openapi.json`, always on."""
 
     @model_validator(mode="after")
     def _tenants_apart(self) -> Self:

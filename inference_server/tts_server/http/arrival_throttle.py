@@ -1,7 +1,7 @@
-"""The door: a crowd comes in a few at a time, so that those inside are served meanwhile.
+"""Starts requests a few at a time, so that a burst does not starve those in flight.
 
-To refuse a request takes a millisecond, to speak a sentence ten rounds of the event loop. With hundreds of refusals in
-each round the engines would wait for their next words, and everybody for everything.
+Refusing a request takes a millisecond; a sentence takes ten iterations of the event loop. With hundreds of refusals in
+each iteration, engines would wait for their next utterance.
 """
 
 import asyncio
@@ -10,45 +10,45 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-REQUESTS_A_ROUND = 2
-"""That begin between two rounds of the event loop."""
+REQUESTS_PER_ITERATION = 2
+"""Requests started per iteration of the event loop."""
 
 
 class ArrivalThrottle:
-    """In front of `app`: requests begin in the order of their arrival; those for `exempt` paths at once."""
+    """Wraps an application: requests start in the order of their arrival, those for `exempt` paths at once."""
 
     def __init__(self, app: ASGIApp, exempt: Collection[str]) -> None:
         self._app = app
         self._exempt = exempt
-        self._begun = 0
-        """In this round."""
+        self._started = 0
+        """Requests started in this event-loop iteration."""
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._turning = False
+        self._scheduled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._exempt:
-            await self._turn()
+            await self._wait()
         await self._app(scope, receive, send)
 
-    async def _turn(self) -> None:
+    async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        if not self._turning:
-            self._turning = True
-            loop.call_soon(self._round)
-        if self._begun < REQUESTS_A_ROUND and not self._waiting:
-            self._begun += 1
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._next_iteration)
+        if self._started < REQUESTS_PER_ITERATION and not self._waiting:
+            self._started += 1
             return
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        await turn
+        start = loop.create_future()
+        self._waiting.append(start)
+        await start
 
-    def _round(self) -> None:
-        self._begun = 0
-        while self._waiting and self._begun < REQUESTS_A_ROUND:
-            turn = self._waiting.popleft()
-            if not turn.done():  # whoever is cancelled has left
-                turn.set_result(None)
-                self._begun += 1
-        self._turning = self._begun > 0
-        if self._turning:
-            asyncio.get_running_loop().call_soon(self._round)
+    def _next_iteration(self) -> None:
+        self._started = 0
+        while self._waiting and self._started < REQUESTS_PER_ITERATION:
+            start = self._waiting.popleft()
+            if not start.done():  # a cancelled request does not count
+                start.set_result(None)
+                self._started += 1
+        self._scheduled = self._started > 0
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._next_iteration)

@@ -1,7 +1,8 @@
-"""A request's body as an object: read within limits, parsed without surprises; the worst it can do is a 4xx."""
+"""Reads a request's body within limits of size and time, and parses it strictly; a bad body is always a 4xx."""
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -9,30 +10,33 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from tts_server.errors import InvalidParameter, RequestError
-from tts_server.http.errors import HTTPError
+from tts_server.http.errors import BodyTimeout, BodyTooLarge, IncompleteBody, UnsupportedMediaType
 
 B = TypeVar("B", bound=BaseModel)
 
 SPARE_BYTES = 65_536
-"""Of a body, for everything but the text."""
+"""Bytes of a body for everything but the text."""
 BYTES_PER_CHARACTER = 12
-"""A character in JSON, at most: two escaped surrogates."""
+"""Longest encoding of a character in JSON: two escaped surrogates."""
 DISCARDED_BYTES = 8 * 1024 * 1024
-"""Of a body that is too large, read to its end so that the caller hears why; beyond it the connection is closed."""
+"""A body that is too large is read up to here, so that its client gets the answer; then the connection is closed."""
 READ_SECONDS = 30.0
+"""Time limit for a whole body."""
 LONGEST_PARAM_CHARACTERS = 64
+BODY_ERRORS = (RequestError, InvalidParameter, IncompleteBody, BodyTimeout, BodyTooLarge, UnsupportedMediaType)
+"""Errors of a body that is read and checked here."""
 FORM = "application/x-www-form-urlencoded"
 MOST_FORM_FIELDS = 32
 
 
 async def read_object(request: Request, *, text_characters: int) -> dict[str, Any]:
-    """The JSON object in the body. Raises `HTTPError` 408, 413 and 415, and `RequestError`."""
+    """Return the JSON object in the body. Raises the kinds of `BODY_ERRORS`."""
     _check_content_type(request)
     return _parsed(await _read_in_time(request, SPARE_BYTES + BYTES_PER_CHARACTER * text_characters))
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
-    """The fields of a short body: a form's, a JSON object's, or none without a body. Raises as `read_object`."""
+    """Return the fields of a short body: a form's, a JSON object's, or none. Raises the kinds of `BODY_ERRORS`."""
     if "content-type" not in request.headers:
         if not await _read_in_time(request, SPARE_BYTES):
             return {}
@@ -42,20 +46,25 @@ async def read_fields(request: Request) -> dict[str, Any]:
 
 
 def checked(model: type[B], content: dict[str, Any]) -> B:
-    """`content` as `model`. Raises `InvalidParameter` for the first field that does not fit."""
+    """Return `content` as `model`. Raises `InvalidParameter` for the first field that does not fit."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    # Names of a union's members are no part of what the caller wrote.
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "model-"))]
+    raise invalid_parameter(first["loc"], first["type"], first["msg"])
+
+
+def invalid_parameter(location: Iterable[int | str], kind: str, message: str) -> InvalidParameter:
+    """Translate a validation error of pydantic's."""
+    # The client wrote no names of a union's members.
+    path = [str(part) for part in location if not str(part).startswith(("function-", "model-"))]
     param = ".".join(path)[:LONGEST_PARAM_CHARACTERS]
-    message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    raise InvalidParameter(f"{param}: {message}" if param else message, param=param or None)
+    message = "unknown field" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+    return InvalidParameter(f"{param}: {message}" if param else message, param=param or None)
 
 
 def spoken_text(text: str) -> str:
-    """Half a surrogate pair, which JSON can hold and nothing else, becomes a replacement character."""
+    """Replace lone surrogates, which JSON can hold, by U+FFFD."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -66,12 +75,12 @@ def _check_content_type(request: Request) -> None:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise HTTPError(415, "Content-Type must be application/json.", code="unsupported_media_type")
+        raise UnsupportedMediaType("Content-Type must be application/json.")
     charset = parameters.partition("charset=")[2].strip(' "').lower()
     if charset not in {"", "utf-8", "utf8", "us-ascii"}:
-        raise HTTPError(415, "JSON must be UTF-8.", code="unsupported_media_type")
+        raise UnsupportedMediaType("JSON must be UTF-8.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise HTTPError(415, "Content-Encoding must be identity.", code="unsupported_media_type")
+        raise UnsupportedMediaType("Content-Encoding must be identity.")
 
 
 async def _read_in_time(request: Request, limit: int) -> bytes:
@@ -79,7 +88,7 @@ async def _read_in_time(request: Request, limit: int) -> bytes:
         async with asyncio.timeout(READ_SECONDS):
             return await _read(request, limit)
     except TimeoutError:
-        raise HTTPError(408, "The body did not arrive in time.", code="request_timeout", headers=_CLOSE) from None
+        raise BodyTimeout(f"The body did not arrive within {READ_SECONDS:.0f} s.", headers=_CLOSE) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -98,14 +107,14 @@ async def _read(request: Request, limit: int) -> bytes:
             else:
                 body.clear()
     except ClientDisconnect:
-        raise HTTPError(400, "The body broke off.", code="incomplete_body", headers=_CLOSE) from None
+        raise IncompleteBody("The body is incomplete.", headers=_CLOSE) from None
     if size > limit:
         raise _too_large(limit)
     return bytes(body)
 
 
-def _too_large(limit: int) -> HTTPError:
-    return HTTPError(413, f"The body is larger than {limit} bytes.", code="body_too_large", headers=_CLOSE)
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit} bytes.", headers=_CLOSE)
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
         raise RequestError("The body is not UTF-8.") from None
     except RecursionError:
         raise RequestError("The body is nested too deeply.") from None
-    except ValueError:  # of the grammar, and integers of thousands of digits
+    except ValueError:  # bad syntax, or an integer of thousands of digits
         raise RequestError("The body is not JSON.") from None
     if not isinstance(content, dict):
         raise RequestError("The body must be a JSON object.")
@@ -125,18 +134,18 @@ def _parsed(body: bytes) -> dict[str, Any]:
 def _parsed_form(body: bytes) -> dict[str, Any]:
     try:
         return _object(parse_qsl(body.decode("ascii"), True, True, errors="strict", max_num_fields=MOST_FORM_FIELDS))
-    except ValueError:  # of ASCII, of UTF-8, of the grammar
-        raise RequestError("The body is not a form.") from None
+    except ValueError:  # not ASCII, not UTF-8, or bad syntax
+        raise RequestError("The body is not a valid form.") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise RequestError("The body names a field twice.", param=twice[:LONGEST_PARAM_CHARACTERS])
-    return found
+    return fields
 
 
 def _no_number(name: str) -> NoReturn:
-    raise RequestError(f"{name} is no JSON.")
+    raise RequestError(f"{name} is not valid JSON.")

@@ -1,4 +1,4 @@
-"""What the routes share: the server behind them, and who calls."""
+"""Gives routes their server, and authenticates the caller."""
 
 from dataclasses import replace
 from typing import NoReturn
@@ -10,32 +10,43 @@ from tts_server.config.schema import AuthConfig
 from tts_server.errors import (
     InvalidGrant,
     InvalidParameter,
+    InvalidToken,
     Overloaded,
     PermissionDenied,
     TokenExpired,
+    TokensUnavailable,
     TooManyFailures,
     Unauthenticated,
 )
 from tts_server.http.client_address import client_address, is_trusted
-from tts_server.http.request_context import conversation_of
+from tts_server.http.request_context import context_of
 from tts_server.pipeline.server import ServerState
 from tts_server.scheduling.fair_queue import Priority
 
 MEMBER = "Member"
 READING = ["GET", "HEAD"]
-"""Who may get something may ask what it would be: monitors, load balancers and players do."""
+"""Methods of every route that reads: monitors, load balancers and players send HEAD."""
+CALLER_ERRORS = (
+    Unauthenticated,
+    InvalidToken,
+    PermissionDenied,
+    TooManyFailures,
+    Overloaded,
+    TokensUnavailable,
+)
+"""Errors of `admit_caller`."""
 
 
 def server_of(request: Request) -> ServerState:
-    """The one server of this application."""
+    """Return the server of this application."""
     server: ServerState = request.app.state.server
     return server
 
 
 async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
-    """Who calls, before a byte of the body is read; `any_tenant`: whichever of those that this pool serves.
+    """Authenticate the caller, before the body is read. Raises the kinds of `CALLER_ERRORS`.
 
-    Raises `Unauthenticated`, `PermissionDenied`, `Overloaded` while nothing is loaded.
+    `any_tenant`: entry pools of the other tenants that this pool serves are admitted too.
     """
     server = server_of(request)
     if server.snapshot is None:
@@ -45,49 +56,56 @@ async def admit_caller(request: Request, *, any_tenant: bool = False) -> Caller:
     address = address_of(request, config.auth)
     member = config.role == MEMBER
     try:
-        found = await authenticate(authorization, config.auth, server.keyring, server.identity.verify, member=member)
+        authenticated = await authenticate(
+            authorization, config.auth, server.keyring, server.identity.verify, member=member
+        )
     except Unauthenticated as error:
-        # Without a credential nothing was guessed; between pools nobody guesses.
+        # A request without a credential is no guess, and pools do not guess.
         if authorization is None or member:
             raise
         await refuse_guess(server, address, error)
-    tenant = found.share.tenant or config.tenant
+    tenant = authenticated.share.tenant or config.tenant
     weight = config.weight_of(tenant)
-    if weight is None:  # its credential is not forgotten yet
+    if weight is None:  # its tenant was removed and its credential was not yet
         raise Unauthenticated(NO_ENTRY)
-    caller = replace(found, address=address, share=Share(tenant, weight))
-    conversation_of(request.scope).caller = caller
+    caller = replace(authenticated, address=address, share=Share(tenant, weight))
+    context_of(request.scope).caller = caller
     if tenant != config.tenant and not any_tenant:
-        raise PermissionDenied("This pool speaks for other tenants, and does nothing else for them.")
+        raise PermissionDenied("This pool serves nothing but speech to other tenants.")
     return caller
 
 
+async def own_caller(request: Request) -> Caller:
+    """Authenticate a caller of this pool's own tenant: `admit_caller` as a dependency of a route."""
+    return await admit_caller(request)
+
+
 async def refuse_guess(server: ServerState, address: str, error: Unauthenticated) -> NoReturn:
-    """Raises `error`, or `TooManyFailures` for an address that has guessed too often."""
+    """Raise `error`, or `TooManyFailures` for an address with too many failures."""
     failures = server.identity.failures
     server.metrics.auth_failures.labels(error.code).inc()
     if isinstance(error, TokenExpired):
-        raise error  # no guess: its caller must hear 401 in order to get a new one
+        raise error  # not a guess: its client needs the 401 in order to get a new one
     wait_seconds = failures.count(address)
     if wait_seconds is None:
         raise error
     await failures.pause()
     if isinstance(error, InvalidGrant):
-        raise error  # late, but as it is: after a store was lost, honest callers must hear that they need their key
+        raise error  # delayed, but unchanged: after a store was lost, honest clients must learn to use their key
     raise TooManyFailures(
-        "Too many bad credentials came from this address. A good one is let in at any time.",
+        "Too many bad credentials came from this address. A valid one is accepted at any time.",
         retry_after_seconds=wait_seconds,
     ) from None
 
 
 def authorization_of(request: Request) -> bytes | None:
-    """The header's value; several are as good as an empty one."""
-    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    return given[0] if len(given) == 1 else b"" if given else None
+    """Return the header's value, None without one; several headers count as an empty one."""
+    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    return values[0] if len(values) == 1 else b"" if values else None
 
 
 def address_of(request: Request, auth: AuthConfig) -> str:
-    """The caller's, as far as it can be known; empty for a connection without one."""
+    """Return the caller's IP address; empty for a connection without one."""
     peer: str = (request.scope.get("client") or ("",))[0]
     if not auth.trusted_proxies:
         return peer
@@ -96,20 +114,21 @@ def address_of(request: Request, auth: AuthConfig) -> str:
 
 
 def scheme_of(request: Request) -> str:
-    """How the caller reached this endpoint: as a trusted proxy says, which may have ended TLS, else as it is here."""
+    """Return the caller's scheme: `X-Forwarded-Proto` of a trusted proxy, which may end TLS, else the connection's."""
     snapshot = server_of(request).snapshot
     trusted = snapshot.config.auth.trusted_proxies if snapshot is not None else None
     peer: str = (request.scope.get("client") or ("",))[0]
-    said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-    believed = said in {"http", "https"} and is_trusted(peer, trusted or ())
-    return said if believed else request.url.scheme
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    if forwarded in {"http", "https"} and is_trusted(peer, trusted or ()):
+        return forwarded
+    return request.url.scheme
 
 
 def priority_of(request: Request) -> Priority:
-    """What `X-TTS-Priority` asks for: it may lower a request, `interactive` is what every one has. Refuses others."""
-    asked = request.headers.get("x-tts-priority", Priority.INTERACTIVE.value)
+    """Return the priority that `X-TTS-Priority` asks for, by default interactive. Raises `InvalidParameter`."""
+    requested = request.headers.get("x-tts-priority", Priority.INTERACTIVE.value)
     try:
-        return Priority(asked.strip().lower())
+        return Priority(requested.strip().lower())
     except ValueError:
-        known = ", ".join(priority.value for priority in Priority)
-        raise InvalidParameter(f"X-TTS-Priority is one of {known}.", param="X-TTS-Priority") from None
+        values = ", ".join(priority.value for priority in Priority)
+        raise InvalidParameter(f"X-TTS-Priority must be one of {values}.", param="X-TTS-Priority") from None

@@ -1,4 +1,4 @@
-"""The caller's address, behind trusted proxies too."""
+"""Finds the caller's address behind trusted proxies."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from tts_server.auth.network import Network
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Whose request it is: the last address that no trusted proxy stands at.
+    """Return the caller's address: the last one that is not a trusted proxy's.
 
-    `forwarded`: the values of `X-Forwarded-For` in their order. Everything left of the first untrusted hop is what a
-    caller wrote itself.
+    `forwarded`: the values of `X-Forwarded-For` in their order. A caller can make up everything left of the first
+    untrusted hop.
     """
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     address = peer
@@ -24,7 +24,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Whether a proxy stands there that is believed."""
+    """Whether the address is a trusted proxy's."""
     if not trusted:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Whether the caller still listens: its hanging up cancels the work that is done for it."""
+"""Cancels the work for a request when its client disconnects."""
 
 import asyncio
 from types import TracebackType
@@ -7,39 +7,44 @@ from starlette.types import Receive
 
 from tts_server.http.request_context import ClientDisconnected
 
-UNHEARD_SECONDS = 0.02
-"""From its beginning work goes on so long whoever hangs up: most of it has ended then, and need not have listened."""
+UNWATCHED_SECONDS = 0.02
+"""Time before the connection is watched: most requests end sooner and need no watcher."""
 
 
-class listening:  # noqa: N801 - it reads as what happens inside
-    """Raise `ClientDisconnected` inside, at its next await, once the caller has closed the connection."""
+class cancelled_on_disconnect:  # noqa: N801 - it reads as what happens inside
+    """Raise `ClientDisconnected` inside, at its next await, once the client has closed the connection."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._work: asyncio.Task[None] | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._disconnected = False
 
     async def __aenter__(self) -> None:
         self._work = asyncio.current_task()
-        self._begin = asyncio.get_running_loop().call_later(UNHEARD_SECONDS, self._listen)
+        self._start = asyncio.get_running_loop().call_later(UNWATCHED_SECONDS, self._watch)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._begin.cancel()
-        if self._listener is not None:
-            self._listener.cancel()
+        self._start.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         work = self._work
-        if isinstance(error, asyncio.CancelledError) and self._gone and work is not None and work.uncancel() == 0:
+        if (
+            isinstance(error, asyncio.CancelledError)
+            and self._disconnected
+            and work is not None
+            and work.uncancel() == 0
+        ):
             raise ClientDisconnected from None
 
-    def _listen(self) -> None:
-        self._listener = asyncio.create_task(self._until_gone())
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._wait_for_disconnect())
 
-    async def _until_gone(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
+        self._disconnected = True
         if self._work is not None:
             self._work.cancel()

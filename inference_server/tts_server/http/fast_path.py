@@ -1,6 +1,6 @@
-"""A short way to the routes that carry the load: each layer of FastAPI costs a request some of what its speech does.
+"""Calls the endpoints that speak without FastAPI's layers: docs/decisions/0014-what-goes-round-fastapi.md.
 
-The application knows these routes too, and answers whatever else is asked of their paths.
+The application has these routes too, for `/openapi.json` and for the other methods of their paths.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tts_server.http.request_context import conversation_of
+from tts_server.http.request_context import context_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Handle = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class FastPath:
-    """In front of `app`: a POST to one of the paths goes to its endpoint, and an error to the handler of its kind."""
+    """Wraps an application: a POST to such a path goes to its endpoint, and an error to the handler of its kind."""
 
     def __init__(
         self, app: ASGIApp, endpoints: Mapping[str, Endpoint], handlers: Mapping[type[Exception], Handle]
@@ -37,8 +37,8 @@ class FastPath:
             response = await endpoint(request)
             await response(scope, receive, send)
         except self._kinds as error:
-            if conversation_of(scope).status:
-                raise  # too late for an answer
+            if context_of(scope).status:
+                raise  # the answer has begun
             refusal = await self._handler(error)(request, error)
             await refusal(scope, receive, send)
 

@@ -1,7 +1,7 @@
-"""A caller's connection, as uvicorn has it, within bounds: how long a request's head may be, and how long it may take.
+"""A client's connection, as uvicorn implements it, with limits on the size and the duration of a request's head.
 
-Whoever is let in is bounded further in: a body by `routes.body`, a reply by `routes.reply`. What comes before, only the
-connection sees.
+`http.body` limits the body and `http.speech_response` the sending of a reply; only the connection sees what comes
+before them. It builds on private parts of uvicorn: docs/decisions/0016-uvicorn-private-parts.md.
 """
 
 import asyncio
@@ -12,70 +12,69 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tts_server.http.errors import HTTPError, error_response
+from tts_server.http.errors import HeadersTooLarge, HTTPError, InvalidHTTP, error_response
 
 log = structlog.get_logger(__name__)
 
 LARGEST_HEAD_BYTES = 65_536
-"""Of a request's first line and headers, and of what stands behind its body. What comes in the same packet may be more,
-and is parsed."""
+"""Limit of a request's first line and headers, and of the trailers behind its body. Bytes that arrive in one packet are
+parsed together, so it may be exceeded by the rest of a packet."""
 MOST_HEADERS = 256
-MOST_AHEAD = 16
-"""Requests that wait for the answer to the one before them: one packet holds ten thousand, of some kilobytes each."""
+MAX_PIPELINED = 16
+"""Requests that may wait for the response to the one before them. One packet holds ten thousand requests, each of which
+takes kilobytes of memory."""
 HEAD_SECONDS = 20.0
-"""From the beginning of a request until its headers are all there."""
-LEAST_TAKEN_BYTES = 65_536
-"""Of an answer, in the time that a connection may be idle: every format plays several times faster."""
+"""Time limit from the first byte of a request to the end of its headers."""
+MIN_READ_BYTES = 65_536
+"""Bytes of a response that a client must read per keep-alive period: every audio format plays several times faster."""
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
-_TOO_LARGE = HTTPError(
-    431,
-    f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read.",
-    code="headers_too_large",
+_TOO_LARGE = HeadersTooLarge(
+    f"The request's headers are too large: at most {LARGEST_HEAD_BYTES} bytes and {MOST_HEADERS} headers are read."
 )
-_TOO_MANY_AHEAD = HTTPError(400, f"At most {MOST_AHEAD} requests may be sent ahead.", code="invalid_http")
-_INVALID = HTTPError(400, "This is no valid HTTP/1.1 request.", code="invalid_http")
+_TOO_MANY_PIPELINED = InvalidHTTP(f"At most {MAX_PIPELINED} pipelined requests are accepted.")
+_INVALID = InvalidHTTP("The request is not valid HTTP/1.1.")
 
 
 class Connection(HttpToolsProtocol):
-    """One of uvicorn's. What its parser refuses is answered in the one shape that every error has."""
+    """A connection of uvicorn's, which answers what its parser refuses in the shape of every other error."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_bytes = 0
-        """Of the request whose headers are on their way."""
+        """Bytes so far of the request whose headers are incomplete."""
         self._in_message = False
-        """Whether a request's headers are there, and its body is not."""
+        """Whether the headers of a request are complete and its body is not."""
         self._bodiless_bytes = 0
-        """That have come since then, or since the last packet that held some of the body."""
+        """Bytes since the headers ended, or since the last packet that held a part of the body."""
         self._resuming = False
-        self._patience: asyncio.TimerHandle | None = None
-        """None while nothing is waited for."""
-        self._untaken_bytes = 0
-        """Of an answer that is written to its end, at the last look."""
+        self._head_timer: asyncio.TimerHandle | None = None
+        """Runs while a request's head is incomplete."""
+        self._unread_bytes = 0
+        """Bytes of the finished response still in the socket buffer at the last check."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._rest()  # one that brings nothing is one between two requests
+        self._start_keep_alive_timer()  # a client that sends nothing is treated as one between two requests
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         try:
             self._feed(data)
-        except httptools.HttpParserError as error:  # a refusal of ours comes out of the parser as its cause
+        except httptools.HttpParserError as error:  # the parser chains an HTTPError that a callback raised
             self._refuse(error.__context__ if isinstance(error.__context__, HTTPError) else _INVALID)
         except HTTPError as refusal:
             self._refuse(refusal)
         else:
-            self._watch()
+            self._start_timers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # What stands behind a body in chunks (RFC 9110, section 6.5) is read and forgotten: among the headers it would
-        # name a key, or an address, that no proxy has seen.
+        # Trailers behind a chunked body (RFC 9110, section 6.5) are read and dropped: among the headers they would name
+        # a key, or an address, that no proxy has checked.
         if not self._in_message:
             super().on_header(name, value)
 
@@ -84,12 +83,12 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.headers) > MOST_HEADERS:
             raise _TOO_LARGE
-        # A body may have come along: only then is more here than the headers.
+        # The packet may hold a part of the body: count the headers alone before refusing.
         if self._head_bytes > LARGEST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self.headers) > LARGEST_HEAD_BYTES:
             raise _TOO_LARGE
-        if len(self.pipeline) >= MOST_AHEAD:
-            raise _TOO_MANY_AHEAD
-        self._stop_waiting()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _TOO_MANY_PIPELINED
+        self._stop_head_timer()
         self._in_message, self._bodiless_bytes = True, 0
         super().on_headers_complete()
 
@@ -99,24 +98,24 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and self._has_body:
-            return  # the parser believes so: see `_feed`
+            return  # the parser skipped the body: `_feed` makes it read it
         self._in_message, self._head_bytes = False, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._untaken_bytes = self.transport.get_write_buffer_size()
+        self._unread_bytes = self.transport.get_write_buffer_size()
         super().on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
-        """See `HttpToolsProtocol`. A caller that takes no more of its answer is not waited for; a slow one is."""
-        untaken_bytes = self.transport.get_write_buffer_size()
-        if untaken_bytes == 0:
+        """Close an idle connection, and one whose client has stopped reading its response, but not a slow reader's."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes == 0:
             super().timeout_keep_alive_handler()
-        elif self._untaken_bytes - untaken_bytes < LEAST_TAKEN_BYTES:
+        elif self._unread_bytes - unread_bytes < MIN_READ_BYTES:
             self.transport.abort()
-        else:  # a player that reads as fast as it plays needs minutes for a file of minutes
-            self._untaken_bytes = untaken_bytes
-            self._rest()
+        else:  # a player reads as fast as it plays: a file of minutes takes minutes
+            self._unread_bytes = unread_bytes
+            self._start_keep_alive_timer()
 
     def _feed(self, data: bytes) -> None:
         if self._in_message:
@@ -126,8 +125,8 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as pause:
-            # Some clients offer HTTP/2 with every request (Java's does), and go on in HTTP/1.1 where nobody takes it
-            # up. The parser stops here all the same, and has skipped the body: it is told again that there is one.
+            # Some clients, such as Java's, offer HTTP/2 with every request and continue in HTTP/1.1 where the server
+            # does not accept. The parser stops at the offer and skips the body, so it gets the framing headers again.
             if self._has_body:
                 self._resume()
             self.parser.feed_data(data[pause.args[0] :])
@@ -146,35 +145,35 @@ class Connection(HttpToolsProtocol):
         finally:
             self._resuming = False
 
-    def _watch(self) -> None:
-        """What has begun to come, and nobody works on yet, must come to its end in time."""
+    def _start_timers(self) -> None:
+        """Limit the time of a request that has begun to arrive and is not being processed."""
         if self.transport.is_closing() or not (self.cycle is None or self.cycle.response_complete):
             return
         if self._in_message or self._head_bytes or self.cycle is None:
-            self._wait_for_head()
-        else:  # a body's end that came after the answer to it
-            self._stop_waiting()
-            self._rest()
+            self._start_head_timer()
+        else:  # the end of a body that arrived after the response to it
+            self._stop_head_timer()
+            self._start_keep_alive_timer()
 
-    def _rest(self) -> None:
+    def _start_keep_alive_timer(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
-    def _wait_for_head(self) -> None:
-        if self._patience is None:
-            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_timed_out)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _give_up(self) -> None:
-        self._patience = None
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
         self.transport.close()
 
     def _refuse(self, refusal: HTTPError) -> None:
         request_id = uuid.uuid4().hex
-        log.info("no valid request", request_id=request_id, status=refusal.status, error=refusal.code)
+        log.info("malformed request", request_id=request_id, status=refusal.status, error=refusal.code)
         if not self.pipeline and (
             self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
         ):
@@ -183,4 +182,4 @@ class Connection(HttpToolsProtocol):
             headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
             lines = b"".join(b"%b: %b\r\n" % header for header in headers)
             self.transport.write(b"".join((STATUS_LINE[refusal.status], lines, b"\r\n", reply.body)))
-        self.transport.close()  # an answer that is on its way is cut: what would follow in it is none of its caller's
+        self.transport.close()  # a response under way is cut: nothing else may be written into it

@@ -1,30 +1,30 @@
-"""What of a file a caller wants: all of it, a part, or none because it has it already (RFC 9110, 13 and 14)."""
+"""Conditional and range requests (RFC 9110, sections 13 and 14): the whole file, a part, or 304."""
 
 import re
 from collections.abc import Mapping
 
-from tts_server.http.errors import HTTPError
+from tts_server.http.errors import RangeNotSatisfiable
 
 CONDITIONS = ("range", "if-range", "if-none-match")
-"""Headers of a request that decide how much of the audio is the answer."""
+"""Request headers that decide how much of a file is sent."""
 FACTS = ("content-range", "etag")
-"""Headers of an answer that say so."""
+"""Response headers that say how much of a file is sent."""
 RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
-"""One range. Several, and what is none, are answered with all of it, as every server may."""
+"""One range. Several, and a malformed one, get the whole file, as the RFC allows."""
 
 
 def is_known(etag: str, headers: Mapping[str, str]) -> bool:
-    """Whether the caller has it already: `If-None-Match`."""
+    """Whether `If-None-Match` names the file's ETag: the client has it already."""
     known = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
     return etag in known or "*" in known
 
 
 def asked_part(length: int, etag: str, headers: Mapping[str, str]) -> slice | None:
-    """Which of so many bytes are asked for; None: all of them. Raises `HTTPError` 416 where there are no such bytes."""
-    found = RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or headers.get("if-range", etag) != etag:
+    """Return the requested bytes of `length`, or None for all. Raises `RangeNotSatisfiable`."""
+    match = RANGE.fullmatch(headers.get("range", "").strip())
+    if match is None or headers.get("if-range", etag) != etag:
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first and not last:
         return None
     if first and last and int(last) < int(first):
@@ -32,8 +32,5 @@ def asked_part(length: int, etag: str, headers: Mapping[str, str]) -> slice | No
     start = int(first) if first else length - min(int(last), length)
     end = min(int(last) + 1, length) if first and last else length
     if start >= length:
-        raise HTTPError(
-            416, f"All of it is {length} bytes.", code="range_not_satisfiable",
-            headers={"Content-Range": f"bytes */{length}"},
-        )  # fmt: skip
+        raise RangeNotSatisfiable(f"The audio has {length} bytes only.", headers={"Content-Range": f"bytes */{length}"})
     return slice(start, end)

@@ -1,6 +1,6 @@
-"""Around every request: its id, its line in the log, its metrics, and an answer whatever happens inside.
+"""Gives every request its id, log line, metrics and span, and an answer to every exception.
 
-Plain ASGI, because a streamed reply passes through it chunk by chunk.
+Plain ASGI, because a streamed response passes through it chunk by chunk.
 """
 
 import asyncio
@@ -18,63 +18,63 @@ from tts_server.http.errors import error_response
 from tts_server.pipeline.request import RequestStats
 from tts_server.pipeline.server import ServerState
 from tts_server.telemetry.metrics import UNKNOWN
-from tts_server.telemetry.tracing import NO_SPAN, Span
+from tts_server.telemetry.tracing import INVALID_SPAN, NO_TRACER, Span, fail, request_span, trace_id
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 UNLOGGED_PATHS = frozenset({"/healthz", "/readyz"})
-"""Asked every second by the kubelet. Why a server is not ready is logged by what makes it so."""
+"""Probes of the kubelet, every second. The cause of a server that is not ready is logged where it arises."""
 HUNG_UP = 499
-"""In metrics and logs, as nginx has it: the caller left before the answer began."""
-CALLERS_OWN = frozenset({"hung_up", "slow_reader"})
-"""Codes of replies that broke off because of whoever should have heard them."""
+"""Status in metrics and logs, as nginx has it: the client disconnected before the response began."""
+CLIENT_FAILURES = frozenset({"hung_up", "slow_reader"})
+"""Codes of responses that were cut because of their client."""
 
 
-class ClientDisconnected(Exception):  # noqa: N818 - it is no error of ours
-    """The caller closed the connection: there is nobody to answer."""
+class ClientDisconnected(Exception):  # noqa: N818 - not a failure of the server
+    """The client closed the connection: no response is needed."""
 
 
 class ResponseAborted(Exception):  # noqa: N818 - the error is its cause
-    """A reply that has begun cannot be finished: its connection is closed without the end of the body."""
+    """A response that has begun cannot be completed: its connection is closed without the end of the body."""
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request and its answer, as far as it has come."""
+    """State of one request and its response."""
 
     request_id: str
     path: str
-    """As the caller wrote it: nothing to log or count, unless a route without parameters was found for it."""
+    """Path as the client sent it: logged and counted only if it is a route without parameters."""
     account: RequestStats = field(default_factory=RequestStats)
     speech: bool = False
-    """Whether it asks for speech: counted and timed."""
+    """Whether it is a request for speech, which is counted and timed."""
     caller: Caller = field(default_factory=Caller)
     status: int = 0
     failure: str = ""
-    """Code of what went wrong, if anything did."""
-    span: Span = NO_SPAN
-    """All of it, where it is traced."""
+    """Error code; empty for a success."""
+    span: Span = INVALID_SPAN
+    """Span of the whole request."""
 
     @property
-    def broke_off(self) -> bool:
-        """Whether a good answer was on its way, and did not come to its end."""
+    def is_cut(self) -> bool:
+        """Whether a successful response began and was not completed."""
         return bool(self.failure) and self.status < 400
 
     @property
-    def failed_here(self) -> bool:
-        """Whether it went wrong by no doing of its caller."""
-        return self.status >= 500 or (self.broke_off and self.failure not in CALLERS_OWN)
+    def is_server_failure(self) -> bool:
+        """Whether the server failed: a 5xx, or a response that was cut for no reason of its client's."""
+        return self.status >= 500 or (self.is_cut and self.failure not in CLIENT_FAILURES)
 
 
-def conversation_of(scope: Scope) -> RequestContext:
-    """The conversation that a request belongs to."""
-    found: RequestContext = scope["conversation"]
-    return found
+def context_of(scope: Scope) -> RequestContext:
+    """Return the context of the request of this scope."""
+    context: RequestContext = scope["context"]
+    return context
 
 
 class RequestContextMiddleware:
-    """The outermost layer of the application."""
+    """Outermost layer of the application."""
 
     def __init__(self, app: ASGIApp, server: ServerState) -> None:
         self._app = app
@@ -88,11 +88,10 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
-        context = scope["conversation"] = RequestContext(request_id.decode(), scope["path"])
-        if context.path not in UNLOGGED_PATHS:
-            context.span = self._server.tracer.request(headers.get(b"traceparent", b"").decode("latin-1"))
+        sent = headers.get(b"x-request-id", b"")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex.encode()
+        context = scope["context"] = RequestContext(request_id.decode(), scope["path"])
+        tracer = NO_TRACER if context.path in UNLOGGED_PATHS else self._server.tracing.tracer
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -102,21 +101,21 @@ class RequestContextMiddleware:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        with context.span:
-            await self._converse(context, scope, receive, answer)
+        with request_span(tracer, headers.get(b"traceparent", b"").decode("latin-1")) as context.span:
+            await self._respond(context, scope, receive, answer)
 
-    async def _converse(self, context: RequestContext, scope: Scope, receive: Receive, answer: Send) -> None:
+    async def _respond(self, context: RequestContext, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
             await self._app(scope, receive, answer)
         except ClientDisconnected:
             context.status = context.status or HUNG_UP
             context.failure = "hung_up"
         except ResponseAborted:
-            pass  # unfinished: the server closes the connection
-        except asyncio.CancelledError:  # only the end of the server cancels: its time to drain is over
+            pass  # incomplete: uvicorn closes the connection
+        except asyncio.CancelledError:  # only uvicorn cancels, when the time for draining is over
             context.failure = context.failure or Draining.code
             if not context.status:
-                error = Draining("This replica has ended before there was an answer.")
+                error = Draining("This replica shut down before the response began.")
                 await error_response(error, context.request_id)(scope, receive, answer)
         except Exception as error:
             context.failure = context.failure or "internal_error"
@@ -145,23 +144,23 @@ class RequestContextMiddleware:
             fields["key_name"] = context.caller.key
         if context.failure:
             fields["error"] = context.failure
-        if context.span.trace_id:
+        if context.span.is_recording():
             _trace(context, fields)
-        level = log.error if context.failed_here else log.info
+        level = log.error if context.is_server_failure else log.info
         level("request", **fields, duration=round(duration, 4))
 
     def _own_tenant(self) -> str:
-        """Whose a request is that nobody has let in."""
+        """Tenant label of a request that was not authenticated."""
         return self._server.snapshot.config.tenant if self._server.snapshot is not None else UNKNOWN
 
     def _measure(self, context: RequestContext, tenant: str, duration: float) -> None:
         metrics, account = self._server.metrics, context.account
         metrics.requests_of(tenant, account.model, account.voice, str(context.status)).inc()
-        if context.broke_off:
+        if context.is_cut:
             metrics.replies_cut.labels(tenant, account.model, context.failure).inc()
         timings = metrics.timings(tenant, account.model)
-        exemplar = {"trace_id": context.span.trace_id} if context.span.trace_id else None
-        if account.first_audio is not None:  # cached audio has none
+        exemplar = {"trace_id": trace_id(context.span)} if context.span.is_recording() else None
+        if account.first_audio is not None:  # cached audio has no first audio
             timings.first_audio.observe(account.first_audio - account.begun, exemplar)
         if account.first_byte is not None:
             timings.first_byte.observe(account.first_byte - account.begun)
@@ -172,16 +171,16 @@ class RequestContextMiddleware:
 ATTRIBUTES = {
     "route": "http.route", "status": "http.response.status_code", "text_len": "tts.text_characters",
 }  # fmt: skip
-"""What the log's fields are called in a trace, where that is not `tts.` and their own name."""
+"""Names in a trace of the log's fields that are not `tts.` and their own name."""
 
 
 def _trace(context: RequestContext, fields: dict[str, object]) -> None:
-    """The span says what the log says, and each names the other."""
+    """Copy the log's fields to the span, and the trace id to the log."""
     for name, value in fields.items():
         if isinstance(value, str | int | float):
-            context.span.note(ATTRIBUTES.get(name, f"tts.{name}"), value)
+            context.span.set_attribute(ATTRIBUTES.get(name, f"tts.{name}"), value)
     if context.account.cache:
-        context.span.note("tts.cache", context.account.cache)
-    if context.failed_here:
-        context.span.failed(context.failure)
-    fields["trace_id"] = context.span.trace_id
+        context.span.set_attribute("tts.cache", context.account.cache)
+    if context.is_server_failure:
+        fail(context.span, context.failure)
+    fields["trace_id"] = trace_id(context.span)

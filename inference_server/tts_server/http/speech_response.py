@@ -1,4 +1,4 @@
-"""The answer to a request for speech: whole with its length, streamed as it is spoken, or as server-sent events."""
+"""Answers a request for speech: whole with its length, streamed as it is synthesized, or as server-sent events."""
 
 import asyncio
 import base64
@@ -10,11 +10,27 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tts_server.audio import streams
-from tts_server.errors import TTSError
-from tts_server.http.disconnect import listening
+from tts_server.errors import (
+    DayQuotaExceeded,
+    Draining,
+    EngineCrashed,
+    EngineError,
+    EngineGivenUp,
+    EngineTimeout,
+    EngineUnavailable,
+    FormatUnavailable,
+    InvalidAudio,
+    ModelNotFound,
+    PrecisionNotAllowed,
+    QuotaExceeded,
+    TextRejected,
+    TTSError,
+    VoiceNotFound,
+)
+from tts_server.http.disconnect import cancelled_on_disconnect
 from tts_server.http.errors import error_object
 from tts_server.http.rate_limit_headers import Headers, rate_limit_headers
-from tts_server.http.request_context import ClientDisconnected, RequestContext, ResponseAborted, conversation_of
+from tts_server.http.request_context import ClientDisconnected, RequestContext, ResponseAborted, context_of
 from tts_server.pipeline.pipeline import synthesize
 from tts_server.pipeline.request import SpeechRequest
 from tts_server.pipeline.response import SpeechResponse
@@ -22,15 +38,32 @@ from tts_server.pipeline.server import ServerState
 
 EVENTS = b"text/event-stream"
 SEND_BYTES = 131_072
-"""Of a part, at a time. A passage that is spoken slowly is minutes of sound: who plays it as it comes takes minutes."""
+"""Largest chunk. A part may be minutes of audio, which a client that plays it reads within minutes."""
 SEND_SECONDS = 60.0
-"""For so many: a caller that takes less is gone, whatever its connection says. Every format plays faster."""
+"""Time limit for a chunk: a client that reads slower is disconnected. Every format plays faster."""
+SPEECH_ERRORS = (
+    TextRejected,
+    ModelNotFound,
+    VoiceNotFound,
+    PrecisionNotAllowed,
+    FormatUnavailable,
+    QuotaExceeded,
+    DayQuotaExceeded,
+    Draining,
+    EngineError,
+    EngineUnavailable,
+    EngineCrashed,
+    InvalidAudio,
+    EngineGivenUp,
+    EngineTimeout,
+)
+"""Errors that refuse or end a request for speech."""
 
 
 class SpeechReply(Response):
-    """Speaks when it is sent: refusals become errors as long as nothing has left, afterwards the connection is cut.
+    """Synthesizes while it is sent. An error before the first byte gets an answer; a later one cuts the connection.
 
-    `events`: server-sent events in place of bare audio.
+    `events`: server-sent events instead of audio.
     """
 
     def __init__(self, server: ServerState, request: SpeechRequest, *, events: bool = False) -> None:
@@ -40,7 +73,7 @@ class SpeechReply(Response):
         self.events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = conversation_of(scope)
+        context = context_of(scope)
         try:
             async with speaking(self.request, self.server, context, receive) as speech:
                 await self._send(speech, context, scope, send)
@@ -51,7 +84,7 @@ class SpeechReply(Response):
             raise ResponseAborted from error
 
     async def _send(self, speech: SpeechResponse, context: RequestContext, scope: Scope, send: Send) -> None:
-        # HTTP/1.0 has no chunks, and no way to tell a reply that ended from one that broke off, but for its length.
+        # In HTTP/1.0 only the length tells a complete response from one that was cut: it has no chunks.
         has_chunks = scope["http_version"] != "1.0"
         if self.events and has_chunks:
             await self._stream(_events(speech, context), speech, context, EVENTS, send)
@@ -77,7 +110,7 @@ class SpeechReply(Response):
         send: Send,
     ) -> None:
         async with aclosing(parts):
-            # Encoded before the status is sent: what fails until here has an error of its own.
+            # Encoded before the status is sent: a failure until here gets an error answer.
             part = await anext(parts)
             await send({"type": "http.response.start", "status": 200, "headers": speech_headers(speech, media_type)})
             speech.delivered()
@@ -98,18 +131,18 @@ class SpeechReply(Response):
 async def speaking(
     request: SpeechRequest, server: ServerState, context: RequestContext, receive: Receive
 ) -> AsyncGenerator[SpeechResponse]:
-    """A reply from its first sound to its account; while it is served, it counts as load.
+    """Run a request from its first audio to its accounting; meanwhile it counts as in flight.
 
-    Raises whatever refuses the request, and `ClientDisconnected` inside when the caller leaves.
+    Raises the kinds of `SPEECH_ERRORS`, and `ClientDisconnected` inside when the client disconnects.
     """
     inflight = server.metrics.inflight_of(request.share.tenant)
     speech: SpeechResponse | None = None
     inflight.inc()
     try:
-        async with listening(receive):
+        async with cancelled_on_disconnect(receive):
             speech = await synthesize(request, server, context.account)
             yield speech
-    finally:  # the end of an answer looks like hanging up, which must not disturb its account
+    finally:  # outside the watcher: the end of a response looks like a disconnect, which must not stop the accounting
         try:
             if speech is not None:
                 await speech.close()
@@ -118,7 +151,7 @@ async def speaking(
 
 
 def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
-    """What a caller may want to know about who spoke, and about its limit."""
+    """Return the headers of speech: the model that spoke, the cache, and what is left of the limits."""
     return [
         (b"content-type", media_type),
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
@@ -130,7 +163,7 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
 
 
 def _cache_headers(speech: SpeechResponse) -> Headers:
-    """Whether the audio was kept from an earlier request; nothing where none is kept."""
+    """Say whether the audio was cached; nothing where there is no cache."""
     return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.stats.cache else []
 
 
@@ -141,7 +174,7 @@ async def _send_part(part: bytes, send: Send) -> None:
 
 
 async def _events(speech: SpeechResponse, context: RequestContext) -> AsyncGenerator[bytes]:
-    """OpenAI's events. A failure is the last one, so that nobody takes what came for the whole."""
+    """Yield OpenAI's events. A failure is the last event, so that no client takes the audio for complete."""
     begun = False
     try:
         async with aclosing(speech.parts()) as parts:
@@ -154,7 +187,7 @@ async def _events(speech: SpeechResponse, context: RequestContext) -> AsyncGener
         context.failure = error.code
         yield _event({"type": "error", "error": error_object(error, context.request_id)})
         return
-    # Nothing here is counted in tokens: characters in, and the audio's length beside them.
+    # There are no tokens here: characters stand for input tokens, with the length of the audio beside them.
     characters = context.account.text_characters
     usage = {"input_tokens": characters, "output_tokens": 0, "total_tokens": characters}
     usage_here = {"characters": characters, "audio_seconds": round(context.account.audio_seconds, 3)}

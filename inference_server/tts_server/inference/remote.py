@@ -9,11 +9,13 @@ import httpx
 import numpy as np
 import structlog
 
+from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
-from tts_server.telemetry.tracing import CURRENT
+from tts_server.telemetry.tracing import trace_headers
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +115,7 @@ class RemoteEngineClient:
         headers = {"Content-Type": "application/json", "X-TTS-Priority": params.priority.value} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
-        headers |= CURRENT.get().headers()
+        headers |= trace_headers()
         # Not httpx's own JSON: that fails on a lone surrogate, which a client's JSON may hold.
         content = json.dumps(request).encode("ascii")
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:

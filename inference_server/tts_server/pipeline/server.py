@@ -25,7 +25,7 @@ from tts_server.storage.protocol import Store
 from tts_server.storage.signed_links import Links
 from tts_server.synthesis.guard import BreakerGuard
 from tts_server.telemetry.metrics import Metrics
-from tts_server.telemetry.tracing import NoTracer, Tracer
+from tts_server.telemetry.tracing import NoTracing, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class ServerState:
         self.peers: Peers | None = None
         self.cache: Cache | None = None
         self.metrics = Metrics()
-        self.tracer: Tracer = NoTracer()
+        self.tracing: Tracing = NoTracing()
         self.threads = EncodingThreads()
         self.draining = False
         self._make_engine_client = make_engine_client

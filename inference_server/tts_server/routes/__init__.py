@@ -1,1 +1,1 @@
-"""HTTP, and nothing else: read a request, call the pipeline, answer."""
+"""The routes: each reads a request, calls the pipeline, and answers."""

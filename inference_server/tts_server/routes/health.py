@@ -1,27 +1,44 @@
-"""What the kubelet asks."""
+"""`GET /healthz` and `GET /readyz`: the probes of the kubelet."""
+
+from typing import Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from tts_server.errors import Draining, Overloaded
 from tts_server.http.caller import READING, server_of
+from tts_server.http.openapi import errors, ok
+from tts_server.http.openapi import request as reads
 
-router = APIRouter()
-
-
-@router.api_route("/healthz", methods=READING)
-async def healthz() -> Response:
-    """The process answers: restarting it would mend nothing."""
-    return JSONResponse({"status": "ok"})
+router = APIRouter(tags=["Probes"])
 
 
-@router.api_route("/readyz", methods=READING)
-async def readyz(request: Request) -> Response:
-    """Engines are loaded and warm, and this replica is not about to end."""
+class Health(BaseModel):
+    """A probe that succeeded."""
+
+    status: Literal["ok", "ready"]
+
+
+@router.api_route(
+    "/healthz", methods=READING, responses=ok("The process answers."), openapi_extra=reads(credentials=())
+)
+async def healthz() -> Health:
+    """Whether the process answers: a restart would repair nothing."""
+    return Health(status="ok")
+
+
+@router.api_route(
+    "/readyz",
+    methods=READING,
+    responses=ok("The server can speak.") | errors(Draining, Overloaded),
+    openapi_extra=reads(credentials=()),
+)
+async def readyz(request: Request) -> Health:
+    """Whether engines are loaded and warm, and this replica is not shutting down."""
     server = server_of(request)
     if server.draining:
-        raise Draining("This replica is about to end.")
+        raise Draining("This replica is shutting down.")
     if not server.ready:
         raise Overloaded("The engines are not ready.")
-    return JSONResponse({"status": "ready"})
+    return Health(status="ready")

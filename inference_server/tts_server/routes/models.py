@@ -1,60 +1,119 @@
-"""What may be asked for: `GET /v1/models` as OpenAI has it, and `GET /v1/audio/voices`."""
+"""`GET /v1/models`, as OpenAI has it, and `GET /v1/audio/voices`: the names that requests may use."""
 
-from fastapi import APIRouter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
-from tts_server.http.caller import READING, admit_caller, server_of
+from tts_server.config.schema import Precision
+from tts_server.errors import ModelNotFound
+from tts_server.http.caller import CALLER_ERRORS, READING, own_caller, server_of
+from tts_server.http.openapi import errors, ok
+from tts_server.http.openapi import request as reads
 from tts_server.routing.catalogue import Catalogue, Model, Voice
 
-router = APIRouter()
+READS = reads(headers=("X-Request-Id",))
+router = APIRouter(tags=["Catalogue"], responses=errors(*CALLER_ERRORS))
 
 
-@router.api_route("/v1/models", methods=READING)
-async def models(request: Request) -> Response:
+class ModelObject(BaseModel):
+    """A name that `model` of a request may have."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    object: Literal["model"] = "model"
+    created: Literal[0] = 0
+    owned_by: str
+    """The tenant."""
+    languages: list[str]
+    """BCP 47 primary subtags."""
+    precisions: list[Precision]
+    """Values of `options.precision`."""
+    root: str
+    """The model itself, where `id` is an alias."""
+
+
+class ModelList(BaseModel):
     """Every name that `model` may have."""
-    catalogue, tenant = await _catalogue(request)
-    return JSONResponse({"object": "list", "data": [_model(name, model, tenant) for name, model in catalogue.names()]})
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
 
 
-@router.api_route("/v1/models/{name:path}", methods=READING)
-async def model(request: Request, name: str) -> Response:
-    """One of them."""
-    catalogue, tenant = await _catalogue(request)
-    return JSONResponse(_model(name, catalogue.model(name), tenant))
+class VoiceObject(BaseModel):
+    """A name that `voice` of a request may have."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    object: Literal["voice"] = "voice"
+    name: str
+    """The voice itself, where `id` is an alias."""
+    model: str
+    languages: list[str]
+    """BCP 47 primary subtags; empty: those of the model."""
 
 
-@router.api_route("/v1/audio/voices", methods=READING)
-async def voices(request: Request) -> Response:
+class VoiceList(BaseModel):
     """Every voice of every model, then the aliases."""
-    catalogue, _ = await _catalogue(request)
-    listed = [_voice(voice.name, voice) for model in catalogue.offered.values() for voice in model.voices.values()]
-    for alias, name in catalogue.voice_aliases.items():
-        listed += [_voice(alias, m.voices[name]) for m in catalogue.offered.values() if name in m.voices]
-    return JSONResponse({"object": "list", "data": listed})
+
+    object: Literal["list"] = "list"
+    data: list[VoiceObject]
 
 
 async def _catalogue(request: Request) -> tuple[Catalogue, str]:
-    await admit_caller(request)
+    await own_caller(request)
     snapshot = server_of(request).snapshot
-    assert snapshot is not None  # noqa: S101 - nobody is admitted before
+    assert snapshot is not None  # noqa: S101 - `own_caller` refuses before that
     return snapshot.catalogue, snapshot.config.tenant
 
 
-def _model(name: str, model: Model, tenant: str) -> dict[str, object]:
-    languages = model.config.languages or tuple(
-        dict.fromkeys(language for voice in model.voices.values() for language in voice.languages[:1])
+CatalogueOf = Annotated[tuple[Catalogue, str], Depends(_catalogue)]
+
+
+@router.api_route("/v1/models", methods=READING, responses=ok("The names."), openapi_extra=READS)
+async def models(listed: CatalogueOf) -> ModelList:
+    """Every name that `model` may have."""
+    catalogue, tenant = listed
+    return ModelList(data=[_model(name, model, tenant) for name, model in catalogue.names()])
+
+
+@router.api_route(
+    "/v1/models/{name:path}",
+    methods=READING,
+    responses=ok("The name.") | errors(ModelNotFound),
+    openapi_extra=READS,
+)
+async def model(listed: CatalogueOf, name: str) -> ModelObject:
+    """One name that `model` may have."""
+    catalogue, tenant = listed
+    return _model(name, catalogue.model(name), tenant)
+
+
+@router.api_route("/v1/audio/voices", methods=READING, responses=ok("The names."), openapi_extra=READS)
+async def voices(listed: CatalogueOf) -> VoiceList:
+    """Every name that `voice` may have."""
+    catalogue, _ = listed
+    data = [_voice(voice.name, voice) for model in catalogue.offered.values() for voice in model.voices.values()]
+    for alias, name in catalogue.voice_aliases.items():
+        data += [_voice(alias, m.voices[name]) for m in catalogue.offered.values() if name in m.voices]
+    return VoiceList(data=data)
+
+
+def _model(name: str, model: Model, tenant: str) -> ModelObject:
+    languages = model.config.languages or dict.fromkeys(
+        language for voice in model.voices.values() for language in voice.languages[:1]
     )
-    return {
-        "id": name,
-        "object": "model",
-        "created": 0,
-        "owned_by": tenant,
-        "languages": list(languages),
-        "precisions": list(model.config.allowed_precisions),
-        "root": model.name,
-    }
+    return ModelObject(
+        id=name,
+        owned_by=tenant,
+        languages=list(languages),
+        precisions=list(model.config.allowed_precisions),
+        root=model.name,
+    )
 
 
-def _voice(name: str, voice: Voice) -> dict[str, object]:
-    return {"id": name, "object": "voice", "name": voice.name, "model": voice.model, "languages": list(voice.languages)}
+def _voice(name: str, voice: Voice) -> VoiceObject:
+    return VoiceObject(id=name, name=voice.name, model=voice.model, languages=list(voice.languages))

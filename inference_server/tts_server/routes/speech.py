@@ -1,22 +1,24 @@
-"""`POST /v1/audio/speech`, as OpenAI has it: unknown fields are ignored."""
+"""`POST /v1/audio/speech`, OpenAI's route: unknown fields are ignored."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tts_server.audio import streams
+from tts_server.audio import FORMATS, media_type, streams
 from tts_server.config.schema import Precision
-from tts_server.http.body import checked, read_object, spoken_text
-from tts_server.http.caller import admit_caller, priority_of, server_of
-from tts_server.http.request_context import conversation_of
-from tts_server.http.speech_response import SpeechReply
+from tts_server.http.body import BODY_ERRORS, checked, read_object, spoken_text
+from tts_server.http.caller import CALLER_ERRORS, admit_caller, priority_of, server_of
+from tts_server.http.openapi import QUOTA_HEADERS, answer, errors
+from tts_server.http.openapi import request as reads
+from tts_server.http.request_context import context_of
+from tts_server.http.speech_response import SPEECH_ERRORS, SpeechReply
 from tts_server.pipeline.request import SpeechRequest
 from tts_server.routing.voice_selection import VoiceSelector
 
-router = APIRouter()
+router = APIRouter(tags=["Speech"])
 
 PATH = "/v1/audio/speech"
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
@@ -25,40 +27,69 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
 
 
-class SpeechBody(BaseModel):
-    """The fields that are understood; null is as good as absent, as some clients send it."""
+Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
+"""An empty text is refused where a blank one is, with a code of its own."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+
+def _voice_name(voice: Any) -> Any:
+    if not isinstance(voice, dict):
+        return voice
+    if "id" not in voice:
+        raise ValueError("a voice is its name, or an object with its name as id")
+    return voice["id"]
+
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 256}
+_VOICE = {"anyOf": [_NAME, {"type": "object", "properties": {"id": _NAME}, "required": ["id"]}]}
+
+
+class SpeechBody(BaseModel):
+    """A text to speak. Other fields are ignored; null counts as absent, because some clients send it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
 
     model: Name
-    input: str
-    voice: Name
+    """A name from `/v1/models`."""
+    input: Text
+    """The text, with `<lang=xx>` tags where parts have another language; at most the tenant's `maxTextCharacters`."""
+    voice: Annotated[Name, BeforeValidator(_voice_name), WithJsonSchema(_VOICE)]
+    """A name from `/v1/audio/voices`, or an object with it as `id`."""
     response_format: Format | None = None
+    """Default: mp3."""
     speed: Speed | None = None
+    """Default: 1."""
     stream_format: Literal["audio", "sse"] | None = None
-
-    @field_validator("voice", mode="before")
-    @classmethod
-    def _named(cls, voice: Any) -> Any:
-        """A voice may come as `{"id": name}`."""
-        if not isinstance(voice, dict):
-            return voice
-        if "id" not in voice:
-            raise ValueError("a voice is its name, or an object with its name as id")
-        return voice["id"]
+    """`sse`: events `speech.audio.delta` with base64, then `speech.audio.done`. Default: audio."""
 
 
 class PreparedBody(SpeechBody):
-    """What the tenant's entry pool sends besides."""
+    """A body of the tenant's entry pool, which has prepared the text."""
 
     language: Language | None = None
     precision: Annotated[Precision, Field(strict=False)] | None = None
     due_in_seconds: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
+MEDIA_TYPES = [media_type(name) for name in FORMATS]
+ANSWERS = {
+    200: answer(
+        "The audio, streamed sentence by sentence; short audio has a length.",
+        "X-TTS-Engine", "X-TTS-Status", "Cache-Control",
+        media_types=[*MEDIA_TYPES, "text/event-stream"], optional=("X-TTS-Cache", *QUOTA_HEADERS),
+    ),
+    **errors(*BODY_ERRORS, *CALLER_ERRORS, *SPEECH_ERRORS),
+}  # fmt: skip
+
+
+@router.post(
+    PATH,
+    response_class=Response,
+    responses=ANSWERS,
+    openapi_extra=reads(SpeechBody, headers=("X-TTS-Priority", "X-Request-Id")),
+)
 async def speech(request: Request) -> Response:
-    """Speak `input`, sentence by sentence."""
-    context = conversation_of(request.scope)
+    """Speak `input`, sentence by sentence. OpenAI's clients call this route."""
+    context = context_of(request.scope)
     context.speech = True
     caller = await admit_caller(request, any_tenant=True)
     server = server_of(request)
@@ -66,16 +97,16 @@ async def speech(request: Request) -> Response:
     body = checked(PreparedBody if caller.internal else SpeechBody, content)
     context.account.text_characters = len(body.input)
     prepared = body if isinstance(body, PreparedBody) else None
-    wish = VoiceSelector(
+    selector = VoiceSelector(
         model=body.model,
         voice=body.voice,
         speed=body.speed or 1.0,
         language=prepared.language if prepared else None,
         precision=prepared.precision if prepared else None,
     )
-    wanted = SpeechRequest(
+    speech_request = SpeechRequest(
         text=spoken_text(body.input),
-        selector=wish,
+        selector=selector,
         format=body.response_format or "mp3",
         share=caller.share,
         priority=priority_of(request),
@@ -84,7 +115,4 @@ async def speech(request: Request) -> Response:
         due_in_seconds=prepared.due_in_seconds if prepared else None,
         client=caller.client,
     )
-    return SpeechReply(server, wanted, events=body.stream_format == "sse")
-
-
-router.add_route(PATH, speech, methods=["POST"])  # requests come by `FastPath`
+    return SpeechReply(server, speech_request, events=body.stream_format == "sse")

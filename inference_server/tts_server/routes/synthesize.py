@@ -1,11 +1,11 @@
-"""`POST /v1/tts/synthesize`: a link to audio that is kept for a while, or the bytes. Unknown fields are refused.
+"""`POST /v1/tts/synthesize`: a link to audio that is stored for a while, or the audio. Unknown fields are refused.
 
-Audio that cannot be kept comes in the answer itself, which says why it has no link.
+Audio that cannot be stored is in the answer itself, which says why it has no link.
 """
 
 import base64
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -14,50 +14,110 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tts_server.audio import streams
+from tts_server.audio import SAMPLE_RATES_HZ, streams
 from tts_server.config.schema import Precision
 from tts_server.errors import StorageUnavailable
-from tts_server.http.body import checked, read_object, spoken_text
-from tts_server.http.caller import admit_caller, priority_of, scheme_of, server_of
-from tts_server.http.request_context import RequestContext, conversation_of
-from tts_server.http.speech_response import SpeechReply, speaking, speech_headers
+from tts_server.http.body import BODY_ERRORS, checked, read_object, spoken_text
+from tts_server.http.caller import CALLER_ERRORS, admit_caller, priority_of, scheme_of, server_of
+from tts_server.http.openapi import QUOTA_HEADERS, answer, errors
+from tts_server.http.openapi import request as reads
+from tts_server.http.request_context import RequestContext, context_of
+from tts_server.http.speech_response import SPEECH_ERRORS, SpeechReply, speaking, speech_headers
 from tts_server.pipeline.request import SpeechRequest
 from tts_server.pipeline.response import SpeechResponse
 from tts_server.pipeline.server import ServerState
-from tts_server.routes.speech import Format, Language, Name, Speed
+from tts_server.routes.speech import MEDIA_TYPES, Format, Language, Name, Speed, Text
 from tts_server.routing.voice_selection import VoiceSelector
 from tts_server.storage.protocol import new_key
 from tts_server.telemetry.tracing import span
 
-router = APIRouter()
+router = APIRouter(tags=["Speech"])
+
+PATH = "/v1/tts/synthesize"
+
+
+RATES_HZ = sorted({rate for rates in SAMPLE_RATES_HZ.values() for rate in rates})
 
 
 class OptionsBody(BaseModel):
-    """How to compute."""
+    """How the model computes."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 
     precision: Annotated[Precision, Field(strict=False)] | None = None
+    """One of those that `/v1/models` lists for the model."""
 
 
 class SynthesizeBody(BaseModel):
-    """Everything but the text may be left out: the tenant's routing decides then."""
+    """A text to speak. Other fields are refused; null counts as absent."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 
-    text: str
+    text: Text
+    """The text, with `<lang=xx>` tags where parts have another language; at most the tenant's `maxTextCharacters`."""
     voice: Name | None = None
+    """A name from `/v1/audio/voices`. Default: the tenant's `languageRouting` decides."""
     model: Name | None = None
+    """A name from `/v1/models`. Default: the tenant's first model."""
     language: Language | None = None
+    """BCP 47 tag of all text outside tags. Default: by script."""
     speed: Speed | None = None
+    """Default: 1."""
     format: Format | None = None
-    sample_rate: int | None = None
+    """Default: mp3."""
+    sample_rate: Annotated[int, Field(json_schema_extra={"enum": RATES_HZ})] | None = None
+    """Hz; which ones depends on the format. Default: the engine's, or the format's only one."""
     options: OptionsBody | None = None
 
 
+class KeepingError(BaseModel):
+    """Why audio could not be stored."""
+
+    code: str
+    message: str
+
+
+class SynthesizeAnswer(BaseModel):
+    """Where the audio is, and how it came to be."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    request_id: str
+    audio_url: str | None
+    """Signed link, good for the tenant's `linkSeconds`; null where the audio could not be stored."""
+    audio_url_error: KeepingError | None = None
+    """Only with a null `audio_url`."""
+    audio: str | None = None
+    """The audio in base64; only with a null `audio_url`."""
+    duration: float
+    """Seconds of audio."""
+    engine_used: str
+    """Model that spoke."""
+    status: Literal["ok", "degraded"]
+    """`degraded` where a fallback spoke."""
+    cached: bool
+    """Whether the audio came from the cache."""
+
+
+ANSWERS = {
+    200: answer(
+        "The link; with `Accept: audio/*` the audio.",
+        "X-TTS-Engine", "X-TTS-Status", "Cache-Control",
+        media_types=MEDIA_TYPES, optional=("X-TTS-Cache", *QUOTA_HEADERS),
+    ),
+    **errors(*BODY_ERRORS, *CALLER_ERRORS, *SPEECH_ERRORS),
+}  # fmt: skip
+
+
+@router.post(
+    PATH,
+    response_model=SynthesizeAnswer,
+    responses=ANSWERS,
+    openapi_extra=reads(SynthesizeBody, headers=("Accept", "X-TTS-Priority", "X-Request-Id")),
+)
 async def synthesize(request: Request) -> Response:
-    """Speak `text`, keep it and answer with a link; `Accept: audio/*` answers with the audio itself."""
-    context = conversation_of(request.scope)
+    """Speak `text`, store it and answer with a link; with `Accept: audio/*` answer with the audio itself."""
+    context = context_of(request.scope)
     context.speech = True
     caller = await admit_caller(request)
     server = server_of(request)
@@ -65,7 +125,7 @@ async def synthesize(request: Request) -> Response:
     body = checked(SynthesizeBody, content)
     context.account.text_characters = len(body.text)
     wants_audio = _wants_audio(request.headers.get("accept", ""))
-    wanted = SpeechRequest(
+    speech_request = SpeechRequest(
         text=spoken_text(body.text),
         selector=VoiceSelector(
             model=body.model,
@@ -83,12 +143,12 @@ async def synthesize(request: Request) -> Response:
         streaming=wants_audio and streams(body.format or "mp3"),
     )
     if wants_audio:
-        return SpeechReply(server, wanted)
-    return LinkReply(server, wanted, _origin(request))
+        return SpeechReply(server, speech_request)
+    return LinkReply(server, speech_request, _origin(request))
 
 
 class LinkReply(Response):
-    """Speaks all of it when it is sent, keeps it, and says where it is."""
+    """Synthesizes the whole audio while it is sent, stores it, and answers with its link."""
 
     def __init__(self, server: ServerState, request: SpeechRequest, origin: str) -> None:
         super().__init__()
@@ -97,26 +157,26 @@ class LinkReply(Response):
         self.origin = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = conversation_of(scope)
+        context = context_of(scope)
         async with speaking(self.request, self.server, context, receive) as speech:
             audio = await speech.whole()
-            place = await self._place(speech, audio)
+            location = await self._store(speech, audio)
             speech.delivered()
-        body = json.dumps(self._answer(context, speech) | place).encode("ascii")
+        body = json.dumps(self._answer(context, speech) | location).encode("ascii")
         reply = Response(body)
         reply.raw_headers += speech_headers(speech, b"application/json")
         await reply(scope, receive, send)
 
-    async def _place(self, speech: SpeechResponse, audio: bytes) -> dict[str, Any]:
-        """Where the audio is: behind a link, or here and why."""
+    async def _store(self, speech: SpeechResponse, audio: bytes) -> dict[str, Any]:
+        """Return the fields with the link, or with the audio and why there is no link."""
         try:
-            return {"audio_url": await self._keep(speech, audio)}
+            return {"audio_url": await self._link(speech, audio)}
         except StorageUnavailable as error:
             self.server.metrics.unkept_audio.labels(speech.config.tenant).inc()
             reason = {"code": error.code, "message": error.message}
             return {"audio_url": None, "audio_url_error": reason, "audio": base64.b64encode(audio).decode("ascii")}
 
-    async def _keep(self, speech: SpeechResponse, audio: bytes) -> str:
+    async def _link(self, speech: SpeechResponse, audio: bytes) -> str:
         config, store = speech.config, self.server.store
         key = new_key(config.tenant, self.request.format)
         with span("store"):
@@ -144,11 +204,7 @@ def _wants_audio(accept: str) -> bool:
 
 
 def _origin(request: Request) -> str:
-    """Where the caller reached this server, as far as it says so; empty, and the link relative, where it does not."""
+    """Return this server's address as the caller reached it; empty, for a relative link, without a valid `Host`."""
     host = request.headers.get("host", "")
     plain = host.isascii() and all(character.isalnum() or character in "-._:[]" for character in host)
     return f"{scheme_of(request)}://{host}" if host and plain else ""
-
-
-# Starlette's own kind of route: for each request, FastAPI's costs as much as everything else on the way to the engine.
-router.add_route("/v1/tts/synthesize", synthesize, methods=["POST"])

@@ -6,66 +6,127 @@ import hashlib
 from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from tts_server.auth.access_tokens import TokenAuthority
 from tts_server.auth.authenticate import Caller, bearer, holder
 from tts_server.auth.identity import Grant
 from tts_server.auth.refresh_tokens import refused
 from tts_server.config.schema import AuthConfig
-from tts_server.errors import InvalidParameter, Overloaded, RequestError, Unauthenticated
-from tts_server.http.body import checked, read_fields
+from tts_server.errors import (
+    InvalidGrant,
+    InvalidParameter,
+    Overloaded,
+    RefreshUnavailable,
+    RequestError,
+    TokensUnavailable,
+    TooManyFailures,
+    Unauthenticated,
+)
+from tts_server.http.body import BODY_ERRORS, FORM, checked, read_fields
 from tts_server.http.caller import MEMBER, READING, address_of, authorization_of, refuse_guess, server_of
-from tts_server.http.request_context import conversation_of
+from tts_server.http.errors import NotFound
+from tts_server.http.openapi import JSON, errors, ok
+from tts_server.http.openapi import request as reads
+from tts_server.http.request_context import context_of
 from tts_server.pipeline.server import ServerState
 
-router = APIRouter()
+router = APIRouter(tags=["Tokens"], responses=errors(NotFound, Overloaded, TokensUnavailable))
 
 KEY_SET_SECONDS = 300
-"""For so long others keep the key set: a new key must be in it that long before it signs."""
+"""How long others may cache the key set: a new key must be in it that long before it signs."""
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a grant's name
 Short = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class TokenBody(BaseModel):
-    """RFC 6749, sections 4.4.2 and 6. Other fields, such as `scope`, are ignored."""
+    """A grant (RFC 6749, sections 4.4.2 and 6). Other fields, such as `scope`, are ignored."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
 
     grant_type: Literal["client_credentials", "refresh_token"] = "client_credentials"
     refresh_token: Short | None = None
+    """What the grant of that name needs; good once."""
     client_id: Short | None = None
+    """Name of the API key; not needed."""
     client_secret: Short | None = None
+    """The API key, where it is not in the header."""
 
 
-@router.post("/v1/auth/token")
-async def token(request: Request) -> Response:
-    """An access token of five minutes, and a refresh token that is good once."""
+class TokenAnswer(BaseModel):
+    """Access token, and how to get the next one."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    access_token: str
+    """A JWT (RFC 9068), to be sent as `Authorization: Bearer`."""
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme
+    expires_in: int
+    """Seconds."""
+    refresh_token: str | None = None
+    """Absent where replicas share no store for them."""
+
+
+class PublicKey(BaseModel):
+    """RSA key that signs access tokens."""
+
+    kty: Literal["RSA"]
+    use: Literal["sig"]
+    alg: Literal["RS256"]
+    kid: str
+    n: str
+    e: str
+
+
+class KeySet(BaseModel):
+    """JSON Web Key Set (RFC 7517)."""
+
+    keys: list[PublicKey]
+
+
+@router.post(
+    "/v1/auth/token",
+    response_model_exclude_none=True,
+    responses=ok("The tokens.", "Cache-Control")
+    | errors(*BODY_ERRORS, InvalidGrant, Unauthenticated, TooManyFailures, NotFound, Overloaded, TokensUnavailable,
+             RefreshUnavailable),
+    openapi_extra=reads(
+        TokenBody, media_types=(FORM, JSON), required=False, headers=("X-Request-Id",),
+        credentials=("bearer", "basic", None),
+    ),
+)  # fmt: skip
+async def token(request: Request, response: Response) -> TokenAnswer:
+    """Give an access token of five minutes for an API key, and a refresh token that is good once."""
     server = server_of(request)
     authority, auth = _authority(server)
     body = checked(TokenBody, await read_fields(request))
     try:
         grant = await _granted(request, body, server, authority)
     except Unauthenticated as error:
-        # Nothing was guessed where nothing was sent.
+        # A request without a credential is no guess.
         if authorization_of(request) is None and body.client_secret is None and body.refresh_token is None:
             raise
         await refuse_guess(server, address_of(request, auth), error)
-    conversation_of(request.scope).caller = Caller(key=grant.holder)
-    return JSONResponse(_shown(grant), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-
-
-@router.api_route("/.well-known/jwks.json", methods=READING)
-async def jwks(request: Request) -> Response:
-    """The public keys that our tokens are checked with."""
-    authority, _ = _authority(server_of(request))
-    return JSONResponse(
-        authority.require_key().key_set, headers={"Cache-Control": f"public, max-age={KEY_SET_SECONDS}"}
+    context_of(request.scope).caller = Caller(key=grant.holder)
+    response.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
+    return TokenAnswer(
+        access_token=grant.access_token, expires_in=grant.expires_in_seconds, refresh_token=grant.refresh_token
     )
+
+
+@router.api_route(
+    "/.well-known/jwks.json",
+    methods=READING,
+    responses=ok("The keys.", "Cache-Control"),
+    openapi_extra=reads(headers=("X-Request-Id",), credentials=()),
+)
+async def jwks(request: Request, response: Response) -> KeySet:
+    """Return the public keys that access tokens of this tenant are verified with."""
+    authority, _ = _authority(server_of(request))
+    response.headers["Cache-Control"] = f"public, max-age={KEY_SET_SECONDS}"
+    return KeySet.model_validate(authority.require_key().key_set)
 
 
 async def _granted(request: Request, body: TokenBody, server: ServerState, authority: TokenAuthority) -> Grant:
@@ -75,10 +136,10 @@ async def _granted(request: Request, body: TokenBody, server: ServerState, autho
         raise Unauthenticated("No such API key here.")
     if body.grant_type == REFRESH_TOKEN:
         if not body.refresh_token:
-            raise InvalidParameter("refresh_token: it is what this grant needs.", param="refresh_token")
+            raise InvalidParameter("refresh_token: required by this grant.", param="refresh_token")
         grant = await server.identity.renew(authority, body.refresh_token, server.keyring)
         if name not in {None, grant.holder}:
-            raise refused()  # somebody else's: it is spent now, and what it gave goes nowhere
+            raise refused()  # another key's refresh token: it is spent, and the new one is not handed out
         return grant
     if key is None or name is None:
         raise Unauthenticated("An API key is required: send it as 'Authorization: Bearer <key>'.")
@@ -86,7 +147,7 @@ async def _granted(request: Request, body: TokenBody, server: ServerState, autho
 
 
 def _presented_key(request: Request, body: TokenBody) -> bytes | None:
-    """The API key: as Bearer, as the password of Basic, or as `client_secret`; in one place only (section 2.3)."""
+    """Return the API key: Bearer, the password of Basic, or `client_secret`; in one place only (RFC 6749, 2.3)."""
     authorization = authorization_of(request)
     if authorization is None:
         return body.client_secret.encode("utf-8", "replace") if body.client_secret else None
@@ -99,7 +160,7 @@ def _presented_key(request: Request, body: TokenBody) -> bytes | None:
 
 
 def _basic(authorization: bytes, body: TokenBody) -> bytes | None:
-    """The password of HTTP Basic, whose two halves OAuth encodes as a form; the user is the key's name, or empty."""
+    """Return the password of HTTP Basic, whose parts OAuth encodes as a form; the user is the key's name, or empty."""
     scheme, _, encoded = authorization.strip().partition(b" ")
     if scheme.lower() != b"basic":
         return None
@@ -111,7 +172,7 @@ def _basic(authorization: bytes, body: TokenBody) -> bytes | None:
         return None
     if body.client_id in {None, ""}:
         body.client_id = unquote_plus(user)
-    # API keys are base64 often enough: a plus sign that was not encoded is one.
+    # API keys are often base64: a plus sign that was not encoded stands for itself.
     return unquote_plus(password.replace("+", "%2B")).encode()
 
 
@@ -120,16 +181,5 @@ def _authority(server: ServerState) -> tuple[TokenAuthority, AuthConfig]:
         raise Overloaded("The engines are still loading.")
     config, authority = server.snapshot.config, server.identity.authority
     if authority is None or config.role == MEMBER:
-        raise HTTPException(404)
+        raise NotFound
     return authority, config.auth
-
-
-def _shown(grant: Grant) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "access_token": grant.access_token,
-        "token_type": "Bearer",
-        "expires_in": grant.expires_in_seconds,
-    }
-    if grant.refresh_token is not None:
-        shown["refresh_token"] = grant.refresh_token
-    return shown

@@ -6,7 +6,7 @@ from tts_server.audio import Encoding, as_file
 from tts_server.errors import EngineError
 from tts_server.synthesis.audio_stream import Part
 from tts_server.synthesis.sample_stream import SampleStream
-from tts_server.telemetry.tracing import Span, span
+from tts_server.telemetry.tracing import INVALID_SPAN, Span, start_span
 
 Discard = Callable[[], bool]
 """Discards all parts so far, because a fallback model begins again; returns False if some of them were sent."""
@@ -21,13 +21,12 @@ class EncodedStream:
         """Duration of the audio encoded so far."""
         self._encoding = encoding
         self._ended = False
-        self._span: Span | None = None
+        self._span: Span = INVALID_SPAN
 
     async def start(self) -> None:
         """Return once there are samples. Call it once, before `next_part`. Raises `EngineError` if there are none."""
         await self.samples.start()
-        self._span = span("encode")
-        self._span.__enter__()
+        self._span = start_span("encode")
 
     async def next_part(self, discard: Discard) -> Part | None:
         """Return the next part, or None after the last.
@@ -68,9 +67,7 @@ class EncodedStream:
         return await self._encoding.feed(samples, rate_hz)
 
     def _end_span(self) -> None:
-        ended, self._span = self._span, None
-        if ended is None:
-            return
-        ended.note("tts.audio_seconds", self.seconds)
-        ended.note("tts.encode_seconds", self._encoding.busy_seconds)
-        ended.__exit__(None, None, None)
+        span, self._span = self._span, INVALID_SPAN
+        span.set_attribute("tts.audio_seconds", self.seconds)
+        span.set_attribute("tts.encode_seconds", self._encoding.busy_seconds)
+        span.end()

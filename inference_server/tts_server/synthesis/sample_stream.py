@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from tts_server.audio import Resampler
 from tts_server.errors import EngineError, EngineGivenUp
-from tts_server.inference.client import Samples
 from tts_server.routing.fallback import choose_fallback
 from tts_server.routing.voice_selection import RoutedUtterance
+from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_buffer import SampleBuffer
@@ -161,10 +161,10 @@ class SampleStream:
                 await self._synthesize(routed, params, despite_breaker=True)
 
     async def _synthesize(self, routed: RoutedUtterance, params: SchedulingParams, *, despite_breaker: bool) -> None:
-        with span("speak", leads=True) as utterance_span:
-            utterance_span.note("tts.model", routed.model)
-            utterance_span.note("tts.voice", routed.utterance.voice)
-            utterance_span.note("tts.text_characters", len(routed.utterance.text))
+        with span("speak", current=True) as utterance_span:
+            utterance_span.set_attribute("tts.model", routed.model)
+            utterance_span.set_attribute("tts.voice", routed.utterance.voice)
+            utterance_span.set_attribute("tts.text_characters", len(routed.utterance.text))
             await self._copy_samples(routed, params, utterance_span, despite_breaker=despite_breaker)
 
     async def _copy_samples(
@@ -179,7 +179,7 @@ class SampleStream:
             async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
                 async for part in parts:
                     if buffer.utterance_is_silent:
-                        utterance_span.event("first audio")
+                        utterance_span.add_event("first audio")
                     buffer.write(part if resampler is None else resampler.feed(part))
         if resampler is not None:
             buffer.write(resampler.finish())

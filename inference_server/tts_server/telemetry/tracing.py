@@ -1,113 +1,134 @@
-"""One trace per request, where somebody watches: spans of its stages, and what carries it on to another pool.
-
-Where nobody does, every span is the same object, which does nothing: a look at a context variable is all that is paid.
+"""Spans of a request by OpenTelemetry's API, which needs no SDK: without one its no-op tracer records nothing.
 
 A span holds names of the configuration, codes, counts and times: never a text, a key or a token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-import structlog
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-log = structlog.get_logger(__name__)
+from tts_server.errors import TTSError
 
-Value = str | int | float | bool
+__all__ = [
+    "INVALID_SPAN", "NO_TRACER", "NoTracing", "Span", "Tracing",
+    "fail", "request_span", "span", "start_span", "trace_headers", "trace_id",
+]  # fmt: skip
+
+NO_TRACER = NoOpTracer()
+_TRACER: ContextVar[Tracer] = ContextVar("tracer", default=NO_TRACER)
+"""Tracer of the request that this task works for."""
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class Span(Protocol):
-    """A stretch of a request's time: from its making to the end of its `with`, which notes an exception's code."""
+class Tracing(Protocol):
+    """A tracer, and the sending of what it records."""
 
     @property
-    def trace_id(self) -> str:
-        """In hexadecimal; empty where nothing is recorded."""
-
-    def child(self, name: str, *, leads: bool = False) -> "Span":
-        """A stretch of this one.
-
-        `leads`: inside its `with`, `span` gives children of it, in this task and in those that are begun there.
-        """
-
-    def note(self, name: str, value: Value) -> None:
-        """An attribute."""
-
-    def event(self, name: str) -> None:
-        """Something that happens now."""
-
-    def failed(self, code: str) -> None:
-        """It did not do what it was for."""
-
-    def headers(self) -> Mapping[str, str]:
-        """What makes another server's spans children of this one (W3C Trace Context)."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Tracer(Protocol):
-    """Begins a trace for each request, or goes on with its caller's."""
-
-    def request(self, traceparent: str) -> Span:
-        """The outermost span of a request, which leads; `traceparent` is the caller's header, or empty."""
+    def tracer(self) -> Tracer:
+        """Begins the spans of every request."""
 
     async def close(self) -> None:
-        """Send what waits, for a few seconds at most."""
+        """Send the spans that still wait, for a few seconds at most."""
 
 
-class NoSpan:
-    """`Span` of a request that nobody watches."""
+class NoTracing:
+    """`Tracing` of a server that sends no traces."""
 
-    trace_id = ""
+    tracer: Tracer = NO_TRACER
 
-    def child(self, name: str, *, leads: bool = False) -> "NoSpan":
-        """See `Span.child`."""
-        del name, leads
-        return self
-
-    def note(self, name: str, value: Value) -> None:
-        """See `Span.note`."""
-
-    def event(self, name: str) -> None:
-        """See `Span.event`."""
-
-    def failed(self, code: str) -> None:
-        """See `Span.failed`."""
-
-    def headers(self) -> Mapping[str, str]:
-        """See `Span.headers`."""
-        return {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         pass
 
 
-NO_SPAN = NoSpan()
-CURRENT: ContextVar[Span] = ContextVar("span", default=NO_SPAN)
-"""The innermost span that leads."""
+@contextmanager
+def request_span(tracer: Tracer, traceparent: str) -> Iterator[Span]:
+    """Record a request; `traceparent` is its caller's header (W3C Trace Context), or empty.
+
+    Every `span` begun inside is a child. `tracestate` and baggage of the caller are not passed on.
+    """
+    if tracer is NO_TRACER:
+        yield INVALID_SPAN
+        return
+    parent = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
+    recorded = tracer.start_span("request", parent, kind=SpanKind.SERVER)
+    tracer_token = _TRACER.set(tracer)
+    span_token = context.attach(trace.set_span_in_context(recorded))
+    try:
+        yield recorded
+    except BaseException as error:
+        _note(recorded, error)
+        raise
+    finally:
+        context.detach(span_token)
+        _TRACER.reset(tracer_token)
+        recorded.end()
 
 
-class NoTracer:
-    """`Tracer` of a server that nobody watches."""
+class span:  # noqa: N801 - it reads as what happens inside
+    """Record a stage of this task's request, from the beginning of the `with` to its end.
 
-    def request(self, traceparent: str) -> Span:
-        """See `Tracer.request`."""
-        del traceparent
-        return NO_SPAN
+    `current`: spans that begin inside, in this task and in those it starts, are children of this one. An exception is
+    recorded as its code: OpenTelemetry's own `start_as_current_span` records its message, which may quote a caller.
+    """
 
-    async def close(self) -> None:
-        """See `Tracer.close`."""
+    __slots__ = ("_current", "_name", "_span", "_token")
+
+    def __init__(self, name: str, *, current: bool = False) -> None:
+        self._name = name
+        self._current = current
+
+    def __enter__(self) -> Span:
+        self._span = start_span(self._name)
+        if self._current and self._span.is_recording():
+            self._token = context.attach(trace.set_span_in_context(self._span))
+        else:
+            self._current = False
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._current:
+            context.detach(self._token)
+        if error is not None:
+            _note(self._span, error)
+        self._span.end()
 
 
-def span(name: str, *, leads: bool = False) -> Span:
-    """A stretch of what this task is doing. See `Span.child`."""
-    return CURRENT.get().child(name, leads=leads)
+def start_span(name: str) -> Span:
+    """Begin a stage of this task's request; its caller must `end` it."""
+    return _TRACER.get().start_span(name)
+
+
+def fail(span: Span, code: str) -> None:
+    """Mark a span as failed."""
+    span.set_attribute("error.type", code)
+    span.set_status(StatusCode.ERROR)
+
+
+def trace_id(span: Span) -> str:
+    """Hexadecimal trace id; empty where nothing is recorded."""
+    return trace.format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
+
+
+def trace_headers() -> Mapping[str, str]:
+    """Headers that make the spans of another server children of the current span (W3C Trace Context)."""
+    headers: dict[str, str] = {}
+    _PROPAGATOR.inject(headers)
+    return headers
+
+
+def _note(span: Span, error: BaseException) -> None:
+    if isinstance(error, TTSError):
+        fail(span, error.code)
+    elif isinstance(error, Exception):
+        fail(span, type(error).__name__)
+    else:  # cancelled, because the client disconnected
+        span.set_attribute("tts.cancelled", True)

@@ -1,4 +1,4 @@
-"""Opens the tracer that the OTEL_* variables ask for."""
+"""Chooses where traces go, by OpenTelemetry's OTEL_* variables."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -6,48 +6,52 @@ from urllib.parse import urlsplit
 import structlog
 
 from tts_server.config.http_url import with_an_authority
-from tts_server.telemetry.tracing import NoTracer, Tracer
+from tts_server.telemetry.tracing import NoTracing, Tracing
 
 log = structlog.get_logger()
 PROTOCOL = "http/protobuf"
 
 
-def open_tracer(environment: Mapping[str, str]) -> Tracer:
-    """As OpenTelemetry's variables say; without an endpoint among them there are no traces.
+def open_tracing(environment: Mapping[str, str]) -> Tracing:
+    """Return the tracing that the variables configure; without an endpoint among them, `NoTracing`.
 
-    A server that cannot send traces says why, and serves.
+    A server that cannot send traces logs the reason, and serves.
     """
-    reason = _not_to_be_sent(environment)
+    reason = _reason_for_none(environment)
     if reason is None:
         try:
-            from tts_server.telemetry.otel import OtelTracer
+            from tts_server.telemetry.otel import OtelTracing
 
-            return OtelTracer.from_environment(environment)
+            return OtelTracing.from_environment(environment)
         except ImportError:
             reason = "the extra is not installed: pip install 'ttsfleet[tracing]'"
         except ValueError:
-            reason = "one of the variables OTEL_* has a value that is none"
+            reason = "one of the variables OTEL_* has an invalid value"
     if reason:
         log.error("no traces are sent", reason=reason)
-    return NoTracer()
+    return NoTracing()
 
 
-def _not_to_be_sent(environment: Mapping[str, str]) -> str | None:
-    """Why there are no traces; empty where nobody asked for any, None where there are some."""
+def _reason_for_none(environment: Mapping[str, str]) -> str | None:
+    """Return why no traces are sent: empty where none are configured, None where traces are sent."""
 
-    def said(name: str) -> str:
+    def variable(name: str) -> str:
         return environment.get(name, "").strip()
 
-    endpoint = said("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or said("OTEL_EXPORTER_OTLP_ENDPOINT")
-    disabled = said("OTEL_SDK_DISABLED").lower() == "true" or said("OTEL_TRACES_EXPORTER").lower() == "none"
+    endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or variable("OTEL_EXPORTER_OTLP_ENDPOINT")
+    disabled = variable("OTEL_SDK_DISABLED").lower() == "true" or variable("OTEL_TRACES_EXPORTER").lower() == "none"
     if not endpoint or disabled:
         return ""
-    if said("OTEL_TRACES_EXPORTER").lower() not in {"", "otlp"}:
-        return "OTEL_TRACES_EXPORTER is none of: otlp, none"
-    if not _is_address(endpoint):  # the exporter would say so once a request has come, and quote it
-        return "OTEL_EXPORTER_OTLP_ENDPOINT is no address such as http://collector:4318"
-    protocol = said("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or said("OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
-    return None if protocol == PROTOCOL else f"the only protocol is {PROTOCOL}: a collector's port for it is often 4318"
+    if variable("OTEL_TRACES_EXPORTER").lower() not in {"", "otlp"}:
+        return "OTEL_TRACES_EXPORTER must be otlp or none"
+    if not _is_address(endpoint):  # the exporter would quote it in its log, at the first request
+        return "OTEL_EXPORTER_OTLP_ENDPOINT must be an address such as http://collector:4318"
+    protocol = variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or variable("OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
+    return (
+        None
+        if protocol == PROTOCOL
+        else f"the only supported protocol is {PROTOCOL}; collectors usually take it on port 4318"
+    )
 
 
 def _is_address(endpoint: str) -> bool:

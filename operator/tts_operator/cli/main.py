@@ -75,6 +75,7 @@ def parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentPars
     flag("server-image", None, of_type(ImageReference, "name an image"), "tts-server, for models that name no image")
     flag("image-pull-policy", "IfNotPresent", one_of(*PULL_POLICIES), "of tenants' pods: " + ", ".join(PULL_POLICIES))
     flag("playground", "false", switch, "true: tenants have a page at / to try their voices from")
+    flag("docs", "false", switch, "true: tenants have a page at /docs that describes their API")
     flag("trusted-proxies", "", networks, "CIDRs, by commas, whose X-Forwarded-For tenants' pods believe; empty: none")
     hosts = list_of(Hostname, "be names of hosts in lower case")
     flag("issuer-hosts", "", hosts, "hosts, by commas, that auth.external.jwksURL of tenants may name; empty: any")
@@ -178,6 +179,7 @@ def run_of(options: argparse.Namespace) -> Run:
             namespace=options.namespace,
             image_pull_policy=options.image_pull_policy,
             playground=options.playground,
+            docs=options.docs,
             trusted_proxies=options.trusted_proxies,
             issuer_hosts=options.issuer_hosts,
             tracing_endpoint=options.tracing_endpoint,

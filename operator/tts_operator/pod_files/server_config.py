@@ -77,6 +77,7 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
         drain_seconds=resolved.settings.drain_seconds,
         max_replicas=max(pool.bounds.max_replicas, 1),
         playground=entry and resolved.settings.playground,
+        docs=entry and resolved.settings.docs,
     )
 
 

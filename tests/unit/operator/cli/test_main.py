@@ -18,9 +18,16 @@ def settings(*flags: str) -> Settings:
 
 def test_what_holds_for_every_tenant_comes_from_flags() -> None:
     plain = settings()
-    assert (plain.playground, plain.tracing_endpoint, plain.tracing_ratio) == (False, "", 1.0)
-    told = settings("--playground=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1")
-    assert (told.playground, told.tracing_endpoint, told.tracing_ratio) == (True, "http://collector:4318", 0.1)
+    assert (plain.playground, plain.docs, plain.tracing_endpoint, plain.tracing_ratio) == (False, False, "", 1.0)
+    told = settings(
+        "--playground=true", "--docs=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1"
+    )
+    assert (told.playground, told.docs, told.tracing_endpoint, told.tracing_ratio) == (
+        True,
+        True,
+        "http://collector:4318",
+        0.1,
+    )
 
 
 def test_namespaces_are_a_list() -> None:

@@ -395,18 +395,20 @@ def test_a_limit_whose_unit_was_forgotten_is_the_pods_trouble_and_not_the_operat
     assert config["cache"]["maxBytes"] == 1
 
 
-def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> None:
+def test_pages_are_the_entry_pools_and_only_if_the_platform_says_so() -> None:
     two = observe("espeak", "large", known=[model(), model("large")])
 
-    def playgrounds(settings: Settings) -> dict[str, bool]:
+    def pages(settings: Settings) -> dict[str, tuple[bool, bool]]:
         found = built(resolve(two, settings, NOON))
         assert found is not None
         data = [each.body["data"] for each in found.manifests if each.ref.kind == "ConfigMap"]
         configs = [files["server.json"] for files in data if "server.json" in files]
-        return {(read := ServerConfig.model_validate_json(text)).role: read.playground for text in configs}
+        return {(read := ServerConfig.model_validate_json(text)).role: (read.playground, read.docs) for text in configs}
 
-    assert playgrounds(SETTINGS) == {"Entry": False, "Member": False}
-    assert playgrounds(replace(SETTINGS, playground=True)) == {"Entry": True, "Member": False}
+    off = (False, False)
+    assert pages(SETTINGS) == {"Entry": off, "Member": off}
+    assert pages(replace(SETTINGS, playground=True)) == {"Entry": (True, False), "Member": off}
+    assert pages(replace(SETTINGS, docs=True)) == {"Entry": (False, True), "Member": off}
 
 
 def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_none() -> None:
