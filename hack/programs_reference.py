@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from tts_operator.cli.main import ENVIRONMENT
-from tts_operator.cli.main import parser as operator_parser
+from tts_operator.cli.main import run_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
 
@@ -33,20 +33,19 @@ def operator_page() -> str:
     lines = [
         "# tts-operator",
         "",
-        GENERATED.format("operator/tts_operator/cli.py"),
+        GENERATED.format("operator/tts_operator/settings.py"),
         "",
-        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. What no flag says",
-        "may be in the environment.",
-        "",
-        "| flag | environment | default | what |",
-        "| --- | --- | --- | --- |",
+        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. Each can also be",
+        "set in the environment; the command line takes precedence. `tts-operator crds` prints the",
+        "CustomResourceDefinitions.",
     ]
-    for flag in flags(subcommand(operator_parser({}), "run")):
-        name = flag.option_strings[0]
-        default = "required" if flag.required else shown(flag.default)
-        what = str(flag.help).rpartition(" (")[0].replace("|", "\\|")
-        lines.append(f"| `{name}` | `{ENVIRONMENT}{name[2:].replace('-', '_').upper()}` | {default} | {what} |")
-    lines += ["", "`tts-operator crds` prints the CustomResourceDefinitions."]
+    for heading, group in itertools.groupby(run_flags(), key=lambda flag: flag.group):
+        lines += ["", f"## {heading}", "", "| flag | environment | default | what |", "| --- | --- | --- | --- |"]
+        for flag in group:
+            default = f"`{flag.default}`" if flag.default else flag.default_text
+            variables = ", ".join(f"`{variable}`" for variable in flag.variables)
+            what = flag.help.replace("|", "\\|")
+            lines.append(f"| `{flag.name}` | {variables} | {default} | {what} |")
     return "\n".join(lines) + "\n"
 
 
@@ -55,16 +54,16 @@ def server_page() -> str:
     lines = [
         "# tts-server",
         "",
-        GENERATED.format("inference_server/tts_server/cli.py and config.py"),
+        GENERATED.format("inference_server/tts_server/cli.py and inference_server/tts_server/config/schema.py"),
         "",
-        "On a cluster the operator writes all of this from the TTSTenant. On a laptop nothing of it is needed.",
+        "In a cluster the operator sets all of this from the TTSTenant. On a laptop none of it is needed.",
         "",
-        "| flag | what |",
-        "| --- | --- |",
+        "| flag | default | what |",
+        "| --- | --- | --- |",
     ]
     for flag in flags(server_parser()):
-        what = (flag.help or f"one of {', '.join(flag.choices or ())}") % {"default": flag.default}
-        lines.append(f"| `{flag.option_strings[0]}` | {what} |")
+        what = str(flag.help).removesuffix(" (default: %(default)s)")
+        lines.append(f"| `{flag.option_strings[0]}` | {shown(flag.default)} | {what} |")
     for name, (model, what) in FILES.items():
         schema = model.model_json_schema(by_alias=True)
         lines += ["", f"## {name}", "", what, *COLUMNS]
@@ -77,13 +76,6 @@ def server_page() -> str:
 def flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """In the order of `--help`, without it."""
     return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - nothing else tells
-
-
-def subcommand(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
-    """Of a parser that has one list of them."""
-    (commands,) = (action for action in parser._actions if isinstance(action.choices, dict))  # noqa: SLF001
-    found: argparse.ArgumentParser = commands.choices[name]  # type: ignore[index]  # a dict, as was asked
-    return found
 
 
 def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:

@@ -269,7 +269,7 @@ async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None
 def test_nothing_asked_for_is_nothing_paid() -> None:
     assert isinstance(open_tracer({}), NoTracer)
     assert span("anything") is span("else", leads=True) is NO_SPAN
-    loaded = "import sys, tts_server.cli; sys.exit('tts_server.otel' in sys.modules)"
+    loaded = "import sys, tts_server.app.serve; sys.exit('tts_server.telemetry.otel' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 
