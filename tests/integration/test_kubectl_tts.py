@@ -13,7 +13,7 @@ import yaml
 from hack.cluster.binaries import CONTROL_PLANE, ensure
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
-from tests.unit.operator.cli.test_kubectl_tts import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
+from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
 from tts_operator.cli.kubectl_tts import main
 
@@ -44,7 +44,7 @@ def test_kubectl_finds_the_plugin(tmp_path: Path) -> None:
 def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "tenant.yaml").write_text(TENANT)
     arguments = "schedule -f tenant.yaml --from 2026-01-01T00:00:00Z --to 2066-01-01T00:00:00Z"
-    command = f"{sys.executable} -m tts_operator.kubectl_tts {arguments} | head -1"
+    command = f"{sys.executable} -m tts_operator.cli.kubectl_tts {arguments} | head -1"
     result = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert result.stdout.startswith("UTC ")
     assert result.stderr == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.binaries import CONTROL_PLANE, ensure
-from tests.unit.operator.cli.test_kubectl_yaml import MAPPINGS, SCALARS
+from tests.support.tenant_files import MAPPINGS, SCALARS
 from tts_operator.cli.kubectl_yaml import JSON, load_all
 
 

@@ -21,8 +21,8 @@ from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
 from tts_operator.objects.names import API_VERSION, GROUP
 
 STDIN = "-"
-MAX_BYTES = 3 << 20
-"""Size limit of a file: the API server accepts no larger request, `maxRequestBodyBytes` of apiserver's config.go."""
+MAX_BYTES = 16 << 20
+"""Size of a file: JSON of about 4,000 tenants as kubectl prints it."""
 ADVICE = {
     "start": "write local time as HH:MM, from 00:00 to 23:59",
     "end": "write local time as HH:MM, from 00:00 to 24:00",
@@ -88,7 +88,7 @@ def _documents(text: str) -> Iterator[JSON]:
             items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
             yield from items if isinstance(items, list) else [document]
     except YAMLError as error:
-        raise TenantFileError(f"not valid YAML: {error}") from error
+        raise TenantFileError(f"cannot be read as YAML: {error}") from error
 
 
 def _is_tenant(document: JSON) -> bool:

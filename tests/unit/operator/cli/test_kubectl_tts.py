@@ -16,46 +16,11 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.calendar.bounds import Change
 from tts_operator.calendar.calendar import changes
 from tts_operator.cli import kubectl_tts
 from tts_operator.cli.kubectl_tts import main
-
-TENANT = """\
-apiVersion: v1
-kind: Namespace
-metadata: {name: team-acme}
----
-apiVersion: ttsfleet.io/v1alpha1
-kind: TTSTenant
-metadata: {name: acme, namespace: team-acme}
-spec:
-  tier: VIP
-  scenario: CustomerService
-  models: [{name: espeak}]
-  languageRouting: [{language: default, voice: en}]
-  schedule:
-    timeZone: Asia/Shanghai
-    default: {minReplicas: 3, maxReplicas: 6}
-    windows:
-      - {name: night, start: 22:00, end: 06:00, minReplicas: 1, maxReplicas: 2}
-    exceptions:
-      - {name: singles-day, from: 2026-11-11, to: 2026-11-11, minReplicas: 6, maxReplicas: 20}
-"""
-WITHOUT_VALUES = """\
-apiVersion: ttsfleet.io/v1alpha1
-kind: TTSTenant
-metadata: {name: acme, namespace: team-acme, labels: }
-spec:
-  models: [{name: espeak, precision: }]
-  voiceAliases:
-  schedule:
-    timeZone:
-    default: {minReplicas: 3}
-    windows:
-    # - {name: night, start: "22:00", end: "06:00", minReplicas: 1}
-"""
-SPAN = ("--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T22:00:00Z")
 
 
 @pytest.fixture
@@ -178,100 +143,10 @@ def test_a_schedule_that_the_operator_refuses_until_later_is_shown_with_a_warnin
 ) -> None:
     tenant.write_text(TENANT.replace("    windows:", "    preWarmSeconds: 60\n    windows:"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
-    warning = "warning: spec.schedule.preWarmSeconds above 0 is not supported yet: the operator refuses this tenant\n"
+    warning = (
+        "warning: spec.schedule.preWarmSeconds above 0 is not supported yet; the operator will reject this tenant\n"
+    )
     assert capsys.readouterr().err == warning
-
-
-PROBLEMS: dict[str, tuple[str, str, str]] = {
-    # the mistake: what is replaced, by what, and what the author reads
-    "a zone that is not one": (
-        "Asia/Shanghai",
-        "Asia/Shangai",
-        "spec.schedule.timeZone: 'Asia/Shangai' is not an IANA time zone, such as Europe/Paris or UTC",
-    ),
-    "an offset for a zone": (
-        "Asia/Shanghai",
-        "'+08:00'",
-        'spec.schedule.timeZone: "+08:00" is not valid: write an IANA name, such as Asia/Shanghai or UTC',
-    ),
-    "start = end": (
-        "end: 06:00",
-        "end: 22:00",
-        "spec.schedule.windows[0]: start and end must differ; for the whole day leave out both",
-    ),
-    "start without end": (
-        "end: 06:00, ",
-        "",
-        "spec.schedule.windows[0]: start and end go together; leave out both for the whole day",
-    ),
-    "min above max": (
-        "minReplicas: 1",
-        "minReplicas: 5",
-        "spec.schedule.windows[0]: minReplicas must not exceed maxReplicas; minReplicas is 0 only if",
-    ),
-    "min 0 below a max": (
-        "minReplicas: 3",
-        "minReplicas: 0",
-        "spec.schedule.default: minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
-    ),
-    "a time that is a boolean": (
-        "22:00",
-        "y",
-        "spec.schedule.windows[0].start: true is not valid: write local time as HH:MM, from 00:00 to 23:59",
-    ),
-    "24:00 for a start": (
-        "22:00",
-        "24:00",
-        'spec.schedule.windows[0].start: "24:00" is not valid: write local time as HH:MM, from 00:00 to 23:59',
-    ),
-    "an hour without its zero": (
-        "06:00",
-        "6:00",
-        'spec.schedule.windows[0].end: "6:00" is not valid: write local time as HH:MM, from 00:00 to 24:00',
-    ),
-    "a name that is a boolean": (
-        "name: night",
-        "name: n",
-        "spec.schedule.windows[0].name: false is not valid: put it in quotes; unquoted y, n, yes, no, on and off",
-    ),
-    "a number that is a string": (
-        "minReplicas: 3",
-        'minReplicas: "3"',
-        'spec.schedule.default.minReplicas: "3" is not valid: write a whole number from 0 to 1000',
-    ),
-    "a day in full": (
-        "start: 22:00",
-        "days: [Monday], start: 22:00",
-        'spec.schedule.windows[0].days[0]: "Monday" is not valid: write a list of Mon, Tue, Wed, Thu, Fri, Sat, Sun',
-    ),
-    "dates the wrong way round": (
-        "to: 2026-11-11",
-        "to: 2026-11-10",
-        "spec.schedule.exceptions[0]: from must not be later than to",
-    ),
-    "a date with slashes": (
-        "from: 2026-11-11",
-        "from: 2026/11/11",
-        'spec.schedule.exceptions[0].from: "2026/11/11" is not valid: write a date as YYYY-MM-DD',
-    ),
-    "a field that is not one": (
-        "windows:",
-        "window:",
-        "spec.schedule.window: unknown field; check its spelling",
-    ),
-    "a preset with windows": (
-        "default: {minReplicas: 3, maxReplicas: 6}",
-        "preset: DayNightWeekend",
-        "spec.schedule: preset comes with its own default and windows; leave those out, or leave out preset",
-    ),
-    "no name": ("{name: night, ", "{", "spec.schedule.windows[0].name: required field is missing"),
-    "no tenant": (
-        "kind: TTSTenant",
-        "kind: Tenant",
-        "no TTSTenant found (apiVersion ttsfleet.io/v1alpha1)",
-    ),
-    "no YAML": ("metadata: {name: acme", "metadata: {name: ]", "not valid YAML: line 7: "),
-}
 
 
 @pytest.mark.parametrize(("written", "instead", "message"), PROBLEMS.values(), ids=PROBLEMS)
@@ -321,9 +196,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.Capt
 
 LAUGHS = "\n".join(["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))])
 HOSTILE: dict[str, tuple[str, str]] = {
-    "an alias bomb": (LAUGHS, "not valid YAML: line 1: aliases repeat more than 1048576 characters"),
-    "deep nesting": ("[" * 1_000_000, "not valid YAML: line 1: nested more than 150 levels deep"),
-    "a huge scalar": ("a: " + "x" * (4 << 20), "larger than 3 MiB; write one tenant into a file"),
+    "an alias bomb": (LAUGHS, "cannot be read as YAML: line 1: aliases repeat more than 1048576 characters"),
+    "deep nesting": ("[" * 1_000_000, "cannot be read as YAML: line 1: nested more than 150 levels deep"),
+    "a huge scalar": (
+        "a: " + "x" * (4 << 20),
+        "cannot be read as YAML: more than 3 MiB; JSON may be larger: kubectl get -o json",
+    ),
 }
 
 
@@ -341,7 +219,7 @@ def test_a_hostile_file_ends_in_an_error_within_a_second_and_in_little_memory(
 def test_a_stream_without_end_is_read_up_to_the_limit() -> None:
     with Path("/dev/zero").open("rb") as endless:
         problem, seconds = run_with_little_memory("main(['schedule', '-f', '-'])", endless)
-    assert problem.startswith("error: standard input: larger than 3 MiB;")
+    assert problem.startswith("error: standard input: larger than 16 MiB;")
     assert seconds < 1
 
 
@@ -382,6 +260,16 @@ def test_a_time_that_is_not_rfc_3339_is_a_wrong_command_line(
         main(["schedule", "-f", str(tenant), "--from", instant])
     assert left.value.code == 2
     assert "argument --from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["schedule", "keygen"])
+def test_every_flag_is_documented_by_a_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    flags = re.split(r"\n  (?=-)", capsys.readouterr().out.partition("options:")[2])[1:]
+    for flag in flags[1:]:
+        text = " ".join(flag.partition("\n\n")[0].split())
+        assert re.search(r" [A-Z][^.]+\.( \(.+\))?$", text), text
 
 
 def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,75 +7,8 @@ import tracemalloc
 
 import pytest
 
+from tests.support.tenant_files import MAPPINGS, SCALARS
 from tts_operator.cli.kubectl_yaml import JSON, MAX_DEPTH, YAMLError, load_all
-
-SCALARS: dict[str, JSON] = {
-    "22:00": "22:00",  # PyYAML: 1320
-    "06:00": "06:00",
-    "00:00": "00:00",
-    "24:00": "24:00",
-    "12:30:45": "12:30:45",
-    "190:20:30.15": "190:20:30.15",
-    "1_0:00": "1_0:00",
-    "2026-11-11": "2026-11-11",  # PyYAML: a date
-    "2026-11-11T00:00:00Z": "2026-11-11T00:00:00Z",
-    "2026-11-11 10:00:00": "2026-11-11 10:00:00",
-    "y": True,  # PyYAML: "y"
-    "Y": True,
-    "n": False,
-    "N": False,
-    "yes": True,
-    "Yes": True,
-    "no": False,
-    "NO": False,
-    "on": True,
-    "off": False,
-    "true": True,
-    "TRUE": True,
-    "tRue": "tRue",
-    "False": False,
-    "~": None,
-    "null": None,
-    "Null": None,
-    "nUll": "nUll",
-    "": None,
-    "3": 3,
-    "+5": 5,
-    "-0": 0,
-    "3.0": 3,
-    "0.1": 0.1,
-    ".5": 0.5,
-    "+.5": 0.5,
-    "1.": 1,
-    "1e3": 1000,
-    "1.5e-7": 1.5e-7,
-    "1e21": 1e21,
-    "1e400": "1e400",
-    "1_000": 1000,
-    "010": 8,
-    "0777": 511,
-    "0o10": 8,
-    "08": 8,
-    "0x1F": 31,
-    "-0x1F": -31,
-    "0b11": 3,
-    "12345678901234567": 12345678901234567,
-    "99999999999999999999": 100000000000000000000,
-    "9" * 5000: "9" * 5000,
-    "=": "=",
-    "'22:00'": "22:00",
-    '"y"': "y",
-    "'5'": "5",
-    "!!str 5": "5",
-    "!!str y": "y",
-    "!!int '5'": 5,
-    "!!float 3": 3,
-    "!!bool y": True,
-    "!!timestamp 2026-11-11": "2026-11-11",
-    "!own 5": "5",
-    "Mon": "Mon",
-    "Asia/Shanghai": "Asia/Shanghai",
-}
 
 
 def load(text: str) -> list[JSON]:
@@ -88,20 +21,6 @@ def test_a_scalar(text: str, value: JSON) -> None:
     assert isinstance(document, dict)
     assert document["a"] == value
     assert type(document["a"]) is type(value)
-
-
-MAPPINGS: dict[str, tuple[str, JSON]] = {
-    "keys become strings": (
-        "{1: a, 2.5: b, y: c, n: d, 2026-11-11: e, 22:00: f}",
-        {"1": "a", "2.5": "b", "true": "c", "false": "d", "2026-11-11": "e", "22:00": "f"},
-    ),
-    "a later key wins": ("{a: 1, b: 2, a: 3}", {"a": 3, "b": 2}),
-    "an alias repeats its anchor": ("{a: &x {b: 22:00}, c: *x}", {"a": {"b": "22:00"}, "c": {"b": "22:00"}}),
-    "a merge replaces what came before it": ("{a: 1, <<: {a: 2, b: 3}, b: 4}", {"a": 2, "b": 4}),
-    "of merged mappings the first wins": ("{<<: [{a: 1}, {a: 2, b: 3}]}", {"a": 1, "b": 3}),
-    "a quoted merge is a key": ("{'<<': {a: 1}}", {"<<": {"a": 1}}),
-    "a block is text": ("a: |\n  22:00\nb: >-\n  y\n", {"a": "22:00\n", "b": "y"}),
-}
 
 
 @pytest.mark.parametrize(("text", "value"), MAPPINGS.values(), ids=MAPPINGS)
