@@ -1,4 +1,4 @@
-"""The reference of both programs: their flags, and the fields of the files that `tts-server` reads."""
+"""Reference of both programs: flags, and the fields of the configuration files of `tts-server`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {
     CONFIG_FILE: (
         ServerConfig,
-        "What `--config` reads, as JSON or YAML. A change reaches a running server without a restart; another `redis`"
-        " or `storage.directory` waits for the next start.",
+        "File that `--config` names, in JSON or YAML. A running server applies changes, except of `redis` and"
+        " `storage.directory`, which need a restart.",
     ),
-    QUOTA_FILE: (QuotaConfig, "What `--quota` reads, likewise. A limit that is not set does not hold."),
+    QUOTA_FILE: (QuotaConfig, "File that `--quota` names, likewise. A limit that is not set is not enforced."),
 }
 FORMATS = {"ipvanynetwork": "network"}
-"""Pydantic's words that nobody knows."""
-COLUMNS = ["", "| field | type | default | what |", "| --- | --- | --- | --- |"]
+"""Names of JSON schema formats for people."""
+COLUMNS = ["", "| field | type | default | description |", "| --- | --- | --- | --- |"]
 
 
 def operator_page() -> str:
-    """`tts-operator run`, flag by flag."""
+    """Page of `tts-operator`, with a row for each flag."""
     lines = [
         "# tts-operator",
         "",
@@ -40,7 +40,13 @@ def operator_page() -> str:
         "CustomResourceDefinitions.",
     ]
     for heading, group in itertools.groupby(run_flags(), key=lambda flag: flag.group):
-        lines += ["", f"## {heading}", "", "| flag | environment | default | what |", "| --- | --- | --- | --- |"]
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            "| flag | environment | default | description |",
+            "| --- | --- | --- | --- |",
+        ]
         for flag in group:
             default = f"`{flag.default}`" if flag.default else flag.default_text
             variables = ", ".join(f"`{variable}`" for variable in flag.variables)
@@ -50,7 +56,7 @@ def operator_page() -> str:
 
 
 def server_page() -> str:
-    """`tts-server`: its flags and its files."""
+    """Page of `tts-server`, with a row for each flag and each field of its files."""
     lines = [
         "# tts-server",
         "",
@@ -58,7 +64,7 @@ def server_page() -> str:
         "",
         "In a cluster the operator sets all of this from the TTSTenant. On a laptop none of it is needed.",
         "",
-        "| flag | default | what |",
+        "| flag | default | description |",
         "| --- | --- | --- |",
     ]
     for flag in flags(server_parser()):
@@ -74,8 +80,8 @@ def server_page() -> str:
 
 
 def flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """In the order of `--help`, without it."""
-    return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - nothing else tells
+    """Flags of a parser in the order of `--help`, without `--help` itself."""
+    return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - argparse has no public accessor
 
 
 def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -95,7 +101,7 @@ def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Itera
 
 
 def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema itself, where this one only names it; what stands beside the name goes before."""
+    """Schema that a reference names; entries beside the reference override it."""
     if "$ref" not in schema:
         return schema
     found: Mapping[str, Any] = root["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -103,7 +109,7 @@ def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str,
 
 
 def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """What a person writes there, and how much of it."""
+    """Type and bounds of the value, as a person writes it."""
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -117,7 +123,7 @@ def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def bounds(schema: Mapping[str, Any]) -> str:
-    """How large a number may be."""
+    """Bounds of a number."""
     least, most = schema.get("minimum"), schema.get("maximum")
     above = schema.get("exclusiveMinimum")
     start = f"above {above:g}" if above is not None else None if least is None else f"from {least:g}"
@@ -126,7 +132,7 @@ def bounds(schema: Mapping[str, Any]) -> str:
 
 
 def shown(default: object) -> str:
-    """Nothing for a default that is nothing, or whose fields have defaults of their own."""
+    """Default for people; empty for no value and for an object, whose fields have defaults of their own."""
     if default in (None, "") or isinstance(default, dict):
         return ""
     if isinstance(default, bool | list | tuple):
