@@ -89,7 +89,7 @@ class Caller:
         self._body = json.dumps(body)
 
     def ask(self) -> tuple[float, float]:
-        """Request speech. Returns the seconds to the first and the last byte; raises RuntimeError unless the status is 200."""
+        """Request speech. Returns the seconds to the first and the last byte; raises RuntimeError if it fails."""
         started = time.perf_counter()
         self._connection.request("POST", "/v1/audio/speech", self._body, {"Content-Type": "application/json"})
         response = self._connection.getresponse()

@@ -1,4 +1,4 @@
-"""What cannot run says why in the tenant's own condition: nobody needs `kubectl describe pod`."""
+"""Failures to run are explained by the tenant's conditions, without `kubectl describe pod`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from e2e.platform import Platform, fixed
 WITHIN_SECONDS = 10
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff")
 MISSING_IMAGE = "localhost:1/no-such-server:1"
-"""Nobody listens there, so that the kubelet hears at once what a resolver may take half a minute to find out."""
+"""Image at a port on which nothing listens: its pull fails at once. An unknown host may take 30 s."""
 
 
 async def test_a_model_whose_image_is_missing_reports_why(platform: Platform) -> None:

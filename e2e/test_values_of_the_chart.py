@@ -1,8 +1,8 @@
-"""What the platform turns on for every tenant by values of the chart: a Redis, an object store, a collector of traces,
-a page, and proxies that are believed.
+"""Features that the platform turns on for every tenant by values of the chart: a Redis, an object store, a trace
+collector, the playground, and trusted proxies.
 
-One upgrade turns on all of it, for the whole module, while an endpoint speaks; another one puts the chart's own values
-back. What a story asks of the endpoint that all share leaves nothing behind.
+One upgrade turns on all of them, for the whole module, while an endpoint serves requests; another restores the chart's
+defaults. No story changes the endpoint that all of them share.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."
 ALL_AT_ONCE = 12
 REDIS_LOOK_SECONDS = 15
-"""Between the operator's looks at its Redis."""
+"""Interval at which the operator checks its Redis, seconds."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fleet(installed: dict[str, str]) -> AsyncIterator[Fleet]:
-    """Blue has all of it."""
+    """Platform with every feature turned on; afterwards the chart's defaults are restored."""
     kubeconfig = choice.choose("e2e").kubeconfig
     kube = Kube(binaries.ensure(binaries.CLIENTS)["kubectl"], kubeconfig)
     platform = Platform(kube, demo.SYSTEM_NAMESPACE, installed["tts-server"], story=secrets.token_hex(3))
@@ -63,7 +63,7 @@ async def fleet(installed: dict[str, str]) -> AsyncIterator[Fleet]:
 
 
 async def sees_users(fleet: Fleet, *names: str) -> None:
-    """Wait for these users of Redis and no others."""
+    """Wait until Redis has exactly these users."""
 
     async def there() -> bool:
         return await fleet.users() == set(names)
@@ -145,7 +145,7 @@ async def test_a_request_is_one_trace_over_the_pools_that_it_passes(fleet: Fleet
 
 
 async def sees_trace(fleet: Fleet, request_id: str) -> tuple[Seen, list[Seen], bytes]:
-    """Wait until both pools have sent their part; the entry's request, all of its trace, and what was sent."""
+    """Wait until both pools have sent their spans. Returns the entry's request, its trace, and everything received."""
 
     async def whole() -> tuple[Seen, list[Seen], bytes] | None:
         seen = await stores.collected(fleet.traces)
@@ -156,7 +156,7 @@ async def sees_trace(fleet: Fleet, request_id: str) -> tuple[Seen, list[Seen], b
 
 
 def trace_of(seen: Collector, request_id: str) -> tuple[Seen, list[Seen]] | None:
-    """None while either pool's request is missing."""
+    """Trace of a request, or None while a pool's spans are missing."""
     entry = next((each for each in seen.named("request") if each.attributes.get("tts.request_id") == request_id), None)
     spans = [each for each in seen.spans if entry is not None and each.trace_id == entry.trace_id]
     requests = [each for each in spans if each.name == "request"]
@@ -199,7 +199,7 @@ async def test_replicas_count_together_in_the_platforms_redis_and_nobody_reads_a
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(fleet: Fleet) -> Crowd:
-    """Of one more team."""
+    """Crowd of callers of one more team."""
     return await gathers(fleet)
 
 
