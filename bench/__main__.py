@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...]`: measure, and write bench/RESULTS.md. Sections that are not measured again stay."""
+"""`python -m bench [NAME ...]`: run measurements and write bench/RESULTS.md. Other sections stay as they are."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MEASUREMENTS = {
 """Modules of this package, in the order of the page: each has `measure() -> list[Figure] | Result`, sync or async."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CURVES = Path(__file__).with_name("results.json")
-"""What bench/plots.py draws."""
+"""File with the curves that bench/plots.py draws."""
 HEAD = """\
 # Measurements
 
@@ -81,7 +81,7 @@ def measured(name: str) -> str:
 
 
 def keep(name: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Put one measurement's curves beside the others'."""
+    """Add or replace one measurement's curves."""
     known = json.loads(CURVES.read_text(encoding="utf-8")) if CURVES.exists() else {}
     curves = {title: [[rounded_to_four(x), rounded_to_four(y)] for x, y in points] for title, points in series.items()}
     known[name] = {"series": curves}
@@ -89,12 +89,12 @@ def keep(name: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None
 
 
 def rounded_to_four(value: float) -> float:
-    """Significant digits: no eye sees more."""
+    """Round to the significant digits that a plot can show."""
     return float(f"{value:.4g}")
 
 
 def write(name: str, section: str) -> None:
-    """Put one section in its place; the others stay as they were."""
+    """Replace or insert one section; the others stay as they are."""
     old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else HEAD
     sections = {part.split("\n", 1)[0]: f"## {part}" for part in re.split(r"^## ", old, flags=re.MULTILINE)[1:]}
     sections[MEASUREMENTS[name]] = section

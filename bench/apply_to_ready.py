@@ -1,7 +1,7 @@
-"""From `kubectl apply` of a tenant with one replica to its condition Ready, on a cluster with pods whose images are
-there and whose operator runs. One tenant after the other; each is deleted before the next.
+"""Measures the time from `kubectl apply` of a tenant with one replica to its condition Ready, on a cluster that has the
+images and a running operator. One tenant after the other; each is deleted before the next.
 
-It brings the cluster up where it is not, as `make cluster` does, and leaves it up.
+It starts the cluster if it does not run, as `make cluster` does, and leaves it running.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An engine alone, and the same engine behind a server: many short turns of each, on the same core."""
+"""Compares an engine alone with the same engine behind a server, in many short turns on the same core."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bench.servers import Running
 from tts_server.engines.espeak import Espeak
 
 SECONDS = float(os.environ.get("SECONDS_EACH", "10"))
-"""Of asking; half as long the engine speaks alone."""
+"""Seconds of requests to the server; the engine alone runs for half as long."""
 TURNS = 10
-"""No core stays as fast as it was."""
+"""Number of turns, which alternate because the speed of a core varies."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Of one of the two."""
+    """Work done by one of the two."""
 
     utterances: int = 0
     seconds: float = 0.0
     engine_seconds: float = 0.0
-    """Of processor time, in the engine's process."""
+    """CPU time of the engine's process, seconds."""
     server_seconds: float = 0.0
-    """Of processor time, in the server's."""
+    """CPU time of the server's process, seconds."""
 
     @property
     def per_second(self) -> float:
@@ -37,18 +37,18 @@ class Tally:
 
     @property
     def engine_milliseconds(self) -> float:
-        """Of processor time, for one."""
+        """CPU time of the engine per utterance."""
         return self.engine_seconds / self.utterances * 1e3
 
     @property
     def server_milliseconds(self) -> float:
-        """Of processor time, for one."""
+        """CPU time of the server per utterance."""
         return self.server_seconds / self.utterances * 1e3
 
 
 @dataclass(slots=True)
 class Beside:
-    """What was found."""
+    """Result of a comparison."""
 
     alone: Tally = field(default_factory=Tally)
     served: Tally = field(default_factory=Tally)
@@ -56,17 +56,17 @@ class Beside:
 
     @property
     def overhead(self) -> float:
-        """Percent of the requests that the engine alone would have spoken in the same time."""
+        """Overhead in percent of the requests that the engine alone would synthesize in the same time."""
         return (1 - self.served.per_second / self.alone.per_second) * 100
 
     @property
     def processor_overhead(self) -> float:
-        """Percent of the processor time of server and engine that the engine alone does not take."""
+        """Overhead in percent of the CPU time of server and engine, of which the engine alone takes the rest."""
         computed = self.served.engine_milliseconds + self.served.server_milliseconds
         return (1 - self.alone.engine_milliseconds / computed) * 100
 
     def figures(self, name: str, aim: str) -> list[Figure]:
-        """Lines of the table; `aim` stands beside the overhead."""
+        """Rows of the table; `aim` is shown beside the overhead."""
         alone, served = self.alone, self.served
         grown = (served.engine_milliseconds / alone.engine_milliseconds - 1) * 100
         return [
@@ -83,7 +83,7 @@ class Beside:
 def in_turns(
     server: Running, endpoint: Endpoint, text_of: Callable[[int], str], *, callers: int, engine_core: int
 ) -> Beside:
-    """Callers that ask again as soon as they have their answer, in turns with the engine alone on `engine_core`.
+    """Measure callers that send the next request on each answer, in turns with the engine alone on `engine_core`.
 
     `text_of` makes the text of the next request from its number, for both.
     """
@@ -115,7 +115,7 @@ def in_turns(
 
 @contextmanager
 def on_cores(*cores: int) -> Iterator[None]:
-    """This thread, and what it starts, stays on these."""
+    """Bind this thread and the processes that it starts to these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -125,8 +125,8 @@ def on_cores(*cores: int) -> Iterator[None]:
 
 
 def two_cores() -> tuple[int, list[int]]:
-    """One for what is measured, and the others. Raises RuntimeError where there is only one."""
+    """One core for the measured process, and the others. Raises RuntimeError if there is only one."""
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
-        raise RuntimeError("it takes two cores: one for what is measured, one for all else")
+        raise RuntimeError("this measurement needs two cores: one for the measured process, one for the rest")
     return first, others

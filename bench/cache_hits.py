@@ -1,4 +1,4 @@
-"""The same request again and again: sound out of the cache. The server has one core, its callers have the others; once
+"""Measures identical requests, which the cache answers. The server has one core, its callers have the others; once
 as it is on a laptop, and once with access tokens and limits in a real Redis.
 """
 

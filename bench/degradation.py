@@ -1,4 +1,4 @@
-"""Requests answered while an engine fails: for each way to fail, a thousand requests of which a quarter make it fail.
+"""Measures requests that are answered while an engine fails: a thousand for each way to fail, of which a quarter fail.
 
 The application in this process, engines in processes of their own, four callers; the fallback is an engine that works.
 """
@@ -18,7 +18,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "1000"))
 
 
 def measure() -> list[Figure]:
-    # The engines of the tests are found from here.
+    # The engines in tests/support are imported from here.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
     )

@@ -1,4 +1,4 @@
-"""The engine alone: how much faster than real time it speaks on one core, and what its process adds.
+"""Measures the engine alone: its real-time factor on one core, and what its process adds.
 
 .venv/bin/python -m bench.engine
 """
@@ -30,23 +30,23 @@ class Figures:
     engine_milliseconds: float
     """The library alone, in this process."""
     real_time_factor: float
-    """Computing time over audio time: 0.001 is a thousand times real time."""
+    """Computing time over the audio's duration: 0.001 is a thousand times faster than real time."""
     pool_milliseconds: float
-    """The same through a worker and its pipe, to the last sample."""
+    """Seconds through a worker and its pipe, to the last sample."""
     first_audio_milliseconds: float
     start_milliseconds: float
-    """From nothing to a warm worker."""
+    """Seconds to start a worker and warm it up."""
     encode_milliseconds: dict[str, float]
-    """For the same sentence, by format."""
+    """Seconds to encode the same sentence, by format."""
 
 
 def median_milliseconds(work: Callable[[], object]) -> float:
-    """Of `ROUNDS` calls."""
+    """Median duration of `ROUNDS` calls, seconds."""
     return statistics.median(_timed(work) for _ in range(ROUNDS)) * 1000
 
 
 async def measure() -> Figures:
-    """About ten seconds."""
+    """Measure; this takes about ten seconds."""
     engine = Espeak()
     (sound,) = engine.speak(SENTENCE, "en-us", None, 1.0)
     engine_milliseconds = median_milliseconds(lambda: engine.speak(SENTENCE, "en-us", None, 1.0))

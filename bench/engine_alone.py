@@ -1,4 +1,6 @@
-"""eSpeak NG on a sentence of ten words: the library, its process and pipe, and each encoder. Medians of 100 rounds."""
+"""Measures eSpeak NG on a sentence of ten words: the library, its process and pipe, and each encoder. Medians of 100
+rounds.
+"""
 
 from __future__ import annotations
 

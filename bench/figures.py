@@ -1,4 +1,4 @@
-"""What a measurement hands over: figures with their units, as a table of Markdown."""
+"""Results of a measurement: figures with their units, as a Markdown table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table."""
+    """Row of the table."""
 
     what: str
     value: float
     unit: str
     condition: str = ""
-    """Under what, or what it stands beside: a target, a sample's size."""
+    """Condition of the measurement, or a target or sample size to compare with."""
 
     def __str__(self) -> str:
         return f"| {self.what} | {rounded(self.value)} {self.unit} | {self.condition} |"
@@ -23,11 +23,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one measurement found."""
+    """Figures and curves of one measurement."""
 
     figures: list[Figure]
     series: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    """Curves for the plots: a name to points."""
+    """Curves for the plots: name -> points."""
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -35,7 +35,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def rounded(value: float) -> str:
-    """Three significant digits, and no more than a reader needs."""
+    """Number with three significant digits."""
     if value == int(value):
         return f"{int(value):,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
@@ -43,5 +43,5 @@ def rounded(value: float) -> str:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that `percent` of 100 do not exceed."""
+    """Value that `percent` of 100 values do not exceed."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]

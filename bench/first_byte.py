@@ -1,4 +1,4 @@
-"""From sending a request for a sentence of ten words to the first byte of its sound, on a connection that is open, and
+"""Measures the time from sending a request for ten words to the first byte of audio, on an open connection, and
 from the start of `tts-server` to readiness. One caller; server and engine have all cores.
 """
 

@@ -1,9 +1,9 @@
-"""The whole way of a request beside the engine alone: an access token verified, seven limits counted in a real Redis,
-the cache asked and filled, metrics and a log line written. Every text is spoken for the first time. The engine's
-process has a core for itself; the server, Redis and the callers have the others. The library alone, in a loop on that
-same core, takes turns with them, many short ones, because no core stays as fast as it was. Overhead: how much less the
-engine gets done than alone. Overhead in processor time: how much of what server and engine compute is not the engine's
-own, which is what it would cost were there one core only.
+"""Measures the full path of a request beside the engine alone: an access token verified, seven limits counted in a
+real Redis, the cache read and written, metrics and a log line. Every text is new. The engine's process has a core for
+itself; the server, Redis and the callers have the others. The library alone, in a loop on that same core, alternates
+with them in many short turns, because the speed of a core varies. Overhead: how much less audio the engine makes than
+alone. Overhead in processor time: the part of the CPU time of server and engine that is not the engine's own, which is
+the overhead if there were one core only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LIMITS = {
     "maxTextCharacters": 4096,
 }
 TEXTS = {f"{10 * number} words": "{} " + " ".join([SENTENCE] * number).partition(" ")[2] for number in (1, 10, 30)}
-"""The number makes each of them new."""
+"""Text of a request; its number makes each text new."""
 
 
 def measure() -> Result:
@@ -56,7 +56,7 @@ def measure() -> Result:
 
 @contextmanager
 def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpoint]]:
-    """A server that does everything which a tenant can ask for, and where to ask it with an access token."""
+    """Start a server with every feature of a tenant. Yields its endpoint, with an access token."""
     with tempfile.TemporaryDirectory() as keys, counter_store() as redis:
         (Path(keys) / "bench").write_text(hashlib.sha256(API_KEY.encode()).hexdigest(), encoding="ascii")
         settings = {
@@ -70,7 +70,7 @@ def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpo
 
 
 def access_token(port: int) -> str:
-    """Good for five minutes."""
+    """Access token, valid for five minutes."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/auth/token",
         data=b'{"grant_type": "client_credentials"}',

@@ -1,4 +1,4 @@
-"""Callers that cost little themselves: HTTP/1.1 over asyncio streams, just as much of it as the servers here speak."""
+"""Callers with little overhead: the part of HTTP/1.1 that these servers use, over asyncio streams."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bench.figures import percentile
 
 PATIENCE_SECONDS = 60.0
 BY_DESIGN = frozenset({200, 429, 503})
-"""What a server under load may answer: speech, or that there is too much of it."""
+"""Statuses that a server under load may answer: speech, or a refusal by a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request, as its caller saw it."""
+    """Result of one request, measured by its caller."""
 
     status: int
-    """0: no whole answer."""
+    """Status of the response; 0 without a complete response."""
     first_seconds: float
-    """From sending it to the first byte of the body."""
+    """Seconds from sending the request to the first byte of the body."""
     seconds: float
     size: int
 
 
 @dataclass(slots=True)
 class Heard:
-    """Many answers."""
+    """Answers of one run."""
 
     answers: list[Answer] = field(default_factory=list)
     seconds: float = 0.0
-    """How long all of it took."""
+    """Duration of the run."""
 
     @property
     def statuses(self) -> Counter[int]:
@@ -44,7 +44,7 @@ class Heard:
 
     @property
     def failed(self) -> int:
-        """Neither speech nor a refusal by design."""
+        """Number of answers that are neither speech nor a refusal by design."""
         return sum(answer.status not in BY_DESIGN for answer in self.answers)
 
     @property
@@ -56,24 +56,24 @@ class Heard:
         return len(self.spoken) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Seconds to the last byte, of what was spoken."""
+        """Seconds to the last byte of each answer with speech."""
         return percentile([answer.seconds for answer in self.spoken], percent)
 
     def first_percentile(self, percent: int) -> float:
-        """Seconds to the first byte, of what was spoken."""
+        """Seconds to the first byte of each answer with speech."""
         return percentile([answer.first_seconds for answer in self.spoken], percent)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to ask, and as whom."""
+    """Endpoint of requests, with its credential."""
 
     port: int
     path: str = "/v1/audio/speech"
     headers: tuple[tuple[str, str], ...] = ()
 
     def request(self, body: dict[str, Any]) -> bytes:
-        """The bytes of one request."""
+        """Encode one request."""
         content = json.dumps(body).encode()
         lines = [
             f"POST {self.path} HTTP/1.1",
@@ -86,14 +86,14 @@ class Endpoint:
 
 
 class Connection:
-    """One connection, used again while the server keeps it open."""
+    """Connection that is reused while the server keeps it open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> Answer:
-        """Whatever happens is an answer."""
+        """Send a request. Returns an answer, whatever happens."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -106,13 +106,13 @@ class Connection:
         return Answer(status, first - started, time.perf_counter() - started, size)
 
     def close(self) -> None:
-        """The next request opens another one."""
+        """Close the connection; the next request opens a new one."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
     async def _exchange(self, request: bytes) -> tuple[int, float, int, bool]:
-        """Status, when the body began, its size, and whether the connection may be used again."""
+        """Status, time of the body's first byte, size, and whether the connection may be reused."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -141,7 +141,7 @@ class Connection:
 
 
 async def keep_asking(endpoint: Endpoint, bodies: Iterator[dict[str, Any]], *, callers: int, seconds: float) -> Heard:
-    """Each caller asks again as soon as it has its answer, on a connection of its own."""
+    """Let each caller send its next request on each answer, on its own connection."""
     heard = Heard()
     started = time.perf_counter()
 
@@ -159,7 +159,7 @@ async def keep_asking(endpoint: Endpoint, bodies: Iterator[dict[str, Any]], *, c
 async def ask_at_rate(
     endpoint: Endpoint, bodies: Iterator[dict[str, Any]], *, per_second: float, seconds: float
 ) -> Heard:
-    """One request after the other at this rate, whether or not those before it were answered."""
+    """Send requests at this rate, whether or not those before are answered."""
     heard = Heard()
     idle: list[Connection] = []
     started = time.perf_counter()
@@ -180,7 +180,7 @@ async def ask_at_rate(
 
 
 def speech(texts: Sequence[str] | Callable[[int], str], response_format: str = "wav") -> Iterator[dict[str, Any]]:
-    """Bodies of requests without end: these texts again and again, or one made for each number."""
+    """Endless request bodies: these texts in a cycle, or a text made from each number."""
     for number in itertools.count():
         text = texts(number) if callable(texts) else texts[number % len(texts)]
         yield {"model": "tts-1", "voice": "alloy", "input": text, "response_format": response_format}

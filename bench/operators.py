@@ -1,4 +1,4 @@
-"""A control plane of the measurement's own, without nodes, that knows both resources."""
+"""Control plane for one measurement, without nodes, with both CRDs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tts_operator.cluster.client import Cluster
 
 @contextmanager
 def control_plane() -> Iterator[ControlPlane]:
-    """Gone when the block ends, and with this process."""
+    """Start a control plane, which ends with the block or with this process."""
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder:
         plane = ControlPlane.start(Path(folder) / "control-plane", Options(audit=True, die_with_parent=True))
         try:
@@ -26,7 +26,7 @@ def control_plane() -> Iterator[ControlPlane]:
             for plural in ("ttsmodels", "ttstenants"):
                 crd = f"crd/{plural}.ttsfleet.io"
                 plane.kubectl("wait", crd, "--for=condition=Established", "--timeout=60s")
-            os.environ["KUBECONFIG"] = str(plane.kubeconfig)  # where the operator's client looks
+            os.environ["KUBECONFIG"] = str(plane.kubeconfig)  # the operator's client reads it
             yield plane
         finally:
             plane.stop()
@@ -34,7 +34,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @asynccontextmanager
 async def administrator(*namespaces: str) -> AsyncIterator[Person]:
-    """Somebody who may do everything, after making these namespaces."""
+    """Client with all permissions, after making these namespaces."""
     async with await Cluster.connect(lambda: True) as cluster:
         person = Person(cluster)
         for namespace in namespaces:

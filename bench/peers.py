@@ -1,6 +1,6 @@
-"""The usual hand-made servers on the same engine beside ours: Flask behind gunicorn with a worker for each core, and
-FastAPI with an executor (both in bench/handmade). Paragraphs of 100 words as WAV; server, engine and callers share all
-cores.
+"""Compares common hand-made servers with ours on the same engine: Flask behind gunicorn with a worker for each core,
+and FastAPI with an executor (both in bench/handmade). Paragraphs of 100 words as WAV; server, engine and callers share
+all cores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
 
 
 def servers() -> Mapping[str, Callable[[], AbstractContextManager[int]]]:
-    """Each starts a server and yields its port."""
+    """Servers by name; each function starts one and yields its port."""
     cores = len(os.sched_getaffinity(0))
     return {
         "ours": ours,

@@ -1,4 +1,4 @@
-"""`python -m bench.plots`: the curves of bench/results.json as SVG files in bench/plots, one for each measurement."""
+"""`python -m bench.plots`: draw the curves of bench/results.json as SVG files in bench/plots, one per measurement."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Plot:
-    """How one measurement is drawn."""
+    """Axes and title of one plot."""
 
     title: str
     x: str
     y: str
     ticks: tuple[float, ...] = ()
-    """Of x, which is logarithmic then; none: as it comes."""
+    """Ticks of a logarithmic x axis; none: the axis is linear."""
     target: float | None = None
 
 
@@ -38,7 +38,7 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     for name, plot in PLOTS.items():
         if name not in found:
-            print(f"{name} was not measured yet: python -m bench {name}", file=sys.stderr)
+            print(f"{name} has not been measured yet; run python -m bench {name}", file=sys.stderr)
             continue
         file = FOLDER / f"{name}.svg"
         draw(plot, found[name]["series"], file)
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def draw(plot: Plot, series: Mapping[str, Points], file: Path) -> None:
-    """One SVG, the same bytes for the same figures."""
+    """Draw one SVG; equal figures make equal bytes."""
     import matplotlib as mpl
 
     mpl.use("svg")

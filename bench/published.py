@@ -1,5 +1,5 @@
-"""Loads that others publish for their speech servers, here with server, engine and callers on the same cores. A
-request that fails is one that gets neither speech nor a 429 or 503 by design.
+"""Measures loads that others publish for their speech servers, with server, engine and callers on the same cores. A
+request fails if it gets neither speech nor a 429 or 503 by design.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.servers import SENTENCE, running
 USERS = 50
 USERS_SECONDS = float(os.environ.get("USERS_SECONDS", "300"))
 THINK_SECONDS = (1.0, 3.0)
-"""Between a user's requests, evenly spread."""
+"""Bounds of the pause between a user's requests, seconds, uniformly distributed."""
 HUNDRED_CHARACTERS = (SENTENCE * 2)[:99] + "."
 RATE_SECONDS = 60.0
 CONNECTIONS = 500
@@ -51,7 +51,7 @@ def shown(load: str, heard: Heard, rate_beside: str, latency_beside: str) -> lis
 
 
 async def users_who_think(endpoint: Endpoint) -> Heard:
-    """Each asks for an MP3 of one to four sentences, listens for a moment, and asks again."""
+    """Simulate users: each requests an MP3 of one to four sentences, pauses, and requests the next."""
     heard = Heard(seconds=USERS_SECONDS)
     loop = asyncio.get_running_loop()
     ends = loop.time() + USERS_SECONDS

@@ -1,5 +1,6 @@
-"""One reconcile against a real API server on the same machine, without nodes: from reading everything to writing the
-status, one tenant after the other, in this process. Writes are counted where the operator's client sends them.
+"""Measures one reconcile against a real API server on the same machine, without nodes: from reading everything to
+writing the status, one tenant after the other, in this process. Writes are counted where the operator's client sends
+them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ async def _measure() -> list[Figure]:
             await person.create(tenant_body("espeak", schedule=SCHEDULE, key=key))
         created = await _reconciled(cluster, keys)
         first = Counter(write.kind for write in writes)
-        for _ in range(3):  # the Deployments' own status arrives meanwhile, and goes into the tenants'
+        for _ in range(3):  # meanwhile the Deployments' status arrives, which changes the tenants' status
             await _reconciled(cluster, keys)
         until_converged = len(writes)
         idle = await _reconciled(cluster, keys)
@@ -66,7 +67,7 @@ async def _measure() -> list[Figure]:
 
 
 async def _reconciled(cluster: Cluster, keys: Sequence[Key]) -> list[float]:
-    """Milliseconds of each."""
+    """Milliseconds of each reconcile."""
     clock, milliseconds = SystemClock(), []
     for key in keys:
         started = time.perf_counter()

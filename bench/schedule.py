@@ -1,4 +1,4 @@
-"""The calendar: what an instant costs, and a day of 5,000 tenants."""
+"""Measures the calendar: one instant, and a day of 5,000 tenants."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def measure() -> list[Figure]:
 
 
 def microseconds(function: Callable[[Schedule, datetime], object], schedule: Schedule) -> float:
-    """Of one call, over instants spread through a week."""
+    """Median duration of a call, over instants spread through a week."""
     instants = [NOW + timedelta(minutes=5 * index) for index in range(ROUNDS)]
     started = time.perf_counter()
     for instant in instants:

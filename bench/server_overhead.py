@@ -1,6 +1,6 @@
-"""`/v1/audio/speech` of a `tts-server` that has one core for itself and its engine process, with its callers on another
-core, beside the engine library alone on that same core. WAV, so that nothing is resampled or compressed; each request
-is logged, as in production. The two take turns, many short ones, because no core stays as fast as it was.
+"""Measures `/v1/audio/speech` of a `tts-server` that has one core for itself and its engine process, with its callers
+on another core, beside the engine library alone on that same core. WAV, so that nothing is resampled or compressed;
+each request is logged, as in production. Both run in many short turns, because the speed of a core varies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real `tts-server` on chosen cores, and callers with connections that stay open."""
+"""Runs a real `tts-server` on chosen cores, and callers with persistent connections."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from typing import Any
 from tts_server.config.defaults import embedded_config
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
-"""Ten words."""
+"""Sentence of ten words."""
 START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers at `port`."""
+    """Running server that listens on `port`."""
 
     port: int
     pid: int
 
     def cpu_seconds(self) -> tuple[float, float]:
-        """What the server has computed so far, and what its engine processes have."""
+        """CPU seconds of the server so far, and of its engine processes."""
         return _cpu_seconds(self.pid), sum(map(_cpu_seconds, self._children()))
 
     def engines_on(self, core: int) -> None:
-        """Its engine processes move there."""
+        """Bind the engine processes to these cores."""
         for child in self._children():
             os.sched_setaffinity(child, [core])
 
     def resident_bytes(self) -> tuple[int, int]:
-        """Memory of the server itself, and of its engine processes."""
+        """Resident memory of the server, and of its engine processes, bytes."""
         return _resident_bytes(self.pid), sum(map(_resident_bytes, self._children()))
 
     def _children(self) -> list[int]:
@@ -56,9 +56,9 @@ def running(
     *,
     program: Sequence[str] = (str(Path(sys.executable).with_name("tts-server")),),
 ) -> Iterator[Running]:
-    """A server, with its engine processes, that may use only these cores.
+    """Start a server that, with its engine processes, may use only these cores.
 
-    `config` and `quota` are what its files say otherwise than a laptop's server, which needs no configuration.
+    `config` and `quota` are merged into the configuration of a server that is started without files.
     """
     port, metrics_port = free_ports(2)
     command = [*program, f"--port={port}", f"--metrics-port={metrics_port}"]
@@ -81,18 +81,18 @@ def running(
 
 
 class Caller:
-    """One connection that is used again and again."""
+    """Caller with one persistent connection."""
 
     def __init__(self, port: int, text: str, response_format: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._connection.connect()
-        # Else the kernel holds a small segment back until the last one is acknowledged.
+        # Otherwise the kernel delays a small segment until the last one is acknowledged: tcp(7).
         self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         body = {"model": "tts-1", "voice": "alloy", "input": text, "response_format": response_format}
         self._body = json.dumps(body)
 
     def ask(self) -> tuple[float, float]:
-        """Seconds to the first byte of sound, and to the last. Raises RuntimeError for anything but a 200."""
+        """Request speech. Returns the seconds to the first and the last byte; raises RuntimeError if it fails."""
         started = time.perf_counter()
         self._connection.request("POST", "/v1/audio/speech", self._body, {"Content-Type": "application/json"})
         response = self._connection.getresponse()
@@ -120,7 +120,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """User and system time, of all its threads: proc(5), fields 14 and 15 of stat."""
+    """User and system time of all threads of a process, seconds: proc(5), fields 14 and 15 of stat."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

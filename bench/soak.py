@@ -1,4 +1,4 @@
-"""Half an hour of mixed load: every format, new texts and old ones, refused ones, callers who leave in the middle of a
+"""Measures half an hour of mixed load: every format, new and repeated texts, invalid ones, callers that disconnect in a
 stream. Memory of the server and of its engine processes is read every five seconds; the slope is the least-squares line
 over the second half, when caches are full.
 """
@@ -22,7 +22,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "1800"))
 LOOK_SECONDS = 5.0
 CALLERS = 4
 PACE_SECONDS = 0.1
-"""Of each caller between requests: the load is to be long, not heavy."""
+"""Pause of each caller between requests, seconds: the load should be long, not heavy."""
 FORMATS = ("wav", "mp3", "pcm", "flac", "opus", "aac")
 SEED = 20261121
 MEBIBYTE = 2**20
@@ -50,7 +50,7 @@ def measure() -> Result:
 
 
 async def soak(server: Running) -> tuple[Heard, list[tuple[float, int, int]]]:
-    """What was answered, and (seconds, bytes of the server, bytes of its engines)."""
+    """Answers, and samples of memory: (seconds, bytes of the server, bytes of its engines)."""
     heard, samples = Heard(seconds=SECONDS), list[tuple[float, int, int]]()
     endpoint = Endpoint(server.port)
     started = time.perf_counter()
@@ -78,7 +78,7 @@ async def soak(server: Running) -> tuple[Heard, list[tuple[float, int, int]]]:
 
 
 def mixed(chance: random.Random) -> Iterator[dict[str, Any]]:
-    """Requests without end: a third of the texts were heard before, one in fifty is none that can be spoken."""
+    """Endless requests: a third repeat a text, and one in fifty has a text that is rejected."""
     for number in itertools.count():
         text = (
             SENTENCE if chance.random() < 1 / 3 else f"{chance.random()} {' '.join([SENTENCE] * chance.randint(1, 5))}"
@@ -92,7 +92,7 @@ def mixed(chance: random.Random) -> Iterator[dict[str, Any]]:
 
 
 async def leave(port: int, request: bytes) -> None:
-    """Ask, hear the beginning, and go."""
+    """Request speech, read the beginning, and disconnect."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     await reader.read(100)

@@ -1,5 +1,5 @@
-"""From sending a request for a paragraph of 100 words to the first byte of its sound, while so many callers do the
-same. WAV over connections that stay open; server, engine processes and callers share all cores.
+"""Measures the time from sending a request for a paragraph of 100 words to the first byte of audio, with this many
+callers at once. WAV over connections that stay open; server, engine processes and callers share all cores.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""From the second at which tenants' windows open to the write that moves each HPA's bounds, as the API server received
-it (its audit log). One real `tts-operator run` against a real API server on the same machine, without nodes.
+"""Measures the time from the second at which tenants' windows open to the write that moves each HPA's bounds, as the
+API server received it (its audit log). One real `tts-operator run` against a real API server on the same machine,
+without nodes.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
     for key in keys:
         await person.create(tenant_body("espeak", schedule={"default": DAY}, key=key))
     await _wait(lambda: _all(plane, HPAS, namespace, count, **DAY))
-    # Windows open on whole minutes: one that leaves time to tell every tenant of it.
+    # Windows open on whole minutes: this one leaves time to change every tenant.
     opens = (datetime.now(UTC) + timedelta(seconds=20 + count)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     closes = opens + timedelta(hours=2)
     night = {"name": "night", "start": f"{opens:%H:%M}", "end": f"{closes:%H:%M}", **NIGHT}
@@ -88,14 +89,14 @@ async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: 
 
 
 async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Looks seldom, since looking costs what is measured. Raises TimeoutError."""
+    """Wait for a condition. It is checked seldom, because checks disturb the measurement. Raises TimeoutError."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await holds():  # noqa: ASYNC110 - a cluster sends no event for it
             await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _all(plane: ControlPlane, plural: str, namespace: str, count: int, **wanted: object) -> bool:
-    """Whether there are so many objects that carry these values: in the HPA's spec or the tenant's next transition."""
+    """Whether this many objects have these values, in the HPA's spec or in the tenant's next transition."""
     listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", plural, "-n", namespace, "-o", "json"))
     places = [
         item["spec"] if plural == HPAS else item.get("status", {}).get("nextTransition", {}) for item in listed["items"]

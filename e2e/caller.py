@@ -1,7 +1,6 @@
-"""Callers of an endpoint: a pod in the cluster that asks for speech through the tenant's Service, as applications do.
+"""Callers of an endpoint: a pod in the cluster that requests speech through the tenant's Service, as applications do.
 
-In a pod because every cluster lets a pod reach a Service, and because a port-forward sticks to one pod while callers
-must not.
+A pod can reach a Service in every cluster; a port-forward would always lead to the same pod of the tenant.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PYTHON = "/opt/ttsfleet/bin/python"
 LONGEST_REQUEST_SECONDS = 30
 SPEECH = "/v1/audio/speech"
 
-# One request per argument list: prints what came back.
+# Sends one request and prints the response.
 ASK = f"""
 import base64, http.client, json, sys
 host, path, key, body, more = sys.argv[1:6]
@@ -38,7 +37,7 @@ print(json.dumps({{"status": response.status, "headers": {{k.lower(): v for k, v
                   "content": base64.b64encode(content).decode()}}))
 """
 
-# So many requests, a few at a time, each on a connection of its own: prints the status of each.
+# Sends this many requests, four at a time, each on its own connection, and prints the status of each.
 ASK_OFTEN = f"""
 import concurrent.futures, http.client, json, sys
 host, path, key, body, count = *sys.argv[1:5], int(sys.argv[5])
@@ -56,9 +55,9 @@ with concurrent.futures.ThreadPoolExecutor(4) as callers:
     print(json.dumps(list(callers.map(ask, range(count)))))
 """
 
-# A request every interval on a connection of its own, with each key in turn, late ones beside it, until standard input
-# ends. They begin once one that does not count was answered: that pods are ready says nothing yet of the node's rules
-# for their Service.
+# Sends a request every interval, each on its own connection and with the next key, until standard input ends. A slow
+# request does not delay the next one. A first request, which does not count, must succeed before: pods can be ready
+# before the node's rules for their Service are.
 KEEP_CALLING = f"""
 import http.client, json, sys, threading, time
 host, path, keys, body, interval = *sys.argv[1:3], json.loads(sys.argv[3]), sys.argv[4], float(sys.argv[5])
@@ -119,22 +118,22 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        """The `error` object of a refusal."""
+        """Error object in the body of a refusal."""
         return dict(json.loads(self.content)["error"])
 
 
 @dataclass(frozen=True)
 class Call:
-    """One of many requests."""
+    """Result of one of many requests."""
 
     status: int
-    """0: no HTTP answer came, or not a whole one."""
+    """Status of the response; 0 without a complete response."""
     began: float
-    """Seconds after the first request of all."""
+    """Start, in seconds after the first request."""
     seconds: float
     error: str
     heard_at: float
-    """On this machine's monotonic clock."""
+    """Time of the result on this machine's monotonic clock."""
 
 
 @dataclass
@@ -150,7 +149,7 @@ class Calls:
 
     @property
     def failed(self) -> list[str]:
-        """Everything but speech, in words."""
+        """Descriptions of the requests that got no speech."""
         return [
             f"{call.status} at {call.began:.1f} s, after {call.seconds:.2f} s: {call.error}"
             for call in self.all
@@ -159,11 +158,11 @@ class Calls:
 
     @property
     def slowest(self) -> Call:
-        """The one that took longest."""
+        """Call that took longest."""
         return max(self.all, key=lambda call: call.seconds)
 
     async def see(self, count: int, status: int = 200, within_seconds: float = 30) -> Call:
-        """Wait for `count` more answers of this status; the last of them."""
+        """Wait for `count` more answers with this status. Returns the last of them."""
         seen = len(self.all)
 
         def matching() -> list[Call]:
@@ -176,21 +175,21 @@ class Calls:
 
 @dataclass(frozen=True)
 class Caller:
-    """The pod."""
+    """Pod that sends requests."""
 
     kube: Kube
     namespace: str
     image: str
 
     async def start(self) -> None:
-        """Returns once it runs. Its image is the server's: it has a Python."""
+        """Start the pod. Returns once it runs; its image is the server's, which contains Python."""
         await self.kube.apply(pod(self.namespace, self.image))
         await self.kube.kubectl("wait", f"pod/{NAME}", "-n", self.namespace, "--for=condition=Ready", "--timeout=60s")
 
     async def ask(
         self, host: str, path: str, key: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
     ) -> Answer:
-        """One request; any answer will do, none raises KubectlError."""
+        """Send one request. Returns the response, whatever its status; raises KubectlError without one."""
         text = json.dumps(body) if body is not None else ""
         printed = json.loads(
             await self.kube.kubectl(*self._exec(), "-c", ASK, host, path, key, text, json.dumps(headers or {}))
@@ -198,7 +197,7 @@ class Caller:
         return Answer(printed["status"], printed["headers"], base64.b64decode(printed["content"]))
 
     async def ask_often(self, host: str, key: str, body: dict[str, Any], count: int) -> Counter[int]:
-        """So many requests for speech as fast as a few callers can; how often each status came."""
+        """Send this many requests for speech, four at a time. Returns the number of responses by status."""
         words = ["-c", ASK_OFTEN, host, SPEECH, key, json.dumps(body), str(count)]
         return Counter(json.loads(await self.kube.kubectl(*self._exec(), *words)))
 
@@ -206,7 +205,7 @@ class Caller:
     async def keep_calling(
         self, host: str, keys: Sequence[str], body: dict[str, Any], requests_per_second: float
     ) -> AsyncIterator[Calls]:
-        """Constant requests until the block ends and the last answer is in; they begin once the endpoint speaks."""
+        """Send requests until the block ends, and wait for the last answer; they begin once the endpoint answers."""
         calls = Calls()
         words = [
             "-c",
@@ -234,7 +233,7 @@ class Caller:
 
 
 async def listen(process: asyncio.subprocess.Process, calls: Calls) -> None:
-    """Note every line as a call."""
+    """Record each line as a call."""
     assert process.stdout is not None
     async for line in process.stdout:
         told = json.loads(line)
@@ -245,7 +244,7 @@ async def listen(process: asyncio.subprocess.Process, calls: Calls) -> None:
 
 
 def pod(namespace: str, image: str) -> dict[str, Any]:
-    """It only waits for `kubectl exec`, under the strictest pod security."""
+    """Pod that waits for `kubectl exec`, under the strictest pod security."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

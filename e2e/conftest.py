@@ -1,4 +1,4 @@
-"""The cluster of `make cluster` with the images of `make images`, and the chart installed in it once per run."""
+"""Uses the cluster of `make cluster` with the images of `make images`, and installs the chart once per run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hack.cluster.errors import ClusterError
 
 @pytest.fixture(scope="session")
 def installed() -> dict[str, str]:
-    """The operator runs. Name of each image -> its reference."""
+    """Install the operator. Returns the reference of each image by its name."""
     cluster = choice.choose("e2e")
     if not choice.IMAGES_FILE.exists():
-        raise ClusterError("no images yet: run `make e2e`, or `make cluster images` first")
+        raise ClusterError("there are no images yet: run `make e2e`, or `make cluster images` first")
     references: dict[str, str] = json.loads(choice.IMAGES_FILE.read_text())
     demo.install(demo.Kube(cluster.kubeconfig), references)
     return references
@@ -28,7 +28,7 @@ def installed() -> dict[str, str]:
 
 @pytest.fixture
 async def platform(installed: dict[str, str]) -> AsyncIterator[Platform]:
-    """A platform team for one story."""
+    """Platform team for one story."""
     kube = Kube(binaries.ensure(binaries.CLIENTS)["kubectl"], choice.choose("e2e").kubeconfig)
     platform = Platform(kube, demo.SYSTEM_NAMESPACE, installed["tts-server"], story=secrets.token_hex(3))
     yield platform

@@ -1,4 +1,4 @@
-"""Many clients of one endpoint, who keep within their limits, and greedy ones, who show what the limits are."""
+"""Many clients of one endpoint that keep within their limits, and greedy clients that exceed them."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ CALLS_PER_SECOND = 5
 """Calls of all clients together. Each asks once in 12 s: within one replica's part of its limit."""
 ASKED = 2 * LIMIT
 HELD_UP_SECONDS = 3.0
-"""Speech and one wait for a Redis that does not answer, of 0.25 s, take a tenth of it, on a busy machine more."""
+"""Longest duration of a call. Speech and a wait of 0.25 s for a Redis that does not answer take a tenth of it."""
 
 EVERYTHING = {200: LIMIT, 429: ASKED - LIMIT}
 NOTHING = {429: ASKED}
 PART = {200: LIMIT // REPLICAS, 429: ASKED - LIMIT // REPLICAS}
 TOGETHER = [EVERYTHING, NOTHING]
-"""The first replica lets in what all may, the next one knows."""
+"""Expected statuses per replica if they count together: the first admits the whole limit, the second nothing."""
 ALONE = [PART] * REPLICAS
 NOTHING_MORE = [NOTHING] * REPLICAS
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Each has a key of its own."""
+    """Clients, each with its own key."""
 
     team: Team
     clients: tuple[str, ...]
     greedy: list[str]
-    """Each has its minute once."""
+    """Keys of greedy clients, each of which can use up its limit once."""
 
     async def takes(self, key: str) -> list[Counter[int]]:
-        """As much as one replica after the other lets in, and more."""
+        """Send more requests than the limit to each replica in turn. Returns the statuses of each."""
         speech = self.team.speech("More.")
         return [await self.team.caller.ask_often(host, key, speech, ASKED) for host in await self._replicas()]
 
     async def sees_used_up(self, key: str) -> None:
-        """Wait until every replica knows that nothing is left."""
+        """Wait until every replica refuses this client."""
         hosts = await self._replicas()
 
         async def known() -> bool:
@@ -59,17 +59,17 @@ class Crowd:
 
     @asynccontextmanager
     async def keeps_calling(self) -> AsyncIterator[Calls]:
-        """All clients in turn."""
+        """Let all clients call in turn."""
         async with self.team.keeps_calling(CALLS_PER_SECOND, self.clients) as calls:
             yield calls
 
     async def _replicas(self) -> list[str]:
-        """Host and port of each."""
+        """Host and port of each replica."""
         return [f"{pod['status']['podIP']}:{HTTP_PORT}" for pod in await self.team.pods()]
 
 
 async def gathers(fleet: Fleet) -> Crowd:
-    """At an endpoint whose replicas count together."""
+    """Make a crowd at an endpoint whose replicas count together."""
     schedule = {"default": {"minReplicas": REPLICAS, "maxReplicas": REPLICAS}}
     quota = {"perClientRequestsPerMinute": LIMIT}
     keys = CLIENTS + GREEDY
@@ -81,7 +81,7 @@ async def gathers(fleet: Fleet) -> Crowd:
 
 
 def nobody_noticed(calls: Calls) -> None:
-    """Every call was answered with speech, and none was held up."""
+    """Check that every call got speech and that none was delayed."""
     print(f"{calls.spoken} calls, the slowest took {calls.slowest.seconds:.2f} s")
     assert calls.failed == []
     assert calls.slowest.seconds < HELD_UP_SECONDS

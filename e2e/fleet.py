@@ -1,4 +1,4 @@
-"""A platform that has turned on, by values of the chart, everything that tenants can be given."""
+"""Platform whose chart values turn on every feature of tenants."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RIGHTS = (
     "resetchannels ~tts:* ~ttsfleet:* -@all +acl|setuser +acl|deluser +acl|users +hset +hdel +hgetall +scan +unlink"
     " +select"
 )
-"""As docs/how-to/limits.md has them."""
+"""Permissions of the operator's user, as in docs/how-to/limits.md."""
 PREFIX = "voices"
 ENDPOINT_OF_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 UPGRADE_SECONDS = 300
@@ -38,26 +38,26 @@ MINUTE_LIMIT = 5
 
 @dataclass(frozen=True)
 class Fleet:
-    """A platform that gives its tenants everything; blue, whose endpoint was there before, and acme, who came later."""
+    """Platform with every feature; blue had its endpoint before they were turned on, acme came later."""
 
     platform: Platform
     redis: Store
     password: str
     """Password of the Redis's default user, who may do everything."""
     starts_redis: Callable[[], Awaitable[Store]]
-    """Another pod of it, which knows nobody but the administrator and the default user."""
+    """Start another pod of Redis, which has only the administrator and the default user."""
     audio: Store
     traces: Store
     blue: Team
     second: str
-    """Blue's other model, in a pool of its own."""
+    """Second model of blue, in a pool of its own."""
     acme: Team
-    """Has two replicas, and a limit for one minute."""
+    """Team with two replicas and a limit per minute."""
     page_before: Answer
     calls_meanwhile: Calls
 
     async def asks_redis(self, *commands: tuple[str, ...]) -> list[Any]:
-        """As somebody who may do everything."""
+        """Send commands as the default user."""
         return await tells_redis(self.redis, "default", self.password, *commands)
 
     async def users(self) -> set[str]:
@@ -70,7 +70,7 @@ class Fleet:
 
 
 OURS = ("e2e-redis", "e2e-audio")
-"""Secrets beside the operator."""
+"""Secrets that the chart's values name, in the operator's namespace."""
 
 
 async def gives_everything(platform: Platform, release: Release) -> Fleet:
@@ -143,7 +143,7 @@ async def sees_new_pods(team: Team, count: int) -> None:
 
 
 async def sees_counting(team: Team, *, together: bool, within_seconds: float = 30) -> None:
-    """Wait until each of its pods says that Redis answers it, or that it counts alone."""
+    """Wait until the metrics of each pod say that it uses Redis, or that it counts alone."""
     addresses = [pod["status"]["podIP"] for pod in await team.pods()]
 
     async def counts() -> bool:
@@ -154,7 +154,7 @@ async def sees_counting(team: Team, *, together: bool, within_seconds: float = 3
 
 
 async def quota_store_up(team: Team, address: str) -> str:
-    """A pod's sample of the metric."""
+    """Sample of the metric from one pod."""
     metrics = (await fetches(team, f"http://{address}:{METRICS_PORT}/metrics")).content.decode()
     return next((line for line in metrics.splitlines() if line.startswith("tts_quota_store_up{")), "")
 

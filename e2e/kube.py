@@ -1,4 +1,4 @@
-"""kubectl, awaited: the stories do to the cluster what people do."""
+"""Runs kubectl asynchronously: stories change the cluster as people do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True)
 class Kube:
-    """One cluster."""
+    """Runs kubectl on one cluster."""
 
     kubectl_path: Path
     kubeconfig: Path
@@ -36,7 +36,7 @@ class Kube:
         return out.decode()
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
-        """A kubectl that goes on."""
+        """Start kubectl and return while it runs."""
         return await asyncio.create_subprocess_exec(
             self.kubectl_path,
             *("--kubeconfig", str(self.kubeconfig), *words),
@@ -46,22 +46,22 @@ class Kube:
         )
 
     async def apply(self, *bodies: dict[str, Any]) -> None:
-        """kubectl apply, server-side."""
+        """Apply manifests server-side."""
         text = yaml.safe_dump_all(bodies)
         await self.kubectl("apply", "--server-side", "--field-manager=e2e", "-f", "-", stdin=text)
 
     async def patch(self, namespace: str, what: str, change: dict[str, Any]) -> None:
-        """A merge patch; an empty namespace is for what is in none."""
+        """Apply a merge patch; the namespace of a cluster-scoped object is empty."""
         where = ["-n", namespace] if namespace else []
         await self.kubectl("patch", *where, what, "--type=merge", "-p", json.dumps(change))
 
     async def get(self, namespace: str, *what: str) -> dict[str, Any]:
-        """An object, or a list of them."""
+        """Get an object, or a list of objects."""
         where = ["-n", namespace] if namespace else []
         return dict(json.loads(await self.kubectl("get", *where, *what, "-o", "json")))
 
     async def items(self, namespace: str, *what: str) -> list[dict[str, Any]]:
-        """The objects of a list."""
+        """Get the objects of a list."""
         return list((await self.get(namespace, *what))["items"])
 
     async def until(
@@ -71,7 +71,7 @@ class Kube:
         holds: Callable[[dict[str, Any]], bool],
         within_seconds: float,
     ) -> float:
-        """Look until it holds; how many seconds that took. Raises AssertionError with what was seen last."""
+        """Poll until the condition holds. Returns the seconds it took; raises AssertionError with the last object."""
         began = time.monotonic()
         while True:
             seen = await self.get(namespace, *what)
@@ -85,7 +85,7 @@ class Kube:
 
 
 async def eventually(look: Callable[[], Awaitable[Found | None]], within_seconds: float) -> Found:
-    """Look until there is something; what was found. Raises AssertionError."""
+    """Poll until the function returns a value. Returns it; raises AssertionError."""
     ends = time.monotonic() + within_seconds
     while not (found := await look()):
         assert time.monotonic() < ends, f"{look.__name__} did not come true within {within_seconds:.0f} s"

@@ -29,13 +29,13 @@ MISSING_IMAGE = "localhost:1/no-such-server:1"
 
 
 def fixed(replicas: int) -> dict[str, Any]:
-    """A schedule that never changes."""
+    """Schedule that never changes."""
     return {"default": {"minReplicas": replicas}}
 
 
 @dataclass(frozen=True)
 class Team:
-    """A product team with one endpoint."""
+    """Product team with one endpoint."""
 
     kube: Kube
     name: str
@@ -61,7 +61,7 @@ class Team:
         return f"{POOL_LABEL}={pool_name(self.name, self.model)}"
 
     async def applies(self, spec: dict[str, Any]) -> None:
-        """Its Secret with the hashes of its keys, and its TTSTenant."""
+        """Apply the Secret with the hashes of its keys, and its TTSTenant."""
         keys = {"e2e": self.key} | {f"e2e-{number}": key for number, key in enumerate(self.more_keys)}
         await self.kube.apply(
             {
@@ -79,14 +79,14 @@ class Team:
         )
 
     async def changes(self, **spec: Any) -> None:
-        """Part of its TTSTenant's spec."""
+        """Change part of its TTSTenant's spec."""
         await self.kube.patch(self.namespace, f"ttstenant/{self.name}", {"spec": spec})
 
     async def deletes_its_tenant(self) -> None:
         await self.kube.kubectl("delete", "-n", self.namespace, f"ttstenant/{self.name}", "--wait=false")
 
     async def sees_condition(self, type_: str, status: str = "True", *, within_seconds: float = 120) -> float:
-        """Wait for it, of the spec as it is now; how many seconds that took."""
+        """Wait for the condition, observed for the current spec. Returns the seconds it took."""
         return await self._until(
             lambda body: (
                 (found := condition(body, type_)) is not None
@@ -108,7 +108,7 @@ class Team:
         )
 
     async def sees_message(self, type_: str, words: str, *, within_seconds: float) -> float:
-        """Wait until the condition's message has these words."""
+        """Wait until the condition's message contains these words."""
         return await self._until(
             lambda body: (found := condition(body, type_)) is not None and words in found["message"], within_seconds
         )
@@ -122,7 +122,7 @@ class Team:
         return found
 
     async def sees_pods(self, count: int, *, within_seconds: float) -> float:
-        """Wait for exactly so many pods, all ready and none on its way out."""
+        """Wait for exactly this many pods, all ready and none being deleted."""
 
         def holds(body: dict[str, Any]) -> bool:
             return len(body["items"]) == count and all(map(ready, body["items"]))
@@ -135,19 +135,19 @@ class Team:
         return await self.kube.items(self.namespace, "pods", "-l", self.selector)
 
     async def children(self) -> list[str]:
-        """Everything with its label, as kind/name."""
+        """All objects with its label, as kind/name."""
         found = await self.kube.items(self.namespace, f"{CHILDREN},secrets", "-l", self.selector)
         return sorted(f"{body['kind']}/{body['metadata']['name']}" for body in found)
 
     async def asks(self, text: str = SENTENCE, *, key: str | None = None, **request: Any) -> Answer:
-        """For speech, with its own key unless told otherwise."""
+        """Request speech, with its own key by default."""
         return await self.caller.ask(
             self.host, "/v1/audio/speech", self.key if key is None else key, self.speech(text, **request)
         )
 
     @asynccontextmanager
     async def keeps_calling(self, requests_per_second: float, keys: Sequence[str] = ()) -> AsyncIterator[Calls]:
-        """Callers that go on until the block ends, with its own key or these in turn; they begin with an answer."""
+        """Call until the block ends, with its own key or with these in turn; the calls begin after a first answer."""
         speech = self.speech(SENTENCE)
         async with self.caller.keep_calling(self.host, keys or (self.key,), speech, requests_per_second) as calls:
             yield calls
@@ -163,18 +163,18 @@ class Team:
 
 @dataclass
 class Platform:
-    """The platform team, and everything that one story makes: `cleans_up` takes it away."""
+    """Platform team, and everything that one story makes; `cleans_up` deletes it."""
 
     kube: Kube
     system_namespace: str
     server_image: str
     story: str
-    """Part of every name, so that stories do not meet."""
+    """Part of every name, so that stories do not affect each other."""
     namespaces: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
 
     async def publishes_model(self, name: str = "espeak", **spec: Any) -> str:
-        """A TTSModel like the one in examples/, with some fields of its spec changed. Its name in this story."""
+        """Apply the TTSModel of examples/ with some fields of its spec changed. Returns its name in this story."""
         body = copy.deepcopy(MODEL)
         body["metadata"] = {"name": f"{name}-{self.story}"}
         body["spec"] |= spec
@@ -186,7 +186,7 @@ class Platform:
         await self.kube.patch("", f"ttsmodel/{name}", {"spec": spec})
 
     async def makes_namespace(self, name: str) -> str:
-        """Under restricted pod security. Its name in this story."""
+        """Make a namespace under restricted pod security. Returns its name in this story."""
         namespace = f"{name}-{self.story}"
         self.namespaces.append(namespace)
         await self.kube.apply(
@@ -207,7 +207,7 @@ class Platform:
         more_keys: int = 0,
         **spec: Any,
     ) -> Team:
-        """A namespace under restricted pod security, a caller in it, keys, and a TTSTenant."""
+        """Make a namespace under restricted pod security with a caller, keys, and a TTSTenant."""
         namespace = await self.makes_namespace(name)
         caller = Caller(self.kube, namespace, self.server_image)
         await caller.start()
@@ -230,25 +230,25 @@ class Platform:
         return leader_of(await self.kube.get(self.system_namespace, "lease/ttsfleet"))
 
     async def cleans_up(self) -> None:
-        """Does not wait: the next story has names of its own."""
+        """Delete everything without waiting: the next story uses other names."""
         for kind, names in (("namespace", self.namespaces), ("ttsmodel", self.models)):
             if names:
                 await self.kube.kubectl("delete", kind, *names, "--wait=false", "--ignore-not-found")
 
 
 def leader_of(lease: dict[str, Any]) -> str:
-    """Name of the pod that holds the Lease; empty for none."""
+    """Name of the pod that holds the Lease; empty if none does."""
     return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
 
 
 def condition(body: dict[str, Any], type_: str) -> dict[str, Any] | None:
-    """The condition of that type, if it was reported."""
+    """Condition of that type, if it is reported."""
     conditions = body.get("status", {}).get("conditions", [])
     return next((found for found in conditions if found["type"] == type_), None)
 
 
 def ready(pod: dict[str, Any]) -> bool:
-    """Whether a pod answers and means to go on."""
+    """Whether a pod is ready and is not being deleted."""
     found = condition(pod, "Ready")
     return found is not None and found["status"] == "True" and "deletionTimestamp" not in pod["metadata"]
 

@@ -1,4 +1,4 @@
-"""The release of the chart, whose values the platform team changes."""
+"""Release of the chart, whose values the platform team changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hack import demo
 
 @dataclass(frozen=True)
 class Release:
-    """Installed in the cluster."""
+    """Installed release."""
 
     kube: Kube
     helm: demo.Kube
     images: dict[str, str]
 
     async def upgrades(self, **values: Any) -> None:
-        """To these values and the chart's defaults, whatever there was; returns once an operator with them leads."""
+        """Upgrade to these values and the chart's defaults. Returns once an operator with these values leads."""
         await asyncio.to_thread(demo.install, self.helm, self.images, values)
         namespace = demo.SYSTEM_NAMESPACE
         operators = ("pods", "-l", demo.OPERATORS)

@@ -1,7 +1,7 @@
-"""Stores for stories: a pod of the server's image that runs a program from this machine, so no other image is needed.
+"""Runs stores for stories: pods of the server's image that run a program of this machine, so no other image is needed.
 
-The program goes in through `kubectl exec`, which every cluster allows: nothing of the machine has to be reachable from
-pods, and there is nothing to end but the pod.
+`kubectl exec` copies the program into the pod, which every cluster allows: pods need not reach this machine, and only
+the pod has to be deleted afterwards.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ READY_SECONDS = 60
 ACCESS_KEY = "e2e"
 BUCKET = "speech"
 
-# The container's program: becomes what arrives.
+# The container's program: waits for the copied program and executes it.
 AWAIT = """
 import os, sys, time
 while not os.path.exists("/store/program"):
     time.sleep(0.1)
 os.execv("/store/program", ["/store/program", *sys.argv[1:]])
 """
-# Takes it from standard input; the rename makes it appear whole.
+# Writes standard input to the program; the rename makes it appear complete.
 RECEIVE = """
 import os, shutil, sys
 with open("/store/draft", "wb") as file:
@@ -46,7 +46,7 @@ with open("/store/draft", "wb") as file:
 os.chmod("/store/draft", 0o755)
 os.rename("/store/draft", "/store/program")
 """
-# Sends the program a signal; returns once its state is, or is not, that of a process that was stopped.
+# Sends the program a signal; returns once it is stopped, or once it is not.
 SIGNAL = """
 import os, pathlib, sys, time
 def program(process):
@@ -56,7 +56,7 @@ os.kill(int(process.name), int(sys.argv[1]))
 while ((process / "stat").read_text().rpartition(")")[2].split()[0] == "T") != (sys.argv[2] == "stopped"):
     time.sleep(0.01)
 """
-# Returns once somebody listens.
+# Returns once a program listens on the port.
 LISTENING = """
 import socket, sys, time
 for _ in range(300):
@@ -110,7 +110,7 @@ print(json.dumps([told(command) for command in json.loads(sys.argv[4])], default
 
 @dataclass(frozen=True)
 class Store:
-    """A program in a pod of a team's namespace, behind a Service of its name."""
+    """Program in a pod of a team's namespace, behind a Service with the same name."""
 
     kube: Kube
     namespace: str
@@ -120,11 +120,11 @@ class Store:
 
     @property
     def address(self) -> str:
-        """Host and port, for every pod of the cluster."""
+        """Host and port that every pod of the cluster can reach."""
         return f"{self.name}.{self.namespace}.svc:{self.port}"
 
     async def start(self, program: bytes, arguments: Sequence[str], environment: dict[str, str] | None = None) -> None:
-        """Returns once it listens."""
+        """Start the program. Returns once it listens."""
         await self.kube.apply(
             pod(self, [PYTHON, "-c", AWAIT, *arguments], environment or {}),
             {
@@ -140,19 +140,19 @@ class Store:
         await self.runs(LISTENING, str(self.port))
 
     async def runs(self, script: str, *arguments: str) -> str:
-        """Python beside the program; what it printed."""
+        """Run Python in the pod. Returns its output."""
         return await self.kube.kubectl("exec", "-n", self.namespace, self.name, "--", PYTHON, "-c", script, *arguments)
 
     async def hangs(self) -> None:
-        """Its connections stay, more are accepted, and nobody answers."""
+        """Stop the program: its connections stay open, new ones are accepted, and nothing answers."""
         await self.runs(SIGNAL, str(int(signal.SIGSTOP)), "stopped")
 
     async def goes_on(self) -> None:
-        """After it hung."""
+        """Continue after `hangs`."""
         await self.runs(SIGNAL, str(int(signal.SIGCONT)), "going")
 
     async def is_deleted(self) -> None:
-        """Its pod, with all that it knew; the Service stays. Returns once it is gone."""
+        """Delete its pod with its data; the Service stays. Returns once the pod is deleted."""
         await self.kube.kubectl("delete", "-n", self.namespace, f"pod/{self.name}")
 
     async def _sends(self, program: bytes) -> None:
@@ -162,7 +162,7 @@ class Store:
 
 
 def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """Under the strictest pod security."""
+    """Pod that runs under the strictest pod security."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -170,7 +170,7 @@ def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[s
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "shareProcessNamespace": True,  # else the program is process 1, which nobody beside it can stop
+            "shareProcessNamespace": True,  # otherwise the program is process 1, which no process in the pod can stop
             "terminationGracePeriodSeconds": 0,
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
@@ -190,7 +190,7 @@ def pod(store: Store, command: list[str], environment: dict[str, str]) -> dict[s
 
 
 async def runs_redis(team: Team, secret: str) -> Store:
-    """A Redis of the team's own, and the Secret with its address."""
+    """Start a Redis of the team's own, and make the Secret with its address."""
     password = secrets.token_urlsafe(16)
     store = await redis(team.caller, password)
     await keeps_secret(team.kube, team.namespace, secret, {"url": f"redis://:{password}@{store.address}"})
@@ -198,7 +198,7 @@ async def runs_redis(team: Team, secret: str) -> Store:
 
 
 async def runs_object_store(team: Team, secret: str) -> Store:
-    """An object store of the team's own with BUCKET, and the Secret with its keys."""
+    """Start an object store of the team's own with BUCKET, and make the Secret with its keys."""
     secret_key = secrets.token_urlsafe(24)
     store = await object_store(team.caller, secret_key)
     await keeps_secret(team.kube, team.namespace, secret, {"accessKey": ACCESS_KEY, "secretKey": secret_key})
@@ -206,7 +206,7 @@ async def runs_object_store(team: Team, secret: str) -> Store:
 
 
 async def redis(beside: Caller, password: str, *flags: str) -> Store:
-    """A Redis whose default user has this password."""
+    """Start a Redis whose default user has this password."""
     store = Store(beside.kube, beside.namespace, beside.image, "redis", REDIS_PORT)
     listening = ["--port", str(REDIS_PORT), "--bind", "0.0.0.0", "--dir", "/store", "--save", ""]
     program = await asyncio.to_thread(Path(get_binary_path()).read_bytes)
@@ -215,7 +215,7 @@ async def redis(beside: Caller, password: str, *flags: str) -> Store:
 
 
 async def object_store(beside: Caller, secret_key: str) -> Store:
-    """An object store with BUCKET, for ACCESS_KEY."""
+    """Start an object store with BUCKET, for ACCESS_KEY."""
     store = Store(beside.kube, beside.namespace, beside.image, "minio", S3_PORT)
     program = await asyncio.to_thread(binaries.ensure(binaries.STORES)["minio"].read_bytes)
     environment = {
@@ -228,7 +228,7 @@ async def object_store(beside: Caller, secret_key: str) -> Store:
 
 
 async def collector(beside: Caller) -> Store:
-    """A collector of traces: tests/support/trace_collector.py itself."""
+    """Start a trace collector: the program tests/support/trace_collector.py."""
     store = Store(beside.kube, beside.namespace, beside.image, "collector", COLLECTOR_PORT)
     source = await asyncio.to_thread((ROOT / "tests" / "support" / "trace_collector.py").read_bytes)
     await store.start(f"#!{PYTHON}\n".encode() + source, [str(COLLECTOR_PORT)])

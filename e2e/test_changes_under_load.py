@@ -1,4 +1,4 @@
-"""Things change while callers call, and no caller notices."""
+"""Changes under load, which no caller notices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUOTA_SECONDS = 2.0
 
 
 async def identities(team: Team) -> list[tuple[str, int]]:
-    """Each pod, and how often it has restarted."""
+    """Restarts of each pod."""
     return sorted((pod["metadata"]["uid"], restarts(pod)) for pod in await team.pods())
 
 
@@ -88,7 +88,7 @@ async def test_a_change_of_precision_rolls_and_drops_no_request(platform: Platfo
 
 
 async def sees_all_replaced(team: Team, before: set[str], count: int) -> None:
-    """Wait until exactly `count` pods are there, all ready, none of them from before."""
+    """Wait for exactly `count` pods, all ready and all new."""
 
     def replaced(body: dict[str, Any]) -> bool:
         pods = body["items"]
@@ -185,6 +185,6 @@ async def test_night_falls_and_no_caller_notices(platform: Platform) -> None:
 
 
 def opens_after(seconds: float) -> datetime:
-    """The first full minute, in UTC, at least so far ahead."""
+    """First full minute, in UTC, that is at least this many seconds ahead."""
     soon = datetime.now(UTC) + timedelta(seconds=seconds)
     return soon.replace(second=0, microsecond=0) + timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""A local node leaves nothing behind: not after an orderly life, not after any crash. It needs root, and no Docker."""
+"""A local node leaves nothing behind, after a normal end and after a crash. The tests need root, and no Docker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hack.cluster.processes import FOLDER_MARK
 from hack.cluster.sandbox import HOST_FOLDERS
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="the local node needs root; kind serves here"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="the local node needs root; this machine uses kind"),
     pytest.mark.timeout(600),
 ]
 
@@ -39,7 +39,7 @@ exec unshare --cgroup --mount sh -euc '
   for_both remove
   groups' "$2"
 """
-"""A cgroup namespace whose root holds processes, as a container's does."""
+"""Cgroup namespace whose root holds processes, as in a container."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def environment(process: Path) -> bytes:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    """A second node beside whatever cluster the run uses: the two do not see each other."""
+    """Second node beside the cluster of the run; they do not affect each other."""
     node = Node(Path(f"/tmp/ttsfleet-clean-{os.getpid()}"))
     yield node
     node.down()
@@ -103,7 +103,7 @@ def test_down_removes_every_trace_of_an_up_that_was_killed(node: Node, seconds: 
     before = traces(node.folder)
     with subprocess.Popen([sys.executable, "-c", UP, str(node.folder)]) as half_way:
         try:
-            half_way.wait(seconds)  # one that ends in time was no crash; its traces must go all the same
+            half_way.wait(seconds)  # one that ends in time did not crash; its traces must be removed, too
         except subprocess.TimeoutExpired:
             half_way.kill()
     node.down()

@@ -1,4 +1,4 @@
-"""A model that cannot run is spoken for by its fallback, which the tenant need not know of."""
+"""A fallback serves requests for a model that cannot run, although the tenant does not name it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ async def test_a_model_that_cannot_run_is_spoken_for(platform: Platform) -> None
 
 
 async def offered(team: Team) -> set[str]:
-    """The models that callers may name."""
+    """Models that callers may name."""
     answer = await team.caller.ask(team.host, "/v1/models", team.key, None)
     return {each["id"] for each in json.loads(answer.content)["data"]}

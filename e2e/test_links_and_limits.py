@@ -19,7 +19,7 @@ async def test_a_link_works_whichever_pod_it_reaches(platform: Platform) -> None
     answer = await acme.caller.ask(acme.host, "/v1/tts/synthesize", acme.key, body)
     assert answer.status == 200, answer.content
     link = urlsplit(json.loads(answer.content)["audio_url"])
-    # Each on a connection of its own: that all of them reach the same pod is less likely than one in a thousand.
+    # Each on its own connection: all of them reach the same pod in fewer than one of a thousand runs.
     fetched = [await acme.caller.ask(acme.host, f"{link.path}?{link.query}", "", None) for _ in range(12)]
     assert {each.status for each in fetched} == {200}, [each.content[:200] for each in fetched]
     assert len({each.content for each in fetched}) == 1

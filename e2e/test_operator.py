@@ -1,4 +1,4 @@
-"""The operator itself comes and goes."""
+"""Restarts and absence of the operator."""
 
 from __future__ import annotations
 

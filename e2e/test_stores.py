@@ -14,7 +14,7 @@ SENTENCE = "This link outlives its pod."
 
 
 async def sees_pods_with(team: Team, volume: str, count: int, within_seconds: float = 150) -> None:
-    """Wait for exactly so many pods, all ready, none of before the volume was asked for."""
+    """Wait for exactly this many pods, all ready and made after the volume was requested."""
 
     def holds(body: dict[str, Any]) -> bool:
         pods = body["items"]

@@ -1,8 +1,8 @@
 """The platform turns things on for every tenant by values of the chart: a Redis, an object store, a trace collector,
 a page, and proxies that are believed.
 
-One upgrade turns on all of it, for the whole module, while an endpoint speaks; another one puts the chart's own values
-back. What a story asks of the endpoint that all share leaves nothing behind.
+One upgrade turns on all of them, for the whole module, while an endpoint serves requests; another restores the chart's
+defaults. No story changes the endpoint that all of them share.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ DENIED = "NoPermissionError"
 SENTENCE = "The platform keeps what I say."
 ALL_AT_ONCE = 12
 REDIS_LOOK_SECONDS = 15
-"""Between the operator's looks at its Redis."""
+"""Interval at which the operator checks its Redis, seconds."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fleet(installed: dict[str, str]) -> AsyncIterator[Fleet]:
-    """Blue has all of it."""
+    """Platform with every feature turned on; afterwards the chart's defaults are restored."""
     kubeconfig = choice.choose("e2e").kubeconfig
     kube = Kube(binaries.ensure(binaries.CLIENTS)["kubectl"], kubeconfig)
     platform = Platform(kube, demo.SYSTEM_NAMESPACE, installed["tts-server"], story=secrets.token_hex(3))
@@ -148,7 +148,7 @@ async def test_a_request_is_one_trace_over_the_pools_that_it_passes(fleet: Fleet
 
 
 async def sees_trace(fleet: Fleet, request_id: str) -> tuple[Seen, list[Seen], bytes]:
-    """Wait until both pools have sent their part; the entry's request, all of its trace, and what was sent."""
+    """Wait until both pools have sent their spans. Returns the entry's request, its trace, and everything received."""
 
     async def whole() -> tuple[Seen, list[Seen], bytes] | None:
         seen = await stores.collected(fleet.traces)

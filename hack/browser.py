@@ -1,6 +1,6 @@
-"""A real Chromium, driven over the DevTools protocol: what tests and screenshots of pages need of it, and no more.
+"""Drives a real Chromium over the DevTools protocol, as far as tests and screenshots of pages need it.
 
-`python -m hack.browser` installs it where it is missing.
+`python -m hack.browser` installs Chromium if it is missing.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ ANSWER_SECONDS = 10.0
 NO_FRILLS = (
     "--headless=new",
     "--hide-scrollbars",
-    "--no-sandbox",  # it needs privileges that containers lack, and only our own page is opened
+    "--no-sandbox",  # the sandbox needs privileges that containers lack; only this project's page is opened
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
@@ -54,31 +54,31 @@ CONTROL = 2
 
 
 def installed() -> str:
-    """Chromium's path; it is installed first where it is missing. Raises `CannotRunError` where that cannot be."""
+    """Path of Chromium, which is installed if it is missing. Raises `CannotRunError` if it cannot be installed."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         if os.geteuid() != 0:
-            raise CannotRunError("Chromium is missing: install it, or run this as root, which does.")
+            raise CannotRunError("Chromium is missing: install it, or run this as root, which installs it.")
         packages.ensure(PACKAGES)
         found = shutil.which(NAMES[0])
     if found is None:
-        raise CannotRunError("Chromium is missing, and the package of that name did not bring it.")
+        raise CannotRunError("Chromium is missing, and the package chromium does not contain it.")
     return found
 
 
 @dataclass
 class Page:
-    """One tab, and everything it said so far."""
+    """A tab, with its console messages and requests so far."""
 
     connection: websockets.ClientConnection
     console: list[str] = field(default_factory=list)
-    """Warnings, errors and exceptions, violations of the Content-Security-Policy among them."""
+    """Warnings, errors and exceptions, including violations of the Content-Security-Policy."""
     requested: list[str] = field(default_factory=list)
-    """Every URL that was asked for."""
+    """URLs of all requests."""
     _answers: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol. Raises `RuntimeError` where the browser refuses it."""
+        """Send one command of the protocol. Raises `RuntimeError` if the browser refuses it."""
         number = len(self._answers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self.connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
@@ -90,22 +90,22 @@ class Page:
         return result
 
     async def open(self, url: str) -> None:
-        """Return when the document and its modules ran."""
+        """Open a page; returns once the document and its modules have run."""
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def value(self, expression: str) -> Any:
-        """Of JavaScript in the page."""
+        """Evaluate JavaScript in the page. Raises `RuntimeError` with its exception."""
         answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails'].get('exception', {}).get('description')}")
         return answer["result"].get("value")
 
     async def until(self, expression: str, within_seconds: float = 10) -> Any:
-        """Its value, once that is true. Raises `TimeoutError`."""
+        """Wait until a JavaScript expression is true. Returns its value; raises `TimeoutError`."""
         try:
             async with asyncio.timeout(within_seconds):
-                while not (value := await self.value(expression)):  # noqa: ASYNC110 - nothing tells
+                while not (value := await self.value(expression)):  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.02)
         except TimeoutError:
             shown = await self.value("document.body.innerText")
@@ -113,7 +113,7 @@ class Page:
         return value
 
     async def press(self, key: str, *, control: bool = False) -> None:
-        """A key, as a person does."""
+        """Press and release a key."""
         code, number, text = KEYS[key]
         shared = {"key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": CONTROL if control else 0}
         typed = {} if control or not text else {"text": text}
@@ -121,23 +121,23 @@ class Page:
         await self.call("Input.dispatchKeyEvent", type="keyUp", **shared)
 
     async def write(self, text: str) -> None:
-        """Into what has the focus."""
+        """Type text into the focused element."""
         await self.call("Input.insertText", text=text)
 
     async def emulate(self, *, scheme: str = "light", reduced_motion: bool = False) -> None:
-        """What a person prefers."""
+        """Emulate the person's preferences for colors and motion."""
         motion = "reduce" if reduced_motion else "no-preference"
         wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         features = [{"name": name, "value": value} for name, value in wishes.items()]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
     async def resize(self, width: int, height: int, scale: float = 1) -> None:
-        """The window, in CSS pixels."""
+        """Set the size of the window, in CSS pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
 
     async def slow_down(self, bytes_per_second: int) -> None:
-        """From now on no more than this comes from servers."""
+        """Limit downloads from now on."""
         await self.call(
             "Network.emulateNetworkConditions",
             offline=False,
@@ -147,12 +147,12 @@ class Page:
         )
 
     async def picture(self) -> bytes:
-        """The whole page as PNG."""
+        """Screenshot of the whole page, as PNG."""
         answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(answer["data"])
 
     async def listen(self) -> None:
-        """Take what the browser says, until it is gone."""
+        """Handle the browser's messages until it closes the connection."""
         with suppress(websockets.ConnectionClosed):
             async for message in self.connection:
                 self._take(json.loads(message))
@@ -174,14 +174,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A Chromium that runs."""
+    """Running Chromium."""
 
     address: str
     """Host and port of its DevTools."""
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[Page]:
-        """A new tab, closed afterwards."""
+        """Open a new tab, which is closed afterwards."""
         async with httpx.AsyncClient(base_url=f"http://{self.address}/json", trust_env=False) as tabs:
             tab = (await tabs.put("/new?about:blank")).json()
             async with websockets.connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as connection:
@@ -196,11 +196,11 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A fresh Chromium, of which nothing is left afterwards."""
+    """Start Chromium with a new profile; both are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="ttsfleet-browser-", ignore_cleanup_errors=True) as folder:
         said = Path(folder) / "said"
         command = [installed(), *NO_FRILLS, f"--user-data-dir={folder}", "about:blank"]
-        # Without the desktop's session bus, which containers lack and which is not asked for anything.
+        # Without the desktop's session bus, which containers lack and which nothing here needs.
         environment = {**os.environ, "HOME": folder, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
         with said.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
@@ -222,7 +222,7 @@ def _address(process: "subprocess.Popen[bytes]", said: Path) -> str:
 
 
 def main() -> int:
-    """Says where it is."""
+    """Print the path of Chromium."""
     try:
         print(f"browser: {installed()}")
     except CannotRunError as error:

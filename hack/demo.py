@@ -1,4 +1,4 @@
-"""make demo: from a bare machine to speech from a tenant's own endpoint, and how long each step should take."""
+"""`make demo`: set up a cluster, the operator, a model and a tenant, and request speech from the tenant's endpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RELEASE = "ttsfleet"
 OPERATORS = "app.kubernetes.io/name=tts-operator"
 NAMESPACE, TENANT = "team-acme", "acme"
 API_KEY = "tts-demo-only-not-a-secret"
-"""Its hash is in examples/tenant.yaml, for everybody to read."""
+"""API key whose hash is published in examples/tenant.yaml."""
 SENTENCE = "Hello from the fleet. This endpoint belongs to team Acme, and so does this voice."
 WAV = choice.BUILD / "demo.wav"
 FULL_SCALE = 32768
@@ -38,7 +38,7 @@ FULL_SCALE = 32768
 
 @dataclass(frozen=True)
 class Recording:
-    """What is in a WAV file of 16-bit samples."""
+    """Properties of a WAV file of 16-bit samples."""
 
     seconds: float
     sample_rate_hz: int
@@ -61,49 +61,51 @@ def main() -> int:
 
 
 def demo() -> str:
-    """The whole story; how to take down what it leaves. Raises ClusterError with what to do next."""
+    """Run every step. Returns a sentence on how to remove what it made; raises ClusterError, which says what to do."""
     cluster = choice.choose("demo")
-    say(f"1. A cluster: {cluster.description}; and images of the operator and the server, from their Dockerfiles")
+    say(f"1. Start a cluster, {cluster.description}, and build both images from their Dockerfiles")
     say(f"   ({about(max(cluster.expected_seconds(), 1))} on two slow cores)")
     with ThreadPoolExecutor(max_workers=1) as beside:
-        images = beside.submit(cluster.build_images)  # waits for networks while the other waits for compilers
+        images = beside.submit(
+            cluster.build_images
+        )  # mostly waits for the network, while the cluster's build waits for compilers
         cluster.up()
         images.result()
     kube = Kube(cluster.kubeconfig)
-    say("2. The images, into the cluster")
+    say("2. Load the images into the cluster")
     references = cluster.images()
-    say("3. The Helm chart")
+    say("3. Install the Helm chart")
     with step(f"helm upgrade --install {RELEASE}", 20):
         install(kube, references)
-    say("4. A model and a tenant: examples/")
-    # Server-side: otherwise the first API key that somebody adds so would take the example's key out of its Secret.
+    say("4. Apply a model and a tenant from examples/")
+    # Server-side: otherwise the first API key that is added server-side would remove the example's key from the Secret.
     files = ("-f", EXAMPLES / "model-espeak.yaml", "-f", EXAMPLES / "tenant.yaml")
     kube.kubectl("apply", "--server-side", "--force-conflicts", *files)
     with step(f"waiting for ttstenant/{TENANT} to be Ready", 30):
         wait_ready(kube)
-    say(f"5. Speech through the Service {NAMESPACE}/{TENANT}, with an API key")
+    say(f"5. Request speech from the Service {NAMESPACE}/{TENANT}, with an API key")
     with step("synthesizing", 3), kube.forwarded(NAMESPACE, f"service/{TENANT}", 80) as port:
         WAV.parent.mkdir(exist_ok=True)
         WAV.write_bytes(speak(port))
     recording = examine(WAV.read_bytes())
     say(
-        f"   {WAV.relative_to(binaries.ROOT)}: {recording.seconds:.2f} s of sound at {recording.sample_rate_hz} Hz, "
+        f"   {WAV.relative_to(binaries.ROOT)}: {recording.seconds:.2f} s of audio at {recording.sample_rate_hz} Hz, "
         f"loudness {recording.loudness_dbfs:.1f} dBFS"
     )
     if recording.seconds < 1 or recording.loudness_dbfs < -50:
-        raise ClusterError("that is not speech: too short or too quiet")
-    say("6. What there is now\n")
+        raise ClusterError("the audio is not speech: it is too short or too quiet")
+    say("6. List the objects that exist now\n")
     say(kube.kubectl("get", "ttsmodels,ttstenants", "--all-namespaces"))
     children = "deployments,pods,services,hpa,poddisruptionbudgets,networkpolicies,configmaps,serviceaccounts"
     say(kube.kubectl("get", children, "--namespace", NAMESPACE, "--selector", f"ttsfleet.io/tenant={TENANT}"))
     if cluster.kubeconfig == choice.KUBECONFIG:
-        say("Look around: export KUBECONFIG=build/kubeconfig PATH=$PWD/build/bin:$PATH; kubectl get ttst -A")
+        say("To look around: export KUBECONFIG=build/kubeconfig PATH=$PWD/build/bin:$PATH; kubectl get ttst -A")
     return cluster.ending
 
 
 @dataclass(frozen=True)
 class Kube:
-    """The programs that talk to one cluster."""
+    """Runs kubectl and helm on one cluster."""
 
     kubeconfig: Path
 
@@ -112,13 +114,13 @@ class Kube:
 
     def helm(self, *arguments: str | Path) -> str:
         program = binaries.ensure(binaries.HELM)["helm"]
-        home = choice.BUILD / "helm"  # else helm writes to the developer's own configuration and cache
+        home = choice.BUILD / "helm"  # otherwise helm writes to the developer's configuration and cache
         environment = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         return run([program, "--kubeconfig", self.kubeconfig, *arguments], environment=environment)
 
     @contextmanager
     def forwarded(self, namespace: str, target: str, port: int) -> Iterator[int]:
-        """A local port that leads to `target`, as a developer would: the same on every kind of cluster."""
+        """Forward a local port to `target`, which works on every kind of cluster."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             local = probe.getsockname()[1]
@@ -142,7 +144,7 @@ class Kube:
 def install(kube: Kube, references: dict[str, str], values: Mapping[str, Any] | None = None) -> None:
     """Install or upgrade the chart with the images that the cluster has, and wait for the operator.
 
-    `values` are by their first names; what they do not say is the chart's default, whatever it was before.
+    `values` are keyed by their first names; all others get the chart's defaults, whatever they were before.
     """
     settings = []
     for value, image in (("image", "tts-operator"), ("serverImage", "tts-server")):
@@ -157,13 +159,13 @@ def install(kube: Kube, references: dict[str, str], values: Mapping[str, Any] | 
     except CommandError as error:
         pods = json.loads(kube.kubectl("get", "pods", *where, "--selector", OPERATORS, "--output=json"))["items"]
         words = [kube.kubectl("get", "pods", *where), *reasons(pods)]
-        with suppress(CommandError):  # one that never started has no words
-            words += ["Its last words:", kube.kubectl("logs", f"deployment/{RELEASE}", *where, "--tail=15")]
+        with suppress(CommandError):  # a container that never started has no log
+            words += ["The end of its log:", kube.kubectl("logs", f"deployment/{RELEASE}", *where, "--tail=15")]
         raise ClusterError("\n".join(["the operator does not become ready:", *words])) from error
 
 
 def reasons(pods: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why containers do not run, each cause once."""
+    """Reasons why containers do not run, each once."""
     waiting = [
         each["state"]["waiting"]
         for pod in pods
@@ -174,7 +176,7 @@ def reasons(pods: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def wait_ready(kube: Kube) -> None:
-    """Until Ready. Raises ClusterError with the tenant's own words if it does not come."""
+    """Wait until the tenant is Ready. Raises ClusterError with the tenant's conditions if it does not become Ready."""
     tenant = f"ttstenant/{TENANT}"
     try:
         kube.kubectl("wait", tenant, "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=150s")
@@ -188,7 +190,7 @@ def wait_ready(kube: Kube) -> None:
 
 
 def speak(port: int) -> bytes:
-    """A WAV file of SENTENCE, through the OpenAI route."""
+    """Request SENTENCE as a WAV file, through the OpenAI-compatible route."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/audio/speech",
         data=json.dumps({"model": "tts-1", "voice": "alloy", "input": SENTENCE, "response_format": "wav"}).encode(),
@@ -204,9 +206,9 @@ def speak(port: int) -> bytes:
 
 
 def examine(wav: bytes) -> Recording:
-    """Measure mono 16-bit PCM. A streamed file does not know its length: its data goes to the end."""
+    """Measure mono 16-bit PCM. A streamed file does not state its length: its data lasts to the end."""
     if wav[:4] != b"RIFF" or wav[8:12] != b"WAVE":
-        raise ClusterError(f"the endpoint sent {len(wav)} bytes that are no WAV file")
+        raise ClusterError(f"the endpoint sent {len(wav)} bytes that are not a WAV file")
     sample_rate_hz, start = 0, 12
     while start + 8 <= len(wav):
         kind, size = wav[start : start + 4], int.from_bytes(wav[start + 4 : start + 8], "little")

@@ -1,6 +1,6 @@
 """Write what is generated from the API models, the table of kinds, the metrics, and both programs' flags and files.
 
-``python -m hack.generate`` writes; with ``--check`` it writes nothing and fails where a file is stale.
+``python -m hack.generate`` writes them; with ``--check`` it writes nothing and fails if a file is stale.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}
-SCOPES = {"Cluster": "one for the whole cluster", "Namespaced": "in a namespace"}
+SCOPES = {"Cluster": "cluster-scoped", "Namespaced": "namespaced"}
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"
 
 
 class Plain(yaml.SafeDumper):
-    """Writes everything where it belongs, never as a reference to another place."""
+    """Writes every value in full, without anchors and aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the dumper's own signature
         return True
 
 
 def outputs() -> Iterator[tuple[Path, str]]:
-    """Every generated file and what it should hold."""
+    """Paths and contents of all generated files."""
     for crd in definitions():
         text = HEADER + yaml.dump(crd, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120)
         file = f"{crd['spec']['names']['plural']}.yaml"
@@ -48,7 +48,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
 
 
 def reference(crd: dict[str, Any]) -> str:
-    """The page of one resource: a line for each field."""
+    """Page of one resource, with a row for each field."""
     names, (version,) = crd["spec"]["names"], crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
     lines = [
@@ -61,7 +61,7 @@ def reference(crd: dict[str, Any]) -> str:
     rules = [*schema.get(VALIDATIONS, ()), *schema["properties"]["spec"].get(VALIDATIONS, ())]
     lines += ["", "Rules of the whole object:", "", *(f"- {rule['message']}" for rule in rules)]
     for part in ("spec", "status"):
-        lines += ["", f"## {part}", "", "| field | type | default | what |", "| --- | --- | --- | --- |"]
+        lines += ["", f"## {part}", "", "| field | type | default | description |", "| --- | --- | --- | --- |"]
         lines += [
             f"| `{path}` | {type_} | {default} | {what} |"
             for path, type_, default, what in rows(schema["properties"][part], part)
@@ -86,7 +86,7 @@ def rows(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str
 
 
 def type_name(schema: dict[str, Any]) -> str:
-    """What a person writes there."""
+    """Type of the value, as a person writes it."""
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity"
     if "enum" in schema:
@@ -99,7 +99,7 @@ def type_name(schema: dict[str, Any]) -> str:
 
 
 def bounds(schema: dict[str, Any]) -> str:
-    """How large a number, how long a text, how many entries of a list or a map."""
+    """Bounds of a number, of the length of a text, or of the entries of a list or a map."""
     for least, most, unit in (
         ("minimum", "maximum", ""),
         ("minItems", "maxItems", " entries"),
@@ -113,21 +113,21 @@ def bounds(schema: dict[str, Any]) -> str:
 
 
 def metrics_page() -> str:
-    """Every metric of both programs: a line for each."""
+    """Page of the metrics of both programs, with a row for each."""
     lines = [
         "# Metrics",
         "",
-        "<!-- Generated from telemetry.py and metrics.py by `make generate`; do not edit. -->",
+        "<!-- Generated from telemetry/metrics.py of both programs by `make generate`; do not edit. -->",
         "",
-        "What they are good for: [Observe](../how-to/observe.md).",
+        "[Observe](../how-to/observe.md) shows how to use them.",
     ]
     for title, holder in PROGRAMS.items():
-        lines += ["", f"## {title}", "", "| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+        lines += ["", f"## {title}", "", "| metric | type | labels | description |", "| --- | --- | --- | --- |"]
         made = [value for value in vars(holder()).values() if isinstance(value, MetricWrapperBase)]
         for metric in made:
             (family,) = metric.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - nothing else tells
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the client has no public accessor
             lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join(lines) + "\n"
 
@@ -135,7 +135,7 @@ def metrics_page() -> str:
 def main() -> int:
     """Write the files, or with --check name those that differ."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
+    parser.add_argument("--check", action="store_true", help="Write nothing; fail if a file is stale.")
     check = parser.parse_args().check
     stale = [(path, text) for path, text in outputs() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in stale:

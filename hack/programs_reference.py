@@ -1,16 +1,16 @@
-"""The reference of both programs: their flags, and the fields of the files that `tts-server` reads."""
+"""Reference of both programs: flags, and the fields of the configuration files of `tts-server`."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from tts_operator.cli.main import ENVIRONMENT
-from tts_operator.cli.main import parser as operator_parser
+from tts_operator.cli.main import run_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
 
@@ -18,53 +18,58 @@ GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {
     CONFIG_FILE: (
         ServerConfig,
-        "What `--config` reads, as JSON or YAML. A change reaches a running server without a restart; another `redis`"
-        " or `storage.directory` waits for the next start.",
+        "File that `--config` names, in JSON or YAML. A running server applies changes, except of `redis` and"
+        " `storage.directory`, which need a restart.",
     ),
-    QUOTA_FILE: (QuotaConfig, "What `--quota` reads, likewise. A limit that is not set does not hold."),
+    QUOTA_FILE: (QuotaConfig, "File that `--quota` names, likewise. A limit that is not set is not enforced."),
 }
 FORMATS = {"ipvanynetwork": "network"}
-"""Pydantic's words that nobody knows."""
-COLUMNS = ["", "| field | type | default | what |", "| --- | --- | --- | --- |"]
+"""Names of JSON schema formats for people."""
+COLUMNS = ["", "| field | type | default | description |", "| --- | --- | --- | --- |"]
 
 
 def operator_page() -> str:
-    """`tts-operator run`, flag by flag."""
+    """Page of `tts-operator`, with a row for each flag."""
     lines = [
         "# tts-operator",
         "",
-        GENERATED.format("operator/tts_operator/cli.py"),
+        GENERATED.format("operator/tts_operator/settings.py"),
         "",
-        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. What no flag says",
-        "may be in the environment.",
-        "",
-        "| flag | environment | default | what |",
-        "| --- | --- | --- | --- |",
+        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. Each can also be",
+        "set in the environment; the command line takes precedence. `tts-operator crds` prints the",
+        "CustomResourceDefinitions.",
     ]
-    for flag in flags(subcommand(operator_parser({}), "run")):
-        name = flag.option_strings[0]
-        default = "required" if flag.required else shown(flag.default)
-        what = str(flag.help).rpartition(" (")[0].replace("|", "\\|")
-        lines.append(f"| `{name}` | `{ENVIRONMENT}{name[2:].replace('-', '_').upper()}` | {default} | {what} |")
-    lines += ["", "`tts-operator crds` prints the CustomResourceDefinitions."]
+    for heading, group in itertools.groupby(run_flags(), key=lambda flag: flag.group):
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            "| flag | environment | default | description |",
+            "| --- | --- | --- | --- |",
+        ]
+        for flag in group:
+            default = f"`{flag.default}`" if flag.default else flag.default_text
+            variables = ", ".join(f"`{variable}`" for variable in flag.variables)
+            what = flag.help.replace("|", "\\|")
+            lines.append(f"| `{flag.name}` | {variables} | {default} | {what} |")
     return "\n".join(lines) + "\n"
 
 
 def server_page() -> str:
-    """`tts-server`: its flags and its files."""
+    """Page of `tts-server`, with a row for each flag and each field of its files."""
     lines = [
         "# tts-server",
         "",
-        GENERATED.format("inference_server/tts_server/cli.py and config.py"),
+        GENERATED.format("inference_server/tts_server/cli.py and inference_server/tts_server/config/schema.py"),
         "",
-        "On a cluster the operator writes all of this from the TTSTenant. On a laptop nothing of it is needed.",
+        "In a cluster the operator sets all of this from the TTSTenant. On a laptop none of it is needed.",
         "",
-        "| flag | what |",
-        "| --- | --- |",
+        "| flag | default | description |",
+        "| --- | --- | --- |",
     ]
     for flag in flags(server_parser()):
-        what = (flag.help or f"one of {', '.join(flag.choices or ())}") % {"default": flag.default}
-        lines.append(f"| `{flag.option_strings[0]}` | {what} |")
+        what = str(flag.help).removesuffix(" (default: %(default)s)")
+        lines.append(f"| `{flag.option_strings[0]}` | {shown(flag.default)} | {what} |")
     for name, (model, what) in FILES.items():
         schema = model.model_json_schema(by_alias=True)
         lines += ["", f"## {name}", "", what, *COLUMNS]
@@ -75,15 +80,8 @@ def server_page() -> str:
 
 
 def flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """In the order of `--help`, without it."""
-    return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - nothing else tells
-
-
-def subcommand(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
-    """Of a parser that has one list of them."""
-    (commands,) = (action for action in parser._actions if isinstance(action.choices, dict))  # noqa: SLF001
-    found: argparse.ArgumentParser = commands.choices[name]  # type: ignore[index]  # a dict, as was asked
-    return found
+    """Flags of a parser in the order of `--help`, without `--help` itself."""
+    return (action for action in parser._actions if action.option_strings and action.dest != "help")  # noqa: SLF001 - argparse has no public accessor
 
 
 def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -103,7 +101,7 @@ def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Itera
 
 
 def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema itself, where this one only names it; what stands beside the name goes before."""
+    """Schema that a reference names; entries beside the reference override it."""
     if "$ref" not in schema:
         return schema
     found: Mapping[str, Any] = root["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -111,7 +109,7 @@ def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str,
 
 
 def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """What a person writes there, and how much of it."""
+    """Type and bounds of the value, as a person writes it."""
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -125,7 +123,7 @@ def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def bounds(schema: Mapping[str, Any]) -> str:
-    """How large a number may be."""
+    """Bounds of a number."""
     least, most = schema.get("minimum"), schema.get("maximum")
     above = schema.get("exclusiveMinimum")
     start = f"above {above:g}" if above is not None else None if least is None else f"from {least:g}"
@@ -134,7 +132,7 @@ def bounds(schema: Mapping[str, Any]) -> str:
 
 
 def shown(default: object) -> str:
-    """Nothing for a default that is nothing, or whose fields have defaults of their own."""
+    """Default for people; empty for no value and for an object, whose fields have defaults of their own."""
     if default in (None, "") or isinstance(default, dict):
         return ""
     if isinstance(default, bool | list | tuple):

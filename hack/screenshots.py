@@ -1,4 +1,4 @@
-"""Pictures of the playground for the documentation: `python -m hack.screenshots` writes docs/playground-*.png."""
+"""Screenshots of the playground for the documentation: `python -m hack.screenshots` writes docs/playground-*.png."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def main() -> int:
-    """Speaks once in each scheme, and says what it wrote."""
+    """Write a screenshot in each color scheme."""
     with tempfile.TemporaryDirectory(prefix="ttsfleet-") as folder, server(Path(folder)) as url, browser() as chromium:
 
         async def look(scheme: str) -> bytes:
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 async def picture(page: Page, url: str, scheme: str) -> bytes:
-    """The page after a first speech."""
+    """Screenshot of the page after its first request for speech."""
     await page.emulate(scheme=scheme, reduced_motion=True)
     await page.resize(WIDTH, HEIGHT)
     await page.open(url)
@@ -56,7 +56,7 @@ async def picture(page: Page, url: str, scheme: str) -> bytes:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The address of a laptop's server with limits, so that there is something left of them."""
+    """Start a server with limits, so that the page shows them. Yields its address."""
     (folder / "quota.json").write_text(json.dumps(QUOTA))
     program = Path(sys.executable).with_name("tts-server")
     command = [str(program), "--port=0", "--metrics-port=0", f"--quota={folder / 'quota.json'}"]
@@ -82,7 +82,7 @@ def _port(process: "subprocess.Popen[bytes]", said: Path) -> int:
 
 
 def smaller(png: bytes) -> bytes:
-    """The same picture, packed as well as PNG can: browsers are in a hurry."""
+    """Recompress a PNG at the highest level, which browsers do not use."""
     packed, header, at = b"", b"", len(SIGNATURE)
     while at < len(png):
         (length,) = struct.unpack_from(">I", png, at)

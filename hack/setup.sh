@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares .venv: every dependency at its pinned version, checked by hash, and this project itself, editable.
+# Installs into .venv every dependency at its pinned version, checked by hash, and this project, editable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -22,6 +22,6 @@ if ! "$python" -c "$supported"; then
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "setup: installing pinned dependencies into .venv (about 90 s when nothing is cached)"
-# Not compiled: most modules are never imported, and Python compiles those that are.
+# Without compiling: most modules are never imported, and Python compiles those that are.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

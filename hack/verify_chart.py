@@ -1,6 +1,6 @@
-"""Prove the chart and the examples: helm lints, bad values are refused, and a real API server accepts every object.
+"""Checks the chart and the examples: helm lints them, bad values are refused, a real API server accepts every object.
 
-The API server is this run's own: see hack/cluster/control_plane.py.
+The API server is started for this run by hack/cluster/control_plane.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLES = ROOT / "examples"
 NAMESPACE = "ttsfleet-system"
 VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 FOREIGN_KINDS = frozenset({"ServiceMonitor"})
-"""Rendered on request; defined by other projects, so that this API server has no idea of them."""
+"""Kinds that the chart can render and that other projects define; this API server does not know them."""
 
 REFUSED: dict[str, tuple[str, str]] = {
     # the mistake: (values, what helm must say about it)
@@ -59,11 +59,11 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 
 class UnprovenError(Exception):
-    """Something is not as the chart promises; the message is for the person who changed it."""
+    """The chart does not do what it promises; the message is for its author."""
 
 
 def main() -> int:
-    """Returns 1, and says why, where the chart breaks a promise."""
+    """Check the chart. Returns 1 after printing which promise it breaks."""
     try:
         helm = binaries.ensure(binaries.HELM)["helm"]
         with tempfile.TemporaryDirectory(prefix="ttsfleet-chart-") as folder, ThreadPoolExecutor() as pool:
@@ -87,36 +87,36 @@ def main() -> int:
 
 
 def lint(helm: Path) -> None:
-    """Raises CommandError with what helm found."""
+    """Lint the chart with every set of values. Raises CommandError with helm's findings."""
     for values in VALUES:
         run([helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, "-f", values, CHART])
 
 
 def refuse(helm: Path) -> None:
-    """Each mistake must stop the installation, with a message that names it."""
+    """Check that each mistake stops the installation with a message that names it. Raises UnprovenError."""
     for story, (values, message) in REFUSED.items():
         try:
             run(template(helm, "-"), stdin=values)
         except CommandError as error:
             if message not in str(error):
-                raise UnprovenError(f"{story}: helm should say {message!r}, it says: {error}") from error
+                raise UnprovenError(f"{story}: helm's error should contain {message!r}, but it is: {error}") from error
         else:
             raise UnprovenError(f"{story}: helm accepts {values!r}")
 
 
 def render(helm: Path, values: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a release with these values."""
+    """Render the objects of a release with these values."""
     return (body for body in yaml.safe_load_all(run(template(helm, values))) if body)
 
 
 def template(helm: Path, values: Path | str) -> list[str | Path]:
-    """The command that renders a release."""
+    """Command that renders a release."""
     version = ["--kube-version", binaries.KUBERNETES_VERSION]
     return [helm, "template", "ttsfleet", CHART, "--namespace", NAMESPACE, *version, "-f", values]
 
 
 def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> None:
-    """Dry-run every object, and the examples against the real definitions."""
+    """Apply every object, and the examples, as a dry run against the real definitions."""
     everything = [body for bodies in rendered.values() for body in bodies]
     namespaces = {str(body["metadata"].get("namespace", "default")) for body in everything} - {"default"}
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace(name) for name in sorted(namespaces)))
@@ -135,7 +135,7 @@ def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> No
 
 
 def server_dry_run(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
-    """Raises CommandError with what the API server said."""
+    """Apply the objects as a dry run. Raises CommandError with the API server's errors and warnings."""
     plane.kubectl(
         "apply",
         "--dry-run=server",
@@ -148,7 +148,7 @@ def server_dry_run(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
 
 
 def namespace(name: str) -> dict[str, Any]:
-    """As strict about pods as the chart asks for."""
+    """Namespace with the strictest pod security, under which the chart's pods run."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 

@@ -1,1 +1,1 @@
-"""Servers as people write them in an afternoon, to be measured beside ours."""
+"""Simple servers, as people write them in an afternoon, to compare with ours."""

@@ -1,4 +1,4 @@
-"""python -m hack.cluster: a local Kubernetes cluster's programs, life and end."""
+"""Command line of `python -m hack.cluster`: build, start and remove a local Kubernetes cluster."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.cluster", description=__doc__)
     words = parser.add_subparsers(required=True)
 
-    build = words.add_parser("binaries", help="build the cluster's programs into the cache, link them in build/bin")
+    build = words.add_parser("binaries", help="Build the cluster's programs into the cache and link them in build/bin.")
     build.add_argument(
-        "--control-plane-only", action="store_true", help="what contract and integration tests need, and helm"
+        "--control-plane-only",
+        action="store_true",
+        help="Build only what contract and integration tests need, and helm.",
     )
     build.set_defaults(act=build_binaries)
 
-    bring_up = words.add_parser("up", help="bring up a cluster; its kubeconfig: build/kubeconfig")
+    bring_up = words.add_parser("up", help="Start a cluster and write build/kubeconfig.")
     bring_up.add_argument(
-        "--control-plane-only", action="store_true", help="the API and its controllers: no node, no root"
+        "--control-plane-only",
+        action="store_true",
+        help="Start the API server and its controllers, without a node and without root.",
     )
     bring_up.set_defaults(act=up)
 
-    words.add_parser("down", help="take down what `up` made, and leave nothing behind").set_defaults(act=down)
-    words.add_parser("images", help="build both images and bring them into the cluster").set_defaults(act=load_images)
-    words.add_parser("can-run", help="exit 0 if `up` can bring up a cluster with pods here").set_defaults(act=can_run)
+    words.add_parser("down", help="Remove everything that `up` made.").set_defaults(act=down)
+    words.add_parser("images", help="Build both images and load them into the cluster.").set_defaults(act=load_images)
+    words.add_parser("can-run", help="Exit with 0 if `up` can start a cluster with pods on this machine.").set_defaults(
+        act=can_run
+    )
 
     arguments = parser.parse_args()
     try:
@@ -63,15 +69,15 @@ def up(arguments: argparse.Namespace) -> None:
         plane = ControlPlane.start(CONTROL_PLANE_FOLDER)
     choice.publish(plane.kubeconfig)
     binaries.link(programs)
-    say(f"cluster: the API is ready, without nodes. KUBECONFIG={choice.KUBECONFIG}, programs in {binaries.BIN}")
+    say(f"cluster: the API server is ready, without nodes. KUBECONFIG={choice.KUBECONFIG}, programs in {binaries.BIN}")
 
 
 def down(_: argparse.Namespace) -> None:
-    """Whatever CLUSTER says now: what was made under another value must go too."""
+    """Remove the clusters of every value of CLUSTER: another value may have made one."""
     for folder in (CONTROL_PLANE_FOLDER, choice.NODE_FOLDER):
         Node(folder).down()
     images.clean()
-    if (binaries.BIN / "kind").is_symlink():  # the one that may fail, for Docker is not ours, comes last
+    if (binaries.BIN / "kind").is_symlink():  # last, because it fails if Docker does not answer
         choice.KindCluster().down()
     for path in (choice.KUBECONFIG, choice.IMAGES_FILE):
         path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def pack(program: Path, image: str, target: Path) -> Path:
-    """Write `target`, a docker-archive that holds `program` at the root and runs it as nobody."""
+    """Write `target`, a docker-archive with `program` at the root, which runs as user 65535."""
     layer = _tar({program.name: program.read_bytes()}, mode=0o755)
     config = {
         "architecture": ARCHITECTURES[platform.machine()],
@@ -38,7 +38,7 @@ def pack(program: Path, image: str, target: Path) -> Path:
 
 
 def _tar(files: dict[str, bytes], mode: int) -> bytes:
-    """The same bytes for the same files."""
+    """A tar archive without times and owners, so that equal files make equal archives."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():

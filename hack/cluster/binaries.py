@@ -2,7 +2,7 @@
 
 Each folder of hack/binaries is a family: a go.mod with pinned versions and a go.sum that checks every download. The
 families of a cluster agree on the versions of the modules that they share, so that each package is compiled once.
-A program on PATH (or in KUBEBUILDER_ASSETS) of the same minor version saves its build.
+A program on PATH or in KUBEBUILDER_ASSETS is used instead if it has the same minor version.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Family:
     programs: Mapping[str, str]
     """Program -> Go package, relative to the family's folder."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Program -> what a cold build takes on two slow cores, after those before it and beside the images'."""
+    """Program -> seconds of a cold build on two slow cores, after those before it and beside the images."""
     stamps: tuple[str, ...] = ()
-    """Linker variables, as `-X` takes them, for what `--version` prints."""
+    """Linker variables for `-X`, which set what `--version` prints."""
 
     @property
     def folder(self) -> Path:
@@ -52,7 +52,7 @@ class Family:
         return " ".join(["-s -w", *(f"-X {stamp}" for stamp in self.stamps)])
 
     def cache(self) -> Path:
-        """One folder per pinned content, flags and machine, so that nothing stale is ever run."""
+        """Folder for these pinned sources, flags and machine, so that no stale program runs."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -90,7 +90,7 @@ def _kubernetes(version: str, *programs: str, seconds: Mapping[str, float]) -> F
 
 # Without -trimpath: it names a replaced module after the version that was not compiled, so families would not share it.
 COMPILER_FLAGS = "-gcflags=all=-dwarf=false"
-"""No tables for debuggers: the linker's -s -w drops them anyway, and a tenth of the time went into them."""
+"""Flags without debug tables, which take a tenth of the time and which the linker's -s -w drops anyway."""
 
 KUBERNETES_VERSION = "1.36.3"
 CONTROL_PLANE = (
@@ -129,22 +129,22 @@ NODE = (
     Family("pause", "1", {"pause": "."}, {"pause": 1}),
 )
 CLUSTER = (*CONTROL_PLANE, *NODE, *HELM)
-"""What a cluster of our own needs, and its users."""
+"""Programs of a local node, and of people who use its cluster."""
 STORES = (Family("minio", "2026.2.12", {"minio": "github.com/minio/minio"}, {"minio": 200}),)
 """S3 for the contract tests. The module has no releases: the version is the day of the pinned commit."""
 KIND = (Family("kind", "0.33.0", {"kind": "sigs.k8s.io/kind"}, {"kind": 15}),)
 CLIENTS = (replace(CONTROL_PLANE[0], programs={"kubectl": "k8s.io/kubernetes/cmd/kubectl"}), *HELM)
-"""What a cluster that is not ours to run needs."""
+"""Programs for a cluster that runs elsewhere."""
 
 
 def ensure(families: Sequence[Family]) -> dict[str, Path]:
-    """Program -> its executable, built if need be. Raises CommandError when a build does."""
-    # One after the other: each finds compiled what it shares with those before. Two at once would compile that twice.
+    """Program -> its executable, which is built if it is missing. Raises CommandError if a build fails."""
+    # One after the other: a family reuses packages that those before it compiled. Two at once would compile them twice.
     return {program: path for family in _merged(families) for program, path in _ensure_family(family).items()}
 
 
 def build_seconds(families: Sequence[Family]) -> float:
-    """What `ensure` should take now, on two slow cores."""
+    """Seconds that `ensure` should take now, on two slow cores."""
     return sum(
         family.seconds.get(program, 0)
         for family in _merged(families)
@@ -153,7 +153,7 @@ def build_seconds(families: Sequence[Family]) -> float:
 
 
 def _merged(families: Sequence[Family]) -> list[Family]:
-    """Those of one cache as one, which is built at once."""
+    """Families with one family per cache folder, so that each is built at once."""
     merged: dict[Path, Family] = {}
     for family in families:
         known = merged.setdefault(family.cache(), family)
@@ -164,7 +164,7 @@ def _merged(families: Sequence[Family]) -> list[Family]:
 
 
 def link(programs: Mapping[str, Path], folder: Path = BIN) -> None:
-    """Point build/bin at the programs, for people and for the Makefile."""
+    """Link the programs in build/bin, for people and for the Makefile."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         fresh = folder / f".{name}.{os.getpid()}"
@@ -173,7 +173,7 @@ def link(programs: Mapping[str, Path], folder: Path = BIN) -> None:
 
 
 def _found(family: Family) -> dict[str, Path]:
-    """Programs that need no build."""
+    """Programs of the family that need no build."""
     cache = family.cache()
     found = {program: cache / program for program in family.programs if (cache / program).exists()}
     for program in family.programs.keys() - found.keys():
@@ -196,7 +196,7 @@ def _ensure_family(family: Family) -> dict[str, Path]:
 
 
 def _build(family: Family, programs: Sequence[str], target: Path) -> None:
-    """Build all of them at once into the folder `target`: while one is linked, on one core, others are compiled."""
+    """Build all programs in one run into the folder `target`: others compile while one is linked on one core."""
     if not programs:
         return
     compiler = go()
@@ -218,7 +218,7 @@ def _build(family: Family, programs: Sequence[str], target: Path) -> None:
 
 
 def _installed(program: str, version: str) -> Path | None:
-    """A program that the machine already has, if it is of the same minor version and not older."""
+    """Program of the machine, if it has the same minor version and is not older."""
     own = [str(BIN), str(ROOT / ".venv" / "bin")]
     places = [os.environ.get("KUBEBUILDER_ASSETS", ""), *os.environ.get("PATH", "").split(os.pathsep)]
     path = shutil.which(program, path=os.pathsep.join(place for place in places if place and place not in own))
@@ -238,7 +238,7 @@ def _installed(program: str, version: str) -> Path | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file lock, so that two runs never build the same thing at once; the kernel frees it if we die."""
+    """Hold a file lock, so that two runs never build the same thing at once; the kernel frees it if one dies."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

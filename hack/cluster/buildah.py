@@ -22,20 +22,20 @@ from hack.cluster.progress import step
 SUITE = "bookworm"
 BASE = f"localhost/ttsfleet-base:{SUITE}"
 BASE_SECONDS = 120
-"""What making it takes."""
+"""Seconds that making the base image takes."""
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "cert")
-"""What of this machine's pip configuration says how to reach an index."""
+"""Settings of this machine's pip that say how to reach an index."""
 
 
 HOST_FOLDER = "/var/lib/containers"
-"""buildah keeps a cache there, whatever storage it is given."""
+"""Folder of a cache that buildah keeps outside the storage that it is given."""
 COVER = 'mkdir -p "$1" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
 
 
 @dataclass(frozen=True)
 class Buildah:
-    """buildah with storage of its own in `folder`; one run at a time."""
+    """Runs buildah with storage in `folder`, one run at a time."""
 
     folder: Path
 
@@ -52,7 +52,7 @@ class Buildah:
         self._run("push", "--quiet", reference, f"docker-archive:{target}:{reference}")
 
     def push(self, reference: str, archive: Path, target: str) -> None:
-        """Push an image to a registry; from its docker-archive, where the storage has it no more."""
+        """Push an image to a registry, from its docker-archive if the storage no longer holds it."""
         if not self._succeeds("inspect", "--type=image", reference):
             self._run("pull", "--quiet", f"docker-archive:{archive}")
         self._run("push", "--quiet", reference, f"docker://{target}")
@@ -66,7 +66,7 @@ class Buildah:
         self._run("rmi", "--prune")
 
     def ensure_base(self) -> None:
-        """A minimal Debian with Python, from Debian's packages alone."""
+        """Make a minimal Debian with Python, from Debian's packages alone."""
         if self._succeeds("inspect", "--type=image", BASE):
             return
         root = self.folder / "base"
@@ -81,7 +81,7 @@ class Buildah:
                 shutil.rmtree(root / "usr/share" / unused)
             for log in (root / "var/log").rglob("*.log"):
                 log.unlink()
-            # Builds cover it with this machine's; a cover over nothing would leave an empty file in an image.
+            # Builds mount this machine's file over it; a mount over no file would leave an empty one in the image.
             (root / "etc/pip.conf").touch()
             container = self._run("from", "scratch").strip()
             self._run("add", "--quiet", container, str(root), "/")
@@ -89,7 +89,7 @@ class Buildah:
         shutil.rmtree(root)
 
     def clean(self) -> None:
-        """Remove what a run that was killed left outside the storage."""
+        """Remove what a killed run left outside the storage."""
         self._cover_points.remove()
 
     @property
@@ -97,7 +97,7 @@ class Buildah:
         return CoverPoints(self.folder / "made-folders.json")
 
     def _build_only_mounts(self) -> list[str]:
-        """This machine's certificates and way to an index, mounted for the build and not part of the image."""
+        """Mounts of this machine's certificates and pip settings for the build; the image does not contain them."""
         settings = _pip_settings()
         bundle = Path(settings.get("cert") or os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
         mounts = [f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro"]

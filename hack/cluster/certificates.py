@@ -1,4 +1,4 @@
-"""The certificates and kubeconfigs of a throw-away cluster."""
+"""Makes the certificates and kubeconfigs of a temporary cluster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Authority:
         hosts: Sequence[str] = (),
         addresses: Sequence[str] = (),
     ) -> Pair:
-        """A pair for `user` in `groups`, good as a client and, with hosts or addresses, as a server. Kept once made."""
+        """Pair for `user` in `groups`: a client's and, with hosts or addresses, a server's. It is made once."""
         pair = Pair(self.folder / f"{file}.crt", self.folder / f"{file}.key")
         if pair.key.exists():
             return pair
@@ -81,7 +81,7 @@ class Authority:
         return pair
 
     def kubeconfig(self, path: Path, server: str, client: Pair) -> Path:
-        """A kubeconfig with everything inside, so that it can be copied alone. JSON is YAML."""
+        """Kubeconfig that embeds its certificates, so that it can be copied alone. It is JSON, which is YAML."""
         document = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -108,7 +108,7 @@ class Authority:
 
 
 def signing_key(folder: Path) -> Pair:
-    """The key that signs service account tokens, with its public half in place of a certificate."""
+    """Key that signs service account tokens; the pair holds its public key instead of a certificate."""
     pair = Pair(folder / "service-accounts.pub", folder / "service-accounts.key")
     if not pair.key.exists():
         key = ec.generate_private_key(ec.SECP256R1())
@@ -164,7 +164,7 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 def _write(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     pair.certificate.parent.mkdir(parents=True, exist_ok=True)
     pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    _write_private(pair.key, _pem(key))  # last: the key's presence says that the pair is whole
+    _write_private(pair.key, _pem(key))  # last: a key on disk shows that the pair is complete
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -1,8 +1,8 @@
-"""The control groups of a local node's containers: made, emptied and removed, on cgroup v1 and v2.
+"""Makes, empties and removes the control groups of a local node's containers, on cgroup v1 and v2.
 
-v2 lets a group have either processes or controllers for its children; only the machine's own root may have both. In a
-container, what looks like the root is no such root and holds the container's processes: they step aside into a group of
-their own, and back when the last node has gone.
+In v2 a group has either processes or controllers for its children; only the machine's root group may have both. In a
+container the apparent root is an ordinary group and holds the container's processes: they are moved into a group of
+their own, and back when the last node is removed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ ASIDE = "aside-of-ttsfleet"
 
 
 def name_for(folder: Path) -> str:
-    """The group of the cluster in `folder`: derived, so that it is found again with nothing written down."""
+    """Group of the cluster in `folder`. Its name is derived from the folder, so that no record of it is needed."""
     return f"{PREFIX}{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def create(name: str) -> None:
-    """Make the group that kubelet takes as its `cgroupRoot`; it fails on one that does not exist."""
+    """Make the group for kubelet's `cgroupRoot`, which must exist when kubelet starts."""
     if (ROOT / "cgroup.controllers").exists():
         offered = (ROOT / "cgroup.controllers").read_text().split()
         wanted = [controller for controller in CONTROLLERS if controller in offered]
-        if (ROOT / "cgroup.type").exists():  # which the machine's own root has not
+        if (ROOT / "cgroup.type").exists():  # the machine's root group has no such file
             (ROOT / ASIDE).mkdir(exist_ok=True)
             _move(ROOT, ROOT / ASIDE)
         for group in (ROOT, ROOT / name):
@@ -70,7 +70,7 @@ def remove(name: str, patience_seconds: float = 20.0) -> None:
 
 
 def _move(source: Path, target: Path, patience_seconds: float = 10.0) -> None:
-    """Move every process, those that are forked meanwhile too. Raises ClusterError if some stay."""
+    """Move every process, also those that are forked meanwhile. Raises ClusterError if some cannot be moved."""
     deadline = time.monotonic() + patience_seconds
     while pids := (source / "cgroup.procs").read_text().split():
         if time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def _move(source: Path, target: Path, patience_seconds: float = 10.0) -> None:
 
 
 def _hierarchies() -> list[Path]:
-    """v2: the one tree. v1: one folder per controller; links such as `cpu -> cpu,cpuacct` are left out."""
+    """Roots: the one tree of v2, or a folder per controller of v1, without links such as `cpu -> cpu,cpuacct`."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
     return [path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink()] if ROOT.exists() else []
@@ -93,12 +93,12 @@ def _members(group: Path) -> set[int]:
         try:
             pids.update(int(line) for line in file.read_text().split())
         except OSError:
-            continue  # the group went away meanwhile
+            continue  # the group was removed meanwhile
     return pids
 
 
 def _remove_tree(group: Path) -> None:
-    """Deepest first; a group that still has a dying process stays for the next round."""
+    """Remove groups, deepest first; one that still has a dying process stays for the next call."""
     if not group.exists():
         return
     folders = [folder for folder, _, _ in os.walk(group, topdown=False)]

@@ -1,7 +1,7 @@
-"""Which cluster the Makefile's words act on.
+"""Chooses the cluster that the Makefile's targets use.
 
-CLUSTER=current is the one of KUBECONFIG. Otherwise kind where a Docker engine answers, else a node of our own as root;
-CLUSTER=kind and CLUSTER=node insist. The choice is the same for every word, so that each finds the others' cluster.
+CLUSTER=current is the cluster of KUBECONFIG. Otherwise kind is used if a Docker engine answers, else a local node, as
+root; CLUSTER=kind and CLUSTER=node force one. Every target makes the same choice, so that they share a cluster.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BUILD = binaries.ROOT / "build"
 NODE_FOLDER = BUILD / "cluster"
 KUBECONFIG = BUILD / "kubeconfig"
 IMAGES_FILE = BUILD / "images.json"
-"""What `images` brought into the cluster: name -> reference."""
+"""File with the images that `images` loaded into the cluster: name -> reference."""
 KIND_NAME = "ttsfleet"
 NODE_SECONDS, KIND_SECONDS = CONTROL_PLANE_SECONDS + AGENTS_SECONDS, 90
-"""What bringing up a node of our own takes, and creating a kind cluster, once their programs are there."""
+"""Seconds to start a local node, and to create a kind cluster, once their programs are built."""
 KIND_CONFIGURATION = """\
 apiVersion: kind.x-k8s.io/v1alpha4
 kind: Cluster
@@ -36,15 +36,15 @@ kubeadmConfigPatches:
   kind: KubeletConfiguration
   failCgroupV1: false
 """
-"""kubelet refuses cgroup v1 since Kubernetes 1.35, unless told otherwise; the local node tells it the same."""
+"""Configuration of kind. Since Kubernetes 1.35 kubelet refuses cgroup v1 by default; the local node allows it, too."""
 KIND_ENVIRONMENT = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": KIND_NAME}
-"""A network that is ours to remove: the one that all kind clusters share stays when they go."""
+"""Docker network of this cluster alone, which `down` removes; kind never removes the one that its clusters share."""
 
 WAYS_ON = """\
 this machine cannot run a local cluster: {why}.
-Ways to go on:
-  - Linux, as root: `sudo make {word}` runs a node of its own, without Docker;
-  - start a Docker engine (on macOS: Docker Desktop, Colima): kind serves;
+What you can do:
+  - on Linux, as root: `sudo make {word}` runs a local node, without Docker;
+  - start a Docker engine (on macOS: Docker Desktop, Colima): kind is used then;
   - use a cluster that you have: `make {word} CLUSTER=current KUBECONFIG=... REGISTRY=registry.example/you`
     (images are built as root on Linux, or by a Docker engine);
   - without pods: `make cluster CONTROL_PLANE_ONLY=1` for the API alone, or `tts-server` for speech on this machine."""
@@ -52,7 +52,7 @@ Ways to go on:
 MAKE_CLEAN = "`make clean` takes all of it down."
 Kind = Literal["current", "kind", "node"]
 PUSHES_IMAGES = {"demo", "images"}
-"""Words that bring images into a cluster."""
+"""Targets that load images into a cluster."""
 
 
 class Cluster(Protocol):
@@ -62,29 +62,32 @@ class Cluster(Protocol):
 
     @property
     def ending(self) -> str:
-        """How what a demo leaves is taken down."""
+        """Sentence that says how to remove what a demo leaves."""
 
     @property
     def kubeconfig(self) -> Path: ...
 
     def expected_seconds(self) -> float:
-        """What `up` with `build_images` beside it should take now, on two slow cores."""
+        """Seconds that `up` and `build_images`, side by side, should take now on two slow cores."""
 
     def up(self) -> None:
-        """Bring it up; nothing where it is."""
+        """Start it, unless it runs. Raises CannotRunError if it does not answer."""
 
     def down(self) -> None:
-        """Take down what `up` made."""
+        """Remove what `up` made. Raises ClusterError if nothing can tell whether there is something to remove."""
 
     def build_images(self) -> None:
-        """Build the project's images if they have changed. It may go on beside `up`."""
+        """Build the project's images if they have changed. It may run while `up` runs."""
 
     def images(self) -> dict[str, str]:
-        """Name of each of the project's images -> the reference under which the cluster can now run it."""
+        """Load the images into the cluster, or raise CannotRunError, which says what to change.
+
+        Returns the name of each image and the reference by which the cluster runs it.
+        """
 
 
 def choose(word: str = "demo") -> Cluster:
-    """The cluster for this machine and CLUSTER. Raises CannotRunError, naming the ways to go on."""
+    """The cluster for this machine and CLUSTER. Raises CannotRunError, which says what to do."""
     machine = ThisMachine()
     match kind_of(os.environ.get("CLUSTER", ""), machine, has_node=NODE_FOLDER.exists(), word=word):
         case "current":
@@ -97,7 +100,7 @@ def choose(word: str = "demo") -> Cluster:
 
 
 def kind_of(wanted: str, machine: Machine, *, has_node: bool, word: str) -> Kind:
-    """Which one serves. A node that runs already is the one to go on with. Raises CannotRunError."""
+    """Name of the cluster to use; a node that already runs comes first. Raises CannotRunError."""
     if wanted == "current":
         return "current"
     if wanted not in {"", "kind", "node"}:
@@ -122,7 +125,7 @@ def kind_of(wanted: str, machine: Machine, *, has_node: bool, word: str) -> Kind
 
 
 class NodeCluster:
-    """The local node, as root."""
+    """Local node, which needs root."""
 
     description = "a local node without Docker"
     ending = MAKE_CLEAN
@@ -161,7 +164,7 @@ class NodeCluster:
 
 
 class KindCluster:
-    """Kubernetes in Docker, on the image of a node that kind pulls unless another is named."""
+    """Kubernetes in Docker. kind pulls the node's image, unless KIND_NODE_IMAGE names another."""
 
     description = "kind, in the Docker engine"
     ending = MAKE_CLEAN
@@ -185,13 +188,12 @@ class KindCluster:
         if KIND_NAME in _kind_clusters():
             if _whole(programs):
                 return
-            say("  what is left of a kind cluster is not whole")
+            say("  the kind cluster is incomplete")
             self._delete()
         with step("creating a kind cluster", KIND_SECONDS):
             run(creation(programs["kind"], self._node_image), stdin=KIND_CONFIGURATION, environment=KIND_ENVIRONMENT)
 
     def down(self) -> None:
-        """Raises ClusterError, before anything is forgotten, if nobody can say whether there is a cluster."""
         if why := ThisMachine().no_docker:
             raise ClusterError(
                 f"a kind cluster may run in a Docker engine, and {why}. Start the engine and `make clean` again; "
@@ -221,14 +223,14 @@ class KindCluster:
 
 
 def creation(kind: Path, node_image: str) -> list[str | Path]:
-    """The command that creates the cluster; an empty `node_image` is kind's own choice."""
+    """Command that creates the cluster; with an empty `node_image`, kind chooses."""
     named = ("--image", node_image) if node_image else ()
     waits = ("--wait", "120s", "--kubeconfig", KUBECONFIG)
     return [kind, "create", "cluster", "--name", KIND_NAME, "--config", "-", *named, *waits]
 
 
 def _whole(programs: Mapping[str, Path]) -> bool:
-    """Whether the kind cluster was made to its end and answers; build/kubeconfig leads to it then."""
+    """Whether the kind cluster is complete and answers; build/kubeconfig points to it then."""
     export = (programs["kind"], "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", KUBECONFIG)
     ready = ("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
     return succeeds(export) and succeeds([programs["kubectl"], "--kubeconfig", KUBECONFIG, *ready], timeout_seconds=90)
@@ -239,7 +241,7 @@ def _kind_clusters() -> list[str]:
 
 
 def publish(kubeconfig: Path) -> None:
-    """build/kubeconfig, replaced at once so that no reader sees half of it."""
+    """Replace build/kubeconfig in one step, so that no reader sees half of it."""
     draft = KUBECONFIG.with_name(".kubeconfig")
     draft.touch(mode=0o600)
     draft.write_bytes(kubeconfig.read_bytes())

@@ -1,4 +1,4 @@
-"""Runs programs to their end, and tells what they said when they fail."""
+"""Runs programs and reports the output of those that fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(
     stdin: str | None = None,
     timeout_seconds: float | None = None,
 ) -> str:
-    """What the program printed on standard output. Raises CommandError with the end of its error output."""
+    """Run a program. Returns its standard output; raises CommandError with the end of its standard error."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
@@ -38,9 +38,9 @@ def run(
             timeout=timeout_seconds,
         )
     except FileNotFoundError as error:
-        raise CommandError(f"{words[0]}: no such program") from error
+        raise CommandError(f"{words[0]}: program not found") from error
     except subprocess.TimeoutExpired as error:
-        raise CommandError(f"{_short(words)}: no end within {timeout_seconds:.0f} s") from error
+        raise CommandError(f"{_short(words)}: did not end within {timeout_seconds:.0f} s") from error
     if done.returncode != 0:
         spoken = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_WORDS_LINES:]
         raise CommandError(f"{_short(words)} ended with {done.returncode}:\n" + "\n".join(spoken))
@@ -48,7 +48,7 @@ def run(
 
 
 def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30.0) -> bool:
-    """Whether the program exists and ends well."""
+    """Whether the program exists and exits with 0."""
     try:
         run(command, timeout_seconds=timeout_seconds)
     except CommandError:
@@ -57,5 +57,5 @@ def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30.0) ->
 
 
 def _short(words: Sequence[str]) -> str:
-    """Enough of a command line to know it by."""
+    """Beginning of a command line, for messages."""
     return textwrap.shorten(shlex.join(words), SHOWN_CHARACTERS, placeholder=" ...")

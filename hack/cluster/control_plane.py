@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler on free ports: ready in seconds, without root."""
+"""Runs etcd, kube-apiserver, kube-controller-manager and kube-scheduler on free ports, within seconds, without root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hack.cluster.errors import CommandError
 from hack.cluster.processes import Processes
 
 ATTEMPTS = 3
-"""A free port can be taken by someone else before we bind it."""
+"""Attempts to start: another process can take a free port before the program binds it."""
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -28,21 +28,21 @@ AUDIT_POLICY = {
 
 @dataclass(frozen=True)
 class Options:
-    """What differs between a control plane for tests and the one of a local node."""
+    """Options of a control plane: tests and a local node need different ones."""
 
     address: str = "127.0.0.1"
-    """Where the API server listens."""
+    """Address on which the API server listens."""
     serves_pods: bool = False
-    """Pods reach it at the first service address, and it reaches kubelets at their internal address."""
+    """Whether it serves a node: pods reach it at the first Service address, and it reaches kubelets at their own."""
     service_cidr: str = "10.96.0.0/16"
     service_address: str = "10.96.0.1"
     audit: bool = False
     """Write every request's metadata to `audit.log`, one JSON object per line."""
     die_with_parent: bool = False
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Program -> further flags."""
+    """Program -> additional flags."""
     within: tuple[str, ...] = ()
-    """A command prefix that enters the namespaces it shall run in."""
+    """Command prefix that enters the namespaces in which the programs run."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """Fixed ports for `apiserver`, `etcd` and `etcd-peer`; free ones are chosen if empty."""
 
@@ -57,7 +57,7 @@ class ControlPlane:
 
     @classmethod
     def start(cls, folder: Path, options: Options | None = None) -> ControlPlane:
-        """Bring it up in `folder`, or find it running there; returns when it answers and namespaces get accounts."""
+        """Start it in `folder`, or find it running; returns once it answers and namespaces get service accounts."""
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         plane = cls(folder, options or Options(), binaries.ensure(binaries.CONTROL_PLANE))
@@ -96,11 +96,11 @@ class ControlPlane:
         return f"https://{self.options.address}:{self._ports()['apiserver']}"
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess names it
-        """What kubectl printed. Raises CommandError with its error output."""
+        """Run kubectl. Returns its standard output; raises CommandError with its standard error."""
         return run([self.programs["kubectl"], "--kubeconfig", self.kubeconfig, *arguments], stdin=input)
 
     def stop(self, *, remove: bool = True) -> None:
-        """End its processes; `remove` its folder too."""
+        """End its processes and, with `remove`, remove its folder."""
         self.processes.stop("kube-controller-manager", "kube-scheduler", patience_seconds=1)
         self.processes.stop(patience_seconds=3)
         if remove:
@@ -129,7 +129,7 @@ class ControlPlane:
                 *("--secure-port=0", "--leader-elect=false"),
                 *flags,
             )
-        # The account of the default namespace shows that the controllers run: without it no pod is admitted.
+        # The default service account shows that the controllers run; without it no pod is admitted.
         self.processes.wait(
             "kube-controller-manager", lambda: self._answers("serviceaccount", "default", "--namespace=default"), 60
         )
@@ -153,7 +153,7 @@ class ControlPlane:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
-            "--unsafe-no-fsync",  # a power cut may cost this cluster its life; nothing in it is worth an fsync
+            "--unsafe-no-fsync",  # a power cut may destroy this cluster; nothing in it is worth an fsync
             "--log-level=warn",
         ]
 
@@ -191,7 +191,7 @@ class ControlPlane:
                 f"--kubelet-client-key={kubelet_client.key}",
             ]
         else:
-            flags += ["--endpoint-reconciler-type=none"]  # nothing could reach a loopback address from a pod
+            flags += ["--endpoint-reconciler-type=none"]  # pods cannot reach a loopback address
         if options.audit:
             policy = self.folder / "audit-policy.json"
             policy.write_text(json.dumps(AUDIT_POLICY))
@@ -209,7 +209,7 @@ class ControlPlane:
         ]
 
     def _ports(self) -> dict[str, int]:
-        """Free ports, chosen once and written down, so that a second `up` finds what the first began."""
+        """Free ports, chosen once and saved, so that a second `up` uses those of the first."""
         path = self.folder / "ports.json"
         if not path.exists():
             draft = path.with_suffix(".draft")
@@ -220,7 +220,7 @@ class ControlPlane:
 
 
 def _free_ports(address: str, names: tuple[str, ...]) -> dict[str, int]:
-    """One free port each, all held open until the last is known, so that they differ."""
+    """Free ports, held open until the last is known, so that they differ."""
     sockets = {name: socket.socket() for name in names}
     try:
         for name, listener in sockets.items():

@@ -1,4 +1,4 @@
-"""The cluster of KUBECONFIG, which somebody else runs: images reach it through a registry."""
+"""Uses the cluster of KUBECONFIG, which already runs: images reach it through a registry."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ REGISTRY_EXAMPLE = "REGISTRY=registry.example/you"
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 REFERENCE = re.compile(rf"{LABEL}(?:\.{LABEL})*(?::\d+)?(?:/{PART})*")
-"""Host, perhaps a port, and a path: github.com/distribution/reference has the grammar."""
+"""REGISTRY: host, optional port, and path, by the grammar of github.com/distribution/reference."""
 PREAMBLE = re.compile(r'^Error: (pushing image "\S+" to "\S+": )?(trying to reuse blob \S+ at destination: )?')
-"""Of buildah, before the cause."""
+"""Prefix of buildah's errors, before the cause."""
 
 
 class CurrentCluster:
-    """Its life is its owner's."""
+    """Cluster that this program neither starts nor removes."""
 
     description = "the cluster of KUBECONFIG"
 
     @property
     def ending(self) -> str:
-        """It says which cluster, for a shell may have another one."""
+        # It names the kubeconfig, because the developer's shell may use another one.
         return f"""\
-It stays in your cluster. To take it down:
+Everything stays in your cluster. To remove it:
   export KUBECONFIG={self.kubeconfig.resolve()} PATH={binaries.BIN}:$PATH
   kubectl delete -f examples/tenant.yaml -f examples/model-espeak.yaml
   helm uninstall ttsfleet --namespace ttsfleet-system
@@ -41,31 +41,28 @@ It stays in your cluster. To take it down:
 
     @property
     def kubeconfig(self) -> Path:
-        """Raises CannotRunError if there is none."""
         return kubeconfig(os.environ)
 
     def expected_seconds(self) -> float:
-        """Of programs alone: `images` builds images, and says how long each takes."""
+        # The images do not count: `images` builds them, and prints how long each takes.
         return binaries.build_seconds((*binaries.CLIENTS, *binaries.HELM))
 
     def up(self) -> None:
-        """Raises CannotRunError unless it answers."""
         path = self.kubeconfig
         program = binaries.ensure(binaries.CLIENTS)["kubectl"]
         try:
             run([program, "--kubeconfig", path, f"--request-timeout={ANSWER_SECONDS}s", "get", "--raw=/readyz"])
         except CommandError as error:
-            raise CannotRunError(f"KUBECONFIG={path} does not lead to a cluster: {last_words(error)}") from error
+            raise CannotRunError(f"KUBECONFIG={path} leads to no cluster that answers: {last_words(error)}") from error
         binaries.link(binaries.ensure((*binaries.CLIENTS, *binaries.HELM)))
 
     def down(self) -> None:
-        """Nothing: `up` made nothing."""
+        pass  # `up` made nothing
 
     def build_images(self) -> None:
-        """Nothing: `images` builds, once it is known that the cluster answers."""
+        pass  # `images` builds them, once the cluster has answered
 
     def images(self) -> dict[str, str]:
-        """Push them to REGISTRY. Raises CannotRunError, naming what to change."""
         where = registry(os.environ)
         machine = ThisMachine()
         images.check_builds_here(machine)
@@ -84,7 +81,7 @@ It stays in your cluster. To take it down:
 
 
 def check(environment: Mapping[str, str], machine: Machine, *, needs_images: bool) -> None:
-    """Everything that can be known before anything is built. Raises CannotRunError, naming what to change."""
+    """Check what can be checked before anything is built. Raises CannotRunError, which says what to change."""
     kubeconfig(environment)
     if needs_images:
         registry(environment)
@@ -92,7 +89,7 @@ def check(environment: Mapping[str, str], machine: Machine, *, needs_images: boo
 
 
 def kubeconfig(environment: Mapping[str, str]) -> Path:
-    """The one file of KUBECONFIG, else kubectl's own. Raises CannotRunError if there is none."""
+    """The only file of KUBECONFIG, else kubectl's default. Raises CannotRunError if there is none."""
     named = environment.get("KUBECONFIG", "")
     if os.pathsep in named:
         raise CannotRunError(
@@ -100,33 +97,33 @@ def kubeconfig(environment: Mapping[str, str]) -> Path:
         )
     path = Path(named).expanduser() if named else Path.home() / ".kube" / "config"
     if not path.is_file():
-        what = f"KUBECONFIG={named} is no file" if named else f"KUBECONFIG is not set, and there is no {path}"
+        what = f"KUBECONFIG={named} is not a file" if named else f"KUBECONFIG is not set, and there is no {path}"
         raise CannotRunError(f"{what}: CLUSTER=current needs the kubeconfig of the cluster, as KUBECONFIG=path")
     return path
 
 
 def registry(environment: Mapping[str, str]) -> str:
-    """REGISTRY as images' references begin. Raises CannotRunError if it is none."""
+    """REGISTRY, as image references begin with it. Raises CannotRunError if it is not valid."""
     named = environment.get("REGISTRY", "")
     if not named:
         raise CannotRunError(
-            f"CLUSTER=current pulls its images: name a registry that you may push to, as {REGISTRY_EXAMPLE}"
+            f"CLUSTER=current pulls its images from a registry: name one that you may push to, as {REGISTRY_EXAMPLE}"
         )
     if "://" in named:
         raise CannotRunError(f"REGISTRY has a scheme: leave it out, as in {REGISTRY_EXAMPLE}")
     where = named.rstrip("/")
     if not REFERENCE.fullmatch(where):
         raise CannotRunError(
-            f"REGISTRY is a host, perhaps a port, and a path in small letters, without a tag, as in {REGISTRY_EXAMPLE}"
+            f"REGISTRY must be a host, perhaps a port, and a path in lower case, without tag, as in {REGISTRY_EXAMPLE}"
         )
     return where
 
 
 def refused(where: str, why: str, *, with_docker: bool) -> str:
-    """What a person reads whose images did not get into the registry."""
+    """Message for a failed push to the registry."""
     program = "docker" if with_docker else "buildah"
     return (
-        f"the images did not get into REGISTRY={where}: {PREAMBLE.sub('', why)}\n"
+        f"the images could not be pushed to REGISTRY={where}: {PREAMBLE.sub('', why)}\n"
         f"This machine must be allowed to push there (`{program} login {where.partition('/')[0]}`), over TLS with a "
         "certificate that it trusts; and the cluster's nodes to pull from there without a password."
     )

@@ -1,4 +1,4 @@
-"""Asks one name server for one name."""
+"""Looks up a name at one name server."""
 
 from __future__ import annotations
 

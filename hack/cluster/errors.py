@@ -1,18 +1,18 @@
 """ClusterError
-├─ CommandError      a program ended badly; its last words are the message
-└─ CannotRunError          this machine cannot hold the cluster that was asked for; the message names the ways to go on
+├─ CommandError      a program failed; the message ends with its output
+└─ CannotRunError          this machine cannot run the cluster that was requested; the message says what to do
 """
 
 from __future__ import annotations
 
 
 class ClusterError(Exception):
-    """Something a developer must read; printed without a traceback."""
+    """Error whose message is for the developer; it is printed without a traceback."""
 
 
 class CommandError(ClusterError):
-    """A program that had to succeed did not."""
+    """A program failed that had to succeed."""
 
 
 class CannotRunError(ClusterError):
-    """The machine lacks what this needs."""
+    """The machine lacks something that the cluster needs."""

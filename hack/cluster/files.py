@@ -1,4 +1,4 @@
-"""What the cluster does to the machine's own file systems."""
+"""Folders of the machine that a local cluster uses."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where builds are kept between checkouts: XDG_CACHE_HOME/ttsfleet."""
+    """Folder for builds, shared by all checkouts: XDG_CACHE_HOME/ttsfleet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttsfleet"
 
 
 @dataclass(frozen=True)
 class CoverPoints:
-    """Folders of the machine that are covered, inside a mount namespace, by folders of ours.
+    """Folders of the machine over which, inside a mount namespace, the cluster's folders are mounted.
 
-    A folder must exist to be covered. Those that had to be made are written down before, and removed by `remove`.
+    A mount point must exist. Those that have to be made are recorded first, and `remove` removes them.
     """
 
     record: Path
 
     def make(self, targets: Sequence[str]) -> None:
-        """Have every target exist."""
+        """Make the targets that do not exist."""
         missing = [
             str(path)
             for target in targets
@@ -37,7 +37,7 @@ class CoverPoints:
             Path(target).mkdir(parents=True, exist_ok=True)
 
     def remove(self) -> None:
-        """Remove what `make` made, as far as it is empty: what was written lies in the covers."""
+        """Remove the folders that `make` made and that are empty: programs wrote into the mounts over them."""
         for path in sorted(self._made(), reverse=True):
             try:
                 Path(path).rmdir()
@@ -46,7 +46,7 @@ class CoverPoints:
         self.record.unlink(missing_ok=True)
 
     def hand_over(self, heir: CoverPoints) -> None:
-        """Leave to another cluster what it still covers: to remove a folder would undo its mount too."""
+        """Hand the record to another cluster that still mounts over the folders: removing one would undo its mount."""
         heir._write([*heir._made(), *self._made()])
         self.record.unlink(missing_ok=True)
 
@@ -60,7 +60,7 @@ class CoverPoints:
 
 
 def on_overlay(folder: Path) -> bool:
-    """An overlay cannot be the upper layer of another: true inside most containers."""
+    """Whether the folder is on an overlay, as in most containers: it cannot be the upper layer of another overlay."""
     best, kind = "", ""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, target, file_system, *_ = line.split()

@@ -43,7 +43,7 @@ def _find_or_fetch() -> Path:
 
 
 def _version(program: Path) -> tuple[int, ...]:
-    """(0,) for a program that does not say."""
+    """Version of a Go program; (0,) if it does not print one."""
     try:
         # GOTOOLCHAIN=local: an old Go must not go and download a newer one.
         answer = run([program, "env", "GOVERSION"], environment={"GOTOOLCHAIN": "local"}, timeout_seconds=20)

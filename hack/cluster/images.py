@@ -1,8 +1,8 @@
-"""Builds both images from the project's own Dockerfiles and brings them into a cluster.
+"""Builds both images from the project's Dockerfiles and loads them into a cluster.
 
-With a Docker engine, Docker builds. Without one, buildah does, without any registry: on a base that debootstrap makes
-from Debian's packages. BASE_IMAGE names another base, for both: where the one of the Dockerfiles cannot be pulled. An
-image's tag is the hash of what went into it, so that a new one rolls and an old one is kept.
+Docker builds them if a Docker engine answers; otherwise buildah does, without a registry, on a base that debootstrap
+makes from Debian's packages. BASE_IMAGE names another base for both, if the Dockerfiles' base cannot be pulled. An
+image's tag is the hash of its inputs, so that a changed image rolls out and an unchanged one is reused.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from hack.cluster.machine import Machine
 from hack.cluster.progress import step
 
 ARCHIVE_SECONDS, DOCKER_SECONDS = 110, 90
-"""What building one image takes, without and with Docker."""
+"""Seconds that building one image takes, without and with Docker."""
 KEPT_ARCHIVES = 3
-"""Of each image; older ones leave the cache, and buildah's storage."""
+"""Versions kept of each image; older ones are removed from the cache and from buildah's storage."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def archive(image: Image) -> Path:
 
 
 def build_seconds(*, with_docker: bool) -> float:
-    """What building the images should take now."""
+    """Seconds that building the images should take now."""
     if with_docker:
         return sum(DOCKER_SECONDS for image in IMAGES if not succeeds(["docker", "image", "inspect", image.reference]))
     missing = sum(ARCHIVE_SECONDS for image in IMAGES if not _archive_of(image).exists())
@@ -112,7 +112,7 @@ def build(image: Image, *, with_docker: bool) -> None:
 
 
 def push(image: Image, reference: str, *, with_docker: bool) -> None:
-    """Push what was built to a registry, with the credentials of `docker login` or `buildah login`."""
+    """Push the built image to a registry, with the credentials of `docker login` or `buildah login`."""
     if with_docker:
         run(["docker", "tag", image.reference, reference])
         run(["docker", "push", "--quiet", reference])
@@ -123,7 +123,7 @@ def push(image: Image, reference: str, *, with_docker: bool) -> None:
 
 
 def check_builds_here(machine: Machine) -> None:
-    """Raises CannotRunError where images cannot be built."""
+    """Raises CannotRunError if images cannot be built here."""
     if not machine.no_docker:
         return
     if machine.system != "Linux" or machine.no_root:
@@ -136,13 +136,13 @@ def check_builds_here(machine: Machine) -> None:
 
 
 def _base() -> str:
-    """The base that the developer names; empty for the usual one."""
+    """Base image that BASE_IMAGE names; empty for the default."""
     return os.environ.get("BASE_IMAGE", "")
 
 
 @functools.cache
 def _digest(dockerfile: str, base: str) -> str:
-    """Of everything that the build reads, and of the base. Taken once: what is edited meanwhile is the next image's."""
+    """Hash of every input of the build and of the base. It is computed once: later edits make the next image."""
     digest = hashlib.sha256(f"{base or SUITE} {platform.machine()}".encode())
     for path in (ROOT / dockerfile, ROOT / ".dockerignore", *_context()):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -150,7 +150,7 @@ def _digest(dockerfile: str, base: str) -> str:
 
 
 def clean() -> None:
-    """Remove what a build that was killed left outside the cache; nothing while another run builds."""
+    """Remove what a killed build left outside the cache, unless another run builds."""
     folder = cache_folder() / "images"
     if folder.exists():
         with (folder / ".lock").open("w") as file, suppress(BlockingIOError):
@@ -159,7 +159,7 @@ def clean() -> None:
 
 
 def _context() -> list[Path]:
-    """Every file that .dockerignore lets through: it ignores all, then names what it lets in."""
+    """Files that .dockerignore lets through: it ignores everything, then names exceptions."""
     entries = [line[1:].strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     files: list[Path] = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What a machine has that a cluster needs: a Docker engine, or a root who may do what a node needs."""
+"""Checks a machine for what a cluster needs: a Docker engine, or root with the rights that a node needs."""
 
 from __future__ import annotations
 
@@ -13,40 +13,38 @@ from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CommandError
 
 ALL_USERS = ["0", "0", "4294967295"]
-"""The map of a user namespace that is the machine's own: user_namespaces(7)."""
+"""User ID map of the machine's initial user namespace: user_namespaces(7)."""
 
 
 class Machine(Protocol):
-    """Each is asked only where it matters."""
+    """Facts about a machine. Each is looked up only if it matters."""
 
     @property
     def system(self) -> str:
-        """As `uname` calls it."""
+        """Name of the operating system, as in `uname`."""
 
     @property
     def no_docker(self) -> str:
-        """Why no Docker engine can be used, in words; empty where one can."""
+        """Reason why no Docker engine can be used; empty if one can."""
 
     @property
     def no_root(self) -> str:
-        """Why this user may not do as root does, in words; empty where they may."""
+        """Reason why this user may not act as root; empty if they may."""
 
     @property
     def no_namespaces(self) -> str:
-        """Why this root cannot hold a node, in words; empty where they can."""
+        """Reason why this root cannot run a node; empty if it can."""
 
 
 class ThisMachine:
-    """The one that this runs on."""
+    """Machine on which this program runs."""
 
     @cached_property
     def system(self) -> str:
-        """See `Machine`."""
         return platform.system()
 
     @cached_property
     def no_docker(self) -> str:
-        """See `Machine`."""
         if shutil.which("docker") is None:
             return "no Docker engine answers"
         try:
@@ -57,12 +55,10 @@ class ThisMachine:
 
     @cached_property
     def no_root(self) -> str:
-        """See `Machine`."""
         return "" if os.geteuid() == 0 else "you are not root"
 
     @cached_property
     def no_namespaces(self) -> str:
-        """See `Machine`."""
         if Path("/proc/self/uid_map").read_text().split() != ALL_USERS:
             return "this root is one of a user namespace, as in a rootless container, not the machine's"
         if shutil.which("unshare") is None:
@@ -73,5 +69,5 @@ class ThisMachine:
 
 
 def last_words(error: CommandError) -> str:
-    """The last line that a program said."""
+    """Last line of a program's output."""
     return str(error).strip().splitlines()[-1].strip()

@@ -1,7 +1,7 @@
-"""A one-node cluster without a Docker engine: containerd, kubelet, kube-proxy and CoreDNS in a sandbox, as root.
+"""Runs a one-node cluster without a Docker engine: containerd, kubelet, kube-proxy and CoreDNS in a sandbox, as root.
 
-Everything is in one folder and in namespaces of its own, and every process carries a mark, so that `down` works from
-whatever state a crash left: it ends what is marked, removes the control group, the interface, and the folder.
+Everything is in one folder and in namespaces of its own, and every process carries a mark, so that `down` works in
+whatever state a crash left: it ends the marked processes, then removes the control group, interface and folder.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from hack.cluster.progress import say, step
 from hack.cluster.sandbox import Network, Sandbox
 
 CONTROL_PLANE_SECONDS, AGENTS_SECONDS = 8, 12
-"""What starting them takes."""
+"""Seconds that starting them takes."""
 LONGEST_SOCKET_PATH = 107
-"""sun_path of unix(7), less the byte that ends it."""
+"""Longest path of a socket: sun_path of unix(7), less the byte that ends it."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """The cluster in `folder`, running or not."""
+    """Cluster in `folder`, which may be stopped."""
 
     folder: Path
 
@@ -49,13 +49,17 @@ class Node:
         return self.folder / "kubeconfig"
 
     def up(self) -> None:
-        """Bring up what does not run yet; returns when the node is Ready and its Services can be looked up."""
+        """Start what does not run; returns once the node is Ready and Services resolve."""
         if len(str(self.socket)) > LONGEST_SOCKET_PATH - len(".ttrpc"):
-            raise CannotRunError(f"the path {self.folder} is too long for a socket in it; move the checkout higher up")
+            raise CannotRunError(
+                f"the path {self.folder} is too long for a socket in it; move the checkout to a shorter path"
+            )
         packages.check(packages.NODE)
         with ThreadPoolExecutor(max_workers=1) as beside:
-            installed = beside.submit(packages.ensure, packages.NODE)  # waits for networks, while compilers run
-            programs = binaries.ensure(binaries.CLUSTER)  # with helm: a compiler beside a starting node slows both
+            installed = beside.submit(
+                packages.ensure, packages.NODE
+            )  # runs beside the compilers: it waits for the network
+            programs = binaries.ensure(binaries.CLUSTER)  # helm, too: a compiler beside a starting node would slow both
             installed.result()
         self.folder.mkdir(parents=True, exist_ok=True)
         cgroups.create(cgroups.name_for(self.folder))
@@ -71,13 +75,13 @@ class Node:
             plane.kubectl("wait", f"node/{NODE_NAME}", "--for=condition=Ready", "--timeout=90s")
 
     def down(self) -> None:
-        """Leave nothing behind, whatever is there; silent where nothing is."""
+        """Remove the cluster in whatever state it is; without one, print nothing."""
         if self.folder.exists() and self.folder.stat().st_uid != os.geteuid():
             raise ClusterError(f"{self.folder} is another user's, and so are its processes: `sudo make clean`")
         processes = Processes(self.folder)
         if processes.running():
             say(f"  ending what runs in {self.folder}")
-        # Agents first, lest they restart what ends; then shims, containers and the sandbox all at once.
+        # First the agents, which would restart what ends; then shims, containers and the sandbox at once.
         processes.stop("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", patience_seconds=2)
         processes.stop("containerd", patience_seconds=3)
         cgroups.remove(cgroups.name_for(self.folder))
@@ -89,12 +93,12 @@ class Node:
             run(["rm", "-rf", "--one-file-system", str(self.folder)])
 
     def load(self, archive: Path) -> None:
-        """Import a docker-archive into containerd, where kubelet finds it."""
+        """Import a docker-archive into containerd, from which kubelet takes it."""
         program = binaries.ensure(binaries.NODE)["ctr"]
         run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "import", archive])
 
     def images(self) -> set[str]:
-        """The references of the images that the node holds. Raises ClusterError if it does not run."""
+        """References of the images that the node holds. Raises ClusterError if the node does not run."""
         self.sandbox.inside()
         program = binaries.ensure(binaries.NODE)["ctr"]
         return set(run([program, "--address", self.socket, "--namespace", "k8s.io", "images", "ls", "--quiet"]).split())
@@ -131,7 +135,7 @@ class Node:
 
 
 def _answers(network: Network) -> bool:
-    """Whether kube-proxy leads the first Service, the API server's, to where it listens."""
+    """Whether kube-proxy forwards the first Service, which is the API server's."""
     try:
         with socket.create_connection((network.first_service, 443), timeout=1):
             return True

@@ -1,4 +1,4 @@
-"""The configuration files of a local node's programs. JSON is YAML, and needs no quoting of ours."""
+"""Configuration files of a local node's programs. Those in YAML are written as JSON, which needs no quoting."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.monitor.container
 
 @dataclass(frozen=True)
 class Files:
-    """Writes each file into the cluster's folder and says where."""
+    """Write the files into the cluster's folder. Each function returns the path of its file."""
 
     folder: Path
     network: Network
@@ -58,7 +58,7 @@ class Files:
     cgroup: str
 
     def containerd(self) -> Path:
-        """containerd 2's configuration, and the network that it gives to pods."""
+        """Configuration of containerd 2 and of the pods' network."""
         # ptp, not bridge: pods on one bridge would answer each other past kube-proxy, unless br_netfilter is loaded.
         network = {
             "cniVersion": "1.0.0",
@@ -118,7 +118,7 @@ class Files:
                 "podLogsDir": str(self.folder / "pod-logs"),
                 "volumePluginDir": str(self.folder / "kubelet" / "volume-plugins"),
                 "staticPodPath": "",
-                # A developer's disk may well be 90 % full: nothing here is worth evicting for that.
+                # A developer's disk may well be 90 % full; kubelet evicts no pod for that.
                 "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
                 "imageGCHighThresholdPercent": 100,
                 "logging": {"verbosity": 1},
@@ -139,7 +139,7 @@ class Files:
                 "hostnameOverride": NODE_NAME,
                 "clusterCIDR": self.network.pods,
                 "clientConnection": {"kubeconfig": str(kubeconfig)},
-                # Of the whole machine, and read-only in a network namespace.
+                # This sysctl belongs to the whole machine and is read-only in a network namespace.
                 "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
             },
         )
@@ -153,7 +153,7 @@ class Files:
         )
 
     def dns_access(self) -> str:
-        """What CoreDNS may read."""
+        """Permissions of CoreDNS."""
         rules = [
             {"apiGroups": [""], "resources": ["services", "namespaces", "pods"], "verbs": ["list", "watch"]},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},

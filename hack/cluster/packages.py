@@ -1,4 +1,4 @@
-"""Debian packages that the local node and the image builds use."""
+"""Installs the Debian packages that the local node and image builds need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NODE: Mapping[str, str] = {
     "ip": "iproute2",
     "nsenter": "util-linux",
 }
-"""A program, or a file's path, and the package that brings it."""
+"""Program, or path of a file -> the package that contains it."""
 IMAGES: Mapping[str, str] = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
@@ -32,13 +32,13 @@ _one_at_a_time = threading.Lock()
 
 
 def check(wanted: Mapping[str, str]) -> None:
-    """Raises CannotRunError if something is missing and there is no apt to bring it."""
+    """Raises CannotRunError if something is missing and there is no apt to install it."""
     if (missing := _missing(wanted)) and shutil.which("apt-get") is None:
         raise CannotRunError(f"these are missing, and there is no apt-get to install them: {', '.join(missing)}")
 
 
 def ensure(wanted: Mapping[str, str]) -> None:
-    """Install what is missing. Raises CannotRunError where there is no apt."""
+    """Install what is missing. Raises CannotRunError if there is no apt."""
     check(wanted)
     if not _missing(wanted):
         return
@@ -52,7 +52,7 @@ def _missing(wanted: Mapping[str, str]) -> list[str]:
 
 def _install(missing: list[str]) -> None:
     if not missing:
-        return  # another thread did it meanwhile
+        return  # another thread installed it meanwhile
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing packages: {' '.join(missing)}", 20):
         run(["apt-get", "update", "-qq"], environment=quiet)
@@ -62,5 +62,5 @@ def _install(missing: list[str]) -> None:
 def _present(program: str) -> bool:
     if program.startswith("/"):
         return Path(program).exists()
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where a user's PATH may end too early
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # a user's PATH may lack them
     return shutil.which(program, path=path) is not None

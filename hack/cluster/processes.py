@@ -1,8 +1,8 @@
-"""The background processes of one cluster: started with a mark, found again by it, ended by it.
+"""Starts, finds and ends the background processes of one cluster by a mark in their environment.
 
-Every process carries its cluster's folder and its own name in its environment, and its children inherit both. So the
-kernel is the record: a process that was started a moment before a crash is found all the same, a recycled process id
-never is, and nothing of another cluster or of the machine is ever touched.
+Every process has its cluster's folder and its own name in its environment, and its children inherit both. No record
+besides the kernel's is needed: a process that was started just before a crash is found, a reused process ID is not, and
+no process of another cluster or of the machine is ever ended.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ LINUX = platform.system() == "Linux"
 
 @dataclass(frozen=True)
 class Processes:
-    """What runs for the cluster in `folder`."""
+    """Processes of the cluster in `folder`."""
 
     folder: Path
     die_with_parent: bool = False
-    """Linux: the kernel ends them when this program dies, however it dies. For test runs."""
+    """Whether the kernel ends them when this program dies, for test runs. Only on Linux."""
     within: tuple[str, ...] = ()
-    """A command prefix for what `start` starts: it enters namespaces and then becomes the program."""
+    """Command prefix that enters namespaces and then executes the program."""
 
     def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
-        """Start a program in the background; nothing if it already runs. Its output goes to logs/NAME.log."""
+        """Start a program in the background, unless it runs. Its output goes to logs/NAME.log."""
         if name in self.running():
             return
         logs = self.folder / "logs"
@@ -59,9 +59,9 @@ class Processes:
             )
 
     def running(self) -> dict[str, list[int]]:
-        """Name -> process ids, those that a program started in turn included."""
+        """Name -> process IDs, including those of child processes."""
         seen = self._seen()
-        time.sleep(LOOK_AGAIN_SECONDS)  # in the middle of an exec, a process shows no environment for a moment
+        time.sleep(LOOK_AGAIN_SECONDS)  # during an exec, a process has no environment for a moment
         for name, pids in self._seen().items():
             seen[name] = sorted({*seen.get(name, []), *pids})
         alive = {name: [pid for pid in pids if _alive(pid)] for name, pids in seen.items()}
@@ -76,7 +76,7 @@ class Processes:
         return found
 
     def stop(self, *names: str, patience_seconds: float = 10.0) -> None:
-        """End the named processes, or all: asked first, killed after `patience_seconds`."""
+        """End the named processes, or all: SIGTERM first, SIGKILL after `patience_seconds`."""
         for number, patience in ((signal.SIGTERM, patience_seconds), (signal.SIGKILL, 10.0)):
             deadline = time.monotonic() + patience
             asked: set[int] = set()
@@ -102,33 +102,33 @@ class Processes:
             time.sleep(POLL_SECONDS)
 
     def log_tail(self, name: str) -> str:
-        """The last lines that a process wrote."""
+        """Last lines of a process's output."""
         path = self.folder / "logs" / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 def folders_with(name: str) -> set[Path]:
-    """The folders of all clusters on this machine in which a process of this name runs."""
+    """Folders of all clusters on this machine that run a process of this name."""
     environments = (environment for _, environment in _environments())
     return {Path(found[FOLDER_MARK]) for found in environments if FOLDER_MARK in found and found.get(NAME_MARK) == name}
 
 
 def _end_with_parent() -> None:
-    """Between fork and exec: ask the kernel for SIGKILL when the parent dies (prctl(2))."""
+    """Ask the kernel, between fork and exec, for SIGKILL when the parent dies: prctl(2)."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
-        os.waitpid(pid, os.WNOHANG)  # our own child would stay a zombie for as long as we live
+        os.waitpid(pid, os.WNOHANG)  # a child of this process would stay a zombie
     except (ProcessLookupError, ChildProcessError):
-        pass  # gone already, or the child of an earlier run: init reaps that one
+        pass  # already gone, or a child of an earlier run, which init reaps
 
 
 def _alive(pid: int) -> bool:
-    """Not yet gone, nor a zombie that waits for its parent."""
+    """Whether a process runs; a zombie that waits for its parent does not."""
     if LINUX:
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -138,7 +138,7 @@ def _alive(pid: int) -> bool:
 
 
 def _environments() -> list[tuple[int, dict[str, str]]]:
-    """The environment of every process that we may read; zombies have none."""
+    """Environment of every process whose environment this user may read; zombies have none."""
     if not LINUX:
         return _environments_by_ps()
     found = []
@@ -148,7 +148,7 @@ def _environments() -> list[tuple[int, dict[str, str]]]:
         try:
             raw = (entry / "environ").read_bytes()
         except OSError:
-            continue  # ended meanwhile, or another user's
+            continue  # the process ended meanwhile, or belongs to another user
         if FOLDER_MARK.encode() in raw:
             words = (word.partition("=") for word in raw.decode(errors="replace").split("\0"))
             found.append((int(entry.name), {key: value for key, _, value in words}))
@@ -156,7 +156,7 @@ def _environments() -> list[tuple[int, dict[str, str]]]:
 
 
 def _environments_by_ps() -> list[tuple[int, dict[str, str]]]:
-    """Without /proc (macOS), ps prints the environment after the command. Folders with spaces are not found."""
+    """Environments from ps, which macOS needs: it has no /proc. Folders with spaces are not found."""
     found = []
     for line in run(["ps", "-axwwE", "-o", "pid=,command="]).splitlines():
         if FOLDER_MARK in line:

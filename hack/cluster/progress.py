@@ -1,4 +1,4 @@
-"""Says what a long step is, how long it should take, and how long it took. Steps may run at the same time."""
+"""Prints each long step, its expected duration, and how long it took. Steps may run at the same time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SILENCE_SECONDS = 30.0
-"""Without a terminal, a step says that it is still alive this often."""
+"""Interval at which a step prints its progress if the output is not a terminal."""
 ERASE_LINE_ABOVE = "\x1b[1A\x1b[2K"
 
 
 def say(message: str) -> None:
-    """One line for the developer, at once even into a pipe."""
+    """Print one line at once, even into a pipe."""
     _output.line(message, author=None)
 
 
 def about(seconds: float) -> str:
-    """For people: to the minute, once it is minutes."""
+    """Duration for people: seconds, or minutes if it is more than two."""
     return f"about {seconds:.0f} s" if seconds <= 120 else f"about {seconds / 60:.0f} minutes"
 
 
 @contextmanager
 def step(what: str, expected_seconds: float | None = None) -> Iterator[None]:
-    """Announce a step, show that it lives, and close its line with the seconds it took."""
+    """Print that a step begins, that it is running, and how many seconds it took."""
     announcement = f"  {what}{f' ({about(expected_seconds)})' if expected_seconds else ''} ..."
     started, finished, author = time.monotonic(), threading.Event(), object()
     _output.line(announcement, author)
@@ -49,14 +49,14 @@ def step(what: str, expected_seconds: float | None = None) -> Iterator[None]:
 
 @dataclass
 class _Output:
-    """Standard output; on a terminal, a step writes over its own line for as long as that is the last one."""
+    """Standard output. On a terminal, a step overwrites its own line while that is the last one."""
 
     terminal: bool = field(default_factory=sys.stdout.isatty)
     last_author: object | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def line(self, text: str, author: object | None, *, is_tick: bool = False) -> None:
-        """A tick that would need a line of its own on a terminal is left out."""
+        """Print a line. On a terminal, a tick that cannot overwrite its step's line is left out."""
         with self.lock:
             over = self.terminal and author is not None and self.last_author is author
             if is_tick and self.terminal and not over:

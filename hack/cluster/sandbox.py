@@ -1,8 +1,8 @@
-"""The namespaces that a local node lives in: a network and a mount table of its own.
+"""Network and mount namespaces in which a local node runs.
 
-Everything that a node does to a machine happens in there: bridges, addresses, iptables rules, sysctls, the mounts of
-pods. The kernel drops it all with the last process, so nothing can be left behind. Outside, one pair of virtual
-interfaces and a route let this machine reach the API server, the pods and the Services.
+Bridges, addresses, iptables rules, sysctls and the mounts of pods exist only in there. The kernel removes them with the
+last process, so that none can remain. Outside, a pair of virtual interfaces and a route let this machine reach the API
+server, the pods and the Services.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hack.cluster.files import CoverPoints
 from hack.cluster.processes import Processes, folders_with
 
 ANCHOR = "sandbox"
-"""The process that holds the namespaces."""
+"""Name of the process that keeps the namespaces open."""
 CANDIDATES = [ipaddress.IPv4Network(f"10.{block}.0.0/16") for block in range(213, 253)]
 
 MADE_FOLDERS = "made-folders.json"
 HOST_FOLDERS = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
-"""What containerd, CNI and kubelet write to, whatever they are told: each is covered by a folder of the cluster's."""
+"""Folders that containerd, CNI and kubelet always write to; the cluster mounts folders of its own over them."""
 
-# The mounts are private to the namespace. The last line says that all of it is done, and waits for the end.
+# The mounts are private to the namespace. The last two lines report that the setup is complete, and wait.
 SETUP = """
 set -eu
 folder=$1; shift
@@ -43,13 +43,13 @@ exec sleep infinity
 
 @dataclass(frozen=True)
 class Network:
-    """One /16 of this machine's free private addresses, cut into what a node needs."""
+    """A /16 of private addresses that no route of this machine covers, divided for a node."""
 
     block: ipaddress.IPv4Network
 
     @property
     def interface(self) -> str:
-        """On the host, at most 15 characters."""
+        """Name of the interface on the host, at most 15 characters."""
         return f"ttsfleet{self.block.network_address.packed[1]}"
 
     @property
@@ -75,7 +75,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The namespaces of the node in `folder`."""
+    """Namespaces of the node in `folder`."""
 
     folder: Path
 
@@ -89,11 +89,11 @@ class Sandbox:
 
     @property
     def _alias(self) -> str:
-        """Tells whose an interface is; the kernel keeps up to 255 bytes."""
+        """Alias that marks an interface as this cluster's; the kernel keeps up to 255 bytes."""
         return str(self.folder)[-255:]
 
     def network(self) -> Network:
-        """Chosen once among what no route of this machine covers, and written down before anything is made of it."""
+        """Addresses of the node. They are chosen once among those without a route, and saved before they are used."""
         path = self.folder / "network.json"
         if not path.exists():
             draft = path.with_suffix(".draft")
@@ -102,7 +102,7 @@ class Sandbox:
         return Network(ipaddress.IPv4Network(json.loads(path.read_text())["block"]))
 
     def open(self) -> None:
-        """Make the namespaces and the way into them; nothing where they exist."""
+        """Make the namespaces and connect them to the machine, unless they exist."""
         ready = self.folder / "sandbox.ready"
         if ANCHOR not in self.processes.running():
             ready.unlink(missing_ok=True)
@@ -114,10 +114,10 @@ class Sandbox:
         self._connect()
 
     def inside(self) -> tuple[str, ...]:
-        """The command prefix that runs a program in the namespaces."""
+        """Command prefix that runs a program in the namespaces."""
         pids = self.processes.running().get(ANCHOR)
         if not pids:
-            raise ClusterError(f"the local node in {self.folder} is not running; `make cluster` brings it up")
+            raise ClusterError(f"the local node in {self.folder} is not running; start it with `make cluster`")
         return ("nsenter", f"--target={min(pids)}", "--mount", "--net", "--wd=/", "--")
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Sandbox:
         path = self.folder / "network.json"
         if path.exists():
             interface = self.network().interface
-            # The kernel drops it with the namespace, but in its own time.
+            # The kernel removes it with the namespace, but not at once.
             if self._owns(interface):
                 succeeds(["ip", "link", "delete", interface])
         others = sorted(folders_with(ANCHOR) - {self.folder})
@@ -149,10 +149,10 @@ class Sandbox:
         run(["ip", "route", "replace", str(network.block), "via", network.node_address])
 
     def _forget_a_block_taken_meanwhile(self) -> None:
-        """After a restart of the machine, another checkout's cluster may have the block of ours."""
+        """Reset a stopped cluster whose addresses another checkout's cluster uses since the machine restarted."""
         path = self.folder / "network.json"
         if path.exists() and self.network().block not in _free_blocks():
-            # Certificates and flags name the old addresses; nothing of a stopped cluster is worth saving.
+            # Certificates and flags contain the old addresses; a stopped cluster holds nothing worth keeping.
             for entry in self.folder.iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
@@ -173,5 +173,7 @@ def _free_blocks() -> list[ipaddress.IPv4Network]:
     ]
     free = [block for block in CANDIDATES if not any(block.overlaps(other) for other in taken)]
     if not free:
-        raise CannotRunError(f"no /16 from {CANDIDATES[0]} to {CANDIDATES[-1]} is free of this machine's routes")
+        raise CannotRunError(
+            f"no /16 from {CANDIDATES[0]} to {CANDIDATES[-1]} is free: this machine's routes cover them all"
+        )
     return free

@@ -1,10 +1,11 @@
-"""`tts-server`: speech on a port, alone on a laptop or as a tenant's pod."""
+"""Command line of tts-server: a speech server on a laptop, or in a tenant's pod."""
 
 import argparse
 import ipaddress
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,15 +20,72 @@ from tts_server.routing.catalogue import CatalogueError
 from tts_server.telemetry.logging import configure_logging, log_crashes
 from tts_server.telemetry.tracing_setup import open_tracing
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from tts_server.app.build import Application, Sources
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHOWN_LANGUAGES = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C. The exit code is 0 then, 1 where it cannot serve, 2 for a wrong command line."""
-    options = parser().parse_args(arguments)
+    """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
+    return _serve(parser().parse_args(arguments))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Parser of the flags; docs/reference/tts-server.md lists them, too."""
+    root = argparse.ArgumentParser(
+        prog="tts-server", description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own."
+    )
+    root.add_argument("--host", default="127.0.0.1", help="Address to listen on. (default: %(default)s)")
+    root.add_argument(
+        "--port",
+        type=_port,
+        default=HTTP_PORT,
+        metavar="N",
+        help="Port of the API; 0 chooses a free one. (default: %(default)s)",
+    )
+    root.add_argument(
+        "--metrics-port",
+        type=_port,
+        metavar="N",
+        help=f"Port of /metrics; 0 chooses a free one. Default: {METRICS_PORT}, or no metrics if it is in use.",
+    )
+    root.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="Configuration, server.json or the same in YAML. Default: eSpeak NG, without API keys.",
+    )
+    root.add_argument(
+        "--quota",
+        type=Path,
+        metavar="FILE",
+        help="Limits, quota.json or the same in YAML. Default: no limit on requests.",
+    )
+    root.add_argument(
+        "--replica",
+        type=_address,
+        default="",
+        metavar="IP",
+        help="Address at which other replicas reach this one, if storage.peersUrl names them. Default: none.",
+    )
+    root.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="Lowest level of log lines. (default: %(default)s)",
+    )
+    return root
+
+
+# FastAPI, numpy, structlog and the stores take a second to import: a wrong flag and --help do not wait for them.
+
+
+def _serve(options: argparse.Namespace) -> int:
+
+    from tts_server.app.build import Application
+
     configure_logging(options.log_level)
     log_crashes()
     share_one_heap()
@@ -42,7 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"the storage directory cannot be used: {error}")
     address = ListenAddress(options.host, options.port, options.metrics_port)
     if AuthMode.NONE in sources.config.auth.modes and options.host not in LOOPBACK:
-        log.warning("no API key is asked for: whoever reaches this address can speak", host=options.host)
+        log = structlog.get_logger(__name__)
+        log.warning("requests need no API key: anyone who reaches this address can use it", host=options.host)
     try:
         run(serve(application, address, on_ready=None if options.config else _greet))
     except PortTaken as error:
@@ -54,51 +113,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags, which the reference lists, too."""
-    root = argparse.ArgumentParser(prog="tts-server", description="Speech over HTTP: OpenAI's API and its own.")
-    root.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    root.add_argument("--port", type=_port, default=HTTP_PORT, help="port of the API, 0: any (%(default)s)")
-    root.add_argument(
-        "--metrics-port", type=_port, help=f"port of /metrics, 0: any ({METRICS_PORT}, or none if that one is taken)"
-    )
-    root.add_argument("--config", type=Path, metavar="FILE", help="server.json or YAML; default: eSpeak NG, no keys")
-    root.add_argument("--quota", type=Path, metavar="FILE", help="quota.json or YAML; default: no limit on requests")
-    root.add_argument(
-        "--replica",
-        type=_address,
-        default="",
-        metavar="IP",
-        help="where other replicas find this one: storage.peersUrl",
-    )
-    root.add_argument(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        default="info",
-        help="lines of this level and above (%(default)s)",
-    )
-    return root
-
-
 def _port(text: str) -> int:
     try:
         port = int(text)
     except ValueError:
         port = -1
     if not 0 <= port <= 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, not {text!r}")
     return port
 
 
 def _address(text: str) -> str:
-    """Empty is none: a pod's template may leave it so."""
     try:
-        return ipaddress.ip_address(text).compressed if text else ""
+        return ipaddress.ip_address(text).compressed if text else ""  # a pod's template may leave it empty
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(f"must be an IP address, not {text!r}") from error
 
 
-def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> Sources:
+def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> "Sources":
+    from tts_server.app.build import Sources
+
     return Sources(
         config=embedded_config() if config_file is None else read_model(config_file, ServerConfig),
         quota=embedded_quota() if quota_file is None else read_model(quota_file, QuotaConfig),
@@ -108,10 +142,10 @@ def _sources(config_file: Path | None, quota_file: Path | None, replica: str) ->
     )
 
 
-def _greet(application: Application, address: str) -> None:
-    """For the person at the terminal; logs go to stdout."""
+def _greet(application: "Application", address: str) -> None:
+    """Print what a person can try, to stderr: logs go to stdout."""
     snapshot = application.server.snapshot
-    assert snapshot is not None  # noqa: S101 - it is ready
+    assert snapshot is not None  # noqa: S101 - the server is ready
     for model in snapshot.catalogue.models.values():
         languages = sorted({language for voice in model.voices.values() for language in voice.languages[:1]})
         shown = " ".join(languages[:SHOWN_LANGUAGES])
@@ -132,6 +166,7 @@ def _hint(error: EngineError) -> str:
 
 
 def _fail(message: str) -> int:
-    log.error("tts-server does not start", reason=message)
+
+    structlog.get_logger(__name__).error("tts-server does not start", reason=message)
     print(f"tts-server: {message}", file=sys.stderr)
     return 1

@@ -1,49 +1,199 @@
-"""The operator's own configuration, as its flags and its chart set it."""
+"""The operator's settings, one field per flag of `tts-operator run`.
+
+A field's name, type, default and docstring become the flag, its check, its variable in the environment, the line in
+`--help` and the row in docs/reference/tts-operator.md: `cli.flags` derives them. A field that is a dataclass is a group
+of flags with the field's name before theirs: `s3.bucket` is `--s3-bucket`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from tts_operator.credentials.shared_stores import RedisDefault, S3Default
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from tts_operator.api.base import URL, BucketName, DNSLabel, Hostname, ImageReference, ObjectName, Origin
+from tts_operator.api.tenant import KeyPrefix, Region
+from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
+
+DOCUMENTED = ConfigDict(use_attribute_docstrings=True)
+REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Marks a field that no flag sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlsoFrom:
+    """Names another variable of the environment, read where neither the flag nor its own variable is set."""
+
+    variable: str
+
+
+def must(duty: str) -> WrapValidator:
+    """Reports every mistake as "must {duty}", without the value: an address may hold a password."""
+
+    def validate(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except (ValidationError, ValueError):
+            raise PydanticCustomError("must", "must {duty}", {"duty": duty}) from None
+
+    return WrapValidator(validate)
+
+
+def _split(text: Any) -> Any:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+def _switch(text: Any) -> Any:
+    return {"true": True, "false": False}.get(text, text) if isinstance(text, str) else text
+
+
+def _networks(text: Any) -> Any:
+    """A network of all addresses is refused: it would let each caller choose the address that it is counted by."""
+    if not isinstance(text, str):
+        return text
+    try:
+        networks = tuple(map(ip_network, _split(text)))
+    except ValueError as error:
+        raise ValueError(f"{error}; write networks such as 10.4.0.0/16, separated by commas") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("must name the proxies' networks, not all addresses")
+    return networks
+
+
+def _redis_url(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        url = parse_redis_url(text)
+    except BadRedisURL as error:
+        raise ValueError(str(error)) from None
+    if url.username or url.password:
+        raise ValueError("must hold no credentials; put them into --redis-directory")
+    return url
+
 
 IPNetwork = IPv4Network | IPv6Network
-REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
+Switch = Annotated[bool, Field(strict=True), BeforeValidator(_switch), must("be true or false")]
+Networks = Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)]
+Address = Annotated[RedisURL, BeforeValidator(_redis_url)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class RedisDefault:
+    """Redis for every tenant that has none of its own."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    url: Address
+    """Address, as `redis[s]://host[:port][/database]`, without credentials: each tenant gets a user of its own."""
+    directory: Path | None = None
+    """Directory with the files `username`, `password` and `ca.crt` of the user that may create users; each may be
+    missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Default:
+    """Object store for every tenant that has none of its own."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    endpoint: Annotated[Origin, must("be http[s]://host[:port], without a path")]
+    """Address of the object store, as pods reach it: `http[s]://host[:port]`."""
+    region: Annotated[Region, must("be a region's name, such as us-east-1")] = "us-east-1"
+    """Region that requests are signed for."""
+    bucket: Annotated[BucketName, must("be the name of a bucket, 3 to 63 characters")]
+    """Bucket for audio; it must exist."""
+    # The UID of a tenant follows it, and both together are at most as long as a tenant's own prefix.
+    prefix: Annotated[
+        KeyPrefix, Field(max_length=470), must("be at most 470 characters, with no . or .. between its slashes")
+    ] = ""
+    """Prefix of every object key."""
+    public_endpoint: Annotated[Origin | None, must("be http[s]://host[:port], without a path")] = None
+    """Address of the object store, as callers reach it: links are signed for it. Default: the endpoint."""
+    path_style: Switch = False
+    """Puts the bucket into the path of a URL instead of its host name."""
+    directory: Path
+    """Directory with the files `accessKey` and `secretKey`."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for every tenant of one operator."""
+    """Settings that hold for every tenant."""
 
-    server_image: str
-    """Runs where a model names no image."""
-    version: str = ""
-    """Of the operator: another one may build pods otherwise, and they roll in turn then."""
-    namespace: str = "ttsfleet-system"
-    """The operator's own."""
-    image_pull_policy: str = "IfNotPresent"
-    playground: bool = False
-    """Whether tenants have a page at `/` to try their voices from."""
-    docs: bool = False
-    """Whether tenants have a page at `/docs` that describes their API."""
-    trusted_proxies: tuple[IPNetwork, ...] = ()
-    """Whose `X-Forwarded-For` pods believe; none: a caller's address is its connection's."""
-    issuer_hosts: tuple[str, ...] = ()
-    """That the key sets of external issuers may come from; none: any host."""
-    tracing_endpoint: str = ""
-    """Where pods send traces, by OTLP over HTTP; empty: nowhere."""
-    tracing_ratio: float = 1.0
-    """Of requests that are traced, 0 to 1: by the trace's id, so that every pod of a request decides alike."""
-    requests_per_minute: Mapping[str, int] = field(default_factory=lambda: dict(REQUESTS_PER_MINUTE))
-    """By tier: the ceiling of a tenant's requestsPerMinute, and its value where the tenant sets none."""
-    max_text_characters: int = 4096
-    """Where the tenant sets none."""
-    pre_stop_seconds: int = 5
-    """How long a pod goes on serving while its removal from the Service spreads."""
-    drain_seconds: int = 60
-    """Longest that a request may go on after SIGTERM."""
-    data_size_limit: str = "1Gi"
-    """Size of the pod's own volume, where audio waits to be fetched."""
+    __pydantic_config__ = DOCUMENTED
+
+    server_image: Annotated[ImageReference, must("name an image")]
+    """Image of `tts-server` for models that name none."""
+    version: Annotated[str, Constant()] = ""
+    """Version of the operator. Another version may build pods differently, which is a rollout."""
+    namespace: Annotated[DNSLabel, must("be the name of a namespace"), AlsoFrom("POD_NAMESPACE")] = "ttsfleet-system"
+    """Namespace of the operator; its Lease is there."""
+    image_pull_policy: PullPolicy = "IfNotPresent"
+    """Pull policy of the image in tenants' pods: `Always`, `IfNotPresent` or `Never`."""
+    playground: Switch = False
+    """Serves a page at `/` of every tenant's endpoint, where a person can try the voices."""
+    docs: Switch = False
+    """Serves a page at `/docs` of every tenant's endpoint, which describes its API."""
+    trusted_proxies: Networks = ()
+    """Networks, as CIDRs separated by commas, of the proxies whose `X-Forwarded-For` names the caller. Default: none; a
+    caller's address is the address of its connection."""
+    issuer_hosts: Annotated[
+        tuple[Hostname, ...],
+        BeforeValidator(_split),
+        must("be names of hosts in lower case, separated by commas"),
+    ] = ()
+    """Hosts, separated by commas, that a tenant's `spec.auth.external.jwksURL` may name. Default: any host."""
+    tracing_endpoint: Annotated[Literal[""] | URL, must("be http[s]://host[:port], without a password")] = ""
+    """Address that tenants' pods send traces to, by OTLP over HTTP. Default: no traces."""
+    tracing_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Fraction of requests that are traced, 0 to 1. The trace ID decides, so that all pods decide alike."""
+    requests_per_minute: Annotated[Mapping[str, int], Constant()] = field(
+        default_factory=lambda: dict(REQUESTS_PER_MINUTE)
+    )
+    """Largest `spec.quota.requestsPerMinute` by tier, and its default."""
+    max_text_characters: Annotated[int, Constant()] = 4096
+    """Default of `spec.quota.maxTextCharacters`."""
+    pre_stop_seconds: Annotated[int, Constant()] = 5
+    """Time for which a pod still accepts requests while its removal from the Service spreads."""
+    drain_seconds: Annotated[int, Constant()] = 60
+    """Longest time that a request may take after SIGTERM."""
+    data_size_limit: Annotated[str, Constant()] = "1Gi"
+    """Size of the pod's own volume, which holds audio until callers fetch it."""
     redis: RedisDefault | None = None
-    """For every tenant without one of its own."""
     s3: S3Default | None = None
-    """For every tenant without one of its own."""
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """Settings of the operator process."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    watch_namespaces: Annotated[
+        tuple[DNSLabel, ...], BeforeValidator(_split), must("be names of namespaces, separated by commas")
+    ] = ()
+    """Namespaces, separated by commas, whose tenants the operator reconciles. Default: all namespaces."""
+    metrics_port: Port = 8080
+    """Port of `/metrics`; 0 chooses a free one."""
+    health_port: Port = 8081
+    """Port of `/healthz` and `/readyz`; 0 chooses a free one."""
+    lease_name: Annotated[ObjectName, must("be the name of a Lease")] = "tts-operator"
+    """Name of the Lease with which the operator's replicas elect a leader."""
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    """Time without renewal, in seconds, after which another replica becomes the leader."""
+    resync_seconds: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    """Interval at which every tenant is reconciled, in seconds, in case a watch missed an event."""
+    workers: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Number of tenants that are reconciled at the same time."""
+    log_level: LogLevel = "info"
+    """Lowest level of log lines: `debug`, `info`, `warning` or `error`."""

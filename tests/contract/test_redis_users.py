@@ -11,10 +11,11 @@ import pytest
 from redis.exceptions import NoPermissionError, RedisError
 
 from tests.support.redis_server import CounterStore, counter_store
-from tts_operator.credentials.shared_stores import RedisDefault, url_text
+from tts_operator.credentials.shared_stores import url_text
 from tts_operator.objects.names import redis_user_name
 from tts_operator.redis_acl.admin import SCAN_KEYS, RedisAdmin
 from tts_operator.redis_acl.users import RedisRejected, RedisUnreachable, Registration
+from tts_operator.settings import RedisDefault
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.config.redis_acl import rules
 from tts_server.config.redis_url import parse_redis_url

@@ -1,4 +1,6 @@
-"""Files that `kubectl tts` reads, and mistakes in them with the message that their author gets."""
+"""Files of tenants that `kubectl tts` reads or refuses, and YAML whose meaning to kubectl is known."""
+
+from __future__ import annotations
 
 TENANT = """\
 apiVersion: v1
@@ -35,6 +37,7 @@ spec:
     # - {name: night, start: "22:00", end: "06:00", minReplicas: 1}
 """
 SPAN = ("--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T22:00:00Z")
+
 PROBLEMS: dict[str, tuple[str, str, str]] = {
     # the mistake: what is replaced, by what, and what the author reads
     "a zone that is not one": (
@@ -85,7 +88,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "a name that is a boolean": (
         "name: night",
         "name: n",
-        "spec.schedule.windows[0].name: false is not valid: write it in quotes; y, n, yes, no, on and off without",
+        "spec.schedule.windows[0].name: false is not valid: put it in quotes; unquoted y, n, yes, no, on and off",
     ),
     "a number that is a string": (
         "minReplicas: 3",
@@ -110,18 +113,18 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "a field that is not one": (
         "windows:",
         "window:",
-        "spec.schedule.window: there is no such field; check its spelling",
+        "spec.schedule.window: unknown field; check its spelling",
     ),
     "a preset with windows": (
         "default: {minReplicas: 3, maxReplicas: 6}",
         "preset: DayNightWeekend",
         "spec.schedule: preset comes with its own default and windows; leave those out, or leave out preset",
     ),
-    "no name": ("{name: night, ", "{", "spec.schedule.windows[0].name: is missing"),
+    "no name": ("{name: night, ", "{", "spec.schedule.windows[0].name: required field is missing"),
     "no tenant": (
         "kind: TTSTenant",
         "kind: Tenant",
-        "there is no TTSTenant (apiVersion ttsfleet.io/v1alpha1) in it",
+        "no TTSTenant found (apiVersion ttsfleet.io/v1alpha1)",
     ),
-    "no YAML": ("metadata: {name: acme", "metadata: {name: ]", "it is not YAML: line 7: "),
+    "no YAML": ("metadata: {name: acme", "metadata: {name: ]", "cannot be read as YAML: line 7: "),
 }

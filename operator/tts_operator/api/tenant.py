@@ -184,14 +184,17 @@ KeyPrefix = Annotated[
 ]
 
 
+Region = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", min_length=1, max_length=63)
+]
+
+
 class S3Storage(APIModel):
     """An object store."""
 
     endpoint: Origin
     """Address as pods reach it."""
-    region: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", min_length=1, max_length=63)
-    ] = "us-east-1"
+    region: Region = "us-east-1"
     """Region that requests are signed for."""
     bucket: BucketName
     """Name of the bucket."""

@@ -1,4 +1,4 @@
-"""The kubectl plugin: `kubectl tts schedule` and `kubectl tts keygen`. It needs no cluster."""
+"""Plugin of kubectl: `kubectl tts schedule` and `kubectl tts keygen`. Neither talks to a cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_SPAN = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """From `at` on, `window` holds."""
+    """State of a schedule from `at` on."""
 
     at: datetime
     window: str
@@ -35,19 +35,19 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0; 1 where the input is at fault; argparse leaves with 2 for a wrong command line."""
+    """Run one command. Returns 0, or 1 for a file that cannot be used; argparse exits with 2 for a wrong flag."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing may be flushed at exit
+    except BrokenPipeError:  # the reader, such as `head`, has exited; nothing may be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
 
 
 def schedule(options: argparse.Namespace) -> int:
-    """Prints the state at --from, then every change before --to."""
+    """Print the state at --from, then every change before --to."""
     name = "standard input" if options.filename == STDIN else options.filename
     start = options.start or datetime.now(UTC).replace(microsecond=0)
     end = options.end or start + DEFAULT_SPAN
@@ -59,7 +59,7 @@ def schedule(options: argparse.Namespace) -> int:
         return _fail(*(f"{name}: {problem}" for problem in error.problems))
     for later in unsupported_in_tenant(tenant.spec):
         if later.startswith("spec.schedule"):
-            print(f"warning: {later} is not supported yet: the operator refuses this tenant", file=sys.stderr)
+            print(f"warning: {later} is not supported yet; the operator will reject this tenant", file=sys.stderr)
     for sentence in never_open(tenant.spec.schedule):
         print(f"warning: {sentence}", file=sys.stderr)
     rows = _rows(tenant.spec.schedule, start, end)
@@ -69,23 +69,23 @@ def schedule(options: argparse.Namespace) -> int:
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """Prints a new key to standard error, and the Secret with its hash to standard output."""
+    """Print a new key to standard error, and a Secret with its hash to standard output."""
     key = APIKey.new(options.name)
     secret_name = options.secret or (keys_secret_name(options.tenant) if options.tenant else "tts-keys")
-    print(f"API key {key.name}, shown only now:\n\n    {key.secret}\n", file=sys.stderr)
+    print(f"API key {key.name}. Save it now; it cannot be shown again:\n\n    {key.secret}\n", file=sys.stderr)
     print(secret_manifest(key, secret_name, options.namespace), end="")
     return 0
 
 
-def _rows(calendar: Schedule | None, start: datetime, end: datetime) -> Iterator[Row]:
-    now = state_at(calendar, start)
+def _rows(schedule: Schedule | None, start: datetime, end: datetime) -> Iterator[Row]:
+    now = state_at(schedule, start)
     yield Row(start, now.window, now.bounds)
-    for change in changes(calendar, start, end):
+    for change in changes(schedule, start, end):
         yield Row(change.at, change.window, change.bounds)
 
 
 def _json(rows: Iterator[Row]) -> Iterator[str]:
-    """Parts of a list that has at least one entry: there may be more rows than fit into memory."""
+    """Parts of a JSON list of at least one entry, one at a time: the rows of a long span may not fit into memory."""
     before = "[\n"
     for row in rows:
         entry = {
@@ -99,9 +99,9 @@ def _json(rows: Iterator[Row]) -> Iterator[str]:
     yield "\n]\n"
 
 
-def _table(rows: Iterator[Row], calendar: Schedule | None) -> Iterator[str]:
-    """Lines. Columns have room for every window of the calendar, whether it opens in this time or not."""
-    zone_name = calendar.time_zone if calendar else "UTC"
+def _table(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
+    """Lines of a table. Columns fit every window of the schedule, whether it opens in this span or not."""
+    zone_name = schedule.time_zone if schedule else "UTC"
     zone, in_utc = time_zone(zone_name), zone_name == "UTC"
 
     def cells(row: Row) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def _table(rows: Iterator[Row], calendar: Schedule | None) -> Iterator[str]:
 
     header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
     first = cells(next(rows))
-    widest = [header, first, *(("", "", state.window, "", "") for state in states(calendar))]
+    widest = [header, first, *(("", "", state.window, "", "") for state in states(schedule))]
     widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
     for line in (header, first):
         yield _line(line, widths)
@@ -134,8 +134,8 @@ def _fail(*problems: str) -> int:
 
 
 def _instant(text: str) -> datetime:
-    """RFC 3339, whose offset is required: a time without one could be the tenant's, the reader's or UTC."""
-    problem = f"{text!r} is not a time as RFC 3339 writes it, with its offset: write 2026-11-11T00:00:00Z or +08:00"
+    """Instant in RFC 3339, whose offset is required: a time without one could be the tenant's, the reader's or UTC."""
+    problem = f"{text!r} is not a time in RFC 3339 with an offset, such as 2026-11-11T00:00:00Z or ...+08:00"
     if not RFC3339.fullmatch(text):
         raise argparse.ArgumentTypeError(problem)
     try:
@@ -150,54 +150,97 @@ def _instant(text: str) -> datetime:
 def _key_name(text: str) -> str:
     if not NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} cannot name a key: at most 63 letters, digits, dashes, dots and underscores"
+            f"{text!r} is not a key's name: use at most 63 letters, digits, dashes, dots and underscores"
         )
     return text
 
 
 def _object_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name in Kubernetes: lower-case letters, digits and dashes")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
+        )
     return text
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kubectl tts", description="Tools for tenants of TTS Fleet.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(
+        prog="kubectl tts",
+        description="Preview schedules and make API keys for tenants of TTS Fleet. Both work without a cluster.",
+        epilog="kubectl tts COMMAND --help lists the flags of a command.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    _add_schedule_flags(
+        commands.add_parser(
+            "schedule",
+            help="Show when a tenant's schedule changes its replica bounds.",
+            description="Show the window and the replica bounds that hold at --from, and every change before --to.",
+            epilog="Example: kubectl tts schedule -f tenant.yaml --from 2026-11-11T00:00:00+08:00",
+        )
+    )
+    _add_keygen_flags(
+        commands.add_parser(
+            "keygen",
+            help="Make an API key, and a Secret that lets a tenant's server accept it.",
+            description="Print a new API key to standard error and a Secret that holds its SHA-256 to standard output.",
+            epilog="Example: kubectl tts keygen --tenant acme -n team-acme --name laptop | kubectl apply --server-side"
+            " --field-manager=tts-key-laptop -f -",
+        )
+    )
+    return parser
 
-    command = commands.add_parser("schedule", help="what a tenant's calendar does between two instants")
+
+def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-f",
         "--filename",
         required=True,
         metavar="FILE",
-        help="file with the TTSTenant, in YAML or JSON; - reads stdin",
+        help="File with the TTSTenant, in YAML or JSON; - reads standard input. (required)",
     )
-    command.add_argument("--tenant", metavar="NAME", help="which TTSTenant, where the file has several")
-    command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="in which namespace, where that is not enough")
+    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the file holds several.")
     command.add_argument(
-        "--from", dest="start", type=_instant, metavar="T", help="RFC 3339, such as 2026-11-11T00:00:00Z; default: now"
+        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the file holds several."
     )
     command.add_argument(
-        "--to", dest="end", type=_instant, metavar="T", help="RFC 3339, itself excluded; default: 7 days after --from"
+        "--from",
+        dest="start",
+        type=_instant,
+        metavar="TIME",
+        help="Start, in RFC 3339: 2026-11-11T00:00:00Z. (default: now)",
     )
-    command.add_argument("-o", "--output", choices=("json", "table"), default="table", help="default: table")
+    command.add_argument(
+        "--to",
+        dest="end",
+        type=_instant,
+        metavar="TIME",
+        help="End, in RFC 3339; changes at this instant are not shown. (default: 7 days after --from)",
+    )
+    command.add_argument(
+        "-o", "--output", choices=("json", "table"), default="table", help="Format of the output. (default: table)"
+    )
     command.set_defaults(run=schedule)
 
-    command = commands.add_parser("keygen", help="a new API key, and the Secret that holds its hash")
-    whose = command.add_mutually_exclusive_group()
-    whose.add_argument(
-        "--tenant", type=_object_name, metavar="NAME", help="the tenant; its server reads the Secret NAME-keys"
+
+def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
+    target = command.add_mutually_exclusive_group()
+    target.add_argument(
+        "--tenant", type=_object_name, metavar="NAME", help="Name of the tenant; its server reads the Secret NAME-keys."
     )
-    whose.add_argument(
-        "--secret", type=_object_name, metavar="NAME", help="the Secret that its spec.auth.apiKeysSecretRef names"
+    target.add_argument(
+        "--secret",
+        type=_object_name,
+        metavar="NAME",
+        help="Name of the Secret, if the tenant sets spec.auth.apiKeysSecretRef. (default: tts-keys)",
     )
-    command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="the tenant's namespace")
+    command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
     command.add_argument(
-        "--name", type=_key_name, metavar="NAME", help="whose key it is, for revoking; default: made from its hash"
+        "--name",
+        type=_key_name,
+        metavar="NAME",
+        help="Name of the key, by which it is revoked. (default: from its hash)",
     )
     command.set_defaults(run=keygen)
-    return parser
 
 
 if __name__ == "__main__":

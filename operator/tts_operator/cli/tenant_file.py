@@ -1,6 +1,6 @@
-"""Reads the TTSTenant out of a file, and refuses what the API server would refuse, without a cluster.
+"""Reads a TTSTenant from a file and reports what the API server would refuse, without a cluster.
 
-The API models decide, strictly; here their findings become sentences for the author of the file.
+The API models decide, strictly; their errors become sentences for the author of the file.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,6 +21,8 @@ from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
 from tts_operator.objects.names import API_VERSION, GROUP
 
 STDIN = "-"
+MAX_BYTES = 16 << 20
+"""Size of a file: JSON of about 4,000 tenants as kubectl prints it."""
 ADVICE = {
     "start": "write local time as HH:MM, from 00:00 to 23:59",
     "end": "write local time as HH:MM, from 00:00 to 24:00",
@@ -30,11 +33,11 @@ ADVICE = {
     "minReplicas": "write a whole number from 0 to 1000",
     "maxReplicas": "write a whole number from 0 to 1000",
 }
-"""What to write instead, by the name of the field."""
+"""Advice for a value that is not valid, by the name of the field."""
 
 
 class TenantFileError(Exception):
-    """The file cannot be used. Each problem is a sentence that names the field and what to do."""
+    """Problems of a file that cannot be used. Each names its field, if it has one, and says what to write."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -42,7 +45,7 @@ class TenantFileError(Exception):
 
 
 def read_tenant(path: str, name: str | None = None, namespace: str | None = None) -> TTSTenant:
-    """The file's only TTSTenant, or the one so called; "-" reads standard input. Raises TenantFileError."""
+    """The file's only TTSTenant, or the one of this name; "-" reads standard input. Raises TenantFileError."""
     tenants = [document for document in _documents(_text(path)) if _is_tenant(document)]
     named = [
         document
@@ -51,34 +54,41 @@ def read_tenant(path: str, name: str | None = None, namespace: str | None = None
     ]
     if not named:
         wanted = "TTSTenant" if name is None else f"TTSTenant named {name}"
-        where = "" if namespace is None else f" and namespace {namespace}"
-        raise TenantFileError(f"there is no {wanted} (apiVersion {API_VERSION}{where}) in it")
+        where = "" if namespace is None else f", namespace {namespace}"
+        raise TenantFileError(f"no {wanted} found (apiVersion {API_VERSION}{where})")
     if len(named) > 1:
         names = ", ".join(map(_name, named))
         raise TenantFileError(
-            f"there are {len(named)} TTSTenants in it ({names}): choose with --tenant NAME and -n NAMESPACE"
+            f"{len(named)} TTSTenants found ({names}); choose one with --tenant NAME and -n NAMESPACE"
         )
     return _validated(named[0])
 
 
 def _text(path: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        with nullcontext(sys.stdin.buffer) if path == STDIN else Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise TenantFileError(f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise TenantFileError(
+            f"larger than {MAX_BYTES >> 20} MiB; write one tenant into a file:"
+            " kubectl get ttstenant NAME -n NAMESPACE -o yaml"
+        )
+    try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise TenantFileError("it is not UTF-8 text") from error
-    except OSError as error:
-        raise TenantFileError(f"it cannot be read: {error.strerror}") from error
+        raise TenantFileError("not UTF-8 text") from error
 
 
 def _documents(text: str) -> Iterator[JSON]:
-    """Every object of the text; those of a List one by one."""
+    """Objects of the text; those of a List one by one."""
     try:
         for document in load_all(text):
             items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
             yield from items if isinstance(items, list) else [document]
     except YAMLError as error:
-        raise TenantFileError(f"it is not YAML: {error}") from error
+        raise TenantFileError(f"cannot be read as YAML: {error}") from error
 
 
 def _is_tenant(document: JSON) -> bool:
@@ -89,7 +99,7 @@ def _is_tenant(document: JSON) -> bool:
 
 def _name(document: JSON) -> str:
     name, namespace = (_metadata(document, field) for field in ("name", "namespace"))
-    return f"{namespace}/{name}" if namespace else name or "without a name"
+    return f"{namespace}/{name}" if namespace else name or "unnamed"
 
 
 def _metadata(document: JSON, field: str) -> str:
@@ -100,12 +110,12 @@ def _metadata(document: JSON, field: str) -> str:
 def _validated(document: JSON) -> TTSTenant:
     written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
     try:
-        # Strict, as the API server is: "3" is no number, and true is not 1.
+        # Strict, as the API server is: "3" is not a number, and true is not 1.
         tenant = TTSTenant.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
     except ValidationError as error:
         details = error.errors()
         inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
-        # Of a list and its entry, the entry says more.
+        # If a list and its entry both have an error, the entry's says more.
         raise TenantFileError(*(_problem(detail) for detail in details if detail["loc"] not in inner)) from error
     if tenant.spec.schedule is not None:
         try:
@@ -116,7 +126,7 @@ def _validated(document: JSON) -> TTSTenant:
 
 
 def _without_nulls(value: JSON) -> JSON:
-    """What says null is not set, as the API server has it: a list, say, all of whose entries are comments."""
+    """Fields that are null are not set, as in the API server: a list, for example, whose entries are all comments."""
     if isinstance(value, dict):
         return {name: _without_nulls(part) for name, part in value.items() if part is not None}
     return [_without_nulls(part) for part in value] if isinstance(value, list) else value
@@ -126,15 +136,15 @@ def _problem(detail: ErrorDetails) -> str:
     location = detail["loc"]
     path = field_path(location)
     if detail["type"] == "missing":
-        return f"{path}: is missing"
+        return f"{path}: required field is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{path}: there is no such field; check its spelling"
+        return f"{path}: unknown field; check its spelling"
     if detail["type"] == "value_error":  # a rule over several fields, whose message says what to do
         return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
     fields = [step for step in location if isinstance(step, str)]
     advice = ADVICE.get(fields[-1]) if "schedule" in fields else None
     written = json.dumps(detail["input"], ensure_ascii=False)
     if detail["type"] == "string_type" and isinstance(detail["input"], bool) and advice is None:
-        return f"{path}: {written} is not valid: write it in quotes; y, n, yes, no, on and off without are booleans"
+        return f"{path}: {written} is not valid: put it in quotes; unquoted y, n, yes, no, on and off are booleans"
     shown = written if len(written) <= 60 else f"{written[:57]}..."
     return f"{path}: {shown} is not valid: {advice or detail['msg']}"

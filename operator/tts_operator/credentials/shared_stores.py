@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import quote
 
 from tts_operator.api import TTSTenant
@@ -10,40 +9,13 @@ from tts_operator.api.base import ObjectReference
 from tts_operator.api.tenant import S3Storage
 from tts_operator.objects.names import redis_secret_name, redis_user_name, s3_secret_name
 from tts_operator.objects.problem import Problem
+from tts_operator.settings import RedisDefault, S3Default
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 URL = "url"
 CERTIFICATE = "ca.crt"
 ACCESS_KEY, SECRET_KEY = "accessKey", "secretKey"
 """Entries of the Secrets that pods mount."""
-
-
-@dataclass(frozen=True)
-class RedisDefault:
-    """The operator's Redis, for every tenant without one of its own."""
-
-    address: RedisURL
-    """Without a user: each tenant gets one of its own."""
-    directory: Path | None = None
-    """Holds `username` and `password` of who may make users, and `ca.crt`; each may be missing."""
-
-
-@dataclass(frozen=True)
-class S3Default:
-    """The operator's object store, for every tenant without one of its own."""
-
-    endpoint: str
-    region: str
-    bucket: str
-    prefix: str
-    public_endpoint: str | None
-    path_style: bool
-    directory: Path
-    """Holds `accessKey` and `secretKey`."""
-
-    def check(self) -> None:
-        """Raises ValueError for what no tenant's spec could say: better now than in every reconcile."""
-        storage(self, "uid", "name")
 
 
 @dataclass(frozen=True)
@@ -98,12 +70,12 @@ def redis_of(tenant: TTSTenant, uid: str, default: RedisDefault | None, seen: St
     if default is None:
         return None
     user = redis_user_name(uid)
-    entries = {URL: url_text(default.address, user, seen.redis_password)}
+    entries = {URL: url_text(default.url, user, seen.redis_password)}
     if seen.redis_certificate:
         entries[CERTIFICATE] = seen.redis_certificate
     version = "\n".join(entries.values())
     name = redis_secret_name(tenant.metadata.name)
-    return SharedRedis(name, default.address.port, version, entries=entries, user=user)
+    return SharedRedis(name, default.url.port, version, entries=entries, user=user)
 
 
 def s3_of(tenant: TTSTenant, uid: str, default: S3Default | None) -> S3Storage | None:

@@ -22,9 +22,10 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
-from tts_operator.credentials.shared_stores import CERTIFICATE, RedisDefault
+from tts_operator.credentials.shared_stores import CERTIFICATE
 from tts_operator.objects.names import redis_user_name
 from tts_operator.redis_acl.users import RedisRejected, RedisUnreachable, Registration
+from tts_operator.settings import RedisDefault
 from tts_server.config.redis_acl import key_patterns, rules
 
 TIMEOUT_SECONDS = 1.0
@@ -38,7 +39,7 @@ class RedisAdmin:
     """`UserStore` in a Redis or Valkey. Each call takes moments, or raises."""
 
     def __init__(self, default: RedisDefault) -> None:
-        address = default.address
+        address = default.url
         options: dict[str, Any] = {}
         connection: type[Connection] = Connection
         if address.tls:

@@ -23,13 +23,12 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.controller.store_access import StoreAccess
-from tts_operator.credentials.shared_stores import RedisDefault, S3Default
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import redis_user_name
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.redis_acl.admin import RedisAdmin
 from tts_operator.redis_acl.users import RedisUsers
-from tts_operator.settings import Settings
+from tts_operator.settings import RedisDefault, S3Default, Settings
 from tts_operator.telemetry.metrics import Metrics
 from tts_server.config.redis_url import parse_redis_url
 from tts_server.config.schema import RedisConfig
@@ -86,7 +85,7 @@ async def rollout_limiter(world: World, store: CounterStore, tmp_path: Path) -> 
     settings = replace(
         SETTINGS,
         redis=RedisDefault(parse_redis_url(store.url)),
-        s3=S3Default("http://minio.example:9000", "us-east-1", "speech", "", None, True, tmp_path),
+        s3=S3Default(endpoint="http://minio.example:9000", bucket="speech", path_style=True, directory=tmp_path),
     )
     assert settings.redis is not None
     admin = RedisAdmin(settings.redis)

@@ -20,11 +20,11 @@ REGISTRIES = {
 }
 NO_REGISTRIES = {
     # what is wrong      named                        what is said
-    "it is not set": ("", "name a registry that you may push to"),
+    "it is not set": ("", "name one that you may push to"),
     "it has a scheme": ("https://registry.example/you", "has a scheme: leave it out"),
-    "it has a tag": ("registry.example/you:latest", "without a tag"),
+    "it has a tag": ("registry.example/you:latest", "without tag"),
     "it has a user": ("ann:secret@registry.example", "a host, perhaps a port, and a path"),
-    "it has capitals in its path": ("registry.example/You", "in small letters"),
+    "it has capitals in its path": ("registry.example/You", "in lower case"),
     "it has a space": ("registry.example /you", "a host"),
     "its host ends in a dot": ("registry.example./you", "a host"),
     "it has no host": ("/", "a host"),
@@ -60,7 +60,7 @@ def test_without_a_name_it_is_kubectls_own(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("named", "said"), [("/no/such", "KUBECONFIG=/no/such is no file"), ("/a:/b", "names several files")]
+    ("named", "said"), [("/no/such", "KUBECONFIG=/no/such is not a file"), ("/a:/b", "names several files")]
 )
 def test_what_is_no_kubeconfig_is_refused_in_words(named: str, said: str) -> None:
     with pytest.raises(CannotRunError, match=said):
@@ -83,6 +83,6 @@ def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() ->
     )
     error = CommandError(f"buildah ... push ended with 125:\nmany words\n{words}")
     said = current.refused("registry.example/you", last_words(error), with_docker=False)
-    assert said.startswith("the images did not get into REGISTRY=registry.example/you: authentication required\n")
+    assert said.startswith("the images could not be pushed to REGISTRY=registry.example/you: authentication required\n")
     assert "`buildah login registry.example`" in said
     assert "`docker login registry.example`" in current.refused("registry.example/you", "no", with_docker=True)

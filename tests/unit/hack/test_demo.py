@@ -36,7 +36,7 @@ def test_silence_has_no_loudness() -> None:
 
 
 def test_anything_else_is_refused() -> None:
-    with pytest.raises(ClusterError, match="no WAV file"):
+    with pytest.raises(ClusterError, match="not a WAV file"):
         examine(b'{"error": {"message": "no"}}')
 
 

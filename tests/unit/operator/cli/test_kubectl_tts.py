@@ -7,10 +7,11 @@ import hashlib
 import io
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -119,8 +120,8 @@ def test_a_dash_reads_standard_input(capsys: pytest.CaptureFixture[str], monkeyp
 def test_of_several_tenants_one_is_chosen(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = TENANT[TENANT.index("---") :].replace("name: acme", "name: beta").replace("22:00", "20:00")
     tenant.write_text(TENANT + other)
-    choose = "choose with --tenant NAME and -n NAMESPACE"
-    assert refusal(tenant, capsys) == [f"there are 2 TTSTenants in it (team-acme/acme, team-acme/beta): {choose}"]
+    choose = "choose one with --tenant NAME and -n NAMESPACE"
+    assert refusal(tenant, capsys) == [f"2 TTSTenants found (team-acme/acme, team-acme/beta); {choose}"]
     assert main(["schedule", "-f", str(tenant), *SPAN, "--tenant", "beta", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[1]["time"] == "2026-11-10T12:00:00Z"
 
@@ -142,7 +143,9 @@ def test_a_schedule_that_the_operator_refuses_until_later_is_shown_with_a_warnin
 ) -> None:
     tenant.write_text(TENANT.replace("    windows:", "    preWarmSeconds: 60\n    windows:"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
-    warning = "warning: spec.schedule.preWarmSeconds above 0 is not supported yet: the operator refuses this tenant\n"
+    warning = (
+        "warning: spec.schedule.preWarmSeconds above 0 is not supported yet; the operator will reject this tenant\n"
+    )
     assert capsys.readouterr().err == warning
 
 
@@ -165,7 +168,7 @@ def test_namesakes_are_told_apart_by_their_namespaces(tenant: Path, capsys: pyte
     assert main(["schedule", "-f", str(tenant), *SPAN, "-n", "team-blue"]) == 0
     assert "EUROPE/PARIS" in capsys.readouterr().out
     (problem,) = refusal(tenant, capsys, "-n", "team-red")
-    assert problem == "there is no TTSTenant (apiVersion ttsfleet.io/v1alpha1 and namespace team-red) in it"
+    assert problem == "no TTSTenant found (apiVersion ttsfleet.io/v1alpha1, namespace team-red)"
 
 
 def test_a_window_that_others_hide_is_a_warning(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,10 +188,52 @@ def test_every_mistake_is_named_at_once(tenant: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refusal(tmp_path / "absent.yaml", capsys) == ["it cannot be read: No such file or directory"]
-    assert refusal(tmp_path, capsys) == ["it cannot be read: Is a directory"]
+    assert refusal(tmp_path / "absent.yaml", capsys) == ["cannot be read: No such file or directory"]
+    assert refusal(tmp_path, capsys) == ["cannot be read: Is a directory"]
     (tmp_path / "latin").write_bytes(b"a: \xe9")
-    assert refusal(tmp_path / "latin", capsys) == ["it is not UTF-8 text"]
+    assert refusal(tmp_path / "latin", capsys) == ["not UTF-8 text"]
+
+
+LAUGHS = "\n".join(["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))])
+HOSTILE: dict[str, tuple[str, str]] = {
+    "an alias bomb": (LAUGHS, "cannot be read as YAML: line 1: aliases repeat more than 1048576 characters"),
+    "deep nesting": ("[" * 1_000_000, "cannot be read as YAML: line 1: nested more than 150 levels deep"),
+    "a huge scalar": (
+        "a: " + "x" * (4 << 20),
+        "cannot be read as YAML: more than 3 MiB; JSON may be larger: kubectl get -o json",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_ends_in_an_error_within_a_second_and_in_little_memory(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "tenant.yaml"
+    path.write_text(text)
+    problem, seconds = run_with_little_memory(f"main(['schedule', '-f', {str(path)!r}])")
+    assert problem.startswith(f"error: {path}: {message}")
+    assert seconds < 1
+
+
+def test_a_stream_without_end_is_read_up_to_the_limit() -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        problem, seconds = run_with_little_memory("main(['schedule', '-f', '-'])", endless)
+    assert problem.startswith("error: standard input: larger than 16 MiB;")
+    assert seconds < 1
+
+
+def run_with_little_memory(call: str, stdin: IO[bytes] | None = None) -> tuple[str, float]:
+    """Run the command in a process of 256 MiB; it must fail. Returns its one line of errors and its CPU seconds."""
+    script = (
+        "import resource, sys, time; from tts_operator.cli.kubectl_tts import main;"
+        "resource.setrlimit(resource.RLIMIT_AS, (256 << 20,) * 2); begin = time.process_time();"
+        f"status = {call}; print(time.process_time() - begin); sys.exit(status)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, stdin=stdin)
+    assert run.returncode == 1, run.stderr
+    (line,) = run.stderr.splitlines()
+    return line, float(run.stdout)
 
 
 def test_to_must_be_later_than_from(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,6 +260,16 @@ def test_a_time_that_is_not_rfc_3339_is_a_wrong_command_line(
         main(["schedule", "-f", str(tenant), "--from", instant])
     assert left.value.code == 2
     assert "argument --from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["schedule", "keygen"])
+def test_every_flag_is_documented_by_a_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    flags = re.split(r"\n  (?=-)", capsys.readouterr().out.partition("options:")[2])[1:]
+    for flag in flags[1:]:
+        text = " ".join(flag.partition("\n\n")[0].split())
+        assert re.search(r" [A-Z][a-z].*\.( \(.+\))?$", text), text
 
 
 def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.CaptureFixture[str]) -> None:

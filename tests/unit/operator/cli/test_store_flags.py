@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tts_operator.cli.main import main, parser, run_of
-from tts_operator.credentials.shared_stores import RedisDefault
+from tts_operator.cli.main import main, parser, settings_of
 from tts_operator.observe.credential_files import StoreFiles
-from tts_operator.settings import Settings
+from tts_operator.settings import RedisDefault, Settings
 from tts_server.config.redis_url import RedisURL, parse_redis_url
 
 RUN = ["run", "--server-image=example/tts-server:1"]
@@ -17,7 +16,7 @@ S3 = ["--s3-endpoint=https://s3.example", "--s3-bucket=speech"]
 
 
 def settings(*flags: str) -> Settings:
-    return run_of(parser().parse_args([*RUN, *flags])).settings
+    return settings_of(parser().parse_args([*RUN, *flags]))[0]
 
 
 def test_without_flags_there_are_none() -> None:
@@ -32,27 +31,44 @@ def test_they_are_what_the_flags_say(tmp_path: Path) -> None:
     assert (s3.path_style, s3.prefix, s3.region, s3.public_endpoint) == (True, "fleet", "us-east-1", None)
 
 
+KEYS = "--s3-directory=/nowhere"
 MISTAKES: dict[str, tuple[list[str], str]] = {
-    "no address": (["--redis-url=redis.svc"], "--redis-url does not begin with redis://"),
-    "a password on the command line": (["--redis-url=redis://:s3cret@host"], "belong into --redis-directory"),
-    "a store without keys": (S3, "--s3-endpoint needs --s3-directory"),
+    "no address": (["--redis-url=redis.svc"], "argument --redis-url: does not begin with redis://"),
+    "a password on the command line": (
+        ["--redis-url=redis://:s3cret@host"],
+        "argument --redis-url: must hold no credentials; put them into --redis-directory",
+    ),
+    "a store without keys": (S3, "argument --s3-directory: is required with --s3-endpoint; set it, or TTS_OPERATOR_S3"),
+    "a store without a bucket": (
+        ["--s3-endpoint=https://s3.example", KEYS, "--s3-bucket="],
+        "argument --s3-bucket: is required with --s3-endpoint",
+    ),
     "an endpoint with a path": (
-        ["--s3-endpoint=https://s3.example/a", "--s3-directory=/nowhere"],
-        "--s3-endpoint: String",
+        ["--s3-endpoint=https://s3.example/a", "--s3-bucket=speech", KEYS],
+        "argument --s3-endpoint: must be http[s]://host[:port]",
+    ),
+    "an endpoint with a password": (
+        ["--s3-endpoint=https://:s3cret@s3.example", "--s3-bucket=speech", KEYS],
+        "argument --s3-endpoint: must be http[s]://host[:port]",
     ),
     "where callers reach it, without a scheme": (
-        [*S3, "--s3-directory=/nowhere", "--s3-public-endpoint=audio.example"],
-        "--s3-public-endpoint: String",
+        [*S3, KEYS, "--s3-public-endpoint=audio.example"],
+        "argument --s3-public-endpoint: must be http[s]://host[:port]",
     ),
     "a port that cannot be": (
-        ["--s3-endpoint=https://s3.example:70000", "--s3-bucket=speech", "--s3-directory=/nowhere"],
-        "--s3-endpoint: Port out of range",
+        ["--s3-endpoint=https://s3.example:70000", "--s3-bucket=speech", KEYS],
+        "argument --s3-endpoint: must be http[s]://host[:port]",
     ),
-    "a prefix out of the bucket": ([*S3, "--s3-directory=/nowhere", "--s3-prefix=a/../b"], "--s3-prefix: prefix may"),
-    "keys that are not there": (
-        [*S3, "--s3-directory=/nowhere"],
-        "tts-operator: /nowhere/accessKey cannot be read: No such file",
+    "a prefix out of the bucket": (
+        [*S3, KEYS, "--s3-prefix=a/../b"],
+        "argument --s3-prefix: must be at most 470 characters, with no . or ..",
     ),
+    "a prefix that leaves no room for a UID": (
+        [*S3, KEYS, f"--s3-prefix={'a' * 471}"],
+        "argument --s3-prefix: must be",
+    ),
+    "a region with a space": ([*S3, KEYS, "--s3-region=us east"], "argument --s3-region: must be a region's name"),
+    "keys that are not there": ([*S3, KEYS], "/nowhere/accessKey cannot be read: No such file"),
 }
 
 
@@ -62,7 +78,7 @@ def test_a_mistake_ends_the_start_with_its_reason(
 ) -> None:
     assert main([*RUN, *flags]) == 2
     said = capsys.readouterr().err
-    assert message in said
+    assert said.startswith(f"tts-operator: {message}")
     assert len(said.splitlines()) == 1
     assert "s3cret" not in said
 

@@ -14,9 +14,7 @@ import pytest
 from tests.support.operator_builders import NOON, SETTINGS, built, child, live, observe, ref, settle
 from tests.support.resources import KEY, UID, Object, model
 from tts_operator.credentials.shared_stores import (
-    RedisDefault,
     RedisSecret,
-    S3Default,
     StoreCredentials,
     missing,
     parse_redis_secret,
@@ -28,6 +26,7 @@ from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
+from tts_operator.settings import RedisDefault, S3Default
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.events import events
 from tts_operator.status.tenant import status
@@ -39,7 +38,15 @@ OWN_S3 = {"s3": {"endpoint": "https://s3.example", "bucket": "speech", "secretRe
 DEFAULTS = replace(
     SETTINGS,
     redis=RedisDefault(parse_redis_url("rediss://redis.example:6390/2"), Path("/etc/redis")),
-    s3=S3Default("http://minio.example:9000", "eu-1", "speech", "fleet/", "https://audio.example", True, Path("/s3")),
+    s3=S3Default(
+        endpoint="http://minio.example:9000",
+        region="eu-1",
+        bucket="speech",
+        prefix="fleet/",
+        public_endpoint="https://audio.example",
+        path_style=True,
+        directory=Path("/s3"),
+    ),
 )
 SEEN = StoreCredentials(
     redis_password="a-password",
