@@ -48,7 +48,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["--s3-endpoint=https://s3.example:70000", "--s3-bucket=speech", "--s3-directory=/nowhere"],
         "--s3-endpoint: Port out of range",
     ),
-    "a prefix out of the bucket": ([*S3, "--s3-directory=/nowhere", "--s3-prefix=a/../b"], "--s3-prefix: prefix may"),
+    "a prefix out of the bucket": (
+        [*S3, "--s3-directory=/nowhere", "--s3-prefix=a/../b"],
+        "--s3-prefix: prefix must not",
+    ),
     "keys that are not there": (
         [*S3, "--s3-directory=/nowhere"],
         "tts-operator: /nowhere/accessKey cannot be read: No such file",
