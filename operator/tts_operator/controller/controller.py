@@ -124,7 +124,7 @@ class Controller:
         await self._list_until_it_works()
         parts = [self._repair(), self._timetable.run(self._queue.add), self._secret_poller.run(self._queue.add)]
         if self._stores.users is not None:
-            parts.append(self._stores.users.tend(self._queue.add, self._has_no_user))
+            parts.append(self._stores.users.run(self._queue.add, self._has_no_user))
         async with asyncio.TaskGroup() as group:
             aside = [group.create_task(part) for part in parts]
             await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])

@@ -1,4 +1,4 @@
-"""What a pod template is made from, and whether a change of it has to be taken in turn with other tenants."""
+"""Sources of a pod template, and whether a change of them is throttled with those of other tenants."""
 
 import dataclasses
 import json
@@ -14,7 +14,10 @@ from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, change_cause
 from tts_operator.snapshot import lookup
 
 OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}
-"""Fields of its spec that pod templates depend on. One too many rolls at once what could wait, one too few waits."""
+"""Fields of a tenant's spec that pod templates depend on.
+
+A field too many lets changes roll out at once that could be throttled; a field too few throttles the tenant's own.
+"""
 READ_AGAIN = {
     "voices",
     "languages",
@@ -24,12 +27,12 @@ READ_AGAIN = {
     "pool",
     "batching",
 }
-"""Fields of a model that no pod template depends on."""
+"""Fields of a model that no pod template depends on, because servers reload them."""
 
 
 def sources(resolved: Resolved, pool: Pool) -> Sources:
-    """The three parts, each as a digest. Defaults are not in them: a new version of the operator has others."""
-    model, _ = pool.spoken
+    """Digests of the three parts. They omit defaults, because a new version of the operator may change those."""
+    model, _ = pool.served
     tenant = {}
     if resolved.tenant is not None:
         tenant = resolved.tenant.spec.model_dump(mode="json", include=OF_THE_TENANT, exclude_defaults=True)
@@ -41,14 +44,14 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
 
 
 def short(part: Any) -> str:
-    """A digest that does not depend on the order of keys."""
+    """Digest of JSON data, independent of the order of keys."""
     return digest(json.dumps(part, sort_keys=True, default=str))[:10]
 
 
 def throttled_deployment(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
-    """The Deployment with its origins written on it, and the change for which it has to wait its turn; empty for none.
+    """The Deployment annotated with its sources, and the change for which it is throttled; empty if it is not.
 
-    A new pool waits for nobody, nor does one at zero: no pod of theirs is replaced.
+    A new pool and one at zero replicas are never throttled: none of their pods is replaced.
     """
     found = lookup.deployment(resolved.observed, pool.name)
     after = sources(resolved, pool)

@@ -1,4 +1,4 @@
-"""The two files that pods read."""
+"""ConfigMaps with the files that pods read: server.json and quota.json."""
 
 from tts_operator.api import TTSTenant
 from tts_operator.api.tenant import Quota
@@ -12,7 +12,7 @@ from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig
 
 
 def quota_config_map(resolved: Resolved) -> Manifest:
-    """The tenant's limits, in a file of their own: they change more often than models, and for every pool at once."""
+    """ConfigMap with quota.json: its own, because limits change more often than models, and for every pool at once."""
     quota = (resolved.tenant and resolved.tenant.spec.quota) or Quota()
     config = QuotaConfig(
         requests_per_minute=resolved.requests_per_minute,
@@ -34,7 +34,7 @@ def quota_config_map(resolved: Resolved) -> Manifest:
 
 
 def server_config_map(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest:
-    """What one pool serves."""
+    """ConfigMap with the pool's server.json."""
     return Manifest.of(
         {
             "apiVersion": "v1",

@@ -124,7 +124,7 @@ class RolloutLimiter:
             problem = blocked_reason(NOBODY, change, rolls)
             if problem is not None and problem.reason == HALTED and model_of(change) is not None:
                 waiting = sum(change in changes for changes in self._waiting.values())
-                found[str(model_of(change))] = Problem(HALTED, f"{waiting} tenants wait: {problem.message}")
+                found[str(model_of(change))] = Problem(HALTED, f"{waiting} tenants are queued; {problem.message}")
         return found
 
     def _keep(self, known: Callable[[tuple[Key, str]], bool]) -> None:

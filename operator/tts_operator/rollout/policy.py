@@ -137,14 +137,18 @@ def blocked_reason(key: Key, change: str, rolls: Iterable[Roll]) -> Problem | No
     failed = sorted({each.key for each in everyone if each.change == change and each.failed})
     if len(failed) >= FAILURES:
         names = " and ".join(str(each) for each in failed[:FAILURES])
-        what = f"{names} fail with the change of {changed(change)}"
-        return Problem(HALTED, f"{what}: nobody else takes it until one of them answers, or it is mended")
+        return Problem(
+            HALTED,
+            f"rollout paused: the change of {changed(change)} failed on {names}; it resumes when one of them becomes"
+            " ready or the change is fixed",
+        )
     busy = {each.key for each in everyone if each.change == change or not each.failed}
     if key in busy or len(busy) < MAX_CONCURRENT_TENANTS:
         return None
     return Problem(
         WAITING,
-        f"{len(busy)} tenants take a change now, {MAX_CONCURRENT_TENANTS} may at a time: its turn comes by itself",
+        f"queued behind the rollouts of {len(busy)} other tenants, at most {MAX_CONCURRENT_TENANTS} at a time;"
+        " no action needed",
     )
 
 

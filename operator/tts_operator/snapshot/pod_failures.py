@@ -13,15 +13,15 @@ ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 LONG_LIFE = timedelta(minutes=10)
 """A container that lived so long begins anew: the kubelet forgets its crashes, too."""
 ADVICE = {
-    "ImagePullBackOff": "check the image's name and the imagePullSecrets of its TTSModel",
-    "ErrImagePull": "check the image's name and the imagePullSecrets of its TTSModel",
-    "InvalidImageName": "correct the image of its TTSModel",
-    "ContainerEnded": "read the pod's log",
-    "CrashLoopBackOff": "read the pod's log",
+    "ImagePullBackOff": "check image and imagePullSecrets of the TTSModel",
+    "ErrImagePull": "check image and imagePullSecrets of the TTSModel",
+    "InvalidImageName": "correct the image of the TTSModel",
+    "ContainerEnded": "read the pod's log with `kubectl logs --previous`",
+    "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
     "OOMKilled": "raise the memory limit of the TTSModel's precision",
-    "Unschedulable": "make room, or ask for less",
-    "QuotaExceeded": "raise the namespace's ResourceQuota, or ask for fewer replicas",
-    "AdmissionDenied": "ask who owns the policy",
+    "Unschedulable": "free capacity, or lower the resource requests",
+    "QuotaExceeded": "raise the namespace's ResourceQuota, or lower the number of replicas",
+    "AdmissionDenied": "ask the owner of the admission policy",
 }
 
 

@@ -119,13 +119,13 @@ def test_a_tenants_own_stores_go_before_the_operators() -> None:
 
 
 S3_PROBLEMS: dict[str, tuple[dict[str, str | None] | None, str, str]] = {
-    "no such Secret": (None, "S3SecretNotFound", "there is no Secret own, which spec.storage.s3.secretRef names; it"),
+    "no such Secret": (None, "S3SecretNotFound", "Secret own, named by spec.storage.s3.secretRef, does not exist; it"),
     "other names": (
         {"access_key": "AKIA"},
         "S3SecretInvalid",
-        "Secret own has no entry `accessKey` and no `secretKey`",
+        "Secret own has no key `accessKey` and no `secretKey`",
     ),
-    "half of it": ({"accessKey": "AKIA", "secretKey": "\n"}, "S3SecretInvalid", "Secret own has no entry `secretKey`;"),
+    "half of it": ({"accessKey": "AKIA", "secretKey": "\n"}, "S3SecretInvalid", "Secret own has no key `secretKey`;"),
 }
 
 
@@ -158,12 +158,12 @@ PROBLEMS: dict[str, tuple[RedisSecret, str, str]] = {
     "no such Secret": (
         missing("counters"),
         "RedisSecretNotFound",
-        "there is no Secret counters, which spec.redis.secretRef names; it needs `url`",
+        "Secret counters, named by spec.redis.secretRef, does not exist; it must contain `url`",
     ),
     "no such entry": (
         parse_redis_secret("counters", "1", None),
         "RedisSecretInvalid",
-        "Secret counters has no entry `url`",
+        "Secret counters has no key `url`",
     ),
     "no such address": (
         parse_redis_secret("counters", "1", "http://s3cret"),

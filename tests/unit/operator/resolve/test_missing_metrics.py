@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.support.operator_builders import DAY, NOON, Object, child, observe, planned, resolved, settle, stamp
 from tts_operator.calendar.bounds import Bounds
-from tts_operator.resolve.missing_metrics import MissingMetrics, hold
+from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 
 MINUTE = timedelta(minutes=1)
 BOUNDS = Bounds(3, 6)
@@ -21,7 +21,7 @@ def blind(since: datetime, reason: str = "FailedGetResourceMetric", status: str 
 
 
 def pinned(children: list[Object], bounds: Bounds = BOUNDS, now: datetime = NOON) -> MissingMetrics:
-    return hold(observe(children=children, schedule=DAY), "acme-espeak", bounds, now)
+    return missing_metrics(observe(children=children, schedule=DAY), "acme-espeak", bounds, now)
 
 
 def test_for_ten_minutes_it_is_too_early_to_tell() -> None:

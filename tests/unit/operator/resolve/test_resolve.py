@@ -22,8 +22,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "two of them": (
         {"preventDeletion": True, "allowExternal": True},
         "NotSupportedYet",
-        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change them, or take them out of the"
-        " spec",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change or remove them",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
@@ -70,7 +69,7 @@ def test_key_sets_come_from_hosts_that_the_platform_allows(url: str, *, allowed:
     else:
         assert found.refused is not None
         assert found.refused.reason == "IssuerNotAllowed"
-        assert found.refused.message.endswith("is none of the allowed hosts: id.example, login.example")
+        assert found.refused.message.endswith("is not one of the allowed hosts: id.example, login.example")
 
 
 def test_a_stored_object_that_does_not_parse_is_refused() -> None:
@@ -102,7 +101,7 @@ MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
 @pytest.mark.parametrize(("known", "labels", "reason"), MODELS.values(), ids=MODELS)
 def test_model(known: list[TTSModel], labels: dict[str, str], reason: str | None) -> None:
     found = resolved(observe(known=known, labels=labels))
-    assert [problem.reason for problem in found.models] == ([reason] if reason else [])
+    assert [problem.reason for problem in found.model_problems] == ([reason] if reason else [])
     assert (found.pools[0].model is None) == (reason is not None)
 
 
@@ -113,11 +112,11 @@ VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "an alias of nobody": (
         {"voiceAliases": {"alloy": "nobody"}},
-        ["spec.voiceAliases[alloy] names nobody, a voice that no model here has"],
+        ["spec.voiceAliases[alloy] names voice nobody, which no model of the tenant has"],
     ),
     "a route to nobody": (
         {"languageRouting": [{"language": "default", "voice": "nobody"}]},
-        ["spec.languageRouting[default] names nobody, a voice that no model here has"],
+        ["spec.languageRouting[default] names voice nobody, which no model of the tenant has"],
     ),
 }
 
@@ -125,13 +124,13 @@ VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("spec", "messages"), VOICES.values(), ids=VOICES)
 def test_voices_that_callers_are_led_to(spec: dict[str, Any], messages: list[str]) -> None:
     found = resolved(observe(**spec))
-    assert [problem.message for problem in found.models] == messages
+    assert [problem.message for problem in found.model_problems] == messages
     assert found.pools[0].model is not None, "the pool goes on"
 
 
 def test_a_voice_may_belong_to_the_model_that_is_missing() -> None:
     found = resolved(observe("espeak", "missing", known=[model()], voiceAliases={"alloy": "nobody"}))
-    assert [problem.reason for problem in found.models] == ["ModelNotFound"]
+    assert [problem.reason for problem in found.model_problems] == ["ModelNotFound"]
 
 
 LIMITS: dict[str, tuple[dict[str, Any], int, int, list[str]]] = {
@@ -164,7 +163,7 @@ def test_a_window_that_others_hide_is_told() -> None:
 
     assert notes(noon, day, weekend) == []
     (note,) = notes(day, noon, weekend)
-    assert note == "spec.schedule.windows[1], noon, never opens: windows before it hold whenever it would"
+    assert note == "spec.schedule.windows[1], noon, never opens: earlier windows always match first; move it up"
     assert len(notes(weekend, {**noon, "days": ["Sat"]}, {**noon, "name": "late", "days": ["Sun", "Mon"]})) == 1
 
 

@@ -94,7 +94,9 @@ def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> 
 def test_a_halt_names_two_tenants_and_the_change() -> None:
     found = blocked_reason(key(9), NEW, rolls(3, failed=3))
     assert found is not None
-    assert found.message.startswith("team-0/acme and team-1/acme fail with the change of TTSModel espeak")
+    assert found.message.startswith(
+        "rollout paused: the change of TTSModel espeak failed on team-0/acme and team-1/acme;"
+    )
     of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
     assert of_the_operator is not None
     assert "the change of the operator" in of_the_operator.message
@@ -260,7 +262,7 @@ def test_who_waits_is_told_so_and_is_ready_all_the_same(reason: str) -> None:
     found = waiting(observed, reason)
     said = {each["type"]: each for each in status(found, observed, Outcome({}))["conditions"]}
     assert (said["Programmed"]["status"], said["Programmed"]["reason"]) == ("False", reason)
-    assert said["Programmed"]["message"].startswith("acme-espeak: the last good pods go on; ")
+    assert said["Programmed"]["message"].startswith("acme-espeak: the previous pods keep serving; ")
     assert said["Ready"]["status"] == "True"
 
 
@@ -322,7 +324,9 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
     assert rollout_limiter.next_requeue() == []
     blocked = rollout_limiter.blocked()["espeak"]
-    assert blocked.message.startswith("10 tenants wait: team-0/acme and team-1/acme fail with the change of TTSModel")
+    assert blocked.message.startswith(
+        "10 tenants are queued; rollout paused: the change of TTSModel espeak failed on team-0/acme and team-1/acme"
+    )
     rollout_limiter.saw(deployment(version=3, tenant=key(0)))
     assert rollout_limiter.blocked() == {}
     first = rollout_limiter.next_requeue()
