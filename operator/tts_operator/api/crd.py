@@ -121,10 +121,10 @@ def definition(resource: Resource) -> Schema:
 def schema_of(model: type[BaseModel]) -> Schema:
     """The whole object's schema. ``metadata`` stays a plain object: the API server has its own schema for it."""
     source = model.model_json_schema(by_alias=True)
-    whole = structural(source, source.get("$defs", {}))
-    whole["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
-    whole["required"] = ["spec"]
-    return whole
+    schema = structural(source, source.get("$defs", {}))
+    schema["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
+    schema["required"] = ["spec"]
+    return schema
 
 
 def field_at(schema: Schema, path: str) -> Schema:

@@ -100,9 +100,7 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
     rejects_callers = (
         pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
     )
-    if ((unreadable and not rejects_callers) or pool.awaits_operator_change) and live_config(
-        resolved, pool
-    ) is not None:
+    if ((unreadable and not rejects_callers) or pool.operator_change) and live_config(resolved, pool) is not None:
         return None
     return server_config_map(resolved, tenant, pool)
 

@@ -49,7 +49,7 @@ def short(part: Any) -> str:
 
 
 def throttled_deployment(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
-    """The Deployment annotated with its sources, and the change for which it is throttled; empty if it is not.
+    """The Deployment annotated with its sources, and the change that is subject to throttling; empty if none is.
 
     A new pool and one at zero replicas are never throttled: none of their pods is replaced.
     """

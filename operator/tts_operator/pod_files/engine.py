@@ -2,7 +2,7 @@
 
 from tts_operator.api import TTSModel
 from tts_operator.objects import quantity
-from tts_operator.pod_files.serialize import digest, text
+from tts_operator.pod_files.serialize import digest, to_json
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import LocalEngine
 
@@ -20,7 +20,7 @@ def engine_hash(pool: Pool) -> str:
     model, precision = pool.served
     engine = local_engine(model, precision.name)
     loaded = ",".join(sorted(pool.loaded))
-    return digest(model.metadata.name, model.spec.engine.value, text(engine), loaded, str(model.spec.sample_rate_hz))
+    return digest(model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz))
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:

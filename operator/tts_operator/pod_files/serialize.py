@@ -6,7 +6,7 @@ import json
 from pydantic import BaseModel
 
 
-def text(config: BaseModel) -> str:
+def to_json(config: BaseModel) -> str:
     """JSON with sorted keys and without unset fields: equal settings give equal text."""
     return (
         json.dumps(

@@ -46,8 +46,8 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
     metrics = missing_metrics(observed, default_pool, window.bounds, now)
     pools, problems = requested_pools(observed, tenant, metrics, now)
-    entry = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
-    live_pools = with_roles(observed, pools, entry)
+    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
     limit, limit_notes = request_limit(tenant, settings)
@@ -60,7 +60,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         window=window,
         next_transition=change,
         pools=(*live_pools, *(retiring_pool(observed, name) for name in drained.pools)),
-        entry=entry.entry,
+        entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
         signing=signing.keys if signing else None,
@@ -70,7 +70,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     )
     times = [
         change and change.at,
-        entry.requeue_at,
+        target.requeue_at,
         drained.requeue_at,
         metrics.requeue_at,
         signing and signing.requeue_at,

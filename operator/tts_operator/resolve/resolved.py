@@ -48,8 +48,8 @@ class Pool:
     """Whether the spec lists its model. Otherwise it serves only as a fallback of other models."""
     throttled: Problem | None = None
     """Why it may not roll out a change of a model or of the operator yet: until then it keeps its last pods."""
-    awaits_operator_change: bool = False
-    """Whether that is a change of the operator: the running server may not support every field of a new server.json."""
+    operator_change: bool = False
+    """Whether it is throttled with a change of the operator: running servers may not support a new server.json."""
     fallback: str | None = None
     """Name of the model used when this one is unavailable; it has a pool, too."""
 
@@ -120,8 +120,8 @@ class Resolved:
         """A copy in which these pools are throttled: `problems` and `changes` are by pool."""
 
         def throttled(pool: Pool) -> Pool:
-            operator_change = pool.name in problems and model_of(changes[pool.name]) is None
-            return replace(pool, throttled=problems.get(pool.name), awaits_operator_change=operator_change)
+            of_operator = pool.name in problems and model_of(changes[pool.name]) is None
+            return replace(pool, throttled=problems.get(pool.name), operator_change=of_operator)
 
         return replace(self, pools=tuple(map(throttled, self.pools)))
 

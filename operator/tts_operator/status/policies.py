@@ -81,7 +81,7 @@ def never_accepted(inputs: PolicyInput) -> Problem | None:
     return Problem("NeverAccepted", "no resources created: the spec has never been accepted, see condition Accepted")
 
 
-def pods_fail(inputs: PolicyInput) -> Problem | None:
+def pool_failing(inputs: PolicyInput) -> Problem | None:
     """A pool has no available pod, because its pods cannot run."""
     for name in unavailable_pools(inputs):
         if failures := pod_failures_of(inputs, name):
@@ -140,7 +140,7 @@ def serving_fallback(inputs: PolicyInput, pool: str) -> str:
     return ""
 
 
-def failing(inputs: PolicyInput) -> Problem | None:
+def some_pods_failing(inputs: PolicyInput) -> Problem | None:
     """Some pods are ready, others cannot run: a rollout is stuck, or a scale-up lacks capacity."""
     without_room = {pool.name for pool in inputs.resolved.pools if pool.rollout.no_room}
     for name in pool_names(inputs):
@@ -189,7 +189,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, throttled),
-    "Available": (never_accepted, suspended, pods_fail, keys_missing, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, starting),
     "ScalingActive": (metrics_missing,),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),

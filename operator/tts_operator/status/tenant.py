@@ -11,7 +11,15 @@ from tts_operator.rollout.policy import HALTED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
-from tts_operator.status.policies import POLICIES, REDIS, STORAGE, SUMMARIZED, PolicyInput, failing, pod_failures_of
+from tts_operator.status.policies import (
+    POLICIES,
+    REDIS,
+    STORAGE,
+    SUMMARIZED,
+    PolicyInput,
+    pod_failures_of,
+    some_pods_failing,
+)
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
         del problems[STORAGE]
     summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
     not_ready = (problem for problem in summarized if problem.reason not in {WAITING, HALTED})
-    problems["Ready"] = next(not_ready, None) or failing(inputs)
+    problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
     return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)
 
