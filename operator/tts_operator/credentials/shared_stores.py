@@ -51,7 +51,7 @@ class RedisSecret:
     """The Secret that `spec.redis` names. Of its contents the operator keeps only the port."""
 
     version: str = ""
-    """resourceVersion of the Secret; empty if it does not exist."""
+    """The Secret's `resourceVersion`; empty if it does not exist."""
     port: int | None = None
     """Port of the Redis; None if the URL is invalid."""
     problem: Problem | None = None
@@ -184,6 +184,6 @@ REDIS_ADVICE = (
     " share of the limits"
 )
 S3_ADVICE = (
-    f"it must contain `{ACCESS_KEY}` and `{SECRET_KEY}`; until then audio is not stored, and responses contain it"
-    " instead of a link"
+    f"it must contain `{ACCESS_KEY}` and `{SECRET_KEY}`; until then audio is not stored, and replies carry it instead"
+    " of a link"
 )

@@ -45,7 +45,7 @@ CACHE_SHARE = 0.125
 
 
 def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerConfig:
-    """server.json of a pool: an entry pool has every model, alias and route; a member only its own model.
+    """The server.json of a pool: an entry pool has every model, alias and route; a member only its own model.
 
     Aliases and routes to unknown voices are left out: a condition reports them, and the server would reject the file.
     """

@@ -41,7 +41,7 @@ class Pool:
     deployed: bool
     """Whether its Deployment exists."""
     pinned: bool = False
-    """maxReplicas is pinned to minReplicas: metrics are unavailable."""
+    """Whether `maxReplicas` is pinned to `minReplicas`, because metrics are unavailable."""
     retiring: bool = False
     """Whether the spec no longer asks for it while callers or the entry still send requests: it stays as it is."""
     offered: bool = True

@@ -176,7 +176,7 @@ def redis_unusable(inputs: PolicyInput) -> Problem | None:
 
 
 def audio_not_stored(inputs: PolicyInput) -> Problem | None:
-    """The tenant's object store cannot be used: responses carry audio instead of links."""
+    """The tenant's object store cannot be used: replies carry audio instead of links."""
     return inputs.observed.stores.s3_problem
 
 
