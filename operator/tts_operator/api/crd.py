@@ -23,7 +23,7 @@ DROPPED = ("title", "additionalProperties", "const", "$defs", "$ref", "anyOf", "
 CONDITIONS = ".status.conditions[?(@.type=='Ready')]"
 
 
-class Resource(NamedTuple):
+class CustomResource(NamedTuple):
     """The parts of a CRD besides its schema."""
 
     model: type[BaseModel]
@@ -38,7 +38,7 @@ class Resource(NamedTuple):
 
 
 RESOURCES = (
-    Resource(
+    CustomResource(
         TTSModel,
         "TTSModel",
         "ttsmodels",
@@ -54,7 +54,7 @@ RESOURCES = (
         ),
         MODEL,
     ),
-    Resource(
+    CustomResource(
         TTSTenant,
         "TTSTenant",
         "ttstenants",
@@ -80,7 +80,7 @@ def definitions() -> list[Schema]:
     return [definition(resource) for resource in RESOURCES]
 
 
-def definition(resource: Resource) -> Schema:
+def definition(resource: CustomResource) -> Schema:
     """One CustomResourceDefinition."""
     schema = schema_of(resource.model)
     for unsupported in resource.unsupported:
@@ -138,7 +138,7 @@ def field_at(schema: Schema, path: str) -> Schema:
 
 def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     """A node with references inlined, nulls removed, and only the keywords that a CRD allows."""
-    merged = _resolved(node, definitions)
+    merged = _dereferenced(node, definitions)
     result = {key: value for key, value in merged.items() if key not in DROPPED}
     if "const" in merged:
         result["enum"] = [merged["const"]]
@@ -158,12 +158,12 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     return result
 
 
-def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+def _dereferenced(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     """The node with its reference and optional type resolved; keywords of the field override those of the type."""
     if "$ref" in node:
-        target = _resolved(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        target = _dereferenced(definitions[node["$ref"].rpartition("/")[2]], definitions)
         return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "anyOf" in node:
         (only,) = (option for option in node["anyOf"] if option.get("type") != "null")
-        return {**_resolved(only, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
+        return {**_dereferenced(only, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
     return dict(node)

@@ -87,7 +87,7 @@ class ScaleBounds(APIModel):
         """Raises ValueError for what BOUNDS_RULE refuses."""
         if self.max_replicas is not None:
             zero, zero_too = self.min_replicas == 0, self.max_replicas == 0
-            _demand(zero_too if zero else self.min_replicas <= self.max_replicas, BOUNDS_RULE)
+            _check(zero_too if zero else self.min_replicas <= self.max_replicas, BOUNDS_RULE)
         return self
 
 
@@ -116,9 +116,9 @@ class Window(ScaleBounds):
     @model_validator(mode="after")
     def times_make_a_window(self) -> Self:
         """Raises ValueError for what PAIR_RULE, LENGTH_RULE and EXTENT_RULE refuse."""
-        _demand((self.start is None) == (self.end is None), PAIR_RULE)
-        _demand(self.start is None or self.start != self.end, LENGTH_RULE)
-        _demand(self.start is not None or self.days is not None, EXTENT_RULE)
+        _check((self.start is None) == (self.end is None), PAIR_RULE)
+        _check(self.start is None or self.start != self.end, LENGTH_RULE)
+        _check(self.start is not None or self.days is not None, EXTENT_RULE)
         return self
 
 
@@ -137,7 +137,7 @@ class CalendarException(ScaleBounds):
     @model_validator(mode="after")
     def dates_are_in_order(self) -> Self:
         """Raises ValueError for what ORDER_RULE refuses; dates of this form sort as they follow each other."""
-        _demand(self.from_ <= self.to, ORDER_RULE)
+        _check(self.from_ <= self.to, ORDER_RULE)
         return self
 
 
@@ -179,10 +179,10 @@ class Schedule(APIModel):
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
         """Raises ValueError for what PRESET_RULE and CONTENT_RULE refuse, and for windows or exceptions of one name."""
-        _demand(self.preset is not None or self.default is not None, CONTENT_RULE)
-        _demand(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
+        _check(self.preset is not None or self.default is not None, CONTENT_RULE)
+        _check(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
         for rule, parts in ((UNIQUE_WINDOWS, self.windows), (UNIQUE_EXCEPTIONS, self.exceptions)):
-            _demand(_unique_names(parts), rule)
+            _check(_unique_names(parts), rule)
         return self
 
 
@@ -190,6 +190,6 @@ def _unique_names(parts: Sequence[Window | CalendarException]) -> bool:
     return len({part.name for part in parts}) == len(parts)
 
 
-def _demand(holds: bool, rule: tuple[str, str]) -> None:
+def _check(holds: bool, rule: tuple[str, str]) -> None:
     if not holds:
         raise ValueError(rule[1])

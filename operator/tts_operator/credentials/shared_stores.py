@@ -160,7 +160,7 @@ def parse_redis_secret(name: str, version: str, text: str | None) -> RedisSecret
     return RedisSecret(version, address.port)
 
 
-def missing(name: str) -> RedisSecret:
+def missing_redis_secret(name: str) -> RedisSecret:
     """The result for a Secret that does not exist."""
     message = f"Secret {name}, named by spec.redis.secretRef, does not exist; {REDIS_ADVICE}"
     return RedisSecret(problem=Problem("RedisSecretNotFound", message))

@@ -13,12 +13,12 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, change_cause
 from tts_operator.snapshot import lookup
 
-OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}
+TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
 """Fields of a tenant's spec that pod templates depend on.
 
 A field too many lets changes roll out at once that could be throttled; a field too few throttles the tenant's own.
 """
-READ_AGAIN = {
+RELOADED_MODEL_FIELDS = {
     "voices",
     "languages",
     "fallback",
@@ -35,10 +35,10 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
     model, _ = pool.served
     tenant = {}
     if resolved.tenant is not None:
-        tenant = resolved.tenant.spec.model_dump(mode="json", include=OF_THE_TENANT, exclude_defaults=True)
+        tenant = resolved.tenant.spec.model_dump(mode="json", include=TENANT_FIELDS, exclude_defaults=True)
     return Sources(
         tenant=short(tenant),
-        model=short(model.spec.model_dump(mode="json", exclude=READ_AGAIN, exclude_defaults=True)),
+        model=short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True)),
         operator=short(dataclasses.asdict(resolved.settings)),
     )
 

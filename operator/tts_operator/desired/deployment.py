@@ -91,8 +91,8 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "terminationGracePeriodSeconds": settings.pre_stop_seconds + settings.drain_seconds + KILL_MARGIN_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "topologySpreadConstraints": [
-            spread(pool, "kubernetes.io/hostname"),
-            spread(pool, "topology.kubernetes.io/zone"),
+            topology_spread(pool, "kubernetes.io/hostname"),
+            topology_spread(pool, "topology.kubernetes.io/zone"),
         ],
         "containers": [container(resolved, pool)],
         "volumes": volumes(resolved, pool),
@@ -219,7 +219,7 @@ def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, A
     }
 
 
-def spread(pool: Pool, topology: str) -> dict[str, Any]:
+def topology_spread(pool: Pool, topology: str) -> dict[str, Any]:
     """Spreads the pool's pods over a topology where possible; they are scheduled even where it is not."""
     return {
         "maxSkew": 1,

@@ -21,7 +21,7 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
-    requests: dict[str, Any] = {"ports": [port("TCP", HTTP_PORT)]}
+    requests: dict[str, Any] = {"ports": [policy_port("TCP", HTTP_PORT)]}
     if not entry:
         requests["from"] = [siblings]
     return Manifest.of(
@@ -32,11 +32,11 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [requests, {"ports": [port("TCP", METRICS_PORT)]}],
+                "ingress": [requests, {"ports": [policy_port("TCP", METRICS_PORT)]}],
                 "egress": [
                     dns_rule(),
-                    {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
-                    *({"ports": [port("TCP", number)]} for number in outside_ports(resolved)),
+                    {"to": [siblings], "ports": [policy_port("TCP", HTTP_PORT)]},
+                    *({"ports": [policy_port("TCP", number)]} for number in outside_ports(resolved)),
                     *tracing_rules(resolved),
                 ]
                 if entry
@@ -50,7 +50,7 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
 def dns_rule() -> dict[str, Any]:
     """Allows DNS to any address: clusters run it in different places."""
-    return {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]}
+    return {"ports": [policy_port("UDP", DNS_PORT), policy_port("TCP", DNS_PORT)]}
 
 
 def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
     endpoint = resolved.settings.tracing_endpoint
     if not endpoint:
         return []
-    rule: dict[str, Any] = {"ports": [port("TCP", port_of(endpoint))]}
+    rule: dict[str, Any] = {"ports": [policy_port("TCP", port_of(endpoint))]}
     name = (urlsplit(endpoint).hostname or "").split(".")
     if len(name) > 2 and name[2] == "svc":
         rule["to"] = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name[1]}}}]
@@ -82,6 +82,6 @@ def port_of(address: str) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def port(protocol: str, number: int) -> dict[str, Any]:
+def policy_port(protocol: str, number: int) -> dict[str, Any]:
     """A port with every field that the API server would default: lists of a NetworkPolicy are compared whole."""
     return {"protocol": protocol, "port": number}

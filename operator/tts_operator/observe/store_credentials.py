@@ -13,7 +13,7 @@ from tts_operator.credentials.shared_stores import (
     URL,
     RedisSecret,
     StoreCredentials,
-    missing,
+    missing_redis_secret,
     parse_redis_secret,
     s3_problem,
     uses_default_redis,
@@ -83,7 +83,7 @@ async def own_secret(cluster: Cluster, namespace: str, name: str) -> RedisSecret
         message = f"the operator may not read Secret {name}, so the pods' NetworkPolicy stays closed: {error.message}"
         return RedisSecret(problem=Problem("RedisSecretForbidden", message))
     if secret is None:
-        return missing(name)
+        return missing_redis_secret(name)
     return parse_redis_secret(name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
 
 

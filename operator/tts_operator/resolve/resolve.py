@@ -77,7 +77,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *(pool.rollout.requeue_at for pool in pools),
         *requeue_times(resolved),
     ]
-    return replace(resolved, next_change=min((time for time in times if time), default=None))
+    return replace(resolved, requeue_at=min((time for time in times if time), default=None))
 
 
 def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:

@@ -76,7 +76,7 @@ class Resolved:
     """Problems of models, in the order of the spec, then of fallbacks and voices."""
     window: State | None = None
     next_transition: Change | None = None
-    next_change: datetime | None = None
+    requeue_at: datetime | None = None
     """When to requeue the tenant even without an event; None for never."""
     pools: tuple[Pool, ...] = ()
     """The default model's pool, then the spec's others, then those of unlisted fallbacks, then retiring ones."""

@@ -17,7 +17,7 @@ from tts_operator.credentials.shared_stores import (
     RedisSecret,
     S3Default,
     StoreCredentials,
-    missing,
+    missing_redis_secret,
     parse_redis_secret,
     s3_problem,
 )
@@ -143,7 +143,7 @@ def test_an_object_store_without_its_keys_is_told_while_everything_goes_on(
     assert "AKIA" not in str(said)
     assert said["Ready"]["status"] == "True", "speech needs no object store"
     assert mounts(bodies(found))["s3"] == "own", "it may come later, without a roll"
-    assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
+    assert found.requeue_at == NOON + timedelta(seconds=20), "nobody tells of Secrets"
     told = [event.reason for event in events({}, status(found, reading, Outcome()))]
     assert reason in told
 
@@ -156,7 +156,7 @@ def test_an_object_store_with_its_keys_is_in_order() -> None:
 
 PROBLEMS: dict[str, tuple[RedisSecret, str, str]] = {
     "no such Secret": (
-        missing("counters"),
+        missing_redis_secret("counters"),
         "RedisSecretNotFound",
         "Secret counters, named by spec.redis.secretRef, does not exist; it must contain `url`",
     ),
@@ -186,7 +186,7 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
     assert "s3cret" not in str(said)
     assert said["Ready"]["status"] == "True", "speech needs no Redis"
     assert mounts(bodies(found))["redis"] == "counters", "it may come later, without a roll"
-    assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
+    assert found.requeue_at == NOON + timedelta(seconds=20), "nobody tells of Secrets"
     before: Object = {}
     after = status(found, reading, Outcome())
     assert ("Warning", reason) in [(event.type, event.reason) for event in events(before, after)]

@@ -225,7 +225,7 @@ def test_the_pool_goes_after_the_entry_has_read_that_it_does() -> None:
     told = settle(observe("large", children=before, known=known))
     early = observe("large", children=told, known=known)
     assert planned(early, NOON + timedelta(seconds=4)) == []
-    assert resolved(early, NOON + timedelta(seconds=4)).next_change == NOON + timedelta(seconds=5)
+    assert resolved(early, NOON + timedelta(seconds=4)).requeue_at == NOON + timedelta(seconds=5)
     last = planned(early, NOON + timedelta(seconds=5))
     assert "delete deploy/acme-small: no longer wanted" in last
 

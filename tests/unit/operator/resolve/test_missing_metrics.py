@@ -53,6 +53,6 @@ def test_a_window_that_just_opened_gets_its_ten_minutes_too() -> None:
     window = {"name": "noon", "start": "11:55", "end": "14:00", "minReplicas": 2, "maxReplicas": 8}
     schedule = {**DAY, "windows": [window]}
     observed = observe(children=blind(NOON - timedelta(hours=3)), schedule=schedule)
-    assert resolved(observed).next_change == datetime(2026, 11, 4, 12, 5, tzinfo=UTC)
+    assert resolved(observed).requeue_at == datetime(2026, 11, 4, 12, 5, tzinfo=UTC)
     assert resolved(observed).pools[0].bounds == Bounds(2, 8)
     assert resolved(observed, NOON + 5 * MINUTE).pools[0].bounds == Bounds(2, 2)

@@ -184,8 +184,8 @@ def test_the_next_look_is_at_the_next_transition() -> None:
     found = resolved(observe(schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"}))
     assert found.window is not None
     assert found.window.window == "day"
-    assert found.next_change == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
-    assert resolved(observe()).next_change is None
+    assert found.requeue_at == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
+    assert resolved(observe()).requeue_at is None
 
 
 def missed(ago: timedelta) -> Object:
@@ -206,17 +206,17 @@ NO_KEYS: dict[str, tuple[Observed, timedelta | None]] = {
 
 @pytest.mark.parametrize(("observed", "wait"), NO_KEYS.values(), ids=NO_KEYS)
 def test_a_secret_with_keys_that_is_missing_is_looked_for(observed: Observed, wait: timedelta | None) -> None:
-    assert resolved(observed).next_change == (NOON + wait if wait else None)
+    assert resolved(observed).requeue_at == (NOON + wait if wait else None)
 
 
 def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None:
     """A person who reads ModelNotAllowed sets the label, and nobody watches namespaces."""
     barred = observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})])
-    assert resolved(barred).next_change == NOON + timedelta(seconds=20)
+    assert resolved(barred).requeue_at == NOON + timedelta(seconds=20)
     since = {"type": "ModelsResolved", "status": "False", "lastTransitionTime": stamp(NOON - timedelta(hours=1))}
     barred = replace(barred, body={**(barred.body or {}), "status": {"conditions": [since]}})
-    assert resolved(barred).next_change == NOON + timedelta(minutes=6)
-    assert resolved(observe(known=[])).next_change is None, "models are watched"
+    assert resolved(barred).requeue_at == NOON + timedelta(minutes=6)
+    assert resolved(observe(known=[])).requeue_at is None, "models are watched"
 
 
 def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
