@@ -131,7 +131,7 @@ def test_explain_says_what_is_not_supported_yet(api_server: ControlPlane) -> Non
 
 def test_explain_shows_what_a_field_is_for(api_server: ControlPlane) -> None:
     said = api_server.kubectl("explain", "ttstenant.spec.schedule.windows.end")
-    assert "Local time at which the window closes" in said
+    assert "Local time at which the window ends" in said
 
 
 def test_short_names_and_columns_serve_people(api_server: ControlPlane) -> None:
