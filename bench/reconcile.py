@@ -16,7 +16,7 @@ from bench.operators import administrator, control_plane
 from tests.support.operator_world import SETTINGS, model, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Write
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import GROUP
@@ -69,7 +69,7 @@ async def _reconciled(cluster: Cluster, keys: Sequence[Key]) -> list[float]:
     clock, milliseconds = SystemClock(), []
     for key in keys:
         started = time.perf_counter()
-        await reconcile(key, cluster, SETTINGS, clock)
+        await reconcile(key, ReconcileContext(cluster, SETTINGS, clock))
         milliseconds.append((time.perf_counter() - started) * 1e3)
     return milliseconds
 

@@ -1,4 +1,4 @@
-"""Write what is generated from the API models, the metrics, and both programs' flags and files.
+"""Write what is generated from the API models, the table of kinds, the metrics, and both programs' flags and files.
 
 ``python -m hack.generate`` writes; with ``--check`` it writes nothing and fails where a file is stale.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from hack import programs_reference
+from hack import chart_rules, programs_reference
 from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import definitions
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
@@ -42,6 +42,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
         names = crd["spec"]["names"]
         yield ROOT / "docs" / "reference" / f"{names['singular']}.md", reference(crd)
     yield ROOT / "docs" / "reference" / "metrics.md", metrics_page()
+    yield ROOT / "charts" / "ttsfleet" / "templates" / "_rules.tpl", chart_rules.template()
     yield ROOT / "docs" / "reference" / "tts-server.md", programs_reference.server_page()
     yield ROOT / "docs" / "reference" / "tts-operator.md", programs_reference.operator_page()
 

@@ -1,4 +1,4 @@
-"""Time as an argument: what happens at night is tested by day."""
+"""Clocks, as arguments: tests replace them."""
 
 import time
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two times: one that people agree on, and one that nobody can set back."""
+    """A wall clock and a monotonic clock."""
 
     def now(self) -> datetime:
-        """The instant, aware and in UTC: for schedules and timestamps."""
+        """Current instant, aware and in UTC: for schedules and timestamps."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment: for durations and deadlines. It goes on while the process is stopped."""
+        """Seconds since an arbitrary moment, also while the process is stopped: for durations and deadlines."""
 
 
 class SystemClock:

@@ -1,4 +1,4 @@
-"""The running operator: its parts, and how they begin and end."""
+"""Composition root: creates the parts of the operator, starts them and stops them."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,11 @@ from tts_operator.cluster.lease import ClusterLease
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.watches import Watches
-from tts_operator.objects.fields import number
+from tts_operator.objects.fields import decimal
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import KINDS, LEASE, MODEL, TENANT, Kind, Scope
+from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body, Ref
-from tts_operator.objects.names import API_VERSION, GROUP, MANAGED
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.redis_acl.admin import RedisAdmin
 from tts_operator.redis_acl.users import RedisUsers
@@ -35,38 +36,30 @@ from tts_operator.telemetry.watch_health import WatchHealth
 
 log = structlog.get_logger()
 
-WAIT_SECONDS = 2.0
-"""Between looks for an API server that does not answer yet, or has no CRDs yet."""
+STARTUP_RETRY_SECONDS = 2.0
+"""Retry interval at startup while the API server is unreachable or the CRDs are missing, seconds."""
 CHECK_SECONDS = 300.0
-"""Between checks that the watches still deliver."""
-WATCHED: tuple[tuple[str, str, str], ...] = (
-    (API_VERSION, "TTSTenant", "ttstenants"),
-    (API_VERSION, "TTSModel", "ttsmodels"),
-    ("v1", "Pod", "pods"),
-    ("apps/v1", "Deployment", "deployments"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
-)
-"""What the check lists: the kinds that change without us."""
+"""Interval of the watch health check, seconds."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What `tts-operator run` was told."""
+    """Configuration of `tts-operator run`."""
 
     settings: Settings
-    pace: ControllerOptions
-    config: LeaderElectionConfig
+    options: ControllerOptions
+    election: LeaderElectionConfig
     lease_name: str
     metrics_port: int
     health_port: int
 
 
 class EventForwarder:
-    """Where the watches' news goes: keys to the controller, versions to the check."""
+    """Forwards watch events: keys to the controller, versions to the watch health check."""
 
-    def __init__(self, controller: Controller, freshness: WatchHealth) -> None:
+    def __init__(self, controller: Controller, watch_health: WatchHealth) -> None:
         self._controller = controller
-        self._freshness = freshness
+        self._watch_health = watch_health
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         self._controller.tenant_changed(key, models)
@@ -77,97 +70,97 @@ class EventForwarder:
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)
 
-    def deployment_changed(self, found: Body, *, gone: bool) -> None:
-        self._controller.deployment_changed(found, gone=gone)
+    def deployment_changed(self, deployment: Body, *, gone: bool) -> None:
+        self._controller.deployment_changed(deployment, gone=gone)
 
     def status_changed(self, key: Key) -> None:
         self._controller.status_changed(key)
 
-    def saw(self, kind: str, version: str) -> None:
-        self._freshness.saw(kind, version)
+    def delivered(self, kind: str, version: str) -> None:
+        self._watch_health.saw(kind, version)
 
 
 async def operate(run: Run, clock: Clock | None = None) -> None:
-    """Be one replica until SIGTERM or SIGINT: running reconciles end, the Lease is let go."""
+    """Run one replica until SIGTERM or SIGINT; then running reconciles end, and the Lease is released."""
     clock = clock or SystemClock()
     stopping = stop_signal()
-    metrics, freshness = Metrics(), WatchHealth()
-    patience = RequestTimeouts(write_seconds=run.config.lease_seconds - run.config.renew_deadline_seconds)
+    metrics, watch_health = Metrics(), WatchHealth()
+    timeouts = RequestTimeouts(write_seconds=run.election.lease_seconds - run.election.renew_deadline_seconds)
     async with AsyncExitStack() as stack:
-        lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, patience))
+        lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, timeouts))
         identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         lease = ClusterLease(lease_cluster, run.settings.namespace, run.lease_name)
-        leader = Leader(lease, identity, clock, run.config)
+        leader = Leader(lease, identity, clock, run.election)
         metrics.leading.set_function(leader.may_write)
-        cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, patience, metrics.wrote))
+        cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, timeouts, metrics.wrote))
         stores = StoreAccess(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
-        controller = Controller(cluster, run.settings, clock, metrics, run.pace, stores=stores)
-        watches = Watches(EventForwarder(controller, freshness), asyncio.get_running_loop(), run.pace.namespaces)
+        controller = Controller(cluster, run.settings, clock, metrics, run.options, stores=stores)
+        watches = Watches(EventForwarder(controller, watch_health), asyncio.get_running_loop(), run.options.namespaces)
 
-        def sick() -> list[str]:
-            return [f"the watch of {kind} delivers nothing" for kind in freshness.stale(clock.monotonic())]
+        def unhealthy() -> list[str]:
+            return [f"the watch of {kind} delivers no events" for kind in watch_health.stale(clock.monotonic())]
 
         def unready() -> list[str]:
-            return [] if watches.ready else ["the watches have not begun"]
+            return [] if watches.ready else ["the watches have not started"]
 
         await stack.enter_async_context(serving(metrics_app(metrics), run.metrics_port))
-        await stack.enter_async_context(serving(health_app(sick, unready), run.health_port))
+        await stack.enter_async_context(serving(health_app(unhealthy, unready), run.health_port))
         async with (
             background(stopping.wait()) as signalled,
-            background(wait_for_resources(cluster, run.pace.namespaces)) as found,
+            background(wait_for_resources(cluster, run.options.namespaces)) as available,
         ):
-            await asyncio.wait({signalled, found}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({signalled, available}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
             return
         watches.start()
         stack.push_async_callback(watches.stop)
-        await stack.enter_async_context(background(check(cluster, freshness, clock, run.pace.namespaces)))
+        await stack.enter_async_context(background(check_watches(cluster, watch_health, clock, run.options.namespaces)))
         await lead_until(stopping, leader, controller)
 
 
 async def redis_users(
     run: Run, stack: AsyncExitStack, cluster: Cluster, leader: Leader, clock: Clock
 ) -> RedisUsers | None:
-    """None without a Redis. Users are registered under the Lease's UID: replicas share it, other operators do not."""
+    """Users of the operator's Redis; None without one. They are registered under the UID of the replicas' Lease."""
     if run.settings.redis is None:
         return None
     admin = RedisAdmin(run.settings.redis)
     stack.push_async_callback(admin.close)
-    known: list[str] = []
+    lease_uid: list[str] = []
 
     async def operator() -> str:
-        if not known:
-            lease = await cluster.get(Ref("coordination.k8s.io/v1", "Lease", run.settings.namespace, run.lease_name))
+        if not lease_uid:
+            lease = await cluster.get(Ref.of(LEASE, run.settings.namespace, run.lease_name))
             if lease is None:
                 raise NotLeading
-            known.append(str(lease["metadata"]["uid"]))
-        return known[0]
+            lease_uid.append(str(lease["metadata"]["uid"]))
+        return lease_uid[0]
 
     return RedisUsers(admin, operator, leader.may_write, clock)
 
 
 async def lead_until(stopping: asyncio.Event, leader: Leader, controller: Controller) -> None:
-    """Stand for leadership again and again. On the signal, work that goes on ends by itself."""
+    """Be a candidate, or the leader, until the signal; then running reconciles end before this returns."""
 
     async def end_work() -> None:
         await stopping.wait()
         controller.stop()
 
-    async def stand() -> None:
+    async def be_candidate() -> None:
         while not stopping.is_set():
             await leader.lead(controller.work)
 
     async with background(end_work()), background(stopping.wait()) as signalled:
-        standing = asyncio.create_task(stand())
-        await asyncio.wait({standing, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        candidate = asyncio.create_task(be_candidate())
+        await asyncio.wait({candidate, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if not leader.may_write():
-            standing.cancel()  # it only waits for its turn
+            candidate.cancel()  # it only waits for the lease
         with contextlib.suppress(asyncio.CancelledError):
-            await standing
+            await candidate
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT."""
+    """Create an event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
 
     def stop(received: signal.Signals) -> None:
@@ -181,7 +174,7 @@ def stop_signal() -> asyncio.Event:
 
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """Goes on until the block ends."""
+    """Run a coroutine until the block ends."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -192,7 +185,7 @@ async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Ta
 
 @asynccontextmanager
 async def serving(app: web.Application, port: int) -> AsyncIterator[None]:
-    """Answers on this port, at every address, until the block ends."""
+    """Serve an application on this port, at every address, until the block ends."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -203,37 +196,41 @@ async def serving(app: web.Application, port: int) -> AsyncIterator[None]:
 
 
 async def wait_for_resources(cluster: Cluster, namespaces: tuple[str, ...]) -> None:
-    """Until the API server answers and has both CRDs: kopf looks for them only once."""
-    for api_version, kind, _ in WATCHED[:2]:
-        scopes = (namespaces or ("",)) if kind == "TTSTenant" else ("",)
+    """Return once the API server is reachable and has both CRDs: kopf looks for them only once."""
+    for kind in (TENANT, MODEL):
         while True:
             try:
-                for namespace in scopes:
-                    await newest_version(cluster, api_version, kind, namespace)
+                for namespace in scopes(kind, namespaces):
+                    await newest_version(cluster, kind, namespace)
                 break
             except NotFound:
-                log.warning("no such resource yet: install the CRDs", kind=kind)
+                log.warning("CRDs not installed", kind=kind.name)
             except ClusterError as error:
-                log.warning("cluster not reached yet", kind=kind, error=str(error))
-            await asyncio.sleep(WAIT_SECONDS)
+                log.warning("API server unreachable", kind=kind.name, error=str(error))
+            await asyncio.sleep(STARTUP_RETRY_SECONDS)
 
 
-async def check(cluster: Cluster, freshness: WatchHealth, clock: Clock, namespaces: tuple[str, ...]) -> None:
-    """From time to time, compare what exists with what the watches delivered. The liveness probe reads the result."""
+async def check_watches(cluster: Cluster, watch_health: WatchHealth, clock: Clock, namespaces: tuple[str, ...]) -> None:
+    """Periodically compare existing versions with those that the watches delivered, for the liveness probe."""
     while True:
         await asyncio.sleep(CHECK_SECONDS)
-        for api_version, kind, plural in WATCHED:
+        for kind in (kind for kind in KINDS if kind.health_checked):
             try:
-                for namespace in ("",) if kind == "TTSModel" else namespaces or ("",):
-                    version = await newest_version(cluster, api_version, kind, namespace)
-                    freshness.exists(plural, version, clock.monotonic())
+                for namespace in scopes(kind, namespaces):
+                    version = await newest_version(cluster, kind, namespace)
+                    watch_health.exists(kind.plural, version, clock.monotonic())
             except ClusterError as error:
-                log.warning("watches not checked", kind=kind, error=str(error))
+                log.warning("watch health check failed", kind=kind.name, error=str(error))
 
 
-async def newest_version(cluster: Cluster, api_version: str, kind: str, namespace: str) -> str:
-    """The highest resourceVersion among the objects that are watched; empty if there are none."""
-    labels = "" if api_version.startswith(GROUP) else MANAGED
-    listed = cluster.list(api_version, kind, namespace, labels, metadata_only=True)
+def scopes(kind: Kind, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """Namespaces in which to list a kind; one empty name for a list of all."""
+    return ("",) if kind.scope is Scope.CLUSTER or not namespaces else namespaces
+
+
+async def newest_version(cluster: Cluster, kind: Kind, namespace: str) -> str:
+    """Highest resourceVersion among the watched objects of a kind; empty without any."""
+    labels = "" if kind in (TENANT, MODEL) else MANAGED
+    listed = cluster.list(kind, namespace, labels, metadata_only=True)
     versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
-    return max(versions, key=number, default="")
+    return max(versions, key=decimal, default="")

@@ -10,11 +10,13 @@ from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.model import fallback_of
-from tts_operator.desired.build import Desired, build
+from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.objects.diff import LIST_KEYS
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import KINDS
+from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.objects.names import API_VERSION, MANAGER, pool_labels
+from tts_operator.objects.names import API_VERSION, MANAGER
 from tts_operator.plan.actions import Apply, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -118,21 +120,30 @@ def resolved(observed: Observed, now: datetime = NOON) -> Resolved:
     return resolve(observed, SETTINGS, now)
 
 
+def built(found: Resolved) -> Desired | None:
+    return build(found, pool_deployments(found))
+
+
+def changes(found: Resolved) -> dict[str, str]:
+    """The shared changes that its pools would roll out."""
+    return {pool: each.change for pool, each in pool_deployments(found).items() if each.change}
+
+
 def desired(observed: Observed, now: datetime = NOON) -> Desired:
-    found = build(resolved(observed, now))
+    found = built(resolved(observed, now))
     assert found is not None
     return found
 
 
 def planned(observed: Observed, now: datetime = NOON) -> list[str]:
     """The plan as a person reads it in a log."""
-    return [str(action) for action in plan(build(resolved(observed, now)), observed)]
+    return [str(action) for action in plan(built(resolved(observed, now)), observed)]
 
 
 def settle(observed: Observed, now: datetime = NOON, *, at: datetime | None = None) -> list[Object]:
     """The children after this reading's plan was carried out, with pods that answer."""
     children = {ref: copy.deepcopy(dict(child)) for ref, child in observed.children.items()}
-    for action in plan(build(resolved(observed, now)), observed):
+    for action in plan(built(resolved(observed, now)), observed):
         match action:
             case Apply():
                 kept = {name: children.get(action.ref, {}).get(name) for name in ("status",)}
@@ -233,13 +244,7 @@ def child(children: Iterable[Object], kind: str, name: str) -> Object:
 
 
 def ref(kind: str, name: str) -> Ref:
-    versions = {
-        "Deployment": "apps/v1",
-        "HorizontalPodAutoscaler": "autoscaling/v2",
-        "NetworkPolicy": "networking.k8s.io/v1",
-        "PodDisruptionBudget": "policy/v1",
-    }
-    return Ref(versions.get(kind, "v1"), kind, KEY.namespace, name)
+    return Ref.of(next(each for each in KINDS if each.name == kind), KEY.namespace, name)
 
 
 def stamp(instant: datetime) -> str:

@@ -16,38 +16,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from hack.chart_rules import rules
 from hack.cluster.control_plane import ControlPlane
+from tts_operator.objects.kinds import KINDS
 
 GROUP = "ttsfleet-operators"
 COMMAND = (sys.executable, "-m", "tts_operator.cli.main")
 
-# Exactly what the operator may do: the tests run with nothing more.
-CHILDREN = ("get", "list", "watch", "create", "patch", "delete")
-RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("ttsfleet.io", ("ttstenants", "ttsmodels"), ("get", "list", "watch")),
-    ("ttsfleet.io", ("ttstenants/status", "ttsmodels/status"), ("patch",)),
-    ("", ("serviceaccounts", "configmaps", "services"), CHILDREN),
-    ("apps", ("deployments",), CHILDREN),
-    ("apps", ("deployments/scale",), ("update",)),
-    ("autoscaling", ("horizontalpodautoscalers",), CHILDREN),
-    ("networking.k8s.io", ("networkpolicies",), CHILDREN),
-    ("policy", ("poddisruptionbudgets",), CHILDREN),
-    ("", ("pods",), ("list", "watch", "patch")),
-    ("", ("secrets",), ("get", "create", "patch", "delete")),
-    ("", ("namespaces",), ("get",)),
-    ("events.k8s.io", ("events",), ("create",)),
-    ("coordination.k8s.io", ("leases",), ("get", "create", "update")),
-)
-
 
 def role() -> dict[str, Any]:
+    """Exactly what the operator may do: the tests run with nothing more."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": GROUP},
         "rules": [
-            {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
-            for group, resources, verbs in RULES
+            {"apiGroups": [rule.group], "resources": list(rule.resources), "verbs": list(rule.verbs)}
+            for rule in rules(KINDS)
         ],
     }
 

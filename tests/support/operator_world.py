@@ -14,11 +14,11 @@ from typing import Any
 from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
 from tts_operator.cluster.errors import NotFound
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import CHILDREN, EVENT, KINDS, Scope, kind_of
+from tts_operator.objects.labels import ROLLOUT, selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
-from tts_operator.objects.names import API_VERSION, TENANT_LABEL
-from tts_operator.rollout.policy import ROLLOUT
+from tts_operator.objects.names import API_VERSION
 from tts_operator.settings import Settings
-from tts_operator.snapshot.observed import CHILD_KINDS
 
 SETTINGS = Settings(server_image="example.invalid/tts-server:1", namespace="ttsfleet-system")
 PATIENCE_SECONDS = 20.0
@@ -62,15 +62,15 @@ class Person:
 
     async def create(self, body: Object) -> Body:
         ref = ref_of(body)
-        return await self.post(collection_path(ref.api_version, ref.kind, ref.namespace), body)
+        return await self.post(collection_path(kind_of(ref.api_version, ref.kind), ref.namespace), body)
 
     async def post(self, path: str, body: Object) -> Body:
         """Create something of any kind, also of those that the operator knows nothing of."""
-        return await self.cluster._ask(Request("POST", path, {"fieldManager": self.name}, body))
+        return await self.cluster.send(Request("POST", path, {"fieldManager": self.name}, body))
 
     async def patch(self, ref: Ref, change: Object, subresource: str = "") -> Body:
         path = path_of(ref) + (f"/{subresource}" if subresource else "")
-        return await self.cluster._ask(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
+        return await self.cluster.send(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
 
     async def put(self, body: Object) -> Body:
         """Make it so, whether it exists or not: what was set before and is not in `body` goes."""
@@ -80,14 +80,14 @@ class Person:
             return await self.create(body)
         metadata = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
         request = Request("PUT", path_of(ref), {"fieldManager": self.name}, {**body, "metadata": metadata})
-        return await self.cluster._ask(request)
+        return await self.cluster.send(request)
 
     async def scale(self, ref: Ref, replicas: int) -> None:
         await self.patch(ref, {"spec": {"replicas": replicas}}, "scale")
 
     async def delete(self, ref: Ref) -> None:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self.cluster._ask(Request("DELETE", path_of(ref), {}, body, JSON))
+        await self.cluster.send(Request("DELETE", path_of(ref), {}, body, JSON))
 
 
 @dataclass
@@ -104,10 +104,8 @@ class World:
         return Key(self.namespace, name)
 
     def ref(self, kind: str, name: str) -> Ref:
-        versions = {kind: api_version for api_version, kind in CHILD_KINDS}
-        versions |= {"Pod": "v1", "TTSTenant": API_VERSION, "TTSModel": API_VERSION}
-        namespace = "" if kind == "TTSModel" else self.namespace
-        return Ref(versions[kind], kind, namespace, name)
+        row = next(each for each in KINDS if each.name == kind)
+        return Ref.of(row, "" if row.scope is Scope.CLUSTER else self.namespace, name)
 
     async def publishes_model(self, name: str = "", **spec: Any) -> str:
         """A model, by default with a name that no other test uses."""
@@ -122,12 +120,11 @@ class World:
 
     async def children(self, name: str = "acme") -> dict[Ref, Body]:
         """Everything that carries the tenant's label, Secrets too."""
-        selector = f"{TENANT_LABEL}={name}"
-        lists = [await collect(self.cluster.list(*kind, self.namespace, selector)) for kind in CHILD_KINDS]
+        lists = [await collect(self.cluster.list(kind, self.namespace, selector(name))) for kind in CHILDREN]
         return {ref_of(child): child for found in lists for child in found}
 
     async def events(self) -> list[Body]:
-        return await collect(self.cluster.list("events.k8s.io/v1", "Event", self.namespace))
+        return await collect(self.cluster.list(EVENT, self.namespace))
 
     async def condition(self, type_: str, name: str = "acme") -> Mapping[str, Any]:
         body = await self.get("TTSTenant", name)

@@ -1,12 +1,14 @@
-{{/* What the operator does in a namespace with tenants: these verbs and no others. */}}
+{{/* Generated from operator/tts_operator/objects/kinds.py by `make generate`; do not edit. */}}
+
+{{/* Verbs that the operator uses in a namespace with tenants, and no others. */}}
 {{- define "ttsfleet.tenantRules" -}}
+# finalizers: the admission plugin OwnerReferencesPermissionEnforcement requires it.
 - apiGroups: [ttsfleet.io]
   resources: [ttstenants]
   verbs: [get, list, watch]
 - apiGroups: [ttsfleet.io]
   resources: [ttstenants/status]
   verbs: [patch]
-# Owner references that block deletion, where the cluster enforces permission for them.
 - apiGroups: [ttsfleet.io]
   resources: [ttstenants/finalizers]
   verbs: [update]
@@ -31,11 +33,68 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
-# By name only: the tenant's keys and the credential between its pools.
+# By name only: permission to list or watch Secrets would be permission to read all of them.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* Verbs that the operator uses on cluster-scoped objects. */}}
+{{- define "ttsfleet.clusterRules" -}}
+- apiGroups: [ttsfleet.io]
+  resources: [ttsmodels]
+  verbs: [get, list, watch]
+- apiGroups: [ttsfleet.io]
+  resources: [ttsmodels/status]
+  verbs: [patch]
+{{- end }}
+
+{{/* Takes the name of the only object to grant access to; empty for all. */}}
+{{- define "ttsfleet.rules.namespaces" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- with . }}
+  resourceNames: [{{ . | quote }}]
+  {{- end }}
+  verbs: [get]
+{{- end }}
+
+{{/* Takes the name of the only object to grant access to; empty for all. */}}
+{{- define "ttsfleet.rules.leases" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  {{- with . }}
+  resourceNames: [{{ . | quote }}]
+  {{- end }}
+  verbs: [get, update]
+{{- end }}
+
+{{/* Writes of a tenant's children, in every version of their groups. */}}
+{{- define "ttsfleet.childResourceRules" -}}
+- apiGroups: [""]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [serviceaccounts, configmaps, services, secrets]
+- apiGroups: [apps]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [deployments]
+- apiGroups: [autoscaling]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [horizontalpodautoscalers]
+- apiGroups: [policy]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [poddisruptionbudgets]
+- apiGroups: [networking.k8s.io]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [networkpolicies]
 {{- end }}

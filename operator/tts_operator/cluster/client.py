@@ -1,7 +1,7 @@
-"""The way to the API server: the only module that imports the Kubernetes client.
+"""Client of the API server: the only module that imports the Kubernetes client library.
 
-Every write asks for leadership twice: before it waits for a connection, and again in the moment in which its first byte
-is about to leave. Between the two a process may have been frozen for a minute.
+Every write checks leadership twice: before it waits for a connection, and again right before its first byte is sent.
+Between the two the process may have been frozen for a minute.
 """
 
 import json
@@ -16,54 +16,37 @@ import aiohttp
 import kubernetes.aio.config
 
 from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
+from tts_operator.objects.kinds import Kind, kind_of
 from tts_operator.objects.manifest import Body, Manifest, Ref
-from tts_operator.objects.names import API_VERSION, MANAGER, SCALE_MANAGER
+from tts_operator.objects.names import MANAGER, SCALE_MANAGER
 
-PLURALS: Mapping[tuple[str, str], str] = {
-    ("v1", "ConfigMap"): "configmaps",
-    ("v1", "Namespace"): "namespaces",
-    ("v1", "Pod"): "pods",
-    ("v1", "Secret"): "secrets",
-    ("v1", "Service"): "services",
-    ("v1", "ServiceAccount"): "serviceaccounts",
-    ("apps/v1", "Deployment"): "deployments",
-    ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
-    ("coordination.k8s.io/v1", "Lease"): "leases",
-    ("events.k8s.io/v1", "Event"): "events",
-    ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
-    ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
-    (API_VERSION, "TTSModel"): "ttsmodels",
-    (API_VERSION, "TTSTenant"): "ttstenants",
-}
-"""Every kind that the operator reads or writes, as the API server's paths spell it."""
-
-# The client's annotations are partial: calling it is untyped.
+# The library's annotations are partial: calling it is untyped.
 client: Any = kubernetes.aio.client
 config: Any = kubernetes.aio.config
 
 APPLY = "application/apply-patch+yaml; charset=utf-8"
-"""With its charset the client library does not know it, and sends the body as it gets it: see `yaml_text`."""
+"""The library does not recognise the type with its charset, and sends the body unchanged: see `yaml_text`."""
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 READS = frozenset({"GET", "HEAD"})
 PAGE = 500
-"""Objects per answer when everything is listed."""
+"""Objects per page of a list."""
 
 
 @dataclass(frozen=True)
 class RequestTimeouts:
-    """How long a request may take."""
+    """Timeouts of one request, by what it does."""
 
     read_seconds: float = 30.0
     write_seconds: float = 5.0
-    """No longer than from the renew deadline to the end of the lease."""
+    """At most the time from the renew deadline to the end of the lease."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One exchange with the API server."""
+    """One request to the API server."""
 
     method: str
     path: str
@@ -74,7 +57,7 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        """Whether it may change anything."""
+        """Whether it may change an object."""
         return self.method not in READS
 
     def __str__(self) -> str:
@@ -83,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Write:
-    """One write that was sent, for whoever counts them."""
+    """One write that was sent, for metrics."""
 
     verb: str
     kind: str
@@ -91,17 +74,17 @@ class Write:
 
 
 class Cluster:
-    """Reads and writes of one operator. Reads are free; `may_write` is asked about each write."""
+    """Reads and writes objects. `may_write` is called before each write, which raises NotLeading where it is False."""
 
     def __init__(
         self,
         configuration: Any,
         may_write: Callable[[], bool],
-        patience: RequestTimeouts | None = None,
+        timeouts: RequestTimeouts | None = None,
         wrote: Callable[[Write], None] = lambda _: None,
     ) -> None:
         self._may_write = may_write
-        self._patience = patience or RequestTimeouts()
+        self._timeouts = timeouts or RequestTimeouts()
         self._wrote = wrote
         configuration.trace_configs = [self._gate()]
         self._client = client.ApiClient(configuration)
@@ -111,23 +94,23 @@ class Cluster:
     async def connect(
         cls,
         may_write: Callable[[], bool],
-        patience: RequestTimeouts | None = None,
+        timeouts: RequestTimeouts | None = None,
         wrote: Callable[[Write], None] = lambda _: None,
     ) -> Self:
-        """By the pod's ServiceAccount, or by KUBECONFIG outside a cluster. Raises Unreachable without either."""
+        """Authenticate as the pod's ServiceAccount, or by KUBECONFIG. Raises Unreachable without either."""
         configuration = client.Configuration()
         try:
             if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                file = os.environ.get("KUBECONFIG")  # the client's own default is from when it was imported
+                file = os.environ.get("KUBECONFIG")  # the library reads its own default once, at import
                 await config.load_kube_config(config_file=file, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
-            raise Unreachable(f"no way to a cluster: {error}; set KUBECONFIG") from error
-        return cls(configuration, may_write, patience, wrote)
+            raise Unreachable(f"no cluster configured: {error}; set KUBECONFIG") from error
+        return cls(configuration, may_write, timeouts, wrote)
 
     async def close(self) -> None:
-        """End its connections."""
+        """Close all connections."""
         await self._client.close()
 
     async def __aenter__(self) -> Self:
@@ -137,35 +120,35 @@ class Cluster:
         await self.close()
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
-        """The live object; None if there is none."""
+        """Read one object; None if it does not exist."""
         try:
-            found = await self._ask(Request("GET", path_of(ref), accept=METADATA_ONLY if metadata_only else JSON))
+            live = await self.send(Request("GET", path_of(ref), accept=METADATA_ONLY if metadata_only else JSON))
         except NotFound:
             return None
-        return {**found, "apiVersion": ref.api_version, "kind": ref.kind}
+        return {**live, "apiVersion": ref.api_version, "kind": ref.kind}
 
     async def list(
-        self, api_version: str, kind: str, namespace: str = "", labels: str = "", *, metadata_only: bool = False
+        self, kind: Kind, namespace: str = "", labels: str = "", *, metadata_only: bool = False
     ) -> AsyncIterator[Body]:
-        """Live objects of a kind, page by page; `labels` is a selector, no namespace means all of them."""
-        path = collection_path(api_version, kind, namespace)
+        """Yield the objects of a kind, page by page. `labels` is a selector; without a namespace all are listed."""
+        path = collection_path(kind, namespace)
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._ask(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
-            for item in page["items"] or ():  # a metadata-only list of nothing says null
-                yield {**item, "apiVersion": api_version, "kind": kind}  # a list leaves them out of its items
-            follows = page["metadata"].get("continue")
-            if not follows:
+            page = await self.send(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
+            for item in page["items"] or ():  # null in an empty metadata-only list
+                yield {**item, "apiVersion": kind.api_version, "kind": kind.name}  # the items of a list lack both
+            token = page["metadata"].get("continue")
+            if not token:
                 return
-            query["continue"] = follows
+            query["continue"] = token
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
-        """Server-side apply; without `force`, another manager's field is a Conflict."""
+        """Server-side apply. Returns the object as stored. Without `force`, another manager's field raises Conflict."""
         query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
-        return await self._ask(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
+        return await self.send(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
 
     async def apply_status(self, ref: Ref, uid: str, status: Body) -> None:
-        """Make this the whole status of the very object that was observed: NotFound where that one is gone."""
+        """Replace the whole status of the object of this UID. Raises NotFound where that object is gone."""
         body = {
             "apiVersion": ref.api_version,
             "kind": ref.kind,
@@ -174,57 +157,57 @@ class Cluster:
         }
         query = {"fieldManager": MANAGER, "force": "true"}
         try:
-            await self._ask(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
+            await self.send(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
         except Conflict:
             live = await self.get(ref, metadata_only=True)
             if live is not None and live["metadata"]["uid"] == uid:
-                raise  # others wrote at the same time, more often than the API server was ready to try again
+                raise  # concurrent writes: the API server gave up after its own retries
             raise NotFound("NotFound", f"{ref} of UID {uid} is gone") from None
 
     async def scale(self, ref: Ref, replicas: int, version: str) -> None:
-        """Write replicas through /scale, only if the object is still at this resourceVersion."""
+        """Set replicas through /scale. Raises Conflict unless the object is still at this resourceVersion."""
         body = {
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
             "metadata": {"name": ref.name, "namespace": ref.namespace, "resourceVersion": version},
             "spec": {"replicas": replicas},
         }
-        await self._ask(Request("PUT", f"{path_of(ref)}/scale", {"fieldManager": SCALE_MANAGER}, body))
+        await self.send(Request("PUT", f"{path_of(ref)}/scale", {"fieldManager": SCALE_MANAGER}, body))
 
     async def annotate(self, ref: Ref, annotation: str, value: str) -> None:
-        """Set one annotation."""
+        """Merge-patch one annotation."""
         body = {"metadata": {"annotations": {annotation: value}}}
-        await self._ask(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
+        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
 
     async def delete(self, ref: Ref, uid: str) -> None:
-        """In the background, and only the very object that was observed: otherwise a Conflict."""
+        """Delete in the background. Raises Conflict where the object of this name has another UID."""
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
-        await self._ask(Request("DELETE", path_of(ref), body=body))
+        await self.send(Request("DELETE", path_of(ref), body=body))
 
     async def create(self, manifest: Manifest) -> Body:
-        """A new object; a Conflict if the name is taken."""
+        """Create an object. Raises Conflict if the name is taken."""
         ref = manifest.ref
-        path = collection_path(ref.api_version, ref.kind, ref.namespace)
-        return await self._ask(Request("POST", path, {"fieldManager": MANAGER}, manifest.body))
+        path = collection_path(kind_of(ref.api_version, ref.kind), ref.namespace)
+        return await self.send(Request("POST", path, {"fieldManager": MANAGER}, manifest.body))
 
     async def replace(self, manifest: Manifest) -> Body:
-        """The whole object, as its resourceVersion allows: otherwise a Conflict."""
-        return await self._ask(Request("PUT", path_of(manifest.ref), {"fieldManager": MANAGER}, manifest.body))
+        """Replace the whole object. Raises Conflict unless it is still at the manifest's resourceVersion."""
+        return await self.send(Request("PUT", path_of(manifest.ref), {"fieldManager": MANAGER}, manifest.body))
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
-        """One exchange. Raises ClusterError, whatever went wrong."""
+    async def send(self, request: Request) -> dict[str, Any]:
+        """Send one request, and count it if it writes. Raises ClusterError for every failure."""
         if not request.writes:
-            return await self._exchange(request, self._patience.read_seconds)
+            return await self._exchange(request, self._timeouts.read_seconds)
         if not self._may_write():
             raise NotLeading
         kind = path_kind(request.path)
         try:
-            answer = await self._exchange(request, self._patience.write_seconds)
+            answer = await self._exchange(request, self._timeouts.write_seconds)
         except NotLeading:
             raise
         except ClusterError:
@@ -250,23 +233,23 @@ class Cluster:
             )
             content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error.__cause__, NotLeading):  # the gate's, at the body
+            if isinstance(error.__cause__, NotLeading):  # raised by `_gate` while the body was sent
                 raise NotLeading from error
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
         try:
             answer = json.loads(content)
         except ValueError as error:
             if response.status < 400:
-                raise Unreachable(f"{request}: the answer is not JSON") from error
+                raise Unreachable(f"{request}: the response is not JSON") from error
             answer = None
         if response.status >= 400:
             raise error_of(response.status, answer)
         return dict(answer)
 
     def _gate(self) -> aiohttp.TraceConfig:
-        """Asks for leadership once more when the request is about to be written to its connection.
+        """Check leadership again right before a request is written to its connection.
 
-        Twice: the headers of a request with a body wait for that, which goes out in another round of the event loop.
+        Both for headers and for body: the body is sent in a later iteration of the event loop.
         """
 
         async def about_to_send(
@@ -284,34 +267,34 @@ class Cluster:
 
 
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:
-    """All of them at once."""
+    """Collect an asynchronous iterator into a list."""
     return [item async for item in objects]
 
 
 def yaml_text(body: object) -> str:
-    """JSON that is YAML too: what is sent as an apply is read as YAML.
+    """JSON that is valid YAML: the API server parses the body of an apply as YAML.
 
-    An emoji or a rare ideograph stands for itself: JSON would escape it in two halves, which YAML takes for characters
-    of their own and refuses. Everything else beyond ASCII is escaped: some of it would end a line in YAML.
+    Characters beyond U+FFFF are not escaped: JSON escapes them as surrogate pairs, which YAML refuses. All others
+    beyond ASCII are escaped: some of them are line breaks in YAML.
     """
     text = json.dumps(body, ensure_ascii=False)
-    return re.sub(r"[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(r"[\x7f-\uffff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def path_of(ref: Ref) -> str:
-    """Where the API server keeps an object."""
-    return f"{collection_path(ref.api_version, ref.kind, ref.namespace)}/{quote(ref.name, safe='')}"
+    """URL path of an object. Raises KeyError for a kind that is not in the table of kinds."""
+    return f"{collection_path(kind_of(ref.api_version, ref.kind), ref.namespace)}/{quote(ref.name, safe='')}"
 
 
-def collection_path(api_version: str, kind: str, namespace: str = "") -> str:
-    """Where the API server keeps the objects of a kind."""
-    prefix = "/api" if api_version == "v1" else "/apis"
+def collection_path(kind: Kind, namespace: str = "") -> str:
+    """URL path of the objects of a kind, in a namespace or in all."""
+    prefix = f"/apis/{kind.group}" if kind.group else "/api"
     within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    return f"{prefix}/{api_version}{within}/{PLURALS[api_version, kind]}"
+    return f"{prefix}/{kind.version}{within}/{kind.plural}"
 
 
 def path_kind(path: str) -> str:
-    """The plural, with its subresource, that a path is about: a bounded label for metrics."""
+    """Plural of a URL path with its subresource, such as `deployments/scale`: a bounded label for metrics."""
     parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
     if parts[0] == "namespaces" and len(parts) > 2:
         parts = parts[2:]

@@ -1,36 +1,36 @@
-"""What the API server can answer instead of doing it.
+"""Errors of requests to the API server.
 
 ClusterError
    ├─ NotLeading     this process may not write now; nothing was sent
-   ├─ Unreachable    no answer, or the server is in trouble: whether a write happened is unknown, try again later
-   └─ Refused        the server said no: `reason` is CamelCase, `message` tells a person what to change
+   ├─ Unreachable    no response, or one about the server itself: whether a write happened is unknown, retry later
+   └─ Refused        the server rejected the request: `reason` is CamelCase, `message` tells a person what to change
         ├─ NotFound
-        └─ Conflict  somebody else wrote first, or owns a field
+        └─ Conflict  the object changed meanwhile, or another manager owns a field
 """
 
 from tts_operator.objects.fields import EXCEEDED_QUOTA
 from tts_operator.objects.problem import Problem
 
-# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would say nothing
+# ruff: noqa: N818 - the tree names what happened; "Error" on every leaf would add nothing
 
 
 class ClusterError(Exception):
-    """A request to the API server came to nothing."""
+    """A request to the API server failed."""
 
 
 class NotLeading(ClusterError):
-    """Another operator may be writing: the write was not sent."""
+    """Another replica may be the leader: the write was not sent."""
 
     def __init__(self) -> None:
-        super().__init__("this operator does not lead: nothing was written")
+        super().__init__("this replica is not the leader: the write was not sent")
 
 
 class Unreachable(ClusterError):
-    """No answer, or none that says anything about the request."""
+    """The server did not respond, or its response is not about the request."""
 
 
 class Refused(ClusterError):
-    """The server understood, and declined."""
+    """The server rejected the request."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -38,39 +38,38 @@ class Refused(ClusterError):
         self.message = message
 
     @property
-    def failure(self) -> Problem:
-        """The same, for the tenant's conditions."""
+    def problem(self) -> Problem:
+        """Reason and message for a condition."""
         return Problem(self.reason, self.message)
 
 
 class NotFound(Refused):
-    """There is no such object, or no such kind."""
+    """The object or its kind does not exist."""
 
 
 class Conflict(Refused):
-    """A precondition on version or UID does not hold, or another manager owns a field."""
+    """A precondition on resourceVersion or UID failed, or another manager owns a field."""
 
 
-LONGEST_MESSAGE = 512
+MAX_MESSAGE_CHARACTERS = 512
 """Characters of a server's message that reach a condition: enough for a person, bounded for the status."""
-
-
-SAYS_NOTHING_ABOUT_THE_REQUEST = frozenset({401, 429, 502, 503, 504})
-"""Not 500: that is also what an admission webhook which does not answer looks like, and it stops one child only."""
+RETRIED_STATUS_CODES = frozenset({401, 429, 502, 503, 504})
+"""HTTP statuses about the server, not the request. 500 is not among them: an admission webhook that does not respond
+causes it, for one child only."""
 
 
 def error_of(code: int, status: object) -> ClusterError:
-    """What an HTTP status and the Status object in its body mean."""
+    """Error for an HTTP status of 400 or above and the Status object in its body."""
     body = status if isinstance(status, dict) else {}
-    message = str(body.get("message") or f"the API server answered {code}")[:LONGEST_MESSAGE]
-    if code in SAYS_NOTHING_ABOUT_THE_REQUEST:
+    message = str(body.get("message") or f"the API server responded with HTTP status {code}")[:MAX_MESSAGE_CHARACTERS]
+    if code in RETRIED_STATUS_CODES:
         return Unreachable(message)
     reason = _reason(code, str(body.get("reason") or ""), message)
     return {404: NotFound, 409: Conflict}.get(code, Refused)(reason, message)
 
 
 def _reason(code: int, stated: str, message: str) -> str:
-    """Quota and admission answer with general codes; what happened is only in the message."""
+    """Quota and admission respond with generic codes: only the message tells them apart."""
     if code == 403 and EXCEEDED_QUOTA in message:
         return "QuotaExceeded"
     if code == 403 and "because it is being terminated" in message:

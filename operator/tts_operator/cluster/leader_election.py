@@ -1,16 +1,16 @@
-"""Leadership: of several operators one writes, and it knows when it may no longer.
+"""Leader election: one of several replicas writes, and stops before another can take over.
 
-The protocol is client-go's ``tools/leaderelection`` over a ``coordination.k8s.io/v1`` Lease. Three times rule it:
+The protocol is client-go's ``tools/leaderelection`` over a ``coordination.k8s.io/v1`` Lease, with three durations:
 
     retry  <  renew deadline  <  lease
     2 s       10 s               15 s
 
-A leader renews every `retry_seconds`. From `renew_deadline_seconds` after its last renewal it starts no write. Others
-take over once the record has not changed for `lease_seconds` by their own monotonic clock, so no two machines need to
-agree on the time of day, and the gap between deadline and lease covers writes that are still on their way.
+The leader renews every `retry_seconds`. Once `renew_deadline_seconds` have passed since its last renewal it starts no
+write. Others take over once the record has not changed for `lease_seconds` by their own monotonic clock: the machines'
+clocks need not agree, and the time between deadline and lease covers writes that are still in flight.
 
-The deadline counts from *before* the renewal was sent, and is read from the clock at every write: a process that was
-frozen for a minute finds, the moment it runs again, that it leads no longer.
+The deadline counts from *before* the renewal was sent, and is compared with the clock at every write: a process that
+was frozen for a minute has stopped writing the moment it runs again.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class LeaderElectionConfig:
-    """How fast leadership changes hands."""
+    """Durations of the protocol, as client-go's LeaderElectionConfig."""
 
     lease_seconds: float = 15.0
     renew_deadline_seconds: float = 10.0
@@ -38,17 +38,17 @@ class LeaderElectionConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.retry_seconds < self.renew_deadline_seconds < self.lease_seconds:
-            raise ValueError("0 < retry < renew deadline < lease does not hold")
+            raise ValueError("0 < retry_seconds < renew_deadline_seconds < lease_seconds is required")
 
     @classmethod
     def of_lease(cls, seconds: float) -> "LeaderElectionConfig":
-        """The usual proportions, for a lease of this length."""
+        """Scale client-go's defaults of 15, 10 and 2 seconds to this lease duration."""
         return cls(seconds, seconds * 2 / 3, seconds * 2 / 15)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a Lease says. `holder` is empty once a leader has let it go."""
+    """Content of a Lease. `holder` is empty after the leader released it."""
 
     holder: str
     lease_seconds: float
@@ -56,25 +56,25 @@ class Record:
     renewed: datetime
     transitions: int = 0
     version: str = ""
-    """resourceVersion: a write with an old one is refused. Empty: there is no Lease yet."""
+    """resourceVersion that a write must match; empty: the Lease does not exist yet."""
 
 
-class LeaseConflict(Exception):  # noqa: N818 - it is an answer, not an error
-    """Somebody else wrote the Lease first."""
+class LeaseConflict(Exception):  # noqa: N818 - an expected outcome, not an error
+    """Another candidate wrote the Lease first."""
 
 
 class LeaseStore(Protocol):
-    """One Lease, wherever it is kept."""
+    """Storage of one Lease."""
 
     async def read(self) -> Record | None:
-        """The record as stored; None before the first leader."""
+        """Read the record; None before the first leader."""
 
     async def write(self, record: Record) -> Record:
-        """Create or replace, as `record.version` says; returns what is stored. Raises LeaseConflict."""
+        """Create the record, or replace the one of `record.version`. Returns it as stored. Raises LeaseConflict."""
 
 
 class Leader:
-    """One candidate. `lead` does everything; `may_write` is asked before every write."""
+    """One candidate. `lead` runs the protocol; `may_write` is checked before every write."""
 
     def __init__(
         self,
@@ -88,24 +88,24 @@ class Leader:
         self.config = config or LeaderElectionConfig()
         self._store = store
         self._clock = clock
-        self._chance = chance or random.Random()  # noqa: S311 - it spreads candidates, it keeps no secret
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._seen: Record | None = None
         self._seen_at = 0.0
         self._may_write_until = float("-inf")
-        """On the monotonic clock."""
+        """Monotonic clock, seconds."""
 
     def may_write(self) -> bool:
-        """Whether a write may start at this very moment."""
+        """Whether a write may start now."""
         return self._clock.monotonic() < self._may_write_until
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Wait to become the leader, then do `work` until it ends or leadership does.
+        """Wait for leadership, then run `work` until it ends or leadership is lost.
 
-        Work is cancelled when the lease cannot be renewed in time; call again to stand again. The lease is let go
-        when work ends by itself or this is cancelled, so that the next leader need not wait.
+        Work is cancelled if the lease cannot be renewed in time; call again to become a candidate again. The lease is
+        released when work returns or this is cancelled, so that the next leader need not wait for it to expire.
         """
         await self._acquire()
-        log.info("leading", identity=self.identity)
+        log.info("started leading", identity=self.identity)
         working = asyncio.ensure_future(work())
         renewing = asyncio.create_task(self._renew_until_lost())
         try:
@@ -120,16 +120,16 @@ class Leader:
         working.result()
 
     async def _acquire(self) -> None:
-        standing_by = False
-        while not await self._attempt():  # another process lets the lease go, no event tells
-            if not standing_by and self._seen is not None and self._seen.holder:
-                log.info("standing by", identity=self.identity, leader=self._seen.holder)
-                standing_by = True
-            # Candidates that started together should not go on asking together.
+        logged = False
+        while not await self._attempt():  # polled: a release causes no event
+            if not logged and self._seen is not None and self._seen.holder:
+                log.info("waiting for leader lease", identity=self.identity, leader=self._seen.holder)
+                logged = True
+            # Jitter: candidates that started together spread their attempts.
             await asyncio.sleep(self.config.retry_seconds * self._chance.uniform(1.0, 1.2))
 
     async def _renew_until_lost(self) -> None:
-        """Returns once the deadline has passed without a renewal."""
+        """Return once the deadline has passed without a renewal."""
         while True:
             await asyncio.sleep(min(self.config.retry_seconds, self._seconds_left()))
             if not self.may_write() or self._lost():
@@ -137,39 +137,39 @@ class Leader:
             await self._attempt()
 
     async def _attempt(self) -> bool:
-        """Take or renew the lease; False where it is another's, or no answer came in time."""
-        asked_at = self._clock.monotonic()
+        """Acquire or renew the lease; False where another holds it, or no response came in time."""
+        started_at = self._clock.monotonic()
         leading = self.may_write()
-        patience_seconds = self._seconds_left() if leading else self.config.renew_deadline_seconds
+        timeout_seconds = self._seconds_left() if leading else self.config.renew_deadline_seconds
         try:
-            async with asyncio.timeout(patience_seconds):
-                taken = await self._take()
+            async with asyncio.timeout(timeout_seconds):
+                acquired = await self._acquire_or_renew()
         except LeaseConflict:
-            self._seen = None if leading else self._seen  # what it holds is old: the next attempt reads it again
+            self._seen = None if leading else self._seen  # stale: the next attempt reads it again
             return False
-        except Exception as error:  # whatever it is: the deadline goes on
-            log.warning("lease not reached", identity=self.identity, leading=leading, error=describe(error))
+        except Exception as error:  # the deadline decides about leadership
+            log.warning("cannot reach lease", identity=self.identity, leading=leading, error=describe(error))
             return False
-        if taken:
-            self._may_write_until = asked_at + self.config.renew_deadline_seconds
+        if acquired:
+            self._may_write_until = started_at + self.config.renew_deadline_seconds
         elif leading:
             self._may_write_until = float("-inf")
-        return taken
+        return acquired
 
-    async def _take(self) -> bool:
+    async def _acquire_or_renew(self) -> bool:
         now = self._clock.now()
         current = self._seen if self.may_write() and self._seen and self._holds(self._seen) else await self._read()
         if current is not None and not self._holds(current) and not self._expired(current):
             return False
         if current is None:
-            wanted = Record(self.identity, self.config.lease_seconds, now, now)
+            desired = Record(self.identity, self.config.lease_seconds, now, now)
         elif self._holds(current):
-            wanted = replace(current, renewed=now, lease_seconds=self.config.lease_seconds)
+            desired = replace(current, renewed=now, lease_seconds=self.config.lease_seconds)
         else:
-            wanted = Record(
+            desired = Record(
                 self.identity, self.config.lease_seconds, now, now, current.transitions + 1, current.version
             )
-        self._observe(await self._store.write(wanted))
+        self._observe(await self._store.write(desired))
         return True
 
     async def _read(self) -> Record | None:
@@ -186,7 +186,7 @@ class Leader:
         return record.holder == self.identity
 
     def _expired(self, record: Record) -> bool:
-        """By the time that has passed here since the record last changed, never by the times in it."""
+        """Measured by this process since it last saw the record change, never by the times in the record."""
         return not record.holder or self._clock.monotonic() >= self._seen_at + record.lease_seconds
 
     def _lost(self) -> bool:
@@ -196,24 +196,24 @@ class Leader:
         return max(self._may_write_until - self._clock.monotonic(), 0.0)
 
     async def _release(self) -> None:
-        """Let the lease go, if it is still ours to write."""
+        """Release the lease, if this candidate may still write it."""
         if not self.may_write() or self._seen is None or not self._holds(self._seen):
             self._may_write_until = float("-inf")
             return
-        patience_seconds = self._seconds_left()
-        self._may_write_until = float("-inf")  # first, so that no write follows the release
+        timeout_seconds = self._seconds_left()
+        self._may_write_until = float("-inf")  # before the release, which no write may follow
         released = replace(self._seen, holder="", lease_seconds=1.0, renewed=self._clock.now())
-        with contextlib.suppress(Exception):  # it expires by itself
-            async with asyncio.timeout(patience_seconds):
+        with contextlib.suppress(Exception):  # unreleased, it expires
+            async with asyncio.timeout(timeout_seconds):
                 self._observe(await self._store.write(released))
 
 
 async def _cancelled(task: asyncio.Future[None]) -> None:
-    """Cancel it and wait until it has ended."""
+    """Cancel a task and wait until it has ended."""
     task.cancel()
     await asyncio.wait({task})
 
 
 def describe(error: Exception) -> str:
-    """One line about an error that may have no message."""
+    """Message of an error; its type's name if it has none."""
     return str(error) or type(error).__name__

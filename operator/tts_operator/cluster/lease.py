@@ -1,4 +1,4 @@
-"""The Lease as the API server keeps it."""
+"""Stores the leader's record in a `coordination.k8s.io/v1` Lease."""
 
 import math
 from datetime import UTC, datetime
@@ -7,15 +7,16 @@ from typing import Any
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict
 from tts_operator.cluster.leader_election import LeaseConflict, Record
+from tts_operator.objects.kinds import LEASE
 from tts_operator.objects.manifest import Body, Manifest, Ref
 
 
 class ClusterLease:
-    """A `coordination.k8s.io/v1` Lease, as a LeaseStore. Its own Cluster: leadership is not asked about itself."""
+    """LeaseStore on the API server. `cluster` must not check leadership: candidates write before they lead."""
 
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster = cluster
-        self._ref = Ref("coordination.k8s.io/v1", "Lease", namespace, name)
+        self._ref = Ref.of(LEASE, namespace, name)
 
     async def read(self) -> Record | None:
         live = await self._cluster.get(self._ref)
@@ -31,7 +32,7 @@ class ClusterLease:
 
 
 def record_of(live: Body) -> Record:
-    """What a Lease says; one made by hand may leave out anything."""
+    """Record of a Lease, any field of which may be missing."""
     spec = live.get("spec") or {}
     return Record(
         holder=spec.get("holderIdentity") or "",
@@ -44,7 +45,7 @@ def record_of(live: Body) -> Record:
 
 
 def body_of(ref: Ref, record: Record) -> dict[str, Any]:
-    """The Lease that says this. Its duration is whole seconds: a fraction becomes the next."""
+    """Lease with this record. leaseDurationSeconds is an integer: fractions are rounded up."""
     metadata = {"name": ref.name, "namespace": ref.namespace}
     if record.version:
         metadata["resourceVersion"] = record.version
@@ -63,7 +64,7 @@ def body_of(ref: Ref, record: Record) -> dict[str, Any]:
 
 
 def _micro_time(instant: datetime) -> str:
-    """As the API server writes a MicroTime."""
+    """Kubernetes MicroTime: RFC 3339 in UTC, to the microsecond."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,99 +1,105 @@
-"""Executes a plan against the API server."""
+"""Applies a plan to the API server."""
 
 import contextlib
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 import structlog
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
+from tts_operator.objects.kinds import CONFIG_MAP, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import taken
+from tts_operator.plan.plan import name_taken
 from tts_operator.snapshot.observed import Observed
 
 log = structlog.get_logger()
 
 
-async def apply(
-    cluster: Cluster, actions: Sequence[Action], observed: Observed, applied: dict[Ref, Body]
-) -> tuple[Outcome, bool]:
-    """Perform each action; one that fails does not stop the rest. What was applied is put into `applied`, as it is now.
+class PlanExecutor:
+    """Performs the actions of one plan. `outcome` is up to date at any time, also after `run` was cancelled."""
 
-    Also tells whether an object moved on, or went, between the reading and its write: then all must be read again.
-    """
-    failures: dict[Ref, Problem] = {}
-    outrun = False
-    for action in actions:
-        if pointless(action, failures):
-            continue
+    def __init__(self, cluster: Cluster, observed: Observed) -> None:
+        self._cluster = cluster
+        self._observed = observed
+        self._failures: dict[Ref, Problem] = {}
+        self._applied: dict[Ref, Body] = {}
+        self._stale = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """Result of the actions performed so far."""
+        return Outcome(dict(self._failures), dict(self._applied), self._stale)
+
+    async def run(self, actions: Sequence[Action]) -> Outcome:
+        """Perform each action. One that fails does not stop the rest, except those that depend on it."""
+        for action in actions:
+            if not depends_on_failure(action, self._failures):
+                await self._try(action)
+        self._log(actions)
+        return self.outcome
+
+    async def _try(self, action: Action) -> None:
         try:
-            written = await perform(cluster, action, observed, applied)
+            await self._perform(action)
         except (Conflict, NotFound) as error:
             if isinstance(action, Scale | Delete):
-                outrun = True
+                self._stale = True
             else:
-                failures[action.ref] = error.failure
+                self._failures[action.ref] = error.problem
         except Refused as error:
-            failures[action.ref] = error.failure
-        else:
-            if written is not None:
-                applied[action.ref] = written
-    if actions:
-        log.info(
-            "plan applied", tenant=str(observed.key), actions=[str(action) for action in actions], failed=len(failures)
-        )
-    for ref, failure in failures.items():
-        log.warning(
-            "write failed", tenant=str(observed.key), child=str(ref), reason=failure.reason, message=failure.message
-        )
-    return Outcome(failures), outrun
+            self._failures[action.ref] = error.problem
+
+    async def _perform(self, action: Action) -> None:
+        match action:
+            case Apply():
+                first = await self._is_first(action)
+                self._applied[action.ref] = await self._cluster.apply(action.manifest, force=not first)
+            case Scale():
+                version = action.resource_version or self._applied[action.ref]["metadata"]["resourceVersion"]
+                await self._cluster.scale(action.ref, action.replicas, version)
+            case Annotate():
+                await unless_gone(self._cluster.annotate(action.ref, action.annotation, action.value))
+            case Delete():
+                await unless_gone(self._cluster.delete(action.ref, action.uid))
+            case Refuse():
+                raise Refused(*action.problem)
+
+    async def _is_first(self, action: Apply) -> bool:
+        """Whether this apply creates the object. Raises Refused if a foreign object has its name.
+
+        The reading did not find it by its label, which someone may have removed, or it was created since.
+        """
+        if not action.create:
+            return False
+        live = await self._cluster.get(action.ref)
+        if live is not None and not controlled_by(live, self._observed.uid):
+            raise Refused(*name_taken(live, self._observed.key))
+        return live is None
+
+    def _log(self, actions: Sequence[Action]) -> None:
+        tenant = str(self._observed.key)
+        if actions:
+            done = [str(action) for action in actions]
+            log.info("plan applied", tenant=tenant, actions=done, failed=len(self._failures))
+        for ref, problem in self._failures.items():
+            log.warning("write failed", tenant=tenant, child=str(ref), reason=problem.reason, message=problem.message)
 
 
-def pointless(action: Action, failures: Collection[Ref]) -> bool:
-    """Whether an earlier failure takes the sense from this write.
+def depends_on_failure(action: Action, failures: Collection[Ref]) -> bool:
+    """Whether an earlier failure makes this write useless or wrong.
 
-    A pod that is told of a configuration that was not written would never be told again.
+    A pod that is annotated with the hash of a configuration that was not written would never be annotated again.
     """
     if isinstance(action, Annotate):
-        return any(ref.kind in {"ConfigMap", "Secret"} for ref in failures)
+        return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in failures)
     return isinstance(action, Scale) and action.ref in failures
 
 
-async def perform(cluster: Cluster, action: Action, observed: Observed, applied: Mapping[Ref, Body]) -> Body | None:
-    """One write. Returns what an Apply left behind. Raises ClusterError."""
-    match action:
-        case Apply():
-            return await cluster.apply(action.manifest, force=not await is_first(cluster, action, observed))
-        case Scale():
-            version = action.resource_version or applied[action.ref]["metadata"]["resourceVersion"]
-            await cluster.scale(action.ref, action.replicas, version)
-        case Annotate():
-            await unless_gone(cluster.annotate(action.ref, action.annotation, action.value))
-        case Delete():
-            await unless_gone(cluster.delete(action.ref, action.uid))
-        case Refuse():
-            raise Refused(action.reason, action.message)
-    return None
-
-
-async def is_first(cluster: Cluster, action: Apply, observed: Observed) -> bool:
-    """Whether this apply makes the object. Raises Refused if somebody else's has its name.
-
-    The reading found it missing by its label: someone may have taken the label off, or made the object since.
-    """
-    if not action.create:
-        return False
-    live = await cluster.get(action.ref)
-    if live is not None and not controlled_by(live, observed.uid):
-        raise Refused(*taken(live, observed.key))
-    return live is None
-
-
 async def unless_gone(write: Awaitable[None]) -> None:
-    """What is gone needs no write any more."""
+    """Await a write, and ignore NotFound: the object was deleted meanwhile."""
     with contextlib.suppress(NotFound):
         await write

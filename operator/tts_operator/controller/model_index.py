@@ -1,4 +1,4 @@
-"""Which tenants name which models, and which models fall back to which: a model's change concerns all of them."""
+"""Indexes tenants by model, and models by fallback: a model's change enqueues all of them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from tts_operator.objects.manifest import Body
 
 
 class ModelIndex:
-    """Kept from tenants as they are seen; the periodic list replaces it whole."""
+    """Tenants by the models that they reference. Watch events update it; the periodic list replaces it."""
 
     def __init__(self) -> None:
         self._models: dict[Key, frozenset[str]] = {}
@@ -17,20 +17,20 @@ class ModelIndex:
         self._seen: set[Key] = set()  # since the last list began
 
     def tenants(self, model: str) -> frozenset[Key]:
-        """Who names this model."""
+        """Tenants that reference the model."""
         return frozenset(self._tenants.get(model, ()))
 
-    def saw(self, key: Key, models: Iterable[str]) -> frozenset[str]:
-        """Remember what a tenant names now; nothing if it is gone. Returns the models that this changes."""
+    def record(self, key: Key, models: Iterable[str]) -> frozenset[str]:
+        """Record the models that a tenant references; none if it is gone. Returns the models whose tenants changed."""
         self._seen.add(key)
         return self._keep(key, models)
 
-    def list_begins(self) -> None:
-        """What is seen from now on is newer than what that list will say."""
+    def list_started(self) -> None:
+        """Call before a list starts: what `record` records from now on is newer than the list."""
         self._seen.clear()
 
     def replace(self, tenants: Mapping[Key, Iterable[str]]) -> None:
-        """Forget everything but these, as the list has them, and what was seen since it began."""
+        """Replace everything by a list, except what was recorded since it started."""
         for gone in self._models.keys() - tenants.keys() - self._seen:
             self._keep(gone, ())
         for key, models in tenants.items():
@@ -53,47 +53,47 @@ class ModelIndex:
 
 
 class Fallbacks:
-    """The links between models, as they are seen; the periodic list replaces them whole."""
+    """Fallbacks between models. Watch events update them; the periodic list replaces them."""
 
     def __init__(self) -> None:
         self._links: dict[str, str] = {}
         self._seen: set[str] = set()  # since the last list began
 
-    def saw(self, model: str, fallback: str | None) -> None:
-        """Remember whom a model names now; None if nobody, or if it is gone."""
+    def record(self, model: str, fallback: str | None) -> None:
+        """Record a model's fallback; None if it has none, or is gone."""
         self._seen.add(model)
         if fallback is None:
             self._links.pop(model, None)
         else:
             self._links[model] = fallback
 
-    def list_begins(self) -> None:
-        """What is seen from now on is newer than what that list will say."""
+    def list_started(self) -> None:
+        """Call before a list starts: what `record` records from now on is newer than the list."""
         self._seen.clear()
 
     def replace(self, links: Mapping[str, str]) -> None:
-        """Forget everything but these, as the list has them, and what was seen since it began."""
+        """Replace everything by a list, except what was recorded since it started."""
         newer = {model: to for model, to in self._links.items() if model in self._seen}
         self._links = {model: to for model, to in links.items() if model not in self._seen} | newer
 
-    def above(self, model: str) -> frozenset[str]:
-        """Models whose chains lead to this one, in as many steps as chains can have."""
-        found: set[str] = set()
+    def dependents(self, model: str) -> frozenset[str]:
+        """Models whose fallback chains lead to this one."""
+        dependents: set[str] = set()
         for _ in range(LONGEST_CHAIN):
-            found |= {by for by, to in self._links.items() if to == model or to in found}
-        return frozenset(found - {model})
+            dependents |= {by for by, to in self._links.items() if to == model or to in dependents}
+        return frozenset(dependents - {model})
 
 
 def named_fallback(model: Body) -> str | None:
-    """The fallback in a stored model, however odd the rest of it may be."""
-    here: object = model
+    """Fallback of a stored model, which need not be valid."""
+    value: object = model
     for name in ("spec", "fallback", "modelRef", "name"):
-        here = here.get(name) if isinstance(here, Mapping) else None
-    return here if isinstance(here, str) else None
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def named_models(tenant: Body) -> frozenset[str]:
-    """The models in a stored tenant, however odd the rest of it may be."""
+    """Models that a stored tenant references. It need not be valid."""
     spec = tenant.get("spec") or {}
     return frozenset(
         str(model["name"]) for model in spec.get("models") or () if isinstance(model, Mapping) and "name" in model

@@ -1,4 +1,4 @@
-"""The status of one TTSModel: it has no children, and it tells who uses it."""
+"""One reconcile of a TTSModel: it has a status and no children."""
 
 from collections.abc import Collection
 
@@ -7,28 +7,27 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
 from tts_operator.objects.keys import Key
 from tts_operator.objects.problem import Problem
-from tts_operator.observe.reader import model_ref, models_and_fallbacks
+from tts_operator.observe.models import model_ref, read_models
 from tts_operator.status.model import judge_fallback, model_status
 
 
 async def reconcile_model(
     name: str, cluster: Cluster, users: Collection[Key], clock: Clock, blocked: Problem | None = None
 ) -> None:
-    """Say whether the model can be used, by how many tenants it is, and whether they take its changes.
+    """Report whether the model can be used, how many tenants use it, and whether its rollout is paused (`blocked`).
 
     Raises ClusterError.
     """
     body = await cluster.get(model_ref(name))
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
-    models, errors = await models_and_fallbacks(cluster, {name})
-    fallback = judge_fallback(name, models, errors)
-    after = model_status(
-        body, models[name], errors.get(name), len(users), clock.now(), fallback=fallback, blocked=blocked
-    )
+    reading = await read_models(cluster, {name})
+    model, error = reading.models[name], reading.errors.get(name)
+    fallback = judge_fallback(name, reading.models, reading.errors)
+    after = model_status(body, model, error, len(users), clock.now(), fallback=fallback, blocked=blocked)
     if after == body.get("status"):
         return
     try:
         await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), after)
     except NotFound:
-        return  # it is gone, or another of its name has come: that one has an event of its own
+        return  # it was deleted; a new model of its name has events of its own

@@ -1,85 +1,95 @@
-"""One reconcile: pure parts between two edges of I/O, read top to bottom."""
+"""One reconcile of a tenant: observe -> resolve -> build -> plan -> apply -> report -> requeue."""
 
-import structlog
+from dataclasses import dataclass, field
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
-from tts_operator.controller.apply import apply
+from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
-from tts_operator.controller.store_access import NO_STORES, StoreAccess
-from tts_operator.desired.build import build
+from tts_operator.controller.store_access import StoreAccess
+from tts_operator.desired.build import build, pool_deployments
 from tts_operator.objects.keys import Key
-from tts_operator.objects.manifest import Body, Ref
-from tts_operator.observe.reader import observe, with_signing_key
-from tts_operator.observe.store_credentials import with_stores
+from tts_operator.observe.reader import observe
+from tts_operator.observe.sources import Sources
+from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.limiter import RolloutLimiter
 from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 from tts_operator.settings import Settings
+from tts_operator.snapshot.observed import Observed
 from tts_operator.status.tenant import status
 
-log = structlog.get_logger()
 
+class ReconcileFailed(Exception):  # noqa: N818 - names what happened
+    """Some writes failed. The tenant's status says which; the queue retries with backoff."""
 
-class ReconcileFailed(Exception):  # noqa: N818 - it says what happened
-    """Some writes failed; the tenant's status says which, and the queue tries again later."""
-
-    def __init__(self, message: str, coming: Requeue | None = None) -> None:
-        """`coming`: when to look again whatever becomes of them."""
+    def __init__(self, message: str, requeue: Requeue | None = None) -> None:
+        """`requeue`: when to reconcile in any case, as for a success."""
         super().__init__(message)
-        self.coming = coming
+        self.requeue = requeue
 
 
-async def reconcile(
-    key: Key,
-    cluster: Cluster,
-    settings: Settings,
-    clock: Clock,
-    *,
-    stores: StoreAccess = NO_STORES,
-    rollout_limiter: RolloutLimiter | None = None,
-    secret_poller: SecretPoller | None = None,
-) -> Requeue | None:
-    """Converge one tenant. Returns when to look again even if nothing happens, None for never.
+@dataclass(frozen=True)
+class ReconcileContext:
+    """Everything that reconciles share: the cluster, and the state that outlives one of them."""
 
-    `fleet` knows who else is rolling; without it no tenant waits for another. `secret_poller` hears what was read.
+    cluster: Cluster
+    settings: Settings
+    clock: Clock
+    stores: StoreAccess = field(default_factory=StoreAccess.none)
+    rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
+    secret_poller: SecretPoller = field(default_factory=SecretPoller)
 
-    Raises ReconcileFailed after reporting, and ClusterError where there is nothing to report to.
+    @property
+    def sources(self) -> Sources:
+        """Dependencies of a reading."""
+        return Sources(self.cluster, self.settings, self.stores.files)
+
+    def record(self, observed: Observed) -> None:
+        """Update the shared state with a reading."""
+        self.rollout_limiter.record_tenant(observed)
+        self.secret_poller.record(observed)
+
+    def forget(self, observed: Observed) -> None:
+        """Drop the shared state of a tenant that is being deleted."""
+        self.rollout_limiter.admit(observed.key, {})
+        self.stores.departed(observed)
+
+
+async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
+    """Converge one tenant. Returns when to requeue it even without an event; None for never.
+
+    Raises ReconcileFailed after reporting, and ClusterError where nothing can be reported.
     """
-    observed = await with_signing_key(await observe(cluster, key), clock.now())
-    rollout_limiter = rollout_limiter or RolloutLimiter()
-    rollout_limiter.read(observed)
-    if secret_poller is not None:
-        secret_poller.saw(observed)
+    clock, limiter, stores = context.clock, context.rollout_limiter, context.stores
+    observed = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    context.record(observed)
     if observed.deleting:
-        stores.departed(observed)
-        rollout_limiter.admit(key, {})
-        return None  # owner references collect the children
-    observed = await with_stores(observed, cluster, settings, stores.files, unmounted=not stores.is_settled(observed))
-    resolved = resolve(observed, settings, clock.now())
-    desired = build(resolved)  # None while refused: the last good children stay
-    changes = desired.changes if desired else {}
-    waits = rollout_limiter.admit(key, changes)
-    applied: dict[Ref, Body] = {}
+        context.forget(observed)
+        return None  # owner references delete the children
+    resolved = resolve(observed, context.settings, clock.now())
+    deployments = pool_deployments(resolved)
+    changes = {pool: each.change for pool, each in deployments.items() if each.change}
+    waits = limiter.admit(key, changes)
+    executor = PlanExecutor(context.cluster, observed)
     try:
-        if waits:
-            resolved = resolved.waiting(waits, changes)
-            desired = build(resolved)
+        resolved = resolved.waiting(waits, changes)
+        desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
         actions = plan(desired, observed)
-        stores.before_apply(observed)
-        outcome, outrun = await apply(cluster, actions, observed, applied)
-    finally:
-        admitted = changes.keys() - waits.keys()
-        rollout_limiter.mark_applied(
-            key, admitted, [found for ref, found in applied.items() if ref.kind == "Deployment"]
-        )
-    if not outcome.failures and not outrun:
-        stores.after_apply(observed)
-    outcome = await stores.grant(resolved, actions, outcome)
-    await report(cluster, observed, status(resolved, observed, outcome), clock.now())
+        stores.before_apply(key)
+        outcome = await executor.run(actions)
+    finally:  # even if leadership ends midway: what was applied counts as rolling
+        limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
+    outcome = await stores.after_apply(resolved, outcome)
+    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now())
+    return requeue(outcome, next_requeue(resolved), clock)
+
+
+def requeue(outcome: Outcome, scheduled: Requeue | None, clock: Clock) -> Requeue | None:
+    """When to reconcile next: at once after a stale write, else as scheduled. Raises ReconcileFailed."""
     if outcome.failures:
-        failed = "; ".join(f"{ref}: {failure.reason}" for ref, failure in outcome.failures.items())
-        raise ReconcileFailed(failed, next_requeue(resolved))
-    return Requeue(clock.now()) if outrun else next_requeue(resolved)
+        failed = "; ".join(f"{ref}: {problem.reason}" for ref, problem in outcome.failures.items())
+        raise ReconcileFailed(failed, scheduled)
+    return Requeue(clock.now()) if outcome.stale else scheduled

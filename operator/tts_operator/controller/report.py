@@ -1,4 +1,4 @@
-"""Writes the tenant's status and its events."""
+"""Writes a tenant's status and its events."""
 
 import platform
 import secrets
@@ -8,27 +8,28 @@ import structlog
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound, Refused
+from tts_operator.objects.kinds import EVENT, TENANT
 from tts_operator.objects.manifest import Body, Manifest, Ref
-from tts_operator.objects.names import API_VERSION, GROUP, MANAGER
+from tts_operator.objects.names import GROUP, MANAGER
 from tts_operator.observe.reader import tenant_ref
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.events import Event, events
 
 log = structlog.get_logger()
 
-LONGEST_NOTE_BYTES = 1024
-"""Of an event: the API server says characters, and counts bytes."""
+MAX_NOTE_BYTES = 1024
+"""Bytes of an event's note. The API documents characters; the API server counts bytes."""
 
 
 async def report(cluster: Cluster, observed: Observed, after: Body, now: datetime) -> None:
-    """Write the status, once and only if it changed, and tell people what they should see."""
+    """Write the status if it changed, in one request, and an event for each transition in it. Raises ClusterError."""
     before = observed.status
     if after == before:
         return
     try:
         await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
     except NotFound:
-        return  # the tenant is gone, or another of its name has come: that one has a key event of its own
+        return  # it was deleted; a new tenant of its name has events of its own
     for event in events(before, after):
         try:
             await cluster.create(event_manifest(observed, event, now))
@@ -37,9 +38,9 @@ async def report(cluster: Cluster, observed: Observed, after: Body, now: datetim
 
 
 def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
-    """What `kubectl describe` shows below the tenant."""
+    """Event object, which `kubectl describe` shows below the tenant."""
     key = observed.key
-    ref = Ref("events.k8s.io/v1", "Event", key.namespace, f"{key.name}.{secrets.token_hex(8)}")
+    ref = Ref.of(EVENT, key.namespace, f"{key.name}.{secrets.token_hex(8)}")
     return Manifest(
         ref,
         {
@@ -52,10 +53,10 @@ def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
             "action": "Reconcile",
             "type": event.type,
             "reason": event.reason,
-            "note": event.message.encode()[:LONGEST_NOTE_BYTES].decode(errors="ignore"),
+            "note": event.message.encode()[:MAX_NOTE_BYTES].decode(errors="ignore"),
             "regarding": {
-                "apiVersion": API_VERSION,
-                "kind": "TTSTenant",
+                "apiVersion": TENANT.api_version,
+                "kind": TENANT.name,
                 "namespace": key.namespace,
                 "name": key.name,
                 "uid": observed.uid,

@@ -1,8 +1,8 @@
-"""Secrets that come and go: each tenant's are looked at in turn, since nobody may watch Secrets.
+"""Polls the versions of tenants' Secrets: the operator has no permission to watch Secrets.
 
-kubelet alone brings changed API keys to their pods after a minute, and a key that was taken away would be good so long;
-a signing key whose Secret was deleted would go on to sign until the next periodic list. A reconcile tells the pods at
-once. Only versions are read, never what is in a Secret.
+The kubelet alone delivers changed API keys after a minute, and a revoked key would be valid for as long; a deleted
+signing key would keep signing until the next periodic list. A reconcile annotates the pods at once. Only metadata is
+read, never the content of a Secret.
 """
 
 import asyncio
@@ -11,61 +11,63 @@ from collections.abc import Callable, Iterator
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import SECRET
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.snapshot.observed import Observed
 
-EVERY_SECONDS = 5.0
-"""Between two looks at one Secret."""
-LEAST_PAUSE_SECONDS = 0.05
-"""Between two looks at any: more than a hundred Secrets take longer than that to go through, a thousand 50 s."""
+POLL_INTERVAL_SECONDS = 5.0
+"""Poll interval per Secret, seconds."""
+MIN_PAUSE_SECONDS = 0.05
+"""Minimum between two requests, seconds: beyond a hundred Secrets the interval grows, to 50 s for a thousand."""
 
 
 class SecretPoller:
-    """Those that exist, as reconciles saw them; API keys that are missing are looked for by `looks`."""
+    """Polls the Secrets that reconciles found. A missing Secret with API keys is polled by requeueing its tenant."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self) -> None:
         self._seen: dict[Key, dict[Ref, str]] = {}
 
-    def saw(self, observed: Observed) -> None:
-        """A reconcile has read them, and tells the pods what it read."""
-        found = {} if observed.deleting else dict(versions_of(observed))
-        if found:
-            self._seen[observed.key] = found
+    def record(self, observed: Observed) -> None:
+        """Record the versions that a reconcile has read."""
+        versions = {} if observed.deleting else dict(versions_of(observed))
+        if versions:
+            self._seen[observed.key] = versions
         else:
             self._seen.pop(observed.key, None)
 
-    async def run(self, changed: Callable[[Key], None]) -> None:
-        """Call `changed` with each tenant one of whose Secrets is another than its last reconcile saw; for ever."""
+    async def run(self, cluster: Cluster, enqueue: Callable[[Key], None]) -> None:
+        """Call `enqueue` with each tenant one of whose Secrets changed since its last reconcile. Never returns."""
         while True:
-            everything = [(key, ref) for key, found in self._seen.items() for ref in found]
+            everything = [(key, ref) for key, versions in self._seen.items() for ref in versions]
             if not everything:
-                await asyncio.sleep(EVERY_SECONDS)
+                await asyncio.sleep(POLL_INTERVAL_SECONDS)
             for key, ref in everything:
-                await asyncio.sleep(max(EVERY_SECONDS / len(everything), LEAST_PAUSE_SECONDS))
-                if await self._moved(key, ref):
-                    changed(key)
+                await asyncio.sleep(max(POLL_INTERVAL_SECONDS / len(everything), MIN_PAUSE_SECONDS))
+                if await self._changed(cluster, key, ref):
+                    enqueue(key)
 
-    async def _moved(self, key: Key, ref: Ref) -> bool:
+    async def _changed(self, cluster: Cluster, key: Key, ref: Ref) -> bool:
         before = self._seen.get(key, {}).get(ref)
         if before is None:
             return False
         try:
-            found = await self._cluster.get(ref, metadata_only=True)
-        except ClusterError:  # of an API server that is away, others tell
+            live = await cluster.get(ref, metadata_only=True)
+        except ClusterError:  # reported by whatever else uses the API server
             return False
-        now = str(found["metadata"]["resourceVersion"]) if found else ""
-        if now == before or self._seen.get(key, {}).get(ref) != before:  # a reconcile may have read it meanwhile
+        now = str(live["metadata"]["resourceVersion"]) if live else ""
+        if (
+            now == before or self._seen.get(key, {}).get(ref) != before
+        ):  # unchanged, or a reconcile has read it meanwhile
             return False
-        self._seen[key][ref] = now  # told once
+        self._seen[key][ref] = now  # enqueued once
         return True
 
 
 def versions_of(observed: Observed) -> Iterator[tuple[Ref, str]]:
-    """Of the Secret with the API keys, and of those that the operator made."""
+    """Versions of the Secret with API keys, and of those that the operator created."""
     if observed.keys_secret_exists:
-        yield Ref("v1", "Secret", observed.key.namespace, observed.keys_secret), observed.keys_secret_version
+        yield Ref.of(SECRET, observed.key.namespace, observed.keys_secret), observed.keys_secret_version
     for ref, child in observed.children.items():
-        if ref.kind == "Secret" and controlled_by(child, observed.uid):
+        if ref.kind == SECRET.name and controlled_by(child, observed.uid):
             yield ref, str(child["metadata"]["resourceVersion"])

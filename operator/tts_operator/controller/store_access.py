@@ -1,13 +1,13 @@
-"""What the operator has for tenants without stores of their own: a user in its Redis, a part of its bucket."""
+"""Gives tenants without stores of their own access to the operator's: a Redis user, and a prefix in its bucket."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
+from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import SECRET
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.ownership import controlled_by
-from tts_operator.objects.problem import Problem
 from tts_operator.observe.credential_files import StoreFiles
-from tts_operator.plan.actions import Action, Refuse
 from tts_operator.plan.outcome import Outcome
 from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.resolve.resolved import Resolved
@@ -17,53 +17,51 @@ from tts_operator.snapshot.observed import Observed
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """Both may be nothing: then tenants have what they bring."""
+    """The operator's stores. Without them tenants have only those that they bring."""
 
     files: StoreFiles
     users: RedisUsers | None = None
-    _whole: set[str] = field(default_factory=set)
+    _settled: set[Key] = field(default_factory=set)
 
-    def is_settled(self, observed: Observed) -> bool:
-        """Whether the tenant can have no Secret that nothing mounts: a plan that was cut short may leave one behind."""
-        return observed.uid in self._whole
+    @classmethod
+    def none(cls) -> Self:
+        """Access of an operator without stores."""
+        return cls(StoreFiles(Settings(server_image="")))
 
-    def before_apply(self, observed: Observed) -> None:
-        """To be told of a plan before its first write."""
-        self._whole.discard(observed.uid)
+    def is_settled(self, key: Key) -> bool:
+        """Whether the tenant can have no Secret that no Deployment mounts: a plan that ended early may leave one."""
+        return key in self._settled
 
-    def after_apply(self, observed: Observed) -> None:
-        """To be told of a plan of which every write was made."""
-        self._whole.add(observed.uid)
+    def before_apply(self, key: Key) -> None:
+        """Call before the first write of a plan."""
+        self._settled.discard(key)
 
-    async def grant(self, resolved: Resolved, actions: list[Action], outcome: Outcome) -> Outcome:
-        """Have the tenant's user as its Secret says, once there is one. Raises ClusterError."""
+    async def after_apply(self, resolved: Resolved, outcome: Outcome) -> Outcome:
+        """Call after a plan was applied: updates the tenant's Redis user to match its Secret. Raises ClusterError."""
+        if outcome.complete:
+            self._settled.add(resolved.key)
         if self.users is None:
             return outcome
         redis, observed = resolved.redis, resolved.observed
         if redis is None or not redis.user:
             if resolved.tenant is not None:
-                self.users.departed(observed.key)
+                self.users.departed(resolved.key)
             return outcome
-        ref = Ref("v1", "Secret", observed.key.namespace, redis.secret_name)
-        if not is_kept(ref, observed, actions, outcome.failures):
-            return outcome  # the next reconcile would give it another password
-        failure = await self.users.grant(observed.key, observed.uid, observed.stores.redis_password)
-        return replace(outcome, redis=failure)
+        if not is_kept(Ref.of(SECRET, resolved.key.namespace, redis.secret_name), observed, outcome):
+            return outcome  # the next reconcile chooses another password
+        problem = await self.users.grant(resolved.key, observed.uid, observed.stores.redis_password)
+        return replace(outcome, redis=problem)
 
     def departed(self, observed: Observed) -> None:
-        """To be told of a tenant that is deleted; one that is still being deleted has pods that drain."""
-        self._whole.discard(observed.uid)
+        """Drop a tenant that is being deleted. It keeps its Redis user until it is gone: its pods drain."""
+        self._settled.discard(observed.key)
         if self.users is not None and observed.body is None:
             self.users.departed(observed.key)
 
 
-NO_STORES = StoreAccess(StoreFiles(Settings(server_image="")))
-
-
-def is_kept(ref: Ref, observed: Observed, actions: list[Action], failures: Mapping[Ref, Problem]) -> bool:
-    """Whether the Secret holds, after this plan, the password that was read or made before it."""
-    if ref in failures:
+def is_kept(secret: Ref, observed: Observed, outcome: Outcome) -> bool:
+    """Whether the Secret now holds the password that was read, or chosen, before the plan was applied."""
+    if secret in outcome.failures:
         return False
-    written = any(action.ref == ref and not isinstance(action, Refuse) for action in actions)
-    live = observed.children.get(ref)
-    return written or (live is not None and controlled_by(live, observed.uid))
+    live = observed.children.get(secret)
+    return secret in outcome.applied or (live is not None and controlled_by(live, observed.uid))

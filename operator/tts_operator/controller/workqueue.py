@@ -1,15 +1,15 @@
-"""The work queue: what must be looked at again, each key once, in the order in which it came.
+"""Work queue of keys to reconcile, first in, first out.
 
-There are two lanes. What somebody asked for, a person or the calendar, goes first; what only follows from it, such as
-a child that reports its state, or the periodic list, waits until the first lane is empty. So two hundred tenants whose
-night begins together all change their bounds before anything looks at what the first of them came to.
+It has two lanes. Keys of changed specs and of schedule transitions are in the first; keys of events that follow from
+them, such as a child's status or the resync, are in the second, which is served while the first is empty. So when the
+night window of two hundred tenants opens, all of them change their bounds before their children's events are handled.
 
-Its rules are those of client-go's ``util/workqueue``, on one event loop instead of many threads:
+Otherwise it works like client-go's ``util/workqueue``, on one event loop instead of many threads:
 
-- A key waits at most once, however often it is added.
-- A key that is being processed is not handed out a second time; if it is added meanwhile, it waits again after that.
-- A delayed key comes when its delay is over; of several delays the shortest holds.
-- A key that failed comes back after a delay that doubles each time, until it is forgotten; an event cuts that short.
+- A key is queued at most once, however often it is added.
+- A key that is being processed is not handed out again; if it is added meanwhile, it is queued after that.
+- A delayed key is queued when its delay has passed; the shortest of several delays applies.
+- A failed key is queued after a delay that doubles each time, until it is forgotten; an event ends the delay.
 """
 
 import asyncio
@@ -23,53 +23,53 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long a failed key waits: ``first_seconds``, then twice as long each time, up to ``longest_seconds``."""
+    """Exponential backoff of failed keys: ``first_seconds``, doubled each time, up to ``longest_seconds``."""
 
     first_seconds: float = 0.5
     longest_seconds: float = 120.0
 
     def seconds(self, failures: int) -> float:
-        """Before the attempt that follows this many failures in a row, at least one."""
-        doublings = min(failures - 1, 32)  # beyond that a float gains nothing
+        """Delay before the next attempt, after this many consecutive failures (at least one)."""
+        doublings = min(failures - 1, 32)  # avoids an overflow
         return min(self.first_seconds * 2.0**doublings, self.longest_seconds)
 
 
-class Closed(Exception):  # noqa: N818 - it is an answer, not an error
-    """The queue hands out nothing more."""
+class Closed(Exception):  # noqa: N818 - an expected outcome, not an error
+    """The queue was closed."""
 
 
 class WorkQueue(Generic[K]):
-    """A keyed queue for one event loop; time is the loop's."""
+    """A queue of distinct keys for one event loop, with the loop's clock."""
 
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
-        # Of each lane insertion order is the order of service; the value is when the key came.
+        # Keys of each lane in the order of insertion, with the time at which they were queued.
         self._first: dict[K, float] = {}
         self._second: dict[K, float] = {}
         self._processing: set[K] = set()
-        self._again: dict[K, bool] = {}  # added while processing, and whether for the first lane
+        self._again: dict[K, bool] = {}  # added while being processed; True: for the first lane
         self._due: dict[K, float] = {}
-        self._delays: list[tuple[float, int, K]] = []  # a heap; entries that _due no longer confirms are void
-        self._sequence = 0  # breaks ties, so that keys need no order
+        self._delays: list[tuple[float, int, K]] = []  # a heap; entries that differ from _due are obsolete
+        self._sequence = 0  # breaks ties: keys need no order
         self._failures: dict[K, int] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def __len__(self) -> int:
-        """Keys that could be handed out now."""
+        """Number of queued keys, without delayed ones."""
         return len(self._first) + len(self._second)
 
     def oldest_wait_seconds(self) -> float:
-        """How long the key that has waited longest has been waiting; 0 if none is."""
+        """Time for which the oldest key has been queued; 0 without keys."""
         return self._now() - min((*self._first.values(), *self._second.values()), default=self._now())
 
     def add(self, key: K) -> None:
-        """Have it looked at as soon as possible: in the first lane, also if it waits in the second one."""
+        """Queue a key in the first lane; one in the second lane moves."""
         self._add(key, first=True)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have it looked at once the delay is over, in the second lane, unless it is looked at anyway before."""
+        """Queue a key in the second lane after a delay, unless it is queued before."""
         if self._closed or key in self._first or key in self._second or key in self._again:
             return
         if seconds <= 0:
@@ -83,20 +83,20 @@ class WorkQueue(Generic[K]):
             self._set_timer()
 
     def retry(self, key: K) -> None:
-        """Have it looked at again after its backoff: the last attempt failed."""
+        """Queue a failed key after its backoff."""
         self._failures[key] = self._failures.get(key, 0) + 1
         self.add_after(key, self._backoff.seconds(self._failures[key]))
 
     def forget(self, key: K) -> None:
-        """The last attempt succeeded: the next failure is the first again."""
+        """Reset a key's backoff after a success."""
         self._failures.pop(key, None)
 
     def failing(self, key: K) -> bool:
-        """Whether its last attempt failed."""
+        """Whether the last attempt at a key failed."""
         return key in self._failures
 
     async def get(self) -> K:
-        """The next key. The caller says `done` when it is through. Raises Closed."""
+        """Wait for the next key. The caller must call `done` when it is processed. Raises Closed."""
         while not self._first and not self._second:
             if self._closed:
                 raise Closed
@@ -106,7 +106,7 @@ class WorkQueue(Generic[K]):
                 await waiter
             except asyncio.CancelledError:
                 if waiter.done() and not waiter.cancelled():
-                    self._wake_one()  # it was this one's turn: pass it on
+                    self._wake_one()  # this waiter was woken for a key: wake another one
                 raise
             finally:
                 if waiter in self._waiters:
@@ -120,13 +120,13 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """The caller is through with it."""
+        """Mark a key as processed; it is queued again if it was added meanwhile."""
         self._processing.discard(key)
         if key in self._again:
             self._add(key, first=self._again.pop(key))
 
     def close(self) -> None:
-        """Hand out nothing more; whoever waits hears Closed."""
+        """Hand out no more keys: `get` raises Closed."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -155,7 +155,7 @@ class WorkQueue(Generic[K]):
                 return
 
     def _set_timer(self) -> None:
-        """One timer for all delays, set to the next."""
+        """Re-arm the single timer for the earliest delayed key."""
         while self._delays and self._due.get(self._delays[0][2]) != self._delays[0][0]:
             heapq.heappop(self._delays)
         if self._timer is not None:
@@ -165,7 +165,7 @@ class WorkQueue(Generic[K]):
             self._timer = asyncio.get_running_loop().call_at(self._delays[0][0], self._release_due)
 
     def _release_due(self) -> None:
-        # The loop may call a timer up to its clock's resolution early: what is due by then is due.
+        # The loop may call a timer early, by up to its clock's resolution: the earliest key is due in any case.
         horizon = max(self._now(), self._delays[0][0])
         while self._delays and self._delays[0][0] <= horizon:
             at, _, key = heapq.heappop(self._delays)

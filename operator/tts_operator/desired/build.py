@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tts_operator.api import TTSTenant
-from tts_operator.desired.change_cause import throttled_deployment
+from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
@@ -14,8 +14,10 @@ from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SECRET
+from tts_operator.objects.labels import POOL_LABEL
 from tts_operator.objects.manifest import Manifest, Ref
-from tts_operator.objects.names import POOL_LABEL, internal_secret_name, server_config_name
+from tts_operator.objects.names import internal_secret_name, server_config_name
 from tts_operator.pod_files.server_config import live_config
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.cutover import is_entry
@@ -33,22 +35,28 @@ class Desired:
     """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
-    changes: Mapping[str, str]
-    """By pool: the change of a model or of the operator that it rolls out, which the rollout limiter throttles."""
 
 
-def build(resolved: Resolved) -> Desired | None:
-    """Desired state of one tenant; None if its spec cannot be followed: then its last good children stay."""
+def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
+    """Deployment of each pool whose model can be used, by pool. The others keep the one that they have."""
+    return {
+        pool.name: with_change_cause(resolved, pool, manifest)
+        for pool in resolved.pools
+        if not pool.retiring and (manifest := deployment(resolved, pool)) is not None
+    }
+
+
+def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desired | None:
+    """Build every child of one tenant; None for a refused spec, whose last good children stay.
+
+    `deployments` are those of `pool_deployments`. They come first because the rollout limiter decides on their changes:
+    a pool that waits keeps its Deployment, and the settings in its server.json that its running pods cannot change.
+    """
     tenant = resolved.tenant
     if tenant is None or resolved.refused is not None or resolved.observed.deleting:
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
-    deployments = {
-        pool.name: throttled_deployment(resolved, pool, made)
-        for pool in current
-        for made in present(pods(resolved, pool))
-    }
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -61,7 +69,7 @@ def build(resolved: Resolved) -> Desired | None:
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
-        *(manifest for manifest, _ in deployments.values()),
+        *(deployments[pool.name].manifest for pool in current if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
         tenant_service(resolved),
@@ -76,13 +84,7 @@ def build(resolved: Resolved) -> Desired | None:
             for pool in current
         },
         config_hashes=dict(hashes(resolved, current, configs, quota)),
-        changes={pool: change for pool, (_, change) in deployments.items() if change},
     )
-
-
-def pods(resolved: Resolved, pool: Pool) -> Manifest | None:
-    """A pool's Deployment; None if it keeps the live one."""
-    return None if pool.throttled else deployment(resolved, pool)
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
@@ -107,11 +109,11 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
 
 def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
     """Children of a pool that stay although they are not built now."""
-    config = Ref("v1", "ConfigMap", resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
+    config = Ref.of(CONFIG_MAP, resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
     if not pool.retiring:
         yield from (config, deployment_ref(resolved, pool))
         return
-    yield Ref("v1", "Secret", resolved.key.namespace, internal_secret_name(resolved.key.name))
+    yield Ref.of(SECRET, resolved.key.namespace, internal_secret_name(resolved.key.name))
     yield config
     for ref, child in resolved.observed.children.items():
         if (child["metadata"].get("labels") or {}).get(POOL_LABEL) == pool.name:
@@ -120,7 +122,7 @@ def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
 
 def deployment_ref(resolved: Resolved, pool: Pool) -> Ref:
     """The reference to a pool's Deployment, whether or not it exists."""
-    return Ref("apps/v1", "Deployment", resolved.key.namespace, pool.name)
+    return Ref.of(DEPLOYMENT, resolved.key.namespace, pool.name)
 
 
 def present(manifest: Manifest | None) -> tuple[Manifest, ...]:

@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from tts_operator.objects import fields
 from tts_operator.objects.diff import template_differs
 from tts_operator.objects.fields import annotation
+from tts_operator.objects.labels import ROLLOUT, SOURCES
 from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.rollout.policy import ROLLOUT, SOURCES, Sources, change_cause
+from tts_operator.rollout.policy import Sources, change_cause
 from tts_operator.snapshot import lookup
 
 TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
@@ -48,10 +50,19 @@ def short(part: Any) -> str:
     return digest(json.dumps(part, sort_keys=True, default=str))[:10]
 
 
-def throttled_deployment(resolved: Resolved, pool: Pool, manifest: Manifest) -> tuple[Manifest, str]:
-    """The Deployment annotated with its sources, and the change that is subject to throttling; empty if none is.
+@dataclass(frozen=True)
+class PoolDeployment:
+    """Deployment of one pool, and the shared change that it would roll out."""
 
-    A new pool and one at zero replicas are never throttled: none of their pods is replaced.
+    manifest: Manifest
+    change: str
+    """Change as in the ROLLOUT annotation, which the rollout limiter must admit; empty if it is not limited."""
+
+
+def with_change_cause(resolved: Resolved, pool: Pool, manifest: Manifest) -> PoolDeployment:
+    """Annotate a Deployment with its sources and its change.
+
+    A new pool and one at zero replicas are not limited: none of their pods is replaced.
     """
     found = lookup.deployment(resolved.observed, pool.name)
     after = sources(resolved, pool)
@@ -63,4 +74,4 @@ def throttled_deployment(resolved: Resolved, pool: Pool, manifest: Manifest) -> 
             change = name = change_cause(Sources.read(found), after, pool.model_name)
     metadata = manifest.body["metadata"]
     notes = {SOURCES: str(after)} | ({ROLLOUT: name} if name else {})
-    return Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}}), change
+    return PoolDeployment(Manifest.of({**manifest.body, "metadata": {**metadata, "annotations": notes}}), change)

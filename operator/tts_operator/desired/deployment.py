@@ -5,18 +5,17 @@ from pathlib import PurePath
 from typing import Any
 
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.objects.labels import ENGINE_HASH, POOL_LABEL, pool_labels
 from tts_operator.objects.manifest import Manifest
 from tts_operator.objects.names import (
     CONTAINER,
-    POOL_LABEL,
     internal_secret_name,
-    pool_labels,
     quota_config_name,
     server_config_name,
     service_account_name,
     signing_secret_name,
 )
-from tts_operator.pod_files.engine import ENGINE_HASH, engine_hash, server_image
+from tts_operator.pod_files.engine import engine_hash, server_image
 from tts_operator.resolve import precision
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import (

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tts_operator.objects.names import API_VERSION, pool_labels, tenant_labels
+from tts_operator.objects.labels import pool_labels, tenant_labels
+from tts_operator.objects.names import API_VERSION
 from tts_operator.resolve.resolved import Pool, Resolved
 
 

@@ -4,8 +4,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.names import POOL_LABEL, TENANT_LABEL
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import HTTP_PORT, METRICS_PORT
 

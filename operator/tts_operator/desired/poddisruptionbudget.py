@@ -1,8 +1,8 @@
 """PodDisruptionBudget of a pool."""
 
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.objects.labels import POOL_LABEL
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.names import POOL_LABEL
 from tts_operator.resolve.resolved import Pool, Resolved
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from tts_operator.credentials.signing_keys import CURRENT, PEM
 from tts_operator.desired.metadata import tenant_metadata
+from tts_operator.objects.labels import SIGNING_SINCE
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.names import SIGNING_SINCE, internal_secret_name, s3_secret_name, signing_secret_name
+from tts_operator.objects.names import internal_secret_name, s3_secret_name, signing_secret_name
 from tts_operator.resolve.resolved import Resolved
 
 

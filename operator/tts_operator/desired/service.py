@@ -1,8 +1,9 @@
 """Services: one per tenant for callers, one per pool for the entry pool, and a headless one over all pods."""
 
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
+from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.names import POOL_LABEL, TENANT_LABEL, peers_service_name
+from tts_operator.objects.names import peers_service_name
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import HTTP_PORT
 

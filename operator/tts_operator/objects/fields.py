@@ -7,48 +7,47 @@ from typing import Any
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import MANAGER
 
-
-def annotation(found: Body, name: str) -> str:
-    """Empty if there is none."""
-    return str((found["metadata"].get("annotations") or {}).get(name, ""))
-
-
 EXCEEDED_QUOTA = "exceeded quota"
-"""How the API server words it, in answers and in conditions: what it says otherwise is Forbidden."""
+"""Text of the API server in errors and in conditions, whose reason for this is only Forbidden."""
 
 
-def replicas(found: Body) -> int:
-    """What a Deployment asks for."""
-    return int(found.get("spec", {}).get("replicas", 1))
+def annotation(live: Body, name: str) -> str:
+    """Value of an annotation; empty without one."""
+    return str((live["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def count(found: Body, name: str) -> int:
-    """A number of the status that the API leaves out when it is zero."""
-    return int((found.get("status") or {}).get(name, 0))
+def replicas(live: Body) -> int:
+    """spec.replicas of a Deployment."""
+    return int(live.get("spec", {}).get("replicas", 1))
 
 
-def condition(found: Body | None, type_: str) -> Mapping[str, Any] | None:
-    """A condition of any object that has conditions."""
-    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+def count(live: Body, name: str) -> int:
+    """Number in the status; 0 where it is absent, as the API omits zeros."""
+    return int((live.get("status") or {}).get(name, 0))
+
+
+def condition(live: Body | None, type_: str) -> Mapping[str, Any] | None:
+    """Condition of this type; None without one."""
+    conditions = ((live or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == type_), None)
 
 
-def rolling(found: Body) -> bool:
+def rolling(live: Body) -> bool:
     """Whether some replica does not run the Deployment's latest template yet."""
-    behind = count(found, "observedGeneration") < int(found["metadata"].get("generation", 0))
-    return behind or count(found, "updatedReplicas") < replicas(found)
+    behind = count(live, "observedGeneration") < int(live["metadata"].get("generation", 0))
+    return behind or count(live, "updatedReplicas") < replicas(live)
 
 
-def applied_at(found: Body) -> datetime | None:
-    """When our last apply changed the object; None where it does not say."""
-    for entry in found["metadata"].get("managedFields") or ():
+def applied_at(live: Body) -> datetime | None:
+    """When the operator's last apply changed the object; None if it has not applied it."""
+    for entry in live["metadata"].get("managedFields") or ():
         if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return instant(entry.get("time"))
     return None
 
 
 def instant(text: object) -> datetime | None:
-    """A Kubernetes timestamp, in UTC."""
+    """Parse a Kubernetes timestamp into UTC; None if it is none."""
     if not isinstance(text, str):
         return None
     try:
@@ -57,6 +56,6 @@ def instant(text: object) -> datetime | None:
         return None
 
 
-def number(version: str) -> int:
-    """A resourceVersion as a number; 0, older than all, if the server counts otherwise."""
-    return int(version) if version.isdecimal() else 0
+def decimal(text: str) -> int:
+    """Parse a decimal number such as a resourceVersion, which is ordered (KEP-5504); 0 for any other text."""
+    return int(text) if text.isdecimal() else 0

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """A tenant's name, as the work queue keeps it."""
+    """Key of an object in the work queue: a tenant or, without namespace, a model."""
 
     namespace: str
     name: str
@@ -14,5 +14,5 @@ class Key(NamedTuple):
 
 
 def model_key(name: str) -> Key:
-    """A TTSModel in the queue: cluster-scoped, so it has no namespace."""
+    """Key of a TTSModel, which is cluster-scoped and so has no namespace."""
     return Key("", name)

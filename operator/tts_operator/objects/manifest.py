@@ -1,33 +1,28 @@
-"""What the pure parts hand to the edges: a Kubernetes object as plain data, and how to name one."""
+"""Kubernetes objects as plain data, and references to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tts_operator.objects.kinds import SHORT_NAMES, Kind
+
 Body = Mapping[str, Any]
 """A Kubernetes object as JSON. ``Any`` because it comes from and goes to the API server as is."""
-
-SHORT_NAMES = {
-    "ConfigMap": "cm",
-    "Deployment": "deploy",
-    "HorizontalPodAutoscaler": "hpa",
-    "NetworkPolicy": "netpol",
-    "Pod": "po",
-    "PodDisruptionBudget": "pdb",
-    "Secret": "secret",
-    "Service": "svc",
-    "ServiceAccount": "sa",
-}
 
 
 @dataclass(frozen=True, order=True)
 class Ref:
-    """Where an object is. ``namespace`` is empty for cluster-scoped kinds."""
+    """Reference to one object. ``namespace`` is empty for cluster-scoped kinds."""
 
     api_version: str
     kind: str
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, kind: Kind, namespace: str, name: str) -> Self:
+        """An object of a kind in the table."""
+        return cls(kind.api_version, kind.name, namespace, name)
 
     def __str__(self) -> str:
         """As a person types it after ``kubectl get``."""
@@ -43,11 +38,11 @@ class Manifest:
 
     @classmethod
     def of(cls, body: Body) -> Self:
-        """Name a whole object by its own apiVersion, kind and metadata."""
+        """Take the reference from the body's own apiVersion, kind and metadata."""
         return cls(ref_of(body), body)
 
 
 def ref_of(body: Body) -> Ref:
-    """Where a whole object says it is."""
+    """Reference to a whole object, by its apiVersion, kind and metadata."""
     metadata = body["metadata"]
     return Ref(body["apiVersion"], body["kind"], metadata.get("namespace", ""), metadata["name"])

@@ -1,45 +1,19 @@
-"""Names and labels of everything the operator makes: other parts find children by them."""
+"""The API group, field managers, and the names of a tenant's children."""
 
 import hashlib
 
 GROUP = "ttsfleet.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-"""Of both resources."""
+"""apiVersion of TTSTenant and TTSModel."""
 MANAGER = "tts-operator"
 """Field manager of every server-side apply and of pod annotations."""
-MANAGED_BY = "app.kubernetes.io/managed-by"
-MANAGED = f"{MANAGED_BY}={MANAGER}"
-"""Selects every child of every tenant."""
 SCALE_MANAGER = "tts-operator-scale"
 """Field manager of replicas, which no apply set ever holds."""
 
-TENANT_LABEL = "ttsfleet.io/tenant"
-MODEL_LABEL = "ttsfleet.io/model"
-POOL_LABEL = "ttsfleet.io/pool"
-"""The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""
-CONFIG_HASH = "ttsfleet.io/config-hash"
-"""Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
-
-SIGNING_SINCE = "ttsfleet.io/signing-since"
-"""Annotation of the Secret with signing keys: when the current one began to sign."""
-
 CONTAINER = "tts-server"
-LONGEST_NAME = 63
-
-
-def tenant_labels(tenant: str) -> dict[str, str]:
-    """On every child, whether it belongs to one pool or to the whole tenant."""
-    return {
-        "app.kubernetes.io/name": "tts-server",
-        MANAGED_BY: MANAGER,
-        TENANT_LABEL: tenant,
-    }
-
-
-def pool_labels(tenant: str, model: str) -> dict[str, str]:
-    """On every child of one pool, and on its pods."""
-    return {**tenant_labels(tenant), MODEL_LABEL: model, POOL_LABEL: pool_name(tenant, model)}
+MAX_NAME_LENGTH = 63
+"""Characters of a label value and of a DNS label."""
 
 
 def pool_name(tenant: str, model: str) -> str:
@@ -99,7 +73,7 @@ def keys_secret_name(tenant: str) -> str:
 
 def fitted(name: str) -> str:
     """The name itself, or as much of it as fits a label value beside a hash of the whole."""
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= MAX_NAME_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST_NAME - 9].rstrip('-.')}-{digest}"
+    return f"{name[: MAX_NAME_LENGTH - 9].rstrip('-.')}-{digest}"

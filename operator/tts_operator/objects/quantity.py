@@ -1,4 +1,4 @@
-"""Kubernetes quantities: ``1000m`` is ``1``, ``4096Mi`` is ``4Gi``.
+"""Parses Kubernetes quantities: ``1000m`` equals ``1``, ``4096Mi`` equals ``4Gi``.
 
 The grammar is that of k8s.io/apimachinery's ``resource.Quantity``: a signed number and a binary, decimal or exponent
 suffix.
@@ -13,7 +13,7 @@ PATTERN = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|
 
 
 def parse(quantity: str | float) -> Decimal:
-    """The number that a quantity stands for, in its base unit: cores, bytes, devices. Raises ValueError."""
+    """Value in the base unit: cores, bytes, devices. Raises ValueError."""
     match = PATTERN.fullmatch(str(quantity))
     if match is None:
         raise ValueError(f"{quantity!r} is not a quantity such as 500m, 2 or 4Gi")
@@ -26,7 +26,7 @@ def parse(quantity: str | float) -> Decimal:
 
 
 def same(left: object, right: object) -> bool:
-    """Whether two quantities are one, however they are written."""
+    """Whether two quantities are equal in any notation."""
     if isinstance(left, str | int | float) and isinstance(right, str | int | float):
         try:
             return parse(left) == parse(right)
@@ -36,5 +36,5 @@ def same(left: object, right: object) -> bool:
 
 
 def whole(quantity: str | float) -> int:
-    """Rounded up, for what is only had in ones: bytes, processes."""
+    """Value rounded up, for whole units: bytes, processes."""
     return int(parse(quantity).to_integral_value(ROUND_CEILING))

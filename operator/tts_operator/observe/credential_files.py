@@ -1,4 +1,4 @@
-"""The credentials of the operator's own stores: files of Secrets that its pod mounts, and that may change."""
+"""Credentials of the operator's own stores, in files of Secrets that its pod mounts and that may change."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class StoreFiles:
-    """What they say now; where one cannot be read for a moment, what it said last."""
+    """Current content of the files. While one cannot be read, its last content is used."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis = settings.redis.directory if settings.redis else None
@@ -21,20 +21,20 @@ class StoreFiles:
         self._last: dict[Path, str] = {}
 
     def check(self) -> None:
-        """At the start, when somebody looks. Raises OSError, and ValueError for a file without content."""
+        """Read every required file once, at startup. Raises OSError, and ValueError for an empty file."""
         for name in (ACCESS_KEY, SECRET_KEY) if self._s3 else ():
-            assert self._s3 is not None  # noqa: S101 - or there would be no names
+            assert self._s3 is not None  # noqa: S101 - implied by the condition above
             if not (self._s3 / name).read_text("utf-8").strip():
                 raise ValueError(f"{self._s3 / name} is empty")
 
     async def s3_keys(self) -> Mapping[str, str]:
-        """ACCESS_KEY and SECRET_KEY; empty where there is no store."""
+        """ACCESS_KEY and SECRET_KEY; empty without an object store."""
         if self._s3 is None:
             return {}
         return {name: await self._read(self._s3 / name) for name in (ACCESS_KEY, SECRET_KEY)}
 
     async def redis_certificate(self) -> str:
-        """PEM; empty where there is none."""
+        """PEM certificates; empty without a file."""
         return await self._read(self._redis / CERTIFICATE) if self._redis else ""
 
     async def _read(self, file: Path) -> str:
@@ -43,7 +43,7 @@ class StoreFiles:
         except FileNotFoundError:
             return self._last.get(file, "")
         except (OSError, UnicodeDecodeError) as error:
-            log.warning("credentials cannot be read", file=str(file), error=type(error).__name__)
+            log.warning("credentials file unreadable; keeping last content", file=str(file), error=type(error).__name__)
             return self._last.get(file, "")
         self._last[file] = text.strip()
         return self._last[file]

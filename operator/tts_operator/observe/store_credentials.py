@@ -1,10 +1,9 @@
-"""The part of a reading that is about stores: which credentials the tenant's pods have, and which they should have."""
+"""Reads the credentials for a tenant's stores: those that its pods have, and those that they should have."""
 
-import base64
-import binascii
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from tts_operator.api import TTSTenant
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Refused
 from tts_operator.credentials.shared_stores import (
@@ -19,98 +18,79 @@ from tts_operator.credentials.shared_stores import (
     uses_default_redis,
     uses_default_s3,
 )
+from tts_operator.objects.kinds import DEPLOYMENT, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import redis_secret_name, s3_secret_name
-from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
-from tts_operator.observe.credential_files import StoreFiles
-from tts_operator.observe.reader import new_token
-from tts_operator.settings import Settings
+from tts_operator.observe.secret_entries import entry, stored_password
+from tts_operator.observe.sources import Sources, together
 from tts_operator.snapshot.observed import Children, Observed
-from tts_server.config.redis_url import BadRedisURL, parse_redis_url
 
 
-async def with_stores(
-    observed: Observed,
-    cluster: Cluster,
-    settings: Settings,
-    files: StoreFiles,
-    *,
-    unmounted: bool = False,
-    token: Callable[[], str] = new_token,
-) -> Observed:
-    """The same, with what is known of its stores. Raises ClusterError.
+@dataclass(frozen=True)
+class StoreReading:
+    """Credentials for the stores, and the Secrets that the operator made for them."""
 
-    `unmounted`: look for Secrets that nothing mounts, too. Otherwise a tenant without stores costs no request.
+    secrets: Mapping[Ref, Body] = field(default_factory=dict)
+    credentials: StoreCredentials = field(default_factory=StoreCredentials)
+
+
+async def read_stores(sources: Sources, observed: Observed, tenant: TTSTenant, *, unmounted: bool) -> StoreReading:
+    """Read what concerns the stores of one tenant. Raises ClusterError.
+
+    `unmounted`: read the operator's Secrets that no Deployment mounts, too. Without it a tenant that uses no store of
+    the operator costs no request for them.
     """
-    tenant, namespace, name = observed.tenant, *observed.key
-    if tenant is None or observed.deleting:
-        return observed
-    of_redis, of_s3 = redis_secret_name(name), s3_secret_name(name)
-    made = {of_redis, of_s3}
-    wanted = made if unmounted else made & set(mounted(observed.children))  # perhaps no longer wanted
-    wanted |= {of_redis} if uses_default_redis(tenant, settings.redis) else set()
-    wanted |= {of_s3} if uses_default_s3(tenant, settings.s3) else set()
-    found = {each: await cluster.get(Ref("v1", "Secret", namespace, each)) for each in sorted(wanted)}
-    stores = StoreCredentials()
+    cluster, settings, namespace, name = sources.cluster, sources.settings, *observed.key
+    redis, s3 = (Ref.of(SECRET, namespace, each(name)) for each in (redis_secret_name, s3_secret_name))
+    wanted = {redis, s3} if unmounted else {redis, s3} & set(mounted(observed.children))  # perhaps to be deleted
+    wanted |= {redis} if uses_default_redis(tenant, settings.redis) else set()
+    wanted |= {s3} if uses_default_s3(tenant, settings.s3) else set()
+    found = dict(zip(sorted(wanted), await together(*(cluster.get(ref) for ref in sorted(wanted))), strict=True))
+    credentials = StoreCredentials()
     if tenant.spec.redis is not None:
-        stores = replace(stores, redis_secret=await own_secret(cluster, namespace, tenant.spec.redis.secret_ref.name))
+        own_redis = await own_redis_secret(cluster, Ref.of(SECRET, namespace, tenant.spec.redis.secret_ref.name))
+        credentials = replace(credentials, redis_secret=own_redis)
     elif settings.redis is not None:
-        password = stored_password(found[of_redis], observed.uid) or token()
-        stores = replace(stores, redis_password=password, redis_certificate=await files.redis_certificate())
+        password = stored_password(found[redis], observed.uid) or sources.token()
+        certificate = await sources.files.redis_certificate()
+        credentials = replace(credentials, redis_password=password, redis_certificate=certificate)
     if uses_default_s3(tenant, settings.s3):
-        stores = replace(stores, s3_keys=await files.s3_keys())
-    elif tenant.spec.storage is not None and (own := tenant.spec.storage.s3) is not None:
-        stores = replace(stores, s3_problem=await own_s3_problem(cluster, namespace, own.secret_ref.name))
-    children = {Ref("v1", "Secret", namespace, each): body for each, body in found.items() if body is not None}
-    return replace(observed, children={**observed.children, **children}, stores=stores)
+        credentials = replace(credentials, s3_keys=await sources.files.s3_keys())
+    elif tenant.spec.storage is not None and (own_s3 := tenant.spec.storage.s3) is not None:
+        problem = await own_s3_problem(cluster, Ref.of(SECRET, namespace, own_s3.secret_ref.name))
+        credentials = replace(credentials, s3_problem=problem)
+    return StoreReading({ref: body for ref, body in found.items() if body is not None}, credentials)
 
 
-def mounted(children: Children) -> Iterator[str]:
-    """Names of the Secrets that the tenant's Deployments mount."""
+def mounted(children: Children) -> Iterator[Ref]:
+    """Secrets that the tenant's Deployments mount."""
     for ref, child in children.items():
-        if ref.kind == "Deployment":
+        if ref.kind == DEPLOYMENT.name:
             for volume in child["spec"]["template"]["spec"].get("volumes") or ():
                 if "secret" in volume:
-                    yield volume["secret"]["secretName"]
+                    yield Ref.of(SECRET, ref.namespace, volume["secret"]["secretName"])
 
 
-async def own_secret(cluster: Cluster, namespace: str, name: str) -> RedisSecret:
-    """Of a Secret that the tenant names only what the pods' NetworkPolicy needs is kept."""
+async def own_redis_secret(cluster: Cluster, ref: Ref) -> RedisSecret:
+    """Read a Secret that the tenant names, keeping only what the pods' NetworkPolicy needs."""
     try:
-        secret = await cluster.get(Ref("v1", "Secret", namespace, name))
+        secret = await cluster.get(ref)
     except Refused as error:
-        message = f"the operator may not read Secret {name}, so the pods' NetworkPolicy stays closed: {error.message}"
+        message = (
+            f"the operator may not read Secret {ref.name}, so the pods' NetworkPolicy stays closed: {error.message}"
+        )
         return RedisSecret(problem=Problem("RedisSecretForbidden", message))
     if secret is None:
-        return missing_redis_secret(name)
-    return parse_redis_secret(name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
+        return missing_redis_secret(ref.name)
+    return parse_redis_secret(ref.name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
 
 
-async def own_s3_problem(cluster: Cluster, namespace: str, name: str) -> Problem | None:
-    """Of a Secret that the tenant names only whether it has what the pods need is kept."""
+async def own_s3_problem(cluster: Cluster, ref: Ref) -> Problem | None:
+    """Read a Secret that the tenant names, keeping only whether it has the entries that pods need."""
     try:
-        secret = await cluster.get(Ref("v1", "Secret", namespace, name))
+        secret = await cluster.get(ref)
     except Refused as error:
-        message = f"the operator may not read Secret {name}, and cannot tell whether pods keep audio: {error.message}"
-        return Problem("S3SecretForbidden", message)
-    return s3_problem(name, secret and {each: entry(secret, each) for each in (ACCESS_KEY, SECRET_KEY)})
-
-
-def stored_password(secret: Body | None, uid: str) -> str:
-    """Of the user in the operator's Redis; empty if the tenant's own Secret holds none."""
-    if secret is None or not controlled_by(secret, uid):
-        return ""
-    try:
-        return parse_redis_url(entry(secret, URL) or "").password or ""
-    except BadRedisURL:
-        return ""
-
-
-def entry(secret: Body, name: str) -> str | None:
-    """Of a Secret; None where it is missing or no text."""
-    value = (secret.get("data") or {}).get(name)
-    try:
-        return None if value is None else base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
+        message = f"the operator may not read Secret {ref.name}, so it cannot tell whether pods can store audio"
+        return Problem("S3SecretForbidden", f"{message}: {error.message}")
+    return s3_problem(ref.name, secret and {each: entry(secret, each) for each in (ACCESS_KEY, SECRET_KEY)})

@@ -1,8 +1,9 @@
-"""What a plan is made of. Each action is one write; its ``str()`` is one line for logs and tests."""
+"""Actions of a plan. Each is one write; its ``str()`` is one line for logs and tests."""
 
 from dataclasses import dataclass
 
 from tts_operator.objects.manifest import Manifest, Ref
+from tts_operator.objects.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -12,11 +13,11 @@ class Apply:
     manifest: Manifest
     why: str
     create: bool = False
-    """Nothing was observed under this name: apply without force, and only if nobody else's object sits there."""
+    """No object of this name was observed: apply without force, and only if no foreign object has it by then."""
 
     @property
     def ref(self) -> Ref:
-        """What is written."""
+        """Object that is written."""
         return self.manifest.ref
 
     def __str__(self) -> str:
@@ -30,7 +31,7 @@ class Scale:
     ref: Ref
     replicas: int
     resource_version: str | None
-    """Of the Deployment as observed; None: the version that this plan's Apply of the same Deployment returned."""
+    """resourceVersion as observed; None: the one returned by this plan's Apply of the same Deployment."""
     why: str
 
     def __str__(self) -> str:
@@ -39,7 +40,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Annotate:
-    """Merge-patch one annotation of a running pod. A pod that is gone by then is no failure."""
+    """Merge-patch one annotation of a running pod. It is no failure if the pod is gone."""
 
     ref: Ref
     annotation: str
@@ -52,11 +53,11 @@ class Annotate:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete in the background, only the very object that was observed."""
+    """Delete the observed object in the background."""
 
     ref: Ref
     uid: str
-    """Precondition: an object that was made again since is another one."""
+    """Precondition: an object recreated since has another UID."""
     why: str
 
     def __str__(self) -> str:
@@ -65,14 +66,13 @@ class Delete:
 
 @dataclass(frozen=True)
 class Refuse:
-    """No write: somebody else's object has a child's name. The outcome counts it as a failure of this reason."""
+    """No write, and a failure in the outcome: a foreign object has the name of a child."""
 
     ref: Ref
-    reason: str
-    message: str
+    problem: Problem
 
     def __str__(self) -> str:
-        return f"refuse {self.ref}: {self.reason}"
+        return f"refuse {self.ref}: {self.problem.reason}"
 
 
 Action = Apply | Scale | Annotate | Delete | Refuse

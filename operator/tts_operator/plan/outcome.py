@@ -1,16 +1,32 @@
-"""What became of a plan: the edge that applied it tells the status."""
+"""Result of applying a plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tts_operator.objects.manifest import Ref
+from tts_operator.objects.kinds import DEPLOYMENT
+from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One failure does not stop the rest, so there may be several."""
+    """Failures and results of a plan's writes. One failure does not stop the rest."""
 
     failures: Mapping[Ref, Problem] = field(default_factory=dict)
+    """Problem of each failed write."""
+    applied: Mapping[Ref, Body] = field(default_factory=dict)
+    """Applied objects, as the API server returned them."""
+    stale: bool = False
+    """An object changed or was deleted between its reading and its write: everything must be read again."""
     redis: Problem | None = None
-    """Why the tenant's user in the operator's Redis may not be as it should."""
+    """Why the tenant's user in the operator's Redis may not be current."""
+
+    @property
+    def deployments(self) -> list[Body]:
+        """Applied Deployments."""
+        return [body for ref, body in self.applied.items() if ref.kind == DEPLOYMENT.name]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every write of the plan was made."""
+        return not self.failures and not self.stale

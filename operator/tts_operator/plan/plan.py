@@ -1,4 +1,4 @@
-"""From what is wanted and what was observed to the writes that are due. Nothing here touches the world."""
+"""Compares desired with observed objects, and plans the writes that make them agree."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,10 @@ from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
 from tts_operator.objects.fields import replicas
 from tts_operator.objects.keys import Key
-from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
-from tts_operator.objects.names import CONFIG_HASH, MANAGED_BY, MANAGER, POOL_LABEL, TENANT_LABEL
+from tts_operator.objects.kinds import POD
+from tts_operator.objects.labels import CONFIG_HASH, MANAGED_BY, POOL_LABEL, TENANT_LABEL
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
@@ -15,9 +17,9 @@ from tts_operator.snapshot.observed import Observed
 
 
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
-    """What turns observed into desired, in order of execution, deletes last.
+    """Actions that turn observed into desired, in order of execution, deletes last.
 
-    Empty when they agree: converged means zero writes. Empty also for None, a refused tenant: its children stay.
+    Empty when they agree: converged means zero writes. Empty also for None, a refused spec: children stay as they are.
     """
     if desired is None:
         return []
@@ -30,75 +32,79 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
 
 
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:
-    """The write of one child, and right after it that of its replicas."""
+    """Apply of one child, followed by the scale of its replicas."""
     live = observed.children.get(manifest.ref)
     if live is not None and not controlled_by(live, observed.uid):
-        yield Refuse(manifest.ref, *taken(live, observed.key))
+        yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
-        return  # it comes back once it is gone
+        return  # its deletion enqueues the tenant, which then creates it again
     if why := difference(manifest.body, live):
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
 
 
-def taken(live: Body, key: Key) -> Problem:
-    """Why a child cannot have its name: an object that the tenant does not control has it."""
+def name_taken(live: Body, key: Key) -> Problem:
+    """Problem of a child whose name an object has that the tenant does not control."""
     owner = controller_of(live) or {}
     if (owner.get("kind"), owner.get("name")) == ("TTSTenant", key.name):
-        return Problem("BeingCollected", "is left of a tenant of this name that was deleted, and goes with it: wait")
-    return Problem("NameTaken", "exists and is not this tenant's: rename or delete it, or name the tenant otherwise")
+        return Problem(
+            "BeingCollected", "belongs to a deleted tenant of this name, and is being deleted with it; no action needed"
+        )
+    return Problem(
+        "NameTaken", "exists and is not controlled by this tenant: delete or rename it, or choose another tenant name"
+    )
 
 
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:
-    """Replicas, at the only moments when the HPA does not own them: creation, zero and wake."""
-    wanted = desired.replicas.get(ref)
+    """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake."""
+    target = desired.replicas.get(ref)
     live = observed.children.get(ref)
-    if wanted is None or (live is None and not applied):
+    if target is None or (live is None and not applied):
         return
     current = 1 if live is None else replicas(live)
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
-    if wanted == current:
+    if target == current:
         return
-    if wanted == 0:
+    if target == 0:
         yield Scale(ref, 0, version, "suspended")
     elif current == 0:
-        yield Scale(ref, wanted, version, "woken: nothing asks for zero")
+        yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
-        yield Scale(ref, wanted, version, "never scaled before")
+        yield Scale(ref, target, version, "never scaled before")
 
 
 def never_scaled(live: Body) -> bool:
-    """Whether replicas are still the API server's default: every write of them would have made a new generation.
+    """Whether replicas are still the API server's default: every write of them would have increased the generation.
 
-    So a creation that was cut short before it, or that lost the race with the Deployment's controller, is completed.
-    managedFields would not tell: a write through /scale of a field that nobody owns is not recorded there.
+    This completes a creation that ended before its scale, or lost the race with the Deployment controller.
+    managedFields cannot tell: a write through /scale of a field without an owner is not recorded there.
     """
     return int(live["metadata"].get("generation", 0)) == 1
 
 
 def annotations(desired: Desired, observed: Observed) -> Iterator[Annotate]:
-    """A nudge for each running pod whose configuration is not the one it was told of last."""
+    """Annotation of each running pod whose config hash is not current: it makes the kubelet update mounted files."""
     for pod in observed.pods:
-        wanted = desired.config_hashes.get(pod["metadata"].get("labels", {}).get(POOL_LABEL, ""))
-        if wanted is None or terminating(pod) or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
+        target = desired.config_hashes.get(pod["metadata"].get("labels", {}).get(POOL_LABEL, ""))
+        if target is None or terminating(pod) or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
             continue
         current = (pod["metadata"].get("annotations") or {}).get(CONFIG_HASH)
-        if current != wanted:
-            ref = ref_of({"apiVersion": "v1", "kind": "Pod", **pod})
-            yield Annotate(ref, CONFIG_HASH, wanted, f"config {current or 'unknown'} -> {wanted}")
+        if current != target:
+            ref = Ref.of(POD, observed.key.namespace, pod["metadata"]["name"])
+            yield Annotate(ref, CONFIG_HASH, target, f"config {current or 'unknown'} -> {target}")
 
 
 def deletes(desired: Desired, observed: Observed) -> Iterator[Delete]:
-    """Children that nothing wants any more. A label alone condemns nothing: the tenant must control the object, too."""
-    wanted = {manifest.ref for manifest in desired.manifests} | desired.kept
+    """Delete of each child that is no longer desired. The tenant must control it, not just its label."""
+    current = {manifest.ref for manifest in desired.manifests} | desired.kept
     for ref, live in sorted(observed.children.items(), key=lambda child: child[0]):
         labels = live["metadata"].get("labels") or {}
-        ours = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
-        if ref not in wanted and ours and controlled_by(live, observed.uid) and not terminating(live):
+        labelled = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
+        if ref not in current and labelled and controlled_by(live, observed.uid) and not terminating(live):
             yield Delete(ref, str(live["metadata"].get("uid", "")), "no longer wanted")
 
 
 def terminating(live: Body) -> bool:
-    """Whether the object is already on its way out."""
+    """Whether the object is being deleted."""
     return "deletionTimestamp" in live["metadata"]

@@ -1,9 +1,10 @@
 """Version of everything in a model that changes its audio; part of the cache key."""
 
 from tts_operator.objects import fields
-from tts_operator.objects.fields import annotation, number
+from tts_operator.objects.fields import annotation, decimal
+from tts_operator.objects.labels import ENGINE_HASH
 from tts_operator.objects.manifest import Body
-from tts_operator.pod_files.engine import ENGINE_HASH, engine_hash, server_image
+from tts_operator.pod_files.engine import engine_hash, server_image
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import finished
@@ -28,7 +29,7 @@ def weights_digest(resolved: Resolved, pool: Pool, current: str | None) -> str:
     running = running_digest(live)
     if pool.throttled:
         return running
-    revision = number(annotation(live, REVISION))
+    revision = decimal(annotation(live, REVISION))
     if running != desired:
         return digest(desired, "rollout", str(revision + 1))
     if fields.count(live, "observedGeneration") < int(live["metadata"].get("generation", 0)):

@@ -6,9 +6,6 @@ from tts_operator.pod_files.serialize import digest, to_json
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import LocalEngine
 
-ENGINE_HASH = "ttsfleet.io/engine-hash"
-"""Annotation of the pod template: hash of the engine settings that need new pods."""
-
 
 def server_image(resolved: Resolved, pool: Pool) -> str:
     """Image of the pool's pods: the model's, else the operator's default."""

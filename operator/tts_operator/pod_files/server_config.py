@@ -6,6 +6,7 @@ from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.tenant import S3Storage, Storage
 from tts_operator.credentials.shared_stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY, URL
 from tts_operator.objects import quantity
+from tts_operator.objects.kinds import CONFIG_MAP
 from tts_operator.objects.names import server_config_name
 from tts_operator.pod_files.addresses import peers_url, pool_url
 from tts_operator.pod_files.audio_version import weights_digest
@@ -120,7 +121,7 @@ def current_model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> Mo
 def live_config(resolved: Resolved, pool: Pool) -> str | None:
     """The live server.json of the pool; None if there is none."""
     name = server_config_name(resolved.key.name, pool.model_name)
-    config_map = lookup.child(resolved.observed, "v1", "ConfigMap", name)
+    config_map = lookup.child(resolved.observed, CONFIG_MAP, name)
     return None if config_map is None else (config_map.get("data") or {}).get(CONFIG_FILE)
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 
 from tts_operator.api import TTSTenant
+from tts_operator.objects.labels import CEILINGS
 from tts_operator.objects.problem import Problem
 from tts_operator.settings import Settings
-
-CEILINGS = ("ttsfleet.io/max-tier", "ttsfleet.io/max-replicas", "ttsfleet.io/max-accelerators")
-"""Labels of a namespace that this version reads and does not enforce."""
 
 
 def request_limit(tenant: TTSTenant, settings: Settings) -> tuple[int, tuple[Problem, ...]]:

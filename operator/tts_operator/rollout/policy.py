@@ -1,10 +1,10 @@
-"""How many tenants roll at once because of something that is not theirs. Pure.
+"""Limits how many tenants roll out a shared change at the same time.
 
-A change of a TTSModel, or of the operator, replaces the pods of every tenant that it concerns. They take it in turns,
-and once two have failed with it nobody else takes it. What a tenant changes itself is its own affair: it rolls at once.
+A change of a TTSModel or of the operator replaces the pods of every tenant that uses it. A few tenants roll it out at a
+time, and after it has failed for two of them no other one starts. A change of a tenant's own spec is not limited.
 
-What a Deployment's pods were made from stands in its annotations, so whoever reads the cluster knows what is under way:
-SOURCES tells the three parts apart, ROLLOUT names the change that the Deployment took last, if it took it in turn.
+The state is in annotations of the Deployments, so that the next leader knows what is rolling: SOURCES has digests of
+the three parts of a pod template, ROLLOUT names the last shared change that the Deployment took.
 """
 
 from collections.abc import Iterable
@@ -14,17 +14,15 @@ from typing import NamedTuple, Self
 from tts_operator.objects import fields
 from tts_operator.objects.fields import annotation
 from tts_operator.objects.keys import Key
+from tts_operator.objects.labels import ROLLOUT, SOURCES, TENANT_LABEL
 from tts_operator.objects.manifest import Body
-from tts_operator.objects.names import TENANT_LABEL
 from tts_operator.objects.problem import Problem
-from tts_operator.snapshot.pod_failures import of_pod
+from tts_operator.snapshot.pod_failures import failures_of_pod
 
 MAX_CONCURRENT_TENANTS = 5
-"""Tenants."""
+"""Tenants that roll out shared changes at the same time."""
 FAILURES = 2
-"""Tenants that fail with a change before nobody else takes it: one may have troubles of its own."""
-SOURCES = "ttsfleet.io/made-from"
-ROLLOUT = "ttsfleet.io/rollout"
+"""Failed tenants that pause a rollout. A single one may fail for a reason of its own."""
 WAITING, HALTED = "WaitingForRollout", "RolloutHalted"
 OPERATOR, MODEL = "operator", "model"
 FATAL = frozenset(
@@ -40,20 +38,20 @@ FATAL = frozenset(
         "RunContainerError",
     }
 )
-"""Troubles of a pod that another change mends, and time does not."""
+"""Pod failures that do not resolve by themselves: another change has to fix them."""
 
 
 class Sources(NamedTuple):
-    """Digests of what a pod template is made from."""
+    """Digests of the three parts of a pod template."""
 
     tenant: str
     model: str
     operator: str
 
     @classmethod
-    def read(cls, found: Body) -> Self | None:
-        """Of a live Deployment; None if an older operator made it."""
-        parts = annotation(found, SOURCES).split(".")
+    def read(cls, live: Body) -> Self | None:
+        """Read them from a live Deployment; None if an older operator created it."""
+        parts = annotation(live, SOURCES).split(".")
         return cls(*parts) if len(parts) == 3 and all(parts) else None
 
     def __str__(self) -> str:
@@ -61,7 +59,7 @@ class Sources(NamedTuple):
 
 
 def change_cause(before: Sources | None, after: Sources, model: str) -> str:
-    """The change, as ROLLOUT names it; empty for what is the tenant's own, and for an edit by hand that is undone."""
+    """Shared change, as in ROLLOUT; empty for a change of the tenant's own spec, and for reverting a manual edit."""
     if before is None:
         return f"{OPERATOR}//{after.operator}"
     if before.tenant != after.tenant or before == after:
@@ -73,7 +71,7 @@ def change_cause(before: Sources | None, after: Sources, model: str) -> str:
 
 @dataclass(frozen=True)
 class Roll:
-    """A pool on its way to a change that it took in turn."""
+    """A pool that is rolling out a shared change."""
 
     key: Key
     pool: str
@@ -81,84 +79,85 @@ class Roll:
     failed: bool = False
 
 
-def roll(found: Body, *, stuck: bool = False) -> Roll | None:
-    """What a live Deployment is about; None if it is at rest, or its change is its tenant's own."""
-    change = annotation(found, ROLLOUT)
-    if not change or finished(found):
+def roll(live: Body, *, stuck: bool = False) -> Roll | None:
+    """Rollout of a shared change in a live Deployment; None if there is none or it has finished."""
+    change = annotation(live, ROLLOUT)
+    if not change or finished(live):
         return None
-    progressing = fields.condition(found, "Progressing")
+    progressing = fields.condition(live, "Progressing")
     late = progressing is not None and progressing.get("reason") == "ProgressDeadlineExceeded"
-    return Roll(*where(found), change, failed=late or stuck)
+    return Roll(*pool_key(live), change, failed=late or stuck)
 
 
-def finished(found: Body) -> bool:
-    """Whether every replica runs the latest template and answered once.
+def finished(live: Body) -> bool:
+    """Whether every replica runs the latest template and has been ready.
 
-    The Deployment's controller says so once, and leaves it said while the pool scales or a pod dies later.
+    NewReplicaSetAvailable is set once, and stays while the pool scales or a pod dies later.
     """
-    if fields.count(found, "observedGeneration") < int(found["metadata"].get("generation", 0)):
+    if fields.count(live, "observedGeneration") < int(live["metadata"].get("generation", 0)):
         return False
-    updated = fields.count(found, "updatedReplicas")
-    progressing = fields.condition(found, "Progressing")
+    updated = fields.count(live, "updatedReplicas")
+    progressing = fields.condition(live, "Progressing")
     if progressing is not None:
-        return progressing.get("reason") == "NewReplicaSetAvailable" and updated == fields.count(found, "replicas")
-    wanted = fields.replicas(found)
-    return updated >= wanted and fields.count(found, "availableReplicas") >= wanted
+        return progressing.get("reason") == "NewReplicaSetAvailable" and updated == fields.count(live, "replicas")
+    replicas = fields.replicas(live)
+    return updated >= replicas and fields.count(live, "availableReplicas") >= replicas
 
 
-def where(found: Body) -> tuple[Key, str]:
-    """The tenant and the pool of a live Deployment."""
-    metadata = found["metadata"]
+class PoolKey(NamedTuple):
+    """A pool of any tenant."""
+
+    tenant: Key
+    name: str
+
+
+def pool_key(live: Body) -> PoolKey:
+    """Pool of a live Deployment."""
+    metadata = live["metadata"]
     tenant = (metadata.get("labels") or {}).get(TENANT_LABEL, "")
-    return Key(metadata.get("namespace", ""), tenant), metadata["name"]
+    return PoolKey(Key(metadata.get("namespace", ""), tenant), metadata["name"])
 
 
-def pods_fail(found: Body, pods: Iterable[Body]) -> bool:
-    """Whether pods of a Deployment's latest template cannot run, for a reason that waiting does not mend."""
-    template = found["spec"]["template"]
+def pods_fail(live: Body, pods: Iterable[Body]) -> bool:
+    """Whether pods of a Deployment's latest template fail for a FATAL reason."""
+    template = live["spec"]["template"]
     image = template["spec"]["containers"][0]["image"]
-    notes = (template.get("metadata") or {}).get("annotations") or {}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
     return any(
         failure.reason in FATAL
         for pod in pods
         if pod["spec"]["containers"][0]["image"] == image
-        and notes.items() <= (pod["metadata"].get("annotations") or {}).items()
-        for failure in of_pod(pod)
+        and annotations.items() <= (pod["metadata"].get("annotations") or {}).items()
+        for failure in failures_of_pod(pod)
     )
 
 
 def blocked_reason(key: Key, change: str, rolls: Iterable[Roll]) -> Problem | None:
-    """Why this tenant has to wait with this change; None if it may take it now.
+    """Why this tenant may not start the change now; None if it may.
 
-    Who is under way may go on to the next change: that is how a mended model reaches those that its fault holds.
-    Tenants that fail with other changes take nobody's place: they may never end.
+    A tenant that is rolling may start the next change: so a fixed model reaches the tenants that its fault blocks.
+    Tenants that failed with another change hold no place: their rollouts may never end.
     """
     everyone = list(rolls)
     failed = sorted({each.key for each in everyone if each.change == change and each.failed})
     if len(failed) >= FAILURES:
         names = " and ".join(str(each) for each in failed[:FAILURES])
-        return Problem(
-            HALTED,
-            f"rollout paused: the change of {changed(change)} failed on {names}; it resumes when one of them becomes"
-            " ready or the change is fixed",
-        )
-    busy = {each.key for each in everyone if each.change == change or not each.failed}
-    if key in busy or len(busy) < MAX_CONCURRENT_TENANTS:
+        failure = f"the change of {changed(change)} failed on {len(failed)} tenants, such as {names}"
+        advice = "It resumes when one of them becomes ready or the change is fixed."
+        return Problem(HALTED, f"Rollout paused: {failure}. {advice}")
+    rolling = {each.key for each in everyone if each.change == change or not each.failed}
+    if key in rolling or len(rolling) < MAX_CONCURRENT_TENANTS:
         return None
-    return Problem(
-        WAITING,
-        f"queued behind the rollouts of {len(busy)} other tenants, at most {MAX_CONCURRENT_TENANTS} at a time;"
-        " no action needed",
-    )
+    return Problem(WAITING, "Queued behind other tenants' rollouts; no action needed.")
 
 
 def changed(change: str) -> str:
-    """Who changed, in words."""
+    """Object that changed, for a message."""
     model = model_of(change)
     return "the operator" if model is None else f"TTSModel {model}"
 
 
 def model_of(change: str) -> str | None:
-    """The model that changed; None if the operator did."""
+    """Name of the model that changed; None for a change of the operator."""
     parts = change.split("/")
     return parts[1] if len(parts) == 3 and parts[0] == MODEL else None

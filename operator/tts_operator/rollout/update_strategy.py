@@ -1,7 +1,7 @@
-"""Whether a pool's next pod comes before an old one goes, or takes its place.
+"""Chooses between surging and replacing: whether a new pod starts before an old one ends, or in its place.
 
-A surge needs room for one more pod. On full nodes it would stay Pending for ever and hold the rollout; then an old pod
-has to go first. Replacing costs a replica while it lasts, so it is never done to a pool of one.
+A surge needs capacity for one more pod. On full nodes that pod would stay Pending for ever and block the rollout; then
+an old pod has to end first. Replacing runs one replica less meanwhile, so a pool of one replica never does it.
 """
 
 from dataclasses import dataclass
@@ -14,53 +14,55 @@ from tts_operator.objects.manifest import Body
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
-PATIENCE = timedelta(seconds=120)
-"""How long a surge pod may look for room."""
+SURGE_TIMEOUT = timedelta(seconds=120)
+"""How long a surge pod may stay unschedulable."""
 
 
 @dataclass(frozen=True)
 class UpdateStrategy:
-    """How a pool's pods are replaced now."""
+    """Update strategy of a pool's Deployment."""
 
     strategy: Literal["Surge", "Replace"]
     requeue_at: datetime | None = None
-    """When a surge pod that finds no room will have waited long enough."""
+    """When an unschedulable surge pod reaches SURGE_TIMEOUT."""
     no_room: bool = False
-    """A surge pod finds no room, and there is nothing to replace it with: it waits."""
+    """A surge pod is unschedulable and the strategy may not change: old pods keep serving."""
 
 
-def rollout(observed: Observed, pool: str, asked: Literal["Auto", "Surge", "Replace"], now: datetime) -> UpdateStrategy:
-    """What applies now. Auto surges, and replaces where a surge has found no room for PATIENCE or is denied any."""
-    found = lookup.deployment(observed, pool)
-    if asked == "Replace":
+def rollout(
+    observed: Observed, pool: str, configured: Literal["Auto", "Surge", "Replace"], now: datetime
+) -> UpdateStrategy:
+    """Strategy that applies now. Auto replaces once a surge pod was denied, or unschedulable for SURGE_TIMEOUT."""
+    live = lookup.deployment(observed, pool)
+    if configured == "Replace":
         return UpdateStrategy("Replace")
-    if found is None or not fields.rolling(found):
+    if live is None or not fields.rolling(live):
         return UpdateStrategy("Surge")
     since = unschedulable_since(observed, pool)
-    denied = surge_denied(found)
-    if asked == "Surge" or fields.replicas(found) < 2:
+    denied = surge_denied(live)
+    if configured == "Surge" or fields.replicas(live) < 2:
         return UpdateStrategy(
-            "Surge", no_room=(denied or since is not None) and fields.count(found, "availableReplicas") > 0
+            "Surge", no_room=(denied or since is not None) and fields.count(live, "availableReplicas") > 0
         )
-    if replacing(found) or denied or (since is not None and now >= since + PATIENCE):
+    if replacing(live) or denied or (since is not None and now >= since + SURGE_TIMEOUT):
         return UpdateStrategy("Replace")
-    return UpdateStrategy("Surge", requeue_at=since + PATIENCE if since else None)
+    return UpdateStrategy("Surge", requeue_at=since + SURGE_TIMEOUT if since else None)
 
 
-def replacing(found: Body) -> bool:
-    """A rollout that began to replace goes on so: its surge pod is gone, and with it the reason."""
-    rolling_update = (found["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+def replacing(live: Body) -> bool:
+    """Whether the Deployment replaces already. It keeps doing so: the unschedulable surge pod, the reason, is gone."""
+    rolling_update = (live["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     return rolling_update.get("maxSurge") in {0, "0", "0%"}
 
 
-def surge_denied(found: Body) -> bool:
-    """The namespace's ResourceQuota has no room for one pod more: waiting would not help."""
-    failure = fields.condition(found, "ReplicaFailure")
+def surge_denied(live: Body) -> bool:
+    """Whether the namespace's ResourceQuota denied the surge pod: waiting would not help."""
+    failure = fields.condition(live, "ReplicaFailure")
     return failure is not None and failure.get("status") == "True" and EXCEEDED_QUOTA in failure.get("message", "")
 
 
 def unschedulable_since(observed: Observed, pool: str) -> datetime | None:
-    """Since when a pod of the pool has found no node."""
+    """When the first unschedulable pod of the pool became so; None without one."""
     moments = []
     for pod in lookup.pods_of(observed, pool):
         scheduled = fields.condition(pod, "PodScheduled")

@@ -1,4 +1,4 @@
-"""Every bound that moves in one second is moved first; whatever else that second brings waits until then."""
+"""Writes the HPA bounds of all transitions of one instant, before any other work of that instant starts."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -16,79 +16,80 @@ from tts_operator.plan.actions import Apply
 log = structlog.get_logger()
 
 MAX_CONCURRENT_WRITES = 8
-"""Writes under way together: more would only queue at the API server."""
-LONGEST_SECONDS = 10.0
-"""That other work waits for bounds: however many there are, or however slow the API server is, it goes on then."""
-TRUE_FOR = timedelta(minutes=1)
-"""Windows open on whole minutes: for so long nothing else is due. A replica that leads again may hold older ones."""
+"""Concurrent writes: more would only queue at the API server."""
+MAX_PAUSE_SECONDS = 10.0
+"""Longest that other work is paused for bounds, seconds, however many or slow their writes are."""
+VALID_FOR = timedelta(minutes=1)
+"""Time after its instant in which a prepared write is current: windows open on whole minutes. A replica that leads
+again may hold older ones."""
 
 
 class ScalingExecutor:
-    """Writes that were worked out before their instant came. A lost one is made up for by its reconcile."""
+    """Performs precomputed writes at their instant. The reconcile that follows repairs a failed one."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, moved: Callable[[Key, datetime], None]) -> None:
-        """`moved` hears of each key, with its instant, whose writes all succeeded."""
+    def __init__(self, cluster: Cluster, clock: Clock, updated: Callable[[Key, datetime], None]) -> None:
+        """`updated` is called with each key, and its instant, whose writes all succeeded."""
         self._cluster = cluster
         self._clock = clock
-        self._moved = moved
-        self._moves: dict[Key, tuple[Apply, ...]] = {}
+        self._updated = updated
+        self._prepared: dict[Key, tuple[Apply, ...]] = {}
         self._due: dict[Key, datetime] = {}
         self._wake = asyncio.Event()
-        self._rests = asyncio.Event()
-        self._rests.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def prepare(self, key: Key, precompute: Sequence[Apply]) -> None:
-        """What this key writes when its instant comes, instead of what was prepared."""
-        if precompute:
-            self._moves[key] = tuple(precompute)
+    def prepare(self, key: Key, writes: Sequence[Apply]) -> None:
+        """Replace the writes of this key's next instant."""
+        if writes:
+            self._prepared[key] = tuple(writes)
         else:
-            self._moves.pop(key, None)
+            self._prepared.pop(key, None)
 
     def forget(self, key: Key) -> None:
-        """The tenant or a model of it changed: what was worked out is no longer true."""
-        self._moves.pop(key, None)
+        """Drop prepared writes: the tenant or one of its models changed."""
+        self._prepared.pop(key, None)
 
     def begin(self, key: Key, at: datetime) -> None:
-        """The key's instant has come."""
+        """Start the transition of a key at its instant."""
         self._due[key] = at
-        self._rests.clear()
+        self._idle.clear()
         self._wake.set()
 
-    async def rest(self) -> None:
-        """Return when no bound is to be moved now; after LONGEST_SECONDS anyway."""
-        if not self._rests.is_set():
+    async def wait_idle(self) -> None:
+        """Return when no transition is in progress, or after MAX_PAUSE_SECONDS."""
+        if not self._idle.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rests.wait(), LONGEST_SECONDS)
+                await asyncio.wait_for(self._idle.wait(), MAX_PAUSE_SECONDS)
 
     async def run(self, reconcile: Callable[[Key], None]) -> None:
-        """Write what is due, then call `reconcile` with each key; for ever."""
+        """Perform due writes, then call `reconcile` with each key. Never returns."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             due, self._due = self._due, {}
-            waiting = iter(due.items())
-            await asyncio.gather(*(self._work(waiting) for _ in range(min(MAX_CONCURRENT_WRITES, len(due)))))
+            queue = iter(due.items())
+            await asyncio.gather(*(self._work(queue) for _ in range(min(MAX_CONCURRENT_WRITES, len(due)))))
             if not self._due:
-                self._rests.set()
+                self._idle.set()
             for key in due:
                 reconcile(key)
 
-    async def _work(self, waiting: Iterator[tuple[Key, datetime]]) -> None:
-        for key, at in waiting:
-            precompute = self._moves.pop(key, ())
-            if self._clock.now() - at >= TRUE_FOR:
+    async def _work(self, queue: Iterator[tuple[Key, datetime]]) -> None:
+        for key, at in queue:
+            writes = self._prepared.pop(key, ())
+            if self._clock.now() - at >= VALID_FOR:
                 continue
             try:
-                for move in precompute:
-                    await self._cluster.apply(move.manifest, force=True)
+                for write in writes:
+                    await self._cluster.apply(write.manifest, force=True)
             except (Unreachable, NotLeading) as error:
-                log.warning("bounds not moved", tenant=str(key), error=str(error))
-                return  # the next one would wait as long for nothing: the reconciles have a backoff
+                log.warning("HPA bounds not updated", tenant=str(key), error=str(error))
+                return  # the next write would fail after the same timeout: reconciles have a backoff
             except Refused as error:
-                log.info("bounds not moved", tenant=str(key), reason=error.reason, error=error.message)
-            except Exception:  # whatever it is: the calendar goes on for everybody else
-                log.exception("bounds not moved", tenant=str(key))
+                log.info("HPA bounds not updated", tenant=str(key), reason=error.reason, error=error.message)
+            except Exception:  # other tenants' transitions continue
+                log.exception("HPA bounds not updated", tenant=str(key))
             else:
-                if precompute:
-                    log.info("bounds moved", tenant=str(key), actions=[str(move) for move in precompute])
-                    self._moved(key, at)
+                if writes:
+                    log.info("HPA bounds updated", tenant=str(key), actions=[str(write) for write in writes])
+                    self._updated(key, at)

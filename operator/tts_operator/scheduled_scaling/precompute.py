@@ -1,7 +1,7 @@
-"""What the next transition writes, worked out before it comes.
+"""Computes the writes of the next transition in advance.
 
-At midnight every tenant's bounds move in the same second. What they move to has been known since the last reconcile: so
-that second costs one write for each HPA, without a read before it, and the reconcile that sees to the rest comes after.
+At midnight the bounds of every tenant change in the same second. They are known since the last reconcile, so that
+second costs one write for each HPA and no read; the reconcile follows.
 """
 
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ from tts_operator.snapshot import lookup
 
 @dataclass(frozen=True)
 class Requeue:
-    """When to look at a tenant again even if nothing happens."""
+    """When to reconcile a tenant again even without an event."""
 
     at: datetime
     transition: bool = False
-    """That the schedule has something else to say then is the reason."""
+    """Whether it is a transition of the schedule."""
     precompute: tuple[Apply, ...] = ()
-    """Writes for that very instant, true unless the tenant, its models or its children change before."""
+    """Writes of that instant, valid unless the tenant, its models or its children change before."""
 
 
 def next_requeue(resolved: Resolved) -> Requeue | None:
-    """When the tenant is due next, and what that instant writes if it is a transition; None for never."""
+    """Next requeue of a tenant, with the writes of its transition if it is one; None for never."""
     if resolved.requeue_at is None:
         return None
     transition = resolved.next_transition
@@ -40,18 +40,18 @@ def next_requeue(resolved: Resolved) -> Requeue | None:
 
 
 def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
-    """One write for each HPA that exists and is to look otherwise at that instant than now."""
+    """Apply of each existing HPA that differs between now and then."""
     later = {pool.name: pool for pool in then.pools}
     for pool in now.pools:
-        found = lookup.autoscaler(now.observed, pool.name)
-        if found is None or pool.retiring or pool.name not in later:
+        live = lookup.autoscaler(now.observed, pool.name)
+        if live is None or pool.retiring or pool.name not in later:
             continue
-        today, tomorrow = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
-        if why := difference(tomorrow.body, today.body):
-            yield Apply(only(tomorrow, str(found["metadata"]["uid"])), why)
+        before, after = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
+        if why := difference(after.body, before.body):
+            yield Apply(with_uid(after, str(live["metadata"]["uid"])), why)
 
 
-def only(manifest: Manifest, uid: str) -> Manifest:
-    """The same for the very object of this UID: applied after that one is gone it is a conflict, and makes none."""
+def with_uid(manifest: Manifest, uid: str) -> Manifest:
+    """Restrict an apply to the object of this UID: if that one is gone it is a conflict, and creates nothing."""
     metadata = {**manifest.body["metadata"], "uid": uid}
     return replace(manifest, body={**manifest.body, "metadata": metadata})

@@ -1,4 +1,4 @@
-"""When each tenant is due next even if nothing happens, and how late it was."""
+"""Requeues each tenant at its next transition, and measures how late transitions are made."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,41 +13,41 @@ from tts_operator.scheduled_scaling.timers import TransitionTimers
 
 
 class Timetable:
-    """Of one leadership: a replica that leads again must not go by what another has seen to since."""
+    """Next transitions of all tenants, for one term of leadership: another leader may have made older ones."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, late: Callable[[float], None]) -> None:
-        """`late` hears, once for each transition, how many seconds after its instant it was made."""
+    def __init__(self, cluster: Cluster, clock: Clock, observe_lag: Callable[[float], None]) -> None:
+        """`observe_lag` is called once per transition with its lag, seconds after its instant."""
         self._clock = clock
-        self._late = late
+        self._observe_lag = observe_lag
         self._transitions = TransitionTimers[Key]()
-        self._executor = ScalingExecutor(cluster, clock, self._moved)
-        self._scheduled: set[Key] = set()  # what is due next is a transition
-        self._begun: dict[Key, datetime] = {}  # transitions that nothing has made yet
+        self._executor = ScalingExecutor(cluster, clock, self._updated)
+        self._scheduled: set[Key] = set()  # keys whose next requeue is a transition
+        self._begun: dict[Key, datetime] = {}  # instants of transitions in progress
 
-    def expect(self, key: Key, coming: Requeue | None) -> None:
-        """What comes next for this key, instead of what was expected."""
-        self._transitions.set(key, coming.at if coming else None)
-        self._executor.prepare(key, coming.precompute if coming else ())
-        if coming and coming.transition:
+    def set(self, key: Key, requeue: Requeue | None) -> None:
+        """Replace the key's next scheduled transition."""
+        self._transitions.set(key, requeue.at if requeue else None)
+        self._executor.prepare(key, requeue.precompute if requeue else ())
+        if requeue and requeue.transition:
             self._scheduled.add(key)
         else:
             self._scheduled.discard(key)
 
     def changed(self, key: Key) -> None:
-        """The tenant or a model of it changed: what its next instant writes has to be worked out again."""
+        """Drop the precomputed writes of a key: the tenant or one of its models changed."""
         self._executor.forget(key)
 
     def reconciled(self, key: Key) -> None:
-        """Whatever had begun for this key is done."""
+        """Record that a reconcile completed the transition in progress, if there was one."""
         if begun := self._begun.pop(key, None):
-            self._late((self._clock.now() - begun).total_seconds())
+            self._observe_lag((self._clock.now() - begun).total_seconds())
 
-    async def rest(self) -> None:
-        """Return when no transition is being made: what else there is to do would only make the others late."""
-        await self._executor.rest()
+    async def wait_idle(self) -> None:
+        """Return when no transition is in progress: other work would delay them."""
+        await self._executor.wait_idle()
 
     async def run(self, reconcile: Callable[[Key], None]) -> None:
-        """Make each transition at its instant, and call `reconcile` with each key that is due; for ever."""
+        """Make each transition at its instant, and call `reconcile` with each due key. Never returns."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._transitions.run(self._clock, self._begin))
             group.create_task(self._executor.run(reconcile))
@@ -59,6 +59,6 @@ class Timetable:
             self._begun.setdefault(key, at)
         self._executor.begin(key, at)
 
-    def _moved(self, key: Key, at: datetime) -> None:
+    def _updated(self, key: Key, at: datetime) -> None:
         self._begun.pop(key, None)
-        self._late((self._clock.now() - at).total_seconds())
+        self._observe_lag((self._clock.now() - at).total_seconds())

@@ -1,4 +1,4 @@
-"""When each tenant's schedule next changes: one heap, and no timer per tenant."""
+"""Timers for the next requeue of every tenant: one heap, and no task per tenant."""
 
 import asyncio
 import heapq
@@ -10,24 +10,24 @@ from tts_operator.clock import Clock
 
 K = TypeVar("K", bound=Hashable)
 
-LONGEST_NAP_SECONDS = 5.0
-"""Someone may set the wall clock: it is read again at least this often."""
+MAX_SLEEP_SECONDS = 5.0
+"""Longest sleep, seconds: the wall clock is read again then, because someone may have set it."""
 
 
 class TransitionTimers(Generic[K]):
-    """Instants on the wall clock, one per key. Losing one loses nothing: every reconcile sets its own again."""
+    """Instants on the wall clock, one per key. Every reconcile sets its own again, so none must be persisted."""
 
     def __init__(self) -> None:
         self._at: dict[K, datetime] = {}
-        self._heap: list[tuple[datetime, int, K]] = []  # entries that _at no longer confirms are void
-        self._sequence = 0  # breaks ties, so that keys need no order
+        self._heap: list[tuple[datetime, int, K]] = []  # entries that differ from _at are obsolete
+        self._sequence = 0  # breaks ties: keys need no order
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._at)
 
     def set(self, key: K, at: datetime | None) -> None:
-        """Remember when this key is next due, instead of what was remembered; None forgets it."""
+        """Set or replace the instant of a key; None removes it."""
         if self._at.get(key) == at:
             return
         if at is None:
@@ -39,34 +39,34 @@ class TransitionTimers(Generic[K]):
         self._changed.set()
 
     def due(self, now: datetime) -> list[tuple[datetime, K]]:
-        """What has come by now, earliest first; it is forgotten."""
-        found: list[tuple[datetime, K]] = []
+        """Remove and return the keys that are due, earliest first."""
+        due: list[tuple[datetime, K]] = []
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)
             if self._at.get(key) == at:
                 del self._at[key]
-                found.append((at, key))
-        return found
+                due.append((at, key))
+        return due
 
     def next(self) -> datetime | None:
-        """The earliest instant that is still to come."""
+        """Earliest instant of any key; None without keys."""
         while self._heap and self._at.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     async def run(self, clock: Clock, begin: Callable[[K, timedelta], None]) -> None:
-        """Call `begin` with each key as its instant comes, never before it, and with how late that is."""
+        """Call `begin` with each key at its instant, never earlier, and with its delay. Never returns."""
         while True:
             self._changed.clear()
             now = clock.now()
             for at, key in self.due(now):
                 begin(key, now - at)
-            next_requeue = self.next()
-            nap_seconds = LONGEST_NAP_SECONDS
-            if next_requeue is not None:
-                nap_seconds = min(nap_seconds, max((next_requeue - clock.now()).total_seconds(), 0.0))
+            earliest = self.next()
+            sleep_seconds = MAX_SLEEP_SECONDS
+            if earliest is not None:
+                sleep_seconds = min(sleep_seconds, max((earliest - clock.now()).total_seconds(), 0.0))
             try:
-                async with asyncio.timeout(nap_seconds):
+                async with asyncio.timeout(sleep_seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue

@@ -1,4 +1,4 @@
-"""One reading of the cluster for one tenant: everything a reconcile decides from."""
+"""Snapshot of the cluster for one tenant: everything that a reconcile decides from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,63 +12,50 @@ from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import keys_secret_name
 
 Children = Mapping[Ref, Body]
-"""Live objects of the child kinds, whole, by where they are."""
-
-CHILD_KINDS: tuple[tuple[str, str], ...] = (
-    ("v1", "ServiceAccount"),
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("apps/v1", "Deployment"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
-)
-"""Every kind that a tenant's children can have, as (apiVersion, kind)."""
+"""Live objects of the child kinds, whole, by reference."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the cluster holds for one tenant."""
+    """Everything read about one tenant."""
 
     key: Key
     body: Body | None
-    """The stored TTSTenant as it is; None once it is gone."""
+    """The stored TTSTenant; None once it is gone."""
     tenant: TTSTenant | None
-    """The same, parsed; None where it is gone or does not parse."""
+    """`body`, parsed; None where it is gone or does not parse."""
     tenant_error: str | None = None
-    """Why the stored object does not parse: one line for a person."""
+    """Why the stored object does not parse, in one line."""
     models: Mapping[str, TTSModel | None] = field(default_factory=dict)
-    """Every model that spec.models names or a fallback of theirs leads to; None where there is none to read."""
+    """Models that spec.models names and those in fallback chains; None where one is missing or does not parse."""
     model_errors: Mapping[str, str] = field(default_factory=dict)
-    """Of those that exist and do not parse, why: one line for a person."""
+    """Why an existing model does not parse, in one line, by name."""
     children: Children = field(default_factory=dict)
-    """Objects of CHILD_KINDS in the namespace with the tenant's label, and foreign ones found under a child's name."""
+    """Objects of the child kinds with the tenant's label, and foreign objects that have the name of a child."""
     pods: Sequence[Body] = ()
-    """Pods in the namespace with the tenant's label."""
+    """Pods with the tenant's label."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
-    namespace_ends: bool = False
-    """The namespace is being deleted, and takes all that is in it along."""
+    namespace_terminating: bool = False
+    """The namespace is being deleted, with everything in it."""
     keys_secret_exists: bool | None = None
-    """None where the operator may not look."""
+    """Whether the Secret with the API keys exists; None where the operator may not read it."""
     keys_secret_version: str = ""
-    """resourceVersion of the Secret with the API keys: when it moves, running pods read their keys again."""
+    """resourceVersion of the Secret with the API keys. When it changes, running pods read their keys again."""
     internal_token: str = ""
-    """What the internal Secret holds, else a new random one: chance is an argument here."""
-
+    """Credential between the tenant's pools: the stored one, else a new random one."""
     signing: SigningKeys = field(default_factory=SigningKeys)
-    """What the Secret with signing keys holds, with a new key where one is due; empty without JWT."""
+    """Stored signing keys, with a new one where rotation is due; empty without JWT."""
     stores: StoreCredentials = field(default_factory=StoreCredentials)
-    """Credentials for what its replicas share."""
+    """Credentials for the tenant's Redis and object store."""
 
     @property
     def uid(self) -> str:
-        """UID of the tenant: a namesake made later has another."""
+        """UID of the tenant; a later tenant of the same name has another one."""
         return str(self.metadata.get("uid", ""))
 
     @property
     def generation(self) -> int:
-        """metadata.generation of the spec that this reading saw."""
+        """metadata.generation of the spec that was read."""
         return int(self.metadata.get("generation", 0))
 
     @property
@@ -78,13 +65,13 @@ class Observed:
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """The status as it was reported last."""
+        """The status as last reported."""
         return (self.body.get("status") or {}) if self.body else {}
 
     @property
     def deleting(self) -> bool:
-        """Whether the tenant is on its way out: nothing may be made for it any more."""
-        return self.body is None or "deletionTimestamp" in self.metadata or self.namespace_ends
+        """Whether the tenant is gone or being deleted: no object may be created for it any more."""
+        return self.body is None or "deletionTimestamp" in self.metadata or self.namespace_terminating
 
     @property
     def keys_secret(self) -> str:
@@ -93,6 +80,6 @@ class Observed:
 
 
 def keys_secret_of(key: Key, tenant: TTSTenant | None) -> str:
-    """Name of the Secret with a tenant's API keys: the one that it names, else its own."""
+    """Name of the Secret with a tenant's API keys: spec.auth.apiKeysSecretRef, else the default name."""
     reference = tenant.spec.auth.api_keys_secret_ref if tenant and tenant.spec.auth else None
     return reference.name if reference else keys_secret_name(key.name)

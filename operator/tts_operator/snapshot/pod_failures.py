@@ -1,17 +1,17 @@
-"""Why pods do not run, in words that reach the tenant: nobody should need `kubectl describe pod`."""
+"""Why pods do not run: reported in the tenant's conditions, so that nobody needs `kubectl describe pod`."""
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import NamedTuple
 
 from tts_operator.objects import fields
 from tts_operator.objects.fields import EXCEEDED_QUOTA
 from tts_operator.objects.manifest import Body
+from tts_operator.objects.problem import Problem
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
-"""What a container waits for when all is well."""
-LONG_LIFE = timedelta(minutes=10)
-"""A container that lived so long begins anew: the kubelet forgets its crashes, too."""
+"""Waiting reasons of a healthy container."""
+BACKOFF_RESET = timedelta(minutes=10)
+"""Run time after which the kubelet resets a container's restart backoff: the crash loop is over."""
 ADVICE = {
     "ImagePullBackOff": "check image and imagePullSecrets of the TTSModel",
     "ErrImagePull": "check image and imagePullSecrets of the TTSModel",
@@ -19,28 +19,23 @@ ADVICE = {
     "ContainerEnded": "read the pod's log with `kubectl logs --previous`",
     "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
     "OOMKilled": "raise the memory limit of the TTSModel's precision",
-    "Unschedulable": "free capacity, or lower the resource requests",
-    "QuotaExceeded": "raise the namespace's ResourceQuota, or lower the number of replicas",
+    "Unschedulable": "free capacity, or lower the resource requests of its TTSModel",
+    "QuotaExceeded": "raise the namespace's ResourceQuota, or lower the replica count",
     "AdmissionDenied": "ask the owner of the admission policy",
 }
 
 
-class PodFailure(NamedTuple):
-    """What keeps a pod from running."""
+def pod_failures(deployment: Body | None, pods: Iterable[Body]) -> list[Problem]:
+    """Distinct failures of one pool: first those of its pods, then those of creating pods.
 
-    reason: str
-    """Kubernetes's own word, or QuotaExceeded and AdmissionDenied for pods that were never made."""
-    message: str
-
-
-def pod_failures(deployment: Body | None, pods: Iterable[Body]) -> list[PodFailure]:
-    """Each distinct failure of one pool, the pods' own before what kept pods from being made."""
-    found = [*(failure for pod in pods for failure in of_pod(pod)), *of_deployment(deployment)]
-    return list(dict.fromkeys(found))
+    A reason is Kubernetes's own, or QuotaExceeded and AdmissionDenied for pods that were not created.
+    """
+    failures = [*(failure for pod in pods for failure in failures_of_pod(pod)), *failures_of_deployment(deployment)]
+    return list(dict.fromkeys(failures))
 
 
-def of_pod(pod: Body) -> Iterator[PodFailure]:
-    """What one pod suffers from."""
+def failures_of_pod(pod: Body) -> Iterator[Problem]:
+    """Failures of one pod."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     scheduled = fields.condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "Unschedulable":
@@ -50,41 +45,42 @@ def of_pod(pod: Body) -> Iterator[PodFailure]:
         waiting, ended = state.get("waiting"), state.get("terminated")
         loops = looping(container)
         if waiting and waiting.get("reason") not in ORDINARY:
-            yield of_waiting(name, waiting, last)
+            yield waiting_failure(name, waiting, last)
         elif ended and (ended.get("exitCode") or loops):
-            yield of_ended(name, ended, loops=loops)
+            yield ended_failure(name, ended, loops=loops)
         elif "running" in state and not container.get("ready") and (loops or last.get("reason") == "OOMKilled"):
-            yield of_ended(name, last, loops=loops)
+            yield ended_failure(name, last, loops=loops)
 
 
 def looping(container: Body) -> bool:
-    """Whether the container goes on ending soon after its start, also while it happens to run or has just ended.
+    """Whether the container keeps ending soon after its start, even if it runs or has just ended now.
 
-    Otherwise each turn of the loop would be news three times over. The kubelet waits before the second restart.
+    Without this the condition would change three times per restart. The kubelet backs off from the second restart on.
     """
     ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated")
-    began, over = (fields.instant((ended or {}).get(name)) for name in ("startedAt", "finishedAt"))
-    return container.get("restartCount", 0) >= 2 and began is not None and over is not None and over - began < LONG_LIFE
+    started, finished = (fields.instant((ended or {}).get(name)) for name in ("startedAt", "finishedAt"))
+    short_lived = started is not None and finished is not None and finished - started < BACKOFF_RESET
+    return short_lived and container.get("restartCount", 0) >= 2
 
 
-def of_waiting(pod: str, waiting: Body, last: Body) -> PodFailure:
-    """A crash loop is told by what ended the container: the kernel says more than the loop."""
+def waiting_failure(pod: str, waiting: Body, last: Body) -> Problem:
+    """Failure of a waiting container. A crash loop is reported by how the container ended, which is more specific."""
     reason = str(waiting.get("reason") or "Waiting")
     if reason == "CrashLoopBackOff":
-        return of_ended(pod, last, loops=True)
+        return ended_failure(pod, last, loops=True)
     return pod_failure(reason, f"pod {pod}", str(waiting.get("message") or ""))
 
 
-def of_ended(pod: str, ended: Body, *, loops: bool) -> PodFailure:
-    """A container that was ended, and starts again."""
+def ended_failure(pod: str, ended: Body, *, loops: bool) -> Problem:
+    """Failure of a container that ended and is restarted."""
     if ended.get("reason") == "OOMKilled":
         return pod_failure("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
     message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}"
     return pod_failure("CrashLoopBackOff" if loops else "ContainerEnded", f"pod {pod}", message)
 
 
-def of_deployment(deployment: Body | None) -> Iterator[PodFailure]:
-    """Pods that the API server would not make."""
+def failures_of_deployment(deployment: Body | None) -> Iterator[Problem]:
+    """Failures to create pods."""
     failure = fields.condition(deployment, "ReplicaFailure")
     if deployment and failure and failure.get("status") == "True":
         message = str(failure.get("message", ""))
@@ -92,9 +88,9 @@ def of_deployment(deployment: Body | None) -> Iterator[PodFailure]:
         yield pod_failure(reason, f"deployment {deployment['metadata']['name']}", message)
 
 
-def pod_failure(reason: str, what: str, message: str) -> PodFailure:
-    """One line: who, why, and what to do where that is known."""
-    parts = [f"{what}: {message}" if message else f"{what}: {reason}"]
+def pod_failure(reason: str, subject: str, message: str) -> Problem:
+    """Problem in one line: subject, cause, and advice where there is one for the reason."""
+    parts = [f"{subject}: {message}" if message else f"{subject}: {reason}"]
     if reason in ADVICE:
         parts.append(ADVICE[reason])
-    return PodFailure(reason, "; ".join(parts))
+    return Problem(reason, "; ".join(parts))

@@ -11,7 +11,7 @@ from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.policy import HALTED
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
-from tts_operator.snapshot.pod_failures import PodFailure, pod_failures
+from tts_operator.snapshot.pod_failures import pod_failures
 
 
 class PolicyInput(NamedTuple):
@@ -59,7 +59,7 @@ def throttled(inputs: PolicyInput) -> Problem | None:
     first = next(halted, next(iter(problems.values()), None))
     if first is None:
         return None
-    return Problem(first.reason, f"{', '.join(sorted(problems))}: the previous pods keep serving; {first.message}")
+    return Problem(first.reason, f"{', '.join(sorted(problems))}: the previous pods keep serving. {first.message}")
 
 
 def suspended(inputs: PolicyInput) -> Problem | None:
@@ -207,6 +207,6 @@ def pool_names(inputs: PolicyInput) -> list[str]:
     return sorted(ref.name for ref in inputs.observed.children if ref.kind == "Deployment")
 
 
-def pod_failures_of(inputs: PolicyInput, pool: str) -> list[PodFailure]:
+def pod_failures_of(inputs: PolicyInput, pool: str) -> list[Problem]:
     """Failures that keep the pool's pods from running."""
     return pod_failures(lookup.deployment(inputs.observed, pool), lookup.pods_of(inputs.observed, pool))

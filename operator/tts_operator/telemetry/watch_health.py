@@ -4,7 +4,7 @@ Every watched kind is listed periodically. If the watch of a kind has not delive
 a grace period, that watch is stale. resourceVersions of one kind are decimal numbers that only increase (KEP-5504).
 """
 
-from tts_operator.objects.fields import number
+from tts_operator.objects.fields import decimal
 
 GRACE_SECONDS = 20.0
 """Maximum delay of a watch behind a list, seconds."""
@@ -19,11 +19,11 @@ class WatchHealth:
 
     def saw(self, kind: str, version: str) -> None:
         """Record that the watch delivered an object of this resourceVersion."""
-        self._seen[kind] = max(self._seen.get(kind, 0), number(version))
+        self._seen[kind] = max(self._seen.get(kind, 0), decimal(version))
 
     def exists(self, kind: str, version: str, now: float) -> None:
         """Record that a list contained an object of this resourceVersion, at this monotonic time in seconds."""
-        newest = number(version)
+        newest = decimal(version)
         if newest > self._seen.get(kind, 0) and kind not in self._missing:
             self._missing[kind] = (newest, now)
 

@@ -15,6 +15,7 @@ from tts_operator.cluster.client import Cluster, RequestTimeouts, Write, collect
 from tts_operator.cluster.errors import Conflict, NotFound, NotLeading, Refused, Unreachable
 from tts_operator.cluster.leader_election import LeaseConflict, Record
 from tts_operator.cluster.lease import ClusterLease
+from tts_operator.objects.kinds import CONFIG_MAP
 from tts_operator.objects.manifest import Manifest
 
 
@@ -58,7 +59,7 @@ async def test_a_list_names_the_kind_of_its_items_and_goes_over_pages(
     monkeypatch.setattr("tts_operator.cluster.client.PAGE", 2)
     for number in range(5):
         await world.cluster.apply(config_map(world.namespace, f"number-{number}"), force=False)
-    found = await collect(world.cluster.list("v1", "ConfigMap", world.namespace, "app=test"))
+    found = await collect(world.cluster.list(CONFIG_MAP, world.namespace, "app=test"))
     assert sorted(item["metadata"]["name"] for item in found) == [f"number-{number}" for number in range(5)]
     assert {(item["apiVersion"], item["kind"]) for item in found} == {("v1", "ConfigMap")}
 

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
 from tests.support.operator_world import NUMBERS, SETTINGS, World, eventually, specs, tenant
 from tts_operator.cluster.client import Cluster, Request, Write
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.keys import Key
 
 TIME = re.compile(r"\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2}T[\d:+]+")
@@ -34,8 +34,8 @@ class DyingCluster(Cluster):
 
     writes_left = 0
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
-        answer = await super()._ask(request)
+    async def send(self, request: Request) -> dict[str, Any]:
+        answer = await super().send(request)
         if request.writes:
             self.writes_left -= 1
             if self.writes_left == 0:
@@ -56,7 +56,9 @@ async def dies_after(writes: int, key: Key) -> bool:
     async with await DyingCluster.connect(lambda: True) as cluster:
         cluster.writes_left = writes
         try:
-            while (coming := await reconcile(key, cluster, SETTINGS, CLOCK)) and coming.at <= CLOCK.now():
+            while (
+                coming := await reconcile(key, ReconcileContext(cluster, SETTINGS, CLOCK))
+            ) and coming.at <= CLOCK.now():
                 pass  # as the controller does: it asks to look again at once
         except Died:
             return True
@@ -158,7 +160,7 @@ async def test_a_delete_after_a_death_at_each_write_of_the_create_leaves_nothing
         await created(world, key, models[0])
         died = await dies_after(writes, key)
         await world.person.delete(world.ref("TTSTenant", key.name))
-        assert await reconcile(key, world.cluster, SETTINGS, CLOCK) is None
+        assert await reconcile(key, ReconcileContext(world.cluster, SETTINGS, CLOCK)) is None
         return died
 
     assert await each_death(dies) >= 12

@@ -6,13 +6,15 @@ import base64
 
 import pytest
 
+from tests.support.operator_builders import built
 from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
 from tts_operator.clock import SystemClock
-from tts_operator.controller.reconcile_tenant import reconcile
-from tts_operator.desired.build import build
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
+from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.observe.reader import observe
+from tts_operator.observe.sources import Sources
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 
@@ -25,7 +27,7 @@ async def converge(world: World, key: Key | None = None, within: int = 10) -> No
     key = key or world.key()
     for _ in range(within):
         before = len(world.writes)
-        await reconcile(key, world.cluster, SETTINGS, CLOCK)
+        await reconcile(key, ReconcileContext(world.cluster, SETTINGS, CLOCK))
         if len(world.writes) == before:
             return
     raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
@@ -33,9 +35,9 @@ async def converge(world: World, key: Key | None = None, within: int = 10) -> No
 
 async def planned(world: World, key: Key | None = None) -> list[str]:
     """What the next reconcile would write."""
-    observed = await observe(world.cluster, key or world.key())
-    desired = build(resolve(observed, SETTINGS, CLOCK.now()))
-    return [str(action) for action in plan(desired, observed)]
+    sources = Sources(world.cluster, SETTINGS, StoreFiles(SETTINGS))
+    observed = await observe(sources, key or world.key(), CLOCK.now())
+    return [str(action) for action in plan(built(resolve(observed, SETTINGS, CLOCK.now())), observed)]
 
 
 async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
@@ -136,7 +138,7 @@ async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> N
     assert set(secret["data"]) == {"current", f"{kid}.pem"}
     assert base64.b64decode(secret["data"][f"{kid}.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
     before = len(world.writes)
-    await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+    await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
     assert len(world.writes) == before, "converged"
     assert (await world.get("Secret", "acme-signing"))["data"] == secret["data"]
     await world.person.delete(world.ref("Secret", "acme-signing"))
@@ -166,7 +168,7 @@ async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
     await world.person.delete(world.ref("TTSTenant", "acme"))
 
     async def gone() -> bool:
-        assert await reconcile(world.key(), world.cluster, SETTINGS, CLOCK) is None
+        assert await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK)) is None
         return not await world.children()
 
     await eventually(gone, "owner references collect the children")

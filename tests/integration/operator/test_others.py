@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.operator.test_lifecycle import CLOCK, DAY, converge
 from tests.support.operator_world import SETTINGS, World, eventually, specs, tenant
-from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.objects.manifest import Ref
 
 Change = Callable[[World, str], Awaitable[object]]
@@ -53,7 +53,7 @@ async def test_a_change_of_replicas_by_another_survives_twenty_reconciles(world:
             await world.person.patch(
                 world.ref("TTSTenant", "acme"), {"spec": {"quota": {"requestsPerMinute": turn + 1}}}
             )
-        await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+        await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
     assert (await world.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 3
 
 
@@ -108,7 +108,7 @@ async def gone_or_going(world: World, ref: Ref) -> bool:
 
 
 async def restored(world: World, wanted: set[Ref]) -> bool:
-    await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+    await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
     live = await world.children()
     return set(live) == wanted and not any("deletionTimestamp" in child["metadata"] for child in live.values())
 
@@ -125,7 +125,7 @@ async def test_a_name_that_is_taken_is_not_adopted(world: World) -> None:
     name = await world.publishes_model()
     await world.person.create(tenant(world.key(), name))
     with pytest.raises(ReconcileFailed, match="NameTaken"):
-        await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+        await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
     condition = await world.condition("Programmed")
     assert (condition["status"], condition["reason"]) == ("False", "NameTaken")
     live = await world.cluster.get(foreign)
@@ -148,7 +148,7 @@ async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(world: World)
 
     async def settled() -> bool:
         try:
-            await reconcile(world.key(), world.cluster, SETTINGS, CLOCK)
+            await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
         except ReconcileFailed:
             return False
         uid = (await world.get("TTSTenant", "acme"))["metadata"]["uid"]

@@ -18,6 +18,7 @@ from tests.support.operator_process import Operator, role, role_binding
 from tests.support.operator_world import World, eventually, tenant
 from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
+from tts_operator.objects.kinds import DEPLOYMENT, POD
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, finished
 
@@ -38,7 +39,7 @@ class Kubelet:
 
     async def work(self) -> None:
         while True:
-            for pod in await collect(self.world.cluster.list("v1", "Pod", self.world.namespace)):
+            for pod in await collect(self.world.cluster.list(POD, self.world.namespace)):
                 fate = self.fate.get(image_of(pod["spec"]), "runs")
                 if fate != "starts" and not told(pod):
                     await self.tell(pod, fate)
@@ -55,7 +56,7 @@ class Kubelet:
             container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
             status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
         try:
-            ref = Ref("v1", "Pod", self.world.namespace, pod["metadata"]["name"])
+            ref = Ref.of(POD, self.world.namespace, pod["metadata"]["name"])
             await self.world.person.patch(ref, {"status": status}, "status")
         except ClusterError:
             return  # it is gone
@@ -92,7 +93,7 @@ def operator(control_plane: ControlPlane, world: World, tmp_path: Path) -> Itera
 
 
 async def deployments(world: World) -> list[Body]:
-    return await collect(world.cluster.list("apps/v1", "Deployment", world.namespace))
+    return await collect(world.cluster.list(DEPLOYMENT, world.namespace))
 
 
 async def with_image(world: World, image: str) -> list[Body]:

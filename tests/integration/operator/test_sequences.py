@@ -18,7 +18,7 @@ from tests.integration.operator.test_lifecycle import CLOCK, converge
 from tests.support.operator_world import NUMBERS, SETTINGS, World, specs, tenant
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.keys import Key
 
 MODELS = ("sequence-a", "sequence-b", "sequence-c")
@@ -149,7 +149,7 @@ async def make(world: World, key: Key, edit: str, argument: Any) -> None:
     if edit == "spec":
         await world.person.put(body(key, argument))
     elif edit == "reconcile":
-        await reconcile(key, world.cluster, SETTINGS, CLOCK)
+        await reconcile(key, ReconcileContext(world.cluster, SETTINGS, CLOCK))
     else:
         refs = sorted(await world.children(key.name))
         if not refs:

@@ -20,7 +20,7 @@ from tests.support.redis_server import CounterStore, counter_store
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.controller import Controller, ControllerOptions
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.credentials.shared_stores import RedisDefault, S3Default
 from tts_operator.objects.manifest import Ref
@@ -49,7 +49,9 @@ class RolloutLimiter:
     async def converges(self, name: str = "acme", within: int = 10) -> None:
         for _ in range(within):
             before = len(self.world.writes)
-            await reconcile(self.world.key(name), self.world.cluster, self.settings, CLOCK, stores=self.stores)
+            await reconcile(
+                self.world.key(name), ReconcileContext(self.world.cluster, self.settings, CLOCK, self.stores)
+            )
             if len(self.world.writes) == before:
                 return
         raise AssertionError(f"still writing: {self.world.writes[-5:]}")
@@ -184,7 +186,9 @@ async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(
         store.run("SET", f"tts:{{{await rollout_limiter.uid(name)}}}:a", "1")
     gone, stays = await rollout_limiter.uid("acme"), await rollout_limiter.uid("blue")
     await world.person.delete(world.ref("TTSTenant", "acme"))
-    await reconcile(world.key(), world.cluster, rollout_limiter.settings, CLOCK, stores=rollout_limiter.stores)
+    await reconcile(
+        world.key(), ReconcileContext(world.cluster, rollout_limiter.settings, CLOCK, rollout_limiter.stores)
+    )
     await rollout_limiter.requeue()
     assert store.run("ACL", "USERS") == ["default", redis_user_name(stays)]
     assert not store.run("KEYS", f"*{gone}*")
@@ -228,7 +232,9 @@ async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_ope
 
     async with await NeverDeletes.connect(lambda: True) as cluster:
         with pytest.raises(Cut):
-            await reconcile(world.key(), cluster, rollout_limiter.settings, CLOCK, stores=rollout_limiter.stores)
+            await reconcile(
+                world.key(), ReconcileContext(cluster, rollout_limiter.settings, CLOCK, rollout_limiter.stores)
+            )
     assert await world.cluster.get(world.ref("Secret", "acme-s3")) is not None
     await rollout_limiter.converges()
     assert await world.cluster.get(world.ref("Secret", "acme-s3")) is None

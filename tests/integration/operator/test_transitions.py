@@ -12,7 +12,7 @@ from tests.support.operator_world import SETTINGS, World, eventually, tenant
 from tts_operator.clock import SystemClock
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.objects.keys import Key
-from tts_operator.scheduled_scaling.timers import LONGEST_NAP_SECONDS
+from tts_operator.scheduled_scaling.timers import MAX_SLEEP_SECONDS
 from tts_operator.telemetry.metrics import Metrics
 
 SCHEDULE = {
@@ -21,7 +21,7 @@ SCHEDULE = {
     "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}],
 }
 NIGHTFALL = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
-DUSK_SECONDS = LONGEST_NAP_SECONDS + 2
+DUSK_SECONDS = MAX_SLEEP_SECONDS + 2
 """The clock is set to so long before nightfall: meanwhile the operator reads it again, as it would anybody's change."""
 
 

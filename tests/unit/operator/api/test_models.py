@@ -22,7 +22,7 @@ from tts_operator.api.schedule import (
     UNIQUE_EXCEPTIONS,
     UNIQUE_WINDOWS,
 )
-from tts_operator.observe.reader import parse
+from tts_operator.observe.models import parse
 
 KINDS: dict[str, type[TTSModel] | type[TTSTenant]] = {"TTSModel": TTSModel, "TTSTenant": TTSTenant}
 STORABLE = {
@@ -130,10 +130,10 @@ ONLY_IN_PYTHON: dict[str, tuple[Object, str]] = {
 
 @pytest.mark.parametrize(("body", "message"), ONLY_IN_PYTHON.values(), ids=ONLY_IN_PYTHON)
 def test_what_was_stored_all_the_same_is_told_in_the_words_of_a_condition(body: Object, message: str) -> None:
-    found, told = parse(KINDS[body["kind"]], body)
-    assert found is None
-    assert told is not None
-    assert told.startswith(message)
+    found = parse(KINDS[body["kind"]], body)
+    assert found.value is None
+    assert found.error is not None
+    assert found.error.startswith(message)
 
 
 def test_every_rule_is_broken_by_some_object() -> None:

@@ -24,8 +24,8 @@ def test_what_holds_for_every_tenant_comes_from_flags() -> None:
 
 
 def test_namespaces_are_a_list() -> None:
-    assert run_of(parser().parse_args(RUN)).pace.namespaces == ()
-    watched = run_of(parser().parse_args([*RUN, "--watch-namespaces=team-a, team-b,"])).pace.namespaces
+    assert run_of(parser().parse_args(RUN)).options.namespaces == ()
+    watched = run_of(parser().parse_args([*RUN, "--watch-namespaces=team-a, team-b,"])).options.namespaces
     assert watched == ("team-a", "team-b")
 
 
@@ -105,7 +105,7 @@ def test_without_a_cluster_it_says_how_to_name_one(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
     assert main([*RUN, "--metrics-port=0", "--health-port=0"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("tts-operator: no way to a cluster: ")
+    assert said.startswith("tts-operator: no cluster configured: ")
     assert said.endswith("; set KUBECONFIG")
 
 

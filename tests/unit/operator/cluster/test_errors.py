@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_operator.cluster.errors import LONGEST_MESSAGE, Conflict, NotFound, Refused, Unreachable, error_of
+from tts_operator.cluster.errors import MAX_MESSAGE_CHARACTERS, Conflict, NotFound, Refused, Unreachable, error_of
 
 ANSWERS: dict[str, tuple[int, str, str, str]] = {
     # the story           code, stated reason, message, reason for people
@@ -23,7 +23,7 @@ ANSWERS: dict[str, tuple[int, str, str, str]] = {
 def test_a_refusal_has_a_reason(code: int, stated: str, message: str, reason: str) -> None:
     error = error_of(code, {"reason": stated, "message": message})
     assert isinstance(error, Refused)
-    assert error.failure.reason == reason
+    assert error.problem.reason == reason
 
 
 @pytest.mark.parametrize("code", [401, 429, 502, 503, 504])
@@ -37,4 +37,4 @@ def test_absence_and_conflict_are_types_of_their_own() -> None:
 
 
 def test_a_message_has_a_bound() -> None:
-    assert len(str(error_of(422, {"reason": "", "message": "x" * 10_000}))) < LONGEST_MESSAGE + 20
+    assert len(str(error_of(422, {"reason": "", "message": "x" * 10_000}))) < MAX_MESSAGE_CHARACTERS + 20

@@ -142,7 +142,7 @@ async def test_who_stands_by_says_for_whom_and_once(lease: SharedLease) -> None:
         async with standing(Candidate(lease, "first"), Candidate(lease, "second")):
             await asyncio.sleep(100)
     said = [(line["event"], line["identity"], line.get("leader")) for line in log]
-    assert said == [("leading", "first", None), ("standing by", "second", "first")]
+    assert said == [("started leading", "first", None), ("waiting for leader lease", "second", "first")]
 
 
 async def test_a_leader_renews_before_its_deadline(lease: SharedLease) -> None:
@@ -314,7 +314,7 @@ async def test_whatever_fails_no_two_ever_may_write_at_once(lease: SharedLease, 
 
 
 def test_times_that_would_let_two_lead_are_refused() -> None:
-    with pytest.raises(ValueError, match="deadline < lease"):
+    with pytest.raises(ValueError, match="renew_deadline_seconds < lease_seconds"):
         LeaderElectionConfig(lease_seconds=10, renew_deadline_seconds=10, retry_seconds=2)
 
 

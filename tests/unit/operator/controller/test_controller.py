@@ -17,6 +17,7 @@ from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_tenant import ReconcileFailed
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import TENANT, Kind
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
 from tts_operator.scheduled_scaling.precompute import Requeue
@@ -60,12 +61,12 @@ class Stage:
     def lag(self, what: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"tts_operator_schedule_lag_seconds_{what}")
 
-    async def list(self, _version: str, kind: str, *_: Any, **__: Any) -> AsyncIterator[Body]:
-        if kind == "TTSTenant":
+    async def list(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[Body]:
+        if kind is TENANT:
             for key, models in dict(self.tenants).items():
                 metadata = {"namespace": key.namespace, "name": key.name}
                 yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}}
-        self.while_listing(kind)
+        self.while_listing(kind.name)
 
 
 @pytest.fixture

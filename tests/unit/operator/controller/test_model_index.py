@@ -14,8 +14,8 @@ ACME, BETA = Key("team-a", "acme"), Key("team-b", "beta")
 
 def test_a_model_is_used_by_those_that_name_it() -> None:
     model_index = ModelIndex()
-    model_index.saw(ACME, ["espeak", "piper"])
-    model_index.saw(BETA, ["espeak"])
+    model_index.record(ACME, ["espeak", "piper"])
+    model_index.record(BETA, ["espeak"])
     assert model_index.tenants("espeak") == {ACME, BETA}
     assert model_index.tenants("piper") == {ACME}
     assert model_index.tenants("unheard-of") == frozenset()
@@ -23,37 +23,37 @@ def test_a_model_is_used_by_those_that_name_it() -> None:
 
 def test_it_tells_which_models_gained_or_lost_a_user() -> None:
     model_index = ModelIndex()
-    assert model_index.saw(ACME, ["espeak"]) == {"espeak"}
-    assert model_index.saw(ACME, ["espeak"]) == frozenset()
-    assert model_index.saw(ACME, ["piper"]) == {"espeak", "piper"}
-    assert model_index.saw(ACME, ()) == {"piper"}
+    assert model_index.record(ACME, ["espeak"]) == {"espeak"}
+    assert model_index.record(ACME, ["espeak"]) == frozenset()
+    assert model_index.record(ACME, ["piper"]) == {"espeak", "piper"}
+    assert model_index.record(ACME, ()) == {"piper"}
     assert model_index.tenants("piper") == frozenset()
 
 
 def test_the_full_list_replaces_what_was_missed() -> None:
     model_index = ModelIndex()
-    model_index.saw(ACME, ["espeak"])
-    model_index.list_begins()
+    model_index.record(ACME, ["espeak"])
+    model_index.list_started()
     model_index.replace({BETA: ["espeak"]})
     assert model_index.tenants("espeak") == {BETA}
 
 
 def test_what_is_seen_while_it_is_listed_is_newer_than_the_list() -> None:
     model_index, links = ModelIndex(), Fallbacks()
-    model_index.saw(ACME, ["espeak"])
-    links.saw("a", "b")
-    model_index.list_begins()
-    links.list_begins()
-    model_index.saw(ACME, ["piper"])
-    model_index.saw(BETA, ())
-    links.saw("a", None)
-    links.saw("x", "y")
+    model_index.record(ACME, ["espeak"])
+    links.record("a", "b")
+    model_index.list_started()
+    links.list_started()
+    model_index.record(ACME, ["piper"])
+    model_index.record(BETA, ())
+    links.record("a", None)
+    links.record("x", "y")
     model_index.replace({ACME: ["espeak"], BETA: ["espeak"]})
     links.replace({"a": "b"})
     assert model_index.tenants("espeak") == frozenset()
     assert model_index.tenants("piper") == {ACME}
-    assert links.above("b") == frozenset()
-    assert links.above("y") == {"x"}
+    assert links.dependents("b") == frozenset()
+    assert links.dependents("y") == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_an_odd_tenant_names_no_models(tenant: dict[str, object]) -> None:
 def test_a_model_concerns_everybody_whose_chain_leads_to_it() -> None:
     links = Fallbacks()
     for model, fallback in {"a": "b", "b": "c", "x": "c", "y": "z"}.items():
-        links.saw(model, fallback)
-    assert links.above("c") == {"a", "b", "x"}
-    assert links.above("a") == frozenset()
-    links.saw("b", None)
-    assert links.above("c") == {"x"}
-    links.list_begins()
+        links.record(model, fallback)
+    assert links.dependents("c") == {"a", "b", "x"}
+    assert links.dependents("a") == frozenset()
+    links.record("b", None)
+    assert links.dependents("c") == {"x"}
+    links.list_started()
     links.replace({"a": "b", "b": "a"})
-    assert links.above("a") == {"b"}, "a circle has an end"
+    assert links.dependents("a") == {"b"}, "a circle has an end"
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from tests.support.operator_builders import KEY, NOON, SETTINGS, UID, observe, ref, tenant_body
+from tests.support.operator_builders import KEY, NOON, SETTINGS, UID, Object, model, observe, ref, settle, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Request
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
-from tts_operator.controller.apply import apply, pointless
-from tts_operator.controller.reconcile_tenant import reconcile
+from tts_operator.controller.apply import PlanExecutor, depends_on_failure
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.controller.report import event_manifest, report
-from tts_operator.objects.manifest import Ref
-from tts_operator.objects.names import CONFIG_HASH
-from tts_operator.plan.actions import Action, Annotate, Delete, Scale
+from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import Kind
+from tts_operator.objects.labels import CONFIG_HASH
+from tts_operator.objects.manifest import Body, Manifest, Ref
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
+from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, PoolKey
 from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
@@ -34,7 +39,7 @@ CASES: dict[str, tuple[Action, list[Ref], bool]] = {
 
 @pytest.mark.parametrize(("action", "failed", "expected"), CASES.values(), ids=CASES)
 def test_after_a_failure(action: Action, failed: list[Ref], expected: bool) -> None:
-    assert pointless(action, failed) is expected
+    assert depends_on_failure(action, failed) is expected
 
 
 class Refusing:
@@ -51,9 +56,84 @@ class Refusing:
 async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(answer: Refused) -> None:
     """The tenant's conditions must not tell of what the next reading, at once, finds to be well."""
     cluster = cast("Cluster", cast("Any", Refusing(answer)))
-    outcome, outrun = await apply(cluster, [Scale(DEPLOYMENT, 1, "7", "woken")], observe(), {})
+    outcome = await PlanExecutor(cluster, observe()).run([Scale(DEPLOYMENT, 1, "7", "woken")])
     assert outcome.failures == {}
-    assert outrun
+    assert outcome.stale
+
+
+class Stuck:
+    """Applies a Deployment, and never returns from the write after it."""
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        return {**manifest.body, "metadata": {**manifest.body["metadata"], "resourceVersion": "8"}}
+
+    async def scale(self, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_cancelled_plan_has_an_outcome_of_the_writes_that_were_made() -> None:
+    manifest = Manifest(DEPLOYMENT, {"metadata": {"name": "acme-espeak"}})
+    executor = PlanExecutor(cast("Cluster", cast("Any", Stuck())), observe())
+    running = asyncio.create_task(executor.run([Apply(manifest, "missing"), Scale(DEPLOYMENT, 2, None, "woken")]))
+    await asyncio.sleep(1)
+    running.cancel()
+    await asyncio.wait({running})
+    assert [body["metadata"]["resourceVersion"] for body in executor.outcome.deployments] == ["8"]
+
+
+MODEL = model(image="new:2")
+SERVING = observe(known=[MODEL], children=settle(observe(), NOON - timedelta(hours=1)))
+"""A tenant whose model has just changed."""
+
+
+class LosingLeadership(Cluster):
+    """Holds SERVING, and never returns from the write that follows the Deployment's."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
+        if ref.kind in {"TTSTenant", "TTSModel", "Namespace"}:
+            stored = {"TTSTenant": SERVING.body, "TTSModel": MODEL.model_dump(mode="json", by_alias=True)}
+            return stored.get(ref.kind, {"metadata": {"name": ref.name}})
+        return SERVING.children.get(ref)
+
+    async def list(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[Body]:
+        for child in SERVING.children.values():
+            if child["kind"] == kind.name:
+                yield child
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        if self.reached.is_set():
+            await asyncio.Event().wait()
+        metadata = {**manifest.body["metadata"], "resourceVersion": "42", "generation": 2}
+        if manifest.ref.kind == "Deployment":
+            self.reached.set()
+        return {**manifest.body, "metadata": metadata, "status": {"observedGeneration": 1}}
+
+    async def annotate(self, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def apply_status(self, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_rollout_counts_even_if_leadership_ends_right_after_its_write() -> None:
+    """What the API server has taken replaces pods: the limiter must know, or too many tenants roll at once."""
+    context = ReconcileContext(LosingLeadership(), SETTINGS, SystemClock())
+    limiter = context.rollout_limiter
+    running = asyncio.create_task(reconcile(KEY, context))
+    await asyncio.wait_for(cast("LosingLeadership", context.cluster).reached.wait(), 60)
+    await asyncio.sleep(1)
+    running.cancel()
+    await asyncio.wait({running})
+    limiter.record(SERVING.children[DEPLOYMENT])  # a watch event from before the write, which arrives only now
+    others = [Key(f"team-{number}", "acme") for number in range(MAX_CONCURRENT_TENANTS)]
+    change = "model/large/1"
+    waits = [key for key in others if limiter.admit(key, {"acme-large": change})]
+    assert waits == others[-1:], "the tenant holds one of the places"
+    limiter.retain({PoolKey(key, "acme-large") for key in others})
+    assert limiter.admit(others[-1], {"acme-large": change}) == {}, "and a list that does not have it frees it"
 
 
 class Colliding(Cluster):
@@ -62,7 +142,7 @@ class Colliding(Cluster):
     def __init__(self, uid: str | None) -> None:
         self._uid = uid
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         if request.writes:
             raise Conflict("Conflict", "the object has been modified")
         if self._uid is None:
@@ -84,13 +164,13 @@ class EndingNamespace(Cluster):
         for found in tuple[dict[str, Any]]():
             yield found
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         raise AssertionError(f"{request} makes no sense any more")
 
 
 async def test_nothing_is_made_in_a_namespace_that_is_being_deleted() -> None:
     """The API server would refuse each write, and each would be a warning in the log."""
-    assert await reconcile(KEY, EndingNamespace(), SETTINGS, SystemClock()) is None
+    assert await reconcile(KEY, ReconcileContext(EndingNamespace(), SETTINGS, SystemClock())) is None
 
 
 async def test_a_status_that_other_writes_outran_is_written_again() -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Unreachable
-from tts_operator.controller.secret_poller import EVERY_SECONDS, LEAST_PAUSE_SECONDS, SecretPoller
+from tts_operator.controller.secret_poller import MIN_PAUSE_SECONDS, POLL_INTERVAL_SECONDS, SecretPoller
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.snapshot.observed import Observed
@@ -46,8 +46,8 @@ def saw(key: Key, version: str, *, exists: bool | None = True, gone: bool = Fals
 
 @asynccontextmanager
 async def looking(stage: Stage) -> AsyncIterator[SecretPoller]:
-    secrets = SecretPoller(cast("Cluster", stage))
-    task = asyncio.create_task(secrets.run(stage.told.append))
+    secrets = SecretPoller()
+    task = asyncio.create_task(secrets.run(cast("Cluster", stage), stage.told.append))
     yield secrets
     assert not task.done(), task
     task.cancel()
@@ -58,14 +58,14 @@ async def test_a_change_is_told_within_seconds_and_once() -> None:
     stage = Stage({"acme-keys": "1", "beta-keys": "1"})
     async with looking(stage) as secrets:
         for key in (ACME, BETA):
-            secrets.saw(saw(key, "1"))
-        await asyncio.sleep(3 * EVERY_SECONDS)
+            secrets.record(saw(key, "1"))
+        await asyncio.sleep(3 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         stage.versions["acme-keys"] = "2"
-        await asyncio.sleep(2 * EVERY_SECONDS)
+        await asyncio.sleep(2 * POLL_INTERVAL_SECONDS)
         assert stage.told == [ACME]
         del stage.versions["beta-keys"]
-        await asyncio.sleep(5 * EVERY_SECONDS)
+        await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert stage.told == [ACME, BETA]
 
 
@@ -75,32 +75,32 @@ async def test_a_deleted_secret_that_the_operator_made_is_told() -> None:
     stage = Stage({"acme-keys": "1", "acme-signing": "3"})
     async with looking(stage) as secrets:
         reading = saw(ACME, "1")
-        secrets.saw(replace(reading, children={Ref("v1", "Secret", "team", "acme-signing"): signing}))
-        await asyncio.sleep(3 * EVERY_SECONDS)
+        secrets.record(replace(reading, children={Ref("v1", "Secret", "team", "acme-signing"): signing}))
+        await asyncio.sleep(3 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         del stage.versions["acme-signing"]
-        await asyncio.sleep(2 * EVERY_SECONDS)
+        await asyncio.sleep(2 * POLL_INTERVAL_SECONDS)
         assert stage.told == [ACME]
 
 
 async def test_what_a_reconcile_has_read_is_no_news() -> None:
     stage = Stage({"acme-keys": "1"})
     async with looking(stage) as secrets:
-        secrets.saw(saw(ACME, "1"))
+        secrets.record(saw(ACME, "1"))
         stage.versions["acme-keys"] = "2"
-        secrets.saw(saw(ACME, "2"))
-        await asyncio.sleep(5 * EVERY_SECONDS)
+        secrets.record(saw(ACME, "2"))
+        await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
 
 
 async def test_an_api_server_that_is_away_is_no_change_and_hides_none() -> None:
     stage = Stage({"acme-keys": "1"}, away=True)
     async with looking(stage) as secrets:
-        secrets.saw(saw(ACME, "1"))
-        await asyncio.sleep(5 * EVERY_SECONDS)
+        secrets.record(saw(ACME, "1"))
+        await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert stage.told == []
         stage.away, stage.versions["acme-keys"] = False, "2"
-        await asyncio.sleep(2 * EVERY_SECONDS)
+        await asyncio.sleep(2 * POLL_INTERVAL_SECONDS)
         assert stage.told == [ACME]
 
 
@@ -108,11 +108,11 @@ async def test_tenants_that_went_and_secrets_that_are_not_there_are_left_alone()
     stage = Stage({"acme-keys": "2", "beta-keys": "2"})
     async with looking(stage) as secrets:
         for key in (ACME, BETA):
-            secrets.saw(saw(key, "1"))
-        secrets.saw(saw(ACME, "", exists=False, gone=True))
-        secrets.saw(saw(BETA, "", exists=False))
-        secrets.saw(saw(Key("team", "hidden"), "", exists=None))
-        await asyncio.sleep(5 * EVERY_SECONDS)
+            secrets.record(saw(key, "1"))
+        secrets.record(saw(ACME, "", exists=False, gone=True))
+        secrets.record(saw(BETA, "", exists=False))
+        secrets.record(saw(Key("team", "hidden"), "", exists=None))
+        await asyncio.sleep(5 * POLL_INTERVAL_SECONDS)
         assert (stage.told, stage.requeue) == ([], 0)
 
 
@@ -120,8 +120,8 @@ async def test_a_thousand_tenants_are_gone_through_slowly() -> None:
     stage = Stage({f"tenant-{number}-keys": "1" for number in range(1000)})
     async with looking(stage) as secrets:
         for number in range(1000):
-            secrets.saw(saw(Key("team", f"tenant-{number}"), "1"))
+            secrets.record(saw(Key("team", f"tenant-{number}"), "1"))
         stage.versions["tenant-999-keys"] = "2"
         await asyncio.sleep(60)
         assert stage.told == [Key("team", "tenant-999")]
-        assert stage.requeue <= 60 / LEAST_PAUSE_SECONDS
+        assert stage.requeue <= 60 / MIN_PAUSE_SECONDS

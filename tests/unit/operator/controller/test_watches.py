@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tts_operator.controller.watches import (
-    CHILDREN,
-    EveryFewSeconds,
+    WATCHED,
+    EndlessBackoff,
     Fingerprints,
     api_server,
     settings,
@@ -16,7 +16,7 @@ from tts_operator.controller.watches import (
     without_status,
 )
 from tts_operator.objects.keys import Key
-from tts_operator.snapshot.observed import CHILD_KINDS
+from tts_operator.objects.kinds import CHILDREN, POD, SECRET
 
 
 def hpa(**changes: Any) -> dict[str, Any]:
@@ -88,16 +88,13 @@ def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:
 
 
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:
-    plurals = {plural for _, _, plural in CHILDREN}
-    assert len(plurals) == len(CHILD_KINDS)
-    assert "secrets" not in plurals
-    assert "pods" in plurals
+    assert set(WATCHED) == {*CHILDREN, POD} - {SECRET}
 
 
 def test_an_api_server_that_is_gone_for_long_does_not_end_the_watches() -> None:
-    waits = iter(EveryFewSeconds())
+    waits = iter(EndlessBackoff())
     assert sum(next(waits) for _ in range(1000)) > 3600
-    assert next(iter(EveryFewSeconds())) == 0.5, "each request begins anew"
+    assert next(iter(EndlessBackoff())) == 0.5, "each request begins anew"
 
 
 def test_kopf_posts_nothing_and_scans_nothing() -> None:

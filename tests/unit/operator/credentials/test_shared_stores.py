@@ -11,7 +11,20 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import KEY, NOON, SETTINGS, UID, Object, child, live, model, observe, ref, settle
+from tests.support.operator_builders import (
+    KEY,
+    NOON,
+    SETTINGS,
+    UID,
+    Object,
+    built,
+    child,
+    live,
+    model,
+    observe,
+    ref,
+    settle,
+)
 from tts_operator.credentials.shared_stores import (
     RedisDefault,
     RedisSecret,
@@ -21,7 +34,6 @@ from tts_operator.credentials.shared_stores import (
     parse_redis_secret,
     s3_problem,
 )
-from tts_operator.desired.build import build
 from tts_operator.objects.manifest import ref_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
@@ -57,7 +69,7 @@ def by_default(reading: Observed) -> Resolved:
 
 
 def bodies(found: Resolved) -> list[Object]:
-    made = build(found)
+    made = built(found)
     assert made is not None
     return [dict(manifest.body) for manifest in made.manifests]
 
@@ -195,7 +207,7 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
 
 def test_another_version_of_the_secret_is_told_to_running_pods() -> None:
     hashes = {
-        build(
+        built(
             resolve(observed(stores=StoreCredentials(redis_secret=each), redis=OWN_REDIS), SETTINGS, NOON)
         ).config_hashes[  # type: ignore[union-attr]  # it is built
             "acme-espeak"
@@ -246,7 +258,7 @@ def test_storage_without_a_store_of_its_own_keeps_its_times_in_the_operators() -
 )
 def test_a_credential_that_rotates_reaches_running_pods_without_a_roll(change: dict[str, Any]) -> None:
     before, after = by_default(observed()), by_default(observed(stores=replace(SEEN, **change)))
-    assert build(before).config_hashes != build(after).config_hashes  # type: ignore[union-attr]  # both are built
+    assert built(before).config_hashes != built(after).config_hashes  # type: ignore[union-attr]  # both are built
     templates = [child(bodies(each), "Deployment", "acme-espeak")["spec"]["template"] for each in (before, after)]
     assert templates[0] == templates[1]
 
@@ -262,7 +274,7 @@ def test_secrets_that_are_no_longer_wanted_go() -> None:
     made = bodies(by_default(observed()))
     secrets = [live_secret(made, name) for name in ("acme-redis", "acme-s3")]
     reading = observed(stores=StoreCredentials(), children=secrets)
-    actions = [str(action) for action in plan(build(resolve(reading, SETTINGS, NOON)), reading)]
+    actions = [str(action) for action in plan(built(resolve(reading, SETTINGS, NOON)), reading)]
     assert [action for action in actions if action.startswith("delete")] == [
         "delete secret/acme-redis: no longer wanted",
         "delete secret/acme-s3: no longer wanted",
@@ -276,7 +288,7 @@ def test_somebody_elses_secret_under_the_name_is_left_alone() -> None:
         "metadata": {"name": "acme-s3", "namespace": KEY.namespace, "uid": "theirs"},
     }
     reading = observed(children=[theirs])
-    actions = plan(build(by_default(reading)), reading)
+    actions = plan(built(by_default(reading)), reading)
     assert [type(action).__name__ for action in actions if action.ref == ref_of(theirs)] == ["Refuse"]
 
 
@@ -298,6 +310,6 @@ def test_models_beside_each_other_share_what_the_tenant_has() -> None:
 
 
 def live_secret(made: list[Object], name: str) -> Object:
-    found = build(by_default(observed()))
+    found = built(by_default(observed()))
     assert found is not None
     return live(next(manifest for manifest in found.manifests if manifest.ref == ref("Secret", name)))

@@ -21,6 +21,7 @@ from tests.support.operator_builders import (
     NOON,
     SETTINGS,
     Object,
+    built,
     child,
     desired,
     live,
@@ -33,9 +34,10 @@ from tests.support.operator_builders import (
     settle,
 )
 from tts_operator.credentials.signing_keys import SigningKeys
-from tts_operator.desired.build import Desired, build
+from tts_operator.desired.build import Desired
+from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.names import pool_labels, pool_name
+from tts_operator.objects.names import pool_name
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
@@ -323,7 +325,7 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
 
 def test_nothing_is_built_for_a_refused_tenant() -> None:
-    assert build(resolved(observe(preventDeletion=True), NOON)) is None
+    assert built(resolved(observe(preventDeletion=True), NOON)) is None
 
 
 @pytest.mark.parametrize(("endpoint", "number"), [("https://s3.example", 443), ("http://minio.store.svc:9000/", 9000)])
@@ -399,7 +401,7 @@ def test_a_playground_is_the_entry_pools_and_only_if_the_platform_says_so() -> N
     two = observe("espeak", "large", known=[model(), model("large")])
 
     def playgrounds(settings: Settings) -> dict[str, bool]:
-        found = build(resolve(two, settings, NOON))
+        found = built(resolve(two, settings, NOON))
         assert found is not None
         data = [each.body["data"] for each in found.manifests if each.ref.kind == "ConfigMap"]
         configs = [files["server.json"] for files in data if "server.json" in files]
@@ -413,9 +415,9 @@ def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_non
     two = observe("espeak", "large", known=[model(), model("large")])
 
     def found(settings: Settings) -> tuple[list[AuthConfig], list[Object]]:
-        built = build(resolve(two, settings, NOON))
-        assert built is not None
-        bodies = [each.body for each in built.manifests]
+        made = built(resolve(two, settings, NOON))
+        assert made is not None
+        bodies = [each.body for each in made.manifests]
         files = [body["data"] for body in bodies if body["kind"] == "ConfigMap"]
         configs = [ServerConfig.model_validate_json(each["server.json"]) for each in files if "server.json" in each]
         templates = [body["spec"]["template"] for body in bodies if body["kind"] == "Deployment"]
@@ -443,7 +445,7 @@ def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_non
 )
 def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object) -> None:
     two = observe("espeak", "large", known=[model(), model("large")])
-    found = build(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint, tracing_ratio=0.01), NOON))
+    found = built(resolve(two, replace(SETTINGS, tracing_endpoint=endpoint, tracing_ratio=0.01), NOON))
     assert found is not None
     for manifest in found.manifests:
         if manifest.ref.kind == "NetworkPolicy":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.operator_builders import Object, child, desired, live, observe, option
 from tests.support.operator_builders import model as a_model
-from tts_operator.objects.diff import changed, difference, label
+from tts_operator.objects.diff import changed, difference, path_name
 from tts_operator.objects.manifest import Manifest
 from tts_operator.objects.names import MANAGER
 
@@ -215,5 +215,7 @@ def test_many_differences_make_a_short_line() -> None:
 
 
 def test_a_path_is_read_without_what_every_path_has() -> None:
-    assert label(("spec", "template", "spec", "containers", "[tts-server]", "image")) == "containers[tts-server].image"
-    assert label(("spec",)) == "spec"
+    assert (
+        path_name(("spec", "template", "spec", "containers", "[tts-server]", "image")) == "containers[tts-server].image"
+    )
+    assert path_name(("spec",)) == "spec"

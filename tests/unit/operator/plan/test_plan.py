@@ -14,6 +14,7 @@ from tests.support.operator_builders import (
     NOON,
     SETTINGS,
     Object,
+    built,
     child,
     desired,
     model,
@@ -23,8 +24,7 @@ from tests.support.operator_builders import (
     ref,
     settle,
 )
-from tts_operator.desired.build import build
-from tts_operator.objects.names import CONFIG_HASH
+from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -165,7 +165,7 @@ def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:
 
 
 def actions(observed: Observed, now: datetime = NOON) -> list[Any]:
-    return list(plan(build(resolve(observed, SETTINGS, now)), observed))
+    return list(plan(built(resolve(observed, SETTINGS, now)), observed))
 
 
 def test_a_scale_carries_the_version_that_was_observed() -> None:
@@ -193,7 +193,7 @@ def test_a_name_that_is_taken_is_refused_and_the_rest_goes_on() -> None:
     foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acme", "namespace": KEY.namespace}}
     found = actions(observe(children=[foreign]))
     refusals = [action for action in found if isinstance(action, Refuse)]
-    assert [(str(action.ref), action.reason) for action in refusals] == [("svc/acme", "NameTaken")]
+    assert [(str(action.ref), action.problem.reason) for action in refusals] == [("svc/acme", "NameTaken")]
     assert len([action for action in found if isinstance(action, Apply)]) == 9
 
 
@@ -203,7 +203,7 @@ def test_what_is_left_of_a_namesake_is_waited_for() -> None:
     for owner in child(children, "Service", "acme")["metadata"]["ownerReferences"]:
         owner["uid"] = "of-a-tenant-before"
     (refusal,) = [action for action in actions(observe(children=children)) if isinstance(action, Refuse)]
-    assert (str(refusal.ref), refusal.reason) == ("svc/acme", "BeingCollected")
+    assert (str(refusal.ref), refusal.problem.reason) == ("svc/acme", "BeingCollected")
 
 
 def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:

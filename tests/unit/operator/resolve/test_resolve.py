@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, Object, model, observe, option, resolved, stamp
+from tests.support.operator_builders import DAY, NOON, SETTINGS, Object, built, model, observe, option, resolved, stamp
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds
-from tts_operator.desired.build import build
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
 
@@ -40,7 +39,7 @@ def test_a_spec_that_cannot_be_followed_is_refused_and_nothing_is_built(
     assert found.refused is not None
     assert found.refused.reason == reason
     assert message in found.refused.message
-    assert build(found) is None
+    assert built(found) is None
 
 
 ISSUERS: dict[str, tuple[str, bool]] = {
@@ -81,7 +80,7 @@ def test_a_tenant_on_its_way_out_gets_nothing_new() -> None:
     observed = observe()
     assert observed.body is not None
     body = {**observed.body, "metadata": {**observed.metadata, "deletionTimestamp": "2026-11-04T12:00:00Z"}}
-    assert build(resolved(replace(observed, body=body))) is None
+    assert built(resolved(replace(observed, body=body))) is None
 
 
 MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
@@ -270,4 +269,4 @@ def test_whatever_is_asked_and_found_resolving_never_raises(
 ) -> None:
     observed = observe(*entries, known=[model(name) for name in known], **spec)
     found = resolve(observed, SETTINGS, now)
-    assert (build(found) is None) == (found.refused is not None)
+    assert (built(found) is None) == (found.refused is not None)

@@ -19,7 +19,7 @@ from tests.support.operator_builders import (
     resolved,
     settle,
 )
-from tts_operator.objects.names import POOL_LABEL
+from tts_operator.objects.labels import POOL_LABEL
 
 SECOND = timedelta(seconds=1)
 

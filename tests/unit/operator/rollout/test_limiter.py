@@ -18,9 +18,10 @@ from tests.support.operator_builders import (
     NOON,
     SETTINGS,
     Object,
+    built,
+    changes,
     child,
     container,
-    desired,
     model,
     observe,
     option,
@@ -29,8 +30,8 @@ from tests.support.operator_builders import (
     resolved,
     settle,
 )
-from tts_operator.desired.build import build
 from tts_operator.objects.keys import Key
+from tts_operator.objects.labels import ROLLOUT
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -38,16 +39,16 @@ from tts_operator.rollout.policy import (
     FAILURES,
     HALTED,
     MAX_CONCURRENT_TENANTS,
-    ROLLOUT,
     WAITING,
+    PoolKey,
     Roll,
     Sources,
     blocked_reason,
     change_cause,
     finished,
     pods_fail,
+    pool_key,
     roll,
-    where,
 )
 from tts_operator.status.tenant import status
 
@@ -95,7 +96,7 @@ def test_a_halt_names_two_tenants_and_the_change() -> None:
     found = blocked_reason(key(9), NEW, rolls(3, failed=3))
     assert found is not None
     assert found.message.startswith(
-        "rollout paused: the change of TTSModel espeak failed on team-0/acme and team-1/acme;"
+        "Rollout paused: the change of TTSModel espeak failed on 3 tenants, such as team-0/acme and team-1/acme."
     )
     of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
     assert of_the_operator is not None
@@ -167,12 +168,11 @@ def of_acme(**spec: Any) -> Any:
 
 
 def test_a_models_change_is_taken_in_turn() -> None:
-    found = desired(of_acme(image="new:2"))
-    (change,) = found.changes.values()
+    (change,) = changes(resolved(of_acme(image="new:2"))).values()
     assert change.startswith("model/espeak/")
     after = settle(of_acme(image="new:2"))
     assert child(after, "Deployment", "acme-espeak")["metadata"]["annotations"][ROLLOUT] == change
-    assert desired(observe(known=[model(image="new:2")], children=after)).changes == {}
+    assert changes(resolved(observe(known=[model(image="new:2")], children=after))) == {}
     (last,) = planned(observe(known=[model(image="new:2")], children=after))
     assert last.startswith("apply cm/acme-espeak-server"), "the sound has a name again, which it keeps"
     at_rest = settle(observe(known=[model(image="new:2")], children=after))
@@ -181,17 +181,16 @@ def test_a_models_change_is_taken_in_turn() -> None:
 
 def test_the_operators_change_is_taken_in_turn() -> None:
     observed = of_acme()
-    found = build(resolve(observed, replace(SETTINGS, server_image="registry.example/tts-server:2"), NOON))
-    assert found is not None
-    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+    found = resolve(observed, replace(SETTINGS, server_image="registry.example/tts-server:2"), NOON)
+    assert [change.split("/")[0] for change in changes(found).values()] == ["operator"]
 
 
 def test_what_an_older_operator_made_is_taken_in_turn() -> None:
     observed = of_acme(image="new:2")
     children = copy.deepcopy([dict(each) for each in observed.children.values()])
     del child(children, "Deployment", "acme-espeak")["metadata"]["annotations"]
-    found = desired(observe(known=[model(image="new:2")], children=children))
-    assert [change.split("/")[0] for change in found.changes.values()] == ["operator"]
+    found = resolved(observe(known=[model(image="new:2")], children=children))
+    assert [change.split("/")[0] for change in changes(found).values()] == ["operator"]
 
 
 AT_ONCE_BECAUSE: dict[str, Any] = {
@@ -210,7 +209,7 @@ AT_ONCE_BECAUSE: dict[str, Any] = {
 
 @pytest.mark.parametrize("observed", AT_ONCE_BECAUSE.values(), ids=AT_ONCE_BECAUSE)
 def test_nobody_waits_where(observed: Any) -> None:
-    assert desired(observed).changes == {}
+    assert changes(resolved(observed)) == {}
 
 
 def waiting(observed: Any, reason: str = WAITING, change: str = NEW) -> Any:
@@ -227,7 +226,7 @@ def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
         image="new:2", threads=4, voices=[{"name": "en-us"}, {"name": "fr"}], precisions=[model().spec.precisions[0]]
     )
     observed = observe(known=[changed], children=before, quota={"requestsPerMinute": 3})
-    found = build(waiting(observed))
+    found = built(waiting(observed))
     assert found is not None
     assert [manifest.ref.kind for manifest in found.manifests if manifest.ref.name == "acme-espeak"] == [
         "NetworkPolicy",
@@ -249,7 +248,7 @@ def test_pods_of_another_operator_are_told_nothing_that_they_may_not_know() -> N
     """Their server refuses a file with a field that is new; a pod that starts meanwhile must be able to."""
     before = settle(observe(), NOON - timedelta(hours=1))
     observed = observe(known=[model(image="new:2")], children=before, quota={"requestsPerMinute": 3}, cache={})
-    found = build(waiting(observed, change="operator//new"))
+    found = built(waiting(observed, change="operator//new"))
     assert found is not None
     configs = [manifest.ref.name for manifest in found.manifests if manifest.ref.kind == "ConfigMap"]
     assert configs == ["acme-quota"]
@@ -262,7 +261,7 @@ def test_who_waits_is_told_so_and_is_ready_all_the_same(reason: str) -> None:
     found = waiting(observed, reason)
     said = {each["type"]: each for each in status(found, observed, Outcome({}))["conditions"]}
     assert (said["Programmed"]["status"], said["Programmed"]["reason"]) == ("False", reason)
-    assert said["Programmed"]["message"].startswith("acme-espeak: the previous pods keep serving; ")
+    assert said["Programmed"]["message"].startswith("acme-espeak: the previous pods keep serving. ")
     assert said["Ready"]["status"] == "True"
 
 
@@ -290,8 +289,8 @@ def test_what_is_about_to_be_written_is_not_undone_by_what_was_read_before() -> 
     rollout_limiter = RolloutLimiter()
     for number in range(MAX_CONCURRENT_TENANTS):
         rollout_limiter.admit(key(number), {"acme-espeak": NEW})
-    rollout_limiter.saw(deployment("", version=99, tenant=key(0)))
-    rollout_limiter.keep(set())
+    rollout_limiter.record(deployment("", version=99, tenant=key(0)))
+    rollout_limiter.retain(set())
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
 
 
@@ -302,9 +301,9 @@ def test_what_the_watch_tells_too_late_takes_nobody_off_the_list() -> None:
         rollout_limiter.mark_applied(
             key(number), ["acme-espeak"], [deployment(version=20, tenant=key(number), updatedReplicas=0)]
         )
-    rollout_limiter.saw(deployment(version=19, tenant=key(1)))
+    rollout_limiter.record(deployment(version=19, tenant=key(1)))
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
-    rollout_limiter.saw(deployment(version=21, tenant=key(1)))
+    rollout_limiter.record(deployment(version=21, tenant=key(1)))
     assert rollout_limiter.next_requeue() == [key(9)]
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
@@ -319,15 +318,15 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
         rollout_limiter.admit(who, {"acme-espeak": NEW})
     assert rollout_limiter.next_requeue() == []
     for number in range(FAILURES):
-        rollout_limiter.saw(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
+        rollout_limiter.record(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
     assert rollout_limiter.next_requeue() == waiters
     assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
     assert rollout_limiter.next_requeue() == []
     blocked = rollout_limiter.blocked()["espeak"]
     assert blocked.message.startswith(
-        "10 tenants are queued; rollout paused: the change of TTSModel espeak failed on team-0/acme and team-1/acme"
+        "10 tenants are queued. Rollout paused: the change of TTSModel espeak failed on 2 tenants"
     )
-    rollout_limiter.saw(deployment(version=3, tenant=key(0)))
+    rollout_limiter.record(deployment(version=3, tenant=key(0)))
     assert rollout_limiter.blocked() == {}
     first = rollout_limiter.next_requeue()
     assert first == waiters[:MAX_CONCURRENT_TENANTS], "one may go: more than enough are asked"
@@ -341,7 +340,7 @@ def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
         rollout_limiter.admit(key(number), {"acme-espeak": NEW})
         rollout_limiter.mark_applied(key(number), ["acme-espeak"], [])
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
-    rollout_limiter.saw(deployment("", tenant=key(0)))
+    rollout_limiter.record(deployment("", tenant=key(0)))
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
@@ -349,11 +348,11 @@ def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
 def test_what_is_gone_rolls_no_more(gone: str) -> None:
     rollout_limiter = RolloutLimiter()
     for number in range(MAX_CONCURRENT_TENANTS):
-        rollout_limiter.saw(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
+        rollout_limiter.record(deployment(tenant=key(number), updatedReplicas=0, availableReplicas=0))
     if gone == "deleted":
-        rollout_limiter.saw(deployment(version=2, tenant=key(0)), gone=True)
+        rollout_limiter.record(deployment(version=2, tenant=key(0)), gone=True)
     else:
-        rollout_limiter.keep({(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
+        rollout_limiter.retain({PoolKey(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
@@ -396,8 +395,8 @@ class Rollouts(RuleBasedStateMachine):
         """The latest state of each pool that the fleet was told of: what is still on its way, nobody can go by."""
 
     def tell(self, body: Object) -> None:
-        who, _ = where(body)
-        self.rollout_limiter.saw(body)
+        who, _ = pool_key(body)
+        self.rollout_limiter.record(body)
         self.known[who] = max(self.known.get(who, 0), int(body["metadata"]["resourceVersion"]))
 
     def live(self, who: Key) -> Object:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator_builders import NOON, Object, child, observe, pod, settle, unschedulable
-from tts_operator.rollout.update_strategy import PATIENCE, UpdateStrategy, rollout
+from tts_operator.rollout.update_strategy import SURGE_TIMEOUT, UpdateStrategy, rollout
 
 DENIED = {
     "type": "ReplicaFailure",
@@ -28,7 +28,7 @@ def rolling(replicas: int = 3, *conditions: Object, replace: bool = False) -> li
     return children
 
 
-SINCE = NOON - PATIENCE
+SINCE = NOON - SURGE_TIMEOUT
 HOMELESS = pod(name="acme-espeak-9", **unschedulable(SINCE))
 LATELY = pod(name="acme-espeak-9", **unschedulable(SINCE + timedelta(seconds=1)))
 ROLLOUTS: dict[str, tuple[str, list[Object], list[Object], UpdateStrategy]] = {

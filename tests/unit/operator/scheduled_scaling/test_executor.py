@@ -16,7 +16,7 @@ from tts_operator.cluster.errors import Conflict, Unreachable
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
-from tts_operator.scheduled_scaling.executor import LONGEST_SECONDS, MAX_CONCURRENT_WRITES, TRUE_FOR, ScalingExecutor
+from tts_operator.scheduled_scaling.executor import MAX_CONCURRENT_WRITES, MAX_PAUSE_SECONDS, VALID_FOR, ScalingExecutor
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -91,18 +91,18 @@ async def test_every_move_comes_before_the_first_reconcile() -> None:
 async def test_other_work_waits_for_the_last_move_but_not_for_ever() -> None:
     recorder = Recorder()
     async with running(recorder) as (mover, _):
-        await mover.rest()
+        await mover.wait_idle()
         for number in range(50):
             mover.prepare(key(number), [move(number)])
             mover.begin(key(number), MIDNIGHT)
-        await mover.rest()
+        await mover.wait_idle()
         assert len([line for line in recorder.log if line.startswith("hpa")]) == 50
         recorder.answered.clear()
         mover.prepare(key(50), [move(50)])
         mover.begin(key(50), MIDNIGHT)
         begun = asyncio.get_running_loop().time()
-        await mover.rest()
-        assert asyncio.get_running_loop().time() - begun == pytest.approx(LONGEST_SECONDS)
+        await mover.wait_idle()
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(MAX_PAUSE_SECONDS)
         assert "hpa-50" not in recorder.log
         recorder.answered.set()
         await until(recorder, 51)
@@ -131,13 +131,13 @@ async def test_a_tenant_that_changed_since_is_left_to_its_reconcile() -> None:
 async def test_what_was_prepared_for_an_instant_long_past_is_not_written() -> None:
     """A replica that leads again by day must not make it night, not even for a moment."""
     recorder = Recorder()
-    async with running(recorder, MIDNIGHT + TRUE_FOR) as (mover, moved):
+    async with running(recorder, MIDNIGHT + VALID_FOR) as (mover, moved):
         mover.prepare(key(1), [move(1)])
         mover.begin(key(1), MIDNIGHT)
         await until(recorder, 1)
     assert recorder.log == ["reconcile tenant-1"]
     assert moved == []
-    async with running(recorder, MIDNIGHT + TRUE_FOR - timedelta(seconds=1)) as (mover, moved):
+    async with running(recorder, MIDNIGHT + VALID_FOR - timedelta(seconds=1)) as (mover, moved):
         mover.prepare(key(1), [move(1)])
         mover.begin(key(1), MIDNIGHT)
         await until(recorder, 2)

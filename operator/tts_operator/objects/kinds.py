@@ -1,0 +1,156 @@
+"""The table of kinds: one row for each kind of Kubernetes object that the operator reads or writes.
+
+Watches, the client's paths, the reading of a tenant's children, the watch health check, and the chart's RBAC rules and
+admission policies (through `hack/generate.py`) all come from here.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tts_operator.objects.names import API_VERSION
+
+
+class Scope(Enum):
+    """Place of a kind's objects, which decides the role that grants access to them."""
+
+    CLUSTER = "Cluster"
+    """Cluster-scoped: granted by the operator's ClusterRole."""
+    TENANTS = "Tenants"
+    """In the namespaces of tenants: granted there, or in all of them."""
+    OPERATOR = "Operator"
+    """In the operator's own namespace only."""
+
+
+READ = ("get", "list", "watch")
+"""RBAC verbs on objects that people write."""
+OWN = (*READ, "create", "patch", "delete")
+"""RBAC verbs on children that are found by their label."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind, as the operator uses it."""
+
+    api_version: str
+    name: str
+    plural: str
+    verbs: tuple[str, ...]
+    """RBAC verbs on the objects themselves: those that the operator uses, and no others."""
+    short_name: str = ""
+    """Name in logs and messages, as `kubectl get` takes it; empty: the kind in lower case."""
+    scope: Scope = Scope.TENANTS
+    child: bool = False
+    """Builders create objects of the kind for a tenant; the plan deletes those that are no longer desired."""
+    subresources: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Subresources with their RBAC verbs."""
+    by_name: bool = False
+    """The chart limits access to one object by its name (resourceNames) where that is known."""
+    health_checked: bool = False
+    """Objects change without the operator's writes: the watch health check compares their versions."""
+    comment: str = ""
+    """Comment above the kind's first RBAC rule."""
+
+    @property
+    def group(self) -> str:
+        """API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """Version within the group."""
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def watched(self) -> bool:
+        """Whether watches deliver the objects. Nothing else needs the permission, so it decides."""
+        return "watch" in self.verbs
+
+    @property
+    def listed(self) -> bool:
+        """Whether children are found by their label; otherwise `observe` reads them by name."""
+        return "list" in self.verbs
+
+
+TENANT = Kind(
+    API_VERSION,
+    "TTSTenant",
+    "ttstenants",
+    READ,
+    subresources=(("status", ("patch",)), ("finalizers", ("update",))),
+    health_checked=True,
+    comment="finalizers: the admission plugin OwnerReferencesPermissionEnforcement requires it.",
+)
+MODEL = Kind(
+    API_VERSION,
+    "TTSModel",
+    "ttsmodels",
+    READ,
+    scope=Scope.CLUSTER,
+    subresources=(("status", ("patch",)),),
+    health_checked=True,
+)
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", OWN, "sa", child=True)
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps", OWN, "cm", child=True)
+SERVICE = Kind("v1", "Service", "services", OWN, "svc", child=True)
+DEPLOYMENT = Kind(
+    "apps/v1",
+    "Deployment",
+    "deployments",
+    OWN,
+    "deploy",
+    child=True,
+    subresources=(("scale", ("update",)),),
+    health_checked=True,
+)
+HORIZONTAL_POD_AUTOSCALER = Kind(
+    "autoscaling/v2",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    OWN,
+    "hpa",
+    child=True,
+    health_checked=True,
+)
+POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
+POD = Kind("v1", "Pod", "pods", ("list", "watch", "patch"), "po", health_checked=True)
+SECRET = Kind(
+    "v1",
+    "Secret",
+    "secrets",
+    ("get", "create", "patch", "delete"),
+    child=True,
+    comment="By name only: permission to list or watch Secrets would be permission to read all of them.",
+)
+EVENT = Kind("events.k8s.io/v1", "Event", "events", ("create",))
+NAMESPACE = Kind("v1", "Namespace", "namespaces", ("get",), scope=Scope.CLUSTER, by_name=True)
+LEASE = Kind(
+    "coordination.k8s.io/v1", "Lease", "leases", ("create", "get", "update"), scope=Scope.OPERATOR, by_name=True
+)
+
+KINDS: tuple[Kind, ...] = (
+    TENANT,
+    MODEL,
+    SERVICE_ACCOUNT,
+    CONFIG_MAP,
+    SERVICE,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD,
+    SECRET,
+    EVENT,
+    NAMESPACE,
+    LEASE,
+)
+"""Every kind, in the order of the chart's rules."""
+CHILDREN: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.child)
+"""Kinds of a tenant's children."""
+BY_NAME = {(kind.api_version, kind.name): kind for kind in KINDS}
+SHORT_NAMES = {kind.name: kind.short_name or kind.name.lower() for kind in KINDS}
+
+
+def kind_of(api_version: str, name: str) -> Kind:
+    """The table's row. Raises KeyError for a kind that the operator has nothing to do with."""
+    return BY_NAME[api_version, name]

@@ -1,0 +1,44 @@
+"""Every label and annotation that the operator writes or reads, and the selectors over them."""
+
+from tts_operator.objects.names import GROUP, MANAGER, pool_name
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED = f"{MANAGED_BY}={MANAGER}"
+"""Selector of every child of every tenant, and of its pods."""
+TENANT_LABEL = f"{GROUP}/tenant"
+MODEL_LABEL = f"{GROUP}/model"
+POOL_LABEL = f"{GROUP}/pool"
+"""The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""
+
+CEILINGS = (f"{GROUP}/max-tier", f"{GROUP}/max-replicas", f"{GROUP}/max-accelerators")
+"""Labels of a namespace that this version reads and does not enforce."""
+
+CONFIG_HASH = f"{GROUP}/config-hash"
+"""Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
+ENGINE_HASH = f"{GROUP}/engine-hash"
+"""Annotation of the pod template: digest of the settings that the server reads once, at its start."""
+SOURCES = f"{GROUP}/made-from"
+"""Annotation of a Deployment: digests of the tenant's, the model's and the operator's part in its pod template."""
+ROLLOUT = f"{GROUP}/rollout"
+"""Annotation of a Deployment: the last change that it took in turn with other tenants."""
+SIGNING_SINCE = f"{GROUP}/signing-since"
+"""Annotation of the Secret with signing keys: RFC 3339 instant at which the current one began to sign."""
+
+
+def tenant_labels(tenant: str) -> dict[str, str]:
+    """Labels of every child, whether it belongs to one pool or to the whole tenant."""
+    return {
+        "app.kubernetes.io/name": "tts-server",
+        MANAGED_BY: MANAGER,
+        TENANT_LABEL: tenant,
+    }
+
+
+def pool_labels(tenant: str, model: str) -> dict[str, str]:
+    """Labels of every child of one pool, and of its pods."""
+    return {**tenant_labels(tenant), MODEL_LABEL: model, POOL_LABEL: pool_name(tenant, model)}
+
+
+def selector(tenant: str) -> str:
+    """Label selector of a tenant's children and pods."""
+    return f"{TENANT_LABEL}={tenant}"
