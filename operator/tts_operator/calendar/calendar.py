@@ -76,11 +76,7 @@ def time_zone(name: str) -> ZoneInfo:
     """The zone of that IANA name. Raises UnknownTimeZone."""
     try:
         return ZoneInfo(name)
-    except (
-        ZoneInfoNotFoundError,
-        ValueError,
-        OSError,
-    ) as error:  # the name of a directory in the database raises OSError
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError for a directory of the database
         raise UnknownTimeZone(f"{name!r} is not an IANA time zone, such as Europe/Paris or UTC") from error
 
 

@@ -36,7 +36,7 @@ from tts_server.config.schema import (
 KILL_MARGIN_SECONDS = 10
 """Time between the end of the drain and SIGKILL."""
 START_SECONDS = 600
-"""Maximum time to load an engine."""
+"""Maximum time from the start of a pod until its engine is loaded."""
 TMP_SIZE_LIMIT = "64Mi"
 MIN_READY_SECONDS = 2
 """Time from a pod's readiness until every node routes to it: kube-proxy batches changes for a second by default.

@@ -49,12 +49,12 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
 
 def dns_rule() -> dict[str, Any]:
-    """Allows DNS to any address: clusters run it in different places."""
+    """Egress rule for DNS, to any address: clusters run it in different places."""
     return {"ports": [policy_port("UDP", DNS_PORT), policy_port("TCP", DNS_PORT)]}
 
 
 def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
-    """Allow the collector's port, only in its namespace if its address is that of a Service; empty without tracing."""
+    """Egress rules for the trace collector, only in its namespace if it is a Service; empty without tracing."""
     endpoint = resolved.settings.tracing_endpoint
     if not endpoint:
         return []

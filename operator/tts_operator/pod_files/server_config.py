@@ -179,7 +179,7 @@ def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
 
 
 def s3_config(s3: S3Storage) -> S3Config:
-    """The object store. Its credentials are files of the tenant's Secret, never part of the configuration."""
+    """Settings of the object store. Its credentials are files of a Secret, never part of server.json."""
     return S3Config(
         endpoint=s3.endpoint,
         region=s3.region,
@@ -193,7 +193,7 @@ def s3_config(s3: S3Storage) -> S3Config:
 
 
 def redis_config() -> RedisConfig:
-    """The Redis. Its URL includes the password, so it is a file of the tenant's Secret."""
+    """Settings of the Redis. Its URL includes the password, so it is a file of a Secret, never part of server.json."""
     return RedisConfig(url_file=REDIS_DIRECTORY / URL, ca_file=REDIS_DIRECTORY / CERTIFICATE)
 
 

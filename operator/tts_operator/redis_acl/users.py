@@ -21,9 +21,9 @@ from tts_operator.objects.problem import Problem
 log = structlog.get_logger()
 
 SYNC_SECONDS = 15.0
-"""Interval between syncs with Redis."""
+"""Interval of syncs with Redis."""
 FIRST_BACKOFF_SECONDS = 1.0
-"""Delay after a first failure; it doubles with each further one, up to SYNC_SECONDS."""
+"""Delay before the next command after a failure; it doubles with each further failure, up to SYNC_SECONDS."""
 MAX_CHECKS = 100
 """Maximum number of unknown users that one sync looks up in the cluster."""
 

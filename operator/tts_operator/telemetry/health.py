@@ -27,5 +27,5 @@ def health_app(liveness: HealthCheck, readiness: HealthCheck) -> web.Application
 
 
 def health_response(problems: Sequence[str]) -> web.Response:
-    """200, or 503 with the problems."""
+    """A response with status 200, or 503 and the problems."""
     return web.Response(status=503 if problems else 200, text="\n".join(problems or ("ok",)) + "\n")
