@@ -17,7 +17,7 @@ async def test_a_model_that_cannot_run_is_spoken_for(platform: Platform) -> None
     large = await platform.publishes_model("large", image=MISSING_IMAGE, fallback=fallback)
     acme = await platform.onboards_team("acme", first, schedule=fixed(1), models=[{"name": first}, {"name": large}])
     await acme.sees_status("replicas", "2/3", within_seconds=90)
-    await acme.sees_message("Available", f"its fallback {spare} speaks meanwhile", within_seconds=10)
+    await acme.sees_message("Available", f"requests are served by fallback {spare}", within_seconds=10)
     answer = await acme.asks(model=large)
     assert answer.status == 200, answer.content
     assert (answer.headers["x-tts-status"], answer.headers["x-tts-engine"]) == ("degraded", spare)

@@ -43,17 +43,23 @@ REFUSED: dict[str, tuple[str, str]] = {
         "/tenants/issuerHosts/0",
     ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
-    "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is needed"),
+    "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is required"),
     "a section that null took away": ("metrics: null", "missing property 'metrics'"),
     "a Redis at a port that is none": ("redis: {url: 'redis://redis.svc:six'}", "/redis/url"),
     "a store at port 0": ("s3: {endpoint: 'https://s3.example:0'}", "/s3/endpoint"),
     "a prefix out of the bucket": ("s3: {prefix: fleet/../other}", "/s3/prefix"),
     "a Redis with its password": ("redis: {url: 'redis://:secret@host'}", "/redis/url"),
-    "a store without its bucket": ("s3: {endpoint: 'https://s3.example', existingSecret: keys}", "s3.bucket is needed"),
-    "a store without its keys": ("s3: {endpoint: 'https://s3.example', bucket: speech}", "s3.existingSecret is needed"),
+    "a store without its bucket": (
+        "s3: {endpoint: 'https://s3.example', existingSecret: keys}",
+        "s3.bucket is required",
+    ),
+    "a store without its keys": (
+        "s3: {endpoint: 'https://s3.example', bucket: speech}",
+        "s3.existingSecret is required",
+    ),
     "a monitor of nothing": (
         "metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}",
-        "needs metrics.service.enabled",
+        "requires metrics.service.enabled",
     ),
 }
 

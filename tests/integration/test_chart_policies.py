@@ -179,24 +179,33 @@ def test_the_annotation_that_announces_configuration_may_change(thief: Thief) ->
 
 
 POD_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
-    "a label": ({"metadata": {"labels": {"app": "billing"}}}, "may change annotations only"),
+    "a label": ({"metadata": {"labels": {"app": "billing"}}}, "may change only annotations of a pod"),
     "the label that makes it its own": (
         {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}},
-        "may change annotations only",
+        "may change only annotations of a pod",
     ),
     "the image": (
         {"spec": {"containers": [{"name": "tts-server", "image": "example.invalid/evil:1"}]}},
-        "may change annotations only",
+        "may change only annotations of a pod",
     ),
-    "a deadline": ({"spec": {"activeDeadlineSeconds": 1}}, "may change annotations only"),
-    "a finalizer": ({"metadata": {"finalizers": ["example.com/stuck"]}}, "may change annotations only"),
+    "a deadline": ({"spec": {"activeDeadlineSeconds": 1}}, "may change only annotations of a pod"),
+    "a finalizer": ({"metadata": {"finalizers": ["example.com/stuck"]}}, "may change only annotations of a pod"),
     "an owner": (
         {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}]}},
-        "may change annotations only",
+        "may change only annotations of a pod",
     ),
-    "another annotation": ({"metadata": {"annotations": {"other": "2"}}}, "ttsfleet.io/config-hash only"),
-    "a new annotation": ({"metadata": {"annotations": {"new": "1"}}}, "ttsfleet.io/config-hash only"),
-    "the removal of an annotation": ({"metadata": {"annotations": {"other": None}}}, "ttsfleet.io/config-hash only"),
+    "another annotation": (
+        {"metadata": {"annotations": {"other": "2"}}},
+        "may change only the annotation ttsfleet.io/config-hash",
+    ),
+    "a new annotation": (
+        {"metadata": {"annotations": {"new": "1"}}},
+        "may change only the annotation ttsfleet.io/config-hash",
+    ),
+    "the removal of an annotation": (
+        {"metadata": {"annotations": {"other": None}}},
+        "may change only the annotation ttsfleet.io/config-hash",
+    ),
 }
 
 
@@ -223,12 +232,12 @@ def test_a_label_that_somebody_took_off_may_be_put_back(thief: Thief) -> None:
 
 @pytest.mark.parametrize("change", [{"stringData": {"token": "y"}}, {"metadata": {"labels": OWN}}], ids=str)
 def test_a_foreign_secret_may_not_be_changed_nor_taken_over(thief: Thief, change: dict[str, Any]) -> None:
-    with pytest.raises(DeniedError, match="may only change objects of its own"):
+    with pytest.raises(DeniedError, match="may change only objects with the label"):
         thief.patches("secrets/foreign", change)
 
 
 def test_a_foreign_secret_may_not_be_deleted(thief: Thief) -> None:
-    with pytest.raises(DeniedError, match="may only change objects of its own"):
+    with pytest.raises(DeniedError, match="may change only objects with the label"):
         thief.deletes("secrets/foreign")
 
 
@@ -239,12 +248,12 @@ def test_a_pool_may_be_scaled(thief: Thief, control_plane: ControlPlane) -> None
 
 
 def test_a_foreign_deployment_may_not_be_scaled(thief: Thief) -> None:
-    with pytest.raises(DeniedError, match="deployment foreign is none"):
+    with pytest.raises(DeniedError, match="deployment foreign is not one"):
         thief.scales("foreign", 0)
 
 
 def test_a_secret_without_the_label_may_not_be_made(thief: Thief) -> None:
-    with pytest.raises(DeniedError, match="carries the label"):
+    with pytest.raises(DeniedError, match="must have the label"):
         thief.creates("secrets", secret("nameless", {}))
 
 

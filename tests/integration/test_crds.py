@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,29 @@ from tests.support.resources import Object
 
 ROOT = Path(__file__).parents[2]
 CRDS, EXAMPLES = ROOT / "crds", ROOT / "examples"
+DOCUMENTED_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
 def api_server(control_plane: ControlPlane) -> ControlPlane:
     control_plane.kubectl("apply", "-f", str(CRDS))
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    for kind in ("ttsmodel", "ttstenant"):
+        wait_until_documented(control_plane, kind)
     return control_plane
+
+
+def wait_until_documented(plane: ControlPlane, kind: str) -> None:
+    """Return once `kubectl explain` has the kind: the API server publishes its schema after the CRD is Established."""
+    deadline = time.monotonic() + DOCUMENTED_SECONDS
+    while True:
+        try:
+            plane.kubectl("explain", kind)
+        except CommandError:
+            assert time.monotonic() < deadline, f"no schema of {kind} after {DOCUMENTED_SECONDS} s"
+            time.sleep(0.1)
+        else:
+            return
 
 
 def dry_run(api_server: ControlPlane, body: Object) -> subprocess.CompletedProcess[str]:
@@ -132,7 +149,7 @@ def test_explain_says_what_is_not_supported_yet(api_server: ControlPlane) -> Non
 
 def test_explain_shows_what_a_field_is_for(api_server: ControlPlane) -> None:
     said = api_server.kubectl("explain", "ttstenant.spec.schedule.windows.end")
-    assert "Local time at which the window closes" in said
+    assert "Local time at which the window ends" in said
 
 
 def test_short_names_and_columns_serve_people(api_server: ControlPlane) -> None:

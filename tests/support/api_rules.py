@@ -151,20 +151,20 @@ ACCEPTED: dict[str, Object] = {
 }
 
 MAX_RULE = "minReplicas must not exceed maxReplicas"
-SOURCE_RULE = "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn"
+SOURCE_RULE = "source must set exactly one of persistentVolumeClaim, image, s3 and builtIn"
 REFUSED: dict[str, tuple[Object, str]] = {
-    "an engine that may have no memory": (model(memoryLimit="0"), "memoryLimit must be more than 0"),
+    "an engine that may have no memory": (model(memoryLimit="0"), "memoryLimit must be greater than 0"),
     "an amount that nobody can count": (
         model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "1e9999999", "memory": "1Gi"}}}]),
         "spec.precisions[0].resources.limits.cpu",
     ),
     "a limit on a resource of no domain": (
         model(precisions=[{"name": "fp32", "resources": {**RESOURCES, "limits": {"gpu": 1}}}]),
-        "resources.limits must be cpu, memory, ephemeral-storage",
+        "resources.limits may set cpu, memory, ephemeral-storage",
     ),
     "a request for a resource of no domain": (
         model(precisions=[{"name": "fp32", "resources": {"requests": {**RESOURCES["requests"], "CPU": 1}}}]),
-        "resources.requests must be cpu, memory, ephemeral-storage",
+        "resources.requests may set cpu, memory, ephemeral-storage",
     ),
     "a name with two dots in a row": (tenant(redis={"secretRef": {"name": "a..b"}}), "spec.redis.secretRef.name"),
     "a port that is no number": (
@@ -184,10 +184,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a bucket with a space": (tenant(storage={"s3": {**S3, "bucket": "my bucket"}}), "spec.storage.s3.bucket"),
     "a prefix out of the bucket": (
         tenant(storage={"s3": {**S3, "prefix": "fleet/../audio"}}),
-        "prefix may not have . or .. between its slashes",
+        "prefix must not contain . or .. as a path segment",
     ),
-    "a model's name too long": (named(MODEL, "m" * 53), "metadata.name must be at most 52"),
-    "a model's name with a dot": (named(MODEL, "a.b"), "metadata.name must be at most 52"),
+    "a model's name too long": (named(MODEL, "m" * 53), "metadata.name must consist of at most 52"),
+    "a model's name with a dot": (named(MODEL, "a.b"), "metadata.name must consist of at most 52"),
     "an unknown engine": (model(engine="Festival"), "Unsupported value"),
     "an unknown field": (model(imag="x"), 'unknown field "spec.imag"'),
     "no voices": (model(voices=[]), "should have at least 1 items"),
@@ -202,7 +202,7 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "resources without memory": (
         model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "1"}}}]),
-        "resources must name cpu and memory",
+        "resources must set cpu and memory",
     ),
     "a price that is a number": (
         model(precisions=[{"name": "fp32", "hourlyCost": 1.2, "resources": RESOURCES}]),
@@ -216,10 +216,13 @@ REFUSED: dict[str, tuple[Object, str]] = {
         model(precisions=[{"name": "fp32", "resources": {"limits": {"cpu": "one", "memory": "1Gi"}}}]),
         "spec.precisions[0].resources.limits.cpu",
     ),
-    "an engine without its weights": (model(engine="Onnx"), "engines Onnx, CosyVoice and IndexTTS need source"),
+    "an engine without its weights": (
+        model(engine="Onnx"),
+        "source is required for engines Onnx, CosyVoice and IndexTTS",
+    ),
     "weights for an engine without": (
         model(source={"builtIn": "slt"}),
-        "only engines Onnx, CosyVoice and IndexTTS take source",
+        "source is allowed only for engines Onnx, CosyVoice and IndexTTS",
     ),
     "two sources": (model(engine="Onnx", source={"builtIn": "a", "image": {"reference": "b"}}), SOURCE_RULE),
     "an empty source": (model(engine="Onnx", source={}), SOURCE_RULE),
@@ -227,10 +230,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "abc"}}),
         "spec.source.s3.sha256",
     ),
-    "Remote without remote": (model(engine="Remote"), "remote goes with engine Remote"),
-    "remote without Remote": (model(remote={"url": "https://x.example"}), "remote goes with engine Remote"),
+    "Remote without remote": (model(engine="Remote"), "remote is required for engine Remote"),
+    "remote without Remote": (model(remote={"url": "https://x.example"}), "remote is required for engine Remote"),
     "a remote address of another scheme": (model(engine="Remote", remote={"url": "ftp://x"}), "spec.remote.url"),
-    "Sidecar without sidecar": (model(engine="Sidecar"), "sidecar goes with engine Sidecar"),
+    "Sidecar without sidecar": (model(engine="Sidecar"), "sidecar is required for engine Sidecar"),
     "a sidecar's port out of range": (
         model(engine="Sidecar", sidecar={"image": "x", "port": 0}),
         "spec.sidecar.port",
@@ -260,7 +263,7 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "a voice of a language that the model lacks": (
         model(voices=[{"name": "v", "languages": ["de"]}]),
-        "voices[].languages must be among languages",
+        "voices[].languages must each be one of languages",
     ),
     "a voice whose name breaks the line": (model(voices=[{"name": "a\nb"}]), "spec.voices[0].name"),
     "a model that falls back to itself": (
@@ -294,13 +297,13 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "an alias of two models": (
         tenant(models=[{"name": "a", "aliases": ["tts-1"]}, {"name": "b", "aliases": ["tts-1"]}]),
-        "models[].aliases must each name one model",
+        "models[].aliases must not repeat a name or an alias of another model",
     ),
     "an alias that is another model's name": (
         tenant(models=[{"name": "a"}, {"name": "b", "aliases": ["a"]}]),
-        "models[].aliases must each name one model",
+        "models[].aliases must not repeat a name or an alias of another model",
     ),
-    "an alias of a voice without letters": (tenant(voiceAliases={"": "zh"}), "an alias has 1 to 64 characters"),
+    "an alias of a voice without letters": (tenant(voiceAliases={"": "zh"}), "an alias must have 1 to 64 characters"),
     "an issuer's keys without encryption": (
         tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "http://id.example", "issuer": "i", "audience": "a"}}),
         "spec.auth.external.jwksURL",
@@ -311,7 +314,7 @@ REFUSED: dict[str, tuple[Object, str]] = {
         tenant(exposure={"gateway": {"name": "g", "namespace": "a.b"}, "hostname": "a.example"}),
         "spec.exposure.gateway.namespace",
     ),
-    "a tenant's name too long": (named(TENANT, "t" * 41), "metadata.name must be at most 40"),
+    "a tenant's name too long": (named(TENANT, "t" * 41), "metadata.name must consist of at most 40"),
     "a tenant's name that begins with a digit": (named(TENANT, "1acme"), "begin with a letter"),
     "a tenant without a spec": (changed(TENANT, {"spec": None}), "spec: Required value"),
     "no models": (tenant(models=[]), "should have at least 1 items"),
@@ -325,11 +328,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "bounds on the default model": (
         tenant(models=[{"name": "a", "minReplicas": 1}]),
-        "models[0] takes its bounds from schedule",
+        "models[0] takes its replica bounds from schedule",
     ),
     "a model's maximum alone": (
         tenant(models=[{"name": "a"}, {"name": "b", "maxReplicas": 1}]),
-        "maxReplicas needs minReplicas",
+        "maxReplicas requires minReplicas",
     ),
     "a model's bounds upside down": (
         tenant(models=[{"name": "a"}, {"name": "b", "minReplicas": 2, "maxReplicas": 1}]),
@@ -337,25 +340,25 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "routing without a default": (
         tenant(languageRouting=[{"language": "zh", "voice": "x"}]),
-        "languageRouting needs an entry for language default",
+        "languageRouting requires an entry for language default",
     ),
     "a language routed twice": (
         tenant(languageRouting=[{"language": "default", "voice": "x"}, {"language": "default", "voice": "y"}]),
         "Duplicate value",
     ),
-    "a schedule of nothing": (tenant(schedule={}), "a schedule needs preset or default"),
+    "a schedule of nothing": (tenant(schedule={}), "a schedule requires preset or default"),
     "the preset and windows": (
         tenant(schedule={"preset": "DayNightWeekend", "windows": [{"name": "x", "minReplicas": 1, **NIGHT}]}),
-        "preset comes with its own default and windows",
+        "preset defines default and windows",
     ),
     "the preset and a default": (
         tenant(schedule={"preset": "DayNightWeekend", "default": DAY}),
-        "preset comes with its own default and windows",
+        "preset defines default and windows",
     ),
     "an unknown preset": (tenant(schedule={"preset": "NightOwl"}), "Unsupported value"),
-    "a window without times or days": (window(), "a window needs start and end, or days, or both"),
-    "a window with a start alone": (window(start="22:00"), "start and end go together"),
-    "a window with an end alone": (window(end="22:00"), "start and end go together"),
+    "a window without times or days": (window(), "a window requires start and end, or days, or both"),
+    "a window with a start alone": (window(start="22:00"), "set both start and end"),
+    "a window with an end alone": (window(end="22:00"), "set both start and end"),
     "a window of no length": (window(start="06:00", end="06:00"), "start and end must differ"),
     "a start of 24:00": (window(start="24:00", end="06:00"), "spec.schedule.windows[0].start"),
     "a time of one digit": (window(start="6:00", end="7:00"), "spec.schedule.windows[0].start"),
@@ -364,7 +367,7 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "bounds upside down": (window(**NIGHT, maxReplicas=0), MAX_RULE),
     "zero beside a maximum": (
         scheduled(default={"minReplicas": 0, "maxReplicas": 2}),
-        "minReplicas is 0 only if maxReplicas is 0 too",
+        "and may be 0 only if maxReplicas is 0",
     ),
     "a negative minimum": (scheduled(default={"minReplicas": -1}), "greater than or equal to 0"),
     "more replicas than anyone has": (scheduled(default={"minReplicas": 1001}), "less than or equal to 1000"),
@@ -391,20 +394,23 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "the machine's own time zone": (scheduled(timeZone="Local"), "spec.schedule.timeZone"),
     "CPU without its target": (
         tenant(autoscaling={"metrics": [{"type": "CPU"}]}),
-        "type CPU takes averageUtilization",
+        "set only averageUtilization for type CPU",
     ),
     "requests in flight in percent": (
         tenant(autoscaling={"metrics": [{"type": "InFlight", "averageUtilization": 70}]}),
-        "InFlight and QueueDepth take averageValue",
+        "only averageValue for InFlight and QueueDepth",
     ),
     "a quota of nothing": (tenant(quota={"requestsPerMinute": 0}), "greater than or equal to 1"),
     "an unknown limit": (tenant(quota={"requestsPerHour": 1}), 'unknown field "spec.quota.requestsPerHour"'),
     "an unknown way to authenticate": (tenant(auth={"modes": ["Basic"]}), "Unsupported value"),
     "no way to authenticate": (tenant(auth={"modes": []}), "should have at least 1 items"),
-    "None beside another mode": (tenant(auth={"modes": ["None", "APIKey"]}), "mode None stands alone"),
+    "None beside another mode": (
+        tenant(auth={"modes": ["None", "APIKey"]}),
+        "mode None cannot be combined with other modes",
+    ),
     "another issuer without tokens": (
         tenant(auth={"external": {"jwksURL": "https://x.example", "issuer": "i", "audience": "a"}}),
-        "external needs JWT among modes",
+        "external requires JWT in modes",
     ),
     "everybody, from everywhere": (
         tenant(auth={"modes": ["None"]}, exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
@@ -416,18 +422,18 @@ REFUSED: dict[str, tuple[Object, str]] = {
     ),
     "a shared tenant with a schedule": (
         tenant(isolation="Shared", schedule={"default": DAY}),
-        "isolation Shared may not set schedule, autoscaling, redis or storage",
+        "isolation Shared does not allow schedule, autoscaling, redis or storage",
     ),
     "a shared tenant with a Redis": (
         tenant(isolation="Shared", redis={"secretRef": {"name": "r"}}),
-        "isolation Shared may not set schedule, autoscaling, redis or storage",
+        "isolation Shared does not allow schedule, autoscaling, redis or storage",
     ),
     "a shared tenant with an issuer": (
         tenant(
             isolation="Shared",
             auth={"modes": ["JWT"], "external": {"jwksURL": "https://x.example", "issuer": "i", "audience": "a"}},
         ),
-        "isolation Shared may not set auth.external",
+        "isolation Shared does not allow auth.external",
     ),
     "a link that never expires": (tenant(storage={"linkSeconds": 0}), "spec.storage.linkSeconds"),
     "an unknown rollout": (tenant(rollout={"strategy": "Recreate"}), "Unsupported value"),

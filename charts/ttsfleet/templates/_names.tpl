@@ -1,4 +1,4 @@
-{{/* Name of everything that the release makes: ttsfleet for a release of that name, else <release>-ttsfleet. */}}
+{{/* Name of the release's objects: the name of the release if it contains "ttsfleet", else <release>-ttsfleet. */}}
 {{- define "ttsfleet.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Cluster-scoped objects also name the namespace: two releases may share a name. */}}
+{{/* Name of cluster-scoped objects; it includes the namespace, because two releases may share a name. */}}
 {{- define "ttsfleet.clusterName" -}}
 {{- if eq .Release.Namespace (include "ttsfleet.name" .) -}}
 {{- include "ttsfleet.name" . -}}
@@ -20,7 +20,7 @@
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "ttsfleet.name" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is required if serviceAccount.create is false" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end }}
 
@@ -37,7 +37,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{/* Reference of an image: called with (list . .Values.image). */}}
+{{/* Image reference; call it with (list . .Values.image). */}}
 {{- define "ttsfleet.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}

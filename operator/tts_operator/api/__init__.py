@@ -1,4 +1,4 @@
-"""The two resources, whole: the only definition. The CRDs, the reference and the checks come from these models."""
+"""The two resources. CRDs, reference pages and validation are all derived from these models."""
 
 from tts_operator.api.autoscaling import Autoscaling, Metric, MetricType, Provider
 from tts_operator.api.base import ObjectMeta

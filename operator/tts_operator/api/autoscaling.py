@@ -1,4 +1,4 @@
-"""How load moves replicas between the schedule's bounds."""
+"""Autoscaling between the schedule's replica bounds."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -9,14 +9,14 @@ from tts_operator.api.base import APIModel, Quantity, cel, list_map
 
 
 class Provider(StrEnum):
-    """Who moves replicas."""
+    """Autoscaler that sets the replica count."""
 
     HPA = "HPA"
     KEDA = "KEDA"
 
 
 class MetricType(StrEnum):
-    """What load is measured by."""
+    """Metric that the autoscaler targets."""
 
     CPU = "CPU"
     IN_FLIGHT = "InFlight"
@@ -24,28 +24,28 @@ class MetricType(StrEnum):
 
 
 class Metric(APIModel):
-    """One measure of load, and its target."""
+    """Metric and its target value."""
 
     model_config = cel(
         (
             "self.type == 'CPU' ? has(self.averageUtilization) && !has(self.averageValue) : "
             "has(self.averageValue) && !has(self.averageUtilization)",
-            "type CPU takes averageUtilization; InFlight and QueueDepth take averageValue",
+            "set only averageUtilization for type CPU, only averageValue for InFlight and QueueDepth",
         )
     )
 
     type: MetricType
-    """What is measured."""
+    """Metric that the autoscaler targets."""
     average_utilization: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Percent of the requested CPU, on average over replicas."""
+    """Target of CPU: percent of the CPU request, averaged over replicas."""
     average_value: Quantity | None = None
-    """Requests in flight or waiting, on average over replicas."""
+    """Target of InFlight and QueueDepth: requests per replica, averaged over replicas."""
 
 
 class Autoscaling(APIModel):
-    """How load moves replicas."""
+    """Autoscaler settings."""
 
     provider: Provider = Provider.HPA
-    """Who moves them."""
+    """Autoscaler that sets the replica count between minReplicas and maxReplicas."""
     metrics: Annotated[tuple[Metric, ...], Field(max_length=3), list_map("type")] = ()
-    """What load is. Default: CPU at 70 % without an accelerator, InFlight with one."""
+    """Metrics that the autoscaler targets. Default: CPU at 70 % without an accelerator, InFlight with one."""

@@ -1,8 +1,8 @@
-"""What every part of the two resources is made of: field conventions, bounds on everything, and CEL beside the fields.
+"""Building blocks of the two resources: field conventions, bounded types, and CEL rules beside the fields.
 
-Pydantic checks the shape when the operator reads an object; the API server checks the same shape, and the CEL, when a
-person writes one. Rules that span fields live only in CEL: an object that the API server stored is taken at its word.
-The schedule's are repeated in Python, because `kubectl tts` reads it from files that no API server has seen.
+Pydantic checks the shape when the operator reads an object; the API server checks the same shape and the CEL rules when
+an object is written. Rules that span fields are only in CEL: the operator trusts what the API server has stored.
+The schedule's rules are repeated in Python, because `kubectl tts` reads schedules from files.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,10 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 class APIModel(BaseModel):
-    """Camel case on the wire, snake case here; an unknown field is refused; the string below a field documents it."""
+    """An API type: camel case in YAML, snake case in Python. Unknown fields are refused.
+
+    `kubectl explain` shows the string below a field.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
@@ -28,43 +31,43 @@ class APIModel(BaseModel):
 
 
 class LenientModel(APIModel):
-    """What the operator reads but others define: unknown fields pass."""
+    """An API type that other programs extend: unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 def cel(*rules: tuple[str, str]) -> ConfigDict:
-    """Class configuration that adds rules, each an expression over ``self`` and the message of its refusal."""
+    """Class configuration with validation rules: a CEL expression over ``self``, and the message if it is false."""
     return ConfigDict(json_schema_extra={VALIDATIONS: _rules(rules)})
 
 
 def field_cel(*rules: tuple[str, str]) -> Any:
-    """The same for one field; use as ``Annotated[type, field_cel(...)]``."""
+    """Validation rules of one field; use as ``Annotated[type, field_cel(...)]``."""
     return Field(json_schema_extra={VALIDATIONS: _rules(rules)})
 
 
 def atomic(*rules: tuple[str, str]) -> Any:
-    """A list whose order means something: one manager owns all of it."""
+    """Marks a list whose order has a meaning: one field manager owns the whole list."""
     return Field(json_schema_extra={LIST_TYPE: "atomic", **({VALIDATIONS: _rules(rules)} if rules else {})})
 
 
 def list_map(*keys: str) -> Any:
-    """A list that several managers may share, an entry each; the API server keeps the keys unique."""
+    """Marks a list that field managers merge by these keys; the API server keeps the keys unique."""
     return Field(json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: list(keys)})
 
 
 def list_set() -> Any:
-    """A list of distinct scalars without an order."""
+    """Marks a list of distinct scalars without an order."""
     return Field(json_schema_extra={LIST_TYPE: "set"})
 
 
-def unique(key: str, what: str) -> tuple[str, str]:
+def unique(key: str, entries: str) -> tuple[str, str]:
     """A rule for an atomic list: no two entries share ``key``."""
-    return f"self.all(x, self.exists_one(y, y.{key} == x.{key}))", f"{what} must have unique {key}s"
+    return f"self.all(x, self.exists_one(y, y.{key} == x.{key}))", f"{entries} must have unique {key}s"
 
 
 def field_path(location: Sequence[int | str]) -> str:
-    """Where pydantic found a problem, as the API server writes it: ``spec.models[0].name``."""
+    """The path of a field in pydantic's error, as the API server writes it: ``spec.models[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
 
 
@@ -74,44 +77,44 @@ def _rules(rules: tuple[tuple[str, str], ...]) -> list[JsonValue]:
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNSLabel = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$", min_length=1, max_length=63)]
-"""RFC 1123 label: what may name a namespace."""
+"""RFC 1123 label, as in the name of a namespace."""
 SUBDOMAIN = rf"^{LABEL}(\.{LABEL})*$"
 ObjectName = Annotated[str, StringConstraints(pattern=SUBDOMAIN, min_length=1, max_length=253)]
-"""RFC 1123 subdomain: what may name most Kubernetes objects."""
+"""RFC 1123 subdomain, as in the names of most Kubernetes objects."""
 ModelName = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$", min_length=1, max_length=52)]
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 VoiceName = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=128)]
-"""As the engine knows it, in any script."""
+"""Name of a voice in its engine, in any script."""
 Alias = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=64)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
-"""BCP 47: a primary subtag such as ``zh``, or with a region such as ``en-GB``."""
+"""BCP 47 tag: a primary subtag such as ``zh``, or one with a region such as ``en-GB``."""
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][!-~]*$", min_length=1, max_length=512)]
 Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=1024)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
 
 
-def _with_a_port_that_can_be(address: str) -> str:
+def _with_valid_port(address: str) -> str:
     urlsplit(address).port  # noqa: B018 - raises ValueError for port 65536, and for host [1:2]
     return address
 
 
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[1-9][0-9]{0,4})?"
-"""Host and port. Without a user and a password before them: those belong in a Secret."""
+"""Host and port, without user information: credentials belong in a Secret."""
 URL = Annotated[
     str,
     StringConstraints(pattern=rf"^https?://{AUTHORITY}([/?#]\S*)?$", max_length=2048),
-    AfterValidator(_with_a_port_that_can_be),
+    AfterValidator(_with_valid_port),
 ]
 Origin = Annotated[
     str,
     StringConstraints(pattern=rf"^https?://{AUTHORITY}/?$", max_length=512),
-    AfterValidator(_with_a_port_that_can_be),
+    AfterValidator(_with_valid_port),
 ]
-"""A URL that names a server and nothing on it."""
+"""URL of a server: scheme, host and port, without a path."""
 KeySetURL = Annotated[
     str,
     StringConstraints(pattern=rf"^https://{AUTHORITY}(/[^\s#]*)?$", max_length=2048),
-    AfterValidator(_with_a_port_that_can_be),
+    AfterValidator(_with_valid_port),
 ]
 Hostname = Annotated[str, StringConstraints(pattern=SUBDOMAIN, max_length=253)]
 BucketName = Annotated[
@@ -122,7 +125,7 @@ Decimal = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$
 Score = Annotated[str, StringConstraints(pattern=r"^(10(\.0{1,6})?|[0-9](\.[0-9]{1,6})?)$", max_length=8)]
 """A decimal number from 0 to 10, as a string."""
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$"
-"""Of exponents at most 99: over 1e9999999 the API server itself thinks for seconds."""
+"""Exponents are at most 99: the API server takes seconds to parse 1e9999999."""
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
@@ -136,21 +139,21 @@ Replicas = Annotated[int, Field(strict=True, ge=0, le=1000)]
 
 
 class ObjectReference(APIModel):
-    """Names an object of a kind that the field implies."""
+    """Reference to an object; the field determines its kind."""
 
     name: ObjectName
     """Name of the object."""
 
 
 class LabelSelector(APIModel):
-    """Chooses objects by their labels: all of them must match."""
+    """Selects objects by their labels: all of them must match."""
 
     match_labels: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)] = {}
-    """Labels and their values."""
+    """Required labels and their values."""
 
 
 class ObjectMeta(LenientModel):
-    """The part of metadata that the operator reads."""
+    """Metadata fields that the operator reads."""
 
     name: str
     namespace: str = ""

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions from the models: a structural schema is JSON Schema without references, unions or nulls.
+"""Generates CustomResourceDefinitions. A structural schema is JSON Schema without references, unions or nulls.
 
 Source of the rules: Kubernetes documentation, "Extend the Kubernetes API with CustomResourceDefinitions",
 section "Specifying a structural schema".
@@ -16,15 +16,15 @@ from tts_operator.api.tenant import TTSTenant
 from tts_operator.objects.names import GROUP, VERSION
 
 Schema = dict[str, Any]
-"""JSON Schema as data."""
+"""A JSON Schema as plain data."""
 
-# What pydantic writes and a structural schema has no room for.
+# Keywords that pydantic writes and a structural schema does not allow.
 DROPPED = ("title", "additionalProperties", "const", "$defs", "$ref", "anyOf", "allOf")
 CONDITIONS = ".status.conditions[?(@.type=='Ready')]"
 
 
-class Resource(NamedTuple):
-    """What a CRD says besides the schema."""
+class CustomResource(NamedTuple):
+    """The parts of a CRD besides its schema."""
 
     model: type[BaseModel]
     kind: str
@@ -33,12 +33,12 @@ class Resource(NamedTuple):
     scope: str
     columns: tuple[tuple[str, str, str], ...]
     """Name, type and JSONPath of each column of ``kubectl get``."""
-    later: tuple[UnsupportedField[Any], ...]
-    """What the descriptions must say is not supported yet."""
+    unsupported: tuple[UnsupportedField[Any], ...]
+    """Fields whose descriptions say that they are not supported yet."""
 
 
 RESOURCES = (
-    Resource(
+    CustomResource(
         TTSModel,
         "TTSModel",
         "ttsmodels",
@@ -54,7 +54,7 @@ RESOURCES = (
         ),
         MODEL,
     ),
-    Resource(
+    CustomResource(
         TTSTenant,
         "TTSTenant",
         "ttstenants",
@@ -76,16 +76,16 @@ RESOURCES = (
 
 
 def definitions() -> list[Schema]:
-    """Both CustomResourceDefinitions, as ``kubectl apply`` takes them."""
+    """Both CustomResourceDefinitions, as manifests for ``kubectl apply``."""
     return [definition(resource) for resource in RESOURCES]
 
 
-def definition(resource: Resource) -> Schema:
+def definition(resource: CustomResource) -> Schema:
     """One CustomResourceDefinition."""
     schema = schema_of(resource.model)
-    for later in resource.later:
-        field = field_at(schema, later.path)
-        values = f": {', '.join(later.values)}" if later.values else ""
+    for unsupported in resource.unsupported:
+        field = field_at(schema, unsupported.path)
+        values = f": {', '.join(unsupported.values)}" if unsupported.values else ""
         field["description"] = f"{field['description']}\n\nNot supported yet{values}."
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -119,16 +119,16 @@ def definition(resource: Resource) -> Schema:
 
 
 def schema_of(model: type[BaseModel]) -> Schema:
-    """The whole object's schema. ``metadata`` stays a plain object: the API server knows it better."""
+    """The whole object's schema. ``metadata`` stays a plain object: the API server has its own schema for it."""
     source = model.model_json_schema(by_alias=True)
-    whole = structural(source, source.get("$defs", {}))
-    whole["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
-    whole["required"] = ["spec"]
-    return whole
+    schema = structural(source, source.get("$defs", {}))
+    schema["properties"].update(apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"})
+    schema["required"] = ["spec"]
+    return schema
 
 
 def field_at(schema: Schema, path: str) -> Schema:
-    """The part of a structural schema that describes a field, such as ``spec.models[].name``."""
+    """The part of a structural schema for a field path such as ``spec.models[].name``."""
     for name in path.split("."):
         schema = schema["properties"][name.removesuffix("[]")]
         if name.endswith("[]"):
@@ -137,13 +137,13 @@ def field_at(schema: Schema, path: str) -> Schema:
 
 
 def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    """The node with its references put in place, its nulls left out and only what a CRD may say."""
-    merged = _resolved(node, definitions)
+    """A node with references inlined, nulls removed, and only the keywords that a CRD allows."""
+    merged = _dereferenced(node, definitions)
     result = {key: value for key, value in merged.items() if key not in DROPPED}
     if "const" in merged:
         result["enum"] = [merged["const"]]
     if result.get("default", ...) in ([], {}, ""):
-        del result["default"]  # an empty list or text says no more than an absent one, and would show in every object
+        del result["default"]  # the API server would write an empty default into every object
     if merged.get("default", ...) is None:
         result.pop("default", None)
     if result.get(INT_OR_STRING):
@@ -158,12 +158,12 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     return result
 
 
-def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    """References and optional types looked through; what the place says goes before what the type says."""
+def _dereferenced(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    """The node with its reference and optional type resolved; keywords of the field override those of the type."""
     if "$ref" in node:
-        target = _resolved(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        target = _dereferenced(definitions[node["$ref"].rpartition("/")[2]], definitions)
         return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "anyOf" in node:
         (only,) = (option for option in node["anyOf"] if option.get("type") != "null")
-        return {**_resolved(only, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
+        return {**_dereferenced(only, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
     return dict(node)

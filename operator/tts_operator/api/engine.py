@@ -1,4 +1,4 @@
-"""Where a model's weights come from, and the servers of others that may speak for it."""
+"""Sources of a model's weights, and engines outside the server: remote ones and sidecars."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -34,7 +34,7 @@ class PullPolicy(StrEnum):
 
 
 class ClaimSource(APIModel):
-    """Weights on a volume of the pod's namespace."""
+    """Weights on a PersistentVolumeClaim in the pod's namespace."""
 
     model_config = cel(
         (
@@ -46,27 +46,27 @@ class ClaimSource(APIModel):
     claim_name: ObjectName
     """Name of the PersistentVolumeClaim."""
     path: Path = "."
-    """Folder in the volume, relative to its root."""
+    """Directory in the volume, relative to its root."""
 
 
 class ImageSource(APIModel):
     """Weights in an OCI image, mounted as a volume."""
 
     reference: ImageReference
-    """Reference of the image."""
+    """Image reference."""
     pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
-    """When to pull it."""
+    """When the kubelet pulls the image."""
 
 
 class S3Source(APIModel):
-    """Weights in an object store, fetched before the server starts, checked and cached."""
+    """Archive of weights in an object store; it is downloaded, verified and cached before the server starts."""
 
     endpoint: URL
-    """Address of the store."""
+    """URL of the object store."""
     bucket: BucketName
     """Name of the bucket."""
     key: Path
-    """Key of the archive."""
+    """Object key of the archive."""
     secret_ref: ObjectReference
     """Secret in the operator's namespace with `accessKey` and `secretKey`."""
     sha256: SHA256
@@ -74,33 +74,33 @@ class S3Source(APIModel):
 
 
 class Source(APIModel):
-    """Where weights come from: one of the fields."""
+    """Source of weights; exactly one field is set."""
 
     model_config = cel(
         (
             "[has(self.persistentVolumeClaim), has(self.image), has(self.s3), has(self.builtIn)].filter(x, x).size()"
             " == 1",
-            "source needs exactly one of persistentVolumeClaim, image, s3 and builtIn",
+            "source must set exactly one of persistentVolumeClaim, image, s3 and builtIn",
         )
     )
 
     persistent_volume_claim: ClaimSource | None = None
-    """A volume."""
+    """PersistentVolumeClaim with the weights."""
     image: ImageSource | None = None
-    """An OCI image."""
+    """OCI image with the weights."""
     s3: S3Source | None = None
-    """An object store."""
+    """Archive of the weights in an object store."""
     built_in: DNSLabel | None = None
-    """Shipped in the server image, by name."""
+    """Name of weights that are part of the server image."""
 
 
 class RemoteEngine(APIModel):
-    """Any server that speaks OpenAI's audio API."""
+    """Server outside the pod that implements OpenAI's audio API."""
 
     url: URL
-    """Base address, up to and without /v1."""
+    """Base URL, without /v1."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    """Model to ask it for."""
+    """Model to name in requests to the server."""
     secret_ref: ObjectReference | None = None
     """Secret in the operator's namespace with `apiKey`."""
 
@@ -111,25 +111,25 @@ class EnvironmentVariable(APIModel):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
     """Name of the variable."""
     value: Annotated[str, StringConstraints(max_length=4096)] = ""
-    """Value, as it is."""
+    """Value of the variable; references to other variables are not expanded."""
 
 
 class SidecarEngine(APIModel):
-    """A server that speaks OpenAI's audio API, in the same pod."""
+    """Server in the same pod that implements OpenAI's audio API."""
 
     image: ImageReference
     """Image of the container."""
     port: Port
-    """Port on which it listens."""
+    """Port on which the container listens."""
     args: Annotated[tuple[Annotated[str, StringConstraints(max_length=1024)], ...], Field(max_length=64), atomic()] = ()
     """Arguments of the container."""
     env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), list_map("name")] = ()
-    """Its environment."""
+    """Environment variables of the container."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    """Model to ask it for."""
+    """Model to name in requests to the server."""
     readiness_path: Annotated[str, StringConstraints(pattern=r"^/.*$", max_length=256)] = "/health"
-    """Path that answers 200 once it is ready."""
+    """Path that returns 200 when the container is ready."""
     run_as_user: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
-    """User ID of the container. Default: the server's."""
+    """User ID of the container. Default: that of the server container."""
     writable_paths: Annotated[tuple[AbsolutePath, ...], Field(max_length=16), list_set()] = ()
-    """Folders that get an empty volume; everything else is read-only."""
+    """Directories with a writable emptyDir volume; the rest of the file system is read-only."""

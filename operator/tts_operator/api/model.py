@@ -1,4 +1,4 @@
-"""TTSModel: the platform team's catalogue. It alone may name images, arguments and resources."""
+"""TTSModel: a model that the platform team publishes. Only it may set images, arguments and resources."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -34,18 +34,18 @@ from tts_operator.objects import quantity
 from tts_operator.objects.names import API_VERSION
 
 
-def _more_than_nothing(amount: str) -> str:
+def _positive(amount: str) -> str:
     if quantity.parse(amount) <= 0:
-        raise ValueError(MORE_THAN_NOTHING[1])
+        raise ValueError(POSITIVE_RULE[1])
     return amount
 
 
-MORE_THAN_NOTHING = ("quantity(string(self)).isGreaterThan(quantity('0'))", "memoryLimit must be more than 0")
-MemoryLimit = Annotated[Quantity, AfterValidator(_more_than_nothing), field_cel(MORE_THAN_NOTHING)]
+POSITIVE_RULE = ("quantity(string(self)).isGreaterThan(quantity('0'))", "memoryLimit must be greater than 0")
+MemoryLimit = Annotated[Quantity, AfterValidator(_positive), field_cel(POSITIVE_RULE)]
 
 
 class Engine(StrEnum):
-    """What speaks."""
+    """Engine type."""
 
     ESPEAK = "Espeak"
     ONNX = "Onnx"
@@ -56,7 +56,7 @@ class Engine(StrEnum):
 
 
 class Precision(StrEnum):
-    """Numbers a model computes with; lower case because requests name them."""
+    """Numeric precision; lower case because requests name it."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -64,33 +64,33 @@ class Precision(StrEnum):
 
 
 class Voice(APIModel):
-    """One voice of the model."""
+    """Voice of the model."""
 
     name: VoiceName
-    """As the engine knows it; requests name it so, or by an alias of the tenant."""
+    """Name of the voice in the engine. Requests use this name, or one of the tenant's `voiceAliases`."""
     languages: Annotated[tuple[Language, ...], Field(max_length=16), list_set()] = ()
-    """Languages it speaks, of the model's. Default: all of them."""
+    """Languages of the voice. Default: all languages of the model."""
     adapter: DNSLabel | None = None
-    """Adapter to speak with, by name."""
+    """Name of the adapter that the voice uses."""
 
 
 class Adapter(APIModel):
-    """A LoRA or domain adapter."""
+    """LoRA or domain adapter."""
 
     name: DNSLabel
-    """Name, for `voices[].adapter`."""
+    """Name that `voices[].adapter` refers to."""
     source: Source
-    """Where it comes from."""
+    """Source of the adapter's weights."""
 
 
 class ResourceRequirements(APIModel):
-    """What one replica asks for, as in a pod."""
+    """Resource requests and limits of one replica, as in a pod."""
 
     model_config = cel(
         (
             "['cpu', 'memory'].all(r, (has(self.requests) && r in self.requests)"
             " || (has(self.limits) && r in self.limits))",
-            "resources must name cpu and memory, in requests or in limits",
+            "resources must set cpu and memory, in requests or limits",
         ),
         (
             "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits)"
@@ -101,125 +101,131 @@ class ResourceRequirements(APIModel):
             (
                 f"!has(self.{part}) || self.{part}.all(r, r.contains('/') || r.startsWith('hugepages-')"
                 " || r in ['cpu', 'memory', 'ephemeral-storage'])",
-                f"resources.{part} must be cpu, memory, ephemeral-storage, hugepages-..., or named with their domain,"
-                " such as nvidia.com/gpu",
+                f"resources.{part} may set cpu, memory, ephemeral-storage, hugepages-... and extended resources such as"
+                " nvidia.com/gpu",
             )
             for part in ("requests", "limits")
         ),
     )
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """What the scheduler reserves."""
+    """Resources that the scheduler reserves for the replica."""
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """What the replica may not exceed. GPUs and MIG profiles are named here."""
+    """Resources that the replica may not exceed. GPUs and MIG profiles are set here."""
 
 
 class PrecisionOption(APIModel):
-    """One precision that the model can speak with, and what it costs."""
+    """Numeric precision that the model supports, with the resources that it needs."""
 
     name: Precision
-    """Value of `precision` in tenants and requests."""
+    """Precision, as tenants and requests name it."""
     requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """Measured on one replica, for the planner. Recorded: nothing reads it in this version."""
+    """Measured throughput of one replica. Not used yet."""
     quality: Score | None = None
-    """From 0 to 10, for the planner. Recorded: nothing reads it in this version."""
+    """Audio quality, from 0 to 10. Not used yet."""
     hourly_cost: Decimal | None = None
-    """Of one replica. Recorded: nothing reads it in this version."""
+    """Price of one replica per hour. Not used yet."""
     resources: ResourceRequirements
-    """Of one replica that computes with it."""
+    """Resource requests and limits of one replica at this precision."""
 
 
 class Toleration(APIModel):
-    """Lets pods onto nodes with a matching taint."""
+    """Toleration of a node taint, as in a pod."""
 
     key: Annotated[str, StringConstraints(max_length=317)] | None = None
     """Key of the taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
-    """How to compare."""
+    """Exists matches any value of the taint, Equal only `value`."""
     value: Annotated[str, StringConstraints(max_length=63)] | None = None
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Default: every one."""
+    """Effect of the taint. Default: all effects."""
     toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """How long a pod may stay beside a NoExecute taint. Default: for ever."""
+    """Time that a pod stays on a node with a NoExecute taint. Default: no limit."""
 
 
 class Accelerator(APIModel):
-    """Where pods with an accelerator run; the device itself is named in resources."""
+    """Node selector and tolerations for accelerator pods; `resources` requests the device."""
 
     node_selector: Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)] = {}
-    """Labels of the nodes."""
+    """Labels that nodes must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), atomic()] = ()
-    """Taints of the nodes that pods tolerate."""
+    """Node taints that pods tolerate."""
     device_class_name: ObjectName | None = None
-    """DeviceClass of dynamic resource allocation."""
+    """Name of a DeviceClass, for dynamic resource allocation."""
 
 
 class Batching(APIModel):
-    """How requests share one pass of the engine."""
+    """Dynamic batching: several utterances in one pass of the engine."""
 
     max_size: Annotated[int, Field(ge=1, le=256)] = 8
-    """Most utterances in a batch."""
+    """Maximum number of utterances in a batch."""
     max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """Longest that the first waits for others, while others are spoken or queued."""
+    """Maximum time that an utterance waits for a batch to fill, while others run or are queued."""
 
 
 class ModelReference(APIModel):
-    """Names a TTSModel."""
+    """Reference to a TTSModel."""
 
     name: ModelName
     """Name of the TTSModel."""
 
 
 class FallbackVoice(APIModel):
-    """Who speaks a language when the model cannot."""
+    """Voice of the fallback model for one language."""
 
     language: Language
-    """Language of the text."""
+    """Language of the text, as BCP 47."""
     voice: VoiceName
-    """Voice of the fallback model."""
+    """Name of a voice of the fallback model."""
 
 
 class Fallback(APIModel):
-    """Another model that speaks when this one cannot."""
+    """Model used when this model is unavailable."""
 
     model_ref: ModelReference
-    """The TTSModel to fall back to; it may have a fallback of its own, three in all.
+    """TTSModel to fall back to. It may have a fallback, too: a chain has at most three models.
 
-    A tenant that does not list it gets a pool of it all the same, with one replica.
+    A tenant that does not list the model gets a pool for it, with one replica.
     """
     voices: Annotated[tuple[FallbackVoice, ...], Field(max_length=64), list_map("language")] = ()
-    """Its voices by language. Default: its first voice for the language, else its first."""
+    """Voices of the fallback model by language. Default: its first voice of the language, else its first voice."""
 
 
 class SharedPool(APIModel):
-    """What Shared tenants of the model use together; the platform's, and its bill."""
+    """Pool that the model's tenants with isolation Shared use."""
 
     precision: Precision | None = None
-    """Precision of the pool. Default: the model's first."""
+    """Precision of the pool. Default: the first of `precisions`."""
     schedule: Schedule | None = None
-    """Replica bounds by the clock."""
+    """Replica bounds of the pool over time."""
     autoscaling: Autoscaling | None = None
-    """How load moves replicas between the bounds."""
+    """Autoscaler between the bounds."""
 
 
 ENGINES_WITH_SOURCE = "['Onnx', 'CosyVoice', 'IndexTTS']"
 
 
 class TTSModelSpec(APIModel):
-    """A voice model and everything a pod needs to speak it."""
+    """Speech model, and what a pod needs to serve it."""
 
     model_config = cel(
         (
             f"!(self.engine in {ENGINES_WITH_SOURCE}) || has(self.source)",
-            "engines Onnx, CosyVoice and IndexTTS need source",
+            "source is required for engines Onnx, CosyVoice and IndexTTS",
         ),
         (
             f"self.engine in {ENGINES_WITH_SOURCE} || !has(self.source)",
-            "only engines Onnx, CosyVoice and IndexTTS take source",
+            "source is allowed only for engines Onnx, CosyVoice and IndexTTS",
         ),
-        ("has(self.remote) == (self.engine == 'Remote')", "remote goes with engine Remote, and only with it"),
-        ("has(self.sidecar) == (self.engine == 'Sidecar')", "sidecar goes with engine Sidecar, and only with it"),
+        (
+            "has(self.remote) == (self.engine == 'Remote')",
+            "remote is required for engine Remote, and not allowed for others",
+        ),
+        (
+            "has(self.sidecar) == (self.engine == 'Sidecar')",
+            "sidecar is required for engine Sidecar, and not allowed for others",
+        ),
         (
             "!has(self.voices) || self.voices.all(v, !has(v.adapter) || "
             "(has(self.adapters) && self.adapters.exists(a, a.name == v.adapter)))",
@@ -227,7 +233,7 @@ class TTSModelSpec(APIModel):
         ),
         (
             "!has(self.voices) || self.voices.all(v, !has(v.languages) || v.languages.all(one, one in self.languages))",
-            "voices[].languages must be among languages",
+            "voices[].languages must each be one of languages",
         ),
         (
             "!has(self.pool) || !has(self.pool.precision) || self.precisions.exists(p, p.name == self.pool.precision)",
@@ -236,63 +242,60 @@ class TTSModelSpec(APIModel):
     )
 
     engine: Engine
-    """What speaks; the field of the same name holds its options."""
+    """Engine type. Its options are in the field of the same name."""
     image: ImageReference | None = None
-    """Server image with the engine. Default: the operator's."""
+    """Server image with the engine. Default: `--server-image` of the operator."""
     image_pull_secrets: Annotated[tuple[ObjectReference, ...], Field(max_length=8), list_map("name")] = ()
-    """Names of Secrets expected in the pod's namespace."""
+    """Secrets with which the kubelet pulls the image; they must exist in the tenant's namespace."""
     source: Source | None = None
-    """Where the weights come from."""
+    """Source of the weights."""
     remote: RemoteEngine | None = None
     """Options of engine Remote."""
     sidecar: SidecarEngine | None = None
     """Options of engine Sidecar."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1, max_length=128), list_set()]
-    """Languages that the model speaks, as BCP 47."""
+    """Languages that the model supports, as BCP 47."""
     voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=256), list_map("name")]
-    """Voices that requests may name."""
+    """Voices that requests may use; the first is the default."""
     adapters: Annotated[tuple[Adapter, ...], Field(max_length=32), list_map("name")] = ()
-    """LoRA or domain adapters."""
+    """LoRA or domain adapters that voices may use."""
     sample_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
-    """Sample rate that the engine yields."""
+    """Sample rate of the engine's audio, in hertz."""
     precisions: Annotated[
         tuple[PrecisionOption, ...], Field(min_length=1, max_length=3), atomic(unique("name", "precisions"))
     ]
-    """What the model can compute with; the first is the default."""
+    """Supported numeric precisions; the first is the default."""
     accelerator: Accelerator | None = None
-    """Where pods with an accelerator run."""
+    """Node selector and tolerations for accelerator pods."""
     batching: Batching | None = None
-    """How requests share one pass of an engine that can batch, where that is measured to be quicker."""
+    """Dynamic batching, for engines that support it. Batches are used where they are measured to be faster."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Threads of one engine process; there are as many processes as the CPU limit has room for."""
+    """Threads of one engine process. A pod runs as many processes as fit its CPU limit."""
     memory_limit: MemoryLimit | None = None
-    """Of one engine process: the watchdog recycles one that outgrows it."""
+    """Memory limit of one engine process. A process that exceeds it is restarted."""
     first_audio_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 3
-    """Longest that the first audio of a text may take."""
+    """Maximum time to the first audio of a text; a slower engine counts as failed."""
     fallback: Fallback | None = None
-    """Who speaks when this model cannot."""
+    """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Measured time from a pod's start to its first sound: the default pre-warm.
-
-    Recorded: nothing reads it in this version.
-    """
+    """Measured time from the start of a pod to its first audio. Not used yet."""
     pool: SharedPool | None = None
-    """What Shared tenants of the model use."""
+    """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None
-    """Namespaces that may use the model. Default: all."""
+    """Namespaces that may use the model, by label. Default: all."""
     runtime_class_name: ObjectName | None = None
-    """RuntimeClass of the pods."""
+    """Name of the pods' RuntimeClass."""
     priority_class_name: ObjectName | None = None
-    """PriorityClass of the pods."""
+    """Name of the pods' PriorityClass."""
 
 
 class TTSModel(APIModel):
-    """A voice model that tenants may use."""
+    """Speech model that the platform team publishes for tenants."""
 
     model_config = cel(
         (
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be at most 52 lower-case letters, digits and dashes",
+            "metadata.name must consist of at most 52 lower-case letters, digits and dashes",
         ),
         (
             "!has(self.spec.fallback) || self.spec.fallback.modelRef.name != self.metadata.name",
@@ -308,9 +311,12 @@ class TTSModel(APIModel):
 
 
 LONGEST_CHAIN = 3
-"""Models, the first one included: as the server has it, because a caller waits for each of them."""
+"""Maximum number of models in a fallback chain, the first included; the server's limit is the same.
+
+A caller may wait for each of them in turn.
+"""
 
 
 def fallback_of(model: TTSModel | None) -> str | None:
-    """The model that this one names."""
+    """The name of the model's fallback, if it has one."""
     return model.spec.fallback.model_ref.name if model is not None and model.spec.fallback is not None else None

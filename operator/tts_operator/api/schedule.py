@@ -1,4 +1,4 @@
-"""The calendar of a tenant or of a shared pool, as people write it. What it means is `tts_operator.schedule`'s."""
+"""The schedule of a tenant or of a shared pool. `tts_operator.calendar` evaluates it."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from tts_operator.api.base import APIModel, DNSLabel, Replicas, atomic, cel, field_cel, list_set, unique
 
 
-def _known_date(text: str) -> str:
+def _existing_date(text: str) -> str:
     date.fromisoformat(text)  # raises ValueError for 30 February
     return text
 
@@ -20,42 +20,42 @@ EndTime = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][
 LocalDate = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10),
-    AfterValidator(_known_date),
+    AfterValidator(_existing_date),
     Field(json_schema_extra={"format": "date"}),
 ]
-"""YYYY-MM-DD."""
+"""Date as YYYY-MM-DD."""
 TimeZone = Annotated[
     str,
     StringConstraints(pattern=r"^(UTC|[A-Z][A-Za-z0-9_]+(/[A-Za-z0-9_+-]+){1,2})$", min_length=1, max_length=64),
 ]
-"""A name of the IANA time zone database."""
+"""Name in the IANA time zone database."""
 
-# Each rule is an expression for the API server and what a person reads when it fails; a validator below repeats it.
+# Each rule is a CEL expression for the API server and the message if it is false; a validator below repeats it.
 BOUNDS_RULE = (
     "!has(self.maxReplicas) || (self.minReplicas == 0 ? self.maxReplicas == 0 : self.minReplicas <= self.maxReplicas)",
-    "minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
+    "minReplicas must not exceed maxReplicas, and may be 0 only if maxReplicas is 0",
 )
 PAIR_RULE = (
     "has(self.start) == has(self.end)",
-    "start and end go together; leave out both for the whole day",
+    "set both start and end, or neither for the whole day",
 )
 LENGTH_RULE = (
     "!has(self.start) || !has(self.end) || self.start != self.end",
-    "start and end must differ; for the whole day leave out both",
+    "start and end must differ; omit both for the whole day",
 )
-EXTENT_RULE = ("has(self.start) || has(self.days)", "a window needs start and end, or days, or both")
+EXTENT_RULE = ("has(self.start) || has(self.days)", "a window requires start and end, or days, or both")
 ORDER_RULE = ("self.from <= self.to", "from must not be later than to")
 PRESET_RULE = (
     "!has(self.preset) || (!has(self.default) && !has(self.windows))",
-    "preset comes with its own default and windows; leave those out, or leave out preset",
+    "preset defines default and windows: remove those fields, or remove preset",
 )
-CONTENT_RULE = ("has(self.preset) || has(self.default)", "a schedule needs preset or default")
+CONTENT_RULE = ("has(self.preset) || has(self.default)", "a schedule requires preset or default")
 UNIQUE_WINDOWS = unique("name", "windows")
 UNIQUE_EXCEPTIONS = unique("name", "exceptions")
 
 
 class Weekday(StrEnum):
-    """A day of the week, in the tenant's time zone."""
+    """Day of the week, in the schedule's time zone."""
 
     MON = "Mon"
     TUE = "Tue"
@@ -67,32 +67,32 @@ class Weekday(StrEnum):
 
 
 class Preset(StrEnum):
-    """A calendar with a name."""
+    """Predefined schedule."""
 
     DAY_NIGHT_WEEKEND = "DayNightWeekend"
 
 
 class ScaleBounds(APIModel):
-    """How few and how many replicas there may be."""
+    """Minimum and maximum number of replicas."""
 
     model_config = cel(BOUNDS_RULE)
 
     min_replicas: Replicas
-    """Replicas kept when nobody speaks. 0, with `maxReplicas` 0, scales the endpoint away."""
+    """Minimum number of replicas. 0, with `maxReplicas` 0, scales the endpoint to zero."""
     max_replicas: Replicas | None = None
-    """Replicas that load may reach. Default: `minReplicas`."""
+    """Maximum number of replicas under load. Default: `minReplicas`."""
 
     @model_validator(mode="after")
     def bounds_are_in_order(self) -> Self:
         """Raises ValueError for what BOUNDS_RULE refuses."""
         if self.max_replicas is not None:
             zero, zero_too = self.min_replicas == 0, self.max_replicas == 0
-            _demand(zero_too if zero else self.min_replicas <= self.max_replicas, BOUNDS_RULE)
+            _check(zero_too if zero else self.min_replicas <= self.max_replicas, BOUNDS_RULE)
         return self
 
 
 class Window(ScaleBounds):
-    """A part of the day with its own replica bounds. The first window that matches wins."""
+    """Part of a day or week with its own replica bounds. The first window that matches is active."""
 
     model_config = cel(
         PAIR_RULE,
@@ -102,49 +102,49 @@ class Window(ScaleBounds):
     )
 
     name: DNSLabel
-    """Shown in `status.activeWindow`."""
+    """Name shown in `status.activeWindow`."""
     days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7), list_set()] | None = None
-    """Days on which the window starts. Default: every day."""
+    """Days of the week on which the window starts. Default: every day."""
     start: StartTime | None = None
-    """Local time of `timeZone`, as HH:MM, at which the window opens. Default: the whole day."""
+    """Local time in `timeZone`, as HH:MM, at which the window starts. Omit `start` and `end` for the whole day."""
     end: EndTime | None = None
-    """Local time at which the window closes; this minute is no longer part of it.
+    """Local time at which the window ends, exclusive. 24:00 is the end of the day.
 
-    Earlier than `start`: on the next day. 24:00 is the end of the day.
+    If it is earlier than `start`, the window crosses midnight and ends on the next day.
     """
 
     @model_validator(mode="after")
     def times_make_a_window(self) -> Self:
         """Raises ValueError for what PAIR_RULE, LENGTH_RULE and EXTENT_RULE refuse."""
-        _demand((self.start is None) == (self.end is None), PAIR_RULE)
-        _demand(self.start is None or self.start != self.end, LENGTH_RULE)
-        _demand(self.start is not None or self.days is not None, EXTENT_RULE)
+        _check((self.start is None) == (self.end is None), PAIR_RULE)
+        _check(self.start is None or self.start != self.end, LENGTH_RULE)
+        _check(self.start is not None or self.days is not None, EXTENT_RULE)
         return self
 
 
 class CalendarException(ScaleBounds):
-    """A span of local dates with its own replica bounds. It goes before every window."""
+    """Range of local dates with its own replica bounds. It takes precedence over every window."""
 
     model_config = cel(ORDER_RULE, BOUNDS_RULE)
 
     name: DNSLabel
-    """Shown in `status.activeWindow`."""
+    """Name shown in `status.activeWindow`."""
     from_: Annotated[LocalDate, Field(alias="from")]
     """First local date, YYYY-MM-DD."""
     to: LocalDate
-    """Last local date, itself included."""
+    """Last local date, inclusive."""
 
     @model_validator(mode="after")
     def dates_are_in_order(self) -> Self:
         """Raises ValueError for what ORDER_RULE refuses; dates of this form sort as they follow each other."""
-        _demand(self.from_ <= self.to, ORDER_RULE)
+        _check(self.from_ <= self.to, ORDER_RULE)
         return self
 
 
 class Schedule(APIModel):
-    """Replica bounds that follow the clock.
+    """Replica bounds by time of day, day of the week and date.
 
-    Exceptions go before windows, windows before the default; in each list the first that matches wins.
+    Exceptions take precedence over windows, windows over the default; in each list the first match is active.
     """
 
     model_config = cel(
@@ -161,28 +161,28 @@ class Schedule(APIModel):
             )
         ),
     ] = "UTC"
-    """IANA name of the zone whose local time the windows mean, such as Asia/Shanghai."""
+    """IANA time zone of the schedule's local times, such as Asia/Shanghai."""
     preset: Preset | None = None
-    """A ready calendar.
+    """Predefined schedule.
 
-    DayNightWeekend: 3 replicas by day, 1 from 00:00 to 06:00, 2 at the weekend; night goes before weekend.
+    DayNightWeekend: 1 replica from 00:00 to 06:00 on every day, else 2 at the weekend, else 3.
     """
     default: ScaleBounds | None = None
-    """Holds when nothing else matches; `status.activeWindow` is then `default`."""
+    """Bounds when no exception and no window matches; `status.activeWindow` is then `default`."""
     windows: Annotated[tuple[Window, ...], Field(max_length=16), atomic(UNIQUE_WINDOWS)] = ()
-    """Parts of the day or the week, the first that matches wins."""
+    """Parts of the day or week with their own bounds; the first match is active."""
     exceptions: Annotated[tuple[CalendarException, ...], Field(max_length=64), atomic(UNIQUE_EXCEPTIONS)] = ()
-    """Dates that differ from the rest of the year."""
+    """Ranges of dates with their own bounds, such as holidays; the first match is active."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Raise the minimum this long before a window that needs more. Default: the model's `loadSeconds`."""
+    """Time before a window with a higher minimum at which the minimum is raised. Default: the model's `loadSeconds`."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
         """Raises ValueError for what PRESET_RULE and CONTENT_RULE refuse, and for windows or exceptions of one name."""
-        _demand(self.preset is not None or self.default is not None, CONTENT_RULE)
-        _demand(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
+        _check(self.preset is not None or self.default is not None, CONTENT_RULE)
+        _check(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
         for rule, parts in ((UNIQUE_WINDOWS, self.windows), (UNIQUE_EXCEPTIONS, self.exceptions)):
-            _demand(_unique_names(parts), rule)
+            _check(_unique_names(parts), rule)
         return self
 
 
@@ -190,6 +190,6 @@ def _unique_names(parts: Sequence[Window | CalendarException]) -> bool:
     return len({part.name for part in parts}) == len(parts)
 
 
-def _demand(holds: bool, rule: tuple[str, str]) -> None:
+def _check(holds: bool, rule: tuple[str, str]) -> None:
     if not holds:
         raise ValueError(rule[1])

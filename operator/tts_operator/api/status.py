@@ -1,4 +1,4 @@
-"""What the operator reports."""
+"""Status of the two resources, as the operator reports it."""
 
 from typing import Annotated, Literal
 
@@ -11,103 +11,106 @@ Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}), Strin
 
 
 class Condition(LenientModel):
-    """One thing that is so or not, as Kubernetes writes it."""
+    """Standard Kubernetes condition."""
 
     type: Annotated[str, StringConstraints(max_length=316)]
-    """Name of the condition."""
+    """Type of the condition, such as Ready."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it is so."""
+    """True, False or Unknown."""
     observed_generation: int | None = None
-    """Generation of the spec that this was said of."""
+    """`metadata.generation` for which the condition was set."""
     last_transition_time: Instant
-    """When status last changed."""
+    """Time of the last change of `status`."""
     reason: Annotated[str, StringConstraints(max_length=1024)]
-    """Why, in one word, for programs."""
+    """Reason for the status: one CamelCase word, for programs."""
     message: Annotated[str, StringConstraints(max_length=32_768)]
-    """Why, and what to do, for people."""
+    """Details, and what to do, for people."""
 
 
 class NextTransition(LenientModel):
-    """The schedule's next change."""
+    """Next change of the replica bounds by the schedule."""
 
     time: Instant
-    """When, in UTC."""
+    """Time of the change, in UTC."""
     window: Text
-    """Name of the window that opens."""
+    """Name of the window that becomes active."""
     min_replicas: int
-    """Its minimum."""
+    """Minimum number of replicas in that window."""
     max_replicas: int
-    """Its maximum."""
+    """Maximum number of replicas in that window."""
 
 
 class PoolStatus(LenientModel):
-    """One Deployment of the tenant."""
+    """Observed state of one pool: the Deployment that serves one model."""
 
     model: Text
-    """The TTSModel it speaks."""
+    """Name of the TTSModel that the pool serves."""
     role: Literal["Entry", "Member", "Fallback"]
-    """Entry: the tenant's Service leads here. Fallback: a model that the tenant does not list, but needs."""
+    """Entry receives the tenant's requests; Member serves another listed model; Fallback serves one not listed."""
     precision: Text
-    """Effective precision."""
+    """Effective precision of the pool."""
     min: int
-    """Replicas at least."""
+    """Minimum number of replicas now."""
     max: int
-    """Replicas at most."""
+    """Maximum number of replicas now."""
     desired: int
-    """Replicas asked for now."""
+    """Desired replicas: `spec.replicas` of the Deployment."""
     ready: int
-    """Replicas that answer."""
+    """Replicas that are ready."""
     reason: Text | None = None
-    """Why some do not."""
+    """Why pods do not run, such as ImagePullBackOff. Unset if all run."""
 
 
 class Cost(LenientModel):
-    """Prices as decimal strings."""
+    """Cost of the endpoint, as decimal strings."""
 
     hourly: Text
-    """Of the replicas asked for now."""
+    """Hourly cost of the currently desired replicas."""
     monthly: Text
-    """By the calendar."""
+    """Expected cost of a month with this schedule."""
     unscheduled_monthly: Text
-    """Were the highest minimum kept all month."""
+    """Expected cost of a month at the schedule's highest minimum, for comparison."""
 
 
 class TTSTenantStatus(LenientModel):
-    """What became of the spec."""
+    """Observed state of the TTSTenant."""
 
     observed_generation: int | None = None
-    """Generation of the spec that this status is about."""
+    """`metadata.generation` that the status describes."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, perhaps RedisConfigured.
+    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
 
-    Ready sums up.
+    Ready summarizes the first four. RedisConfigured is set only where Redis is used.
     """
     active_window: Text | None = None
-    """Name of the schedule's window that holds now."""
+    """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
-    """The schedule's next change."""
+    """Next change of the replica bounds by the schedule."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
-    """One Deployment for each model."""
+    """Observed state of the pools: one Deployment for each model."""
     replicas: Text | None = None
-    """Ready of desired replicas of all pools, for people."""
+    """Ready and desired replicas of all pools, such as 3/3."""
     model: Text | None = None
-    """The default model."""
+    """Default model: the first entry of `spec.models`."""
     precision: Text | None = None
     """Effective precision of the default model."""
     precision_reason: Text | None = None
-    """Why it is that one."""
+    """Why this precision is used."""
     url: Annotated[str, StringConstraints(max_length=512)] | None = None
-    """Address of the tenant's endpoint in the cluster."""
+    """URL of the tenant's endpoint inside the cluster."""
     cost: Cost | None = None
-    """What it costs. Not told yet: nothing sets it in this version."""
+    """Cost of the endpoint. Not reported yet."""
 
 
 class TTSModelStatus(LenientModel):
-    """What the operator says of the model."""
+    """Observed state of the TTSModel."""
 
     observed_generation: int | None = None
-    """Generation of the spec that this status is about."""
+    """`metadata.generation` that the status describes."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted: it can be served. FallbackResolved: so can its fallback. Ready: both, and no change of it is halted."""
+    """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too.
+
+    Ready summarizes both; it is also False while the rollout of a change of the model is paused.
+    """
     tenants: int | None = None
-    """How many tenants use it."""
+    """Number of tenants that use the model."""

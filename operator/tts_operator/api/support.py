@@ -1,7 +1,7 @@
-"""Which valid fields this version does not act on yet.
+"""Valid fields that this version does not support yet.
 
 A tenant or a model that sets one is not accepted: nothing is silently ignored. The tables below are the only list; the
-descriptions in the CRDs and the reference pages repeat it.
+descriptions in the CRDs and the reference pages are generated from it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,38 +18,38 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class UnsupportedField(Generic[S]):
-    """A field, or some of its values, whose behaviour a later version brings."""
+    """A field, or some of its values, that this version does not support yet."""
 
     path: str
-    """From the object's root, as YAML spells it; `[]` stands for each entry of a list."""
+    """Path from the object's root, as in YAML; `[]` stands for each entry of a list."""
     values: tuple[str, ...]
-    """Empty: whatever it is set to."""
+    """Values that are not supported; empty for all."""
     is_set: Callable[[S], bool]
     supported: str = ""
-    """The only other value, where that says more than a list of those that are not."""
+    """The only supported value, named where that is shorter than the list of the others."""
 
     def __str__(self) -> str:
-        what = f"other than {self.supported}" if self.supported else " or ".join(self.values)
-        return f"{self.path} {what}".rstrip()
+        values = f"other than {self.supported}" if self.supported else " or ".join(self.values)
+        return f"{self.path} {values}".rstrip()
 
 
 def unsupported_in_tenant(spec: TTSTenantSpec) -> Iterator[str]:
-    """A phrase for each field that is set and not supported yet: its path, and its value where others are supported."""
+    """A phrase for each field of a tenant that is set and not supported: its path, and the values if others are."""
     return _phrases(TENANT, spec)
 
 
 def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
-    """The same for a model."""
+    """A phrase for each field of a model that is set and not supported."""
     return _phrases(MODEL, spec)
 
 
 def _phrases(table: Iterable[UnsupportedField[S]], spec: S) -> Iterator[str]:
-    return (str(later) for later in table if later.is_set(spec))
+    return (str(field) for field in table if field.is_set(spec))
 
 
-def _zero(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> UnsupportedField[TTSTenantSpec]:
+def _zero_replicas(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> UnsupportedField[TTSTenantSpec]:
     def has_zero(spec: TTSTenantSpec) -> bool:
-        return spec.schedule is not None and any(each.min_replicas == 0 for each in bounds(spec.schedule))
+        return spec.schedule is not None and any(part.min_replicas == 0 for part in bounds(spec.schedule))
 
     return UnsupportedField(f"spec.schedule.{name}.minReplicas", ("0",), has_zero)
 
@@ -59,9 +59,9 @@ TENANT: tuple[UnsupportedField[TTSTenantSpec], ...] = (
     UnsupportedField(
         "spec.models[].minReplicas", ("0",), lambda spec: any(model.min_replicas == 0 for model in spec.models)
     ),
-    _zero("default", lambda schedule: () if schedule.default is None else (schedule.default,)),
-    _zero("windows[]", lambda schedule: schedule.windows),
-    _zero("exceptions[]", lambda schedule: schedule.exceptions),
+    _zero_replicas("default", lambda schedule: () if schedule.default is None else (schedule.default,)),
+    _zero_replicas("windows[]", lambda schedule: schedule.windows),
+    _zero_replicas("exceptions[]", lambda schedule: schedule.exceptions),
     UnsupportedField(
         "spec.schedule.preWarmSeconds",
         ("above 0",),

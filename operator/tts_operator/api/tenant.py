@@ -1,4 +1,4 @@
-"""TTSTenant: a product team's endpoint. Nothing in it lets its author choose an image, a command or a pod field."""
+"""TTSTenant: a product team's endpoint. No field of it sets an image, a command or a field of a pod."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -34,7 +34,7 @@ from tts_operator.objects.names import API_VERSION
 
 
 class Tier(StrEnum):
-    """How many requests a minute a tenant may make, and its weight in a shared pool."""
+    """Service tier: the limit of requests per minute, and the weight in a shared pool."""
 
     BASIC = "Basic"
     VIP = "VIP"
@@ -42,14 +42,14 @@ class Tier(StrEnum):
 
 
 class Isolation(StrEnum):
-    """Whose pods speak."""
+    """Whether the tenant has its own pods (Dedicated) or uses shared ones."""
 
     DEDICATED = "Dedicated"
     SHARED = "Shared"
 
 
 class Scenario(StrEnum):
-    """What the speech is for: chooses a precision where a model's entry names none."""
+    """Use case; it determines the precision of models whose entry sets none."""
 
     CUSTOMER_SERVICE = "CustomerService"
     EDUCATION = "Education"
@@ -57,7 +57,7 @@ class Scenario(StrEnum):
 
 
 class TenantModel(APIModel):
-    """One model that the tenant's callers may name."""
+    """Model that the tenant's requests may name."""
 
     model_config = cel(
         (
@@ -66,82 +66,85 @@ class TenantModel(APIModel):
         ),
         (
             "!has(self.maxReplicas) || has(self.minReplicas)",
-            "maxReplicas needs minReplicas beside it",
+            "maxReplicas requires minReplicas",
         ),
         (
             "!has(self.minReplicas) || !has(self.maxReplicas) || "
             "(self.minReplicas == 0 ? self.maxReplicas == 0 : self.minReplicas <= self.maxReplicas)",
-            "minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
+            "minReplicas must not exceed maxReplicas, and may be 0 only if maxReplicas is 0",
         ),
     )
 
     name: ModelName
     """Name of the TTSModel."""
     precision: Precision | None = None
-    """What it computes with. Default: the scenario's, else the model's first."""
+    """Numeric precision. Default: that of `scenario`, else the model's first."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1, max_length=3), list_set()] | None = None
-    """What a request may ask for. Default: the effective precision alone."""
+    """Precisions that requests may select. Default: only the effective precision."""
     aliases: Annotated[tuple[Alias, ...], Field(max_length=16), list_set()] = ()
-    """Other names for it in requests, such as tts-1."""
+    """Other names of the model in requests, such as tts-1."""
     min_replicas: Replicas | None = None
-    """Replicas at least. Only for models after the first: the schedule's bounds are the first one's. Default: 1."""
+    """Minimum number of replicas. Default: 1. The first model takes its bounds from `schedule` instead."""
     max_replicas: Replicas | None = None
-    """Replicas at most. Default: `minReplicas`."""
+    """Maximum number of replicas. Default: `minReplicas`."""
 
 
 class LanguageRoute(APIModel):
-    """Which voice speaks a language."""
+    """Voice used for a language."""
 
     language: Annotated[
         str, StringConstraints(pattern=r"^(default|[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$", max_length=35)
     ]
-    """BCP 47, or `default` for every language without a route."""
+    """Language as BCP 47, or `default` for languages without an entry."""
     voice: VoiceName
-    """Name or alias of a voice."""
+    """Name or alias of the voice."""
 
 
 class Rollout(APIModel):
-    """How pods are replaced."""
+    """Update strategy of the pods."""
 
     strategy: Literal["Auto", "Surge", "Replace"] = "Auto"
-    """Surge: a new pod first. Replace: an old pod goes first. Auto: surge, and replace where a surge finds no room."""
+    """Surge starts a new pod before it stops an old one, Replace stops the old one first.
+
+    Auto surges, and replaces if there is no capacity for a surge.
+    """
 
 
 Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class Quota(APIModel):
-    """Limits of the tenant's callers. Unset: the tier's; they may only lower it."""
+    """Limits on the tenant's requests. `requestsPerMinute` can only lower the limit of `tier`."""
 
     requests_per_minute: Limit | None = None
-    """Exact over any 60 seconds."""
+    """Maximum requests in any 60 seconds. Default: the limit of `tier`."""
     requests_per_day: Limit | None = None
-    """Over a UTC day."""
+    """Maximum requests per UTC day."""
     concurrent_requests: Limit | None = None
-    """At the same time, over all replicas."""
+    """Maximum concurrent requests, summed over all replicas."""
     audio_seconds_per_day: Limit | None = None
-    """Seconds of audio sent in a UTC day."""
+    """Maximum seconds of audio sent per UTC day."""
     characters_per_day: Limit | None = None
-    """Characters of text in a UTC day."""
+    """Maximum characters of text per UTC day."""
     max_text_characters: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Longest text of one request."""
+    """Maximum characters of text in one request. Default: 4096."""
     per_client_requests_per_minute: Limit | None = None
-    """Of one client, by key or subject, else by address."""
+    """Limit per client. A client is an API key or token subject; without either, an IP address."""
 
 
 class ExternalIssuer(APIModel):
-    """Tokens of another issuer, besides the tenant's own."""
+    """Issuer of tokens that are accepted besides the tenant's own."""
 
     jwks_url: Annotated[KeySetURL, Field(alias="jwksURL")]
-    """Where the issuer publishes its keys; https only."""
+    """HTTPS URL of the issuer's JSON Web Key Set."""
     issuer: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    """Required `iss`."""
+    """Required value of the `iss` claim."""
     audience: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    """Required `aud`."""
+    """Required value of the `aud` claim."""
 
 
 class AuthMode(StrEnum):
-    """How callers prove who they are."""
+    """Authentication mode."""
 
     NONE = "None"
     API_KEY = "APIKey"
@@ -149,28 +152,28 @@ class AuthMode(StrEnum):
 
 
 class Auth(APIModel):
-    """Who may call."""
+    """Authentication of callers."""
 
     model_config = cel(
-        ("!has(self.external) || (has(self.modes) && 'JWT' in self.modes)", "external needs JWT among modes"),
-        ("!('None' in self.modes) || self.modes.size() == 1", "mode None stands alone"),
+        ("!has(self.external) || (has(self.modes) && 'JWT' in self.modes)", "external requires JWT in modes"),
+        ("!('None' in self.modes) || self.modes.size() == 1", "mode None cannot be combined with other modes"),
     )
 
     modes: Annotated[tuple[AuthMode, ...], Field(min_length=1, max_length=3), list_set()] = (AuthMode.API_KEY,)
-    """Ways that are accepted. None lets everyone in."""
+    """Accepted authentication modes. None allows every caller."""
     api_keys_secret_ref: ObjectReference | None = None
-    """Secret whose entries are SHA-256 hashes of API keys, in hexadecimal. Default: <tenant>-keys."""
+    """Secret whose values are SHA-256 hashes of API keys, in hexadecimal. Default: `<tenant>-keys`."""
     external: ExternalIssuer | None = None
-    """Tokens of another issuer."""
+    """Issuer of tokens that are accepted besides the tenant's own."""
 
 
 PREFIX_RULE = (
     "self.split('/').all(part, part != '.' && part != '..')",
-    "prefix may not have . or .. between its slashes",
+    "prefix must not contain . or .. as a path segment",
 )
 
 
-def _within_the_bucket(prefix: str) -> str:
+def _without_dot_segments(prefix: str) -> str:
     if {".", ".."}.intersection(prefix.split("/")):
         raise ValueError(PREFIX_RULE[1])
     return prefix
@@ -179,7 +182,7 @@ def _within_the_bucket(prefix: str) -> str:
 KeyPrefix = Annotated[
     str,
     StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=512),
-    AfterValidator(_within_the_bucket),
+    AfterValidator(_without_dot_segments),
     field_cel(PREFIX_RULE),
 ]
 
@@ -190,111 +193,116 @@ Region = Annotated[
 
 
 class S3Storage(APIModel):
-    """An object store."""
+    """S3-compatible object store."""
 
     endpoint: Origin
-    """Address as pods reach it."""
+    """URL of the object store, as pods reach it."""
     region: Region = "us-east-1"
-    """Region that requests are signed for."""
+    """Region with which requests are signed."""
     bucket: BucketName
     """Name of the bucket."""
     prefix: KeyPrefix = ""
-    """Before every key."""
+    """Prefix added to every object key."""
     public_endpoint: Origin | None = None
-    """Address as callers reach it: links are signed for it. Default: `endpoint`."""
+    """URL of the object store in links, as callers reach it. Default: `endpoint`."""
     path_style: bool = False
-    """Bucket in the path instead of in the host name."""
+    """Address the bucket in the URL's path instead of its host name."""
     secret_ref: ObjectReference
     """Secret in this namespace with `accessKey` and `secretKey`."""
 
 
 class Storage(APIModel):
-    """Where audio is kept that callers fetch by link."""
+    """Storage of audio that callers download by link."""
 
     s3: S3Storage | None = None
-    """An object store. Default: the operator's, else files that die with their pod."""
+    """Object store for audio. Default: that of the operator, else files that are lost with their pod."""
     link_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
-    """How long a link works."""
+    """Lifetime of a link."""
     retention_seconds: Annotated[int, Field(ge=60, le=315_360_000)] = 604_800
-    """How long audio is kept."""
+    """Retention time of audio."""
 
 
 class Redis(APIModel):
-    """Where quota and cache are shared between replicas."""
+    """Redis in which replicas share counters and cache."""
 
     secret_ref: ObjectReference
-    """Secret with `url`, redis[s]://[user:password@]host[:port][/database], and perhaps `ca.crt`."""
+    """Secret with `url`, redis[s]://[user:password@]host[:port][/database], and optionally `ca.crt`."""
 
 
 class Cache(APIModel):
-    """Speech that was spoken before."""
+    """Cache of audio for repeated requests."""
 
     enabled: bool = True
-    """Whether to keep it."""
+    """Enables the audio cache."""
     ttl_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
-    """How long it is kept."""
+    """Lifetime of cached audio."""
 
 
 class GatewayReference(APIModel):
-    """A Gateway of the Gateway API."""
+    """Reference to a Gateway of the Gateway API."""
 
     name: ObjectName
     """Name of the Gateway."""
     namespace: DNSLabel | None = None
-    """Its namespace. Default: the tenant's."""
+    """Namespace of the Gateway. Default: the tenant's namespace."""
 
 
 class Exposure(APIModel):
-    """How callers outside the cluster get in."""
+    """Route through a Gateway for callers outside the cluster."""
 
     gateway: GatewayReference
-    """The Gateway to attach a route to."""
+    """Gateway to which the route attaches."""
     hostname: Hostname
     """Host name of the endpoint."""
 
 
 class TTSTenantSpec(APIModel):
-    """A speech endpoint of one team."""
+    """Desired state of the tenant's endpoint."""
 
     model_config = cel(
         (
             "!has(self.exposure) || !has(self.auth) || !('None' in self.auth.modes)",
-            "auth.modes None is not allowed with exposure: anyone could call",
+            "auth.modes None is not allowed with exposure: anyone could call the endpoint",
         ),
         (
             "self.isolation != 'Shared' || !(has(self.schedule) || has(self.autoscaling) || has(self.redis) || "
             "has(self.storage))",
-            "isolation Shared may not set schedule, autoscaling, redis or storage: the platform's pool has its own",
+            "isolation Shared does not allow schedule, autoscaling, redis or storage: the shared pool defines them",
         ),
         (
             "self.isolation != 'Shared' || !has(self.auth) || !has(self.auth.external)",
-            "isolation Shared may not set auth.external",
+            "isolation Shared does not allow auth.external",
         ),
         (
             "size(self.models) == 0 || !has(self.models[0].minReplicas)",
-            "models[0] takes its bounds from schedule; leave out its minReplicas and maxReplicas",
+            "models[0] takes its replica bounds from schedule: remove its minReplicas and maxReplicas",
         ),
         (
             "self.models.all(m, !has(m.aliases) || m.aliases.all(alias, self.models.filter(other,"
             " other.name == alias || (has(other.aliases) && alias in other.aliases)).size() == 1))",
-            "models[].aliases must each name one model, and none may be another model's name",
+            "models[].aliases must not repeat a name or an alias of another model",
         ),
     )
 
     tier: Tier = Tier.BASIC
-    """Basic 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that."""
+    """Service tier. Basic allows 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that."""
     isolation: Isolation = Isolation.DEDICATED
-    """Dedicated: pods of its own, here. Shared: the platform's pods, by the weight of its tier while others wait."""
+    """Whether the tenant has its own pods (Dedicated) or uses shared ones, weighted by `tier` (Shared)."""
     scenario: Scenario | None = None
-    """CustomerService fp16, Education fp32, Testing int8; where a model lacks it, the nearest that it has."""
+    """Use case that determines the precision: CustomerService fp16, Education fp32, Testing int8.
+
+    A model that does not offer it uses the nearest precision that it offers.
+    """
     models: Annotated[tuple[TenantModel, ...], Field(min_length=1, max_length=16), atomic(unique("name", "models"))]
-    """Models that callers may name; the first is the default."""
+    """Models that requests may name; the first is the default."""
     voice_aliases: Annotated[
         dict[str, VoiceName],
         Field(max_length=64),
-        field_cel(("self.all(alias, alias.size() >= 1 && alias.size() <= 64)", "an alias has 1 to 64 characters")),
+        field_cel(
+            ("self.all(alias, alias.size() >= 1 && alias.size() <= 64)", "an alias must have 1 to 64 characters")
+        ),
     ] = {}
-    """Other names for voices in requests, such as alloy."""
+    """Voices by alias: other names of voices in requests, such as alloy."""
     language_routing: Annotated[
         tuple[LanguageRoute, ...],
         Field(max_length=64),
@@ -302,44 +310,50 @@ class TTSTenantSpec(APIModel):
         field_cel(
             (
                 "self.size() == 0 || self.exists(r, r.language == 'default')",
-                "languageRouting needs an entry for language default",
+                "languageRouting requires an entry for language default",
             )
         ),
     ] = ()
-    """Which voice speaks which language; `default` is required."""
+    """Voices by language, for requests without a voice and for languages that their voice does not support.
+
+    An entry for `default` is required.
+    """
     schedule: Schedule | None = None
-    """Replica bounds of the default model that follow the clock. Default: one replica."""
+    """Replica bounds of the default model over time. Default: one replica."""
     autoscaling: Autoscaling | None = None
-    """How load moves replicas between the bounds."""
+    """Autoscaler between the replica bounds."""
     rollout: Rollout | None = None
-    """How pods are replaced."""
+    """Update strategy of the pods."""
     quota: Quota | None = None
-    """Limits of the tenant's callers."""
+    """Limits on the tenant's requests. `requestsPerMinute` can only lower the limit of `tier`."""
     auth: Auth | None = None
-    """Who may call. Default: API keys."""
+    """Authentication of callers. Default: API keys."""
     storage: Storage | None = None
-    """Where audio is kept that callers fetch by link."""
+    """Storage of audio that callers download by link."""
     redis: Redis | None = None
-    """Where quota and cache are shared. Default: the operator's, else limits are each pod's own."""
+    """Redis in which replicas share counters and cache.
+
+    Default: that of the operator, else each replica enforces its share of the limits.
+    """
     cache: Cache | None = None
-    """Speech that was spoken before. Unset: none is kept."""
+    """Cache of audio for repeated requests. Unset: no cache."""
     exposure: Exposure | None = None
-    """How callers outside the cluster get in."""
+    """Route through a Gateway for callers outside the cluster."""
     allow_external: bool = False
-    """Whether a fallback may send text out of the cluster."""
+    """Allow fallbacks that send text outside the cluster."""
     prevent_deletion: bool = False
     """Keep the endpoint when the TTSTenant is deleted."""
     suspend: bool = False
-    """Scale to zero now, and keep everything else."""
+    """Scale the endpoint to zero replicas; keep its other objects."""
 
 
 class TTSTenant(APIModel):
-    """A speech endpoint of one team."""
+    """Speech endpoint of one team."""
 
     model_config = cel(
         (
             "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be at most 40 lower-case letters, digits and dashes, and begin with a letter",
+            "metadata.name must consist of at most 40 lower-case letters, digits and dashes, and begin with a letter",
         )
     )
 

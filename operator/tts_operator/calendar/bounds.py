@@ -1,4 +1,4 @@
-"""Values of the calendar: bounds, state and change."""
+"""Values that the calendar computes: bounds, states and changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How few and how many replicas there may be. Both 0: scaled away."""
+    """Minimum and maximum number of replicas; both are 0 for an endpoint that is scaled to zero."""
 
     min_replicas: int
     max_replicas: int
@@ -16,7 +16,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What holds at an instant: the name of the window, exception or default that matched, and its bounds."""
+    """State at an instant: the name of the active window, exception or default, and its bounds."""
 
     window: str
     bounds: Bounds
@@ -33,4 +33,4 @@ class Change:
 
 DEFAULT_WINDOW = "default"
 UNSCHEDULED = State(DEFAULT_WINDOW, Bounds(1, 1))
-"""Without a schedule, or without a default in it: one replica, fixed."""
+"""State without a schedule, or without a default in it: one replica."""

@@ -1,15 +1,15 @@
-"""The calendar: a schedule and an instant give replica bounds, the window's name, and when they next change.
+"""The calendar: a schedule and an instant give replica bounds, the window's name, and their next change.
 
-Everything here is a pure function of its arguments. What the calendar means, where people could read it two ways:
+Everything here is a pure function of its arguments. Semantics, where a schedule could be read in two ways:
 
-- An instant belongs to a window by what the clock on the wall shows at that instant in the schedule's time zone.
-  Clocks that go back show an hour twice, and a window in that hour opens twice; clocks that go forward skip an hour
-  (Samoa once skipped a day), and a window inside it does not open.
-- A window that crosses midnight belongs to the day on which it starts, and `days` are such days. Its part after
-  midnight counts as started by the calendar's previous date, even where that date was skipped.
-- Exceptions come before windows, windows before the default; in each list the first that matches wins.
-- The state is the name of the window and its bounds. Two windows that touch are a change even when their bounds are
-  equal; a window that goes on into its own next day (Saturday into Sunday) is none.
+- An instant belongs to a window by its local time in the schedule's time zone. A clock that is set back shows an hour
+  twice, and a window in that hour opens twice; a clock that is set forward skips an hour (Samoa once skipped a day),
+  and a window inside it does not open.
+- A window that crosses midnight belongs to the day on which it starts, and `days` are those days. Its part after
+  midnight belongs to the calendar's previous date, even if that date was skipped.
+- Exceptions take precedence over windows, windows over the default; in each list the first match is active.
+- The state is the name of the window and its bounds. Two adjacent windows are a change even if their bounds are equal;
+  a window that continues into its own next day (Saturday into Sunday) is none.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MINUTES_A_DAY = 24 * 60
 WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 """The names of `days`, in the order of `date.weekday()`."""
 LAST_DATE = date.max - timedelta(days=2)
-"""Nothing is looked for later: Python's dates end there, and a zone's offset must not lead beyond."""
+"""Last date that is evaluated: Python's dates end soon after, and no zone's offset may lead beyond them."""
 
 
-class UnknownTimeZone(ValueError):  # noqa: N818 - named for what happened, as every error of the project
+class UnknownTimeZone(ValueError):  # noqa: N818 - errors of this project are named for what happened
     """The schedule names a time zone that the tz database of this process does not have."""
 
 
@@ -52,7 +52,7 @@ def changes(schedule: Schedule | None, start: datetime, end: datetime) -> Iterat
 
 
 def states(schedule: Schedule | None) -> list[State]:
-    """Every state that the schedule can come to. Raises UnknownTimeZone."""
+    """Every state that the schedule defines. Raises UnknownTimeZone."""
     if schedule is None:
         return [UNSCHEDULED]
     calendar = Calendar.of(schedule)
@@ -61,12 +61,12 @@ def states(schedule: Schedule | None) -> list[State]:
 
 
 def never_open(schedule: Schedule | None) -> list[str]:
-    """A sentence for each window that is hidden, all week, behind those before it. Raises UnknownTimeZone."""
+    """A sentence for each window that earlier windows hide at every time of the week. Raises UnknownTimeZone."""
     if schedule is None:
         return []
     hidden = Calendar.of(schedule).hidden_windows()
     return [
-        f"spec.schedule.windows[{position}], {window.name}, never opens: windows before it hold whenever it would"
+        f"spec.schedule.windows[{position}], {window.name}, never opens: earlier windows always match first; move it up"
         for position, window in enumerate(schedule.windows)
         if position in hidden
     ]
@@ -76,20 +76,20 @@ def time_zone(name: str) -> ZoneInfo:
     """The zone of that IANA name. Raises UnknownTimeZone."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError for a directory of the database
         raise UnknownTimeZone(f"{name!r} is not an IANA time zone, such as Europe/Paris or UTC") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A window in minutes of the local day: [opens, closes), over midnight when it closes no later than it opens."""
+    """A window in minutes of the local day: [opens, closes), across midnight if it closes no later than it opens."""
 
     state: State
     days: frozenset[int]
     opens: int
     closes: int
 
-    def holds(self, weekday: int, minute: int) -> bool:
+    def is_active(self, weekday: int, minute: int) -> bool:
         if self.opens < self.closes:
             return self.opens <= minute < self.closes and weekday in self.days
         return (minute >= self.opens and weekday in self.days) or (
@@ -99,7 +99,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class _Exception:
-    """Whole local dates, both included."""
+    """A range of local dates, both inclusive."""
 
     state: State
     first: date
@@ -115,12 +115,12 @@ PRESETS: dict[str, tuple[State, tuple[_Window, ...]]] = {
         ),
     ),
 }
-"""Default and windows by the name of the preset."""
+"""Default and windows by preset."""
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """A schedule made ready for many questions: times parsed, the zone loaded."""
+    """A parsed schedule, for repeated evaluation."""
 
     zone: ZoneInfo
     default: State
@@ -129,7 +129,7 @@ class Calendar:
 
     @classmethod
     def of(cls, schedule: Schedule) -> Calendar:
-        """Raises UnknownTimeZone; the API server has checked everything else that a stored schedule says."""
+        """Parse a schedule whose other fields the API server has validated. Raises UnknownTimeZone."""
         if schedule.preset is not None:
             default, windows = PRESETS[schedule.preset]
         else:
@@ -178,12 +178,12 @@ class Calendar:
         return next((each for each in self.exceptions if each.first <= day <= each.last), None)
 
     def _state_in_week(self, weekday: int, minute: int) -> State:
-        return next((window.state for window in self.windows if window.holds(weekday, minute)), self.default)
+        return next((window.state for window in self.windows if window.is_active(weekday, minute)), self.default)
 
     def hidden_windows(self) -> set[int]:
-        """Positions of the windows that are first at no minute of a week."""
+        """Positions of the windows that are not the first match at any minute of a week."""
         first = {
-            next((position for position, window in enumerate(self.windows) if window.holds(day, minute)), None)
+            next((position for position, window in enumerate(self.windows) if window.is_active(day, minute)), None)
             for day in range(7)
             for minute in self._minutes
         }
@@ -191,23 +191,23 @@ class Calendar:
 
     @cached_property
     def _minutes(self) -> tuple[int, ...]:
-        """The minutes of a local day at which some window may open or close."""
+        """Minutes of a local day at which some window may open or close."""
         edges = {0} | {edge % MINUTES_A_DAY for window in self.windows for edge in (window.opens, window.closes)}
         return tuple(sorted(edges))
 
     @cached_property
     def _changes_within_a_week(self) -> bool:
-        """False where windows never alter the state: there are none, or one always holds and hides the others."""
+        """Whether windows change the state: not if there are none, or if one is always active and hides the rest."""
         monday = self._state_in_week(0, 0)
         return any(self._state_in_week(day, minute) != monday for day in range(7) for minute in self._minutes)
 
     def _candidates(self, after: datetime) -> Iterator[datetime]:
-        """In order, and in UTC, every instant after `after` at which the state may change.
+        """Every instant after `after` at which the state may change, in order and in UTC.
 
-        The state is a function of local time, constant between the edges of windows and exceptions. So it changes
-        only where an edge passes, or where the clock jumps over one: each edge gives the instants at which the wall
-        clock shows it, and the jump nearby if it is shown twice or never. Whether the state really changes there is
-        asked in the other direction, from UTC to local, which has one answer always.
+        The state is a function of local time, constant between the edges of windows and exceptions. So it changes only
+        at an edge, or where the clock jumps over one: each edge yields the instants at which the local clock shows it,
+        and the jump nearby if it is shown twice or never. The caller checks whether the state changes there by
+        converting from UTC to local time, which is unambiguous.
         """
         waiting: list[datetime] = []
         last = after = after.astimezone(UTC)
@@ -226,10 +226,10 @@ class Calendar:
                 yield (last := instant)
 
     def _days_with_edges(self, today: date) -> Iterator[date]:
-        """In order, the local dates on which something may begin or end, from the day before `today` on.
+        """Local dates with a possible edge, in order, from the day before `today`.
 
-        From the day before, because a clock that goes back over midnight shows yesterday's edges again. Dates inside
-        an exception are passed over, and so is every week in which windows alter nothing.
+        They start with the day before because a clock that is set back over midnight shows yesterday's edges again.
+        Dates inside an exception are skipped, and so are all others if windows never change the state.
         """
         one_day = timedelta(days=1)
         borders = sorted(
@@ -249,14 +249,14 @@ class Calendar:
 
 
 def _instants(edge: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """When the wall clock of `zone` shows `edge`, in UTC; when it shows it twice or never, also when it jumps."""
+    """Instants (UTC) at which the local clock of `zone` shows `edge`; if it is shown twice or never, also the jump."""
     earlier, later = sorted(edge.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     yield earlier
     if earlier == later:
         return
     yield later
-    # PEP 495: a repeated or skipped time has two readings, one by the offset before the jump and one by that after
-    # it. The jump lies between them, on a whole second.
+    # PEP 495: a repeated or skipped time has two interpretations, by the offset before the jump and by that after it.
+    # The jump is between them, on a whole second.
     offset = earlier.astimezone(zone).utcoffset()
     seconds = range(int((later - earlier).total_seconds()) + 1)
     yield earlier + timedelta(

@@ -125,7 +125,7 @@ class Controller:
             self._context.secret_poller.run(self._cluster, self._queue.add),
         ]
         if (users := self._context.stores.users) is not None:
-            parts.append(users.tend(self._queue.add, self._has_no_user))
+            parts.append(users.run(self._queue.add, self._has_no_user))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part) for part in parts]
             await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])

@@ -1,4 +1,4 @@
-"""Builds every manifest of one tenant from what it resolved to."""
+"""Builds every manifest of a resolved tenant."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from tts_operator.rollout.cutover import is_entry
 
 @dataclass(frozen=True)
 class Desired:
-    """Everything that should be there for one tenant."""
+    """Desired state of one tenant's children."""
 
     manifests: tuple[Manifest, ...]
-    """In the order in which to apply them: what pods mount comes before the pods."""
+    """Manifests in the order in which to apply them: what pods mount comes before the pods."""
     kept: frozenset[Ref]
-    """Children that stay as they are, because what they are made from is missing for now."""
+    """Live children that stay as they are, because what they are built from is missing for now."""
     replicas: Mapping[Ref, int]
-    """By Deployment, where it begins and where it wakes; 0 only where the tenant is suspended."""
+    """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
     config_hashes: Mapping[str, str]
-    """By pool: what its running pods are to be told they have read."""
+    """By pool: hash of the files that its running pods should have reloaded."""
 
 
 def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
@@ -55,7 +55,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
     tenant = resolved.tenant
     if tenant is None or resolved.refused is not None or resolved.observed.deleting:
         return None
-    current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.running)]
+    current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
     quota = quota_config_map(resolved)
     manifests = [
@@ -69,7 +69,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
-        *(deployments[pool.name].manifest for pool in current if pool.name in deployments and not pool.waits),
+        *(deployments[pool.name].manifest for pool in current if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
         tenant_service(resolved),
@@ -88,27 +88,27 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:
-    """A pool's server.json; None where the live one has to do.
+    """A pool's server.json; None if the live one stays.
 
-    That is where a model that it names cannot be read now, or where the pods wait for a change of the operator: their
-    server may not know every field of today, and one that starts with such a file does not start.
+    It stays while a model that it names cannot be read, and while the pods await a change of the operator: an older
+    server may not support every field that this operator writes, and does not start with an unknown one.
     """
     named = [each for each in resolved.pools if not each.retiring] if pool.role == "Entry" else [pool]
     offered = [each for each in named if each.offered or pool.role != "Entry"]
     if all(each.model is None for each in offered):
-        return None  # no server starts without a model to offer, whoever stands by
-    unreadable = any(each.model is None and each.running for each in named)
-    # Callers arrive, and the live file lets none of them in: one without the models that cannot be read is better.
+        return None  # a server needs a model to offer, besides its fallbacks
+    unreadable = any(each.model is None and each.deployed for each in named)
+    # Requests arrive, and the live file rejects them all: a file without the unreadable models is better.
     rejects_callers = (
         pool.name == resolved.entry and pool.model is not None and not is_entry(resolved.observed, pool.name)
     )
-    if ((unreadable and not rejects_callers) or pool.of_another_operator) and live_config(resolved, pool) is not None:
+    if ((unreadable and not rejects_callers) or pool.operator_change) and live_config(resolved, pool) is not None:
         return None
     return server_config_map(resolved, tenant, pool)
 
 
 def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
-    """Children of a pool that may stay although nothing builds them now."""
+    """Children of a pool that stay although they are not built now."""
     config = Ref.of(CONFIG_MAP, resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
     if not pool.retiring:
         yield from (config, deployment_ref(resolved, pool))
@@ -121,10 +121,10 @@ def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
 
 
 def deployment_ref(resolved: Resolved, pool: Pool) -> Ref:
-    """Where a pool's Deployment is, made or not."""
+    """The reference to a pool's Deployment, whether or not it exists."""
     return Ref.of(DEPLOYMENT, resolved.key.namespace, pool.name)
 
 
 def present(manifest: Manifest | None) -> tuple[Manifest, ...]:
-    """For builders that make nothing where nothing is due."""
+    """The manifest as a tuple; empty if there is none."""
     return () if manifest is None else (manifest,)

@@ -1,4 +1,4 @@
-"""What a pod template is made from, and whether a change of it has to be taken in turn with other tenants."""
+"""Sources of a pod template, and whether a change of them is throttled with those of other tenants."""
 
 import dataclasses
 import json
@@ -15,9 +15,12 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import Sources, change_cause
 from tts_operator.snapshot import lookup
 
-OF_THE_TENANT = {"models", "scenario", "auth", "storage", "redis"}
-"""Fields of its spec that pod templates depend on. One too many rolls at once what could wait, one too few waits."""
-READ_AGAIN = {
+TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
+"""Fields of a tenant's spec that pod templates depend on.
+
+A field too many lets changes roll out at once that could be throttled; a field too few throttles the tenant's own.
+"""
+RELOADED_MODEL_FIELDS = {
     "voices",
     "languages",
     "fallback",
@@ -26,24 +29,24 @@ READ_AGAIN = {
     "pool",
     "batching",
 }
-"""Fields of a model that no pod template depends on."""
+"""Fields of a model that no pod template depends on, because servers reload them."""
 
 
 def sources(resolved: Resolved, pool: Pool) -> Sources:
-    """The three parts, each as a digest. Defaults are not in them: a new version of the operator has others."""
-    model, _ = pool.spoken
+    """Digests of the three parts. They omit defaults, because a new version of the operator may change those."""
+    model, _ = pool.served
     tenant = {}
     if resolved.tenant is not None:
-        tenant = resolved.tenant.spec.model_dump(mode="json", include=OF_THE_TENANT, exclude_defaults=True)
+        tenant = resolved.tenant.spec.model_dump(mode="json", include=TENANT_FIELDS, exclude_defaults=True)
     return Sources(
         tenant=short(tenant),
-        model=short(model.spec.model_dump(mode="json", exclude=READ_AGAIN, exclude_defaults=True)),
+        model=short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True)),
         operator=short(dataclasses.asdict(resolved.settings)),
     )
 
 
 def short(part: Any) -> str:
-    """A digest that does not depend on the order of keys."""
+    """Digest of JSON data, independent of the order of keys."""
     return digest(json.dumps(part, sort_keys=True, default=str))[:10]
 
 
@@ -59,7 +62,7 @@ class PoolDeployment:
 def with_change_cause(resolved: Resolved, pool: Pool, manifest: Manifest) -> PoolDeployment:
     """Annotate a Deployment with its sources and its change.
 
-    A new pool is not limited, nor is one at zero: no pod of theirs is replaced.
+    A new pool and one at zero replicas are not limited: none of their pods is replaced.
     """
     found = lookup.deployment(resolved.observed, pool.name)
     after = sources(resolved, pool)

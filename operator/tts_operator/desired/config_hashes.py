@@ -1,4 +1,4 @@
-"""Digests of everything that running pods reload."""
+"""Hashes of the files that running pods reload."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,7 +12,7 @@ from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE
 def hashes(
     resolved: Resolved, pools: list[Pool], configs: Mapping[str, Manifest], quota: Manifest
 ) -> Iterator[tuple[str, str]]:
-    """One digest per pool over everything that its pods read again: configuration, limits, keys, credential."""
+    """One hash per pool over everything that its pods reload: configuration, limits, keys and credentials."""
     observed = resolved.observed
     shared: tuple[str, ...] = (quota.body["data"][QUOTA_FILE], observed.keys_secret_version)
     token = (observed.internal_token,) if len(resolved.pools) > 1 else ()
@@ -20,7 +20,7 @@ def hashes(
         shared = (*shared, resolved.signing.current, *sorted(resolved.signing.keys))
     shared = (*shared, *([resolved.redis.version] if resolved.redis else []), *observed.stores.s3_keys.values())
     for pool in pools:
-        made = configs.get(pool.name)
-        config = made.body["data"][CONFIG_FILE] if made else live_config(resolved, pool)
+        manifest = configs.get(pool.name)
+        config = manifest.body["data"][CONFIG_FILE] if manifest else live_config(resolved, pool)
         if config is not None:
             yield pool.name, digest(config, *shared, *token)

@@ -1,4 +1,4 @@
-"""The pods of one pool."""
+"""Deployment of one pool."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -15,7 +15,7 @@ from tts_operator.objects.names import (
     service_account_name,
     signing_secret_name,
 )
-from tts_operator.pod_files.engine import engine_hash, image
+from tts_operator.pod_files.engine import engine_hash, server_image
 from tts_operator.resolve import precision
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import (
@@ -34,14 +34,14 @@ from tts_server.config.schema import (
 )
 
 KILL_MARGIN_SECONDS = 10
-"""Between the longest request and SIGKILL."""
+"""Time between the end of the drain and SIGKILL."""
 START_SECONDS = 600
-"""Longest that loading an engine may take."""
+"""Maximum time from the start of a pod until its engine is loaded."""
 TMP_SIZE_LIMIT = "64Mi"
 MIN_READY_SECONDS = 2
-"""From a pod's readiness to the last node's routing: kube-proxy gathers changes for a second by default.
+"""Time from a pod's readiness until every node routes to it: kube-proxy batches changes for a second by default.
 
-An old pod goes, and the tenant is Available, only when callers really reach the new one.
+An old pod is stopped, and the tenant becomes Available, only once requests reach the new one.
 """
 
 UPDATES: Mapping[str, Mapping[str, int]] = {
@@ -51,9 +51,10 @@ UPDATES: Mapping[str, Mapping[str, int]] = {
 
 
 def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
-    """None while the model cannot be used: the pool keeps its last pods.
+    """The Deployment; None while the model cannot be used: the pool keeps its last pods.
 
-    There is no ``spec.replicas`` here, ever: in an apply set it would fight the HPA, and once dropped from one it is 1.
+    It never sets ``spec.replicas``: server-side apply would overwrite the HPA's value, and an apply that drops the
+    field resets it to 1.
     """
     if pool.model is None:
         return None
@@ -80,8 +81,8 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
 
 
 def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
-    """A pod that passes Pod Security ``restricted`` and holds nothing worth stealing but hashes of keys."""
-    settings, (model, _) = resolved.settings, pool.spoken
+    """Pod spec that meets Pod Security ``restricted`` and mounts no credentials of the cluster."""
+    settings, (model, _) = resolved.settings, pool.served
     spec: dict[str, Any] = {
         "serviceAccountName": service_account_name(resolved.key.name),
         "automountServiceAccountToken": False,
@@ -89,8 +90,8 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "terminationGracePeriodSeconds": settings.pre_stop_seconds + settings.drain_seconds + KILL_MARGIN_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "topologySpreadConstraints": [
-            spread(pool, "kubernetes.io/hostname"),
-            spread(pool, "topology.kubernetes.io/zone"),
+            topology_spread(pool, "kubernetes.io/hostname"),
+            topology_spread(pool, "topology.kubernetes.io/zone"),
         ],
         "containers": [container(resolved, pool)],
         "volumes": volumes(resolved, pool),
@@ -105,7 +106,7 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
 
 
 def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
-    """The server. What it may do is settled by the image's entry point; only where its files are is said here."""
+    """The server container. The image sets the command; the arguments only name files and ports."""
     settings = resolved.settings
     mounts: dict[str, tuple[PurePath, bool]] = {
         "data": (DATA_DIRECTORY, False),
@@ -122,7 +123,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         mounts["redis"] = (REDIS_DIRECTORY, True)
     return {
         "name": CONTAINER,
-        "image": image(resolved, pool),
+        "image": server_image(resolved, pool),
         "imagePullPolicy": settings.image_pull_policy,
         "args": [
             "--config",
@@ -140,7 +141,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         ],
         "env": [
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
-            *tracing(resolved, pool),
+            *tracing_variables(resolved, pool),
         ],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
@@ -150,7 +151,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "startupProbe": probe("/readyz", period=1, timeout=2, failures=START_SECONDS),
         "readinessProbe": probe("/readyz", period=5, timeout=3, failures=2),
         "livenessProbe": probe("/healthz", period=10, timeout=5, failures=3),
-        # uvicorn refuses new connections right after SIGTERM: the pod has to leave the Service before.
+        # uvicorn refuses new connections right after SIGTERM: the pod must leave the Service before that.
         "lifecycle": {"preStop": {"sleep": {"seconds": settings.pre_stop_seconds}}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -165,20 +166,20 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
 
 
 def resources(pool: Pool) -> dict[str, dict[str, str]]:
-    """Of the effective precision, with room for every other one that is loaded."""
-    model, choice = pool.spoken
+    """Resources for the effective precision, and for every other precision that is loaded."""
+    model, choice = pool.served
     options = {option.name.value: option.resources for option in model.spec.precisions}
     effective = options[choice.name]
     loaded = [options[name] for name in pool.loaded]
     sized = {
-        "limits": precision.sized(effective.limits, [option.limits for option in loaded]),
-        "requests": precision.sized(effective.requests, [option.requests for option in loaded]),
+        "limits": precision.combined_resources(effective.limits, [option.limits for option in loaded]),
+        "requests": precision.combined_resources(effective.requests, [option.requests for option in loaded]),
     }
     return {name: amounts for name, amounts in sized.items() if amounts}
 
 
 def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
-    """Secrets are optional and always mounted: one that appears later reaches running pods, without a roll."""
+    """Volumes of the pod. Secrets are optional and always mounted: running pods see one that is created later."""
     tenant, s3, redis = resolved.key.name, resolved.s3, resolved.redis
     return [
         {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
@@ -193,22 +194,22 @@ def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
     ]
 
 
-def tracing(resolved: Resolved, pool: Pool) -> list[dict[str, str]]:
-    """OpenTelemetry's own variables: where traces go, and whose they are."""
+def tracing_variables(resolved: Resolved, pool: Pool) -> list[dict[str, str]]:
+    """Environment variables of the OpenTelemetry SDK: exporter, resource attributes and sampler."""
     endpoint = resolved.settings.tracing_endpoint
     if not endpoint:
         return []
-    whose = f"k8s.namespace.name={resolved.key.namespace},k8s.deployment.name={pool.name}"
+    attributes = f"k8s.namespace.name={resolved.key.namespace},k8s.deployment.name={pool.name}"
     return [
         {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint},
-        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": whose},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": attributes},
         {"name": "OTEL_TRACES_SAMPLER", "value": "traceidratio"},
         {"name": "OTEL_TRACES_SAMPLER_ARG", "value": f"{resolved.settings.tracing_ratio:g}"},
     ]
 
 
 def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
-    """An HTTP probe; numbers in seconds."""
+    """An HTTP probe; period and timeout in seconds."""
     return {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,
@@ -217,8 +218,8 @@ def probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, A
     }
 
 
-def spread(pool: Pool, topology: str) -> dict[str, Any]:
-    """Apart where possible, together where not: a pool on one node is better than none."""
+def topology_spread(pool: Pool, topology: str) -> dict[str, Any]:
+    """Spreads the pool's pods over a topology where possible; they are scheduled even where it is not."""
     return {
         "maxSkew": 1,
         "topologyKey": topology,

@@ -1,4 +1,4 @@
-"""Who moves replicas between the schedule's bounds."""
+"""HorizontalPodAutoscaler within the schedule's bounds."""
 
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.manifest import Manifest
@@ -6,9 +6,9 @@ from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def horizontal_pod_autoscaler(resolved: Resolved, pool: Pool) -> Manifest:
-    """The HPA that holds replicas within the bounds of now.
+    """The HPA that keeps replicas within the current bounds.
 
-    It stays while the tenant is suspended: at zero replicas an HPA disables itself, and wakes with them.
+    It stays while the tenant is suspended: an HPA disables itself at zero replicas, and resumes with the first one.
     """
     return Manifest.of(
         {

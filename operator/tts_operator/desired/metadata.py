@@ -1,4 +1,4 @@
-"""Who owns a child, and how it is found again."""
+"""Owner references and labels of child objects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,17 @@ from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def tenant_metadata(resolved: Resolved, name: str) -> dict[str, Any]:
-    """Of a child that belongs to the tenant as a whole."""
-    return metadata(resolved, name, tenant_labels(resolved.key.name))
+    """Metadata of a child that belongs to the whole tenant."""
+    return child_metadata(resolved, name, tenant_labels(resolved.key.name))
 
 
 def pool_metadata(resolved: Resolved, pool: Pool, name: str | None = None) -> dict[str, Any]:
-    """Of a child that belongs to one pool; it has the pool's own name unless told otherwise."""
-    return metadata(resolved, name or pool.name, pool_labels(resolved.key.name, pool.model_name))
+    """Metadata of a child that belongs to one pool, by default under the pool's name."""
+    return child_metadata(resolved, name or pool.name, pool_labels(resolved.key.name, pool.model_name))
 
 
-def metadata(resolved: Resolved, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The controller reference makes Kubernetes remove the child after its tenant, and keeps other controllers away."""
+def child_metadata(resolved: Resolved, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata with a controller reference, by which Kubernetes deletes the child after its tenant."""
     return {
         "name": name,
         "namespace": resolved.key.namespace,

@@ -1,4 +1,4 @@
-"""Who may reach a pool, and whom it may reach."""
+"""NetworkPolicy of a pool."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,17 +13,17 @@ DNS_PORT = 53
 
 
 def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
-    """Callers come to the entry pool from anywhere, with a key; to other pools only the tenant's own pods come.
+    """Allow requests to an entry pool from anywhere, and to other pools only from the tenant's own pods.
 
-    Out of a pod goes what its role needs: an entry pool looks up and calls the tenant's other pools, its stores and the
-    issuer of its callers' tokens, these by their ports, since a policy knows no host names; a member nothing.
-    So a text cannot leave through a compromised engine. Where traces are on, every pool may reach their collector.
+    Egress is what the role needs. An entry pool may reach DNS, the tenant's other pools, its stores and the issuer of
+    its callers' tokens; the last two by port, since a policy has no host names. A member may reach nothing, so a
+    compromised engine cannot send text out. With tracing, every pool may reach DNS and the collector.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
-    speech: dict[str, Any] = {"ports": [port("TCP", HTTP_PORT)]}
+    requests: dict[str, Any] = {"ports": [policy_port("TCP", HTTP_PORT)]}
     if not entry:
-        speech["from"] = [siblings]
+        requests["from"] = [siblings]
     return Manifest.of(
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -32,33 +32,33 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [speech, {"ports": [port("TCP", METRICS_PORT)]}],
+                "ingress": [requests, {"ports": [policy_port("TCP", METRICS_PORT)]}],
                 "egress": [
-                    look_up(),
-                    {"to": [siblings], "ports": [port("TCP", HTTP_PORT)]},
-                    *({"ports": [port("TCP", number)]} for number in outside_ports(resolved)),
-                    *traces(resolved),
+                    dns_rule(),
+                    {"to": [siblings], "ports": [policy_port("TCP", HTTP_PORT)]},
+                    *({"ports": [policy_port("TCP", number)]} for number in outside_ports(resolved)),
+                    *tracing_rules(resolved),
                 ]
                 if entry
-                else [look_up(), *out]
-                if (out := traces(resolved))
+                else [dns_rule(), *out]
+                if (out := tracing_rules(resolved))
                 else [],
             },
         }
     )
 
 
-def look_up() -> dict[str, Any]:
-    """DNS, wherever the cluster has it."""
-    return {"ports": [port("UDP", DNS_PORT), port("TCP", DNS_PORT)]}
+def dns_rule() -> dict[str, Any]:
+    """Egress rule for DNS, to any address: clusters run it in different places."""
+    return {"ports": [policy_port("UDP", DNS_PORT), policy_port("TCP", DNS_PORT)]}
 
 
-def traces(resolved: Resolved) -> list[dict[str, Any]]:
-    """To the collector's port, in the collector's namespace where its address is that of a Service."""
+def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
+    """Egress rules for the trace collector, only in its namespace if it is a Service; empty without tracing."""
     endpoint = resolved.settings.tracing_endpoint
     if not endpoint:
         return []
-    rule: dict[str, Any] = {"ports": [port("TCP", port_of(endpoint))]}
+    rule: dict[str, Any] = {"ports": [policy_port("TCP", port_of(endpoint))]}
     name = (urlsplit(endpoint).hostname or "").split(".")
     if len(name) > 2 and name[2] == "svc":
         rule["to"] = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name[1]}}}]
@@ -66,7 +66,7 @@ def traces(resolved: Resolved) -> list[dict[str, Any]]:
 
 
 def outside_ports(resolved: Resolved) -> list[int]:
-    """Where the tenant's object store, its Redis and the issuer of its callers' tokens listen."""
+    """Ports of the tenant's object store, its Redis and the issuer of its callers' tokens."""
     if resolved.tenant is None:
         return []
     auth = resolved.tenant.spec.auth
@@ -77,11 +77,11 @@ def outside_ports(resolved: Resolved) -> list[int]:
 
 
 def port_of(address: str) -> int:
-    """Of a URL, written or implied."""
+    """Port of a URL, explicit or the default of its scheme."""
     url = urlsplit(address)
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def port(protocol: str, number: int) -> dict[str, Any]:
-    """As the API server would complete it: a NetworkPolicy's lists are compared whole."""
+def policy_port(protocol: str, number: int) -> dict[str, Any]:
+    """A port with every field that the API server would default: lists of a NetworkPolicy are compared whole."""
     return {"protocol": protocol, "port": number}

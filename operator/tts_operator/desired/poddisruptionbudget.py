@@ -1,4 +1,4 @@
-"""How many pods a drain may take at once."""
+"""PodDisruptionBudget of a pool."""
 
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.labels import POOL_LABEL
@@ -7,9 +7,9 @@ from tts_operator.resolve.resolved import Pool, Resolved
 
 
 def pod_disruption_budget(resolved: Resolved, pool: Pool) -> Manifest:
-    """One at a time. maxUnavailable, not minAvailable: a pool of one would otherwise block every drain for ever.
+    """Allow one eviction at a time. With minAvailable a pool with one replica would block every drain of its node.
 
-    Pods that are not ready may always go (AlwaysAllow): a crash loop must not hold a node.
+    Pods that are not ready may always be evicted (AlwaysAllow): a crash loop must not block a drain.
     """
     return Manifest.of(
         {

@@ -1,4 +1,4 @@
-"""The credential between the pools of one tenant, the keys that sign its access tokens, those of shared stores."""
+"""Secrets of a tenant: pool-to-pool token, signing keys of access tokens, credentials of the operator's stores."""
 
 import base64
 from collections.abc import Mapping
@@ -14,37 +14,39 @@ from tts_operator.resolve.resolved import Resolved
 
 
 def internal_secret(resolved: Resolved) -> Manifest | None:
-    """None for a tenant with one pool: nobody would present it."""
+    """Token for pool-to-pool calls; None if the tenant has one pool."""
     if len(resolved.pools) < 2:
         return None
     metadata = tenant_metadata(resolved, internal_secret_name(resolved.key.name))
-    return secret(metadata, {"token": resolved.observed.internal_token})
+    return opaque_secret(metadata, {"token": resolved.observed.internal_token})
 
 
 def signing_secret(resolved: Resolved) -> Manifest | None:
-    """None for a tenant that gives no tokens."""
+    """Signing-key Secret; None unless the tenant issues access tokens."""
     if resolved.signing is None or resolved.signing.since is None:
         return None
     metadata = tenant_metadata(resolved, signing_secret_name(resolved.key.name))
     since = resolved.signing.since.astimezone(UTC).isoformat(timespec="seconds")
     entries = {f"{kid}{PEM}": pem for kid, pem in resolved.signing.keys.items()} | {CURRENT: resolved.signing.current}
-    return secret({**metadata, "annotations": {SIGNING_SINCE: since}}, entries)
+    return opaque_secret({**metadata, "annotations": {SIGNING_SINCE: since}}, entries)
 
 
 def redis_secret(resolved: Resolved) -> Manifest | None:
-    """None for a tenant without a user in the operator's Redis."""
+    """Address and credentials for the operator's Redis; None unless the tenant has a user there."""
     redis = resolved.redis
-    return secret(tenant_metadata(resolved, redis.secret_name), redis.entries) if redis and redis.entries else None
+    return (
+        opaque_secret(tenant_metadata(resolved, redis.secret_name), redis.entries) if redis and redis.entries else None
+    )
 
 
 def s3_secret(resolved: Resolved) -> Manifest | None:
-    """None for a tenant whose audio does not go to the operator's object store."""
+    """Keys of the operator's object store; None unless the tenant's audio is stored there."""
     keys = resolved.observed.stores.s3_keys
-    return secret(tenant_metadata(resolved, s3_secret_name(resolved.key.name)), keys) if keys else None
+    return opaque_secret(tenant_metadata(resolved, s3_secret_name(resolved.key.name)), keys) if keys else None
 
 
-def secret(metadata: dict[str, Any], entries: Mapping[str, str]) -> Manifest:
-    """As the API server keeps it."""
+def opaque_secret(metadata: dict[str, Any], entries: Mapping[str, str]) -> Manifest:
+    """An opaque Secret; values are base64 in `data`, as the API server stores them."""
     return Manifest.of(
         {
             "apiVersion": "v1",

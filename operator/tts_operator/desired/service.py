@@ -1,4 +1,4 @@
-"""The addresses: one per tenant for its callers, one per pool for the entry pool, one of all pods for each other."""
+"""Services: one per tenant for callers, one per pool for the entry pool, and a headless one over all pods."""
 
 from tts_operator.desired.metadata import pool_metadata, tenant_metadata
 from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
@@ -11,9 +11,10 @@ TENANT_PORT = 80
 
 
 def tenant_service(resolved: Resolved) -> Manifest:
-    """What callers know. It always has a ClusterIP: only its selector moves, to the pool that is the entry now.
+    """Service for callers. Its ClusterIP stays; only its selector changes, to the current entry pool.
 
-    Of this tenant: pool `a-b-c` is of tenant `a` with model `b-c`, or of tenant `a-b` with model `c`, who comes first.
+    It also selects by tenant, because the name of a pool does not identify one: `a-b-c` is the name for tenant `a` with
+    model `b-c`, and for tenant `a-b` with model `c`.
     """
     return Manifest.of(
         {
@@ -30,7 +31,7 @@ def tenant_service(resolved: Resolved) -> Manifest:
 
 
 def pool_service(resolved: Resolved, pool: Pool) -> Manifest:
-    """How the tenant's entry pool reaches this one."""
+    """Service through which the tenant's entry pool calls this pool."""
     return Manifest.of(
         {
             "apiVersion": "v1",
@@ -46,9 +47,9 @@ def pool_service(resolved: Resolved, pool: Pool) -> Manifest:
 
 
 def peers_service(resolved: Resolved) -> Manifest | None:
-    """Where pods find one another's files, ready or not; None where audio is kept elsewhere.
+    """Headless Service with which pods fetch one another's files; None if audio is in an object store.
 
-    Over every pool: links that a former entry pool has given out lead to its pods as long as they live.
+    It selects pods of every pool, ready or not: links that a former entry pool issued are served by its own pods.
     """
     if resolved.s3 is not None:
         return None

@@ -1,4 +1,4 @@
-"""The identity of a tenant's pods, which is none: no token, no permissions."""
+"""ServiceAccount of a tenant's pods, without a token or permissions."""
 
 from tts_operator.desired.metadata import tenant_metadata
 from tts_operator.objects.manifest import Manifest
@@ -7,7 +7,7 @@ from tts_operator.resolve.resolved import Resolved
 
 
 def service_account(resolved: Resolved) -> Manifest:
-    """Of its own, so that nothing granted to the namespace's default account reaches an engine."""
+    """An account of its own, so that permissions of the namespace's default account do not reach an engine."""
     return Manifest.of(
         {
             "apiVersion": "v1",

@@ -12,7 +12,7 @@ from tts_operator.credentials.shared_stores import (
     URL,
     RedisSecret,
     StoreCredentials,
-    missing,
+    missing_redis_secret,
     parse_redis_secret,
     s3_problem,
     uses_default_redis,
@@ -82,7 +82,7 @@ async def own_redis_secret(cluster: Cluster, ref: Ref) -> RedisSecret:
         )
         return RedisSecret(problem=Problem("RedisSecretForbidden", message))
     if secret is None:
-        return missing(ref.name)
+        return missing_redis_secret(ref.name)
     return parse_redis_secret(ref.name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
 
 

@@ -6,10 +6,10 @@ from tts_server.config.schema import HTTP_PORT
 
 
 def peers_url(resolved: Resolved) -> str:
-    """Address that stands for every pod of the tenant, from inside the cluster."""
+    """Base URL of the headless Service over every pod of the tenant."""
     return f"http://{peers_service_name(resolved.key.name)}.{resolved.key.namespace}.svc:{HTTP_PORT}"
 
 
 def pool_url(pool: str, namespace: str) -> str:
-    """Base address of a pool's Service, from inside the cluster."""
+    """Base URL of a pool's Service."""
     return f"http://{pool}.{namespace}.svc:{HTTP_PORT}"

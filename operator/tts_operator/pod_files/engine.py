@@ -2,26 +2,26 @@
 
 from tts_operator.api import TTSModel
 from tts_operator.objects import quantity
-from tts_operator.pod_files.serialize import digest, text
+from tts_operator.pod_files.serialize import digest, to_json
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import LocalEngine
 
 
-def image(resolved: Resolved, pool: Pool) -> str:
-    """Of the pool's pods."""
-    return pool.spoken[0].spec.image or resolved.settings.server_image
+def server_image(resolved: Resolved, pool: Pool) -> str:
+    """Image of the pool's pods: the model's, else the operator's default."""
+    return pool.served[0].spec.image or resolved.settings.server_image
 
 
 def engine_hash(pool: Pool) -> str:
-    """Of all that the server settles at its start. Voices, aliases and limits are not: those it reads again."""
-    model, choice = pool.spoken
-    engine = local_engine(model, choice.name)
+    """Hash of the settings that need new pods. Voices, aliases and limits are not among them: servers reload those."""
+    model, precision = pool.served
+    engine = local_engine(model, precision.name)
     loaded = ",".join(sorted(pool.loaded))
-    return digest(model.metadata.name, model.spec.engine.value, text(engine), loaded, str(model.spec.sample_rate_hz))
+    return digest(model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz))
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:
-    """Engine processes of a pod: as many as its CPU limit has room for."""
+    """Engine settings of a pod: as many processes as fit its CPU limit, 1 to 64."""
     resources = next(option.resources for option in model.spec.precisions if option.name == precision)
     cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
     limit = model.spec.memory_limit

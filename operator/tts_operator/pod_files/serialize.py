@@ -6,8 +6,8 @@ import json
 from pydantic import BaseModel
 
 
-def text(config: BaseModel) -> str:
-    """JSON that is the same for the same meaning, whatever order it was built in."""
+def to_json(config: BaseModel) -> str:
+    """JSON with sorted keys and without unset fields: equal settings give equal text."""
     return (
         json.dumps(
             config.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -20,5 +20,5 @@ def text(config: BaseModel) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Short, and different whenever a part is."""
+    """Short SHA-256 over the parts, 16 hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -40,27 +40,27 @@ from tts_server.config.schema import (
 )
 
 DATA_SHARE = 0.9
-"""Of the pod's volume: the server makes room before the kubelet evicts the pod for it."""
+"""Share of the pod's volume for audio files; the server deletes files before the kubelet evicts the pod."""
 CACHE_SHARE = 0.125
-"""Of the pod's memory limit, at most: the rest is for the server and its engines."""
+"""Maximum share of the pod's memory limit for the cache; the rest is for the server and its engines."""
 
 
 def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerConfig:
-    """An entry pool knows every model and all that callers may say; a member knows its own model only.
+    """The server.json of a pool: an entry pool has every model, alias and route; a member only its own model.
 
-    Names that lead nowhere are left out: a condition tells of them, and the server would refuse the whole file.
+    Aliases and routes to unknown voices are left out: a condition reports them, and the server would reject the file.
     """
     spec = tenant.spec
     entry = pool.role == "Entry"
-    told = [each for each in resolved.pools if each.model is not None and (entry or each is pool)]
-    models = {each.model_name for each in told}
-    voices = {voice.name for each in told if each.offered for voice in each.spoken[0].spec.voices}
+    pools = [each for each in resolved.pools if each.model is not None and (entry or each is pool)]
+    models = {each.model_name for each in pools}
+    voices = {voice.name for each in pools if each.offered for voice in each.served[0].spec.voices}
     aliases = {alias: voice for alias, voice in spec.voice_aliases.items() if entry and voice in voices}
     return ServerConfig(
         tenant=f"{resolved.key.namespace}.{resolved.key.name}",
         tenant_uid=resolved.uid,
         role="Entry" if entry else "Member",
-        models=tuple(model_config(resolved, each, pool) for each in told),
+        models=tuple(model_config(resolved, each, pool) for each in pools),
         model_aliases={
             alias: each.name for each in spec.models if entry and each.name in models for alias in each.aliases
         },
@@ -81,79 +81,81 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
     )
 
 
-def model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig:
-    """One model as the pool ``by`` speaks it: with its own engine, or through the pool that has one."""
-    model, choice = served.spoken
-    told = current_model_config(resolved, served, by)
-    weights = weights_digest(resolved, served, told.weights_digest if told else None)
-    made = ModelConfig(
-        name=served.model_name,
-        engine=local_engine(model, choice.name)
-        if served is by
-        else PoolEngine(url=pool_url(served.name, resolved.key.namespace)),
+def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfig:
+    """The model of ``model_pool`` for the file of ``pool``; its engine is local if they are one pool, else remote."""
+    model, precision = model_pool.served
+    local = model_pool is pool
+    current = current_model_config(resolved, model_pool, pool)
+    weights = weights_digest(resolved, model_pool, current.weights_digest if current else None)
+    config = ModelConfig(
+        name=model_pool.model_name,
+        engine=local_engine(model, precision.name)
+        if local
+        else PoolEngine(url=pool_url(model_pool.name, resolved.key.namespace)),
         languages=model.spec.languages,
         voices=tuple(VoiceConfig(name=voice.name, languages=voice.languages) for voice in model.spec.voices),
         sample_rate_hz=model.spec.sample_rate_hz,
-        precision=Precision(choice.name),
-        allowed_precisions=tuple(Precision(name) for name in served.loaded),
+        precision=Precision(precision.name),
+        allowed_precisions=tuple(Precision(name) for name in model_pool.loaded),
         first_audio_timeout_seconds=model.spec.first_audio_timeout_seconds,
-        weights_digest=weights if by.role == "Entry" else None,
-        fallback=fallback_config(resolved, served) if by.role == "Entry" else None,
-        offered=served.offered or by.role != "Entry",
-        batching=batching_config(model) if served is by else None,
+        weights_digest=weights if pool.role == "Entry" else None,
+        fallback=fallback_config(resolved, model_pool) if pool.role == "Entry" else None,
+        offered=model_pool.offered or pool.role != "Entry",
+        batching=batching_config(model) if local else None,
     )
-    if not served.waits or told is None or told.engine.type != made.engine.type:
-        return made
-    # What pods settled at their start stays until they roll: a file that says otherwise would change them at once.
-    settled = ("precision", "allowed_precisions", "sample_rate_hz", *(("engine",) if served is by else ()))
-    return made.model_copy(update={name: getattr(told, name) for name in settled})
+    if not model_pool.throttled or current is None or current.engine.type != config.engine.type:
+        return config
+    # Settings that need new pods stay until the pods roll: in a new file they would affect the running pods at once.
+    fixed = ("precision", "allowed_precisions", "sample_rate_hz", *(("engine",) if local else ()))
+    return config.model_copy(update={name: getattr(current, name) for name in fixed})
 
 
-def current_model_config(resolved: Resolved, served: Pool, by: Pool) -> ModelConfig | None:
-    """The model in the file that the pods of ``by`` read now; None if it is not there to read."""
+def current_model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfig | None:
+    """The model of ``model_pool`` in the live file of ``pool``; None if it is missing or unreadable."""
     try:
-        written = json.loads(live_config(resolved, by) or "{}")
-        found = next(each for each in written["models"] if each["name"] == served.model_name)
-        return ModelConfig.model_validate(found)
+        models = json.loads(live_config(resolved, pool) or "{}")["models"]
+        return ModelConfig.model_validate(next(each for each in models if each["name"] == model_pool.model_name))
     except (ValueError, KeyError, TypeError, StopIteration):
         return None
 
 
 def live_config(resolved: Resolved, pool: Pool) -> str | None:
-    """The server.json that the pool's pods read now."""
+    """The live server.json of the pool; None if there is none."""
     name = server_config_name(resolved.key.name, pool.model_name)
-    found = lookup.child(resolved.observed, CONFIG_MAP, name)
-    return None if found is None else (found.get("data") or {}).get(CONFIG_FILE)
+    config_map = lookup.child(resolved.observed, CONFIG_MAP, name)
+    return None if config_map is None else (config_map.get("data") or {}).get(CONFIG_FILE)
 
 
-def fallback_config(resolved: Resolved, served: Pool) -> FallbackConfig | None:
-    """Who speaks in its place, and with which voices: those that lead nowhere are left out, as a condition tells."""
-    standby = next((each for each in resolved.pools if each.model_name == served.fallback), None)
-    fallback = served.spoken[0].spec.fallback
-    if standby is None or standby.model is None or fallback is None:
+def fallback_config(resolved: Resolved, pool: Pool) -> FallbackConfig | None:
+    """The fallback of the pool's model, with its voices by language; unknown voices are left out."""
+    fallback_pool = next((each for each in resolved.pools if each.model_name == pool.fallback), None)
+    fallback = pool.served[0].spec.fallback
+    if fallback_pool is None or fallback_pool.model is None or fallback is None:
         return None
-    known = {voice.name for voice in standby.model.spec.voices}
+    existing = {voice.name for voice in fallback_pool.model.spec.voices}
     voices = tuple(
-        FallbackVoice(language=entry.language, voice=entry.voice) for entry in fallback.voices if entry.voice in known
+        FallbackVoice(language=entry.language, voice=entry.voice)
+        for entry in fallback.voices
+        if entry.voice in existing
     )
-    return FallbackConfig(model=standby.model_name, voices=voices)
+    return FallbackConfig(model=fallback_pool.model_name, voices=voices)
 
 
 def batching_config(model: TTSModel) -> BatchingConfig | None:
-    """Of the pool that has the engine; others send it one utterance at a time."""
-    wanted = model.spec.batching
-    if wanted is None:
+    """Batching, for the pool with the local engine; other pools send it single utterances."""
+    batching = model.spec.batching
+    if batching is None:
         return None
-    return BatchingConfig(max_size=wanted.max_size, max_wait_milliseconds=wanted.max_wait_milliseconds)
+    return BatchingConfig(max_size=batching.max_size, max_wait_milliseconds=batching.max_wait_milliseconds)
 
 
 def auth_config(resolved: Resolved) -> AuthConfig:
-    """Who may call; the same for every pool, because each can become the entry."""
+    """Authentication settings, the same for every pool: each can become the entry."""
     modes = tuple(AuthMode(mode.value) for mode in resolved.auth_modes)
     external = resolved.tenant.spec.auth.external if resolved.tenant and resolved.tenant.spec.auth else None
     return AuthConfig(
         modes=modes,
-        keys_directory=None if AuthMode.NONE in modes else KEYS_DIRECTORY,  # keys are what tokens are bought with, too
+        keys_directory=None if AuthMode.NONE in modes else KEYS_DIRECTORY,  # API keys are also exchanged for tokens
         internal_directory=INTERNAL_DIRECTORY,
         signing_directory=SIGNING_DIRECTORY if AuthMode.JWT in modes else None,
         external=ExternalIssuer(jwks_url=external.jwks_url, issuer=external.issuer, audience=external.audience)
@@ -164,7 +166,7 @@ def auth_config(resolved: Resolved) -> AuthConfig:
 
 
 def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
-    """The tenant's object store, else the pod's own volume."""
+    """Audio storage: the tenant's object store, else the pod's own volume."""
     storage = tenant.spec.storage or Storage()
     size = quantity.parse(resolved.settings.data_size_limit)
     return StorageConfig(
@@ -178,7 +180,7 @@ def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
 
 
 def s3_config(s3: S3Storage) -> S3Config:
-    """Its credentials are files: they are in the tenant's Secret, and nowhere else."""
+    """Settings of the object store. Its credentials are files of a Secret, never part of server.json."""
     return S3Config(
         endpoint=s3.endpoint,
         region=s3.region,
@@ -192,26 +194,26 @@ def s3_config(s3: S3Storage) -> S3Config:
 
 
 def redis_config() -> RedisConfig:
-    """Its whole address is a file, the password in it: a Secret, and nowhere else."""
+    """Settings of the Redis. Its URL includes the password, so it is a file of a Secret, never part of server.json."""
     return RedisConfig(url_file=REDIS_DIRECTORY / URL, ca_file=REDIS_DIRECTORY / CERTIFICATE)
 
 
 def cache_config(tenant: TTSTenant, pool: Pool) -> CacheConfig:
-    """Of an entry pool: it encodes what it keeps. Its memory is a part of the pod's."""
+    """Cache settings; only an entry pool has a cache. Its size is bounded by the pod's memory limit."""
     cache = tenant.spec.cache
     if cache is None or pool.role != "Entry":
         return CacheConfig()
-    usual = CacheConfig.model_fields["max_bytes"].default
+    default = CacheConfig.model_fields["max_bytes"].default
     limit = memory_limit(pool)
     return CacheConfig(
         enabled=cache.enabled,
         ttl_seconds=cache.ttl_seconds,
-        max_bytes=usual if limit is None else max(min(usual, int(limit * CACHE_SHARE)), 1),
+        max_bytes=default if limit is None else max(min(default, int(limit * CACHE_SHARE)), 1),
     )
 
 
 def memory_limit(pool: Pool) -> int | None:
-    """Bytes that the kernel lets the pool's pods have; None: as many as the node has."""
+    """Memory limit of the pool's pods, in bytes; None if they have none."""
     if pool.model is None or pool.precision is None:
         return None
     options = {option.name.value: option.resources.limits for option in pool.model.spec.precisions}

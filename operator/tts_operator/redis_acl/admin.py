@@ -1,7 +1,7 @@
-"""The way to the operator's Redis: the only module that imports its client.
+"""Client of the operator's Redis: the only module that imports the library.
 
-A user of its own for each tenant, and a hash beside them that says whose they are: of operators that share a Redis each
-removes only what it has made itself. What is kept there: `ttsfleet:operators:<id>`, tenant's UID -> namespace/name.
+Each tenant has an ACL user. The hash `ttsfleet:operators:<id>` (tenant's UID -> namespace/name) registers the users of
+one operator: operators that share a Redis remove only their own.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,14 +29,14 @@ from tts_operator.settings import RedisDefault
 from tts_server.config.redis_acl import key_patterns, rules
 
 TIMEOUT_SECONDS = 1.0
-MOST_CONNECTIONS = 4
+MAX_CONNECTIONS = 4
 SCAN_KEYS = 1000
-"""Looked at in one step: Redis answers nobody else meanwhile."""
+"""Keys per SCAN step: Redis serves no other command during a step."""
 REGISTRY = "ttsfleet:operators:{id}"
 
 
 class RedisAdmin:
-    """`UserStore` in a Redis or Valkey. Each call takes moments, or raises."""
+    """`UserStore` in a Redis or Valkey. Each command times out after TIMEOUT_SECONDS."""
 
     def __init__(self, default: RedisDefault) -> None:
         address = default.url
@@ -53,8 +53,8 @@ class RedisAdmin:
                 host=address.host,
                 port=address.port,
                 db=address.database,
-                credential_provider=_Files(default.directory) if default.directory else None,
-                max_connections=MOST_CONNECTIONS,
+                credential_provider=_CredentialFiles(default.directory) if default.directory else None,
+                max_connections=MAX_CONNECTIONS,
                 timeout=TIMEOUT_SECONDS,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
@@ -66,17 +66,13 @@ class RedisAdmin:
         )
 
     async def grant(self, operator: str, uid: str, owner: str, password_sha256: str) -> None:
-        """One user with this password and no other, who reaches the tenant's keys only. Raises StoreTrouble.
-
-        Redis makes the change whole or not at all, and connections of the user go on. It never sees the password here.
-        """
-        name = REGISTRY.format(id=operator)
-        await self._call("HSET", name, uid, owner)  # first: a user that nobody knows of would never be removed
-        given = ("reset", "on", f"#{password_sha256}", *rules(uid))
-        await self._call("ACL", "SETUSER", redis_user_name(uid), *given)
+        registry = REGISTRY.format(id=operator)
+        await self._call("HSET", registry, uid, owner)  # first: an unregistered user would never be removed
+        # One atomic command; open connections of the user stay, and Redis receives a hash instead of the password.
+        acl = ("reset", "on", f"#{password_sha256}", *rules(uid))
+        await self._call("ACL", "SETUSER", redis_user_name(uid), *acl)
 
     async def registered(self, operator: str) -> Mapping[str, Registration]:
-        """What this operator has made and not removed, by the tenant's UID. Raises StoreTrouble."""
         owners = await self._call("HGETALL", REGISTRY.format(id=operator))
         users = {_text(name) for name in await self._call("ACL", "USERS")}
         pairs = owners.items() if isinstance(owners, dict) else zip(owners[::2], owners[1::2], strict=True)
@@ -86,35 +82,35 @@ class RedisAdmin:
         }
 
     async def remove(self, operator: str, uids: Collection[str]) -> None:
-        """Users, which ends their connections, then their keys, in one pass over all keys. Raises StoreTrouble."""
         if not uids:
             return
+        # Users first, which closes their connections; then their keys, in one pass over all keys.
         await self._call("ACL", "DELUSER", *(redis_user_name(uid) for uid in uids))
         prefixes = tuple(pattern.removesuffix("*").encode() for uid in uids for pattern in key_patterns(uid))
         cursor: int | bytes = 0
         while True:
             cursor, keys = await self._call("SCAN", cursor, "MATCH", "tts*:{*}:*", "COUNT", SCAN_KEYS)
-            if doomed := [key for key in keys if key.startswith(prefixes)]:
-                await self._call("UNLINK", *doomed)
+            if own_keys := [key for key in keys if key.startswith(prefixes)]:
+                await self._call("UNLINK", *own_keys)
             if not int(cursor):
                 break
         await self._call("HDEL", REGISTRY.format(id=operator), *uids)
 
     async def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def _call(self, *command: str | int | bytes) -> Any:
         try:
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis has none here
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis does not annotate it
         except (AuthenticationError, AuthorizationError, NoPermissionError, ResponseError) as error:
             raise RedisRejected(str(error)) from error
         except (RedisError, OSError) as error:
             raise RedisUnreachable(str(error) or type(error).__name__) from error
 
 
-class _Files(CredentialProvider):
-    """`username` and `password` as their files have them when a connection is made."""
+class _CredentialFiles(CredentialProvider):
+    """Reads `username` and `password` from files for each new connection."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -131,7 +127,7 @@ class _Files(CredentialProvider):
         return (user, password) if user else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        return self.get_credentials()  # two lines of a mounted Secret, in memory
+        return self.get_credentials()  # a mounted Secret is in memory: reading it does not block
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Users of the operator's Redis: each tenant has one while it lives. Redis may be away; nobody waits for it.
+"""ACL users in the operator's Redis, one per tenant. No reconcile waits for a Redis that is unavailable.
 
-no user ----grant----> user ----tenant gone----> user and keys removed
+no user ----grant----> user ----tenant deleted----> user and keys removed
    ^                     |
-   +---- Redis has lost it (restarted without an ACL file): the next look has the tenant reconciled
+   +---- Redis lost it (restarted without an ACL file): the next sync requeues the tenant
 """
 
 import asyncio
@@ -20,51 +20,51 @@ from tts_operator.objects.problem import Problem
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 15.0
-"""Between looks at what Redis holds."""
-FIRST_WAIT_SECONDS = 1.0
-"""After a failure, before Redis is asked again; twice as long after each further one, up to LOOK_SECONDS."""
-MOST_CHECKS = 100
-"""Unknown users that are looked up in the cluster at one look."""
+SYNC_SECONDS = 15.0
+"""Interval of syncs with Redis."""
+FIRST_BACKOFF_SECONDS = 1.0
+"""Delay before the next command after a failure; it doubles with each further failure, up to SYNC_SECONDS."""
+MAX_CHECKS = 100
+"""Maximum number of unknown users that one sync looks up in the cluster."""
 
 
 class RedisAclError(Exception):
-    """Redis did not do it. The message has no password in it."""
+    """Redis did not execute a command. The message contains no password."""
 
 
 class RedisUnreachable(RedisAclError):  # noqa: N818 - it says what happened
-    """No answer: whether it was done is unknown."""
+    """No response: whether the command was executed is unknown."""
 
 
 class RedisRejected(RedisAclError):  # noqa: N818 - it says what happened
-    """It answers, and says no: a person must look."""
+    """Redis rejected the command: a person must fix its configuration or permissions."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """One tenant's user."""
+    """A tenant's user, as registered."""
 
     owner: str
-    """Namespace and name of the tenant, with a slash between."""
+    """Tenant as namespace/name."""
     exists: bool
-    """Whether Redis has the user."""
+    """Whether the ACL user exists."""
 
 
 class UserStore(Protocol):
-    """Where users are. Everything raises StoreTrouble."""
+    """Store of ACL users. Every method raises RedisAclError."""
 
     async def grant(self, operator: str, uid: str, owner: str, password_sha256: str) -> None:
-        """Make the user so, whatever it was before."""
+        """Create the user, or replace its password and permissions: it can access the tenant's keys only."""
 
     async def registered(self, operator: str) -> Mapping[str, Registration]:
-        """What this operator has made and not removed, by the tenant's UID."""
+        """Users that this operator has created and not removed, by the tenant's UID."""
 
     async def remove(self, operator: str, uids: Collection[str]) -> None:
-        """Users, and everything that they have kept."""
+        """Remove users and all of their keys."""
 
 
 class RedisUsers:
-    """`grant` is part of a reconcile; `tend` goes on beside all of them while this operator leads."""
+    """Keeps ACL users in sync with tenants: `grant` as part of a reconcile, `run` while this operator leads."""
 
     def __init__(
         self,
@@ -72,105 +72,106 @@ class RedisUsers:
         operator: Callable[[], Awaitable[str]],
         may_write: Callable[[], bool],
         clock: Clock,
-        look_seconds: float = LOOK_SECONDS,
+        sync_seconds: float = SYNC_SECONDS,
     ) -> None:
-        """`operator` gives the name under which this one registers users: no other's, and the same at every start."""
+        """`operator` returns the name that registers users: unique to this operator, stable over restarts."""
         self._store = store
         self._operator = operator
         self._may_write = may_write
         self._clock = clock
-        self._look_seconds = look_seconds
-        self._checked = ""  # the last unknown user that was looked up
+        self._sync_seconds = sync_seconds
+        self._last_checked = ""  # UID of the last unknown user that was looked up
         self._granted: dict[str, Key] = {}
-        self._owed: set[Key] = set()
-        self._failure: Problem | None = None
-        self._wait_seconds = 0.0
-        self._asks_again = 0.0
+        self._failed: set[Key] = set()  # tenants whose grant failed
+        self._problem: Problem | None = None
+        self._backoff_seconds = 0.0
+        self._retry_at = 0.0
 
     async def grant(self, key: Key, uid: str, password: str) -> Problem | None:
-        """The tenant's user is so; else why not, and `tend` will have the tenant looked at once Redis is back.
+        """Create or update the tenant's user. Returns why that failed; `run` requeues the tenant when Redis is back.
 
         Raises ClusterError.
         """
-        for known, owner in list(self._granted.items()):
-            if owner == key and known != uid:
-                del self._granted[known]  # a namesake of before
+        for granted_uid, owner in list(self._granted.items()):
+            if owner == key and granted_uid != uid:
+                del self._granted[granted_uid]  # a deleted tenant of the same name
         if not self._may_write():
             raise NotLeading
-        if self._failure is not None and self._clock.monotonic() < self._asks_again:
-            self._owed.add(key)
-            return self._failure
+        if self._problem is not None and self._clock.monotonic() < self._retry_at:
+            self._failed.add(key)
+            return self._problem
         digest = hashlib.sha256(password.encode()).hexdigest()
         try:
             await self._store.grant(await self._operator(), uid, str(key), digest)
         except RedisAclError as error:
-            self._owed.add(key)
-            return self._lose(error)
-        self._win()
-        self._owed.discard(key)
+            self._failed.add(key)
+            return self._mark_unavailable(error)
+        self._mark_available()
+        self._failed.discard(key)
         self._granted[uid] = key
         return None
 
     def departed(self, key: Key) -> None:
-        """The tenant has no user any more: it is gone, or has a Redis of its own."""
-        self._owed.discard(key)
+        """Forget a tenant that was deleted, or now has its own Redis."""
+        self._failed.discard(key)
         for uid in [uid for uid, owner in self._granted.items() if owner == key]:
             del self._granted[uid]
 
     def listed(self, keys: Collection[Key]) -> None:
-        """These tenants exist, and no others: what a missed event hid."""
-        for key in {*self._granted.values(), *self._owed} - set(keys):
+        """Forget every tenant but these, which a full list returned: a deletion event may have been missed."""
+        for key in {*self._granted.values(), *self._failed} - set(keys):
             self.departed(key)
 
-    async def tend(self, again: Callable[[Key], None], gone: Callable[[str, Key], Awaitable[bool]]) -> None:
-        """Look at Redis until cancelled. `again` has a tenant reconciled; `gone` says whether one of this UID is."""
+    async def run(self, requeue: Callable[[Key], None], is_gone: Callable[[str, Key], Awaitable[bool]]) -> None:
+        """Sync with Redis until cancelled. `is_gone` returns whether the tenant of this UID was deleted."""
         while True:
-            await asyncio.sleep(self._wait_seconds or self._look_seconds)
+            await asyncio.sleep(self._backoff_seconds or self._sync_seconds)
             try:
-                await self.look(again, gone)
+                await self.sync(requeue, is_gone)
             except RedisAclError as error:
-                self._lose(error)
+                self._mark_unavailable(error)
             except ClusterError as error:
-                log.warning("users of Redis not compared with tenants", error=str(error))
+                log.warning("Redis users not compared with tenants", error=str(error))
             except Exception:
-                log.exception("users of Redis cannot be looked after")
+                log.exception("Redis user sync failed")
 
-    async def look(self, again: Callable[[Key], None], gone: Callable[[str, Key], Awaitable[bool]]) -> None:
-        """Once: what Redis has lost is made again, and what has no tenant is removed."""
+    async def sync(self, requeue: Callable[[Key], None], is_gone: Callable[[str, Key], Awaitable[bool]]) -> None:
+        """Requeue tenants whose user Redis has lost, and remove users of deleted tenants. Raises RedisAclError."""
         operator = await self._operator()
-        found = await self._store.registered(operator)
-        self._win()
-        lost = {key for uid, key in self._granted.items() if uid not in found or not found[uid].exists}
-        for key in sorted(lost | self._owed):
-            again(key)
-        unknown = sorted(found.keys() - self._granted.keys(), key=lambda uid: (uid <= self._checked, uid))
-        checked = unknown[:MOST_CHECKS]
-        self._checked = checked[-1] if checked else ""
-        dead = [uid for uid in checked if await self._is_gone(uid, found[uid].owner, gone)]
-        if doomed := [uid for uid in dead if uid not in self._granted]:
-            await self._store.remove(operator, doomed)
-            log.info("users of Redis removed", tenants=[found[uid].owner for uid in doomed])
+        registered = await self._store.registered(operator)
+        self._mark_available()
+        lost = {key for uid, key in self._granted.items() if uid not in registered or not registered[uid].exists}
+        for key in sorted(lost | self._failed):
+            requeue(key)
+        unknown = sorted(registered.keys() - self._granted.keys(), key=lambda uid: (uid <= self._last_checked, uid))
+        checked = unknown[:MAX_CHECKS]
+        self._last_checked = checked[-1] if checked else ""
+        gone = [uid for uid in checked if await self._is_gone(uid, registered[uid].owner, is_gone)]
+        # A reconcile may have granted a user while the cluster was read.
+        if orphaned := [uid for uid in gone if uid not in self._granted]:
+            await self._store.remove(operator, orphaned)
+            log.info("Redis users removed", tenants=[registered[uid].owner for uid in orphaned])
 
-    async def _is_gone(self, uid: str, owner: str, gone: Callable[[str, Key], Awaitable[bool]]) -> bool:
+    async def _is_gone(self, uid: str, owner: str, is_gone: Callable[[str, Key], Awaitable[bool]]) -> bool:
         key = Key(*owner.split("/", 1)) if "/" in owner else Key("", owner)
         try:
-            return await gone(uid, key)
+            return await is_gone(uid, key)
         except Refused:
-            return False  # a namespace that this operator may not look into any more
+            return False  # the operator may no longer read this namespace
 
-    def _lose(self, error: RedisAclError) -> Problem:
-        self._wait_seconds = min(self._wait_seconds * 2 or FIRST_WAIT_SECONDS, self._look_seconds)
-        self._asks_again = self._clock.monotonic() + self._wait_seconds
-        refused = isinstance(error, RedisRejected)
-        reason = "RedisRefused" if refused else "RedisUnavailable"
-        what = "refuses to make users" if refused else "does not answer"
-        meanwhile = "until it does, each replica gives out its part of the limits"
-        if self._failure is None or self._failure.reason != reason:
-            log.warning("the operator's Redis is of no use now", reason=reason, error=str(error))
-        self._failure = Problem(reason, f"the operator's Redis {what}: {error}; {meanwhile}")
-        return self._failure
+    def _mark_unavailable(self, error: RedisAclError) -> Problem:
+        self._backoff_seconds = min(self._backoff_seconds * 2 or FIRST_BACKOFF_SECONDS, self._sync_seconds)
+        self._retry_at = self._clock.monotonic() + self._backoff_seconds
+        rejected = isinstance(error, RedisRejected)
+        reason = "RedisRefused" if rejected else "RedisUnavailable"
+        state = "rejects the creation of users" if rejected else "is unavailable"
+        if self._problem is None or self._problem.reason != reason:
+            log.warning("Redis unavailable", reason=reason, error=str(error))
+        effect = "until it recovers, each replica enforces its share of the limits"
+        self._problem = Problem(reason, f"the operator's Redis {state}: {error}; {effect}")
+        return self._problem
 
-    def _win(self) -> None:
-        if self._failure is not None:
-            log.info("the operator's Redis is back")
-        self._failure, self._wait_seconds = None, 0.0
+    def _mark_available(self) -> None:
+        if self._problem is not None:
+            log.info("Redis available again")
+        self._problem, self._backoff_seconds = None, 0.0

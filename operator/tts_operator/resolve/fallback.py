@@ -1,7 +1,7 @@
-"""Who speaks when a model cannot: the chains that begin at some models. Pure.
+"""Fallback chains of models. Pure.
 
-A link is written once, at the model that falls back, and may lie in the chains of several models. So a link that closes
-a circle, or makes the chain of one of them too long, is left out for all of them, and the problem names the whole path.
+A link is written once, at the model that falls back, and may be part of the chains of several models. So a link that
+closes a cycle, or makes one of the chains too long, is left out of all of them, and the problem names the whole path.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,76 +14,78 @@ from tts_operator.objects.problem import Problem
 
 @dataclass(frozen=True)
 class FallbackChains:
-    """What follows from every model's own `spec.fallback`."""
+    """Fallbacks of a set of models, as every model's own `spec.fallback` defines them."""
 
     links: Mapping[str, str]
-    """A model to the one that speaks in its place. Both can be used."""
+    """Fallback by model. Both can be used."""
     unlisted: tuple[str, ...] = ()
-    """Models that the links lead to and nobody lists, in the order in which they are met."""
+    """Models that the links lead to and that are not listed, in the order in which they are reached."""
     unusable: tuple[str, ...] = ()
-    """Models that a fallback names, that nobody lists, and that cannot be used."""
+    """Models that a fallback names, that are not listed, and that cannot be used."""
     problems: tuple[Problem, ...] = ()
 
 
-def chains(
+def fallback_chains(
     listed: Iterable[str], models: Mapping[str, TTSModel | None], unusable_reason: Callable[[str, str], Problem | None]
 ) -> FallbackChains:
-    """Every chain from the listed models. ``unusable_reason(by, name)`` says why ``name`` cannot replace ``by``."""
-    first = list(listed)
+    """Every chain from the listed models. ``unusable_reason(model, name)``: why ``name`` cannot replace ``model``."""
+    starts = list(listed)
     links: dict[str, str] = {}
-    cut: set[str] = set()
+    without_fallback: set[str] = set()
     unusable: dict[str, None] = {}
     problems: dict[Problem, None] = {}
-    for start in first:
+    for start in starts:
         path = [start]
-        while path[-1] not in cut and (name := fallback_of(models.get(path[-1]))) is not None:
-            here = path[-1]
-            if problem := broken(path, name):
+        while path[-1] not in without_fallback and (name := fallback_of(models.get(path[-1]))) is not None:
+            last = path[-1]
+            if problem := link_problem(path, name):
                 problems[problem] = None
-            elif problem := unusable_reason(here, name):
-                if name not in first:  # of a listed model it is told where it is listed
+            elif problem := unusable_reason(last, name):
+                if name not in starts:  # a listed model reports this problem itself
                     problems[problem] = unusable[name] = None
             else:
-                links[here] = name
+                links[last] = name
                 path.append(name)
                 continue
-            cut.add(here)
-            links.pop(here, None)
+            without_fallback.add(last)
+            links.pop(last, None)
             break
-    return FallbackChains(links, reached(first, links), tuple(unusable), tuple(problems))
+    return FallbackChains(links, unlisted_models(starts, links), tuple(unusable), tuple(problems))
 
 
-def broken(path: list[str], name: str) -> Problem | None:
-    """Why the path cannot go on to this model, wherever it is."""
-    whole = " -> ".join([*path, name])
+def link_problem(path: list[str], name: str) -> Problem | None:
+    """Why a chain cannot continue from the path to this model, whether or not the model can be used."""
+    chain = " -> ".join([*path, name])
     if name in path:
-        return Problem("FallbackCycle", f"{whole}: TTSModel {path[-1]} must not fall back to one that falls back to it")
+        message = f"fallback cycle {chain}: change spec.fallback of TTSModel {path[-1]}"
+        return Problem("FallbackCycle", message)
     if len(path) == LONGEST_CHAIN:
-        return Problem("FallbackTooLong", f"{whole} is longer than {LONGEST_CHAIN} models: {name} never speaks")
+        message = f"fallback chain {chain} has more than {LONGEST_CHAIN} models, so {name} is never used: shorten it"
+        return Problem("FallbackTooLong", message)
     return None
 
 
-def reached(listed: list[str], links: Mapping[str, str]) -> tuple[str, ...]:
-    """Models that the links lead to from the listed ones."""
-    found: dict[str, None] = {}
+def unlisted_models(listed: list[str], links: Mapping[str, str]) -> tuple[str, ...]:
+    """Models that the links lead to from the listed ones, and that are not listed."""
+    unlisted: dict[str, None] = {}
     for start in listed:
         name = start
-        while (follows := links.get(name)) is not None:
-            if follows not in listed:
-                found[follows] = None
-            name = follows
-    return tuple(found)
+        while (fallback := links.get(name)) is not None:
+            if fallback not in listed:
+                unlisted[fallback] = None
+            name = fallback
+    return tuple(unlisted)
 
 
-def missing_voices(model: TTSModel, standby: TTSModel) -> list[Problem]:
-    """Voices that the model's fallback names and the other model does not have."""
-    voices = {voice.name for voice in standby.spec.voices}
+def missing_voice_problems(model: TTSModel, fallback_model: TTSModel) -> list[Problem]:
+    """A problem for each voice in the model's `spec.fallback.voices` that the fallback model does not have."""
+    voices = {voice.name for voice in fallback_model.spec.voices}
     entries = model.spec.fallback.voices if model.spec.fallback is not None else ()
     return [
         Problem(
             "FallbackVoiceNotFound",
-            f"TTSModel {model.metadata.name} falls back to voice {entry.voice} for {entry.language}, "
-            f"which TTSModel {standby.metadata.name} does not have",
+            f"TTSModel {model.metadata.name} sets fallback voice {entry.voice} for {entry.language}, "
+            f"which TTSModel {fallback_model.metadata.name} does not have: correct spec.fallback.voices",
         )
         for entry in entries
         if entry.voice not in voices

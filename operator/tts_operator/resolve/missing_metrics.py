@@ -1,7 +1,7 @@
-"""What to do while an HPA cannot read its metric.
+"""Replica bounds while an HPA cannot read its metric.
 
-A lowered minimum brings nothing down without metrics, a lowered maximum does. So after ten minutes without metrics the
-maximum is held at the minimum: replicas follow the calendar, if not the load.
+Without metrics an HPA still enforces its bounds: a lower maximum removes replicas, a lower minimum does not. So after
+ten minutes without metrics the maximum is pinned to the minimum, and replicas follow the schedule, if not the load.
 """
 
 from dataclasses import dataclass
@@ -13,36 +13,38 @@ from tts_operator.objects import fields
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
-PATIENCE = timedelta(minutes=10)
-"""Longer than a metrics server's restart."""
+GRACE_PERIOD = timedelta(minutes=10)
+"""Time without metrics before the bounds are pinned: longer than a restart of the metrics server."""
 
 
 @dataclass(frozen=True)
 class MissingMetrics:
-    """The bounds to apply."""
+    """Effect of missing metrics on a pool's bounds."""
 
     bounds: Bounds
+    """Bounds to apply."""
     pinned: bool = False
-    """They are held together."""
+    """Whether maxReplicas is pinned to minReplicas."""
     requeue_at: datetime | None = None
-    """When it is no longer too early to tell."""
+    """End of the grace period; None if it is over, or metrics are not missing."""
 
 
-def hold(observed: Observed, pool: str, bounds: Bounds, now: datetime) -> MissingMetrics:
-    """The window's bounds, held together where the HPA has been blind for PATIENCE, and since the window opened."""
-    since = blind_since(observed, pool)
+def missing_metrics(observed: Observed, pool: str, bounds: Bounds, now: datetime) -> MissingMetrics:
+    """Pin the window's bounds after GRACE_PERIOD without metrics, of which none is before the window's start."""
+    since = metrics_missing_since(observed, pool)
     if since is None or bounds.min_replicas == bounds.max_replicas or observed.tenant is None:
         return MissingMetrics(bounds)
     schedule = observed.tenant.spec.schedule
-    opened = max((change.at for change in changes(schedule, now - PATIENCE, now + timedelta(seconds=1))), default=since)
-    held_from = max(since, opened) + PATIENCE
-    if now < held_from:
-        return MissingMetrics(bounds, requeue_at=held_from)
+    recent = changes(schedule, now - GRACE_PERIOD, now + timedelta(seconds=1))
+    window_start = max((change.at for change in recent), default=since)
+    pinned_from = max(since, window_start) + GRACE_PERIOD
+    if now < pinned_from:
+        return MissingMetrics(bounds, requeue_at=pinned_from)
     return MissingMetrics(Bounds(bounds.min_replicas, bounds.min_replicas), pinned=True)
 
 
-def blind_since(observed: Observed, pool: str) -> datetime | None:
-    """Since when the pool's HPA has said that it reads no metric; None if it reads, or rests at zero replicas."""
+def metrics_missing_since(observed: Observed, pool: str) -> datetime | None:
+    """Time since when the pool's HPA has reported no metric; None if it has one, or is disabled at zero replicas."""
     active = fields.condition(lookup.autoscaler(observed, pool), "ScalingActive")
     if active is None or active.get("status") != "False" or active.get("reason") == "ScalingDisabled":
         return None

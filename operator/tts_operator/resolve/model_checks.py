@@ -1,4 +1,4 @@
-"""Why a tenant cannot use a model, or cannot fall back to it."""
+"""Whether a tenant can use a model, directly or as a fallback."""
 
 from collections.abc import Sequence
 
@@ -12,40 +12,51 @@ FALLBACK_REASONS = {
     "ModelNotAllowed": "FallbackNotAllowed",
     "ModelNotSupported": "FallbackNotSupported",
 }
-"""Why a model cannot stand in for another, by why nobody can use it."""
+"""Reason why a model cannot be a fallback, by the reason why it cannot be used."""
 
 
 def not_supported(phrases: Sequence[str]) -> str:
-    """One line that names what to take out."""
-    it = "it" if len(phrases) == 1 else "them"
-    return f"{', '.join(phrases)}: not supported yet; change {it}, or take {it} out of the spec"
+    """One line that names the unsupported fields and what to do about them."""
+    return f"{', '.join(phrases)}: not supported yet; change or remove {'it' if len(phrases) == 1 else 'them'}"
+
+
+def fallback_not_found(model: str, name: str) -> Problem:
+    """The fallback of this model names a model that does not exist."""
+    return Problem(
+        "FallbackNotFound",
+        f"TTSModel {model} falls back to TTSModel {name}, which does not exist: publish it or correct spec.fallback",
+    )
 
 
 def model_problem(observed: Observed, name: str) -> Problem | None:
     """Why the tenant cannot use the model; None if it can."""
     model = observed.models.get(name)
     if name in observed.model_errors:
-        return Problem("ModelInvalid", f"TTSModel {name} cannot be read: {observed.model_errors[name]}")
+        return Problem("ModelInvalid", f"TTSModel {name} is invalid: {observed.model_errors[name]}")
     if model is None:
         return Problem(
             "ModelNotFound",
-            f"spec.models names {name}, and there is no TTSModel of that name: publish it, or correct the name",
+            f"spec.models names TTSModel {name}, which does not exist: publish the model or correct the name",
         )
     allowed = model.spec.allowed_namespaces
     labels = observed.namespace_labels
     if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):
-        wanted = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
-        message = f"TTSModel {name} is only for namespaces labelled {wanted}, and {observed.key.namespace} is not"
-        return Problem("ModelNotAllowed", message)
-    if later := list(unsupported_in_model(model.spec)):
-        return Problem("ModelNotSupported", f"TTSModel {name}: {not_supported(later)}")
+        required = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
+        return Problem(
+            "ModelNotAllowed",
+            f"TTSModel {name} allows only namespaces with the labels {required}, which namespace"
+            f" {observed.key.namespace} does not have: ask the platform team",
+        )
+    if unsupported := list(unsupported_in_model(model.spec)):
+        return Problem("ModelNotSupported", f"TTSModel {name}: {not_supported(unsupported)}")
     return None
 
 
-def fallback_problem(observed: Observed, by: str, name: str) -> Problem | None:
-    """Why a model cannot speak in place of another; None if it can."""
-    found = model_problem(observed, name)
-    if found is None:
+def fallback_problem(observed: Observed, model: str, name: str) -> Problem | None:
+    """Why the model named ``name`` cannot be the fallback of ``model``; None if it can."""
+    problem = model_problem(observed, name)
+    if problem is None:
         return None
-    message = "there is no TTSModel of that name" if found.reason == "ModelNotFound" else found.message
-    return Problem(FALLBACK_REASONS[found.reason], f"TTSModel {by} falls back to {name}: {message}")
+    if problem.reason == "ModelNotFound":
+        return fallback_not_found(model, name)
+    return Problem(FALLBACK_REASONS[problem.reason], f"TTSModel {model} falls back to {name}: {problem.message}")

@@ -1,4 +1,4 @@
-"""Which pools a tenant has: for each model of its spec, for each that stands by, and for what is still called."""
+"""Pools of a tenant: for the models of its spec, for their fallbacks, and for pools that are still in use."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.names import pool_name
 from tts_operator.resolve.fallback import FallbackChains
-from tts_operator.resolve.precision import PrecisionChoice, choose
+from tts_operator.resolve.precision import PrecisionChoice, effective_precision
 from tts_operator.resolve.resolved import Pool, Role
 from tts_operator.rollout.cutover import Cutover, is_entry
 from tts_operator.rollout.update_strategy import UpdateStrategy, rollout
@@ -18,67 +18,67 @@ from tts_operator.snapshot.observed import Observed
 ONE_REPLICA = Bounds(1, 1)
 
 
-def pool(
-    observed: Observed, tenant: TTSTenant, entry: TenantModel, bounds: Bounds, *, usable: bool, now: datetime
+def model_pool(
+    observed: Observed, tenant: TTSTenant, tenant_model: TenantModel, bounds: Bounds, *, usable: bool, now: datetime
 ) -> Pool:
-    """One pool, before its role is known."""
-    name = pool_name(observed.key.name, entry.name)
-    model = observed.models[entry.name] if usable else None
-    choice: PrecisionChoice | None = None
+    """The pool of one model, as a member: `with_roles` determines which pools are entries."""
+    name = pool_name(observed.key.name, tenant_model.name)
+    model = observed.models[tenant_model.name] if usable else None
+    precision: PrecisionChoice | None = None
     loaded: tuple[str, ...] = ()
     if model is not None:
         offered = [option.name.value for option in model.spec.precisions]
         scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
-        choice = choose(offered, entry.precision, scenario)
-        asked = (choice.name, *(each.value for each in entry.allowed_precisions or ()))
-        loaded = tuple(each for each in offered if each in asked)
+        precision = effective_precision(offered, tenant_model.precision, scenario)
+        allowed = (precision.name, *(each.value for each in tenant_model.allowed_precisions or ()))
+        loaded = tuple(each for each in offered if each in allowed)
     strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
     return Pool(
         name=name,
-        model_name=entry.name,
+        model_name=tenant_model.name,
         role="Member",
         bounds=bounds,
         model=model,
-        precision=choice,
+        precision=precision,
         loaded=loaded,
         rollout=rollout(observed, name, strategy, now),
-        running=lookup.deployment(observed, name) is not None,
+        deployed=lookup.deployment(observed, name) is not None,
     )
 
 
-def fallback_pools(observed: Observed, tenant: TTSTenant, found: FallbackChains, now: datetime) -> list[Pool]:
-    """Pools of models that only speak in place of others: one replica each, for what they rarely say.
+def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains, now: datetime) -> list[Pool]:
+    """Pools of models that are only used as fallbacks, with one replica each.
 
-    One that cannot be used any more goes on as it is, where it runs.
+    A pool whose model can no longer be used stays as it is if it is deployed.
     """
-    made = [
-        pool(observed, tenant, TenantModel(name=name), ONE_REPLICA, usable=name in found.unlisted, now=now)
-        for name in (*found.unlisted, *found.unusable)
+    pools = [
+        model_pool(observed, tenant, TenantModel(name=name), ONE_REPLICA, usable=name in chains.unlisted, now=now)
+        for name in (*chains.unlisted, *chains.unusable)
     ]
-    return [replace(each, role="Fallback", offered=False) for each in made if each.model is not None or each.running]
+    return [replace(each, role="Fallback", offered=False) for each in pools if each.model is not None or each.deployed]
 
 
-def own_bounds(entry: TenantModel) -> Bounds:
-    """Of a model after the first: the schedule's bounds are the first one's."""
-    least = 1 if entry.min_replicas is None else entry.min_replicas
-    return Bounds(least, least if entry.max_replicas is None else entry.max_replicas)
+def member_bounds(tenant_model: TenantModel) -> Bounds:
+    """Bounds of a model after the first; the first has those of the schedule."""
+    minimum = 1 if tenant_model.min_replicas is None else tenant_model.min_replicas
+    return Bounds(minimum, minimum if tenant_model.max_replicas is None else tenant_model.max_replicas)
 
 
-def with_roles(observed: Observed, pools: Sequence[Pool], turn: Cutover) -> tuple[Pool, ...]:
-    """An entry is the default model's pool, and during a turnover every pool where callers may still arrive."""
+def with_roles(observed: Observed, pools: Sequence[Pool], cutover: Cutover) -> tuple[Pool, ...]:
+    """The pools with entries marked: the default model's, and in a cutover every pool that may still get requests."""
 
     def role(position: int, pool: Pool) -> Role:
-        lingers = turn.draining_pools and is_entry(observed, pool.name)
-        return "Entry" if position == 0 or pool.name == turn.entry or lingers else pool.role
+        draining = cutover.draining_pools and is_entry(observed, pool.name)
+        return "Entry" if position == 0 or pool.name == cutover.entry or draining else pool.role
 
-    given = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
-    if any(pool.name == turn.entry for pool in given):
-        return given
-    return (*given, replace(retiring(observed, turn.entry), role="Entry"))
+    marked = tuple(replace(pool, role=role(position, pool)) for position, pool in enumerate(pools))
+    if any(pool.name == cutover.entry for pool in marked):
+        return marked
+    return (*marked, replace(retiring_pool(observed, cutover.entry), role="Entry"))
 
 
-def retiring(observed: Observed, name: str) -> Pool:
-    """A pool that the spec no longer asks for, and that somebody still needs."""
+def retiring_pool(observed: Observed, name: str) -> Pool:
+    """A pool that the spec no longer asks for, and that still gets requests."""
     return Pool(
         name=name,
         model_name=lookup.model_of(observed, name),
@@ -88,7 +88,7 @@ def retiring(observed: Observed, name: str) -> Pool:
         precision=None,
         loaded=(),
         rollout=UpdateStrategy("Surge"),
-        running=True,
+        deployed=True,
         retiring=True,
         offered=False,
     )

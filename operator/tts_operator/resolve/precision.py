@@ -1,4 +1,4 @@
-"""Which numbers a pool computes with, and what its pods need for that."""
+"""Effective precision of a pool, and the resources that its pods need for it."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -7,56 +7,63 @@ from typing import NamedTuple
 from tts_operator.objects import quantity
 
 ORDER = ("fp32", "fp16", "int8")
-"""From the most to the least exact: what lies next to each other here is nearest."""
+"""Precisions from the most to the least exact; neighbours are nearest to each other."""
 
 SCENARIOS: Mapping[str, str] = {"CustomerService": "fp16", "Education": "fp32", "Testing": "int8"}
-"""What each scenario asks of a model."""
+"""Precision by scenario."""
 
 
 class PrecisionChoice(NamedTuple):
-    """An effective precision. ``reason`` is CamelCase, for programs; ``message`` is for people."""
+    """An effective precision and why it is used."""
 
     name: str
     reason: str
+    """CamelCase, for programs."""
     message: str
+    """Explanation for people."""
 
 
-def choose(offered: Sequence[str], entry: str | None, scenario: str | None) -> PrecisionChoice:
-    """The entry's precision, else the scenario's, else the model's first; a model that lacks it speaks its nearest."""
+def effective_precision(offered: Sequence[str], entry: str | None, scenario: str | None) -> PrecisionChoice:
+    """The precision of the entry in `spec.models`, else of the scenario, else the model's first.
+
+    A model that does not offer it uses the nearest that it offers.
+    """
     if entry is not None:
-        asked, reason, who = entry, "ModelEntry", "the tenant's entry for the model"
+        requested, reason, source = entry, "ModelEntry", "spec.models sets"
     elif scenario is not None:
-        asked, reason, who = SCENARIOS[scenario], "Scenario", f"scenario {scenario}"
+        requested, reason, source = SCENARIOS[scenario], "Scenario", f"scenario {scenario} uses"
     else:
-        return PrecisionChoice(offered[0], "ModelDefault", f"{offered[0]} is the model's first")
-    if asked in offered:
-        return PrecisionChoice(asked, reason, f"{who} asks for {asked}")
-    found = nearest(asked, offered)
+        return PrecisionChoice(offered[0], "ModelDefault", f"{offered[0]} is the model's default")
+    if requested in offered:
+        return PrecisionChoice(requested, reason, f"{source} {requested}")
+    name = nearest(requested, offered)
     return PrecisionChoice(
-        found, "NotOffered", f"{who} asks for {asked}, the model offers {', '.join(offered)}: {found} is nearest"
+        name, "NotOffered", f"{source} {requested}, the model offers {', '.join(offered)}: {name} is the nearest"
     )
 
 
-def nearest(asked: str, offered: Sequence[str]) -> str:
-    """The offered precision fewest steps away; of two the more exact, because it loses nothing."""
-    return min(offered, key=lambda name: (abs(ORDER.index(name) - ORDER.index(asked)), ORDER.index(name)))
+def nearest(requested: str, offered: Sequence[str]) -> str:
+    """The offered precision with the smallest distance in ORDER; of two, the more exact one."""
+    return min(offered, key=lambda name: (abs(ORDER.index(name) - ORDER.index(requested)), ORDER.index(name)))
 
 
 Resources = Mapping[str, str]
+"""Quantity by resource name."""
 
 
-def sized(effective: Resources, loaded: Sequence[Resources]) -> dict[str, str]:
-    """What a pod asks for that holds several precisions in memory and computes with one of them.
+def combined_resources(effective: Resources, loaded: Sequence[Resources]) -> dict[str, str]:
+    """Resources of a pod that loads several precisions and computes with the effective one.
 
-    Memory is the sum of the loaded ones; an extended resource, such as a GPU, their maximum: they share the device.
+    Memory is the sum over the loaded precisions. An extended resource, such as a GPU, is their maximum: they share the
+    device.
     """
-    everyone = loaded if effective in loaded else (effective, *loaded)
+    options = loaded if effective in loaded else (effective, *loaded)
     result = dict(effective)
-    for resources in everyone:
+    for resources in options:
         for name, amount in resources.items():
             if "/" in name and quantity.parse(amount) > quantity.parse(result.get(name, "0")):
                 result[name] = amount
-    if "memory" in effective and len(everyone) > 1:
-        total = sum((quantity.parse(resources.get("memory", "0")) for resources in everyone), Decimal(0))
+    if "memory" in effective and len(options) > 1:
+        total = sum((quantity.parse(resources.get("memory", "0")) for resources in options), Decimal(0))
         result["memory"] = str(int(total))
     return result

@@ -1,7 +1,7 @@
-"""When to look again for what nobody tells of: Secrets, and the labels of namespaces. Neither is watched.
+"""When to requeue a tenant for what is not watched: Secrets, and the labels of namespaces.
 
-A person who reads in a condition what is missing makes it, and wants to see the condition go: soon at first. The longer
-it is missing, the rarer the looks, because hundreds of tenants may wait for theirs.
+A person who reads in a condition what is missing creates it, and expects the condition to change soon. The longer it is
+missing, the longer the interval, because hundreds of tenants may wait for theirs.
 """
 
 from collections.abc import Iterator
@@ -10,26 +10,27 @@ from datetime import datetime, timedelta
 from tts_operator.objects import fields
 from tts_operator.resolve.resolved import Resolved
 
-SOON = timedelta(seconds=20)
-PART_OF_ABSENCE = 10
-"""The next look is after this part of the time for which the condition has been False."""
-BY_NAMESPACE = frozenset({"ModelNotAllowed", "FallbackNotAllowed"})
-"""Problems of models that a label of the namespace mends."""
+MIN_INTERVAL = timedelta(seconds=20)
+INTERVALS_PER_ABSENCE = 10
+"""The interval grows to this part of the time for which the condition has been False."""
+NAMESPACE_REASONS = frozenset({"ModelNotAllowed", "FallbackNotAllowed"})
+"""Problems of models that a label of the namespace fixes."""
 
 
-def requeue(resolved: Resolved) -> Iterator[datetime]:
-    """Each instant that is worth a look; none where nothing is missing."""
+def requeue_times(resolved: Resolved) -> Iterator[datetime]:
+    """Each time at which to read again what is missing; none where nothing is."""
     if (resolved.redis and resolved.redis.problem) or resolved.observed.stores.s3_problem:
-        yield resolved.now + SOON
+        yield resolved.now + MIN_INTERVAL
     if resolved.lacks_keys and not resolved.suspended:
-        yield later(resolved, "Available")
-    if any(problem.reason in BY_NAMESPACE for problem in resolved.models):
-        yield later(resolved, "ModelsResolved")
+        yield next_poll(resolved, "Available")
+    if any(problem.reason in NAMESPACE_REASONS for problem in resolved.model_problems):
+        yield next_poll(resolved, "ModelsResolved")
 
 
-def later(resolved: Resolved, type_: str) -> datetime:
-    """The next look, by how long the status has told of it."""
-    said = fields.condition(resolved.observed.body, type_)
-    since = fields.instant(said.get("lastTransitionTime")) if said and said.get("status") == "False" else None
-    missing = resolved.now - since if since else timedelta()
-    return resolved.now + max(SOON, missing / PART_OF_ABSENCE)
+def next_poll(resolved: Resolved, type_: str) -> datetime:
+    """The next time to read, by how long the condition of this type has been False."""
+    condition = fields.condition(resolved.observed.body, type_)
+    is_false = condition is not None and condition.get("status") == "False"
+    since = fields.instant(condition.get("lastTransitionTime")) if condition and is_false else None
+    absence = resolved.now - since if since else timedelta()
+    return resolved.now + max(MIN_INTERVAL, absence / INTERVALS_PER_ABSENCE)

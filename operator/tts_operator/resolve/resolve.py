@@ -1,6 +1,6 @@
-"""What a tenant asks for, made definite: models found, precisions chosen, the bounds of now, the limits that hold.
+"""Resolves a tenant's spec: its models, precisions, pools, current replica bounds and limits.
 
-Never raises: what cannot be resolved becomes a verdict that the status tells.
+Never raises: what cannot be resolved becomes a problem that the status reports.
 """
 
 from dataclasses import replace
@@ -10,17 +10,17 @@ from urllib.parse import urlsplit
 from tts_operator.api import AuthMode, TTSTenant
 from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
-from tts_operator.credentials.signing_keys import turn as turn_of_keys
+from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import cpu_utilization
-from tts_operator.resolve.fallback import chains
-from tts_operator.resolve.missing_metrics import MissingMetrics, hold
+from tts_operator.resolve.fallback import fallback_chains
+from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem, not_supported
-from tts_operator.resolve.pools import fallback_pools, own_bounds, pool, retiring, with_roles
-from tts_operator.resolve.requeue import requeue
+from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
+from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.resolve.tier_limits import ceilings, requests_per_minute
+from tts_operator.resolve.tier_limits import ceiling_notes, request_limit
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
 from tts_operator.rollout.cutover import cutover
 from tts_operator.rollout.draining import draining
@@ -29,37 +29,38 @@ from tts_operator.snapshot.observed import Observed
 
 
 def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
-    """Everything definite, or the reason why not."""
+    """Resolve the spec as of `now`; `refused` is set if it cannot be followed as a whole."""
     tenant = observed.tenant
-    bare = Resolved(observed, settings, now)
+    unresolved = Resolved(observed, settings, now)
     if tenant is None or observed.deleting:
-        return replace(bare, refused=Problem("Invalid", observed.tenant_error or "the tenant is being deleted"))
-    if later := list(unsupported_in_tenant(tenant.spec)):
-        return replace(bare, refused=Problem("NotSupportedYet", not_supported(later)))
-    if stranger := disallowed_issuer(tenant, settings):
-        return replace(bare, refused=stranger)
+        return replace(unresolved, refused=Problem("Invalid", observed.tenant_error or "the tenant is being deleted"))
+    if unsupported := list(unsupported_in_tenant(tenant.spec)):
+        return replace(unresolved, refused=Problem("NotSupportedYet", not_supported(unsupported)))
+    if problem := disallowed_issuer(tenant, settings):
+        return replace(unresolved, refused=problem)
     try:
         window = schedule.state_at(tenant.spec.schedule, now)
         change = schedule.next_change(tenant.spec.schedule, now)
     except schedule.UnknownTimeZone as error:
-        return replace(bare, refused=Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
-    pinned = hold(observed, pool_name(observed.key.name, tenant.spec.models[0].name), window.bounds, now)
-    pools, problems = requested_pools(observed, tenant, pinned, now)
-    turn = cutover(observed, pools[0].name, pinned.bounds.min_replicas, now, suspended=tenant.spec.suspend)
-    given = with_roles(observed, pools, turn)
-    left = draining(observed, {each.name for each in given}, now)
-    signing = turn_of_keys(observed.signing, now) if observed.signing.keys else None
-    limit, notes = requests_per_minute(tenant, settings)
+        return replace(unresolved, refused=Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
+    default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
+    metrics = missing_metrics(observed, default_pool, window.bounds, now)
+    pools, problems = requested_pools(observed, tenant, metrics, now)
+    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    live_pools = with_roles(observed, pools, target)
+    drained = draining(observed, {pool.name for pool in live_pools}, now)
+    signing = rotation(observed.signing, now) if observed.signing.keys else None
+    limit, limit_notes = request_limit(tenant, settings)
     hidden = [Problem("WindowNeverOpens", sentence) for sentence in schedule.never_open(tenant.spec.schedule)]
     quota, auth = tenant.spec.quota, tenant.spec.auth
-    whole = replace(
-        bare,
-        notes=(*notes, *ceilings(observed.namespace_labels), *hidden),
-        models=problems,
+    resolved = replace(
+        unresolved,
+        notes=(*limit_notes, *ceiling_notes(observed.namespace_labels), *hidden),
+        model_problems=problems,
         window=window,
         next_transition=change,
-        pools=(*given, *(retiring(observed, name) for name in left.pools)),
-        entry=turn.entry,
+        pools=(*live_pools, *(retiring_pool(observed, name) for name in drained.pools)),
+        entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
         signing=signing.keys if signing else None,
@@ -67,20 +68,20 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         requests_per_minute=limit,
         max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,
     )
-    moments = [
+    times = [
         change and change.at,
-        turn.requeue_at,
-        left.requeue_at,
-        pinned.requeue_at,
+        target.requeue_at,
+        drained.requeue_at,
+        metrics.requeue_at,
         signing and signing.requeue_at,
-        *(each.rollout.requeue_at for each in pools),
-        *requeue(whole),
+        *(pool.rollout.requeue_at for pool in pools),
+        *requeue_times(resolved),
     ]
-    return replace(whole, next_change=min((moment for moment in moments if moment), default=None))
+    return replace(resolved, requeue_at=min((time for time in times if time), default=None))
 
 
 def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:
-    """Pods ask for an issuer's keys from inside the cluster: the platform may say where."""
+    """Refuse a key set at a host that the platform does not allow: pods fetch it from inside the cluster."""
     external = tenant.spec.auth.external if tenant.spec.auth else None
     if external is None or not settings.issuer_hosts:
         return None
@@ -88,26 +89,29 @@ def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:
     if host in settings.issuer_hosts:
         return None
     allowed = ", ".join(settings.issuer_hosts)
-    return Problem("IssuerNotAllowed", f"spec.auth.external.jwksURL: {host} is none of the allowed hosts: {allowed}")
+    return Problem(
+        "IssuerNotAllowed", f"spec.auth.external.jwksURL: host {host} is not one of the allowed hosts: {allowed}"
+    )
 
 
 def requested_pools(
-    observed: Observed, tenant: TTSTenant, pinned: MissingMetrics, now: datetime
+    observed: Observed, tenant: TTSTenant, metrics: MissingMetrics, now: datetime
 ) -> tuple[list[Pool], tuple[Problem, ...]]:
-    """The pools of the spec's models, before their roles are known, and of those that stand by for them.
+    """The pools of the spec's models and of their fallbacks, without their roles.
 
-    Also what is wrong with models, and with voices that lead nowhere.
+    Also the problems of models, then of voices.
     """
-    problems = {entry.name: model_problem(observed, entry.name) for entry in tenant.spec.models}
-    found = chains(problems, observed.models, lambda by, name: fallback_problem(observed, by, name))
-    bounds = [pinned.bounds, *(own_bounds(entry) for entry in tenant.spec.models[1:])]
+    models = tenant.spec.models
+    problems = {model.name: model_problem(observed, model.name) for model in models}
+    chains = fallback_chains(problems, observed.models, lambda model, name: fallback_problem(observed, model, name))
+    bounds = [metrics.bounds, *(member_bounds(model) for model in models[1:])]
     pools = [
-        pool(observed, tenant, entry, each, usable=problems[entry.name] is None, now=now)
-        for entry, each in zip(tenant.spec.models, bounds, strict=True)
+        model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
+        for model, model_bounds in zip(models, bounds, strict=True)
     ]
-    pools[0] = replace(pools[0], pinned=pinned.pinned)
+    pools[0] = replace(pools[0], pinned=metrics.pinned)
     voices = voice_problems(tenant, pools)
-    pools += fallback_pools(observed, tenant, found, now)
-    pools = [replace(each, fallback=found.links.get(each.model_name)) for each in pools]
+    pools += fallback_pools(observed, tenant, chains, now)
+    pools = [replace(pool, fallback=chains.links.get(pool.model_name)) for pool in pools]
     unusable = (problem for problem in problems.values() if problem)
-    return pools, (*unusable, *found.problems, *voices, *fallback_voice_problems(pools))
+    return pools, (*unusable, *chains.problems, *voices, *fallback_voice_problems(pools))

@@ -1,4 +1,4 @@
-"""What a tenant's spec comes to: everything that the builders and the status read, and nothing that they decide."""
+"""A resolved tenant: everything that the builders and the status read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,76 +24,76 @@ Role = Literal["Entry", "Member", "Fallback"]
 
 @dataclass(frozen=True)
 class Pool:
-    """One Deployment of the tenant, and what stands around it."""
+    """One Deployment of the tenant, with the objects around it."""
 
     name: str
-    """Of its Deployment and everything that has its name; also its selector's value."""
+    """Name of its Deployment, Service, HPA, PDB and NetworkPolicy; also the value of its selector."""
     model_name: str
     role: Role
     bounds: Bounds
     model: TTSModel | None
-    """None where it cannot be used now: the pool keeps its last pod spec, everything else goes on converging."""
+    """The TTSModel; None if it cannot be used now: the pool keeps its last pod spec, other objects still converge."""
     precision: PrecisionChoice | None
-    """None without a model."""
+    """Effective precision; None without a model."""
     loaded: tuple[str, ...]
-    """Precisions that a request may ask for, in the model's order."""
+    """Precisions that requests may select, in the model's order."""
     rollout: UpdateStrategy
-    running: bool
-    """Its Deployment exists."""
+    deployed: bool
+    """Whether its Deployment exists."""
     pinned: bool = False
-    """Without metrics max is held at min."""
+    """Whether `maxReplicas` is pinned to `minReplicas`, because metrics are unavailable."""
     retiring: bool = False
-    """No longer asked for, but callers or the entry still come here: it stays exactly as it is."""
+    """Whether the spec no longer asks for it while callers or the entry still send requests: it stays as it is."""
     offered: bool = True
-    """The spec lists its model. Otherwise it only speaks where another model falls back to it."""
-    waits: Problem | None = None
-    """Why it may not take a change of its pods yet that is not its tenant's own: until then it keeps the last ones."""
-    of_another_operator: bool = False
-    """It waits for a change of the operator: its pods run what may not know what is written in a file of today."""
+    """Whether the spec lists its model. Otherwise it serves only as a fallback of other models."""
+    throttled: Problem | None = None
+    """Why it may not roll out a change of a model or of the operator yet: until then it keeps its last pods."""
+    operator_change: bool = False
+    """Whether it is throttled with a change of the operator: running servers may not support a new server.json."""
     fallback: str | None = None
-    """Name of the model that speaks when this one cannot; it has a pool, too."""
+    """Name of the model used when this one is unavailable; it has a pool, too."""
 
     @property
-    def spoken(self) -> tuple[TTSModel, PrecisionChoice]:
-        """The model and how it computes. Raises ValueError where it cannot be used."""
+    def served(self) -> tuple[TTSModel, PrecisionChoice]:
+        """The model and its effective precision. Raises ValueError if the model cannot be used."""
         if self.model is None or self.precision is None:
-            raise ValueError(f"{self.model_name} cannot be used now: ask for `model` before")
+            raise ValueError(f"TTSModel {self.model_name} cannot be used now: check `model` first")
         return self.model, self.precision
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """Everything that the builders and the status need, and nothing that they must decide."""
+    """A tenant as its spec, the cluster and the time determine it: builders and status decide nothing further."""
 
     observed: Observed
     settings: Settings
     now: datetime
     refused: Problem | None = None
-    """Why the spec as a whole cannot be followed: nothing is built, the last good children stay."""
+    """Why the spec as a whole cannot be followed: nothing is built, and the last good children stay."""
     notes: tuple[Problem, ...] = ()
-    """What holds otherwise than the spec says, while the rest converges."""
-    models: tuple[Problem, ...] = ()
-    """What is wrong with models, in the order of the spec, then with voices."""
+    """Fields of the spec that have no effect, or another than written; everything else converges."""
+    model_problems: tuple[Problem, ...] = ()
+    """Problems of models, in the order of the spec, then of fallbacks and voices."""
     window: State | None = None
     next_transition: Change | None = None
-    next_change: datetime | None = None
-    """When to look again even if nothing happens; None for never."""
+    requeue_at: datetime | None = None
+    """When to requeue the tenant even without an event; None for never."""
     pools: tuple[Pool, ...] = ()
-    """The default model's first, then the spec's others, then fallbacks that it does not list, retiring ones last."""
+    """The default model's pool, then the spec's others, then those of unlisted fallbacks, then retiring ones."""
     entry: str = ""
     """Name of the pool that the tenant's Service selects."""
     auth_modes: tuple[AuthMode, ...] = (AuthMode.API_KEY,)
     keys_secret: str = ""
     """Name of the Secret with the hashes of API keys."""
     signing: SigningKeys | None = None
-    """What the Secret with signing keys is to hold; None where no tokens are given."""
+    """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
     cpu_utilization: int = CPU_UTILIZATION
     requests_per_minute: int = 0
     max_text_characters: int = 0
 
     @property
     def key(self) -> Key:
-        """The tenant's name."""
+        """Namespace and name of the tenant."""
         return self.observed.key
 
     @property
@@ -103,40 +103,40 @@ class Resolved:
 
     @property
     def tenant(self) -> TTSTenant | None:
-        """The tenant, where it can be read."""
+        """The stored tenant; None if it does not parse."""
         return self.observed.tenant
 
     @property
     def s3(self) -> S3Storage | None:
-        """Where the tenant keeps audio; None: in files of the pod that made it."""
+        """The object store for audio; None if audio is in files of the pod that synthesized it."""
         return s3_of(self.tenant, self.uid, self.settings.s3) if self.tenant else None
 
     @property
     def redis(self) -> SharedRedis | None:
-        """Where its replicas count together; None: each gives out its part of the limits."""
+        """The Redis in which replicas share counters; None if each replica enforces its share of the limits."""
         return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
 
     def waiting(self, problems: Mapping[str, Problem], changes: Mapping[str, str]) -> "Resolved":
-        """The same, where these pools wait for their turn to take these changes."""
+        """A copy in which these pools are throttled: `problems` and `changes` are by pool."""
 
-        def waits(pool: Pool) -> Pool:
-            of_another = pool.name in problems and model_of(changes[pool.name]) is None
-            return replace(pool, waits=problems.get(pool.name), of_another_operator=of_another)
+        def throttled(pool: Pool) -> Pool:
+            of_operator = pool.name in problems and model_of(changes[pool.name]) is None
+            return replace(pool, throttled=problems.get(pool.name), operator_change=of_operator)
 
-        return replace(self, pools=tuple(map(waits, self.pools)))
+        return replace(self, pools=tuple(map(throttled, self.pools)))
 
     @property
     def lacks_keys(self) -> bool:
-        """Whether its pods turn every caller away, because there is no Secret with API keys."""
+        """Whether its pods reject every request because the Secret with API keys does not exist."""
         if self.tenant is None or self.refused or self.observed.keys_secret_exists is not False:
             return False
         if self.auth_modes == (AuthMode.NONE,):
             return False
         auth = self.tenant.spec.auth
-        # Where the issuer is external and keys are not asked for, callers bring tokens.
+        # With an external issuer and without mode APIKey, callers authenticate by its tokens.
         return not (auth and auth.external and AuthMode.API_KEY not in self.auth_modes)
 
     @property
     def suspended(self) -> bool:
-        """Whether every pool is to be at zero."""
+        """Whether every pool is scaled to zero."""
         return self.tenant is not None and self.tenant.spec.suspend

@@ -1,4 +1,4 @@
-"""What a tenant may have, where it asks for more or for nothing."""
+"""Limits that the tier and the namespace set for a tenant."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,20 @@ from tts_operator.objects.problem import Problem
 from tts_operator.settings import Settings
 
 
-def requests_per_minute(tenant: TTSTenant, settings: Settings) -> tuple[int, tuple[Problem, ...]]:
-    """The tier's number, or the tenant's where that is lower."""
+def request_limit(tenant: TTSTenant, settings: Settings) -> tuple[int, tuple[Problem, ...]]:
+    """Requests per minute: the tier's limit, or the tenant's if that is lower. Also a note where the tier's applies."""
     tier = settings.requests_per_minute[tenant.spec.tier.value]
-    asked = tenant.spec.quota.requests_per_minute if tenant.spec.quota else None
-    if asked is None or asked <= tier:
-        return asked or tier, ()
-    message = f"spec.quota.requestsPerMinute {asked} is above the {tier} of tier {tenant.spec.tier.value}: {tier} holds"
+    requested = tenant.spec.quota.requests_per_minute if tenant.spec.quota else None
+    if requested is None or requested <= tier:
+        return requested or tier, ()
+    name = tenant.spec.tier.value
+    message = f"spec.quota.requestsPerMinute {requested} exceeds the limit of tier {name}: {tier} applies"
     return tier, (Problem("QuotaClamped", message),)
 
 
-def ceilings(labels: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Labels that people may take for enforced."""
-    found = [label for label in CEILINGS if label in labels]
-    return (Problem("CeilingsNotEnforced", f"{', '.join(found)} on the namespace: not enforced yet"),) if found else ()
+def ceiling_notes(labels: Mapping[str, str]) -> tuple[Problem, ...]:
+    """A note about labels of the namespace that look enforced and are not."""
+    present = [label for label in CEILINGS if label in labels]
+    if not present:
+        return ()
+    return (Problem("CeilingsNotEnforced", f"namespace labels {', '.join(present)} are not enforced yet"),)

@@ -30,13 +30,13 @@ class Requeue:
 
 def next_requeue(resolved: Resolved) -> Requeue | None:
     """Next requeue of a tenant, with the writes of its transition if it is one; None for never."""
-    if resolved.next_change is None:
+    if resolved.requeue_at is None:
         return None
     transition = resolved.next_transition
-    if transition is None or transition.at != resolved.next_change or resolved.refused is not None:
-        return Requeue(resolved.next_change)
+    if transition is None or transition.at != resolved.requeue_at or resolved.refused is not None:
+        return Requeue(resolved.requeue_at)
     then = resolve(resolved.observed, resolved.settings, transition.at)
-    return Requeue(resolved.next_change, transition=True, precompute=tuple(precompute(resolved, then)))
+    return Requeue(resolved.requeue_at, transition=True, precompute=tuple(precompute(resolved, then)))
 
 
 def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:

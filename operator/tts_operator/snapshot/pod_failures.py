@@ -13,11 +13,11 @@ ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 BACKOFF_RESET = timedelta(minutes=10)
 """Run time after which the kubelet resets a container's restart backoff: the crash loop is over."""
 ADVICE = {
-    "ImagePullBackOff": "check the image's name and the imagePullSecrets of its TTSModel",
-    "ErrImagePull": "check the image's name and the imagePullSecrets of its TTSModel",
-    "InvalidImageName": "correct the image of its TTSModel",
-    "ContainerEnded": "read the pod's log",
-    "CrashLoopBackOff": "read the pod's log",
+    "ImagePullBackOff": "check image and imagePullSecrets of the TTSModel",
+    "ErrImagePull": "check image and imagePullSecrets of the TTSModel",
+    "InvalidImageName": "correct the image of the TTSModel",
+    "ContainerEnded": "read the pod's log with `kubectl logs --previous`",
+    "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
     "OOMKilled": "raise the memory limit of the TTSModel's precision",
     "Unschedulable": "free capacity, or lower the resource requests of its TTSModel",
     "QuotaExceeded": "raise the namespace's ResourceQuota, or lower the replica count",

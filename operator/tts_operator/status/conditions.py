@@ -6,8 +6,9 @@ from typing import Any
 
 from tts_operator.objects.problem import Problem
 
-LONGEST_MESSAGE = 2000
-HOLDS = "AsSpecified"
+MAX_MESSAGE_CHARACTERS = 2000
+AS_SPECIFIED = "AsSpecified"
+"""Reason of a condition that is True without a note."""
 
 
 def conditions(
@@ -17,29 +18,30 @@ def conditions(
     generation: int,
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """A condition of each type: False for its verdict's reason, True where there is none, with what is noted of it."""
-    known = {each["type"]: each for each in before}
+    """One condition per type of `problems`: False with its problem, or True with its note, if it has one."""
+    previous = {each["type"]: each for each in before}
 
     def condition(type_: str, problem: Problem | None) -> dict[str, Any]:
-        said = "False" if problem else "True"
-        reason, message = problem or notes.get(type_) or Problem(HOLDS, "")
-        same = known.get(type_, {}).get("status") == said
+        status = "False" if problem else "True"
+        reason, message = problem or notes.get(type_) or Problem(AS_SPECIFIED, "")
+        unchanged = previous.get(type_, {}).get("status") == status
         return {
             "type": type_,
-            "status": said,
+            "status": status,
             "observedGeneration": generation,
-            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else stamp(now),
+            "lastTransitionTime": previous[type_]["lastTransitionTime"] if unchanged else timestamp(now),
             "reason": reason,
-            "message": message[:LONGEST_MESSAGE],
+            "message": message[:MAX_MESSAGE_CHARACTERS],
         }
 
     return [condition(type_, problem) for type_, problem in problems.items()]
 
 
-def stamp(instant: datetime) -> str:
+def condition_of(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """The condition of this type in a status; empty if there is none."""
+    return next((each for each in status.get("conditions") or () if each["type"] == type_), {})
+
+
+def timestamp(instant: datetime) -> str:
     """RFC 3339 in UTC, to the second, as Kubernetes writes it."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _named(found: Iterable[Mapping[str, Any]], type_: str) -> Mapping[str, Any]:
-    return next((each for each in found if each["type"] == type_), {})

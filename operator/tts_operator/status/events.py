@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tts_operator.status.conditions import _named
+from tts_operator.status.conditions import condition_of
 from tts_operator.status.policies import WARNINGS
 
-PASSING = frozenset({"Starting", "Suspended", "BeingCollected"})
-"""Reasons not to be ready that nobody has to mend: their events are no warnings."""
+TRANSIENT = frozenset({"Starting", "Suspended", "BeingCollected"})
+"""Reasons not to be Ready that need no action: their events are of type Normal."""
 
 
 class Event(NamedTuple):
-    """What `kubectl describe` shows below the tenant."""
+    """An event, as `kubectl describe` shows it below the tenant."""
 
     type: str
     """Normal or Warning."""
@@ -20,24 +20,24 @@ class Event(NamedTuple):
 
 
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
-    """What changed that people should see."""
-    found = []
-    conditions_before = before.get("conditions") or ()
-    was, now = _named(conditions_before, "Ready"), _named(after.get("conditions") or (), "Ready")
+    """Events for condition transitions and changes of the active window, from one status to the next."""
+    result = []
+    was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
     if (was.get("status"), was.get("reason")) != (now.get("status"), now.get("reason")):
-        kind = "Normal" if now["status"] == "True" or now["reason"] in PASSING else "Warning"
-        message = now["message"] or "the endpoint answers"
-        found.append(Event(kind, "Ready" if now["status"] == "True" else now["reason"], message))
-    opened, closed = after.get("activeWindow"), before.get("activeWindow")
+        type_ = "Normal" if now["status"] == "True" or now["reason"] in TRANSIENT else "Warning"
+        reason = "Ready" if now["status"] == "True" else now["reason"]
+        result.append(Event(type_, reason, now["message"] or "the endpoint is ready"))
+    closed, opened = before.get("activeWindow"), after.get("activeWindow")
     if closed is not None and opened != closed:
-        found.append(Event("Normal", "WindowChanged", f"window {opened} opens after {closed}{_bounds(after)}"))
-    for warning in WARNINGS:
-        said = _named(after.get("conditions") or (), warning)
-        if said.get("status") == "False" and said["reason"] != _named(conditions_before, warning).get("reason"):
-            found.append(Event("Warning", said["reason"], said["message"]))
-    return found
+        message = f"active window changed from {closed} to {opened}{_bounds(after)}"
+        result.append(Event("Normal", "WindowChanged", message))
+    for type_ in WARNINGS:
+        warning = condition_of(after, type_)
+        if warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason"):
+            result.append(Event("Warning", warning["reason"], warning["message"]))
+    return result
 
 
-def _bounds(said: Mapping[str, Any]) -> str:
-    entry = next(iter(said.get("pools") or ()), None)
+def _bounds(status: Mapping[str, Any]) -> str:
+    entry = next(iter(status.get("pools") or ()), None)
     return f": {entry['min']} to {entry['max']} replicas of {entry['model']}" if entry else ""

@@ -1,4 +1,4 @@
-"""What the operator says of a TTSModel: whether tenants can use it, and how many do."""
+"""Status of a TTSModel: whether tenants can use it, and how many do."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,12 +10,12 @@ from tts_operator.objects import quantity
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.pod_files.engine import local_engine
-from tts_operator.resolve.fallback import chains, missing_voices
-from tts_operator.resolve.model_checks import not_supported
+from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
+from tts_operator.resolve.model_checks import fallback_not_found, not_supported
 from tts_operator.status.conditions import conditions
 
-SERVER_BYTES = 300 * 2**20
-"""What a pod needs beside its engines."""
+SERVER_MEMORY_BYTES = 300 * 2**20
+"""Memory that a pod needs besides its engine processes."""
 
 
 def model_status(
@@ -28,7 +28,7 @@ def model_status(
     fallback: Problem | None = None,
     blocked: Problem | None = None,
 ) -> dict[str, Any]:
-    """The whole status; `fallback` is what is wrong with the chain that begins here, `halted` with the last change."""
+    """The whole status. `fallback`: problem of the fallback chain; `blocked`: problem of the last change's rollout."""
     accepted = judge(model, error)
     problems = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or blocked}
     notes = {"Accepted": tight_memory(model) if model else None}
@@ -42,49 +42,49 @@ def model_status(
 
 
 def tight_memory(model: TTSModel) -> Problem | None:
-    """A pod whose engines may grow to more than it may use: the kernel would end it before the watchdog ends one."""
+    """A note if the engine processes may use more memory together than the pod: the kernel may kill it."""
     for option in model.spec.precisions:
         engine, limit = local_engine(model, option.name), option.resources.limits.get("memory")
         if limit is None or engine.memory_limit_bytes is None:
             continue
-        needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_BYTES
+        needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_MEMORY_BYTES
         if needed_bytes > quantity.parse(limit):
-            needs = f"{engine.processes} x memoryLimit {model.spec.memory_limit} and 300Mi for the server"
             message = (
-                f"spec.precisions[{option.name}]: limits.memory is {limit}, less than the {-(-needed_bytes // 2**20)}Mi"
-                f" of {needs}: the kernel may end pods"
+                f"spec.precisions[{option.name}]: limits.memory {limit} is less than {-(-needed_bytes // 2**20)}Mi"
+                f" ({engine.processes} x memoryLimit {model.spec.memory_limit} and 300Mi for the server), so the kernel"
+                " may kill pods: raise limits.memory or lower memoryLimit"
             )
             return Problem("MemoryTight", message)
     return None
 
 
 def judge_fallback(name: str, models: Mapping[str, TTSModel | None], errors: Mapping[str, str]) -> Problem | None:
-    """What is wrong with the chain that begins at this model; None if whoever it leads to can speak."""
+    """The first problem of the fallback chain that begins at this model; None if every model in it can be used."""
 
-    def problem(by: str, standby: str) -> Problem | None:
-        model = models.get(standby)
-        if model is None and standby not in errors:
-            return Problem("FallbackNotFound", f"TTSModel {by} falls back to {standby}, which no TTSModel is called")
-        unusable = judge(model, errors.get(standby))
+    def problem(by: str, fallback: str) -> Problem | None:
+        model = models.get(fallback)
+        if model is None and fallback not in errors:
+            return fallback_not_found(by, fallback)
+        unusable = judge(model, errors.get(fallback))
         if unusable is None:
             return None
         reason = "FallbackInvalid" if model is None else "FallbackNotSupported"
-        return Problem(reason, f"TTSModel {by} falls back to {standby}: {unusable.message}")
+        return Problem(reason, f"TTSModel {by} falls back to {fallback}: {unusable.message}")
 
-    found = chains([name], models, problem)
+    chains = fallback_chains([name], models, problem)
     voices = [
-        problem
-        for by, standby in found.links.items()
-        if (model := models[by]) and (other := models[standby])
-        for problem in missing_voices(model, other)
+        voice_problem
+        for by, fallback in chains.links.items()
+        if (model := models[by]) and (fallback_model := models[fallback])
+        for voice_problem in missing_voice_problems(model, fallback_model)
     ]
-    return next(iter((*found.problems, *voices)), None)
+    return next(iter((*chains.problems, *voices)), None)
 
 
 def judge(model: TTSModel | None, error: str | None) -> Problem | None:
-    """Why no tenant can use the model."""
+    """Why no tenant can use the model; None if they can."""
     if model is None:
-        return Problem("Invalid", error or "the stored object cannot be read")
-    if later := list(unsupported_in_model(model.spec)):
-        return Problem("NotSupportedYet", not_supported(later))
+        return Problem("Invalid", error or "the stored object is invalid")
+    if unsupported := list(unsupported_in_model(model.spec)):
+        return Problem("NotSupportedYet", not_supported(unsupported))
     return None

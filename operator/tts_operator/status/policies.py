@@ -1,4 +1,4 @@
-"""Policies in order of precedence: of what may be wrong with a tenant, the first names what a person must mend."""
+"""Policies that judge a tenant, in order of precedence: the first problem is what a person must fix first."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from tts_operator.snapshot.pod_failures import pod_failures
 
 
 class PolicyInput(NamedTuple):
-    """What every policy judges from."""
+    """Input of every policy."""
 
     resolved: Resolved
     observed: Observed
@@ -23,189 +23,190 @@ class PolicyInput(NamedTuple):
 
 
 Policy = Callable[[PolicyInput], Problem | None]
-"""The cause that a person must mend, or None where it has nothing to say."""
+"""Returns the problem that a person must fix, or None."""
 
 
-def refused(given: PolicyInput) -> Problem | None:
-    """The spec as a whole makes no sense."""
-    problem = given.resolved.refused
-    return Problem(problem.reason, problem.message) if problem else None
+def refused(inputs: PolicyInput) -> Problem | None:
+    """The spec as a whole cannot be followed."""
+    return inputs.resolved.refused
 
 
-def model_unusable(given: PolicyInput) -> Problem | None:
-    """A model is missing, not allowed here, or not supported; or a voice is named that no model has."""
-    problems = given.resolved.models
+def model_unusable(inputs: PolicyInput) -> Problem | None:
+    """A model is missing, not allowed here, or not supported; or a named voice does not exist."""
+    problems = inputs.resolved.model_problems
     if not problems:
         return None
-    goes_on = ("what runs goes on",) if runs(given.observed) else ()
-    return Problem(problems[0].reason, "; ".join((*(problem.message for problem in problems), *goes_on)))
+    effect = ("running pods are not affected",) if has_replicas(inputs.observed) else ()
+    return Problem(problems[0].reason, "; ".join((*(problem.message for problem in problems), *effect)))
 
 
-def write_failed(given: PolicyInput) -> Problem | None:
-    """The API server would not take a child."""
-    failures = given.outcome.failures
+def write_failed(inputs: PolicyInput) -> Problem | None:
+    """The API server refused the write of a child."""
+    failures = inputs.outcome.failures
     if not failures:
         return None
-    alike: dict[str, list[str]] = {}
+    refs_by_message: dict[str, list[str]] = {}
     for ref in sorted(failures):
-        alike.setdefault(failures[ref].message, []).append(str(ref))
-    message = "; ".join(f"{', '.join(refs)}: {why}" for why, refs in alike.items())
+        refs_by_message.setdefault(failures[ref].message, []).append(str(ref))
+    message = "; ".join(f"{', '.join(refs)}: {why}" for why, refs in refs_by_message.items())
     return Problem(failures[min(failures)].reason, message)
 
 
-def throttled(given: PolicyInput) -> Problem | None:
-    """Pods that are to change with those of other tenants, and have to wait. What runs answers, so `Ready` holds."""
-    waits = {pool.name: pool.waits for pool in given.resolved.pools if pool.waits}
-    first = next((problem for problem in waits.values() if problem.reason == HALTED), next(iter(waits.values()), None))
+def throttled(inputs: PolicyInput) -> Problem | None:
+    """A rollout is queued behind other tenants', or paused. The previous pods keep serving, so `Ready` stays True."""
+    problems = {pool.name: pool.throttled for pool in inputs.resolved.pools if pool.throttled}
+    halted = (problem for problem in problems.values() if problem.reason == HALTED)
+    first = next(halted, next(iter(problems.values()), None))
     if first is None:
         return None
-    return Problem(first.reason, f"{', '.join(sorted(waits))}: the last good pods go on; {first.message}")
+    return Problem(first.reason, f"{', '.join(sorted(problems))}: the previous pods keep serving. {first.message}")
 
 
-def suspended(given: PolicyInput) -> Problem | None:
-    """Nobody is to answer. Where the spec as a whole is not followed, nor is what it says of this: pods go on."""
-    if not given.resolved.suspended or (given.resolved.refused and runs(given.observed)):
+def suspended(inputs: PolicyInput) -> Problem | None:
+    """`spec.suspend` is set. While the spec is refused it has no effect, and running pods keep serving."""
+    if not inputs.resolved.suspended or (inputs.resolved.refused and has_replicas(inputs.observed)):
         return None
-    return Problem("Suspended", "spec.suspend is true: set it to false to wake the endpoint")
+    return Problem("Suspended", "spec.suspend is true: set it to false to start the endpoint")
 
 
-def runs(observed: Observed) -> bool:
+def has_replicas(observed: Observed) -> bool:
     """Whether any pool has pods."""
-    return any(fields.replicas(found) > 0 for ref, found in observed.children.items() if ref.kind == "Deployment")
+    return any(fields.replicas(child) > 0 for ref, child in observed.children.items() if ref.kind == "Deployment")
 
 
-def never_accepted(given: PolicyInput) -> Problem | None:
-    """A spec that was refused from the start has nothing that could go on."""
-    if not given.resolved.refused or pool_names(given):
+def never_accepted(inputs: PolicyInput) -> Problem | None:
+    """The spec is refused and no earlier one was accepted: the tenant has no pools."""
+    if not inputs.resolved.refused or pool_names(inputs):
         return None
-    return Problem("NeverAccepted", "nothing was made: this tenant has not had a spec yet that is accepted")
+    return Problem("NeverAccepted", "no resources created: the spec has never been accepted, see condition Accepted")
 
 
-def pods_fail(given: PolicyInput) -> Problem | None:
-    """A pool without a pod that callers reach, because its pods cannot run."""
-    for name in unanswered(given):
-        if found := pod_failures_of(given, name):
-            message = "; ".join(failure.message for failure in found) + spoken_meanwhile(given, name)
-            return Problem(found[0].reason, message)
+def pool_failing(inputs: PolicyInput) -> Problem | None:
+    """A pool has no available pod, because its pods cannot run."""
+    for name in unavailable_pools(inputs):
+        if failures := pod_failures_of(inputs, name):
+            message = "; ".join(failure.message for failure in failures) + serving_fallback(inputs, name)
+            return Problem(failures[0].reason, message)
     return None
 
 
-def keys_missing(given: PolicyInput) -> Problem | None:
-    """Pods that answer, or soon will, turn every caller away."""
-    if not given.resolved.lacks_keys:
+def keys_missing(inputs: PolicyInput) -> Problem | None:
+    """Pods reject every request: there is no Secret with API keys."""
+    if not inputs.resolved.lacks_keys:
         return None
-    key, name = given.resolved.key, given.resolved.keys_secret
+    key, name = inputs.resolved.key, inputs.resolved.keys_secret
     by_default = name == keys_secret_name(key.name)
-    who = "" if by_default else ", which spec.auth.apiKeysSecretRef names"
-    which = f"--tenant {key.name}" if by_default else f"--secret {name}"
-    command = f"kubectl tts keygen {which} -n {key.namespace} | kubectl apply --server-side -f -"
+    source = "" if by_default else ", named by spec.auth.apiKeysSecretRef,"
+    option = f"--tenant {key.name}" if by_default else f"--secret {name}"
+    command = f"kubectl tts keygen {option} -n {key.namespace} | kubectl apply --server-side -f -"
     return Problem(
-        "KeysNotFound", f"there is no Secret {name} in namespace {key.namespace}{who}: make it with `{command}`"
+        "KeysNotFound",
+        f"Secret {name}{source} does not exist in namespace {key.namespace}, so every request is rejected:"
+        f" create it with `{command}`",
     )
 
 
-def starting(given: PolicyInput) -> Problem | None:
-    """A pool without a pod that callers reach, and nothing is known to be wrong with it."""
-    for name in unanswered(given):
-        return Problem("Starting", f"no pod of {name} answers yet{spoken_meanwhile(given, name)}")
+def starting(inputs: PolicyInput) -> Problem | None:
+    """A pool has no available pod yet, and no failure is known."""
+    for name in unavailable_pools(inputs):
+        return Problem("Starting", f"no pod of {name} is ready yet{serving_fallback(inputs, name)}")
     return None
 
 
-def unanswered(given: PolicyInput) -> Iterator[str]:
-    """Pools that callers do not reach. One that only stands by for others is not missed by them."""
-    idle = {pool.name for pool in given.resolved.pools if not pool.offered and pool.name != given.resolved.entry}
-    return (name for name in pool_names(given) if name not in idle and not answered(given, name))
+def unavailable_pools(inputs: PolicyInput) -> Iterator[str]:
+    """Pools without an available pod, except those that serve only as fallbacks."""
+    unlisted = {pool.name for pool in inputs.resolved.pools if not pool.offered and pool.name != inputs.resolved.entry}
+    return (name for name in pool_names(inputs) if name not in unlisted and not is_available(inputs, name))
 
 
-def answered(given: PolicyInput, pool: str) -> bool:
-    """Whether callers reach a pod of the pool."""
-    deployment = lookup.deployment(given.observed, pool)
+def is_available(inputs: PolicyInput, pool: str) -> bool:
+    """Whether the pool has an available pod."""
+    deployment = lookup.deployment(inputs.observed, pool)
     return deployment is not None and fields.count(deployment, "availableReplicas") > 0
 
 
-def spoken_meanwhile(given: PolicyInput, pool: str) -> str:
-    """Who speaks for a pool that is away, as the end of a sentence; empty for the entry, without which nobody does."""
-    pools = {each.model_name: each for each in given.resolved.pools}
-    here = next((each for each in pools.values() if each.name == pool), None)
-    if here is None or pool == given.resolved.entry:
+def serving_fallback(inputs: PolicyInput, pool: str) -> str:
+    """The end of a message that names the fallback in use; empty for the entry, through which every request goes."""
+    pools = {each.model_name: each for each in inputs.resolved.pools}
+    current = next((each for each in pools.values() if each.name == pool), None)
+    if current is None or pool == inputs.resolved.entry:
         return ""
     for _ in pools:
-        if here is None or here.fallback is None:
+        if current is None or current.fallback is None:
             return ""
-        here = pools.get(here.fallback)
-        if here is not None and answered(given, here.name):
-            return f"; its fallback {here.model_name} speaks meanwhile"
+        current = pools.get(current.fallback)
+        if current is not None and is_available(inputs, current.name):
+            return f"; requests are served by fallback {current.model_name}"
     return ""
 
 
-def failing(given: PolicyInput) -> Problem | None:
-    """Some pods answer, others cannot run: a rollout that is stuck, or a scale-up that finds no room."""
-    waiting = {pool.name for pool in given.resolved.pools if pool.rollout.no_room}
-    for name in pool_names(given):
-        if found := pod_failures_of(given, name):
-            why = "; ".join(failure.message for failure in found)
-            if name in waiting:
-                advice = "the old pods go on; make room, or set spec.rollout.strategy to Replace"
-                return Problem("NoRoomToSurge", f"{why}; {advice}")
-            return Problem(found[0].reason, f"{why}; the other pods answer")
+def some_pods_failing(inputs: PolicyInput) -> Problem | None:
+    """Some pods are ready, others cannot run: a rollout is stuck, or a scale-up lacks capacity."""
+    without_room = {pool.name for pool in inputs.resolved.pools if pool.rollout.no_room}
+    for name in pool_names(inputs):
+        if failures := pod_failures_of(inputs, name):
+            messages = "; ".join(failure.message for failure in failures)
+            if name in without_room:
+                advice = "the old pods keep serving; free capacity or set spec.rollout.strategy to Replace"
+                return Problem("NoRoomToSurge", f"{messages}; {advice}")
+            return Problem(failures[0].reason, f"{messages}; the other pods keep serving")
     return None
 
 
-def scaling_blind(given: PolicyInput) -> Problem | None:
-    """An HPA with room to move cannot read its metric; it goes on holding its bounds."""
-    for pool in given.resolved.pools:
+def metrics_missing(inputs: PolicyInput) -> Problem | None:
+    """An HPA whose bounds differ cannot read its metric. It still enforces the bounds."""
+    for pool in inputs.resolved.pools:
         if pool.bounds.min_replicas == pool.bounds.max_replicas and not pool.pinned:
             continue
-        active = fields.condition(lookup.autoscaler(given.observed, pool.name), "ScalingActive")
+        active = fields.condition(lookup.autoscaler(inputs.observed, pool.name), "ScalingActive")
         if active is None or active.get("status") != "False" or active.get("reason") == "ScalingDisabled":
             continue
-        pinned = f"; max is held at min {pool.bounds.min_replicas} until it can" if pool.pinned else ""
+        pinned = (
+            f"; maxReplicas is pinned to {pool.bounds.min_replicas} until metrics are available" if pool.pinned else ""
+        )
         message = f"hpa/{pool.name} cannot read its metric: {active.get('message', '')}{pinned}"
         return Problem(str(active.get("reason") or "Unknown"), message)
     return None
 
 
-def redis_unusable(given: PolicyInput) -> Problem | None:
-    """The replicas cannot count together; each gives out its part of the limits meanwhile."""
-    redis = given.resolved.redis
-    problem = (redis.problem if redis else None) or given.outcome.redis
-    return Problem(problem.reason, problem.message) if problem else None
+def redis_unusable(inputs: PolicyInput) -> Problem | None:
+    """Replicas cannot share counters: each enforces its share of the limits."""
+    redis = inputs.resolved.redis
+    return (redis.problem if redis else None) or inputs.outcome.redis
 
 
-def audio_not_stored(given: PolicyInput) -> Problem | None:
-    """There is an object store, and no way to write to it; audio is in the answers themselves meanwhile."""
-    problem = given.observed.stores.s3_problem
-    return Problem(problem.reason, problem.message) if problem else None
+def audio_not_stored(inputs: PolicyInput) -> Problem | None:
+    """The tenant's object store cannot be used: replies carry audio instead of links."""
+    return inputs.observed.stores.s3_problem
 
 
 REDIS = "RedisConfigured"
-"""Only of a tenant that has a Redis, its own or the operator's."""
+"""Set only for a tenant with a Redis, its own or the operator's."""
 STORAGE = "StorageConfigured"
 
-# In each list the order is the precedence: the first cause is the one that people read.
+# The order in each list is the precedence: the first problem is the one that the condition reports.
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, throttled),
-    "Available": (never_accepted, suspended, pods_fail, keys_missing, starting),
-    "ScalingActive": (scaling_blind,),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, starting),
+    "ScalingActive": (metrics_missing,),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
 }
-SUMMED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""What Ready sums up. That a change waits for its turn does not count: the pods that there are answer, and the tenant
-has nothing to mend."""
+SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
+"""Conditions that Ready summarizes. A queued or paused rollout does not count: the previous pods keep serving."""
 WARNINGS = ("ScalingActive", REDIS, STORAGE)
-"""They only warn: an HPA without metrics still holds its bounds, and speech needs neither Redis nor an object store."""
+"""Conditions that only warn: the endpoint works without metrics, Redis and an object store."""
 
 
-def pool_names(given: PolicyInput) -> list[str]:
-    """The pools that there should be; of a refused spec those that there are."""
-    if not given.resolved.refused:
-        return [pool.name for pool in given.resolved.pools]
-    return sorted(ref.name for ref in given.observed.children if ref.kind == "Deployment")
+def pool_names(inputs: PolicyInput) -> list[str]:
+    """Pools of the resolved spec; of a refused spec, those that are deployed."""
+    if not inputs.resolved.refused:
+        return [pool.name for pool in inputs.resolved.pools]
+    return sorted(ref.name for ref in inputs.observed.children if ref.kind == "Deployment")
 
 
-def pod_failures_of(given: PolicyInput, pool: str) -> list[Problem]:
-    """What keeps the pool's pods from running."""
-    return pod_failures(lookup.deployment(given.observed, pool), lookup.pods_of(given.observed, pool))
+def pod_failures_of(inputs: PolicyInput, pool: str) -> list[Problem]:
+    """Failures that keep the pool's pods from running."""
+    return pod_failures(lookup.deployment(inputs.observed, pool), lookup.pods_of(inputs.observed, pool))

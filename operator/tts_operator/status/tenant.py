@@ -1,4 +1,4 @@
-"""What the operator reports of a tenant: its status, whole, and the events that tell of its changes."""
+"""Status of a TTSTenant."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,26 +10,34 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import HALTED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
-from tts_operator.status.conditions import conditions, stamp
-from tts_operator.status.policies import POLICIES, REDIS, STORAGE, SUMMED, PolicyInput, failing, pod_failures_of
+from tts_operator.status.conditions import conditions, timestamp
+from tts_operator.status.policies import (
+    POLICIES,
+    REDIS,
+    STORAGE,
+    SUMMARIZED,
+    PolicyInput,
+    pod_failures_of,
+    some_pods_failing,
+)
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
-    """The whole status. A refused spec keeps what was said of its last good children."""
-    given = PolicyInput(resolved, observed, outcome)
+    """The whole status. While the spec is refused, everything but its conditions stays as reported before."""
+    inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
-    said = before if resolved.refused else described(given)
-    said["observedGeneration"] = observed.generation
-    said["conditions"] = all_conditions(given, before.get("conditions") or ())
-    return said
+    result = before if resolved.refused else status_fields(inputs)
+    result["observedGeneration"] = observed.generation
+    result["conditions"] = all_conditions(inputs, before.get("conditions") or ())
+    return result
 
 
-def described(given: PolicyInput) -> dict[str, Any]:
-    """Everything but conditions."""
-    resolved = given.resolved
-    pools = [pool_status(given, pool) for pool in resolved.pools]
+def status_fields(inputs: PolicyInput) -> dict[str, Any]:
+    """Every field of the status except conditions and observedGeneration."""
+    resolved = inputs.resolved
+    pools = [pool_status(inputs, pool) for pool in resolved.pools]
     default = resolved.pools[0]
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "activeWindow": resolved.window.window if resolved.window else "",
         "pools": pools,
         "replicas": f"{sum(pool['ready'] for pool in pools)}/{sum(pool['desired'] for pool in pools)}",
@@ -37,26 +45,26 @@ def described(given: PolicyInput) -> dict[str, Any]:
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
     if change := resolved.next_transition:
-        said["nextTransition"] = {
-            "time": stamp(change.at),
+        result["nextTransition"] = {
+            "time": timestamp(change.at),
             "window": change.window,
             "minReplicas": change.bounds.min_replicas,
             "maxReplicas": change.bounds.max_replicas,
         }
     if default.precision:
-        said["precision"], said["precisionReason"] = default.precision.name, default.precision.message
-    else:  # the pool keeps its last pods, so what was said of them still holds
+        result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
+    else:  # the pool keeps its last pods, so their last reported precision still holds
         kept = ("precision", "precisionReason")
-        said.update({name: given.observed.status[name] for name in kept if name in given.observed.status})
-    return said
+        result.update({name: inputs.observed.status[name] for name in kept if name in inputs.observed.status})
+    return result
 
 
-def pool_status(given: PolicyInput, pool: Pool) -> dict[str, Any]:
-    """One Deployment."""
-    deployment = lookup.deployment(given.observed, pool.name)
-    found = pod_failures_of(given, pool.name)
-    before = {each["model"]: each for each in given.observed.status.get("pools") or ()}.get(pool.model_name, {})
-    said = {
+def pool_status(inputs: PolicyInput, pool: Pool) -> dict[str, Any]:
+    """One entry of `status.pools`."""
+    deployment = lookup.deployment(inputs.observed, pool.name)
+    failures = pod_failures_of(inputs, pool.name)
+    before = {each["model"]: each for each in inputs.observed.status.get("pools") or ()}.get(pool.model_name, {})
+    result = {
         "model": pool.model_name,
         "role": pool.role,
         "precision": pool.precision.name if pool.precision else before.get("precision", ""),
@@ -65,30 +73,35 @@ def pool_status(given: PolicyInput, pool: Pool) -> dict[str, Any]:
         "desired": fields.replicas(deployment) if deployment else 0,
         "ready": fields.count(deployment, "readyReplicas") if deployment else 0,
     }
-    return {**said, "reason": found[0].reason} if found else said
+    return {**result, "reason": failures[0].reason} if failures else result
 
 
-def all_conditions(given: PolicyInput, before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every condition, each with the time of its last change."""
     problems: dict[str, Problem | None] = {
-        name: next((problem for policy in policies if (problem := policy(given))), None)
+        name: next((problem for policy in policies if (problem := policy(inputs))), None)
         for name, policies in POLICIES.items()
     }
-    if given.resolved.refused or given.resolved.redis is None:
+    if inputs.resolved.refused or inputs.resolved.redis is None:
         del problems[REDIS]
-    if given.resolved.refused:
+    if inputs.resolved.refused:
         del problems[STORAGE]
-    summed = (problem for name in SUMMED if (problem := problems[name]) and problem.reason not in {WAITING, HALTED})
-    problems["Ready"] = next(summed, None) or failing(given)
-    notes = {name: noted(given, name) for name in problems}
-    return conditions(problems, notes, before, given.observed.generation, given.resolved.now)
+    summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
+    not_ready = (problem for problem in summarized if problem.reason not in {WAITING, HALTED})
+    problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
+    notes = {name: note(inputs, name) for name in problems}
+    return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)
 
 
-def noted(given: PolicyInput, name: str) -> Problem | None:
-    """What a condition that holds still has to tell."""
-    notes = given.resolved.notes
+def note(inputs: PolicyInput, name: str) -> Problem | None:
+    """Reason and message of a condition that is True; None for the default reason without a message."""
+    notes = inputs.resolved.notes
     if name == "Accepted" and notes:
-        return Problem(notes[0].reason, "; ".join(note.message for note in notes))
-    if name == STORAGE and given.resolved.s3 is None:
-        return Problem("LocalFiles", "audio that links lead to is in files of the pod that made it, and goes with it")
+        return Problem(notes[0].reason, "; ".join(each.message for each in notes))
+    if name == STORAGE and inputs.resolved.s3 is None:
+        return Problem(
+            "LocalFiles",
+            "audio behind links is stored in files of the pod that synthesized it, and is lost with the pod:"
+            " set spec.storage.s3 to keep it longer",
+        )
     return None

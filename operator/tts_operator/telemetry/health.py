@@ -1,24 +1,24 @@
-"""What the kubelet asks: is this process alive, and is it of use."""
+"""Liveness and readiness endpoints for the kubelet."""
 
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-PodFailure = Callable[[], Sequence[str]]
-"""What is wrong right now, a line each; empty if nothing is."""
+HealthCheck = Callable[[], Sequence[str]]
+"""Returns current health problems, one line each."""
 
 
-def health_app(sick: PodFailure, unready: PodFailure) -> web.Application:
-    """Answers GET /healthz, where an error asks for a restart, and GET /readyz.
+def health_app(liveness: HealthCheck, readiness: HealthCheck) -> web.Application:
+    """Serves GET /healthz, where a 503 makes the kubelet restart the container, and GET /readyz.
 
-    Answering at all shows that the event loop turns. A replica that does not lead is healthy and ready.
+    Any response shows that the event loop is running. A replica that does not lead is healthy and ready.
     """
 
     async def healthz(_request: web.Request) -> web.Response:
-        return problem(sick())
+        return health_response(liveness())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return problem(unready())
+        return health_response(readiness())
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
@@ -26,6 +26,6 @@ def health_app(sick: PodFailure, unready: PodFailure) -> web.Application:
     return app
 
 
-def problem(lines: Sequence[str]) -> web.Response:
-    """200, or 503 and what is wrong."""
-    return web.Response(status=503 if lines else 200, text="\n".join(lines or ("ok",)) + "\n")
+def health_response(problems: Sequence[str]) -> web.Response:
+    """A response with status 200, or 503 and the problems."""
+    return web.Response(status=503 if problems else 200, text="\n".join(problems or ("ok",)) + "\n")

@@ -1,4 +1,4 @@
-"""Logs as JSON, one event per line: ours, and those of the libraries that use `logging`."""
+"""Logs as JSON, one event per line: the operator's own and those of libraries that use `logging`."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """Everything of this level (debug, info, warning, error) and above goes to stderr."""
+    """Write events of this level (debug, info, warning, error) and above to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus about itself, on a port of its own."""
+"""Prometheus metrics of the operator, served on a separate port."""
 
 from collections.abc import Mapping
 
@@ -13,55 +13,59 @@ LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300)
 
 
 class Metrics:
-    """One operator's. Labels are kinds, verbs and condition types: bounded, whatever tenants are called."""
+    """Metrics of one operator. Labels are kinds, verbs and condition types: their number does not grow with tenants."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "tts_operator_reconciles",
-            "Reconciles that ended, by kind and result.",
+            "Finished reconciles, by kind and result.",
             ["kind", "result"],
             registry=self.registry,
         )
         self.duration = Histogram(
             "tts_operator_reconcile_seconds",
-            "Time from taking a key off the queue to the end of its reconcile.",
+            "Duration of a reconcile, from dequeue to end.",
             ["kind"],
             registry=self.registry,
             buckets=RECONCILE_SECONDS,
         )
-        self.queue_depth = Gauge("tts_operator_queue_depth", "Keys that wait for a worker.", registry=self.registry)
+        self.queue_depth = Gauge("tts_operator_queue_depth", "Keys queued for a worker.", registry=self.registry)
         self.queue_wait = Gauge(
             "tts_operator_queue_oldest_seconds",
-            "How long the key has waited that waits longest.",
+            "Time that the oldest key has been queued.",
             registry=self.registry,
         )
         self.schedule_lag = Histogram(
             "tts_operator_schedule_lag_seconds",
-            "From the instant of a schedule's transition to the write that made it.",
+            "Delay from a schedule's transition to the write that applied it.",
             registry=self.registry,
             buckets=LAG_SECONDS,
         )
         self.conditions = Gauge(
             "tts_operator_tenants",
-            "Tenants by condition, at the last full list.",
+            "Tenants by condition type and status, at the last full list.",
             ["type", "status"],
             registry=self.registry,
         )
         self.writes = Counter(
             "tts_operator_api_writes",
-            "Writes sent to the API server.",
+            "Writes sent to the API server, by verb, kind and result.",
             ["verb", "kind", "result"],
             registry=self.registry,
         )
         self.waiting = Gauge(
             "tts_operator_tenants_waiting",
-            "Tenants whose turn to take a change of a model or of the operator has not come.",
+            "Tenants queued for the rollout of a change of a model or of the operator.",
             registry=self.registry,
         )
-        self.leading = Gauge("tts_operator_leading", "1 while this replica may write.", registry=self.registry)
+        self.leading = Gauge(
+            "tts_operator_leading", "1 while this replica leads and may write, else 0.", registry=self.registry
+        )
         self.last_repair = Gauge(
-            "tts_operator_last_repair_timestamp_seconds", "When all tenants were last listed.", registry=self.registry
+            "tts_operator_last_repair_timestamp_seconds",
+            "Unix time of the last full list of tenants.",
+            registry=self.registry,
         )
 
     def wrote(self, write: Write) -> None:
@@ -75,12 +79,12 @@ class Metrics:
             self.conditions.labels(type_, status).set(count)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
 def metrics_app(metrics: Metrics) -> web.Application:
-    """Answers GET /metrics."""
+    """Serves GET /metrics."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

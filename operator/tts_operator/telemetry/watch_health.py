@@ -1,34 +1,34 @@
-"""Whether the watches still tell what happens: a stream can die without a word.
+"""Health of the watches: a stream can stop delivering events without an error.
 
-From time to time everything is listed. If the newest object in a list has still not been seen by the watch of its kind
-some seconds later, that watch is dead. resourceVersions of one kind are decimal numbers that only grow (KEP-5504).
+Every watched kind is listed periodically. If the watch of a kind has not delivered the newest object of its list after
+a grace period, that watch is stale. resourceVersions of one kind are decimal numbers that only increase (KEP-5504).
 """
 
 from tts_operator.objects.fields import decimal
 
 GRACE_SECONDS = 20.0
-"""How long a watch may take to deliver what a list already shows."""
+"""Maximum delay of a watch behind a list, seconds."""
 
 
 class WatchHealth:
-    """What each watch has delivered, against what there is. Kinds are compared by name only."""
+    """Compares the newest object that each watch delivered with the newest that exists, by name of the kind."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
 
     def saw(self, kind: str, version: str) -> None:
-        """The watch delivered an object of this resourceVersion."""
+        """Record that the watch delivered an object of this resourceVersion."""
         self._seen[kind] = max(self._seen.get(kind, 0), decimal(version))
 
     def exists(self, kind: str, version: str, now: float) -> None:
-        """A list showed an object of this resourceVersion, at this monotonic time in seconds."""
+        """Record that a list contained an object of this resourceVersion, at this monotonic time in seconds."""
         newest = decimal(version)
         if newest > self._seen.get(kind, 0) and kind not in self._missing:
             self._missing[kind] = (newest, now)
 
     def stale(self, now: float) -> list[str]:
-        """The kinds whose watch has not delivered in time what exists."""
+        """Kinds whose watch has not delivered an existing object within GRACE_SECONDS."""
         delivered = [kind for kind, (newest, _) in self._missing.items() if self._seen.get(kind, 0) >= newest]
         for kind in delivered:
             del self._missing[kind]

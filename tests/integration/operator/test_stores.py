@@ -62,7 +62,7 @@ class RolloutLimiter:
             self.world.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
         )
         assert self.stores.users is not None
-        await self.stores.users.look(lambda key: self.woken.append(key.name), controller._has_no_user)
+        await self.stores.users.sync(lambda key: self.woken.append(key.name), controller._has_no_user)
 
     async def secret(self, name: str) -> dict[str, str]:
         data = (await self.world.get("Secret", name))["data"]
@@ -93,7 +93,7 @@ async def rollout_limiter(world: World, store: CounterStore, tmp_path: Path) -> 
     async def operator() -> str:
         return world.namespace
 
-    users = RedisUsers(admin, operator, lambda: True, CLOCK, look_seconds=0.2)
+    users = RedisUsers(admin, operator, lambda: True, CLOCK, sync_seconds=0.2)
     yield RolloutLimiter(world, settings, StoreAccess(StoreFiles(settings), users))
     await admin.close()
 

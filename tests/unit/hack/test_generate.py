@@ -74,8 +74,10 @@ def test_the_reference_tells_type_bounds_default_and_rules(checkout: Path, monke
     page = (checkout / "docs" / "reference" / "ttstenant.md").read_text().splitlines()
     assert (
         '| `spec.auth.modes` | list of None \\| APIKey \\| JWT, 1 to 3 entries | `["APIKey"]` |'
-        " Ways that are accepted. None lets everyone in. |"
+        " Accepted authentication modes. None allows every caller. |"
     ) in page
     assert any(line.startswith("| `spec.isolation` |") and "Not supported yet: Shared. |" in line for line in page)
-    assert "| `spec.suspend` | boolean | `false` | Scale to zero now, and keep everything else. |" in page
-    assert "- isolation Shared may not set auth.external" in page
+    assert (
+        "| `spec.suspend` | boolean | `false` | Scale the endpoint to zero replicas; keep its other objects. |" in page
+    )
+    assert "- isolation Shared does not allow auth.external" in page

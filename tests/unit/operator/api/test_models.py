@@ -118,10 +118,10 @@ ONLY_IN_PYTHON: dict[str, tuple[Object, str]] = {
         ),
         "spec.schedule.exceptions[0].from: year 0 is out of range",
     ),
-    "a prefix out of the bucket": (REFUSED["a prefix out of the bucket"][0], "spec.storage.s3.prefix: prefix may not"),
+    "a prefix out of the bucket": (REFUSED["a prefix out of the bucket"][0], "spec.storage.s3.prefix: prefix must not"),
     "an engine that may have no memory": (
         REFUSED["an engine that may have no memory"][0],
-        "spec.memoryLimit: memoryLimit must be more than 0",
+        "spec.memoryLimit: memoryLimit must be greater than 0",
     ),
 }
 

@@ -176,7 +176,9 @@ def test_a_window_that_others_hide_is_a_warning(tenant: Path, capsys: pytest.Cap
     tenant.write_text(TENANT.replace("\n    exceptions:", f"\n      - {hidden}"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
     said = capsys.readouterr().err
-    assert said == "warning: spec.schedule.windows[1], nap, never opens: windows before it hold whenever it would\n"
+    assert (
+        said == "warning: spec.schedule.windows[1], nap, never opens: earlier windows always match first; move it up\n"
+    )
 
 
 def test_every_mistake_is_named_at_once(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:

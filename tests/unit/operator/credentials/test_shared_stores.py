@@ -16,7 +16,7 @@ from tests.support.resources import KEY, UID, Object, model
 from tts_operator.credentials.shared_stores import (
     RedisSecret,
     StoreCredentials,
-    missing,
+    missing_redis_secret,
     parse_redis_secret,
     s3_problem,
 )
@@ -126,13 +126,13 @@ def test_a_tenants_own_stores_go_before_the_operators() -> None:
 
 
 S3_PROBLEMS: dict[str, tuple[dict[str, str | None] | None, str, str]] = {
-    "no such Secret": (None, "S3SecretNotFound", "there is no Secret own, which spec.storage.s3.secretRef names; it"),
+    "no such Secret": (None, "S3SecretNotFound", "Secret own, named by spec.storage.s3.secretRef, does not exist; it"),
     "other names": (
         {"access_key": "AKIA"},
         "S3SecretInvalid",
-        "Secret own has no entry `accessKey` and no `secretKey`",
+        "Secret own has no key `accessKey` and no `secretKey`",
     ),
-    "half of it": ({"accessKey": "AKIA", "secretKey": "\n"}, "S3SecretInvalid", "Secret own has no entry `secretKey`;"),
+    "half of it": ({"accessKey": "AKIA", "secretKey": "\n"}, "S3SecretInvalid", "Secret own has no key `secretKey`;"),
 }
 
 
@@ -150,7 +150,7 @@ def test_an_object_store_without_its_keys_is_told_while_everything_goes_on(
     assert "AKIA" not in str(said)
     assert said["Ready"]["status"] == "True", "speech needs no object store"
     assert mounts(bodies(found))["s3"] == "own", "it may come later, without a roll"
-    assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
+    assert found.requeue_at == NOON + timedelta(seconds=20), "nobody tells of Secrets"
     told = [event.reason for event in events({}, status(found, reading, Outcome()))]
     assert reason in told
 
@@ -163,14 +163,14 @@ def test_an_object_store_with_its_keys_is_in_order() -> None:
 
 PROBLEMS: dict[str, tuple[RedisSecret, str, str]] = {
     "no such Secret": (
-        missing("counters"),
+        missing_redis_secret("counters"),
         "RedisSecretNotFound",
-        "there is no Secret counters, which spec.redis.secretRef names; it needs `url`",
+        "Secret counters, named by spec.redis.secretRef, does not exist; it must contain `url`",
     ),
     "no such entry": (
         parse_redis_secret("counters", "1", None),
         "RedisSecretInvalid",
-        "Secret counters has no entry `url`",
+        "Secret counters has no key `url`",
     ),
     "no such address": (
         parse_redis_secret("counters", "1", "http://s3cret"),
@@ -193,7 +193,7 @@ def test_a_secret_that_is_of_no_use_is_told_while_everything_goes_on(
     assert "s3cret" not in str(said)
     assert said["Ready"]["status"] == "True", "speech needs no Redis"
     assert mounts(bodies(found))["redis"] == "counters", "it may come later, without a roll"
-    assert found.next_change == NOON + timedelta(seconds=20), "nobody tells of Secrets"
+    assert found.requeue_at == NOON + timedelta(seconds=20), "nobody tells of Secrets"
     before: Object = {}
     after = status(found, reading, Outcome())
     assert ("Warning", reason) in [(event.type, event.reason) for event in events(before, after)]

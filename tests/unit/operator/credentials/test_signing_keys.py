@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_operator.credentials.signing_keys import (
-    ANNOUNCED,
-    OVERLAP,
     PERIOD,
+    PUBLISH_AFTER,
+    PUBLISH_BEFORE,
     KeyRotation,
     SigningKeys,
+    created_at,
     due,
     generate,
     kid_of,
-    made,
-    turn,
+    rotation,
 )
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ def step(stored: SigningKeys, now: datetime) -> KeyRotation:
     """One reconcile."""
     if (kid := due(stored, now)) is not None:
         stored = replace(stored, keys={**stored.keys, kid: f"key of {kid}"})
-    return turn(stored, now)
+    return rotation(stored, now)
 
 
 def test_the_first_key_signs_at_once() -> None:
@@ -46,11 +46,11 @@ def test_a_key_is_announced_then_signs_then_stands_alone() -> None:
     announced = step(first, begun)
     assert sorted(announced.keys.keys) == [kid_of(START), kid_of(begun)]
     assert announced.keys.current == kid_of(START)
-    assert announced.requeue_at == begun + ANNOUNCED
+    assert announced.requeue_at == begun + PUBLISH_BEFORE
     signing = step(announced.keys, announced.requeue_at)
     assert signing.keys.current == kid_of(begun)
     assert len(signing.keys.keys) == 2
-    assert signing.requeue_at == begun + ANNOUNCED + OVERLAP
+    assert signing.requeue_at == begun + PUBLISH_BEFORE + PUBLISH_AFTER
     alone = step(signing.keys, signing.requeue_at)
     assert list(alone.keys.keys) == [kid_of(begun)]
     assert alone.requeue_at == begun + PERIOD
@@ -65,13 +65,13 @@ def test_a_key_that_somebody_put_there_is_replaced_in_the_usual_steps() -> None:
 
 def test_a_secret_without_a_note_keeps_everything_for_another_overlap() -> None:
     old, new = kid_of(START - PERIOD), kid_of(START - timedelta(days=1))
-    found = turn(SigningKeys({old: "a", new: "b"}, new), START)
+    found = rotation(SigningKeys({old: "a", new: "b"}, new), START)
     assert (found.keys.current, found.keys.since, set(found.keys.keys)) == (new, START, {old, new})
 
 
 def test_a_clock_that_was_set_back_takes_no_key_back() -> None:
     first = step(SigningKeys(), START).keys
-    second = step(step(first, START + PERIOD).keys, START + PERIOD + ANNOUNCED).keys
+    second = step(step(first, START + PERIOD).keys, START + PERIOD + PUBLISH_BEFORE).keys
     assert step(second, START + PERIOD).keys.current == second.current
 
 
@@ -109,4 +109,4 @@ def test_a_generated_key_is_one_that_the_server_takes() -> None:
 
 
 def test_a_key_is_named_after_the_instant_at_which_it_was_made() -> None:
-    assert made(kid_of(START)) == START
+    assert created_at(kid_of(START)) == START

@@ -13,8 +13,8 @@ from tests.support.virtual_time import VirtualClock
 from tts_operator.cluster.errors import NotLeading, Refused, Unreachable
 from tts_operator.objects.keys import Key
 from tts_operator.redis_acl.users import (
-    LOOK_SECONDS,
-    MOST_CHECKS,
+    MAX_CHECKS,
+    SYNC_SECONDS,
     RedisAclError,
     RedisRejected,
     RedisUnreachable,
@@ -76,12 +76,12 @@ class Platform:
 
     @asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.users.tend(self.reconciled.append, self.gone))
+        task = asyncio.create_task(self.users.run(self.reconciled.append, self.gone))
         yield
         task.cancel()
 
     async def look(self) -> None:
-        await self.users.look(self.reconciled.append, self.gone)
+        await self.users.sync(self.reconciled.append, self.gone)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_a_redis_that_is_away_is_asked_once_and_then_left_in_peace(platfor
     assert [failure and failure.reason for failure in said] == ["RedisUnavailable"] * 3
     assert platform.store.asked == 1, "the others would only have waited"
     assert said[0] is not None
-    assert said[0].message.startswith("the operator's Redis does not answer: connection refused; until it does")
+    assert said[0].message.startswith("the operator's Redis is unavailable: connection refused; until it recovers")
 
 
 async def test_what_was_owed_is_made_good_when_it_is_back(platform: Platform) -> None:
@@ -106,7 +106,7 @@ async def test_what_was_owed_is_made_good_when_it_is_back(platform: Platform) ->
         await asyncio.sleep(3600)
         assert platform.reconciled == []
         platform.store.trouble = None
-        await asyncio.sleep(LOOK_SECONDS + 1)
+        await asyncio.sleep(SYNC_SECONDS + 1)
     assert set(platform.reconciled) == {ACME, BLUE}
     assert await platform.users.grant(ACME, "uid-acme", "a-password") is None
     assert platform.store.users.keys() == {"uid-acme"}
@@ -116,7 +116,7 @@ async def test_a_redis_that_stays_away_is_asked_ever_less_often(platform: Platfo
     platform.store.trouble = RedisUnreachable("away")
     async with platform.tended():
         await asyncio.sleep(3600)
-    assert platform.store.asked < 3600 / LOOK_SECONDS + 10
+    assert platform.store.asked < 3600 / SYNC_SECONDS + 10
 
 
 async def test_one_that_refuses_is_another_matter(platform: Platform) -> None:
@@ -177,7 +177,7 @@ async def test_a_new_leader_removes_nobody_that_it_has_only_not_heard_of(platfor
 
 
 async def test_of_many_unknown_users_each_is_looked_up_in_its_turn(platform: Platform) -> None:
-    living = [f"uid-{number:04}" for number in range(2 * MOST_CHECKS)]
+    living = [f"uid-{number:04}" for number in range(2 * MAX_CHECKS)]
     platform.store.owners = {uid: f"team/{uid}" for uid in [*living, "uid-last"]}
     platform.living = set(living)
     for _ in range(3):
@@ -192,8 +192,8 @@ async def test_an_api_server_that_does_not_answer_removes_nobody(platform: Platf
     async def away(uid: str, key: Key) -> bool:
         raise Unreachable("no answer")
 
-    task = asyncio.create_task(platform.users.tend(platform.reconciled.append, away))
-    await asyncio.sleep(10 * LOOK_SECONDS)
+    task = asyncio.create_task(platform.users.run(platform.reconciled.append, away))
+    await asyncio.sleep(10 * SYNC_SECONDS)
     assert not task.done()
     task.cancel()
     assert platform.store.owners

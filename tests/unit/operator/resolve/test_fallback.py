@@ -28,7 +28,7 @@ from tts_operator.api.model import LONGEST_CHAIN
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
-from tts_operator.resolve.fallback import FallbackChains, chains
+from tts_operator.resolve.fallback import FallbackChains, fallback_chains
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.model import judge_fallback
 from tts_operator.status.tenant import status
@@ -50,7 +50,7 @@ def walked(listed: list[str], known: list[TTSModel]) -> FallbackChains:
     def problem(by: str, name: str) -> Problem | None:
         return None if models.get(name) else Problem("FallbackNotFound", f"{by} {name}")
 
-    return chains(listed, models, problem)
+    return fallback_chains(listed, models, problem)
 
 
 STORIES: dict[str, tuple[list[str], dict[str, str], dict[str, str], list[str], list[str]]] = {
@@ -107,7 +107,7 @@ def test_the_server_takes_whatever_remains_of_any_links(listed: list[str], names
     found = catalogue(written, {})
     for name in listed:
         assert len(found.fallbacks[name]) < LONGEST_CHAIN
-        if links.get(name) not in {None, name} and not resolved(observed).models:
+        if links.get(name) not in {None, name} and not resolved(observed).model_problems:
             assert found.fallbacks[name][0].model == links[name]
 
 
@@ -129,7 +129,7 @@ def test_a_fallback_that_the_tenant_does_not_list_has_a_small_pool_of_its_own() 
         ("acme-large", "Entry", Bounds(1, 1)),
         ("acme-small", "Fallback", Bounds(1, 1)),
     ]
-    assert found.models == ()
+    assert found.model_problems == ()
     kinds = {manifest.ref.kind for manifest in desired(spared()).manifests if manifest.ref.name == "acme-small"}
     assert kinds == {"Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service"}
     said = status(found, spared(), Outcome({}))
@@ -158,7 +158,7 @@ def test_a_voice_that_only_the_fallback_has_is_no_name_for_callers() -> None:
     only = model("small", voices=[{"name": "small-only"}])
     known = [model("large", fallback=falls_back_to("small")), only]
     observed = observe("large", known=known, voiceAliases={"alloy": "small-only"})
-    assert [problem.reason for problem in resolved(observed).models] == ["VoiceNotFound"]
+    assert [problem.reason for problem in resolved(observed).model_problems] == ["VoiceNotFound"]
     assert config(observed, "large")["voiceAliases"] == {}
 
 
@@ -176,7 +176,7 @@ UNUSABLE: dict[str, tuple[list[TTSModel], str]] = {
 def test_a_fallback_that_cannot_be_used_is_told_and_stops_nothing(known: list[TTSModel], reason: str) -> None:
     observed = observe("large", known=[model("large", fallback=falls_back_to("small")), *known])
     found = resolved(observed)
-    assert [problem.reason for problem in found.models] == [reason]
+    assert [problem.reason for problem in found.model_problems] == [reason]
     assert [each.name for each in found.pools] == ["acme-large"]
     assert "fallback" not in config(observed, "large")["models"][0]
 
@@ -186,17 +186,17 @@ def test_a_fallback_that_does_not_parse_says_where() -> None:
         observe("large", known=[model("large", fallback=falls_back_to("small"))]),
         model_errors={"small": "spec.voices: Field required"},
     )
-    assert resolved(observed).models == (
+    assert resolved(observed).model_problems == (
         (
             "FallbackInvalid",
-            "TTSModel large falls back to small: TTSModel small cannot be read: spec.voices: Field required",
+            "TTSModel large falls back to small: TTSModel small is invalid: spec.voices: Field required",
         ),
     )
 
 
 def test_a_voice_that_the_fallback_lacks_is_told_and_left_out() -> None:
     observed = spared(de="nobody", en="en-us")
-    assert [problem.reason for problem in resolved(observed).models] == ["FallbackVoiceNotFound"]
+    assert [problem.reason for problem in resolved(observed).model_problems] == ["FallbackVoiceNotFound"]
     assert config(observed, "large")["models"][0]["fallback"]["voices"] == [{"language": "en", "voice": "en-us"}]
 
 
@@ -212,7 +212,7 @@ def test_what_runs_goes_on_while_the_fallback_cannot_be_used() -> None:
     children = settle(spared(), NOON - timedelta(hours=1))
     observed = observe("large", known=[model("large", fallback=falls_back_to("small"))], children=children)
     assert planned(observed) == []
-    assert [problem.reason for problem in resolved(observed).models] == ["FallbackNotFound"]
+    assert [problem.reason for problem in resolved(observed).model_problems] == ["FallbackNotFound"]
 
 
 def test_the_pool_goes_after_the_entry_has_read_that_it_does() -> None:
@@ -224,7 +224,7 @@ def test_the_pool_goes_after_the_entry_has_read_that_it_does() -> None:
     told = settle(observe("large", children=before, known=known))
     early = observe("large", children=told, known=known)
     assert planned(early, NOON + timedelta(seconds=4)) == []
-    assert resolved(early, NOON + timedelta(seconds=4)).next_change == NOON + timedelta(seconds=5)
+    assert resolved(early, NOON + timedelta(seconds=4)).requeue_at == NOON + timedelta(seconds=5)
     last = planned(early, NOON + timedelta(seconds=5))
     assert "delete deploy/acme-small: no longer wanted" in last
 
@@ -255,7 +255,7 @@ def test_a_member_that_is_away_tells_who_speaks_for_it() -> None:
     said = conditions(observe("entry", "large", known=known, children=children))["Available"]
     assert (said["status"], said["message"]) == (
         "False",
-        "no pod of acme-large answers yet; its fallback small speaks meanwhile",
+        "no pod of acme-large is ready yet; requests are served by fallback small",
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from tests.support.operator_builders import DAY, NOON, child, observe, planned, resolved, settle, stamp
 from tests.support.resources import Object
 from tts_operator.calendar.bounds import Bounds
-from tts_operator.resolve.missing_metrics import MissingMetrics, hold
+from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 
 MINUTE = timedelta(minutes=1)
 BOUNDS = Bounds(3, 6)
@@ -22,7 +22,7 @@ def blind(since: datetime, reason: str = "FailedGetResourceMetric", status: str 
 
 
 def pinned(children: list[Object], bounds: Bounds = BOUNDS, now: datetime = NOON) -> MissingMetrics:
-    return hold(observe(children=children, schedule=DAY), "acme-espeak", bounds, now)
+    return missing_metrics(observe(children=children, schedule=DAY), "acme-espeak", bounds, now)
 
 
 def test_for_ten_minutes_it_is_too_early_to_tell() -> None:
@@ -54,6 +54,6 @@ def test_a_window_that_just_opened_gets_its_ten_minutes_too() -> None:
     window = {"name": "noon", "start": "11:55", "end": "14:00", "minReplicas": 2, "maxReplicas": 8}
     schedule = {**DAY, "windows": [window]}
     observed = observe(children=blind(NOON - timedelta(hours=3)), schedule=schedule)
-    assert resolved(observed).next_change == datetime(2026, 11, 4, 12, 5, tzinfo=UTC)
+    assert resolved(observed).requeue_at == datetime(2026, 11, 4, 12, 5, tzinfo=UTC)
     assert resolved(observed).pools[0].bounds == Bounds(2, 8)
     assert resolved(observed, NOON + 5 * MINUTE).pools[0].bounds == Bounds(2, 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tts_operator.resolve.precision import ORDER, choose, nearest, sized
+from tts_operator.resolve.precision import ORDER, combined_resources, effective_precision, nearest
 
 CHOICES = {
     # the story                                     offered            entry   scenario           name    reason
@@ -17,13 +17,13 @@ CHOICES = {
 
 @pytest.mark.parametrize(("offered", "entry", "scenario", "name", "reason"), CHOICES.values(), ids=CHOICES)
 def test_choice(offered: tuple[str, ...], entry: str | None, scenario: str | None, name: str, reason: str) -> None:
-    choice = choose(offered, entry, scenario)
+    choice = effective_precision(offered, entry, scenario)
     assert (choice.name, choice.reason) == (name, reason)
 
 
 def test_a_choice_that_nobody_asked_for_says_who_asked_for_what() -> None:
-    message = choose(("fp32", "fp16"), None, "Testing").message
-    assert message == "scenario Testing asks for int8, the model offers fp32, fp16: fp16 is nearest"
+    message = effective_precision(("fp32", "fp16"), None, "Testing").message
+    assert message == "scenario Testing uses int8, the model offers fp32, fp16: fp16 is the nearest"
 
 
 @pytest.mark.parametrize("asked", ORDER)
@@ -34,9 +34,9 @@ def test_what_is_offered_is_its_own_nearest(asked: str) -> None:
 def test_memory_holds_every_loaded_precision_and_a_gpu_is_shared() -> None:
     fp16 = {"cpu": "1", "memory": "3Gi", "nvidia.com/gpu": "1"}
     int8 = {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "2"}
-    assert sized(fp16, [fp16, int8]) == {"cpu": "1", "memory": str(4 * 1024**3), "nvidia.com/gpu": "2"}
+    assert combined_resources(fp16, [fp16, int8]) == {"cpu": "1", "memory": str(4 * 1024**3), "nvidia.com/gpu": "2"}
 
 
 def test_one_loaded_precision_keeps_its_own_spelling() -> None:
     fp16 = {"cpu": "1", "memory": "3Gi"}
-    assert sized(fp16, [fp16]) == fp16
+    assert combined_resources(fp16, [fp16]) == fp16

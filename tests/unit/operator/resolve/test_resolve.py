@@ -22,8 +22,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "two of them": (
         {"preventDeletion": True, "allowExternal": True},
         "NotSupportedYet",
-        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change them, or take them out of the"
-        " spec",
+        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change or remove them",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},
@@ -70,7 +69,7 @@ def test_key_sets_come_from_hosts_that_the_platform_allows(url: str, *, allowed:
     else:
         assert found.refused is not None
         assert found.refused.reason == "IssuerNotAllowed"
-        assert found.refused.message.endswith("is none of the allowed hosts: id.example, login.example")
+        assert found.refused.message.endswith("is not one of the allowed hosts: id.example, login.example")
 
 
 def test_a_stored_object_that_does_not_parse_is_refused() -> None:
@@ -102,7 +101,7 @@ MODELS: dict[str, tuple[list[TTSModel], dict[str, str], str | None]] = {
 @pytest.mark.parametrize(("known", "labels", "reason"), MODELS.values(), ids=MODELS)
 def test_model(known: list[TTSModel], labels: dict[str, str], reason: str | None) -> None:
     found = resolved(observe(known=known, labels=labels))
-    assert [problem.reason for problem in found.models] == ([reason] if reason else [])
+    assert [problem.reason for problem in found.model_problems] == ([reason] if reason else [])
     assert (found.pools[0].model is None) == (reason is not None)
 
 
@@ -113,11 +112,11 @@ VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "an alias of nobody": (
         {"voiceAliases": {"alloy": "nobody"}},
-        ["spec.voiceAliases[alloy] names nobody, a voice that no model here has"],
+        ["spec.voiceAliases[alloy] names voice nobody, which no model of the tenant has"],
     ),
     "a route to nobody": (
         {"languageRouting": [{"language": "default", "voice": "nobody"}]},
-        ["spec.languageRouting[default] names nobody, a voice that no model here has"],
+        ["spec.languageRouting[default] names voice nobody, which no model of the tenant has"],
     ),
 }
 
@@ -125,13 +124,13 @@ VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("spec", "messages"), VOICES.values(), ids=VOICES)
 def test_voices_that_callers_are_led_to(spec: dict[str, Any], messages: list[str]) -> None:
     found = resolved(observe(**spec))
-    assert [problem.message for problem in found.models] == messages
+    assert [problem.message for problem in found.model_problems] == messages
     assert found.pools[0].model is not None, "the pool goes on"
 
 
 def test_a_voice_may_belong_to_the_model_that_is_missing() -> None:
     found = resolved(observe("espeak", "missing", known=[model()], voiceAliases={"alloy": "nobody"}))
-    assert [problem.reason for problem in found.models] == ["ModelNotFound"]
+    assert [problem.reason for problem in found.model_problems] == ["ModelNotFound"]
 
 
 LIMITS: dict[str, tuple[dict[str, Any], int, int, list[str]]] = {
@@ -164,7 +163,7 @@ def test_a_window_that_others_hide_is_told() -> None:
 
     assert notes(noon, day, weekend) == []
     (note,) = notes(day, noon, weekend)
-    assert note == "spec.schedule.windows[1], noon, never opens: windows before it hold whenever it would"
+    assert note == "spec.schedule.windows[1], noon, never opens: earlier windows always match first; move it up"
     assert len(notes(weekend, {**noon, "days": ["Sat"]}, {**noon, "name": "late", "days": ["Sun", "Mon"]})) == 1
 
 
@@ -185,8 +184,8 @@ def test_the_next_look_is_at_the_next_transition() -> None:
     found = resolved(observe(schedule={"preset": "DayNightWeekend", "timeZone": "Asia/Shanghai"}))
     assert found.window is not None
     assert found.window.window == "day"
-    assert found.next_change == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
-    assert resolved(observe()).next_change is None
+    assert found.requeue_at == datetime(2026, 11, 4, 16, 0, tzinfo=UTC)
+    assert resolved(observe()).requeue_at is None
 
 
 def missed(ago: timedelta) -> Object:
@@ -207,17 +206,17 @@ NO_KEYS: dict[str, tuple[Observed, timedelta | None]] = {
 
 @pytest.mark.parametrize(("observed", "wait"), NO_KEYS.values(), ids=NO_KEYS)
 def test_a_secret_with_keys_that_is_missing_is_looked_for(observed: Observed, wait: timedelta | None) -> None:
-    assert resolved(observed).next_change == (NOON + wait if wait else None)
+    assert resolved(observed).requeue_at == (NOON + wait if wait else None)
 
 
 def test_a_namespace_whose_labels_keep_a_model_away_is_looked_at_again() -> None:
     """A person who reads ModelNotAllowed sets the label, and nobody watches namespaces."""
     barred = observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})])
-    assert resolved(barred).next_change == NOON + timedelta(seconds=20)
+    assert resolved(barred).requeue_at == NOON + timedelta(seconds=20)
     since = {"type": "ModelsResolved", "status": "False", "lastTransitionTime": stamp(NOON - timedelta(hours=1))}
     barred = replace(barred, body={**(barred.body or {}), "status": {"conditions": [since]}})
-    assert resolved(barred).next_change == NOON + timedelta(minutes=6)
-    assert resolved(observe(known=[])).next_change is None, "models are watched"
+    assert resolved(barred).requeue_at == NOON + timedelta(minutes=6)
+    assert resolved(observe(known=[])).requeue_at is None, "models are watched"
 
 
 def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:

@@ -46,7 +46,7 @@ def test_a_ready_pool_gets_the_time_to_read_that_it_is_the_entry() -> None:
     children = settle(observe("new", children=old_pool()))
     early = observe("new", children=children)
     assert resolved(early, NOON + SECOND).entry == "acme-old"
-    assert resolved(early, NOON + SECOND).next_change == NOON + 5 * SECOND
+    assert resolved(early, NOON + SECOND).requeue_at == NOON + 5 * SECOND
     assert resolved(early, NOON + 5 * SECOND).entry == "acme-new"
 
 
@@ -78,7 +78,7 @@ def test_two_pools_that_change_places_are_both_entries_until_nobody_can_come_to_
     assert selected(moved) == "acme-b"
     just_after = resolved(observe("b", "a", children=moved), NOON + 7 * SECOND)
     assert [pool.role for pool in just_after.pools] == ["Entry", "Entry"]
-    assert just_after.next_change == NOON + 11 * SECOND
+    assert just_after.requeue_at == NOON + 11 * SECOND
     at_rest = resolved(observe("b", "a", children=moved), NOON + 11 * SECOND)
     assert [pool.role for pool in at_rest.pools] == ["Entry", "Member"]
 

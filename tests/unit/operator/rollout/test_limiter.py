@@ -258,7 +258,7 @@ def test_who_waits_is_told_so_and_is_ready_all_the_same(reason: str) -> None:
     found = waiting(observed, reason)
     said = {each["type"]: each for each in status(found, observed, Outcome({}))["conditions"]}
     assert (said["Programmed"]["status"], said["Programmed"]["reason"]) == ("False", reason)
-    assert said["Programmed"]["message"].startswith("acme-espeak: the last good pods go on; ")
+    assert said["Programmed"]["message"].startswith("acme-espeak: the previous pods keep serving. ")
     assert said["Ready"]["status"] == "True"
 
 

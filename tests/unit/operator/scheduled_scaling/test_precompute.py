@@ -72,7 +72,7 @@ def test_what_is_due_before_the_transition_moves_nothing() -> None:
     """The reconcile of that moment works the transition out again."""
     children = settle(observe(schedule=CALENDAR))
     found = resolved(observe(schedule=CALENDAR, children=children))
-    earlier = replace(found, next_change=EVENING - timedelta(seconds=1))
+    earlier = replace(found, requeue_at=EVENING - timedelta(seconds=1))
     assert next_requeue(earlier) == Requeue(EVENING - timedelta(seconds=1))
 
 

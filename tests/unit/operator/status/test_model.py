@@ -23,15 +23,15 @@ SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
         None,
         "True",
         "MemoryTight",
-        "spec.precisions[fp32]: limits.memory is 448Mi, less than the 449Mi of 1 x memoryLimit 149Mi and 300Mi for the"
-        " server: the kernel may end pods",
+        "spec.precisions[fp32]: limits.memory 448Mi is less than 449Mi (1 x memoryLimit 149Mi and 300Mi for the"
+        " server), so the kernel may kill pods: raise limits.memory or lower memoryLimit",
     ),
     "it needs what comes later": (
         LATER,
         None,
         "False",
         "NotSupportedYet",
-        "spec.accelerator: not supported yet; change it, or take it out of the spec",
+        "spec.accelerator: not supported yet; change or remove it",
     ),
     "it does not parse": (None, "spec.voices: Field required", "False", "Invalid", "spec.voices: Field required"),
 }

@@ -91,7 +91,7 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         {},
         "ModelsResolved",
         "ModelNotFound",
-        "what runs goes on",
+        "running pods are not affected",
     ),
     "a model for others": (
         observe(known=[model(allowedNamespaces={"matchLabels": {"team": "b"}})]),
@@ -105,7 +105,7 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         {},
         "ModelsResolved",
         "VoiceNotFound",
-        "spec.voiceAliases[alloy] names nobody",
+        "spec.voiceAliases[alloy] names voice nobody",
     ),
     "a name that is taken": (
         observe(children=running()),
@@ -122,7 +122,7 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         {},
         "Available",
         "ErrImagePull",
-        "pod acme-espeak-1: not found; check the image's name",
+        "pod acme-espeak-1: not found; check image and imagePullSecrets of the TTSModel",
     ),
     "an image that is still not there": (
         observe(children=running(0), pods=[waits("ImagePullBackOff", "Back-off pulling image")]),
@@ -202,15 +202,16 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         {},
         "Available",
         "KeysNotFound",
-        "no Secret acme-keys in namespace team-acme: make it with `kubectl tts keygen --tenant acme -n team-acme |",
+        "Secret acme-keys does not exist in namespace team-acme, so every request is rejected: create it with"
+        " `kubectl tts keygen --tenant acme -n team-acme |",
     ),
     "nobody has a key, and pods still start": (
         observe(children=running(0), keys=False, auth={"apiKeysSecretRef": {"name": "mine"}}),
         {},
         "Available",
         "KeysNotFound",
-        "no Secret mine in namespace team-acme, which spec.auth.apiKeysSecretRef names: make it with `kubectl tts"
-        " keygen --secret mine",
+        "Secret mine, named by spec.auth.apiKeysSecretRef, does not exist in namespace team-acme, so every request is"
+        " rejected: create it with `kubectl tts keygen --secret mine",
     ),
     "nobody has a key, and pods cannot run": (
         observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
@@ -261,7 +262,7 @@ def test_the_whole_status() -> None:
         "replicas": "2/3",
         "model": "espeak",
         "precision": "fp32",
-        "precisionReason": "fp32 is the model's first",
+        "precisionReason": "fp32 is the model's default",
         "url": "http://acme.team-acme.svc",
     }
 
@@ -290,7 +291,7 @@ def test_children_that_fail_alike_are_told_in_one_sentence() -> None:
 
 def test_where_nothing_runs_nothing_is_said_to_go_on() -> None:
     said = report(observe(known=[]))
-    assert condition(said, "ModelsResolved")["message"].endswith("publish it, or correct the name")
+    assert condition(said, "ModelsResolved")["message"].endswith("publish the model or correct the name")
 
 
 def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
@@ -306,7 +307,7 @@ def test_some_pods_that_fail_beside_others_that_answer_are_not_passed_over() -> 
     said = report(observed)
     assert problem(said, "Available") == ("True", "AsSpecified")
     assert problem(said, "Ready") == ("False", "ErrImagePull")
-    assert condition(said, "Ready")["message"].endswith("the other pods answer")
+    assert condition(said, "Ready")["message"].endswith("the other pods keep serving")
     assert said["pools"][0]["reason"] == "ErrImagePull"
 
 
@@ -327,7 +328,7 @@ def test_pods_on_their_way_out_are_no_trouble() -> None:
 def test_an_autoscaler_without_metrics_only_warns() -> None:
     said = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
     assert problem(said, "ScalingActive") == ("False", "FailedGetResourceMetric")
-    assert "max is held at min 3" in condition(said, "ScalingActive")["message"]
+    assert "maxReplicas is pinned to 3 until metrics are available" in condition(said, "ScalingActive")["message"]
     assert problem(said, "Ready") == ("True", "AsSpecified")
 
 
@@ -338,7 +339,7 @@ def test_fixed_bounds_need_no_metrics() -> None:
 def test_what_holds_otherwise_than_the_spec_says_is_told_beside_a_condition_that_holds() -> None:
     said = report(observe(children=running(), quota={"requestsPerMinute": 50}))
     assert problem(said, "Accepted") == ("True", "QuotaClamped")
-    assert "above the 10 of tier Basic" in condition(said, "Accepted")["message"]
+    assert "exceeds the limit of tier Basic: 10 applies" in condition(said, "Accepted")["message"]
 
 
 def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -> None:
@@ -450,7 +451,7 @@ def test_a_window_that_opens_is_an_event() -> None:
     day = report(observe(children=children, schedule=schedule))
     night = report(observe(children=children, schedule=schedule), later=timedelta(hours=13))
     assert events(day, night) == [
-        Event("Normal", "WindowChanged", "window night opens after day: 1 to 1 replicas of espeak")
+        Event("Normal", "WindowChanged", "active window changed from day to night: 1 to 1 replicas of espeak")
     ]
 
 
