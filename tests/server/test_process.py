@@ -121,7 +121,7 @@ def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
 NOBODY_CATCHES = """
 import asyncio, threading
 from tts_server.app.serve import run
-from tts_server.telemetry.metrics import configure_logging, log_crashes
+from tts_server.telemetry.logging import configure_logging, log_crashes
 
 async def fail(how):
     loop = asyncio.get_running_loop()
