@@ -175,8 +175,8 @@ def test_a_window_that_others_hide_is_a_warning(tenant: Path, capsys: pytest.Cap
     hidden = "{name: nap, start: 23:00, end: 01:00, minReplicas: 2}\n    exceptions:"
     tenant.write_text(TENANT.replace("\n    exceptions:", f"\n      - {hidden}"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
-    said = capsys.readouterr().err
-    assert said == "warning: spec.schedule.windows[1], nap, never opens: windows before it hold whenever it would\n"
+    errors = capsys.readouterr().err
+    assert errors == "warning: spec.schedule.windows[1], nap, never opens: windows before it hold whenever it would\n"
 
 
 def test_every_mistake_is_named_at_once(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,8 +29,8 @@ def process(*flags: str) -> ProcessSettings:
 def test_what_holds_for_every_tenant_comes_from_flags() -> None:
     plain = settings()
     assert (plain.playground, plain.tracing_endpoint, plain.tracing_ratio) == (False, "", 1.0)
-    told = settings("--playground=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1")
-    assert (told.playground, told.tracing_endpoint, told.tracing_ratio) == (True, "http://collector:4318", 0.1)
+    changed = settings("--playground=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1")
+    assert (changed.playground, changed.tracing_endpoint, changed.tracing_ratio) == (True, "http://collector:4318", 0.1)
 
 
 def test_namespaces_are_a_list() -> None:
@@ -40,8 +40,8 @@ def test_namespaces_are_a_list() -> None:
 
 def test_networks_of_proxies_are_a_list() -> None:
     assert settings().trusted_proxies == ()
-    told = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
-    assert told == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
+    changed = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
+    assert changed == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
 
 
 def test_hosts_of_issuers_are_a_list() -> None:
@@ -111,19 +111,19 @@ def test_without_a_cluster_it_says_how_to_name_one(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
     assert main([*RUN, "--metrics-port=0", "--health-port=0"]) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("tts-operator: no way to a cluster: ")
-    assert said.endswith("; set KUBECONFIG")
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert output.startswith("tts-operator: no way to a cluster: ")
+    assert output.endswith("; set KUBECONFIG")
 
 
 def test_help_says_what_is_required_and_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Image of tts-server for models that name none. (required)" in said
-    assert "Bucket for audio; it must exist. (required with --s3-endpoint)" in said
-    assert "whose tenants the operator reconciles. Default: all namespaces." in said
-    assert "TTS_OPERATOR_LEASE_NAME sets --lease-name" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Image of tts-server for models that name none. (required)" in output
+    assert "Bucket for audio; it must exist. (required with --s3-endpoint)" in output
+    assert "whose tenants the operator reconciles. Default: all namespaces." in output
+    assert "TTS_OPERATOR_LEASE_NAME sets --lease-name" in output
 
 
 def test_the_chart_sets_every_flag_and_no_other() -> None:
