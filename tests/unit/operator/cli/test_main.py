@@ -145,3 +145,19 @@ def test_a_wrong_flag_the_help_and_the_crds_do_not_wait_for_the_kubernetes_clien
     heavy = "sys.exit(bool(sys.modules.keys() & {'kubernetes', 'kopf', 'aiohttp', 'redis', 'structlog'}))"
     run = subprocess.run([sys.executable, "-c", script + heavy], check=False, capture_output=True)
     assert run.returncode == 0
+
+
+QUOTED = {"--image-pull-policy", "--log-level", "--trusted-proxies"}
+"""Flags of words and networks, whose values an error repeats, as it does for numbers."""
+
+
+@pytest.mark.parametrize("name", sorted({flag.name for flag in run_flags()} - QUOTED))
+def test_an_error_does_not_repeat_a_value_that_may_hold_a_password(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (flag,) = (flag for flag in run_flags() if flag.name == name)
+    stores = ["--redis-url=redis://h", "--s3-endpoint=http://h", "--s3-bucket=abc", f"--s3-directory={tmp_path}"]
+    status = main([*RUN, *stores, "--workers=0", f"{name}=http://user:s3cret@host/ "])
+    assert status == 2
+    if flag.schema.get("type") not in {"integer", "number"}:
+        assert "s3cret" not in capsys.readouterr().err
