@@ -31,7 +31,7 @@ NAMES = (
 PACKAGES: Mapping[str, str] = {"chromium": "chromium"}
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
-NO_FRILLS = (
+FLAGS = (
     "--headless=new",
     "--hide-scrollbars",
     "--no-sandbox",  # the sandbox needs privileges that containers lack; only this project's page is opened
@@ -127,8 +127,8 @@ class Page:
     async def emulate(self, *, scheme: str = "light", reduced_motion: bool = False) -> None:
         """Emulate the person's preferences for colors and motion."""
         motion = "reduce" if reduced_motion else "no-preference"
-        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        preferences = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        features = [{"name": name, "value": value} for name, value in preferences.items()]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
     async def resize(self, width: int, height: int, scale: float = 1) -> None:
@@ -155,21 +155,21 @@ class Page:
         """Handle the browser's messages until it closes the connection."""
         with suppress(websockets.ConnectionClosed):
             async for message in self.connection:
-                self._take(json.loads(message))
+                self._handle(json.loads(message))
 
-    def _take(self, message: dict[str, Any]) -> None:
-        told = message.get("params", {})
+    def _handle(self, message: dict[str, Any]) -> None:
+        params = message.get("params", {})
         match message.get("method"):
             case None:
                 self._answers[message["id"]].set_result(message)
-            case "Log.entryAdded" if told["entry"]["level"] in {"warning", "error"}:
-                self.console.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+            case "Log.entryAdded" if params["entry"]["level"] in {"warning", "error"}:
+                self.console.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             case "Runtime.exceptionThrown":
-                self.console.append(str(told["exceptionDetails"].get("exception", {}).get("description")))
-            case "Runtime.consoleAPICalled" if told["type"] in {"warning", "error", "assert"}:
-                self.console.append(" ".join(str(argument.get("value")) for argument in told["args"]))
+                self.console.append(str(params["exceptionDetails"].get("exception", {}).get("description")))
+            case "Runtime.consoleAPICalled" if params["type"] in {"warning", "error", "assert"}:
+                self.console.append(" ".join(str(argument.get("value")) for argument in params["args"]))
             case "Network.requestWillBeSent":
-                self.requested.append(told["request"]["url"])
+                self.requested.append(params["request"]["url"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,27 +198,27 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """Start Chromium with a new profile; both are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="ttsfleet-browser-", ignore_cleanup_errors=True) as folder:
-        said = Path(folder) / "said"
-        command = [installed(), *NO_FRILLS, f"--user-data-dir={folder}", "about:blank"]
+        output_file = Path(folder) / "output"
+        command = [installed(), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
         # Without the desktop's session bus, which containers lack and which nothing here needs.
         environment = {**os.environ, "HOME": folder, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
-        with said.open("wb") as output:
+        with output_file.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         try:
-            yield Browser(_address(process, said))
+            yield Browser(_address(process, output_file))
         finally:
             process.terminate()
             process.wait()
 
 
-def _address(process: "subprocess.Popen[bytes]", said: Path) -> str:
+def _address(process: "subprocess.Popen[bytes]", output_file: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        found = re.search(r"DevTools listening on ws://([^/]+)/", said.read_text(errors="replace"))
+        found = re.search(r"DevTools listening on ws://([^/]+)/", output_file.read_text(errors="replace"))
         if found:
             return found[1]
         time.sleep(0.02)
-    raise CannotRunError(f"Chromium does not start: {said.read_text(errors='replace')}")
+    raise CannotRunError(f"Chromium does not start: {output_file.read_text(errors='replace')}")
 
 
 def main() -> int:

@@ -60,25 +60,29 @@ def server(folder: Path) -> Iterator[str]:
     (folder / "quota.json").write_text(json.dumps(QUOTA))
     program = Path(sys.executable).with_name("tts-server")
     command = [str(program), "--port=0", "--metrics-port=0", f"--quota={folder / 'quota.json'}"]
-    said = folder / "said"
-    with said.open("wb") as output:
+    output_file = folder / "output"
+    with output_file.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        yield f"http://127.0.0.1:{_port(process, said)}/"
+        yield f"http://127.0.0.1:{_port(process, output_file)}/"
     finally:
         process.terminate()
         process.wait()
 
 
-def _port(process: "subprocess.Popen[bytes]", said: Path) -> int:
+def _port(process: "subprocess.Popen[bytes]", output_file: Path) -> int:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        lines = [json.loads(line) for line in said.read_text().splitlines() if line.startswith("{") and line[-1] == "}"]
+        lines = [
+            json.loads(line)
+            for line in output_file.read_text().splitlines()
+            if line.startswith("{") and line[-1] == "}"
+        ]
         events = {line["event"]: line for line in lines}
         if "ready" in events:
             return int(events["listening"]["port"])
         time.sleep(0.05)
-    raise CannotRunError(f"tts-server does not start: {said.read_text()}")
+    raise CannotRunError(f"tts-server does not start: {output_file.read_text()}")
 
 
 def smaller(png: bytes) -> bytes:

@@ -7,18 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
-from tts_server.app.build import Application, Sources
-from tts_server.app.serve import ListenAddress, PortTaken, run, serve
 from tts_server.config.defaults import embedded_config, embedded_quota
 from tts_server.config.files import BrokenFile, read_model
 from tts_server.config.schema import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
 from tts_server.errors import EngineError
 from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
-from tts_server.routing.catalogue import CatalogueError
-from tts_server.telemetry.logging import configure_logging, log_crashes
-from tts_server.telemetry.tracing_setup import open_tracing
 
 if TYPE_CHECKING:
     from tts_server.app.build import Application, Sources
@@ -83,8 +76,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    import structlog
 
     from tts_server.app.build import Application
+    from tts_server.app.serve import ListenAddress, PortTaken, run, serve
+    from tts_server.routing.catalogue import CatalogueError
+    from tts_server.telemetry.logging import configure_logging, log_crashes
+    from tts_server.telemetry.tracing_setup import open_tracing
 
     configure_logging(options.log_level)
     log_crashes()
@@ -166,6 +164,7 @@ def _hint(error: EngineError) -> str:
 
 
 def _fail(message: str) -> int:
+    import structlog
 
     structlog.get_logger(__name__).error("tts-server does not start", reason=message)
     print(f"tts-server: {message}", file=sys.stderr)

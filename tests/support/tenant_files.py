@@ -53,22 +53,22 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "start = end": (
         "end: 06:00",
         "end: 22:00",
-        "spec.schedule.windows[0]: start and end must differ; for the whole day leave out both",
+        "spec.schedule.windows[0]: start and end must differ; omit both for the whole day",
     ),
     "start without end": (
         "end: 06:00, ",
         "",
-        "spec.schedule.windows[0]: start and end go together; leave out both for the whole day",
+        "spec.schedule.windows[0]: set both start and end, or neither for the whole day",
     ),
     "min above max": (
         "minReplicas: 1",
         "minReplicas: 5",
-        "spec.schedule.windows[0]: minReplicas must not exceed maxReplicas; minReplicas is 0 only if",
+        "spec.schedule.windows[0]: minReplicas must not exceed maxReplicas, and may be 0 only if",
     ),
     "min 0 below a max": (
         "minReplicas: 3",
         "minReplicas: 0",
-        "spec.schedule.default: minReplicas must not exceed maxReplicas; minReplicas is 0 only if maxReplicas is 0 too",
+        "spec.schedule.default: minReplicas must not exceed maxReplicas, and may be 0 only if maxReplicas is 0",
     ),
     "a time that is a boolean": (
         "22:00",
@@ -118,7 +118,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "a preset with windows": (
         "default: {minReplicas: 3, maxReplicas: 6}",
         "preset: DayNightWeekend",
-        "spec.schedule: preset comes with its own default and windows; leave those out, or leave out preset",
+        "spec.schedule: preset defines default and windows: remove those fields, or remove preset",
     ),
     "no name": ("{name: night, ", "{", "spec.schedule.windows[0].name: required field is missing"),
     "no tenant": (

@@ -176,7 +176,7 @@ def _problem(detail: ErrorDetails, flags: Sequence[Flag], given: Mapping[str, _G
 
 
 def _advice(schema: Schema, text: str) -> str:
-    """Advice that the schema of the value gives: a number or one of a few words. No other value is quoted."""
+    """Advice that the schema of the value gives: a number or one of a few words. Only these are quoted here."""
     if "enum" in schema:
         return f"must be one of {', '.join(schema['enum'])}, not {text!r}"
     if schema.get("type") in {"integer", "number"}:

@@ -40,7 +40,7 @@ CHOICES = {
     "a cluster of one's own needs nothing of this":   ("current", MAC,         False, "current"),
 }  # fmt: skip
 REFUSALS = {
-    # the story                      CLUSTER  machine    what is said
+    # the story                      CLUSTER  machine    message
     "neither root nor Docker":       ("",     USER,      "cluster: no Docker engine answers, and you are not root."),
     "a Mac without Docker":          ("",     MAC,       "no Docker engine answers, and a node needs Linux"),
     "a container":                   ("",     CONTAINER, "and this root may not make namespaces."),
@@ -56,11 +56,11 @@ def test_what_serves(wanted: str, machine: Some, has_node: bool, expected: str) 
     assert kind_of(wanted, machine, has_node=has_node, word="demo") == expected
 
 
-@pytest.mark.parametrize(("wanted", "machine", "said"), REFUSALS.values(), ids=REFUSALS)
-def test_what_is_said_where_nothing_serves(wanted: str, machine: Some, said: str) -> None:
+@pytest.mark.parametrize(("wanted", "machine", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_names_its_cause_and_what_to_do(wanted: str, machine: Some, message: str) -> None:
     with pytest.raises(CannotRunError) as caught:
         kind_of(wanted, machine, has_node=False, word="e2e")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_the_ways_to_go_on_name_the_word_that_was_called() -> None:

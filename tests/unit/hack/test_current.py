@@ -1,4 +1,4 @@
-"""A cluster that somebody else runs: what is wrong with how it was named is said before anything is built."""
+"""A cluster that already runs: a wrong name for it is refused before anything is built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REGISTRIES = {
     "localhost:5001": "localhost:5001",
 }
 NO_REGISTRIES = {
-    # what is wrong      named                        what is said
+    # what is wrong      named                        message
     "it is not set": ("", "name one that you may push to"),
     "it has a scheme": ("https://registry.example/you", "has a scheme: leave it out"),
     "it has a tag": ("registry.example/you:latest", "without tag"),
@@ -36,11 +36,11 @@ def test_a_registry_is_what_references_begin_with(named: str, expected: str) -> 
     assert current.registry({"REGISTRY": named}) == expected
 
 
-@pytest.mark.parametrize(("named", "said"), NO_REGISTRIES.values(), ids=NO_REGISTRIES)
-def test_what_is_no_registry_is_refused_in_words(named: str, said: str) -> None:
+@pytest.mark.parametrize(("named", "message"), NO_REGISTRIES.values(), ids=NO_REGISTRIES)
+def test_what_is_no_registry_is_refused_in_words(named: str, message: str) -> None:
     with pytest.raises(CannotRunError) as caught:
         current.registry({"REGISTRY": named})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert current.REGISTRY_EXAMPLE in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -60,10 +60,10 @@ def test_without_a_name_it_is_kubectls_own(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("named", "said"), [("/no/such", "KUBECONFIG=/no/such is not a file"), ("/a:/b", "names several files")]
+    ("named", "message"), [("/no/such", "KUBECONFIG=/no/such is not a file"), ("/a:/b", "names several files")]
 )
-def test_what_is_no_kubeconfig_is_refused_in_words(named: str, said: str) -> None:
-    with pytest.raises(CannotRunError, match=said):
+def test_what_is_no_kubeconfig_is_refused_in_words(named: str, message: str) -> None:
+    with pytest.raises(CannotRunError, match=message):
         current.kubeconfig({"KUBECONFIG": named})
 
 
@@ -82,7 +82,9 @@ def test_a_registry_that_refuses_is_named_with_its_own_words_and_what_to_do() ->
         "reuse blob sha256:2827 at destination: authentication required"
     )
     error = CommandError(f"buildah ... push ended with 125:\nmany words\n{words}")
-    said = current.refused("registry.example/you", last_words(error), with_docker=False)
-    assert said.startswith("the images could not be pushed to REGISTRY=registry.example/you: authentication required\n")
-    assert "`buildah login registry.example`" in said
+    message = current.refused("registry.example/you", last_words(error), with_docker=False)
+    assert message.startswith(
+        "the images could not be pushed to REGISTRY=registry.example/you: authentication required\n"
+    )
+    assert "`buildah login registry.example`" in message
     assert "`docker login registry.example`" in current.refused("registry.example/you", "no", with_docker=True)

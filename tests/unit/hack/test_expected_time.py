@@ -50,7 +50,8 @@ def test_kind_builds_no_node_and_a_cluster_of_ones_own_neither() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(20, "about 20 s"), (120, "about 120 s"), (180, "about 3 minutes"), (631, "about 11 minutes")]
+    ("seconds", "message"),
+    [(20, "about 20 s"), (120, "about 120 s"), (180, "about 3 minutes"), (631, "about 11 minutes")],
 )
-def test_long_times_are_told_in_minutes(seconds: float, said: str) -> None:
-    assert about(seconds) == said
+def test_long_times_are_told_in_minutes(seconds: float, message: str) -> None:
+    assert about(seconds) == message

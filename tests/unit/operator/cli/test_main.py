@@ -29,10 +29,10 @@ def process(*flags: str) -> ProcessSettings:
 def test_what_holds_for_every_tenant_comes_from_flags() -> None:
     plain = settings()
     assert (plain.playground, plain.docs, plain.tracing_endpoint, plain.tracing_ratio) == (False, False, "", 1.0)
-    told = settings(
+    changed = settings(
         "--playground=true", "--docs=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1"
     )
-    assert (told.playground, told.docs, told.tracing_endpoint, told.tracing_ratio) == (
+    assert (changed.playground, told.docs, told.tracing_endpoint, told.tracing_ratio) == (
         True,
         True,
         "http://collector:4318",
@@ -47,8 +47,8 @@ def test_namespaces_are_a_list() -> None:
 
 def test_networks_of_proxies_are_a_list() -> None:
     assert settings().trusted_proxies == ()
-    told = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
-    assert told == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
+    changed = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
+    assert changed == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
 
 
 def test_hosts_of_issuers_are_a_list() -> None:
@@ -126,11 +126,11 @@ def test_without_a_cluster_it_says_how_to_name_one(
 def test_help_says_what_is_required_and_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Image of tts-server for models that name none. (required)" in said
-    assert "Bucket for audio; it must exist. (required with --s3-endpoint)" in said
-    assert "whose tenants the operator reconciles. Default: all namespaces." in said
-    assert "TTS_OPERATOR_LEASE_NAME sets --lease-name" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Image of tts-server for models that name none. (required)" in output
+    assert "Bucket for audio; it must exist. (required with --s3-endpoint)" in output
+    assert "whose tenants the operator reconciles. Default: all namespaces." in output
+    assert "TTS_OPERATOR_LEASE_NAME sets --lease-name" in output
 
 
 def test_the_chart_sets_every_flag_and_no_other() -> None:
@@ -152,3 +152,19 @@ def test_a_wrong_flag_the_help_and_the_crds_do_not_wait_for_the_kubernetes_clien
     heavy = "sys.exit(bool(sys.modules.keys() & {'kubernetes', 'kopf', 'aiohttp', 'redis', 'structlog'}))"
     run = subprocess.run([sys.executable, "-c", script + heavy], check=False, capture_output=True)
     assert run.returncode == 0
+
+
+QUOTED = {"--image-pull-policy", "--log-level", "--trusted-proxies"}
+"""Flags of words and networks, whose values an error repeats, as it does for numbers."""
+
+
+@pytest.mark.parametrize("name", sorted({flag.name for flag in run_flags()} - QUOTED))
+def test_an_error_does_not_repeat_a_value_that_may_hold_a_password(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (flag,) = (flag for flag in run_flags() if flag.name == name)
+    stores = ["--redis-url=redis://h", "--s3-endpoint=http://h", "--s3-bucket=abc", f"--s3-directory={tmp_path}"]
+    status = main([*RUN, *stores, "--workers=0", f"{name}=http://user:s3cret@host/ "])
+    assert status == 2
+    if flag.schema.get("type") not in {"integer", "number"}:
+        assert "s3cret" not in capsys.readouterr().err

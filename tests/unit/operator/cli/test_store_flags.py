@@ -31,6 +31,14 @@ def test_they_are_what_the_flags_say(tmp_path: Path) -> None:
     assert (s3.path_style, s3.prefix, s3.region, s3.public_endpoint) == (True, "fleet", "us-east-1", None)
 
 
+def test_values_that_the_chart_leaves_empty_are_not_set(tmp_path: Path) -> None:
+    empty = ("--s3-prefix=", "--s3-public-endpoint=", "--s3-path-style=false")
+    s3 = settings(*S3, f"--s3-directory={tmp_path}", *empty).s3
+    assert s3 is not None
+    assert (s3.prefix, s3.public_endpoint, s3.path_style) == ("", None, False)
+    assert settings("--s3-endpoint=", "--s3-bucket=", "--redis-url=", "--redis-directory=").s3 is None
+
+
 KEYS = "--s3-directory=/nowhere"
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no address": (["--redis-url=redis.svc"], "argument --redis-url: does not begin with redis://"),
@@ -77,10 +85,10 @@ def test_a_mistake_ends_the_start_with_its_reason(
     flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*RUN, *flags]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"tts-operator: {message}")
-    assert len(said.splitlines()) == 1
-    assert "s3cret" not in said
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"tts-operator: {message}")
+    assert len(errors.splitlines()) == 1
+    assert "s3cret" not in errors
 
 
 async def test_files_that_cannot_be_read_for_a_moment_are_what_they_were(tmp_path: Path) -> None:
