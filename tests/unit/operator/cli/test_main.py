@@ -32,7 +32,7 @@ def test_what_holds_for_every_tenant_comes_from_flags() -> None:
     changed = settings(
         "--playground=true", "--docs=true", "--tracing-endpoint=http://collector:4318", "--tracing-ratio=0.1"
     )
-    assert (changed.playground, told.docs, told.tracing_endpoint, told.tracing_ratio) == (
+    assert (changed.playground, changed.docs, changed.tracing_endpoint, changed.tracing_ratio) == (
         True,
         True,
         "http://collector:4318",
