@@ -56,7 +56,7 @@ def encode(samples: Samples, format_: str, sizes: Iterator[int] | None = None, *
 
 
 def decode(data: bytes, format_: str, pcm_rate_hz: int = 24_000) -> tuple[Samples, int]:
-    """What a listener hears, and at which rate."""
+    """Decode a file as a player does: samples and their rate."""
     if format_ == "pcm":
         return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768), pcm_rate_hz
     if format_ == "mp3":  # written by LAME, read by libsndfile's mpg123

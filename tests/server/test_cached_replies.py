@@ -1,4 +1,4 @@
-"""What callers of a caching server see: hits, shared flights, and what is never kept."""
+"""Responses of a server with a cache: hits, shared syntheses, and what is never cached."""
 
 import asyncio
 import base64
@@ -311,7 +311,7 @@ async def test_a_hit_pays_its_request_and_characters_and_no_audio(tmp_path: Path
 
 @pytest.fixture
 async def covered(tmp_path: Path) -> AsyncIterator[Stage]:
-    """Where `tone` cannot speak, `bass` does."""
+    """Configure `bass` as the fallback of `tone`."""
     tone, bass = config(tmp_path).models
     models = (tone.model_copy(update={"fallback": FallbackConfig(model="bass")}), bass)
     async with stage(config(tmp_path, cache=CACHE, models=models)) as running:

@@ -1,4 +1,4 @@
-"""What callers hear while engines fail: real processes that misbehave on command, behind the whole application."""
+"""Responses while engines fail: real workers that misbehave on command, behind the whole application."""
 
 import asyncio
 import time

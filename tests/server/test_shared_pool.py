@@ -54,7 +54,7 @@ TURN = SchedulingParams()
 
 
 def internal(folder: Path, tenant: str) -> Path:
-    """Where both sides read a tenant's credential."""
+    """Return the folder from which both sides read a tenant's credential."""
     directory = folder / f"internal-{tenant}"
     directory.mkdir(exist_ok=True)
     (directory / "token").write_text(f"credential of {tenant}\n")
@@ -95,7 +95,7 @@ class Platform:
 
     @property
     def spoken(self) -> list[str]:
-        """What the engine has begun, but for its warm-up."""
+        """Texts that the engine has begun, without its warm-up."""
         lines = (self.folder / SPOKEN).read_text().splitlines()
         return [line for line in lines if line.startswith((HOLD, "team-"))]
 
@@ -155,7 +155,7 @@ async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 def texts(tenant: str, count: int) -> list[str]:
-    """Of several lengths; the name is long enough to tell whose they are."""
+    """Return texts of several lengths; each begins with its tenant's name."""
     return [tenant.ljust(20 + 15 * (number % 3), ".") + f"{number:03}" for number in range(count)]
 
 

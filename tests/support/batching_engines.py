@@ -10,7 +10,7 @@ from tts_server.engines.protocol import BatchPart, Sound, Voices, Words
 from tts_server.errors import EngineError
 
 PASS_SECONDS = 0.02
-"""What a pass takes, whatever is in it."""
+"""Duration of a pass, whatever its size."""
 STEP = 1000
 PART = 160
 """Samples for each character."""
@@ -22,7 +22,7 @@ def sound(size: int) -> Sound:
 
 
 def size_of(samples: Sound) -> int:
-    """Of the pass in which this was spoken."""
+    """Return the size of the pass that synthesized these samples."""
     assert samples.size
     assert samples.min() == samples.max(), "one pass spoke all of it"
     return int(samples[0]) // STEP

@@ -15,14 +15,14 @@ from tts_server.config.schema import FallbackConfig, ModelConfig, QuotaConfig, V
 from tts_server.inference.pool.worker_pool import WorkerPool
 
 MODES = ("crash", "exit", "hang", "stall", "garbage", "nan", "mute", "hoard", "babble")
-"""Of `Moody` in `beep.py`."""
+"""Texts on which `Moody` in `tone_engines.py` fails."""
 FIRST_AUDIO_SECONDS = 1.0
 MEMORY_BYTES = 400_000_000
 
 
 @dataclass
 class Heard:
-    """What callers got."""
+    """Responses that clients received."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     degraded: int = 0

@@ -59,7 +59,7 @@ class Tone:
         self.ready = False
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        """Nobody waits here."""
+        """No utterance is queued."""
 
     def promote(self, reply: object) -> None:
         self.hurried.append(reply)
@@ -151,7 +151,7 @@ class Call:
     """Set: the caller takes what comes. Cleared: it stops reading."""
 
     async def run(self) -> None:
-        """Until the application returns."""
+        """Run the request until the application returns."""
         self.stalled.set()
         headers = [(b"content-type", b"application/json"), (b"host", b"acme.test")]
         scope = {
@@ -164,7 +164,7 @@ class Call:
 
     @property
     def status(self) -> int | None:
-        """None before the answer begins."""
+        """HTTP status; None before the response begins."""
         return next((int(m["status"]) for m in self.sent if m["type"] == "http.response.start"), None)
 
     @property

@@ -1,4 +1,4 @@
-"""What eSpeak NG is given to read."""
+"""The text that reaches eSpeak NG."""
 
 import pytest
 from hypothesis import given

@@ -25,7 +25,7 @@ DONE = frame(Kind.DONE)
 
 @pytest.fixture
 def ends() -> Iterator[tuple[int, int]]:
-    """Of a pipe: where the parent reads, and where a worker writes; the test closes the first one with its pipe."""
+    """Both ends of a pipe: the parent's, which the reader closes, and the worker's."""
     source, sink = os.pipe()
     yield source, sink
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What cannot be a text is not passed on; what can be is not touched."""
+"""Audio that cannot be the text is refused; other audio passes unchanged."""
 
 import numpy as np
 import pytest

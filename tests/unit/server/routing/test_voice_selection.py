@@ -1,4 +1,4 @@
-"""Names find models and voices; languages find who speaks them."""
+"""Names select models and voices; languages select the voices that speak them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def names(config: ServerConfig = TENANT) -> Catalogue:
 
 
 def spoken(selector: VoiceSelector, *languages: str | None) -> list[str]:
-    """Who speaks a segment of each language, as model/voice."""
+    """Return model/voice for a segment of each language."""
     found = names()
     choice = select_voice(found, selector, requested_model(found, selector))
     said = route(found, choice, selector, [Segment("x", language) for language in languages])

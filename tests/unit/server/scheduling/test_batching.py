@@ -1,4 +1,4 @@
-"""Who goes together, and for how long the first waits: a rule for each, as tables."""
+"""Which utterances share a batch, and how long the first waits: a table for each rule."""
 
 import pytest
 

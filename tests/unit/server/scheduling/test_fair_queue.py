@@ -1,4 +1,4 @@
-"""Who is next: nobody starves, shares are weights, everybody's own order is kept."""
+"""Fair queueing: no item starves, shares follow weights, each tenant's order is kept."""
 
 from collections import defaultdict
 from typing import TypeVar
@@ -226,7 +226,7 @@ def test_a_flood_of_one_tenant_does_not_delay_another(flood: int) -> None:
 def test_what_is_ahead_is_what_is_served_before(
     weights: list[float], waiting: list[tuple[int, float]], served: int, own: int
 ) -> None:
-    """Nobody is refused for a wait that will not be, nor let in for one that will."""
+    """No item is refused for a wait that will not happen, nor accepted for one that will."""
     clock = Clock()
     queue: FairQueue[str] = FairQueue(clock)
     for tenant, cost in waiting:

@@ -1,4 +1,4 @@
-"""What is spoken together: whole sentences of one language, never before the first, never more than keeps pace."""
+"""Passages: whole sentences of one language, never the first one, never longer than playback allows."""
 
 from hypothesis import given
 from hypothesis import strategies as st

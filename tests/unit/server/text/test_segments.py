@@ -1,4 +1,4 @@
-"""What a text becomes before an engine speaks it: tables of real sentences, then properties over any text at all."""
+"""Segments of a text: tables of real sentences, then properties over any text."""
 
 import re
 import time
