@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.server.routing.test_voice_selection import model
+from tests.support.server_models import model
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, Precision, ServerConfig
 from tts_server.inference.client import Utterance
 from tts_server.routing.catalogue import CatalogueError, catalogue

@@ -1,21 +1,15 @@
 """Names select models and voices; languages select the voices that speak them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig, VoiceConfig
+from tests.support.server_models import model
+from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
 from tts_server.routing.voice_selection import VoiceSelector, requested_model, route, select_voice
 from tts_server.text import Segment
-
-
-def model(name: str, *voices: tuple[str, Sequence[str]], **changes: Any) -> ModelConfig:
-    listed = tuple(VoiceConfig(name=voice, languages=tuple(languages)) for voice, languages in voices)
-    return ModelConfig(name=name, voices=listed, **changes)
-
 
 TENANT = ServerConfig(
     models=(
