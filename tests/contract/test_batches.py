@@ -1,4 +1,4 @@
-"""Utterances that share a pass of their engine: real processes, an engine that says how many it spoke at once."""
+"""Batches on real workers, by an engine whose samples tell how many utterances it synthesized at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
 
 @dataclass
 class Choir:
-    """A pool of one process, whose queue can be filled before it speaks."""
+    """A pool of one worker, whose queue can be filled before it is free."""
 
     pool: WorkerPool
     sizes: list[int] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Choir:
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
-        """Its process speaks until the block ends; the passes before it are forgotten."""
+        """Keep the worker busy until the block ends, and forget the batches before."""
         parts = self.pool.speak(says("endless"))
         await anext(parts)
         try:
@@ -97,7 +97,7 @@ async def choir(
         await pool.stop()
 
 
-async def test_those_who_wait_are_spoken_in_one_pass_each_to_its_own_end() -> None:
+async def test_queued_utterances_run_in_one_batch_each_to_its_own_end() -> None:
     async with choir() as acme:
         found = await acme.together(says("a"), says("abc", "bob"), says("slow one"))
         assert sizes(found) == [3, 3, 3]
@@ -105,7 +105,7 @@ async def test_those_who_wait_are_spoken_in_one_pass_each_to_its_own_end() -> No
         assert acme.sizes == [3]
 
 
-async def test_a_short_one_has_its_end_while_a_long_one_goes_on() -> None:
+async def test_a_short_utterance_ends_while_a_long_one_of_its_batch_continues() -> None:
     async with choir() as acme:
         async with acme.busy():
             long = acme.pool.speak(says("endless"))
@@ -121,7 +121,7 @@ async def test_a_short_one_has_its_end_while_a_long_one_goes_on() -> None:
         assert acme.restarts == []
 
 
-async def test_more_than_a_batch_holds_are_several() -> None:
+async def test_more_utterances_than_a_batch_holds_run_in_several() -> None:
     async with choir(size=3) as acme:
         found = await acme.together(*(says("abc") for _ in range(7)))
         assert sizes(found) == [3] * 6 + [1]
@@ -195,7 +195,7 @@ async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
         assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
-async def test_who_leaves_before_it_begins_is_not_spoken() -> None:
+async def test_an_utterance_cancelled_before_the_batch_starts_is_left_out() -> None:
     async with choir() as acme:
         tasks = []
         async with acme.busy():
@@ -263,7 +263,7 @@ async def test_a_lone_utterance_waits_for_nobody() -> None:
             assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
-async def test_the_first_waits_for_company_while_others_are_spoken() -> None:
+async def test_the_first_waits_for_company_while_others_run() -> None:
     """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
     async with choir(wait_seconds=600, processes=2, size=3) as acme, acme.busy():
         tasks = [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]

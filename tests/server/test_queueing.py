@@ -41,7 +41,7 @@ async def speaks(pool: WorkerPool, name: str, params: SchedulingParams, order: l
     order.append(name)
 
 
-async def test_interactive_work_overtakes_batch_that_waits() -> None:
+async def test_interactive_requests_overtake_queued_batch() -> None:
     order: list[str] = []
     async with moody() as pool:
         async with busy(pool):
@@ -55,7 +55,7 @@ async def test_interactive_work_overtakes_batch_that_waits() -> None:
     assert order == ["first", "second", "batch"]
 
 
-async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> None:
+async def test_a_batch_reply_that_an_interactive_request_joins_overtakes_other_batch() -> None:
     order: list[str] = []
     async with moody() as pool:
         line = RoutedUtterance("beep", beep("ok"))
@@ -77,8 +77,8 @@ async def test_a_reply_that_somebody_waits_for_now_overtakes_other_batch() -> No
     assert order == ["three", "one", "two"]
 
 
-async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: Path) -> None:
-    """Identical requests share a flight: it goes on as the more urgent one's."""
+async def test_an_interactive_request_promotes_the_batch_synthesis_it_joins(tmp_path: Path) -> None:
+    """Identical requests share a synthesis: it continues with the more urgent priority."""
     async with stage(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
         tone = acme.engine_clients["tone"]
         tone.gate.clear()
@@ -96,7 +96,7 @@ async def test_an_interactive_caller_hurries_what_batch_has_asked_for(tmp_path: 
         assert [turn.priority for turn in tone.turns] == [Priority.BATCH, *[Priority.INTERACTIVE] * 2]
 
 
-async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_back() -> None:
+async def test_a_request_that_would_wait_too_long_is_refused_at_once_with_a_retry_time() -> None:
     async with moody() as pool:
         pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         async with busy(pool):

@@ -13,15 +13,15 @@ A, B, C, D = (FallbackModel(name) for name in "abcd")
 CHAINS = {"a": (B, C), "b": (C,), "c": (), "d": ()}
 
 CHOICES: dict[str, tuple[str, str, str, str]] = {
-    # the story                                     needed  failed  allowed  who speaks, without whom
+    # the story                                     needed  failed  allowed  the model, without which
     "all is well":                                  ("a",   "",     "abcd",  "as routed"),
     "its breaker is open":                          ("a",   "",     "bcd",   "b without a"),
     "it has failed":                                ("a",   "a",    "abcd",  "b without a"),
-    "so has its standby":                           ("a",   "ab",   "abcd",  "c without a"),
-    "its standby's breaker is open":                ("a",   "a",    "acd",   "c without a"),
-    "nobody is left":                               ("a",   "abc",  "abcd",  "nobody"),
-    "nobody stands in":                             ("d",   "d",    "abcd",  "nobody"),
-    "an open breaker with nobody else is tried":    ("d",   "",     "abc",   "as routed without d, anyway"),
+    "its fallback has failed too":                           ("a",   "ab",   "abcd",  "c without a"),
+    "its fallback's breaker is open":                ("a",   "a",    "acd",   "c without a"),
+    "no model is left":                               ("a",   "abc",  "abcd",  "nobody"),
+    "it has no fallback":                             ("d",   "d",    "abcd",  "nobody"),
+    "an open breaker without a fallback is tried":    ("d",   "",     "abc",   "as routed without d, anyway"),
     "all breakers are open: the model itself":      ("a",   "",     "",      "as routed without a, anyway"),
     "all breakers are open and it has failed":      ("a",   "a",    "",      "b without a, anyway"),
     "a second voice of the reply cannot":           ("ba",  "",     "bcd",   "b without a"),
@@ -42,7 +42,7 @@ def test_choice(needed: str, failed: str, allowed: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("ready", "expected"), [("abcd", True), ("b", True), ("c", True), ("", False), ("d", False)])
-def test_a_model_can_be_spoken_for(ready: str, expected: bool) -> None:
+def test_a_model_is_served_while_it_or_a_fallback_is_ready(ready: str, expected: bool) -> None:
     assert can_serve("a", CHAINS, lambda name: name in ready) is expected
 
 
@@ -82,7 +82,7 @@ def test_a_chain_that_leads_nowhere_is_refused_at_load(models: list[ModelConfig]
         ("a-de", None, "b-at"),  # the language of the voice that was asked for
     ],
 )
-def test_a_standby_speaks_with_the_voice_of_the_language(voice: str, language: str | None, expected: str) -> None:
+def test_a_fallback_speaks_with_the_voice_of_the_language(voice: str, language: str | None, expected: str) -> None:
     names = catalogue(ServerConfig(models=(spare("a", falls_to("b", ("de", "b-at"))), spare("b"))), {})
     (line,) = reroute(
         names, names.fallbacks["a"][0], [RoutedUtterance("a", Utterance("x", voice, language, 1.5, "fp32"))]

@@ -1,4 +1,4 @@
-"""Names find models and voices; languages find who speaks them."""
+"""Names select models and voices; languages select the voices that speak them."""
 
 from typing import Any
 

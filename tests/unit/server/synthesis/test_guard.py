@@ -20,15 +20,15 @@ class Clock:
 
 
 class Busy(Tone):
-    """Others wait for it."""
+    """An engine client with queued utterances."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ready = True
-        self.sent_on: list[tuple[TTSError, Priority | None]] = []
+        self.refused: list[tuple[TTSError, Priority | None]] = []
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        self.sent_on.append((error, priority))
+        self.refused.append((error, priority))
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ LEFT = [asyncio.CancelledError(), GeneratorExit(), Overloaded("Too much is waiti
 
 
 @pytest.mark.parametrize("left", LEFT, ids=repr)
-def test_whoever_leaves_or_is_refused_says_nothing_about_the_engine(guard: BreakerGuard, left: BaseException) -> None:
+def test_a_client_that_leaves_or_is_refused_counts_neither_as_failure_nor_as_success(
+    guard: BreakerGuard, left: BaseException
+) -> None:
     for error in (EngineCrashed("x"), InvalidAudio("x"), left, left, left):
         attempt(guard, error)
     assert guard.breaker.state is State.CLOSED, "they are no failures"
@@ -60,7 +62,7 @@ def test_whoever_leaves_or_is_refused_says_nothing_about_the_engine(guard: Break
 
 
 @pytest.mark.parametrize("left", LEFT, ids=repr)
-def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(
+def test_a_probe_whose_client_leaves_makes_room_for_the_next(
     guard: BreakerGuard, clock: Clock, left: BaseException
 ) -> None:
     for _ in range(3):
@@ -74,7 +76,7 @@ def test_a_probe_whose_caller_leaves_leaves_room_for_the_next(
     assert state(guard) is State.CLOSED
 
 
-def test_an_attempt_made_all_the_same_counts_for_nothing(guard: BreakerGuard) -> None:
+def test_an_attempt_despite_the_breaker_does_not_count(guard: BreakerGuard) -> None:
     for _ in range(3):
         attempt(guard, EngineCrashed("x"))
     with guard.attempt(despite_breaker=True):
@@ -82,22 +84,22 @@ def test_an_attempt_made_all_the_same_counts_for_nothing(guard: BreakerGuard) ->
     assert state(guard) is State.OPEN
 
 
-@pytest.mark.parametrize("has_standby", [True, False])
-def test_who_waits_is_sent_on_where_there_is_somebody_else(
-    guard: BreakerGuard, clock: Clock, *, has_standby: bool
+@pytest.mark.parametrize("has_fallback", [True, False])
+def test_queued_utterances_go_to_the_fallback_at_once_if_there_is_one(
+    guard: BreakerGuard, clock: Clock, *, has_fallback: bool
 ) -> None:
-    guard.has_fallback = has_standby
+    guard.has_fallback = has_fallback
     busy = guard.engine_client
     assert isinstance(busy, Busy)
     for _ in range(2):
         attempt(guard, EngineCrashed("x"))
-    assert busy.sent_on == []
+    assert busy.refused == []
     attempt(guard, EngineCrashed("x"))
-    assert [type(error) for error, _ in busy.sent_on] == [EngineGivenUp] * has_standby
+    assert [type(error) for error, _ in busy.refused] == [EngineGivenUp] * has_fallback
     clock.seconds += 5
     attempt(guard, EngineCrashed("x"))
-    assert len(busy.sent_on) == 2 * has_standby, "those who came since go, too"
-    assert {priority for _, priority in busy.sent_on} <= {None}, "all of them"
+    assert len(busy.refused) == 2 * has_fallback, "those queued since, too"
+    assert {priority for _, priority in busy.refused} <= {None}, "all of them"
 
 
 def state(guard: BreakerGuard) -> State:
