@@ -1,4 +1,4 @@
-"""What vouches for a server over TLS."""
+"""CA bundles for outgoing TLS."""
 
 import ssl
 import threading
@@ -6,38 +6,37 @@ from pathlib import Path
 
 
 class TlsTrustStore:
-    """Certificates that vouch for a server: those of a file, else the usual public ones.
+    """The CA certificates of a file, or the public ones without a file.
 
-    `ca_file`: unless it is `needed`, it may also not be there, now or ever.
-    Kept until the file changes: the public ones are 50 ms of a processor, which a small pod has not got for each
-    connection. Threads may share one.
+    A `ca_file` that is not `needed` may be missing. The context is reused until the file changes: loading the public
+    certificates takes 50 ms of CPU, too much for each connection of a small pod. Thread-safe.
     """
 
     def __init__(self, ca_file: Path | None, *, needed: bool = False) -> None:
         self.ca_file = ca_file
         self._needed = needed
         self._context: ssl.SSLContext | None = None
-        self._of: object = None
-        """The file that it was made of, as far as its state tells."""
+        self._loaded_state: object = None
+        """State of the file from which the context was loaded."""
         self._lock = threading.Lock()
 
     def context(self) -> ssl.SSLContext:
-        """Raises OSError and ssl.SSLError for a file that holds none. Blocks."""
-        with self._lock:  # those who come meanwhile wait for what the first one makes
+        """The current context. Blocks. Raises OSError, and ssl.SSLError for a file without certificates."""
+        with self._lock:  # concurrent callers wait for one load
             state = self._state()
-            if self._context is None or state != self._of:
+            if self._context is None or state != self._loaded_state:
                 self._context = ssl.create_default_context(cafile=self.ca_file if state else None)
-                self._of = state
+                self._loaded_state = state
             return self._context
 
     def _state(self) -> tuple[int, ...] | None:
-        """Of the file; None without one."""
+        """Inode, modification time and size of the file; None without a file."""
         if self.ca_file is None:
             return None
         try:
-            found = self.ca_file.stat()
+            stat = self.ca_file.stat()
         except FileNotFoundError:
             if self._needed:
                 raise
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size

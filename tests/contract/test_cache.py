@@ -15,10 +15,10 @@ from tests.support.s3_server import ObjectStore
 from tts_server.cache.factory import open_cache
 from tts_server.cache.memory import CacheLimits, MemoryCache
 from tts_server.cache.protocol import Cache, CachedReply
-from tts_server.cache.redis import SharedCache
-from tts_server.cache.resilient import Guarded
-from tts_server.cache.serialization import encode_entry, unseal
-from tts_server.cache.storage import StoredCache
+from tts_server.cache.redis import RedisCache
+from tts_server.cache.resilient import ResilientCache
+from tts_server.cache.serialization import decode_entry, encode_entry
+from tts_server.cache.storage import StorageCache
 from tts_server.cache.tiered import TieredCache
 from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import CacheConfig, ModelConfig, RedisConfig, ServerConfig, StorageConfig
@@ -82,19 +82,19 @@ def memory_cache() -> Harness:
 @pytest.fixture
 def files_cache(tmp_path: Path) -> Harness:
     clock = Clock()
-    return Harness(StoredCache(FilesystemStore(tmp_path, DAY), ACME, clock), clock, at_once)
+    return Harness(StorageCache(FilesystemStore(tmp_path, DAY), ACME, clock), clock, at_once)
 
 
 @pytest.fixture
 def s3_cache(object_store: ObjectStore) -> Harness:
     clock = Clock()
-    return Harness(StoredCache(S3Store(object_store.bucket(), DAY, ACME), ACME, clock), clock, at_once)
+    return Harness(StorageCache(S3Store(object_store.bucket(), DAY, ACME), ACME, clock), clock, at_once)
 
 
 @pytest.fixture
 def redis_cache(redis: RedisClient) -> Harness:
     clock = Clock()
-    return Harness(SharedCache(redis, ACME, clock), clock, at_once)
+    return Harness(RedisCache(redis, ACME, clock), clock, at_once)
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def tiered_cache(redis: RedisClient, tmp_path: Path) -> Harness:
     clock = Clock()
     cache = TieredCache(
         MemoryCache(CacheLimits(100, 100_000), clock),
-        SharedCache(redis, ACME, clock),
-        StoredCache(FilesystemStore(tmp_path, DAY), ACME, clock),
+        RedisCache(redis, ACME, clock),
+        StorageCache(FilesystemStore(tmp_path, DAY), ACME, clock),
         small_bytes=1000,
     )
     return Harness(cache, clock, cache.written)
@@ -182,15 +182,15 @@ async def test_memory_drops_what_was_not_used_for_longest() -> None:
 def test_a_seal_shows_every_change() -> None:
     recording = CachedReply(b"sound", 1.5, 100.0)
     sealed = encode_entry(ONE, recording)
-    assert unseal(ONE, sealed) == recording
-    assert unseal(OTHER, sealed) is None, "nor is it good under another key"
+    assert decode_entry(ONE, sealed) == recording
+    assert decode_entry(OTHER, sealed) is None, "nor is it good under another key"
     for length in range(len(sealed)):
-        assert unseal(ONE, sealed[:length]) is None
-    assert unseal(ONE, sealed + b"\0") is None
+        assert decode_entry(ONE, sealed[:length]) is None
+    assert decode_entry(ONE, sealed + b"\0") is None
     for position in range(len(sealed)):
         changed = bytearray(sealed)
         changed[position] ^= 1 << position % 8
-        assert unseal(ONE, bytes(changed)) is None
+        assert decode_entry(ONE, bytes(changed)) is None
 
 
 async def test_broken_files_are_dropped(files_cache: Harness, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ class Away:
 async def test_what_is_away_is_empty_and_is_asked_once(error: Exception | None) -> None:
     clock, away = Clock(), Away(error)
     breaker = Breaker(clock, SERVICE)
-    cache = Guarded(away, "test", (StorageUnavailable, RedisError, OSError), 0.01, breaker)
+    cache = ResilientCache(away, "test", (StorageUnavailable, RedisError, OSError), 0.01, breaker)
     for _ in range(10):
         assert await cache.get(ONE) is None
     assert away.calls == 1

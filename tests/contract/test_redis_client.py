@@ -19,7 +19,7 @@ from tests.support.cancellation import leaves_at_any_moment
 from tests.support.redis_server import CounterStore, counter_store
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.cache.protocol import CachedReply
-from tts_server.cache.redis import SharedCache
+from tts_server.cache.redis import RedisCache
 from tts_server.config.schema import RedisConfig
 from tts_server.errors import InvalidGrant
 from tts_server.redis.client import RedisClient, redis_client
@@ -93,11 +93,11 @@ async def renew(client: RedisClient) -> Any:
 
 
 async def look_up(client: RedisClient) -> Any:
-    return await SharedCache(client, "acme").get("a")
+    return await RedisCache(client, "acme").get("a")
 
 
 async def remember(client: RedisClient) -> Any:
-    return await SharedCache(client, "acme").put("a" * 64, CachedReply(b"sound", 1.0, time.time() + 60))
+    return await RedisCache(client, "acme").put("a" * 64, CachedReply(b"sound", 1.0, time.time() + 60))
 
 
 @pytest.mark.parametrize("ask", [refresh, renew, look_up, remember])

@@ -87,7 +87,7 @@ async def test_a_removed_credential_takes_only_its_tenant_out_and_a_new_one_brin
     (credentials.of(BLUE) / "token").unlink()
     with capture_logs() as lines:
         await pool.application.watcher.look()
-    assert [line["tenant"] for line in lines if "tenant is refused" in line["event"]] == [BLUE]
+    assert [line["tenant"] for line in lines if line["event"] == "tenant rejected: credential missing"] == [BLUE]
     assert await statuses(pool) == [200, 401, 200]
     credentials.write(BLUE, "rotated")
     await pool.application.watcher.look()
@@ -112,9 +112,11 @@ async def test_a_credential_that_cannot_be_read_takes_only_its_tenant_out(
     (credentials.of(CORAL) / "token").mkdir()
     with capture_logs() as lines:
         await pool.application.watcher.look()
-    assert [(line["tenant"], line["log_level"]) for line in lines if "cannot be read" in line["event"]] == [
-        (CORAL, "error")
-    ]
+    assert [
+        (line["tenant"], line["log_level"])
+        for line in lines
+        if line["event"] == "tenant rejected: credential unreadable"
+    ] == [(CORAL, "error")]
     assert await statuses(pool) == [200, 200, 401]
 
 

@@ -29,7 +29,7 @@ class TokenAuthority:
     tenant: str
     tenant_uid: str
     keys: SigningKeys | None
-    """None before the signing keys have been read."""
+    """Unset before the signing keys have been read."""
 
     @property
     def issuer(self) -> str:

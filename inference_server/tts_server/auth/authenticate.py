@@ -1,4 +1,4 @@
-"""Who calls: API keys known by their SHA-256, access tokens, or the credential between the pools of one tenant."""
+"""Authenticates callers: API keys by their SHA-256, access tokens, and the internal credential of entry pools."""
 
 import hashlib
 import hmac
@@ -21,24 +21,24 @@ TOKEN_FILE = "token"  # noqa: S105 - a file's name
 ANONYMOUS = ""
 
 VerifyToken = Callable[[bytes], Awaitable[tuple[str, bool]]]
-"""The subject of an access token, and whether it is one of ours. Raises `InvalidToken`, `TokensUnavailable`."""
+"""The subject of an access token, and whether this tenant issued it. Raises `InvalidToken`, `TokensUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """What proves an identity here. Digests and tokens only: no API key is ever held longer than its request."""
+    """The known credentials. API keys are known by digest only: none is kept longer than its request."""
 
     digests: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Name of a key to its SHA-256."""
+    """Name of an API key to its SHA-256."""
     token: bytes | None = field(default=None, repr=False)
-    """The internal credential."""
+    """The internal credential of this tenant's pools."""
     tenants: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Of a Member: a tenant to the SHA-256 of the internal credential of its entry pools. No two have the same."""
+    """In a pool of role Member: tenant to the SHA-256 of its entry pools' internal credential. All are different."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Whose a request is, and that tenant's weight among those who wait for an engine here."""
+    """The tenant that a request is scheduled for, and its weight in the queue of an engine."""
 
     tenant: str = ""
     weight: float = 1.0
@@ -46,25 +46,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who was let in: the name of its key, which may be logged; empty where none was asked for."""
+    """An authenticated caller."""
 
     key: str = ANONYMOUS
-    """Of the API key itself, or of the one that bought the access token."""
+    """Name of the API key, or of the one that the access token was issued for. May be logged; empty without a key."""
     internal: bool = False
-    """The tenant's entry pool: it has prepared the text, and counted the request."""
+    """The caller is an entry pool of the tenant, which has prepared the text and counted the request."""
     share: Share = Share()
-    """The tenant's: of an entry pool the one that its credential names, of everybody else this pool's own."""
+    """For an entry pool, the tenant of its credential; for other callers, this pool's own tenant."""
     subject: str = ANONYMOUS
-    """Of an external issuer's token: it may be a person's name, and is never logged."""
+    """Subject of an external issuer's token. It may be a person's name, and is never logged."""
     address: str = ANONYMOUS
-    """The connection's, or what a trusted proxy says."""
+    """Address of the connection, or the one that a trusted proxy reports."""
 
     @property
     def client(self) -> str:
-        """Whom limits for each client count by: the key, else the subject, else the address. Never logged.
-
-        Of IPv6 a caller has many addresses: see `network_of`.
-        """
+        """The client that per-client limits count: the key, else the subject, else the network. Never logged."""
         if self.key:
             return f"key:{self.key}"
         return f"subject:{self.subject}" if self.subject else f"address:{network_of(self.address)}"
@@ -73,11 +70,9 @@ class Caller:
 async def authenticate(
     authorization: bytes | None, auth: AuthConfig, keyring: Keyring, verify: VerifyToken, *, member: bool
 ) -> Caller:
-    """The caller behind an `Authorization` header; of an entry pool it says the tenant, not yet the weight.
+    """The caller that sent an `Authorization` header. The weight of an entry pool's tenant is set by `http.caller`.
 
-    `member`: this pool is only for the entry pools of its tenants, each of which alone holds its internal credential.
-
-    Raises `Unauthenticated`, `TokensUnavailable`.
+    `member`: this pool accepts only the entry pools of its tenants. Raises `Unauthenticated`, `TokensUnavailable`.
     """
     presented = bearer(authorization)
     if member:
@@ -91,17 +86,17 @@ async def authenticate(
             return Caller()
         raise Unauthenticated(_REQUIRED if keys else _TOKEN_REQUIRED)
     if not keys and not tokens:
-        return Caller()  # clients of this API always send a key, whether or not one is needed
+        return Caller()  # OpenAI's clients always send a key, even if none is required
     if presented is None:
         raise Unauthenticated("The Authorization header must be 'Bearer <key>'.")
-    # Keys first: they may look like anything, and a look at them costs least.
+    # Keys first: a key may look like a token, and checking it costs least.
     if keys and (name := holder(presented, keyring)) is not None:
         return Caller(key=name)
     if tokens and looks_like_token(presented):
         return await _bearer_of(presented, keyring, verify)
     if not keys and AuthMode.NONE in auth.modes:
-        return Caller()  # what is no token can only be the key that such a client always sends
-    raise Unauthenticated("No such API key here." if keys else _TOKEN_REQUIRED)
+        return Caller()  # not a token, so it is the key that OpenAI's clients always send
+    raise Unauthenticated("The API key is unknown." if keys else _TOKEN_REQUIRED)
 
 
 NO_ENTRY = "This pool is reached through its tenant's own endpoint only."
@@ -113,27 +108,27 @@ async def _bearer_of(token: bytes, keyring: Keyring, verify: VerifyToken) -> Cal
     subject, own = await verify(token)
     if not own:
         return Caller(subject=subject)
-    if subject not in keyring.digests:  # a key that is removed takes its tokens along
-        raise TokenExpired("The API key that this access token came from is not good any more.")
+    if subject not in keyring.digests:  # removing a key revokes its tokens
+        raise TokenExpired("The API key that this access token was issued for was removed.")
     return Caller(key=subject)
 
 
 def read_digests(directory: Path) -> dict[str, bytes]:
-    """The keys in a mounted Secret: a file each. A file that holds no SHA-256 is logged by its name and left out."""
+    """The API keys in a mounted Secret, one file each. A file without a SHA-256 is logged by name and ignored."""
     digests: dict[str, bytes] = {}
     for file in sorted(directory.iterdir()) if directory.is_dir() else ():
         if file.name.startswith(".") or not file.is_file():
-            continue  # a mounted volume keeps its revisions in hidden folders
+            continue  # Kubernetes keeps the revisions of a volume in hidden folders
         text = file.read_text("utf-8", "replace").strip()
         if len(text) == hashlib.sha256().digest_size * 2 and set(text) <= set(string.hexdigits):
             digests[file.name] = bytes.fromhex(text)
         else:
-            log.error("API key left out: its file must hold a SHA-256 in hexadecimal", key=file.name)
+            log.error("API key ignored: its file must contain a SHA-256 in hexadecimal", key=file.name)
     return digests
 
 
 def read_token(directory: Path) -> bytes | None:
-    """The internal credential, None before it is there."""
+    """The internal credential, or None if it is missing."""
     try:
         return (directory / TOKEN_FILE).read_bytes().strip() or None
     except FileNotFoundError:
@@ -141,31 +136,31 @@ def read_token(directory: Path) -> bytes | None:
 
 
 def read_tenants(folders: Mapping[str, Path]) -> dict[str, bytes]:
-    """A Member's tenants, by the folder of each one's internal credential, to the SHA-256 of it.
+    """The tenants of a pool of role Member to the SHA-256 of their internal credentials; `folders` holds these.
 
-    One whose credential is not there, cannot be read, or is another one's too, is logged by its name and left out: of
-    two that cannot be told apart, neither is served as the other.
+    A tenant whose credential is missing, unreadable or also another tenant's is logged by name and rejected: tenants
+    with the same credential cannot be told apart.
     """
     digests: dict[str, bytes] = {}
     for tenant, folder in folders.items():
         try:
             token = read_token(folder)
-        except OSError as error:  # of one tenant: the others must not wait for its repair
-            log.error("tenant is refused: its credential cannot be read", tenant=tenant, reason=error.strerror)  # noqa: TRY400
+        except OSError as error:  # one tenant's problem must not affect the others
+            log.error("tenant rejected: credential unreadable", tenant=tenant, reason=error.strerror)  # noqa: TRY400
             continue
         if token is None:
-            log.warning("tenant is refused: its credential is not there", tenant=tenant)
+            log.warning("tenant rejected: credential missing", tenant=tenant)
         else:
             digests[tenant] = hashlib.sha256(token).digest()
     times = Counter(digests.values())
     alike = sorted(tenant for tenant, digest in digests.items() if times[digest] > 1)
     if alike:
-        log.error("tenants are refused: they have the same credential", tenants=alike)
+        log.error("tenants rejected: same credential", tenants=alike)
     return {tenant: digest for tenant, digest in digests.items() if times[digest] == 1}
 
 
 def holder(presented: bytes, keyring: Keyring) -> str | None:
-    """The name of the API key that `presented` is."""
+    """The name of the API key, or None if it is unknown."""
     return _holder(hashlib.sha256(presented).digest(), keyring.digests)
 
 
@@ -176,7 +171,7 @@ def bearer(authorization: bytes | None) -> bytes | None:
 
 
 def _holder(digest: bytes, digests: Mapping[str, bytes]) -> str | None:
-    """Compares with every key, whichever fits: the time tells nothing."""
+    """Compares with every digest, so that the duration tells nothing about the match."""
     holder = None
     for name, known in digests.items():
         if hmac.compare_digest(digest, known):

@@ -1,10 +1,9 @@
-"""Bad credentials, counted by the address they come from.
+"""Counts authentication failures by address, and slows down an address that has many.
 
-A credential is looked at before its address is: a good one is let in at once, whoever else sits behind the same
-address (an office, a mobile network, an attacker). What slows a guesser down is what a wrong guess costs: after some
-in a minute each is answered 429, only after a pause, over a connection that is closed then; the time to wait that it is
-told doubles with every further one. No more can be had without refusing a good credential unseen: keys of 256 bits are
-what makes guessing hopeless, and this makes it slow and visible.
+The credential is checked first: a valid one is accepted at once, whoever else has the same address (an office, a mobile
+network, an attacker). After some failures in a minute each further one is answered 429, after a pause, and its
+connection is closed; `Retry-After` doubles each time. To do more would mean refusing a valid credential unseen. Keys of
+256 bits are what makes guessing hopeless; this makes it slow and visible.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ FREE_FAILURES = 5
 WINDOW_SECONDS = 60.0
 LONGEST_PENALTY_SECONDS = 300.0
 MOST_ADDRESSES = 10_000
-"""Then the one that was quiet longest is forgotten: some 2 MB."""
+"""Maximum number of addresses, some 2 MB; beyond it the one that failed longest ago is dropped."""
 PAUSE_SECONDS = 1.0
-"""Before a 429: longer would keep connections open that cost memory here."""
+"""Pause before a 429. Each paused connection costs memory."""
 MOST_PAUSES = 64
-"""At once; answers beyond them leave at once, so that a flood holds nothing."""
+"""Maximum concurrent pauses; replies beyond it are sent at once, so that a flood holds no connections."""
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class _Record:
 
 
 class FailureThrottle:
-    """Counts, in bounded memory."""
+    """Failure counts by network, in bounded memory."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class FailureThrottle:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def count(self, address: str) -> float | None:
-        """One more from there. Seconds that it has to wait, None while it has failures free."""
+        """Count a failure. Returns the penalty in seconds, or None for the first `FREE_FAILURES`."""
         now, network = self._clock(), network_of(address)
         record = self._records.pop(network, None)
         if record is None or now - max(record.since, record.until) > WINDOW_SECONDS:
@@ -65,7 +64,7 @@ class FailureThrottle:
         return penalty
 
     async def pause(self) -> None:
-        """Let a guesser wait, unless too many do already."""
+        """Sleep before a 429, unless too many replies are paused already."""
         if self._pauses >= MOST_PAUSES:
             return
         self._pauses += 1

@@ -1,4 +1,4 @@
-"""Whatever proves who calls, beside API keys: our own tokens, those that renew them, and another issuer's."""
+"""Token-based authentication: this tenant's access and refresh tokens, and those of an external issuer."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from tts_server.auth.jwks import Fetch, FetchFailed, KeySet, fetch_document
 from tts_server.auth.jws import invalid, parse
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.auth.refresh_tokens import MemoryRefreshTokens, RefreshTokens, refused
-from tts_server.auth.signing_keys import SigningKeys, made_keys, read_signing_keys
+from tts_server.auth.signing_keys import SigningKeys, generate_keys, read_signing_keys
 from tts_server.config.schema import AuthMode, ExternalIssuer, ServerConfig
 from tts_server.errors import InvalidParameter, RefreshUnavailable
 from tts_server.redis.client import RedisClient
@@ -25,43 +25,43 @@ GENERATION_CHARACTERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an API key, or a refresh token, was exchanged for."""
+    """The tokens that an API key or a refresh token was exchanged for."""
 
     holder: str
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
-    """None where none can be had now."""
+    """Refresh token, or None if the store is unavailable."""
     expires_in_seconds: int = ACCESS_SECONDS
 
 
 class Identity:
-    """Current with the configuration by `take` and `take_signing_keys`; requests only read it."""
+    """The state of token authentication. `take` and `take_signing_keys` apply a configuration; requests only read."""
 
     def __init__(self) -> None:
         self.authority: TokenAuthority | None = None
-        """None: JWT is not among the modes."""
+        """Unset unless JWT is one of the modes."""
         self.external: ExternalTokens | None = None
         self.refresh: RefreshTokens | None = None
-        """None: several replicas, and no store that they share."""
+        """Unset if there are several replicas without a shared store."""
         self.failures = FailureThrottle()
         self._keys: SigningKeys | None = None
         self._directory: Path | None = None
-        """Where they are from."""
+        """The folder from which the signing keys were read."""
         self._alone = MemoryRefreshTokens()
 
     async def take(self, config: ServerConfig, redis: RedisClient | None) -> None:
-        """Be what `config` says. Waits for no network."""
+        """Apply a configuration. Does not wait for the network."""
         on = AuthMode.JWT in config.auth.modes
         if config.auth.signing_directory != self._directory:
             self._keys, self._directory = None, config.auth.signing_directory
         if on and self._directory is None and self._keys is None:
-            self._keys = await asyncio.to_thread(made_keys)
+            self._keys = await asyncio.to_thread(generate_keys)
         self.authority = TokenAuthority(config.tenant, config.tenant_uid, self._keys) if on else None
         self.refresh = self._refresh_tokens(config, redis)
         await self._take_external(config.auth.external if on else None)
 
     async def take_signing_keys(self, config: ServerConfig) -> None:
-        """Read them again. Raises `BrokenFile`, and those known so far stay."""
+        """Read the signing keys again. Raises `BrokenFile`, and keeps the old ones then."""
         if config.auth.signing_directory is None or AuthMode.JWT not in config.auth.modes:
             return
         self._keys = await asyncio.to_thread(read_signing_keys, config.auth.signing_directory)
@@ -69,11 +69,11 @@ class Identity:
 
     @property
     def current_kid(self) -> str:
-        """Of the key that signs; empty without one."""
+        """The kid of the key that signs; empty without one."""
         return self._keys.current if self._keys is not None else ""
 
     async def verify(self, credential: bytes) -> tuple[str, bool]:
-        """The subject of an access token, and whether it is one of ours. Raises `InvalidToken`, `TokensUnavailable`."""
+        """The token's subject, and whether this tenant issued it. Raises `InvalidToken`, `TokensUnavailable`."""
         token = parse(credential)
         if self.authority is not None and token.claims.get("iss") == self.authority.issuer:
             return self.authority.verify(token), True
@@ -86,14 +86,14 @@ class Identity:
         access = authority.issue(name)
         refresh = None
         if self.refresh is not None:
-            with suppress(RefreshUnavailable):  # the key is at hand: it buys the next one, too
+            with suppress(RefreshUnavailable):  # the client can use its API key again
                 refresh = await self.refresh.start(_holder(name, digest))
         return Grant(name, access, refresh)
 
     async def renew(self, authority: TokenAuthority, token: str, keyring: Keyring) -> Grant:
-        """New tokens for a refresh token. Raises `InvalidGrant`, `InvalidParameter`, and what is `Refused`."""
+        """New tokens for a refresh token. Raises `InvalidGrant`, `InvalidParameter` and `Refused`."""
         if self.refresh is None:
-            raise InvalidParameter("This endpoint has no refresh tokens: use the API key.", param="grant_type")
+            raise InvalidParameter("This endpoint issues no refresh tokens: use the API key.", param="grant_type")
         authority.require_key()
         renewal = await self.refresh.renew(token)
         name = holder_of(renewal.holder, keyring.digests)
@@ -102,7 +102,7 @@ class Identity:
         return Grant(name, authority.issue(name), renewal.token)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel background work."""
         await self._take_external(None)
 
     def _refresh_tokens(self, config: ServerConfig, redis: RedisClient | None) -> RefreshTokens | None:
@@ -118,7 +118,7 @@ class Identity:
         if old is not None:
             await old.keys.close()
         if self.external is not None:
-            self.external.keys.refresh()  # before the first token asks
+            self.external.keys.refresh()  # before the first token needs the keys
 
 
 def _fetch_from(config: ExternalIssuer) -> Fetch[PublicKey]:
@@ -126,18 +126,18 @@ def _fetch_from(config: ExternalIssuer) -> Fetch[PublicKey]:
         try:
             return read_key_set(await fetch_document(config.jwks_url, config.ca_file))
         except ValueError:
-            raise FetchFailed("its answer is no key set") from None
+            raise FetchFailed("the response is not a key set") from None
 
     return fetch
 
 
 def _holder(name: str, digest: bytes) -> str:
-    """A key by its name and its content: one that takes over another's name inherits no token."""
+    """Identifies an API key by name and digest: a new key of the same name does not inherit refresh tokens."""
     return f"{hashlib.sha256(digest).hexdigest()[:GENERATION_CHARACTERS]}.{name}"
 
 
 def holder_of(holder: str, digests: Mapping[str, bytes]) -> str | None:
-    """The name, while the same key still has it."""
+    """The name of the API key, or None if it was removed or replaced."""
     name = holder.partition(".")[2]
     digest = digests.get(name)
     return name if digest is not None and _holder(name, digest) == holder else None

@@ -62,7 +62,7 @@ def parse(token: bytes) -> Unverified:
 
 
 def invalid() -> InvalidToken:
-    """The same message for every reason: only a forger could use a more precise one."""
+    """One message for every reason: only a forger could use a more precise one."""
     return InvalidToken("The access token is not valid here.")
 
 

@@ -7,7 +7,7 @@ Network = IPv4Network | IPv6Network
 
 
 def network_of(address: str) -> str:
-    """An IPv6 caller owns at least a /64 of addresses: they count as one."""
+    """The /64 of an IPv6 address, as a client has at least that many addresses; an IPv4 address itself."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Refresh tokens that every replica knows: a hash for each family, which Redis forgets by itself.
+"""Refresh tokens in Redis, shared by all replicas: a hash for each family, which expires.
 
-A sorted set beside them knows when each family was used last: a caller that buys a token for each of its requests must
-not fill a store that other tenants share.
+A sorted set records when each family was used last, to limit their number: a client that requests a token for each
+request must not fill a store that other tenants share.
 """
 
 from collections.abc import Awaitable
@@ -22,7 +22,8 @@ from tts_server.auth.refresh_tokens import (
 from tts_server.errors import RefreshUnavailable
 from tts_server.redis.client import RedisClient
 
-# Every script: KEYS 1 the family, 2 the set of all; ARGV 1 the family's name in it, 2 seconds that a family may rest.
+# Every script: KEYS 1 the family, 2 the set of all; ARGV 1 the family's name in it, 2 lifetime of an unused family in
+# seconds.
 _USED = """
 local time = redis.call('TIME')
 local function microseconds(second) return string.format('%.0f', second * 1000000 + time[2]) end
@@ -32,8 +33,8 @@ local function used()
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 end
 """
-# One script, so that of two replicas given the same token at once only one can spend it. The other finds the new secret
-# in its place, and ends the family: that is what a second use means. ARGV 3 the secret, 4 the next one.
+# One script, so that of two replicas that receive the same token only one can spend it. The other finds the new secret
+# and deletes the family, as for every second use. ARGV 3 the secret, 4 the next one.
 _RENEW = """
 local known = redis.call('HMGET', KEYS[1], 'secret', 'holder')
 if not known[1] then return false end
@@ -46,7 +47,7 @@ redis.call('HSET', KEYS[1], 'secret', ARGV[4])
 used()
 return known[2]
 """
-# ARGV 3 the secret, 4 the holder, 5 how many families there may be, 6 what stands before their names.
+# ARGV 3 the secret, 4 the holder, 5 how many families there may be, 6 the prefix of their keys.
 _START = """
 redis.call('HSET', KEYS[1], 'secret', ARGV[3], 'holder', ARGV[4])
 used()
@@ -85,12 +86,12 @@ class RedisRefreshTokens:
         return Renewal(holder.decode(), f"{token.partition('.')[0]}.{secret}")
 
     async def _run(self, script: str, family: str, *arguments: str | int) -> object:
-        """EVAL, not EVALSHA: so short a script travels in the packet that is sent anyway."""
+        """Uses EVAL, not EVALSHA: a script this short fits into the packet that is sent anyway."""
         keys = self._prefix + family, self._prefix + "all"
         answer: Awaitable[Any] = self._client.eval(script, len(keys), *keys, family, REFRESH_SECONDS, *arguments)
         try:
             return await answer
         except (RedisError, OSError) as error:
             raise RefreshUnavailable(
-                "Refresh tokens cannot be had or used now: use the API key.", retry_after_seconds=5
+                "Refresh tokens are unavailable: use the API key.", retry_after_seconds=5
             ) from error

@@ -1,10 +1,10 @@
-"""Refresh tokens: each is good once, and using one twice ends every token that came from the same key's grant.
+"""Refresh tokens: each can be used once; a second use revokes all tokens of the same grant.
 
-Whoever stole one and whoever lost it will both present it. The second to do so cannot be told from the first, so the
-whole family dies, and the holder of the API key starts anew (RFC 9700, section 4.14.2).
+A stolen token is presented by the thief and by its owner. The second one cannot be told from the first, so the whole
+family is revoked, and the holder of the API key requests a new one (RFC 9700, section 4.14.2).
 
-A token is `<family>.<secret>`. Only SHA-256 of either is kept, and of a family only its last secret: any other secret
-of a known family is one that was spent, because nobody else knows the family's name.
+A token is `<family>.<secret>`. Only the SHA-256 of each is stored, and only the last secret of a family: any other
+secret of a known family was spent before, as nobody else knows the family's name.
 """
 
 import hashlib
@@ -19,52 +19,52 @@ from typing import Protocol
 from tts_server.errors import InvalidGrant
 
 REFRESH_SECONDS = 86_400
-"""A token that is not used for so long is worth nothing."""
+"""Lifetime of an unused token."""
 MOST_FAMILIES = 100_000
-"""Of one tenant: some 40 MB. Beyond it the one that rested longest goes, and its holder asks with the API key again."""
+"""Maximum families of one tenant, some 40 MB; beyond it the one that was used longest ago is revoked."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a spent token gave: whose it was, and the next one."""
+    """The result of spending a token: its holder, and the next token."""
 
     holder: str
     token: str = field(repr=False)
 
 
 class RefreshTokens(Protocol):
-    """Where refresh tokens are remembered. Both raise `RefreshUnavailable` where the store does not answer."""
+    """A store of refresh tokens. Both methods raise `RefreshUnavailable` if it does not respond."""
 
     async def start(self, holder: str) -> str:
-        """The first token of a new family, for `holder`."""
+        """Create a family for `holder`; returns its first token."""
 
     async def renew(self, token: str) -> Renewal:
-        """Spend `token`. Raises `InvalidGrant`; for one that was spent before, the family is gone then."""
+        """Spend `token`. Raises `InvalidGrant`, and revokes the family of a token that was spent before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A token as a store may know it."""
+    """A token as it is stored."""
 
     family: str
-    """Its name's SHA-256, in hexadecimal."""
+    """SHA-256 of the family's name, in hexadecimal."""
     secret: str
-    """The same of its secret."""
+    """SHA-256 of the secret, in hexadecimal."""
 
 
 def fresh_family() -> str:
-    """128 bits that nobody guesses."""
+    """128 random bits."""
     return secrets.token_urlsafe(16)
 
 
 def fresh_secret() -> str:
-    """256 bits."""
+    """256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def parts(token: str) -> Parts:
-    """Raises `InvalidGrant` for what was never a token."""
+    """The digests of a token. Raises `InvalidGrant` for text of another form."""
     if not TOKEN.fullmatch(token):
         raise refused()
     family, _, secret = token.partition(".")
@@ -77,8 +77,8 @@ def digest(text: str) -> str:
 
 
 def refused() -> InvalidGrant:
-    """The same for unknown, spent and old ones."""
-    return InvalidGrant("The refresh token is unknown, spent or out of time: get another one with the API key.")
+    """One error for unknown, spent and expired tokens."""
+    return InvalidGrant("The refresh token is unknown, spent or expired: request another one with the API key.")
 
 
 @dataclass(slots=True)
@@ -89,13 +89,13 @@ class _Family:
 
 
 class MemoryRefreshTokens:
-    """For a server that is alone: they die with its process."""
+    """Refresh tokens in this process's memory, for a single replica."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most_families: int = MOST_FAMILIES) -> None:
         self._clock = clock
         self._most_families = most_families
         self._families: OrderedDict[str, _Family] = OrderedDict()
-        """The one that rested longest first."""
+        """By the digest of its name, the one that was used longest ago first."""
 
     async def start(self, holder: str) -> str:
         name, secret = fresh_family(), fresh_secret()

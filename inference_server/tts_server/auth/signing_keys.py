@@ -1,8 +1,8 @@
-"""The keys that sign this tenant's tokens: a folder of them while rotating, or one made at start on a laptop.
+"""The keys that sign this tenant's tokens: in a mounted folder, or one that is generated at start without one.
 
 Rotation   a.pem, current = a -> a.pem, b.pem, current = a -> a.pem, b.pem, current = b -> b.pem, current = b
-           The second step lasts until every replica and every reader of the key set knows b; the third until the last
-           token that a signed has expired.
+           Wait after the second step until all replicas and readers of the key set know b, and after the third until
+           the last token that was signed with a has expired.
 """
 
 import re
@@ -31,37 +31,37 @@ MOST_KEYS = 8
 
 @dataclass(frozen=True)
 class SigningKeys:
-    """Private keys by kid; `current` signs, each of them is good for checking."""
+    """Private keys by kid. `current` signs; all of them verify."""
 
     current: str
     private: Mapping[str, RSAPrivateKey] = field(repr=False)
 
     @cached_property
     def public(self) -> Mapping[str, RSAPublicKey]:
-        """By kid."""
+        """The public keys by kid."""
         return {kid: key.public_key() for kid, key in self.private.items()}
 
     @cached_property
     def key_set(self) -> dict[str, list[dict[str, Any]]]:
-        """The public halves as RFC 7517 has them."""
+        """The public keys as a JWK set (RFC 7517)."""
         keys = sorted(self.public.items())
         return {"keys": [public_jwk(kid, key) for kid, key in keys]}
 
 
 def public_jwk(kid: str, key: RSAPublicKey) -> dict[str, Any]:
-    """Without a private part, by construction: the key has none."""
+    """A public key as a JWK."""
     fields = RSAAlgorithm.to_jwk(key, as_dict=True)
     return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": fields["n"], "e": fields["e"]}
 
 
-def made_keys() -> SigningKeys:
-    """A pair that lives as long as this process. Takes some tenths of a second: call it in a thread."""
+def generate_keys() -> SigningKeys:
+    """A new key, which is lost with this process. Takes tenths of a second: call it in a thread."""
     kid = secrets.token_hex(8)
     return SigningKeys(kid, {kid: generate_private_key(65_537, KEY_BITS)})
 
 
 def read_signing_keys(directory: Path) -> SigningKeys:
-    """What a mounted Secret holds. Raises `BrokenFile`, which names the file and quotes nothing of it."""
+    """The keys in a mounted Secret. Raises `BrokenFile`, which names the file and quotes nothing of it."""
     try:
         names = sorted(
             file.name.removesuffix(KEY_SUFFIX) for file in directory.iterdir() if file.name.endswith(KEY_SUFFIX)
@@ -73,13 +73,13 @@ def read_signing_keys(directory: Path) -> SigningKeys:
         raise BrokenFile(f"{directory} holds more than {MOST_KEYS} keys")
     keys = {name: _read_key(directory / f"{name}{KEY_SUFFIX}", name) for name in names}
     if current not in keys:
-        raise BrokenFile(f"{directory / CURRENT_FILE} names no key of the folder")
+        raise BrokenFile(f"{directory / CURRENT_FILE} names a key that the folder does not contain")
     return SigningKeys(current, keys)
 
 
 def _read_key(file: Path, kid: str) -> RSAPrivateKey:
     if not KEY_NAME.fullmatch(kid):
-        raise BrokenFile(f"{file}: a key's file is named by letters, digits, - and _")
+        raise BrokenFile(f"{file}: the name of a key's file must consist of letters, digits, - and _")
     try:
         if file.stat().st_size > LARGEST_FILE_BYTES:
             raise BrokenFile(f"{file} is larger than {LARGEST_FILE_BYTES} bytes")
@@ -89,7 +89,7 @@ def _read_key(file: Path, kid: str) -> RSAPrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if isinstance(error, BrokenFile):
             raise
-        raise BrokenFile(f"{file} is no PEM private key without a password") from None
+        raise BrokenFile(f"{file} is not a PEM private key without a password") from None
     if not isinstance(key, RSAPrivateKey) or not KEY_BITS <= key.key_size <= LARGEST_KEY_BITS:
         raise BrokenFile(f"{file} must be an RSA key of {KEY_BITS} to {LARGEST_KEY_BITS} bits")
     return key

@@ -1,4 +1,4 @@
-"""The cache: whole audio, encoded, that was spoken before. A hit touches no engine."""
+"""The cache of complete encoded replies. A hit needs no engine."""
 
 from tts_server.cache.key import cache_key
 from tts_server.cache.protocol import Cache, CachedReply

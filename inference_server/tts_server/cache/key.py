@@ -1,4 +1,4 @@
-"""The name of a sound: everything that changes it, and whose it is."""
+"""Cache keys: a digest of everything that determines the audio, and of the tenant."""
 
 import hashlib
 import json
@@ -10,28 +10,32 @@ from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.text import TEXT_VERSION
 
 ENCODING_VERSION = 2
-"""Raise it when an encoder writes other bytes for the same samples: kept ones are not found again then."""
+"""Increment when an encoder writes other bytes for the same samples: cached replies are not found any more then."""
 
 
 def cache_key(
-    config: ServerConfig, spoken: Sequence[RoutedUtterance], format_: str, rate_hz: tuple[int, int | None]
+    config: ServerConfig, utterances: Sequence[RoutedUtterance], format_: str, rate_hz: tuple[int, int | None]
 ) -> str:
-    """64 hexadecimal digits. `rate_hz` is the engine's, and the one that was asked for, if any.
+    """64 hexadecimal digits. `rate_hz`: the engine's sample rate, and the requested one, if any.
 
-    Two tenants never share a key, nor do namesakes one after the other. The text is in it as a digest only.
+    Two tenants never share a key, nor does a later tenant of the same name. The key contains the text as a digest only.
     """
     models = {model.name: model for model in config.models}
     parts = [
         [config.tenant, config.tenant_uid],
         [TEXT_VERSION, ENCODING_VERSION, format_, *rate_hz],
-        {name: weights(models[name]) for name in sorted({line.model for line in spoken})},
-        [[line.model, u.text, u.voice, u.language, u.speed, u.precision] for line in spoken for u in [line.utterance]],
+        {name: weights(models[name]) for name in sorted({routed.model for routed in utterances})},
+        [
+            [routed.model, u.text, u.voice, u.language, u.speed, u.precision]
+            for routed in utterances
+            for u in [routed.utterance]
+        ],
     ]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
 def weights(model: ModelConfig) -> str:
-    """What a model sounds like: its weights' digest, or who makes its sound where nobody gave one."""
+    """Identifies a model's weights: their digest, or, if the configuration has none, the engine and its version."""
     if model.weights_digest is not None:
         return model.weights_digest
     engine = model.engine

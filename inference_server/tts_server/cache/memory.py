@@ -1,4 +1,4 @@
-"""A cache in this process."""
+"""The cache in this process's memory."""
 
 import time
 from collections import OrderedDict
@@ -10,58 +10,54 @@ from tts_server.cache.protocol import CachedReply
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """How much is kept at once; `max_bytes` counts the audio."""
+    """Maximum contents; `max_bytes` counts audio only."""
 
     max_entries: int
     max_bytes: int
 
 
 class MemoryCache:
-    """`Cache` that drops what was used least recently once a limit is reached."""
+    """`Cache` that evicts the least recently used entry when a limit is reached."""
 
     def __init__(self, limits: CacheLimits, now: Callable[[], float] = time.time) -> None:
         self._limits = limits
         self._now = now
         self._entries: OrderedDict[str, CachedReply] = OrderedDict()
         self.bytes = 0
-        """Kept now."""
+        """Bytes of audio in the cache."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     async def get(self, key: str) -> CachedReply | None:
-        """See `Cache.get`."""
-        recording = self._entries.get(key)
-        if recording is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        if recording.expires <= self._now():
+        if entry.expires <= self._now():
             self._drop(key)
             return None
         self._entries.move_to_end(key)
-        return recording
+        return entry
 
-    async def put(self, key: str, recording: CachedReply) -> None:
-        """See `Cache.put`."""
+    async def put(self, key: str, entry: CachedReply) -> None:
         self._drop(key)
-        if len(recording.content) > self._limits.max_bytes or recording.expires <= self._now():
+        if len(entry.content) > self._limits.max_bytes or entry.expires <= self._now():
             return
-        self._entries[key] = recording
-        self.bytes += len(recording.content)
+        self._entries[key] = entry
+        self.bytes += len(entry.content)
         while self.bytes > self._limits.max_bytes or len(self._entries) > self._limits.max_entries:
             self._drop(next(iter(self._entries)))
 
     async def sweep(self) -> None:
-        """See `Cache.sweep`."""
         now = self._now()
-        for key in [key for key, recording in self._entries.items() if recording.expires <= now]:
+        for key in [key for key, entry in self._entries.items() if entry.expires <= now]:
             self._drop(key)
 
     def close(self) -> None:
-        """See `Cache.close`."""
         self._entries.clear()
         self.bytes = 0
 
     def _drop(self, key: str) -> None:
-        recording = self._entries.pop(key, None)
-        if recording is not None:
-            self.bytes -= len(recording.content)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= len(entry.content)

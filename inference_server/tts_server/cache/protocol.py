@@ -1,4 +1,4 @@
-"""What a cache is."""
+"""The protocol of all caches."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,29 +6,26 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class CachedReply:
-    """A reply as it was sent whole."""
+    """A complete encoded reply."""
 
     content: bytes
-    """A file of its format, its header with true lengths."""
+    """A file of the reply's format, with the true lengths in its header."""
     audio_seconds: float
     expires: float
-    """Unix time from which on nobody gets it."""
+    """Unix time, seconds."""
 
 
 class Cache(Protocol):
-    """Keeps recordings by `cache_key`, until they expire or others need the room. It never raises: it has or has not.
-
-    What is broken, or comes too late, is not there.
-    """
+    """Keeps replies by `cache_key` until they expire or are evicted. Never raises: a broken or late entry is a miss."""
 
     async def get(self, key: str) -> CachedReply | None:
-        """None for a miss."""
+        """The entry, or None."""
 
-    async def put(self, key: str, recording: CachedReply) -> None:
-        """May be forgotten at once, where it does not fit."""
+    async def put(self, key: str, entry: CachedReply) -> None:
+        """Store an entry. One that does not fit is dropped."""
 
     async def sweep(self) -> None:
-        """Remove what has expired, as far as nobody else does."""
+        """Delete expired entries, unless the store does so itself."""
 
     def close(self) -> None:
-        """No more calls."""
+        """Release resources. No other method may be called afterwards."""

@@ -1,4 +1,4 @@
-"""A cache that others serve, and that may be away: then it is empty, and nobody waits for it twice."""
+"""A cache whose store may become unavailable: it counts as empty then, and no request waits for it a second time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,8 +16,8 @@ PUT_SECONDS = 5.0
 R = TypeVar("R")
 
 
-class Guarded:
-    """`Cache` around one that raises `failures`, or is late: `get` takes `seconds` at most, then none for a while."""
+class ResilientCache:
+    """`Cache` around one that may raise `failures` or be late: `get` takes `seconds` at most."""
 
     def __init__(
         self, cache: Cache, name: str, failures: tuple[type[Exception], ...], seconds: float, breaker: Breaker
@@ -29,33 +29,29 @@ class Guarded:
         self._breaker = breaker
 
     async def get(self, key: str) -> CachedReply | None:
-        """See `Cache.get`."""
-        return await self._try(lambda: self._cache.get(key), self._seconds)
+        return await self._call(lambda: self._cache.get(key), self._seconds)
 
-    async def put(self, key: str, recording: CachedReply) -> None:
-        """See `Cache.put`. Nobody waits for it."""
-        await self._try(lambda: self._cache.put(key, recording), PUT_SECONDS)
+    async def put(self, key: str, entry: CachedReply) -> None:
+        await self._call(lambda: self._cache.put(key, entry), PUT_SECONDS)
 
     async def sweep(self) -> None:
-        """See `Cache.sweep`."""
-        await self._try(self._cache.sweep, None)
+        await self._call(self._cache.sweep, None)
 
     def close(self) -> None:
-        """See `Cache.close`."""
         self._cache.close()
 
-    async def _try(self, work: Callable[[], Awaitable[R]], seconds: float | None) -> R | None:
-        """None where it is away."""
+    async def _call(self, call: Callable[[], Awaitable[R]], seconds: float | None) -> R | None:
+        """Runs a cache call; None if the cache is unavailable."""
         permit = self._breaker.permit()
         if permit is None:
             return None
         try:
             async with asyncio.timeout(seconds):
-                result = await work()
+                result = await call()
         except self._failures as error:
             if self._breaker.failed(permit) and not permit.probe:
                 reason = type(error).__name__
-                log.warning("cache is away: what it holds is spoken again", cache=self._name, reason=reason)
+                log.warning("cache unavailable; synthesizing instead", cache=self._name, reason=reason)
             return None
         except BaseException:
             self._breaker.abandoned(permit)

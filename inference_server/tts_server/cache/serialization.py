@@ -1,9 +1,9 @@
-"""A recording as bytes that leave this process: whatever comes back broken, cut off or under another key is not taken.
+"""Cache entries as bytes for a store. An entry that is corrupt, truncated or stored under another key is not decoded.
 
 magic, 4 bytes | CRC-32 of all that follows, 4 bytes | key, 32 bytes | expires, audio seconds, length | content
 
-A checksum and no digest: whoever may write here could make either, and it costs half as much, on a processor with
-instructions for SHA-256.
+The checksum is no protection against an attacker: whoever can write to the store could compute a digest, too. It costs
+half as much as SHA-256 on a processor with instructions for it.
 """
 
 import struct
@@ -15,26 +15,26 @@ MAGIC = b"TTS2"
 CHECKSUM = struct.Struct("<I")
 KEY_BYTES = 32
 FACTS = struct.Struct("<ddQ")
-SEALED_FROM = len(MAGIC) + CHECKSUM.size
-HEADER_BYTES = SEALED_FROM + KEY_BYTES + FACTS.size
+CHECKED_FROM = len(MAGIC) + CHECKSUM.size
+HEADER_BYTES = CHECKED_FROM + KEY_BYTES + FACTS.size
 
 
-def encode_entry(key: str, recording: CachedReply) -> bytes:
-    """`recording` for safekeeping by others, under `key` only."""
-    facts = FACTS.pack(recording.expires, recording.audio_seconds, len(recording.content))
+def encode_entry(key: str, entry: CachedReply) -> bytes:
+    """The bytes to store under `key`."""
+    facts = FACTS.pack(entry.expires, entry.audio_seconds, len(entry.content))
     head = bytes.fromhex(key) + facts
-    checksum = CHECKSUM.pack(zlib.crc32(recording.content, zlib.crc32(head)))
-    return b"".join((MAGIC, checksum, head, recording.content))
+    checksum = CHECKSUM.pack(zlib.crc32(entry.content, zlib.crc32(head)))
+    return b"".join((MAGIC, checksum, head, entry.content))
 
 
-def unseal(key: str, data: bytes) -> CachedReply | None:
-    """The recording again; None where a single bit of it is not what was sealed."""
+def decode_entry(key: str, data: bytes) -> CachedReply | None:
+    """The entry, or None if any bit differs from what `encode_entry` wrote."""
     if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
         return None
-    sealed = memoryview(data)[SEALED_FROM:]
+    checked = memoryview(data)[CHECKED_FROM:]
     (checksum,) = CHECKSUM.unpack_from(data, len(MAGIC))
-    if zlib.crc32(sealed) != checksum or sealed[:KEY_BYTES] != bytes.fromhex(key):
+    if zlib.crc32(checked) != checksum or checked[:KEY_BYTES] != bytes.fromhex(key):
         return None
-    expires, audio_seconds, length = FACTS.unpack_from(sealed, KEY_BYTES)
-    content = bytes(sealed[KEY_BYTES + FACTS.size :])
+    expires, audio_seconds, length = FACTS.unpack_from(checked, KEY_BYTES)
+    content = bytes(checked[KEY_BYTES + FACTS.size :])
     return CachedReply(content, audio_seconds, expires) if len(content) == length else None

@@ -1,14 +1,14 @@
-"""What a server asks of Redis, and so all that its ACL user may do: its own tenant's keys, by these commands."""
+"""The permissions of a server's ACL user in Redis: the commands that the server sends, on keys of its tenant."""
 
 COMMANDS = (
     "del", "eval", "evalsha", "expire", "get", "hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hset",
     "select", "set", "time", "zadd", "zcard", "zrange", "zrangebyscore", "zrem", "zremrangebyscore",
 )  # fmt: skip
-"""Commands inside a script are checked like any other."""
+"""Includes the commands of scripts: Redis checks them, too."""
 
 
 def key_patterns(tenant_uid: str) -> tuple[str, ...]:
-    """Of counters and small audio, and of refresh tokens."""
+    """Patterns of the keys of counters and cached audio, and of refresh tokens."""
     return (f"tts:{{{tenant_uid}}}:*", f"ttsfleet:{{{tenant_uid}}}:*")
 
 

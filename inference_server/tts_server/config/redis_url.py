@@ -1,4 +1,4 @@
-"""`redis[s]://[user:password@]host[:port][/database]`, as a Secret holds it. No message here shows what was read."""
+"""`redis[s]://[user:password@]host[:port][/database]`, as in a Secret. Error messages never contain any of it."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,24 +11,24 @@ LONGEST_URL = 2048
 
 
 class BadRedisURL(ValueError):  # noqa: N818 - it says what happened
-    """What is wrong, for the person who wrote the address."""
+    """The URL is invalid; the message tells its author why, and completes "<file> ..."."""
 
 
 @dataclass(frozen=True)
 class RedisURL:
-    """Where a Redis is, and who we are to it."""
+    """The address of a Redis, and the credentials."""
 
     host: str
     port: int
     database: int
     tls: bool
     username: str | None = None
-    """None: Redis's default user."""
+    """Unset for the default user of Redis."""
     password: str | None = field(default=None, repr=False)
 
 
 def parse_redis_url(text: str) -> RedisURL:
-    """Space around it is no part of it: a Secret made from a file ends with a newline. Raises BadRedisURL."""
+    """Ignores surrounding white space: a Secret made from a file ends with a newline. Raises BadRedisURL."""
     text = text.strip()
     if not text:
         raise BadRedisURL("is empty")
@@ -39,12 +39,12 @@ def parse_redis_url(text: str) -> RedisURL:
     try:
         url = urlsplit(text)
         port = url.port
-    except ValueError:  # its message has what was read
-        raise BadRedisURL("has a port or a host that cannot be") from None
+    except ValueError:  # its message contains the input
+        raise BadRedisURL("has an invalid port or host") from None
     if url.scheme not in SCHEMES:
         raise BadRedisURL("does not begin with redis:// or rediss://")
     if not url.hostname or not HOST.fullmatch(url.hostname):
-        raise BadRedisURL("has no host that can be: in a password write @ as %40, / as %2F and : as %3A")
+        raise BadRedisURL("has no valid host: in a password write @ as %40, / as %2F and : as %3A")
     path = url.path.removeprefix("/")
     if path and not re.fullmatch(r"[0-9]{1,4}", path):
         raise BadRedisURL("has a path that is not the number of a database")

@@ -82,7 +82,7 @@ class Limit:
     unit: Unit
     window: Window
     counter: str = ""
-    """Its counter's name in Redis: the log of a sliding window, or a field of the day's hash."""
+    """Its counter in Redis, a name in Lua: the log of a sliding window, or a field of the day's hash."""
     scope: Scope = Scope.TENANT
     openai: str = ""
     """Last word of OpenAI's `x-ratelimit-*` headers; empty for a limit that OpenAI has no header for."""

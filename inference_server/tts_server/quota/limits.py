@@ -1,4 +1,4 @@
-"""What follows from limits and counts: what is left, and which limit refuses a request. No I/O, no clock."""
+"""Compares counts with limits: the rest of each limit, and the limit that refuses a request. No I/O, no clock."""
 
 import math
 from collections.abc import Iterator, Mapping

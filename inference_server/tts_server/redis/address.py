@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class Address(Protocol):
-    """Where Redis is; read again for each connection."""
+    """The address of Redis, read again for each connection."""
 
     name: str
     """Names the address in messages, without a secret."""

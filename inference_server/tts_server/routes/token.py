@@ -133,7 +133,7 @@ async def _granted(request: Request, body: TokenBody, server: ServerState, autho
     key = _presented_key(request, body)
     name = None if key is None else holder(key, server.keyring)
     if key is not None and (name is None or body.client_id not in {None, "", name}):
-        raise Unauthenticated("No such API key here.")
+        raise Unauthenticated("The API key is unknown.")
     if body.grant_type == REFRESH_TOKEN:
         if not body.refresh_token:
             raise InvalidParameter("refresh_token: required by this grant.", param="refresh_token")

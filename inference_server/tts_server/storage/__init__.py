@@ -1,1 +1,1 @@
-"""Stores: where audio is kept that a caller fetches by link."""
+"""Object storage: audio that clients fetch by link, and large cached audio."""

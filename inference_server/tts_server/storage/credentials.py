@@ -1,4 +1,4 @@
-"""Keys of an object store in two files of a mounted Secret, read again when they change."""
+"""Access keys of an object store: two files of a mounted Secret, read again when they change."""
 
 import threading
 from pathlib import Path
@@ -8,7 +8,7 @@ from minio.credentials.providers import Provider
 
 
 class CredentialFiles(Provider):
-    """Asked before every call, in whichever thread makes it."""
+    """Provides the client's credentials; called before every request, in any thread."""
 
     def __init__(self, access_key_file: Path, secret_key_file: Path) -> None:
         self._files = (access_key_file, secret_key_file)
@@ -17,7 +17,7 @@ class CredentialFiles(Provider):
         self._reading = threading.Lock()
 
     def retrieve(self) -> Credentials:
-        """What the files say now. Raises OSError, and ValueError for an empty one."""
+        """The credentials in the files. Raises OSError, and ValueError for an empty file."""
         seen = [(state.st_mtime_ns, state.st_ino) for state in (file.stat() for file in self._files)]
         with self._reading:
             if self._credentials is None or seen != self._seen:

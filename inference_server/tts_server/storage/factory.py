@@ -1,4 +1,4 @@
-"""Which store a configuration asks for."""
+"""Opens the stores that a configuration describes."""
 
 from tts_server.config.schema import CacheConfig, StorageConfig
 from tts_server.storage.filesystem import FilesystemStore
@@ -6,11 +6,11 @@ from tts_server.storage.protocol import StorageLimits, Store
 from tts_server.storage.s3 import S3Store
 
 CACHE = ".cache"
-"""Apart from what links lead to: the one must not push out the other."""
+"""Cached audio has its own folder and its own limits: it must not evict audio that links point to."""
 
 
 def open_store(storage: StorageConfig, tenant: str) -> Store:
-    """Where audio is kept that callers fetch by link."""
+    """The store of audio that clients fetch by link."""
     limits = store_limits(storage)
     if storage.s3 is not None:
         return S3Store(storage.s3, limits, tenant)
@@ -18,7 +18,7 @@ def open_store(storage: StorageConfig, tenant: str) -> Store:
 
 
 def open_cache_store(storage: StorageConfig, cache: CacheConfig, tenant: str) -> Store:
-    """Where large audio is cached."""
+    """The store of large cached audio."""
     limits = StorageLimits(cache.ttl_seconds, cache.max_bytes)
     if storage.s3 is not None:
         prefix = f"{storage.s3.prefix.strip('/')}/{CACHE}"
@@ -27,5 +27,5 @@ def open_cache_store(storage: StorageConfig, cache: CacheConfig, tenant: str) ->
 
 
 def store_limits(storage: StorageConfig) -> StorageLimits:
-    """What the store keeps to, as the configuration is now."""
+    """The limits of the store of links."""
     return StorageLimits(storage.retention_seconds, storage.max_bytes)

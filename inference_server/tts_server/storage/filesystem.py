@@ -1,4 +1,4 @@
-"""Audio in a folder of this machine: it dies with the pod whose folder it is."""
+"""Audio in a local folder; if that is a volume of the pod, it is lost with the pod."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 UNFINISHED = ".part-"
 ROOM = 0.9
-"""Of the limit, what a full folder is brought down to: a sweep for every new file would cost more than the file."""
+"""A sweep of a full folder frees space down to this part of the limit, so that not every new file causes a sweep."""
 ABANDONED_SECONDS = 600
-"""After that, a file that was never finished belongs to a server that is no more."""
+"""Age after which an unfinished file is deleted: the server that wrote it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +32,32 @@ class _File:
 
 
 class FilesystemStore:
-    """`Store` in a folder. Files are written beside their place and renamed into it: readers see all or nothing."""
+    """`Store` in a folder. A file is written under another name and renamed, so readers never see a part of it."""
 
     def __init__(self, directory: Path, limits: StorageLimits, now: Callable[[], float] = time.time) -> None:
         self.limits = limits
         self._directory = directory
         self._now = now
         self._bytes = 0
-        """Kept, as far as this process knows; every sweep counts again."""
+        """Bytes in the folder as far as this process knows; each sweep corrects it."""
         self._sweeping = asyncio.Lock()
 
     async def keep(self, key: str, content: bytes, media_type: str = ANY_BYTES) -> None:
-        """See `Store.keep`. The route that hands a file out knows its media type."""
         del media_type
         if not KEY.fullmatch(key):
-            raise ValueError("a key is made by new_key")
+            raise ValueError("not a key of new_key")
         if len(content) > self.limits.max_bytes:
             raise StorageUnavailable(f"The audio is larger than the whole store, {self.limits.max_bytes} bytes.")
         try:
             await asyncio.to_thread(self._write, self._directory / key, content)
         except OSError as error:
-            log.exception("audio is not kept", reason=error.strerror)
-            raise StorageUnavailable("Audio cannot be kept now; 'Accept: audio/*' returns it at once.") from error
+            log.exception("audio not stored", reason=error.strerror)
+            raise StorageUnavailable("Audio cannot be stored; 'Accept: audio/*' returns it in the response.") from error
         self._bytes += len(content)
         if self._bytes > self.limits.max_bytes:
             await self.sweep()
 
     async def fetch(self, key: str) -> Audio | None:
-        """See `Store.fetch`."""
         if not KEY.fullmatch(key):
             return None
         try:
@@ -69,24 +67,21 @@ class FilesystemStore:
         return None if content is None else Audio(content, key.rpartition(".")[2])
 
     async def remove(self, key: str) -> None:
-        """See `Store.remove`."""
         if KEY.fullmatch(key):
             try:
                 await asyncio.to_thread((self._directory / key).unlink, missing_ok=True)
             except OSError as error:
-                raise StorageUnavailable("Audio cannot be removed now.") from error
+                raise StorageUnavailable("The audio cannot be deleted.") from error
 
     def link(self, key: str, seconds: int) -> None:
-        """See `Store.link`."""
         del key, seconds
 
     async def sweep(self) -> None:
-        """See `Store.sweep`."""
         async with self._sweeping:
             self._bytes = await asyncio.to_thread(self._sweep)
 
     def close(self) -> None:
-        """See `Store.close`."""
+        pass  # no file is kept open
 
     def _write(self, path: Path, content: bytes) -> None:
         unfinished = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
@@ -101,10 +96,10 @@ class FilesystemStore:
             raise
 
     def _read(self, path: Path) -> bytes | None:
-        # Not followed: nobody else writes here, and a link would lead out.
+        # No links are followed: this server makes none, so a link is from somebody else.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             if os.fstat(file.fileno()).st_mtime <= self._now() - self.limits.retention_seconds:
-                return None  # past its time, whenever the sweep comes
+                return None  # expired, but not swept yet
             return file.read()
 
     def _sweep(self) -> int:
@@ -122,7 +117,7 @@ class FilesystemStore:
         return kept
 
     def _files(self) -> list[_File]:
-        """What a server wrote here: the folder may be one that holds more."""
+        """The files that a server has written; the folder may contain others."""
         found = []
         for path in self._directory.glob("*/*"):
             key = path.relative_to(self._directory).as_posix()
@@ -136,7 +131,7 @@ class FilesystemStore:
 
 
 def _created(path: Path) -> int:
-    """A new file; its folder is made for the first one."""
+    """Creates a file, and its folder if necessary; returns the file descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         return os.open(path, flags, 0o600)

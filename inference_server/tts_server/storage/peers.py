@@ -1,7 +1,7 @@
-"""The other replicas of this pool: whose files a link may lead to, wherever the link itself arrived.
+"""The other replicas of this pool, which hold the files of links that arrive here.
 
-A link names its replica by a digest of that replica's address. Only addresses that the pool's headless Service has now
-are looked at: nothing in a link is ever connected to.
+A link names its replica by a digest of that replica's address. Requests go only to addresses that the pool's headless
+Service has now, never to one that a link contains.
 """
 
 import asyncio
@@ -22,28 +22,28 @@ from tts_server.storage.signed_links import LinkGrant
 log = structlog.get_logger(__name__)
 
 HOP = "X-TTS-Hop"
-"""On a request from a replica: whoever gets it asks nobody else."""
+"""Header of a request from a replica: the receiver forwards it to no other replica."""
 PLACE_DIGITS = 16
 RESOLVE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
-"""Addresses are asked for again after that."""
+"""Time for which resolved addresses are reused."""
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 5.0
 CONNECTIONS = 32
 ANSWERS = frozenset({200, 206, 304, 416})
-"""All of the audio, a part of it, none because the caller has it, none because there is no such part."""
+"""Statuses that are passed on: the whole audio, a part of it, not modified, no such part."""
 
 Resolve = Callable[[str, int], Awaitable[Collection[str]]]
 
 
 def place_of(address: str) -> str:
-    """How links name the replica at this IP address, without showing it. Raises ValueError for anything else."""
+    """Name of the replica at this IP address in links: a digest. Raises ValueError for anything but an address."""
     canonical = ipaddress.ip_address(address).compressed
     return hashlib.sha256(b"place" + canonical.encode()).hexdigest()[:PLACE_DIGITS]
 
 
 class Peers:
-    """Fetches what another replica keeps. `url` is the headless Service's: a scheme, a name, a port."""
+    """Fetches audio from another replica. `url` is that of the headless Service: scheme, name and port."""
 
     def __init__(self, url: str, resolve: Resolve | None = None) -> None:
         address = urlsplit(url)
@@ -55,21 +55,21 @@ class Peers:
         self._resolving = asyncio.Lock()
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            # None kept: one that its other side has closed meanwhile would look like a replica that breaks off.
+            # No connection is reused: one that the peer has closed would look like a replica that fails.
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=0),
             trust_env=False,
         )
 
     async def fetch(self, key: str, permission: LinkGrant, conditions: Mapping[str, str]) -> httpx.Response:
-        """The owner's answer, one of `ANSWERS`, its body still to be read; close it.
+        """The owner's response, with a status of `ANSWERS` and an unread body. The caller must close it.
 
-        `conditions` are headers of the request, which the owner has the audio to judge by.
-        The owner checks the link: only it can. Raises what it answers: `PermissionDenied` or `AudioGone`, which is also
-        what a replica that is no more has to say; `StorageUnavailable` for one that does not answer.
+        `conditions` are the request's conditional headers, which the owner evaluates. Only the owner can check the
+        link. Raises `PermissionDenied` and `AudioGone` as the owner responds, `AudioGone` also if the owner is gone,
+        and `StorageUnavailable` if it does not respond.
         """
         address = await self._address(permission.replica[:PLACE_DIGITS])
         if address is None or not KEY.fullmatch(key):
-            raise AudioGone("This audio was a file of a replica that is gone.")
+            raise AudioGone("The replica that stored this audio is gone.")
         host = f"[{address}]" if ":" in address else address
         request = self._client.build_request(
             "GET",
@@ -80,33 +80,33 @@ class Peers:
         try:
             response = await self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise AudioGone("This audio was a file of a replica that is gone.") from error
+            raise AudioGone("The replica that stored this audio is gone.") from error
         except httpx.HTTPError as error:
-            log.warning("replica does not answer", reason=type(error).__name__)
-            raise StorageUnavailable("The replica that keeps this audio does not answer now.") from error
+            log.warning("replica does not respond", reason=type(error).__name__)
+            raise StorageUnavailable("The replica that stores this audio does not respond.") from error
         if response.status_code in ANSWERS:
             return response
         await response.aclose()
         if response.status_code == httpx.codes.GONE:
-            raise AudioGone("This audio is not kept any more.")
+            raise AudioGone("This audio is no longer stored.")
         if response.status_code == httpx.codes.FORBIDDEN:
-            raise PermissionDenied("The link's signature does not fit.")
-        log.warning("replica refused", status=response.status_code)
-        raise StorageUnavailable("The replica that keeps this audio cannot hand it out now.")
+            raise PermissionDenied("The link's signature is invalid.")
+        log.warning("replica refused a request for audio", status=response.status_code)
+        raise StorageUnavailable("The replica that stores this audio cannot deliver it.")
 
     async def close(self) -> None:
-        """Answers under way break off."""
+        """Close all connections; responses that are being read end."""
         await self._client.aclose()
 
     async def _address(self, place: str) -> str | None:
-        async with self._resolving:  # one question at a time, whoever waits for the answer
+        async with self._resolving:  # concurrent callers share one look-up
             if time.monotonic() >= self._known_until:
                 try:
                     async with asyncio.timeout(RESOLVE_SECONDS):
                         self._known = await self._resolve(self._host, self._port)
                 except OSError as error:  # a timeout is one
-                    log.warning("replicas are not known", reason=type(error).__name__)
-                    raise StorageUnavailable("The replica that keeps this audio cannot be found now.") from error
+                    log.warning("replicas not resolved", reason=type(error).__name__)
+                    raise StorageUnavailable("The replica that stores this audio cannot be found.") from error
                 self._known_until = time.monotonic() + FRESH_SECONDS
         return next((address for address in self._known if place_of(address) == place), None)
 
@@ -116,6 +116,6 @@ async def _resolve(host: str, port: int) -> Collection[str]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}:
-            return ()  # a headless Service without a single replica has no address
+            return ()  # a headless Service without replicas has no address
         raise
     return {str(address[0]) for *_, address in found}

@@ -1,4 +1,4 @@
-"""What a store is."""
+"""The protocol of all stores."""
 
 import re
 import uuid
@@ -8,13 +8,13 @@ from typing import Protocol
 KEY = re.compile(
     r"[a-z0-9][a-z0-9.-]{0,252}/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.[a-z0-9]{1,5}"
 )
-"""`<tenant>/<uuid>.<extension>`: nothing else reaches a file system, whatever a link says."""
+"""`<tenant>/<uuid>.<extension>`: a key of any other form never reaches a file system."""
 ANY_BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
 class StorageLimits:
-    """How long audio is kept, and how much of it: the second one is for stores with a size of their own."""
+    """Retention, and maximum size; the latter is for stores that do not limit it themselves."""
 
     retention_seconds: float
     max_bytes: int
@@ -22,43 +22,43 @@ class StorageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What a link leads to."""
+    """Stored audio, encoded."""
 
     content: bytes
     extension: str
 
 
 def new_key(tenant: str, extension: str) -> str:
-    """A key nobody can guess, under the tenant's prefix."""
+    """A random key under the tenant's prefix; it cannot be guessed."""
     return f"{tenant}/{uuid.uuid4()}.{extension}"
 
 
 class Store(Protocol):
-    """Keeps audio by key, for a while. Keys that `KEY` does not match are never there."""
+    """Stores audio by key for the retention time. A key that `KEY` does not match is never found."""
 
     limits: StorageLimits
-    """They may change at any time."""
+    """May be replaced at any time."""
 
     async def keep(self, key: str, content: bytes, media_type: str = ANY_BYTES) -> None:
-        """All or nothing, also for a reader at the same time. Raises `StorageUnavailable`."""
+        """Store audio atomically: a concurrent reader sees all of it or nothing. Raises `StorageUnavailable`."""
 
     async def fetch(self, key: str) -> Audio | None:
-        """None once it is gone, or was never there. Raises `StorageUnavailable` where nobody can tell."""
+        """The audio, or None if it has expired or never existed. Raises `StorageUnavailable`."""
 
     async def remove(self, key: str) -> None:
-        """No more of it; nothing where it was not there. Raises `StorageUnavailable`."""
+        """Delete the audio, if it exists. Raises `StorageUnavailable`."""
 
     def link(self, key: str, seconds: int) -> str | None:
-        """Where whoever has the link fetches it for so long; None where this server itself hands audio out.
+        """A URL from which anyone can fetch the audio for so long; None if this server delivers the audio itself.
 
         Raises `StorageUnavailable`.
         """
 
     async def sweep(self) -> None:
-        """Remove what is past its time, and the oldest of what is too much: bounded work, the rest comes next time.
+        """Delete expired audio, and the oldest if there is too much. The work is bounded; the next sweep does the rest.
 
         Raises `StorageUnavailable`.
         """
 
     def close(self) -> None:
-        """No more calls."""
+        """Release resources. No other method may be called afterwards."""

@@ -1,4 +1,4 @@
-"""Audio in an object store that speaks S3: every replica reaches it, and callers fetch from it by presigned links."""
+"""Audio in an S3-compatible object store: shared by all replicas; clients fetch from it by presigned links."""
 
 import asyncio
 import io
@@ -32,31 +32,30 @@ from tts_server.tls import TlsTrustStore
 log = structlog.get_logger(__name__)
 
 CALL_SECONDS = 2.0
-"""For one call, waiting for a thread included."""
+"""Time limit of one call, including the wait for a thread."""
 CONNECT_SECONDS = 1.0
 SWEEP_SECONDS = 30.0
 SWEEP_PAGES = 5
 PAGE_OBJECTS = 1000
-"""What S3 lists at once, and removes at once."""
+"""Maximum objects of one list or delete request in S3."""
 THREADS = 16
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
-"""What the client takes as the size of a part; one part is one PUT, which is all or nothing."""
+"""The client's minimum part size. A single part is one PUT, which is atomic."""
 LONGEST_LINK_SECONDS = 604_800
-"""Of a presigned URL, as AWS has it (Signature Version 4)."""
+"""Maximum lifetime of a presigned URL in AWS (Signature Version 4)."""
 NO_ANSWER = (ValueError, LookupError, ParseError)
-"""What the client makes of an answer that is none of S3's: a proxy's page, half a document."""
+"""Exceptions of the client for a response that is not from S3: a proxy's page, a truncated document."""
 ENDED = RuntimeError
-"""What threads say that have ended with their store: a sweep may outlast it."""
+"""Exception of a thread pool that was closed with its store while a sweep was running."""
 FAILURES = (MinioException, urllib3.exceptions.HTTPError, OSError, *NO_ANSWER, ENDED)
 
 R = TypeVar("R")
 
 
 class S3Store:
-    """`Store` in a bucket, under `<prefix><tenant>/`. Its client blocks, so it runs in threads of its own.
+    """`Store` in a bucket, under `<prefix><tenant>/`. Its client blocks, so it runs in a thread pool.
 
-    A store that does not answer costs one caller `CALL_SECONDS`; after that all are refused at once, and one tries
-    again now and then.
+    If the object store does not respond, one caller waits for `CALL_SECONDS`; then the breaker opens.
     """
 
     def __init__(
@@ -77,13 +76,12 @@ class S3Store:
         self._client = _client(config, config.endpoint)
         self._public = _client(config, config.public_endpoint or config.endpoint)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
-        # Each replica begins somewhere else, so that together they see all of it sooner. Keys begin with hexadecimals.
+        # Each replica starts at a random key, so that all of them sweep the bucket sooner. Keys begin with hex digits.
         self._swept_to = f"{self._own_prefix}{secrets.token_hex(2)}"
 
     async def keep(self, key: str, content: bytes, media_type: str = ANY_BYTES) -> None:
-        """See `Store.keep`."""
         if not KEY.fullmatch(key):
-            raise ValueError("a key is made by new_key")
+            raise ValueError("not a key of new_key")
         part_bytes = max(len(content), SMALLEST_PART_BYTES)
 
         def put() -> None:
@@ -94,19 +92,16 @@ class S3Store:
         await self._call(put)
 
     async def fetch(self, key: str) -> Audio | None:
-        """See `Store.fetch`."""
         if not KEY.fullmatch(key):
             return None
         content = await self._call(lambda: self._get(self._prefix + key))
         return None if content is None else Audio(content, key.rpartition(".")[2])
 
     async def remove(self, key: str) -> None:
-        """See `Store.remove`."""
         if KEY.fullmatch(key):
             await self._call(lambda: self._client.remove_object(self._bucket, self._prefix + key))
 
     def link(self, key: str, seconds: int) -> str:
-        """See `Store.link`. Computed here: nobody is asked."""
         expires = timedelta(seconds=min(seconds, LONGEST_LINK_SECONDS))
         try:
             return self._public.presigned_get_object(self._bucket, self._prefix + key, expires)
@@ -114,14 +109,12 @@ class S3Store:
             raise self._unavailable(error) from error
 
     async def sweep(self) -> None:
-        """See `Store.sweep`. Each sweep goes on where the one before it ended."""
         for _ in range(SWEEP_PAGES):
             self._swept_to = await self._call(self._sweep_page, SWEEP_SECONDS)
             if not self._swept_to:
                 return
 
     def close(self) -> None:
-        """See `Store.close`. What was called before is done all the same."""
         self._threads.shutdown(wait=False)
 
     @property
@@ -134,7 +127,7 @@ class S3Store:
             response = self._client.get_object(self._bucket, name)
             kept_at = parsedate_to_datetime(response.headers["Last-Modified"]).timestamp()
             if kept_at <= self._now() - self.limits.retention_seconds:
-                return None  # past its time, whenever the sweep comes
+                return None  # expired, but not swept yet
             return response.read()
         except S3Error as error:
             if error.code == "NoSuchKey":
@@ -146,7 +139,7 @@ class S3Store:
                 response.release_conn()
 
     def _sweep_page(self) -> str:
-        """Where the next page begins; empty at the end."""
+        """Deletes expired objects of one page; returns the continuation token."""
         listed = self._client.list_objects(
             self._bucket, prefix=self._own_prefix, recursive=True, start_after=self._swept_to or None
         )
@@ -156,20 +149,20 @@ class S3Store:
         expired = [
             DeleteObject(name)
             for found, name in zip(page, names, strict=True)
-            # Only what this server wrote: the bucket may hold more.
+            # Only objects that a server has written: the bucket may contain others.
             if KEY.fullmatch(name.removeprefix(self._prefix))
             and found.last_modified is not None
             and found.last_modified.timestamp() <= oldest
         ]
         if expired:
             for failure in self._client.remove_objects(self._bucket, expired):
-                log.warning("audio past its time is not removed", reason=failure.code)
+                log.warning("expired audio not deleted", reason=failure.code)
         return names[-1] if len(page) == PAGE_OBJECTS else ""
 
     async def _call(self, work: Callable[[], R], seconds: float = CALL_SECONDS) -> R:
         permit = self._breaker.permit()
         if permit is None:
-            raise StorageUnavailable("The object store did not answer a moment ago; it is tried again soon.")
+            raise StorageUnavailable("The object store failed moments ago; it will be retried soon.")
         try:
             async with asyncio.timeout(seconds):
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -189,7 +182,7 @@ class S3Store:
 
 
 _REASONS: Mapping[type[Exception], str] = {FileNotFoundError: "NoCredentials", TimeoutError: "Timeout"}
-"""Where the type of what went wrong would say less: files are only of credentials here."""
+"""Reasons that say more than the type of the exception: the only files that are opened are those of credentials."""
 
 
 def _client(config: S3Config, endpoint: str) -> Minio:
@@ -197,26 +190,26 @@ def _client(config: S3Config, endpoint: str) -> Minio:
     client = Minio(
         address.netloc,
         secure=address.scheme == "https",
-        region=config.region,  # or the client would ask the store before it signs a link
+        region=config.region,  # without it the client would send a request to sign a link
         credentials=CredentialFiles(config.access_key_file, config.secret_key_file),
         http_client=_connections(TlsTrustStore(config.ca_file or Path(certifi.where()), needed=True)),
     )
     if config.path_style:
-        client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the library forgot two annotations
+        client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # without annotations in the library
     else:
         client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
     return client
 
 
 def _connections(trust: TlsTrustStore) -> urllib3.PoolManager:
-    """Each is made with what vouches for the store then. urllib3 would read the certificates again for each."""
+    """A pool whose connections trust the current certificates. urllib3 itself would read them for each connection."""
 
     class Connection(HTTPSConnection):
         def connect(self) -> None:
             try:
                 self.ssl_context = trust.context()
             except OSError as error:
-                raise urllib3.exceptions.SSLError(error) from error  # as urllib3 itself says it
+                raise urllib3.exceptions.SSLError(error) from error  # urllib3's own exception for it
             super().connect()
 
     class Pool(urllib3.HTTPSConnectionPool):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.jwt_forgery import pem, public_pem, rsa_key, signing_folder
-from tts_server.auth.signing_keys import made_keys, read_signing_keys
+from tts_server.auth.signing_keys import generate_keys, read_signing_keys
 from tts_server.config.files import BrokenFile
 
 KEY = rsa_key("ours")
@@ -70,4 +70,4 @@ def test_the_key_set_holds_public_halves_only(tmp_path: Path) -> None:
     keys = read_signing_keys(signing_folder(tmp_path / "signing", "b", a=KEY, b=rsa_key("new")))
     assert [set(key) for key in keys.key_set["keys"]] == [{"kty", "use", "alg", "kid", "n", "e"}] * 2
     assert "private" not in repr(keys)
-    assert made_keys().current != made_keys().current
+    assert generate_keys().current != generate_keys().current
