@@ -214,7 +214,7 @@ async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_pa
         await page.value("document.getElementById('text').focus()")
         await writes(page, "")
         await page.press("Enter", control=True)
-        await comes(page, "error-title", "Please change something (400)")
+        await comes(page, "error-title", "Request refused (400)")
         assert await focused(page) == "text"
 
         await writes(page, "Hello.")

@@ -178,7 +178,8 @@ def document(app: FastAPI, bodies: Iterable[type[BaseModel]]) -> Description:
     components["schemas"].pop("HTTPValidationError", None)  # FastAPI's own 422, which this server never sends
     components["schemas"].pop("ValidationError", None)
     components["securitySchemes"] = CREDENTIALS
-    for operations in described["paths"].values():
+    for path, operations in described["paths"].items():
+        described["paths"][path] = dict(sorted(operations.items()))  # FastAPI keeps a route's methods in a set
         for method, operation in operations.items():
             _complete(method, operation)
     return described
