@@ -288,7 +288,7 @@ async def test_a_running_server_moves_to_another_store(object_store: ObjectStore
             update={"storage": StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())}
         )
         file.write_text(moved.model_dump_json(by_alias=True))
-        await acme.application.watcher.look()
+        await acme.application.watcher.poll()
         after = (await acme.synthesize(format="wav")).json()["audio_url"]
         assert before.startswith("http://acme.test/")
         assert after.startswith(f"http://{object_store.address}/bucket-")

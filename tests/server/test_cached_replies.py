@@ -256,7 +256,7 @@ async def test_a_cache_is_turned_on_and_off_while_the_server_runs(tmp_path: Path
     async with stage(off, config_file=file) as acme:
         for changed, seen in ((off.model_copy(update={"cache": CACHE}), ["miss", "hit"]), (off, [None, None])):
             file.write_text(changed.model_dump_json(by_alias=True))
-            await acme.application.watcher.look()
+            await acme.application.watcher.poll()
             assert [(await acme.speech()).headers.get("x-tts-cache") for _ in range(2)] == seen
 
 

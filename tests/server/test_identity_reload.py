@@ -42,7 +42,7 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
             assert (await client.post("/v1/auth/token")).status_code == 404
 
             say(modes=(AuthMode.API_KEY, AuthMode.JWT), signing_directory=signing.directory)
-            await application.watcher.look()
+            await application.watcher.poll()
             assert isinstance(application.server.identity.refresh, RedisRefreshTokens)
             given = (await client.post("/v1/auth/token")).json()
             assert "refresh_token" in given
@@ -50,11 +50,11 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
             assert (await client.get("/v1/models", headers=bearer)).status_code == 200
 
             signing.write(**{"b.pem": pem(rsa_key("new")).decode(), "current": "b"})  # a is lost at once
-            await application.watcher.look()
+            await application.watcher.poll()
             assert (await client.get("/v1/models", headers=bearer)).status_code == 401
 
             say(modes=(AuthMode.API_KEY,))
-            await application.watcher.look()
+            await application.watcher.poll()
             assert (await client.post("/v1/auth/token")).status_code == 404
             assert (await client.get("/v1/models")).status_code == 200
         await application.stop()
@@ -100,10 +100,10 @@ async def test_a_proxy_is_believed_as_soon_as_its_network_is_named(tmp_path: Pat
 
         assert [await guess(f"192.0.2.{number}") for number in range(6)] == [401] * 5 + [429]
         say("10.4.0.0/16")
-        await application.watcher.look()
+        await application.watcher.poll()
         assert await guess("192.0.2.1") == 401
         say()
-        await application.watcher.look()
+        await application.watcher.poll()
         assert await guess("192.0.2.1") == 429
     await application.stop()
 

@@ -174,7 +174,7 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
         body = {"model": "tone", "voice": "ann", "input": "<lang=zh>", "response_format": "pcm", "language": "de"}
         assert (await member.client.post("/v1/audio/speech", json=body)).status_code == 401
         (internal / "token").write_text("between-pools\n")
-        await member.application.watcher.look()
+        await member.application.watcher.poll()
         headers = {"Authorization": "Bearer between-pools"}
         inside = {"precision": "int8", "due_in_seconds": 50}
         for _ in range(3):  # counted by the entry pool

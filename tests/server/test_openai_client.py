@@ -155,26 +155,26 @@ def test_a_spent_minute_is_a_rate_limit_error_until_the_file_says_otherwise(
 ) -> None:
     quota = server.log.parent / "quota.json"
     before = quota.read_text()
-    loads = sum(line["event"] == "quota is taken" for line in server.lines())
+    loads = sum(line["event"] == "quota reloaded" for line in server.lines())
     try:
         quota.write_text('{"requestsPerMinute": 1}')
-        _until(lambda: sum(line["event"] == "quota is taken" for line in server.lines()) > loads)
+        _until(lambda: sum(line["event"] == "quota reloaded" for line in server.lines()) > loads)
         with pytest.raises(openai.RateLimitError) as refused:  # others of this minute are counted, or this one is first
             _twice(client)
         assert int(refused.value.response.headers["retry-after"]) > 0
     finally:
         quota.write_text(before)
-        _until(lambda: sum(line["event"] == "quota is taken" for line in server.lines()) > loads + 1)
+        _until(lambda: sum(line["event"] == "quota reloaded" for line in server.lines()) > loads + 1)
     client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT)
 
 
 def test_a_spent_day_is_not_tried_again(server: Running, client: openai.OpenAI) -> None:
     quota = server.log.parent / "quota.json"
     before = quota.read_text()
-    loads = sum(line["event"] == "quota is taken" for line in server.lines())
+    loads = sum(line["event"] == "quota reloaded" for line in server.lines())
     try:
         quota.write_text('{"requestsPerDay": 1}')
-        _until(lambda: sum(line["event"] == "quota is taken" for line in server.lines()) > loads)
+        _until(lambda: sum(line["event"] == "quota reloaded" for line in server.lines()) > loads)
         patient = client.with_options(max_retries=3)
         asked = sum(line.get("status") == 429 for line in server.lines())
         with pytest.raises(openai.RateLimitError) as refused:
@@ -184,7 +184,7 @@ def test_a_spent_day_is_not_tried_again(server: Running, client: openai.OpenAI) 
         assert sum(line.get("status") == 429 for line in server.lines()) == asked + 1
     finally:
         quota.write_text(before)
-        _until(lambda: sum(line["event"] == "quota is taken" for line in server.lines()) > loads + 1)
+        _until(lambda: sum(line["event"] == "quota reloaded" for line in server.lines()) > loads + 1)
 
 
 async def test_the_async_client_speaks_too(server: Running) -> None:

@@ -149,7 +149,7 @@ async def test_stop_stops_the_work_too(laptop: Running, page: Page) -> None:
     assert page.console == []
 
 
-@pytest.mark.parametrize(("bytes_of_it", "status"), [(0, "Not spoken."), (20_000, "Broken off.")])
+@pytest.mark.parametrize(("bytes_of_it", "status"), [(0, "Request failed."), (20_000, "Audio incomplete.")])
 async def test_a_sound_that_breaks_off_is_told(laptop: Running, page: Page, bytes_of_it: int, status: str) -> None:
     async with cutting_relay(laptop.port, bytes_of_it) as (url, cut):
         await page.open(url)
@@ -158,7 +158,7 @@ async def test_a_sound_that_breaks_off_is_told(laptop: Running, page: Page, byte
         await page.press("Enter", control=True)
         await comes(page, *(("status", "Speaking…") if bytes_of_it else ("engine", "espeak")))
         cut.set()
-        await comes(page, "error-message", "The sound broke off: what came is not all of it.")
+        await comes(page, "error-message", "The connection was lost: the audio is incomplete.")
         assert await text_of(page, "status") == status
         assert "Request " in await text_of(page, "error-details")
         assert await page.value("document.getElementById('quality').hidden"), "it did not go well"
@@ -214,7 +214,7 @@ async def test_keys_limits_and_mistakes_are_told_so_that_a_person_can_act(tmp_pa
         await page.value("document.getElementById('text').focus()")
         await writes(page, "")
         await page.press("Enter", control=True)
-        await comes(page, "error-title", "Please change something (400)")
+        await comes(page, "error-title", "Request refused (400)")
         assert await focused(page) == "text"
 
         await writes(page, "Hello.")

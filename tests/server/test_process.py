@@ -55,9 +55,9 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"models":\n  [}', "is no JSON: see line 2"),
+        ('{"models":\n  [}', "is not valid JSON: see line 2"),
         ('{"models": []}', "models"),
-        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: there is no such field"),
+        ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: unknown field"),
         ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine has"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
         (

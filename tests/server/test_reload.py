@@ -29,14 +29,14 @@ class Mutable(Stage):
     volumes: dict[str, MountedVolume] = field(default_factory=dict)
 
 
-class Taker:
+class Reloads:
     """Counts."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.count = 0
 
-    async def take(self) -> None:
-        self.taken += 1
+    async def reload(self) -> None:
+        self.count += 1
 
 
 def in_place(path: Path) -> None:
@@ -57,60 +57,60 @@ def same_size_same_second(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [in_place, by_rename, same_size_same_second])
 async def test_every_kind_of_change_is_seen_once(tmp_path: Path, change: Any) -> None:
-    path, taker, watcher = tmp_path / "quota.json", Taker(), Watcher()
+    path, reloads, watcher = tmp_path / "quota.json", Reloads(), Watcher()
     path.write_text("x")
-    watcher.watch(path, taker.take)
-    await watcher.look()
-    assert taker.taken == 0
+    watcher.watch(path, reloads.reload)
+    await watcher.poll()
+    assert reloads.count == 0
     change(path)
-    await watcher.look()
-    await watcher.look()
-    assert taker.taken == 1
+    await watcher.poll()
+    await watcher.poll()
+    assert reloads.count == 1
 
 
 async def test_a_swapped_volume_is_seen_in_its_files_and_as_a_folder(tmp_path: Path) -> None:
-    volume, file, folder, watcher = MountedVolume(tmp_path / "volume"), Taker(), Taker(), Watcher()
+    volume, file, folder, watcher = MountedVolume(tmp_path / "volume"), Reloads(), Reloads(), Watcher()
     volume.write(quota="1")
-    watcher.watch(volume / "quota", file.take)
-    watcher.watch(volume.directory, folder.take)
+    watcher.watch(volume / "quota", file.reload)
+    watcher.watch(volume.directory, folder.reload)
     volume.write(quota="1")
-    await watcher.look()
-    assert (file.taken, folder.taken) == (1, 1)
+    await watcher.poll()
+    assert (file.count, folder.count) == (1, 1)
 
 
 async def test_a_plain_folder_is_seen_when_a_file_comes_goes_or_changes(tmp_path: Path) -> None:
-    folder, taker, watcher = tmp_path / "keys", Taker(), Watcher()
-    watcher.watch(folder, taker.take)
+    folder, reloads, watcher = tmp_path / "keys", Reloads(), Watcher()
+    watcher.watch(folder, reloads.reload)
     folder.mkdir()
-    await watcher.look()
+    await watcher.poll()
     (folder / "demo").write_text("1")
-    await watcher.look()
+    await watcher.poll()
     (folder / "demo").write_text("12")
-    await watcher.look()
+    await watcher.poll()
     (folder / "demo").unlink()
-    await watcher.look()
-    assert taker.taken == 4
+    await watcher.poll()
+    assert reloads.count == 4
 
 
 async def test_a_file_that_goes_leaves_what_it_said(tmp_path: Path) -> None:
-    path, taker, watcher = tmp_path / "quota.json", Taker(), Watcher()
+    path, reloads, watcher = tmp_path / "quota.json", Reloads(), Watcher()
     path.write_text("x")
-    watcher.watch(path, taker.take)
+    watcher.watch(path, reloads.reload)
     path.unlink()
-    await watcher.look()
-    assert taker.taken == 0
+    await watcher.poll()
+    assert reloads.count == 0
     assert signature(path) is None
 
 
 async def test_a_surprise_while_taking_ends_nothing(tmp_path: Path) -> None:
     path, watcher = tmp_path / "quota.json", Watcher()
 
-    async def take() -> None:
+    async def reload() -> None:
         raise RuntimeError("surprise")
 
-    watcher.watch(path, take)
+    watcher.watch(path, reload)
     path.write_text("x")
-    await watcher.look()
+    await watcher.poll()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_broken_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
 
 @pytest.fixture
 async def acme(tmp_path: Path) -> AsyncIterator[Mutable]:
-    """A server whose files are mounted volumes; `application.watcher.look()` is what time does."""
+    """A server whose files are mounted volumes; `application.watcher.poll()` is what time does."""
     server, quota, keys = (MountedVolume(tmp_path / name) for name in ("server", "quota", "keys"))
     first = config(tmp_path, auth=AuthConfig(modes=(AuthMode.NONE,), keys_directory=keys.directory))
     server.write(**{"server.json": first.model_dump_json(by_alias=True)})
@@ -180,7 +180,7 @@ async def test_a_new_quota_holds_at_once_and_forgets_no_request(acme: Mutable) -
     statuses = [(await acme.speech()).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
     acme.volumes["quota"].write(**{"quota.json": '{"requestsPerMinute": 3, "maxTextCharacters": 6}'})
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech()).status_code == 200
     assert (await acme.speech()).status_code == 429
     assert (await acme.speech(input="Seven..")).status_code == 400
@@ -188,14 +188,14 @@ async def test_a_new_quota_holds_at_once_and_forgets_no_request(acme: Mutable) -
 
 async def test_a_broken_quota_is_kept_out(acme: Mutable) -> None:
     acme.volumes["quota"].write(**{"quota.json": '{"requestsPerMinute": -1}'})
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech()).headers["x-ratelimit-limit-requests"] == "2"
 
 
 async def test_new_aliases_and_voices_speak_without_a_restart(acme: Mutable, tmp_path: Path) -> None:
     assert (await acme.speech(voice="nova")).status_code == 400
     change(acme, tmp_path, voice_aliases={"nova": "bob"})
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech(voice="nova")).status_code == 200
     assert (await acme.speech(voice="alloy")).status_code == 400
     assert acme.application.server.snapshot is not None
@@ -213,7 +213,7 @@ async def test_a_configuration_that_leads_nowhere_is_kept_out(
         acme.volumes["server"].write(**{"server.json": "{"})
     else:
         change(acme, tmp_path, **broken)
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech(voice="alloy")).status_code == 200
 
 
@@ -223,7 +223,7 @@ async def test_a_new_model_is_started_and_an_old_one_stopped(acme: Mutable, tmp_
     told["modelAliases"] = {"tts-1": "tone2"}
     told["languageRouting"] = [{"language": "default", "voice": "ann"}]
     acme.volumes["server"].write(**{"server.json": json.dumps(told)})
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech()).headers["x-tts-engine"] == "tone2"
     assert acme.engine_clients["tone2"].ready
     assert not acme.engine_clients["tone"].ready
@@ -238,7 +238,7 @@ async def test_an_engine_speaks_to_its_end_however_often_the_configuration_chang
     begun = asyncio.create_task(acme.speech())
     await until(lambda: tone.spoken)
     change(acme, tmp_path, voice_aliases={"alloy": "bob"})
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     bass_only = {
         "models": config(tmp_path).models[1:],
         "model_aliases": {},
@@ -246,7 +246,7 @@ async def test_an_engine_speaks_to_its_end_however_often_the_configuration_chang
         "language_routing": (),
     }
     change(acme, tmp_path, **bass_only)
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.speech(model="tone")).status_code == 404
     assert tone.ready
     tone.gate.set()
@@ -257,14 +257,14 @@ async def test_an_engine_speaks_to_its_end_however_often_the_configuration_chang
 async def test_a_new_key_is_good_at_once_and_a_removed_one_no_more(acme: Mutable, tmp_path: Path) -> None:
     auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=acme.volumes["keys"].directory)
     change(acme, tmp_path, auth=auth)
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     headers = {"Authorization": f"Bearer {KEY}"}
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 401
     acme.volumes["keys"].write(demo=hashlib.sha256(KEY.encode()).hexdigest())
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 200
     acme.volumes["keys"].write()
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 401
 
 
@@ -272,7 +272,7 @@ async def test_a_removed_key_is_none_also_while_an_engine_takes_long_to_load(acm
     auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=acme.volumes["keys"].directory)
     acme.volumes["keys"].write(demo=hashlib.sha256(KEY.encode()).hexdigest())
     change(acme, tmp_path, auth=auth)
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     headers = {"Authorization": f"Bearer {KEY}"}
     assert (await acme.client.get("/v1/models", headers=headers)).status_code == 200
     slow = acme.engine_clients["slow"] = Heavy()

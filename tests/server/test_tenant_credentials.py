@@ -86,11 +86,11 @@ async def test_a_removed_credential_takes_only_its_tenant_out_and_a_new_one_brin
 ) -> None:
     (credentials.of(BLUE) / "token").unlink()
     with capture_logs() as lines:
-        await pool.application.watcher.look()
+        await pool.application.watcher.poll()
     assert [line["tenant"] for line in lines if line["event"] == "tenant rejected: credential missing"] == [BLUE]
     assert await statuses(pool) == [200, 401, 200]
     credentials.write(BLUE, "rotated")
-    await pool.application.watcher.look()
+    await pool.application.watcher.poll()
     assert await statuses(pool) == [200, 401, 200], "the old one is good no more"
     assert (await ask(pool, "rotated")).status_code == 200
     assert pool.engine_clients["tone"].turns[-1].tenant == BLUE
@@ -101,7 +101,7 @@ async def test_a_folder_that_is_gone_takes_only_its_tenant_out(
     pool: Stage, credentials: Credentials, tenant: str
 ) -> None:
     shutil.rmtree(credentials.of(tenant))
-    await pool.application.watcher.look()
+    await pool.application.watcher.poll()
     assert await statuses(pool) == [401 if each == tenant else 200 for each in TENANTS]
 
 
@@ -111,7 +111,7 @@ async def test_a_credential_that_cannot_be_read_takes_only_its_tenant_out(
     (credentials.of(CORAL) / "token").unlink()
     (credentials.of(CORAL) / "token").mkdir()
     with capture_logs() as lines:
-        await pool.application.watcher.look()
+        await pool.application.watcher.poll()
     assert [
         (line["tenant"], line["log_level"])
         for line in lines
@@ -124,7 +124,7 @@ async def test_what_is_wrong_with_the_pools_own_folder_keeps_nobody_in(pool: Sta
     (credentials.of(BLUE) / "token").unlink()
     (credentials.of(OWN) / "token").unlink()
     (credentials.of(OWN) / "token").mkdir()
-    await pool.application.watcher.look()
+    await pool.application.watcher.poll()
     assert await statuses(pool) == [401, 401, 200]
 
 
@@ -136,14 +136,14 @@ async def test_of_two_with_the_same_credential_neither_is_served(
     credentials.write(one, "the same\n")
     credentials.write(other, "the same")
     with capture_logs() as lines:
-        await pool.application.watcher.look()
+        await pool.application.watcher.poll()
     assert [line["tenants"] for line in lines if "same credential" in line["event"]] == [sorted([one, other])] * 2
     assert "the same\n" not in str(lines)
     third = next(tenant for tenant in TENANTS if tenant not in {one, other})
     assert await statuses(pool) == [200 if tenant == third else 401 for tenant in TENANTS]
     assert (await ask(pool, "the same")).status_code == 401
     credentials.write(other, "another")
-    await pool.application.watcher.look()
+    await pool.application.watcher.poll()
     for token, tenant in (("the same", one), ("another", other)):
         assert (await ask(pool, token)).status_code == 200
         assert pool.engine_clients["tone"].turns[-1].tenant == tenant
@@ -164,11 +164,11 @@ async def test_tenants_come_and_go_with_the_configuration(credentials: Credentia
         running = Stage(application, client)
         assert await statuses(running) == [200, 200, 401]
         say(CORAL)
-        await application.watcher.look()
+        await application.watcher.poll()
         assert await statuses(running) == [200, 401, 200]
         assert tone.turns[-1].weight == 2.0
         (credentials.of(CORAL) / "token").write_text("rotated")
-        await application.watcher.look()
+        await application.watcher.poll()
         assert (await ask(running, "rotated")).status_code == 200
     await application.stop()
 

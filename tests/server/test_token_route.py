@@ -217,7 +217,7 @@ async def test_redis_gone_costs_the_refresh_token_only(tmp_path: Path) -> None:
 async def test_a_key_that_is_removed_takes_its_tokens_along(acme: Stage, tmp_path: Path) -> None:
     mine, theirs = await bought(acme), await bought(acme, OTHER_KEY)
     (tmp_path / "keys" / "app").unlink()
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert await opens(acme, mine["access_token"]) == 401
     assert code(await renewed(acme, mine["refresh_token"])) == (400, "invalid_grant")
     assert await opens(acme, theirs["access_token"]) == 200
@@ -227,7 +227,7 @@ async def test_a_key_that_is_removed_takes_its_tokens_along(acme: Stage, tmp_pat
 async def test_a_key_that_takes_over_a_name_inherits_no_refresh_token(acme: Stage, tmp_path: Path) -> None:
     refresh = (await bought(acme))["refresh_token"]
     keys_folder(tmp_path / "keys", app="a new key")
-    await acme.application.watcher.look()
+    await acme.application.watcher.poll()
     assert code(await renewed(acme, refresh)) == (400, "invalid_grant")
 
 
@@ -293,7 +293,7 @@ async def test_keys_rotate_with_an_overlap(acme: Stage, tmp_path: Path) -> None:
             if file.stem not in keys:
                 file.unlink()
         signing_folder(folder, current, **keys)
-        await acme.application.watcher.look()
+        await acme.application.watcher.poll()
         return [key["kid"] for key in (await acme.client.get("/.well-known/jwks.json")).json()["keys"]]
 
     old_key, new_key = rsa_key("ours"), rsa_key("new")
@@ -314,7 +314,7 @@ async def test_a_broken_folder_leaves_the_keys_as_they_are(acme: Stage, tmp_path
         file = tmp_path / "signing" / name
         before = file.read_bytes() if file.exists() else None
         file.write_bytes(content)
-        await acme.application.watcher.look()
+        await acme.application.watcher.poll()
         assert await opens(acme, token) == 200
         assert await opens(acme, (await bought(acme))["access_token"]) == 200
         if before is None:
@@ -401,7 +401,7 @@ async def test_no_secret_reaches_the_log_or_an_error(
             await acme.client.post(TOKEN, json={"client_secret": "wrong-secret"}),
         ]
         (tmp_path / "signing" / "k1.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\nbroken-secret\n")
-        await acme.application.watcher.look()
+        await acme.application.watcher.poll()
         said = capsys.readouterr().out + caplog.text + "".join(reply.text for reply in replies)
         objects = repr(vars(acme.application.server.identity)) + repr(acme.application.server.keyring)
     secrets = [KEY, forged, "wrong-secret", "broken-secret", "BEGIN"]

@@ -8,7 +8,7 @@ import pytest
 import tts_server.redis.client
 from tests.support.redis_server import CounterStore
 from tests.support.timeouts import PATIENCE_SECONDS
-from tts_server.cache.resilient import Guarded
+from tts_server.cache.resilient import ResilientCache
 from tts_server.quota.redis_calls import RedisCalls
 from tts_server.redis.client import RedisClient
 
@@ -22,12 +22,12 @@ def be_patient(monkeypatch: pytest.MonkeyPatch, store: CounterStore) -> None:
     """Let clients and caches wait for a Redis that is not frozen: a late reply on a busy machine is not a loss."""
     monkeypatch.setattr(tts_server.redis.client, "COMMAND_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(tts_server.redis.client, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
-    within = Guarded._try
+    call_cache = ResilientCache._call
 
-    async def patient(cache: Guarded, work: Callable[[], Awaitable[R]], seconds: float | None) -> R | None:
-        return await within(cache, work, seconds and (HUNG_SECONDS if store.is_frozen else PATIENCE_SECONDS))
+    async def patient(cache: ResilientCache, work: Callable[[], Awaitable[R]], seconds: float | None) -> R | None:
+        return await call_cache(cache, work, seconds and (HUNG_SECONDS if store.is_frozen else PATIENCE_SECONDS))
 
-    monkeypatch.setattr(Guarded, "_try", patient)
+    monkeypatch.setattr(ResilientCache, "_call", patient)
 
 
 class PatientRedisCalls(RedisCalls):

@@ -1,4 +1,4 @@
-"""The composition root: from two files and some folders to an application that serves."""
+"""The composition root: builds the application from two files and some folders, and reloads them."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
 from tts_server.config.files import BrokenFile, read_model
 from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
-from tts_server.config.watcher import Take, Watcher
+from tts_server.config.watcher import Reload, Watcher
 from tts_server.errors import EngineError, StorageUnavailable
 from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import WorkerPool
@@ -38,18 +38,18 @@ LIMITS_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the configuration comes from; without a file, what is given stays as it is."""
+    """Configuration and its files; without a file it never changes."""
 
     config: ServerConfig
     quota: QuotaConfig
     config_file: Path | None = None
     quota_file: Path | None = None
     replica: str = ""
-    """IP address at which the other replicas find this one, if there are any."""
+    """IP address at which other replicas reach this one; empty where there are none."""
 
 
 class Application:
-    """A server, the application around it, and what keeps both current. `start` and `stop` it."""
+    """Server, ASGI application, and the tasks that keep both up to date. `start` and `stop` it."""
 
     def __init__(self, sources: Sources, make_engine_client: MakeEngineClient | None = None) -> None:
         config = sources.config
@@ -72,20 +72,20 @@ class Application:
         self.asgi = asgi(self.server)
         self.watcher = Watcher()
         self._config = config
-        self._taking_identity = asyncio.Lock()
-        """Folders are read in threads: what was read last must be what is kept."""
+        self._identity_lock = asyncio.Lock()
+        """Held while folders are read in threads, so that the last reading wins."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Return once the engines are loaded and warm. Raises `EngineError` and `CatalogueError`."""
+        """Return when the engines are loaded and warm. Raises `EngineError` and `CatalogueError`."""
         sources = self._sources
         if sources.config_file is not None:
-            self.watcher.watch(sources.config_file, self._take_config)
+            self.watcher.watch(sources.config_file, self._reload_config)
         if sources.quota_file is not None:
-            self.watcher.watch(sources.quota_file, self._take_quota)
+            self.watcher.watch(sources.quota_file, self._reload_quota)
         self._watch_keys(self._config)
-        await self._take_keys()
-        await self._take_identity()
+        await self._reload_keys()
+        await self._reload_identity()
         await self.server.show(self._config)
         self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
         if self._guard is not None:
@@ -94,7 +94,7 @@ class Application:
         self._tasks.append(asyncio.create_task(self._watch_limits()))
 
     async def stop(self) -> None:
-        """Engines end last."""
+        """Stop everything, engines last."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,7 +111,7 @@ class Application:
             await self._redis.aclose()
         await self.server.tracing.close()
 
-    async def _take_config(self) -> None:
+    async def _reload_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
         loads = self.server.metrics.config_loads
         try:
@@ -121,17 +121,17 @@ class Application:
             loads.labels("server", "refused").inc()
             raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
         if config.redis != self._config.redis:
-            log.warning("another Redis is used from the next start on")
-        await self._take_storage(config)
+            log.warning("redis change takes effect at the next restart")
+        await self._change_storage(config)
         self._watch_keys(config)
         self._config = config
-        await self._take_keys()
-        await self._take_identity()
+        await self._reload_keys()
+        await self._reload_identity()
         loads.labels("server", "taken").inc()
-        log.info("configuration is taken", models=[model.name for model in config.models])
+        log.info("configuration reloaded", models=[model.name for model in config.models])
 
-    async def _take_storage(self, config: ServerConfig) -> None:
-        """Another store holds what is new; local links to what is old lead nowhere then."""
+    async def _change_storage(self, config: ServerConfig) -> None:
+        """Switch to another store for new audio; links to local audio in the old one end with it."""
         store = self.server.store
         if config.storage.s3 != self._config.storage.s3:
             self.server.store = open_store(config.storage, config.tenant)
@@ -153,7 +153,7 @@ class Application:
         if old is not None:
             old.close()
 
-    async def _take_quota(self) -> None:
+    async def _reload_quota(self) -> None:
         assert self._sources.quota_file is not None  # noqa: S101 - it is watched
         loads = self.server.metrics.config_loads
         try:
@@ -163,29 +163,29 @@ class Application:
             raise
         self.server.limit(quota)
         loads.labels("quota", "taken").inc()
-        log.info("quota is taken", **quota.model_dump())
+        log.info("quota reloaded", **quota.model_dump())
 
     def _watch_keys(self, config: ServerConfig) -> None:
-        wanted = self._secret_folders(config)
-        for folder in self._secret_folders(self._config).keys() - wanted.keys():
+        folders = self._secret_folders(config)
+        for folder in self._secret_folders(self._config).keys() - folders.keys():
             self.watcher.forget(folder)
         others = {tenant.internal_directory for tenant in config.tenants}
-        for folder, take in wanted.items():  # of another tenant that is gone, the folder may be gone
-            self.watcher.watch(folder, take, or_gone=folder in others)
+        for folder, reload in folders.items():  # the folder of another tenant goes with that tenant
+            self.watcher.watch(folder, reload, report_missing=folder in others)
 
-    def _secret_folders(self, config: ServerConfig) -> dict[Path, Take]:
+    def _secret_folders(self, config: ServerConfig) -> dict[Path, Reload]:
         auth = config.auth
-        takes = {
-            auth.keys_directory: self._take_keys,
-            auth.internal_directory: self._take_keys,
-            auth.signing_directory: self._take_signing_keys,
+        reloads = {
+            auth.keys_directory: self._reload_keys,
+            auth.internal_directory: self._reload_keys,
+            auth.signing_directory: self._reload_signing_keys,
         }
-        takes |= {tenant.internal_directory: self._take_keys for tenant in config.tenants}
-        return {folder: take for folder, take in takes.items() if folder is not None}
+        reloads |= {tenant.internal_directory: self._reload_keys for tenant in config.tenants}
+        return {folder: reload for folder, reload in reloads.items() if folder is not None}
 
-    async def _take_keys(self) -> None:
+    async def _reload_keys(self) -> None:
         auth = self._config.auth
-        # First: whatever is wrong with this pool's own folders, a tenant that is to be refused is.
+        # First, so that a tenant is rejected in time even if this pool's own folders are invalid.
         self.server.keyring = replace(self.server.keyring, tenants=read_tenants(_internal_folders(self._config)))
         try:
             digests = read_digests(auth.keys_directory) if auth.keys_directory else {}
@@ -194,38 +194,38 @@ class Application:
             raise BrokenFile(error.strerror or "not readable") from None
         self.server.keyring = replace(self.server.keyring, digests=digests, token=token)
         if auth.keys_directory:
-            log.info("API keys are taken", keys=sorted(digests))
+            log.info("API keys reloaded", keys=sorted(digests))
 
     async def _watch_limits(self) -> None:
-        """What is left grows while nobody asks: without this, a metric would show the last request's view for ever."""
+        """Update metrics of limits periodically: limits recover without requests, which update them otherwise."""
         while True:
             await asyncio.sleep(LIMITS_SECONDS)
             await self.show_limits()
 
     async def show_limits(self) -> None:
-        """Bring the metrics of the limits up to date. A member counts nobody, and its pod may not reach the store."""
+        """Update the metrics of limits. A Member enforces none, and its pod may not reach the store."""
         if self._config.role == "Member":
             return
-        left = await self.server.admission.remaining(quota_key(self._config), "")
-        self.server.set_remaining(self._config.tenant, left)
-        self.server.forget_limits(self._config.tenant, left)
+        remaining = await self.server.admission.remaining(quota_key(self._config), "")
+        self.server.set_remaining(self._config.tenant, remaining)
+        self.server.forget_limits(self._config.tenant, remaining)
 
-    async def _take_signing_keys(self) -> None:
-        async with self._taking_identity:
+    async def _reload_signing_keys(self) -> None:
+        async with self._identity_lock:
             await self.server.identity.take_signing_keys(self._config)
         if self.server.identity.current_kid:
-            log.info("signing keys are taken", kid=self.server.identity.current_kid)
+            log.info("signing keys reloaded", kid=self.server.identity.current_kid)
 
-    async def _take_identity(self) -> None:
-        """Everything but API keys. A broken folder of signing keys costs tokens only: speech goes on by API key."""
+    async def _reload_identity(self) -> None:
+        """Reload everything but API keys. An invalid folder of signing keys disables tokens only, not API keys."""
         identity = self.server.identity
-        async with self._taking_identity:
+        async with self._identity_lock:
             await identity.take(self._config, self._redis)
             try:
                 await identity.take_signing_keys(self._config)
             except BrokenFile as error:
-                # Without its stack: the folder is to blame.
-                log.error("signing keys cannot be used", reason=str(error))  # noqa: TRY400
+                # Without a stack trace: the folder is the cause.
+                log.error("signing keys invalid", reason=str(error))  # noqa: TRY400
 
     async def _sweep(self) -> None:
         while True:
@@ -234,7 +234,7 @@ class Application:
                 if self.server.cache is not None:
                     await self.server.cache.sweep()
             except (OSError, StorageUnavailable) as error:
-                log.warning("audio past its time is not removed yet", reason=str(error))
+                log.warning("expired audio not deleted", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
             await asyncio.to_thread(give_back_freed_memory)
 
@@ -251,7 +251,7 @@ class Application:
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
-                batching=_sharing(model),
+                batching=_batch_policy(model),
                 on_batch=metrics.batch_size.labels(model.name).observe,
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )
@@ -268,7 +268,7 @@ class Application:
 
 
 def _internal_folders(config: ServerConfig) -> dict[str, Path]:
-    """Of the tenants whose entry pools may come here, this pool's own first."""
+    """Return the credential folders of the tenants that a Member serves, its own first."""
     if config.role != "Member":
         return {}
     own = config.auth.internal_directory
@@ -277,7 +277,7 @@ def _internal_folders(config: ServerConfig) -> dict[str, Path]:
     }
 
 
-def _sharing(model: ModelConfig) -> BatchPolicy | None:
+def _batch_policy(model: ModelConfig) -> BatchPolicy | None:
     batching = model.batching
     return None if batching is None else BatchPolicy(batching.max_size, batching.max_wait_milliseconds / 1000)
 

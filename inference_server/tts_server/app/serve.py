@@ -164,10 +164,10 @@ async def _drain(application: Application, server: _Server, stopping: "asyncio.F
     application.server.drain()
     snapshot = application.server.snapshot
     drain_seconds = snapshot.config.drain_seconds if snapshot is not None else 0
-    begun = time.monotonic()
+    started = time.monotonic()
     log.info("draining", requests=snapshot.requests if snapshot is not None else 0, drain_seconds=drain_seconds)
     if stopping.done() and stopping.result() is signal.SIGTERM:
-        linger_until = begun + min(LINGER_SECONDS, drain_seconds)
+        linger_until = started + min(LINGER_SECONDS, drain_seconds)
         while server.server_state.connections and time.monotonic() < linger_until:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(TICK_SECONDS)
         # A request may still arrive on a connection that was accepted just now.
@@ -175,7 +175,7 @@ async def _drain(application: Application, server: _Server, stopping: "asyncio.F
             accepting.close()
         await asyncio.sleep(LAST_REQUEST_SECONDS)
     # Rounded, because uvicorn takes whole seconds.
-    server.config.timeout_graceful_shutdown = max(1, round(drain_seconds - (time.monotonic() - begun)))
+    server.config.timeout_graceful_shutdown = max(1, round(drain_seconds - (time.monotonic() - started)))
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Reads a configuration file and checks it."""
+"""Reads and validates a configuration file."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class BrokenFile(ValueError):  # noqa: N818 - it says what happened
-    """A file that cannot be used; the message says where and why, and quotes nothing of its content."""
+    """An invalid file; the message says where and why, and quotes nothing of its content."""
 
 
 def read_model(path: Path, model: type[M]) -> M:
-    """What `path` holds, JSON or YAML, checked. Raises `BrokenFile`."""
+    """Read `path`, JSON or YAML, as `model`. Raises `BrokenFile`."""
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise BrokenFile(f"{path} is larger than {LARGEST_FILE_BYTES} bytes")
         text = path.read_text("utf-8")
-        # In strict JSON mode below: what a ConfigMap holds as a list must become a tuple, and nothing else changes.
+        # Validated as JSON, which turns lists into tuples and converts nothing else.
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
@@ -33,18 +33,18 @@ def read_model(path: Path, model: type[M]) -> M:
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, BrokenFile):
             raise
-        raise BrokenFile(f"{path} is no {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
+        raise BrokenFile(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
 
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {said}{more}"
+    message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {message}{more}"
 
 
 def _where(error: Exception) -> str:
-    """The line at which the parser gave up, where it tells."""
+    """Return where the parser stopped, if it reports the line."""
     if isinstance(error, json.JSONDecodeError):
         return f": see line {error.lineno}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:

@@ -1,8 +1,7 @@
 """The files that the operator writes and the server reads: the contract between the two programs.
 
-Two files, because they change at different speeds. ``server.json`` names models, voices, routing, identity and storage;
-``quota.json`` holds limits. Both reach a running pod without a restart: the server reads them again when they change.
-Both are YAML's subset JSON when the operator writes them; ``tts-server --config`` reads YAML too.
+``server.json`` holds models, voices, routing, identity and storage, ``quota.json`` the limits, which change more often.
+The server reads either again when it changes, without a restart. The operator writes JSON; the server reads YAML too.
 """
 
 from collections import Counter
@@ -32,7 +31,7 @@ QUOTA_FILE = "quota.json"
 
 
 class ConfigModel(BaseModel):
-    """Camel case in the file, snake case in Python; an unknown field is an error, never ignored."""
+    """A part of a file: camel case there, snake case in Python. An unknown field is an error."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
@@ -40,7 +39,7 @@ class ConfigModel(BaseModel):
 
 
 class Precision(StrEnum):
-    """Numbers a model computes with. Lower case: these are values of requests, too."""
+    """Numeric precision of a model. Lower case, because requests use these values too."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -48,12 +47,12 @@ class Precision(StrEnum):
 
 
 class AuthMode(StrEnum):
-    """How a caller proves who it is."""
+    """Credential that identifies a caller."""
 
     NONE = "None"
     API_KEY = "APIKey"
     JWT = "JWT"
-    """An access token: our own, which an API key buys at `/v1/auth/token`, or one of an external issuer."""
+    """An access token: one that `/v1/auth/token` gives for an API key, or one of an external issuer."""
 
 
 class VoiceConfig(ConfigModel):
@@ -61,7 +60,7 @@ class VoiceConfig(ConfigModel):
 
     name: Annotated[str, Field(min_length=1)]
     languages: tuple[str, ...] = ()
-    """BCP 47 primary subtags the voice speaks; none means all of the model's."""
+    """BCP 47 primary subtags of the languages that the voice speaks; empty: all of the model's."""
 
 
 class LocalEngine(ConfigModel):
@@ -69,255 +68,255 @@ class LocalEngine(ConfigModel):
 
     type: Literal["Espeak"] = "Espeak"
     processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Engine processes side by side: the pod's CPU limit over the model's threads."""
+    """Number of engine processes: the pod's CPU limit divided by the model's threads."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Of each process."""
+    """Threads of each engine process."""
     memory_limit_bytes: Annotated[int, Field(gt=0)] | None = None
-    """Resident memory at which the watchdog recycles an engine process; none: unwatched."""
+    """Resident memory at which the watchdog restarts an engine process; unset: no watchdog."""
 
 
 class PoolEngine(ConfigModel):
-    """Another pool of the same tenant serves the model, reached over HTTP with the tenant's internal credential."""
+    """Another pool of the same tenant that serves the model, over HTTP with the tenant's internal credential."""
 
     type: Literal["Pool"] = "Pool"
     url: str
-    """Base address of the pool's Service, without a path."""
+    """Base URL of the pool's Service, without a path."""
 
 
 Engine = Annotated[LocalEngine | PoolEngine, Field(discriminator="type")]
 
 
 class FallbackVoice(ConfigModel):
-    """Text of ``language`` is spoken by ``voice`` of the fallback model."""
+    """Voice of the fallback model for a language."""
 
     language: str
     voice: str
 
 
 class FallbackConfig(ConfigModel):
-    """Who speaks a whole reply when the model cannot."""
+    """Model that speaks a whole reply when the model itself fails."""
 
     model: str
-    """Another model of this file; it may have a fallback of its own, three models in all."""
+    """Another model of this file. It may have a fallback of its own; a chain has at most three models."""
     voices: tuple[FallbackVoice, ...] = ()
-    """A language without an entry is spoken by the fallback model's first voice for it, else by its first voice."""
+    """Voices by language. Default: the fallback model's first voice for the language, else its first voice."""
 
 
 class BatchingConfig(ConfigModel):
-    """How utterances share one pass of an engine that can batch, where that is measured to be quicker."""
+    """Batching of utterances by an engine that supports it. It is used where the server measures that it is faster."""
 
     max_size: Annotated[int, Field(ge=1, le=256)] = 8
-    """Most utterances in a batch."""
+    """Maximum utterances in a batch."""
     max_wait_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """Longest that the first waits for others, from its own arrival, while others are spoken or queued."""
+    """Maximum time that an utterance waits for its batch to fill, while other utterances run or are queued."""
 
 
 class ModelConfig(ConfigModel):
-    """One model the tenant may name in a request."""
+    """One model of the tenant."""
 
     name: Annotated[str, Field(min_length=1)]
     engine: Engine = LocalEngine()
     languages: tuple[str, ...] = ()
-    """BCP 47 primary subtags; none means those of its voices."""
+    """BCP 47 primary subtags; empty: those of its voices."""
     voices: tuple[VoiceConfig, ...] = ()
-    """The first is the default one; none means every voice that the engine says it has."""
+    """The first is the default; empty: every voice that the engine reports."""
     sample_rate_hz: Annotated[int, Field(ge=8_000, le=192_000)] | None = None
-    """What the engine yields. The engine itself has the last word: a difference is logged."""
+    """Expected sample rate of the engine. The engine's own report wins; a difference is logged."""
     precision: Precision = Precision.FP32
-    """Spoken when a request names none."""
+    """Precision of requests that name none."""
     allowed_precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = (Precision.FP32,)
-    """Those that a request may name."""
+    """Precisions that a request may name."""
     first_audio_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
-    """Longest wait for the next sound of an engine that speaks; after that it has failed."""
+    """Maximum wait for the next audio of an engine; then the utterance has failed."""
     weights_digest: str | None = None
-    """Another one whenever the model sounds otherwise. Audio is cached under it; none: under its engine and version.
+    """Part of the cache's keys; changes with the model's audio. Unset: the engine and its version are used.
 
-    A model that another pool serves needs one, or cached audio outlives a change of its weights.
+    A model that another pool serves needs it: without it, cached audio outlives a change of its weights.
     """
     batching: BatchingConfig | None = None
-    """None: the engine speaks one utterance at a time."""
+    """Unset: the engine speaks one utterance at a time."""
     fallback: FallbackConfig | None = None
-    """None: where the engine fails, the request does."""
+    """Unset: a request fails where the engine does."""
     offered: bool = True
-    """False: callers can neither name nor list it; it only speaks where another model falls back to it."""
+    """Whether callers can name and list the model. If false, it only serves as the fallback of others."""
 
 
 class LanguageRoute(ConfigModel):
-    """Text of ``language`` is spoken by ``voice``; ``default`` stands for every language without a route."""
+    """Voice for a language; ``default`` stands for every language without a route."""
 
     language: str
     voice: str
 
 
 class ExternalIssuer(ConfigModel):
-    """Somebody else whose access tokens are accepted: RS256 or ES256, with `exp` and `sub`."""
+    """Issuer of access tokens that are accepted besides the server's own: RS256 or ES256, with `exp` and `sub`."""
 
     jwks_url: Annotated[
         str, Field(pattern=r"^https://[^/@?#\s]+(/[^#\s]*)?$", max_length=2048), AfterValidator(with_an_authority)
     ]
-    """Where its public keys are. Exactly there: a redirect is not followed."""
+    """URL of its public keys. Redirects are not followed."""
     issuer: Annotated[str, Field(min_length=1, max_length=512)]
-    """What `iss` must be."""
+    """Required value of `iss`."""
     audience: Annotated[str, Field(min_length=1, max_length=512)]
-    """What `aud` must be or contain. It is what tells this tenant from others that trust the same issuer."""
+    """Value that `aud` must be or contain. It keeps tenants apart that trust the same issuer."""
     ca_file: Path | None = None
-    """PEM certificates that are trusted for `jwksUrl`; none: the system's."""
+    """CA certificates (PEM) trusted for `jwksUrl`; unset: the system's."""
 
 
 class AuthConfig(ConfigModel):
-    """Who may call."""
+    """Authentication of callers."""
 
     modes: Annotated[tuple[AuthMode, ...], Field(min_length=1)] = (AuthMode.NONE,)
-    """Any of them will do."""
+    """Accepted kinds of credentials: a caller needs one of them."""
     keys_directory: Path | None = None
-    """Each file is one API key: the file's name is the key's, its content the key's SHA-256 in hexadecimal."""
+    """Folder of API keys, one per file: the file's name is the key's name, its content the key's SHA-256 (hex)."""
     internal_directory: Path | None = None
-    """Holds ``token``, the credential between the pools of one tenant."""
+    """Folder with ``token``, the credential between the pools of one tenant."""
     signing_directory: Path | None = None
-    """Holds ``<kid>.pem``, RSA private keys, and ``current``, the kid that signs. None: a key of this process."""
+    """Folder with RSA private keys ``<kid>.pem`` and ``current``, the kid that signs. Unset: a key of this process."""
     external: ExternalIssuer | None = None
     trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
-    """Networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed; none: a connection says it all."""
+    """Networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are trusted; unset: none."""
 
 
 class S3Config(ConfigModel):
     """An object store. The bucket must exist."""
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(with_an_authority)]
-    """Address as this server reaches it."""
+    """URL at which this server reaches the store."""
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")] = "us-east-1"
-    """What requests to it are signed for."""
+    """Region that requests are signed for."""
     bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$")]
     prefix: str = ""
-    """Before every key, with a slash between."""
+    """Prefix of every object key, followed by a slash."""
     public_endpoint: (
         Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(with_an_authority)] | None
     ) = None
-    """Address as callers reach it: links are signed for it; none: `endpoint`."""
+    """URL at which callers reach the store, for links; unset: `endpoint`."""
     path_style: bool = False
-    """Bucket in the path instead of in the host name."""
+    """Whether the bucket is in the path instead of in the host name."""
     access_key_file: Path
-    """Read again when it changes, as the other files here."""
+    """File with the access key. It is read again when it changes, as the other files here."""
     secret_key_file: Path
-    """Holds the secret key."""
+    """File with the secret key."""
     ca_file: Path | None = None
-    """Certificates, in PEM, that vouch for the endpoint; none: the usual public ones."""
+    """CA certificates (PEM) trusted for the endpoint; unset: the system's."""
 
 
 class StorageConfig(ConfigModel):
-    """Where audio is kept that a caller fetches by link."""
+    """Storage of the audio that callers fetch by link."""
 
-    directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - of a laptop; the operator always names the pod's own volume
-    """Holds audio where there is no `s3`, and the key that signs links. Another one is used from the next start on."""
+    directory: Path = Path("/tmp/ttsfleet")  # noqa: S108 - for a laptop; the operator always names the pod's own volume
+    """Folder of the key that signs links, and of the audio where `s3` is unset. A change takes effect at a restart."""
     s3: S3Config | None = None
-    """Keeps the audio instead of `directory`."""
+    """Object store, used for the audio instead of `directory`."""
     peers_url: Annotated[str, Field(pattern=r"^http://[^/?#@]+$")] | None = None
-    """Of a name that leads to every replica, such as a headless Service's: links to local files work at all of them."""
+    """URL whose host resolves to every replica (a headless Service): each then serves the links of all."""
     link_seconds: Annotated[int, Field(ge=1)] = 3600
-    """How long a link leads to the audio."""
+    """How long a link is valid."""
     retention_seconds: Annotated[int, Field(ge=1)] = 604_800
-    """How long audio is kept."""
+    """How long audio is stored."""
     max_bytes: Annotated[int, Field(gt=0)] = 512 * 1024 * 1024
-    """The oldest audio goes first once the folder holds more."""
+    """Maximum size of the folder; the oldest audio is deleted first."""
 
 
 class CacheConfig(ConfigModel):
-    """What is spoken once and heard often: identical requests share what is spoken, and what was."""
+    """Audio cache. Identical requests share one synthesis, and later ones its audio."""
 
     enabled: bool = False
     ttl_seconds: Annotated[int, Field(ge=1)] = 86_400
-    """How long a sound is kept after it was spoken."""
+    """How long audio stays in the cache."""
     max_entries: Annotated[int, Field(ge=1)] = 10_000
-    """In memory."""
+    """Maximum entries in memory."""
     max_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
-    """Of audio in memory, and of files beside it where storage is a folder."""
+    """Maximum audio in memory, and as much again in files where storage is a folder."""
     small_bytes: Annotated[int, Field(ge=0)] = 64 * 1024
-    """Audio up to this size is shared through Redis, larger audio through the store."""
+    """Size up to which audio is shared through Redis; larger audio is shared through the store."""
 
 
 class RedisConfig(ConfigModel):
-    """The store that replicas share: counters, refresh tokens, small audio. It is never needed in order to speak."""
+    """Store that replicas share: counters, refresh tokens, small audio. Speech works without it."""
 
     url: Annotated[str, Field(pattern=r"^rediss?://[^/@?#\s]+(/[0-9]{1,4})?$", max_length=512)] | None = None
-    """Where, without credentials: `redis://host:6379`, or `rediss://` for TLS; the database's number may follow."""
+    """URL without credentials: `redis://host:6379`, or `rediss://` for TLS; a database number may follow."""
     url_file: Path | None = None
-    """Instead of `url`, `username` and `passwordFile`: holds `redis[s]://[user:password@]host[:port][/database]`.
+    """File with `redis[s]://[user:password@]host[:port][/database]`, instead of `url`, `username` and `passwordFile`.
 
-    Read for each new connection; it may come later than the server.
+    It is read for each new connection, and need not exist when the server starts.
     """
     username: str | None = None
-    """ACL user; none: the default one."""
+    """ACL user; unset: the default one."""
     password_file: Path | None = None
-    """Holds the password; read for each new connection, so that a rotated one needs no restart."""
+    """File with the password. It is read for each new connection, so that rotation needs no restart."""
     ca_file: Path | None = None
-    """PEM certificates that `rediss://` trusts; none, or none there beside a `urlFile`: the system's."""
+    """CA certificates (PEM) trusted for `rediss://`; unset, or missing beside a `urlFile`: the system's."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if (self.url is None) == (self.url_file is None):
-            raise ValueError("needs either url or urlFile")
+            raise ValueError("set either url or urlFile")
         if self.url is not None:
             parse_redis_url(self.url)
         if self.url_file is not None and (self.username is not None or self.password_file is not None):
-            raise ValueError("urlFile holds the user and the password: leave out username and passwordFile")
+            raise ValueError("urlFile has the user and the password: remove username and passwordFile")
         return self
 
 
 Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
-"""A tenant's part of an engine: with 10 it is spoken ten times the characters of one with 1, while both wait."""
+"""Weight in weighted fair queueing: while both wait, 10 gets ten times as many characters spoken as 1."""
 
 
 class PoolTenant(ConfigModel):
-    """A tenant that a pool serves besides its own: its entry pools come with an internal credential of their own."""
+    """Tenant that a pool serves besides its own; its entry pools have an internal credential of their own."""
 
     name: Annotated[
         str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=104)
     ]
     """``<namespace>.<name>``"""
     weight: Weight = 1.0
-    """Of it among all that the pool serves. What nobody else wants is anybody's, whatever its weight."""
+    """Weight among all tenants of the pool. Unused capacity goes to any tenant, whatever its weight."""
     internal_directory: Path
-    """Holds ``token``, the credential of this tenant's entry pools; without it only this tenant is refused."""
+    """Folder with ``token``, the credential of this tenant's entry pools; without it only this tenant is rejected."""
 
 
 class ServerConfig(ConfigModel):
-    """``server.json``: what one pool serves, to one tenant but for `tenants`."""
+    """``server.json``: configuration of one pool, which serves one tenant, or several with `tenants`."""
 
     tenant: str = "local"
     """``<namespace>.<name>`` in a cluster."""
     tenant_uid: str = ""
-    """Kept beside state outside Kubernetes, so that a namesake inherits nothing."""
+    """UID of the TTSTenant, kept with state outside Kubernetes: a later tenant of the same name inherits nothing."""
     role: Literal["Entry", "Member"] = "Entry"
-    """Entry: callers come here. Member: only the tenant's entry pool does, and those of `tenants`, with credentials."""
+    """Entry: serves callers. Member: serves only the entry pools of its tenant and of `tenants`, by credentials."""
     weight: Weight = 1.0
-    """Of this pool's own tenant among `tenants`."""
+    """Weight of this pool's own tenant among `tenants`."""
     tenants: Annotated[tuple[PoolTenant, ...], Field(max_length=100)] = ()
-    """Of a Member: whose entry pools may come here besides this one's own, for speech and nothing else.
+    """Other tenants whose entry pools a Member serves, for speech only.
 
-    They have counted the request, and they keep its sound: this pool has neither quota, cache nor store for them.
-    At most 100, because the server looks at each one's folder four times a second.
+    Quota, cache and storage are the entry pools'. At most 100, because the server checks each one's folder four times a
+    second.
     """
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     """The first is the default."""
     model_aliases: dict[str, str] = {}
-    """Name in a request to a model's name, such as ``tts-1``."""
+    """Model names by alias, such as ``tts-1``."""
     voice_aliases: dict[str, str] = {}
-    """Name in a request to a voice's name, such as ``alloy``."""
+    """Voice names by alias, such as ``alloy``."""
     language_routing: tuple[LanguageRoute, ...] = ()
-    """For requests that name no voice, and for text in a language that the voice does not speak."""
+    """Voices of requests that name none, and of text in a language that the request's voice does not speak."""
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
-    """None: this replica counts and remembers alone."""
+    """Unset: limits, refresh tokens and cache are this replica's own."""
     drain_seconds: Annotated[int, Field(ge=0)] = 60
-    """Longest that requests in flight may take after SIGTERM."""
+    """Maximum time for requests in flight after SIGTERM."""
     max_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    """Longest wait for an engine: a request that would wait longer is refused on arrival."""
+    """Maximum wait for an engine: a request with a longer predicted wait is refused on arrival."""
     batch_ages_after_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
-    """After this wait, work of priority ``batch`` competes as if it were interactive."""
+    """Wait after which a request of priority ``batch`` is queued as if it were interactive."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
-    """Replicas the pool can have: a limit that no shared store holds is divided by it."""
+    """Maximum replicas of the pool: without a shared store, each replica enforces its part of a limit."""
     playground: bool = False
     """Serves a page at `/` to try the voices from. Loading it needs no key; the requests that it sends do."""
     docs: bool = False
@@ -331,30 +330,30 @@ class ServerConfig(ConfigModel):
         if self.tenant in names:
             raise ValueError(f"tenants: {self.tenant} is this pool's own tenant, whose weight is the field weight")
         if twice := next((name for name, times in names.items() if times > 1), None):
-            raise ValueError(f"tenants: {twice} is there twice")
+            raise ValueError(f"tenants: {twice} is listed twice")
         return self
 
     def weight_of(self, tenant: str) -> float | None:
-        """Among those who wait for an engine here; None for a tenant that this pool does not serve."""
+        """Return a tenant's weight; None for a tenant that this pool does not serve."""
         if tenant == self.tenant:
             return self.weight
         return next((each.weight for each in self.tenants if each.name == tenant), None)
 
 
 class QuotaConfig(ConfigModel):
-    """``quota.json``: the tenant's limits. Unset means unlimited."""
+    """``quota.json``: limits of the tenant. Unset means unlimited."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """In any 60 seconds."""
+    """Maximum requests in any 60 seconds."""
     requests_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Days are UTC days."""
+    """Maximum requests per UTC day."""
     concurrent_requests: Annotated[int, Field(ge=1)] | None = None
-    """Being served at the same time, by all replicas together."""
+    """Maximum concurrent requests, summed over all replicas."""
     audio_seconds_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Of sound that was sent; what comes out of the cache is free."""
+    """Maximum seconds of audio sent per UTC day; cached audio is free."""
     characters_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Of text that was spoken, cached or not."""
+    """Maximum characters spoken per UTC day, cached or not."""
     per_client_requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """In any 60 seconds, of one caller: by its key or subject, else by its address."""
+    """Maximum requests of one client in any 60 seconds. A client is an API key or token subject, else an IP address."""
     max_text_characters: Annotated[int, Field(ge=1)] = 4096
-    """Longest text of one request."""
+    """Maximum characters of one request's text."""

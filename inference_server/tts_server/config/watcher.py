@@ -1,8 +1,8 @@
-"""Files that change while the server runs: read again when they do, and kept out when they are broken.
+"""Reloads files that change while the server runs; an invalid file leaves the last good version in use.
 
 A mounted ConfigMap or Secret changes by one rename of the symbolic link `..data`, an editor's file by a rename or in
-place. Looking at what the path leads to finds all three, on every file system, four times a second, for a few
-microseconds; inotify would need a watch on each directory of the chain, and one more after every change.
+place. Polling the path's target four times a second finds all three on every file system, in microseconds; inotify
+would need a watch on each directory of the chain, and a new one after every change.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
 Signature = tuple[object, ...] | None
-Take = Callable[[], Awaitable[None]]
+Reload = Callable[[], Awaitable[None]]
 
 
 def signature(path: Path) -> Signature:
-    """Changes whenever what `path` leads to is another file, another folder or other content; None: nothing there."""
+    """Return a value that changes with the file, folder or content that `path` leads to; None: nothing there."""
     try:
-        found = path.stat()
+        status = path.stat()
         if not path.is_dir():
-            return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+            return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         try:
             return (str((path / "..data").readlink()),)
         except OSError:  # a plain folder
@@ -38,76 +38,77 @@ def signature(path: Path) -> Signature:
 @dataclass(slots=True)
 class _Watched:
     path: Path
-    take: Take
-    seen: Signature
-    or_gone: bool
-    taking: bool = False
+    reload: Reload
+    signature: Signature
+    report_missing: bool
+    reloading: bool = False
 
 
 class Watcher:
-    """Calls `take` when a file or folder has changed. What `take` cannot use, it raises `BrokenFile` for.
+    """Calls `reload` when a file or folder has changed. `reload` raises `BrokenFile` for an invalid one.
 
-    Each is called alone, but beside those of others: an engine that takes minutes to load keeps no key valid.
+    Reloads of one path do not overlap; those of different paths run concurrently, so that an engine that loads for
+    minutes does not delay the removal of a key.
     """
 
     def __init__(self) -> None:
         self._watched: dict[Path, _Watched] = {}
-        self._taking: set[asyncio.Task[None]] = set()
+        self._reloads: set[asyncio.Task[None]] = set()
 
-    def watch(self, path: Path, take: Take, *, or_gone: bool = False) -> None:
-        """From its state now on: call it before the first reading. Again for the same path, it only renews `take`.
+    def watch(self, path: Path, reload: Reload, *, report_missing: bool = False) -> None:
+        """Watch for changes from now on; call it before the first reading. For a watched path it replaces `reload`.
 
-        `or_gone`: `take` hears of it too when nothing is there any more.
+        `report_missing`: call `reload` also when the path is removed.
         """
-        known = self._watched.get(path)
-        if known is None:
-            self._watched[path] = _Watched(path, take, signature(path), or_gone)
+        watched = self._watched.get(path)
+        if watched is None:
+            self._watched[path] = _Watched(path, reload, signature(path), report_missing)
         else:
-            known.take, known.or_gone = take, or_gone
+            watched.reload, watched.report_missing = reload, report_missing
 
     def forget(self, path: Path) -> None:
-        """No more calls for it."""
+        """Stop watching a path."""
         self._watched.pop(path, None)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Poll until cancelled."""
         try:
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                self._begin()
+                self._start_reloads()
         finally:
-            for taking in self._taking:
-                taking.cancel()
-            await asyncio.gather(*self._taking, return_exceptions=True)
+            for task in self._reloads:
+                task.cancel()
+            await asyncio.gather(*self._reloads, return_exceptions=True)
 
-    async def look(self) -> None:
-        """Once over everything: return when what has changed is taken."""
-        await asyncio.gather(*self._begin())
+    async def poll(self) -> None:
+        """Check every path once; return when everything that changed is reloaded."""
+        await asyncio.gather(*self._start_reloads())
 
-    def _begin(self) -> list[asyncio.Task[None]]:
-        """Take what has changed. What is being taken still is looked at afterwards."""
-        begun = []
+    def _start_reloads(self) -> list[asyncio.Task[None]]:
+        """Start reloads of what has changed. A path that is still being reloaded is checked at the next poll."""
+        started = []
         for watched in self._watched.values():
-            if watched.taking or (now := signature(watched.path)) == watched.seen:
+            if watched.reloading or (current := signature(watched.path)) == watched.signature:
                 continue
-            watched.seen = now
-            if now is None and not watched.or_gone:
-                log.warning("file is gone: what it said last holds", path=str(watched.path))
+            watched.signature = current
+            if current is None and not watched.report_missing:
+                log.warning("file missing; keeping last good version", path=str(watched.path))
                 continue
-            watched.taking = True
-            taking = asyncio.create_task(self._take(watched))
-            self._taking.add(taking)
-            taking.add_done_callback(self._taking.discard)
-            begun.append(taking)
-        return begun
+            watched.reloading = True
+            task = asyncio.create_task(self._reload(watched))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+            started.append(task)
+        return started
 
-    async def _take(self, watched: _Watched) -> None:
+    async def _reload(self, watched: _Watched) -> None:
         try:
-            await watched.take()
+            await watched.reload()
         except BrokenFile as error:
-            # Without its stack: the file is to blame.
-            log.error("file is broken: what it said before holds", path=str(watched.path), reason=str(error))  # noqa: TRY400
-        except Exception:  # a file must never end the server; the next change is looked at all the same
-            log.exception("file was not taken", path=str(watched.path))
+            # Without a stack trace: the file is the cause.
+            log.error("file invalid; keeping last good version", path=str(watched.path), reason=str(error))  # noqa: TRY400
+        except Exception:  # a file must never end the server, nor the watching of its next change
+            log.exception("reload failed", path=str(watched.path))
         finally:
-            watched.taking = False
+            watched.reloading = False

@@ -46,7 +46,7 @@ class ErrorObject(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
     message: str
-    """What is wrong, and what to do about it."""
+    """Cause, and what to do about it."""
     type: str
     """Class of the error: `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or
     `server_error`."""
@@ -55,7 +55,7 @@ class ErrorObject(BaseModel):
     code: str
     """Name of the error, for programs."""
     request_id: str
-    """The same as in `X-Request-Id`."""
+    """Value of `X-Request-Id`."""
     limit: str = ""
     """Limit of `spec.quota` that has no room; of quota errors only."""
     resets_at: str | None = None
@@ -178,7 +178,8 @@ def document(app: FastAPI, bodies: Iterable[type[BaseModel]]) -> Description:
     components["schemas"].pop("HTTPValidationError", None)  # FastAPI's own 422, which this server never sends
     components["schemas"].pop("ValidationError", None)
     components["securitySchemes"] = CREDENTIALS
-    for operations in described["paths"].values():
+    for path, operations in described["paths"].items():
+        described["paths"][path] = dict(sorted(operations.items()))  # FastAPI keeps a route's methods in a set
         for method, operation in operations.items():
             _complete(method, operation)
     return described

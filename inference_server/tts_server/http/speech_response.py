@@ -175,14 +175,14 @@ async def _send_part(part: bytes, send: Send) -> None:
 
 async def _events(speech: SpeechResponse, context: RequestContext) -> AsyncGenerator[bytes]:
     """Yield OpenAI's events. A failure is the last event, so that no client takes the audio for complete."""
-    begun = False
+    started = False
     try:
         async with aclosing(speech.parts()) as parts:
             async for part in parts:
-                begun = True
+                started = True
                 yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode()})
     except TTSError as error:
-        if not begun:
+        if not started:
             raise
         context.failure = error.code
         yield _event({"type": "error", "error": error_object(error, context.request_id)})

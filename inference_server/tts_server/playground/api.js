@@ -1,7 +1,7 @@
-// What the server is asked, and what it says: no page here, and no sound.
+// Requests to the server and their answers, without the page and without audio output.
 
 /**
- * What a person has chosen; an empty name leaves it to the server.
+ * Values chosen in the form; the server decides where a name is empty.
  * @typedef {{text: string, model: string, language: string, voice: string, precision: string, speed: number}} Choice
  * @typedef {{path: string, accept: string | null, body: Record<string, unknown>}} Call
  * @typedef {{id: string, languages: string[], precisions: string[], root: string}} Model
@@ -9,10 +9,10 @@
  * @typedef {{limit: number, remaining: number, resets_after_seconds: number}} Limit
  */
 
-/** An answer that is none: what a person needs in order to act on it. */
+/** A request that failed, with what a person needs to act on it. */
 export class Refusal extends Error {
   /**
-   * @param {number} status 0: no answer at all
+   * @param {number} status 0: no answer
    * @param {string} message
    * @param {{param?: string | null, limit?: string, resetsAt?: Date | null, requestId?: string}} more
    */
@@ -27,7 +27,7 @@ export class Refusal extends Error {
 }
 
 /**
- * The request for a choice: OpenAI's where that says all of it, else the server's own, which knows more.
+ * The request for a choice: OpenAI's route where it has every field, else the server's own.
  * @param {Choice} choice
  * @param {string} format
  * @returns {Call}
@@ -51,7 +51,7 @@ export function call(choice, format) {
 }
 
 /**
- * The same as a command for a shell. The key stands in a variable of that shell, never here.
+ * The same request as a shell command. It names the key as a variable of that shell and never contains it.
  * @param {Choice} choice
  * @param {boolean} needsKey
  */
@@ -68,7 +68,7 @@ export function curl(choice, needsKey) {
 }
 
 /**
- * Speech as raw PCM; aborting the signal hangs up, which stops the work too.
+ * Speech as raw PCM; aborting the signal closes the connection, which stops the synthesis too.
  * @param {Choice} choice
  * @param {string} key
  * @param {AbortSignal} signal
@@ -80,7 +80,7 @@ export async function speak(choice, key, signal) {
 }
 
 /**
- * What comes of a reply, part by part. A reply that is cut is a `Refusal`.
+ * Parts of a response as they arrive. Throws a `Refusal` for a response that is cut.
  * @param {Response} reply
  * @param {AbortSignal} signal
  */
@@ -90,7 +90,7 @@ export async function* parts(reply, signal) {
     const { done, value } = await reader.read().catch((error) => {
       if (signal.aborted) throw error;
       const requestId = reply.headers.get("X-Request-Id") ?? "";
-      throw new Refusal(0, "The sound broke off: what came is not all of it.", { requestId });
+      throw new Refusal(0, "The connection was lost: the audio is incomplete.", { requestId });
     });
     if (done) return;
     yield value;
@@ -118,8 +118,8 @@ async function answered(path, key, options) {
     response = await fetch(path, { ...options, headers, cache: "no-store" });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    // A header cannot hold everything that a person may paste into the field.
-    if (/[^\x20-\x7e]/.test(key)) throw new Refusal(401, "An API key has plain characters only: letters, digits, signs.");
+    // A header cannot hold every character that a person may paste into the field.
+    if (/[^\x20-\x7e]/.test(key)) throw new Refusal(401, "An API key has ASCII letters, digits and signs only.");
     throw new Refusal(0, "The server did not answer. Is it running, and are you connected to it?");
   }
   if (response.ok) return response;
@@ -129,7 +129,7 @@ async function answered(path, key, options) {
   throw new Refusal(response.status, error.message ?? response.statusText, {
     param: error.param,
     limit: error.limit,
-    resetsAt: later ?? (error.resets_at ? new Date(error.resets_at) : null), // their clock and ours may differ
+    resetsAt: later ?? (error.resets_at ? new Date(error.resets_at) : null), // the clocks of server and browser may differ
     requestId: error.request_id ?? response.headers.get("X-Request-Id") ?? "",
   });
 }

@@ -1,4 +1,4 @@
-// The page: what a person chooses, what happens, and what the server says about it.
+// The page: the form, its requests, and their results.
 
 import { Refusal, curl, parts, read, speak } from "./api.js";
 import { Player, Samples, wav } from "./sound.js";
@@ -21,7 +21,7 @@ const the = (id) => /** @type {T} */ (document.getElementById(id));
 /** @type {HTMLButtonElement} */ const stopButton = the("stop");
 /** @type {HTMLAnchorElement} */ const download = the("download");
 
-/** What the server's `param` is called here. */
+/** Elements by the server's `param`. */
 const FIELDS = { input: text, text, model, voice, language, speed, "options.precision": precision, options: precision };
 const AUTOMATIC = "Automatic";
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -30,11 +30,11 @@ const wave = new Wave(the("wave"));
 /** @type {import("./api.js").Model[]} */ let models = [];
 /** @type {import("./api.js").Voice[]} */ let voices = [];
 /** @type {AbortController | null} */ let current = null;
-/** How often it was asked what can be chosen: where one answer overtakes another, the later question counts. */
+/** Number of loads so far: if an answer overtakes another, that of the latest load counts. */
 let loads = 0;
 /** @type {Player | null} */ let player = null;
 
-/** The key as it was meant: what is pasted often ends in a blank. */
+/** The key without blanks around it, which pasting often adds. */
 const secret = () => key.value.trim();
 
 /** @returns {import("./api.js").Choice} */
@@ -43,14 +43,14 @@ function choice() {
   return { text: text.value, ...names, speed: Number(speed.value) };
 }
 
-// What can be chosen
+// Choices
 
-/** @returns {Promise<boolean>} whether it is known now what can be chosen */
+/** @returns {Promise<boolean>} whether the choices are loaded */
 async function load() {
   const mine = (loads += 1);
   say("Loading…");
   try {
-    const listed = await read("v1/models", secret()); // first: all at once, a wrong key would count as several guesses
+    const listed = await read("v1/models", secret()); // alone: in parallel, a wrong key would count as several failures
     const [heard] = await Promise.all([read("v1/audio/voices", secret()), showQuota()]);
     if (mine !== loads) return models.length > 0;
     models = listed.data;
@@ -87,7 +87,7 @@ function offer(wished = voice.value) {
 }
 
 /**
- * Whether one is the other, or a kind of it: en-GB and en.
+ * Whether one language is the other or a variety of it: en-GB and en.
  * @param {string} one
  * @param {string} other
  */
@@ -101,7 +101,7 @@ function nameOf(names, code) {
   try {
     return names.of(code) ?? code;
   } catch {
-    return code; // what a model calls a language need not be one
+    return code; // not a language tag
   }
 }
 
@@ -129,7 +129,7 @@ async function begin() {
   offerDownload([]);
   wave.clear();
   stopButton.disabled = false;
-  say("Asking…");
+  say("Requesting…");
   try {
     const playing = await Player.begin();
     if (hangUp.signal.aborted) playing.stop();
@@ -143,20 +143,20 @@ async function begin() {
     await untilHeard(playing, hangUp.signal);
     say(`Done: ${wave.seconds.toFixed(1)} seconds of speech.`);
   } catch (error) {
-    if (current && current !== hangUp) return; // the next one speaks already
+    if (current && current !== hangUp) return; // another request has started
     if (hangUp.signal.aborted) say("Stopped.");
-    else showError(error, came.length ? "Broken off." : "Not spoken.");
+    else showError(error, came.length ? "Audio incomplete." : "Request failed.");
   }
   end();
   offerDownload(came);
   wave.draw(Infinity);
   the("wave").setAttribute("aria-label", `Waveform of ${wave.seconds.toFixed(1)} seconds of speech.`);
-  await showQuota().catch(() => {}); // what was wrong is shown already
+  await showQuota().catch(() => {}); // the error is shown already
 }
 
 /**
  * @param {AsyncIterable<Uint8Array>} coming
- * @param {Int16Array[]} came what there is of it, for the download
+ * @param {Int16Array[]} came what has arrived, for the download
  * @param {Player} playing
  * @param {number} begun
  */
@@ -179,7 +179,7 @@ async function receive(coming, came, playing, begun) {
 }
 
 /**
- * Show how far it was heard. Whoever asked for less motion sees the waveform grow, and nothing run along it.
+ * Show how much was played. With reduced motion, the waveform only grows.
  * @param {Player} playing
  */
 function follow(playing) {
@@ -200,7 +200,7 @@ async function untilHeard(playing, signal) {
   signal.throwIfAborted();
 }
 
-/** Hang up: the server stops speaking too. */
+/** Close the connection, which stops the server too. */
 function end() {
   current?.abort();
   player?.stop();
@@ -208,7 +208,7 @@ function end() {
   stopButton.disabled = true;
 }
 
-// What is shown
+// Output
 
 /** @param {string} words */
 function say(words) {
@@ -286,11 +286,11 @@ function when(seconds) {
  * @param {unknown} error
  * @param {string} status
  */
-function showError(error, status = "Not spoken.") {
-  const refusal = error instanceof Refusal ? error : new Refusal(0, "This page made a mistake. Its console says which.");
+function showError(error, status = "Request failed.") {
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "Unexpected error in this page; see the console of the browser.");
   if (refusal !== error) console.error(error);
   say(status);
-  the("quality").hidden = true; // whoever spoke, it did not go well
+  the("quality").hidden = true; // it would describe an earlier request
   the("error-title").textContent = titleOf(refusal);
   const keyless = refusal.status === 401 && !secret();
   the("error-message").textContent = keyless ? "Enter it above." : refusal.message;
@@ -309,10 +309,10 @@ function showError(error, status = "Not spoken.") {
 /** @param {Refusal} refusal */
 function titleOf({ status, limit }) {
   if (status === 401) return secret() ? "This key or token was not accepted" : "An API key or access token is needed";
-  if (status === 429) return limit ? `The limit ${limit} is used up` : "Too many tries";
-  if (status === 503) return "Too busy just now";
-  if (status >= 500) return `The voice failed (${status})`;
-  return status ? `Please change something (${status})` : "That did not work";
+  if (status === 429) return limit ? `The limit ${limit} is used up` : "Too many failed attempts";
+  if (status === 503) return "Temporarily unavailable";
+  if (status >= 500) return `Synthesis failed (${status})`;
+  return status ? `Request refused (${status})` : "No answer";
 }
 
 function hideError() {
@@ -320,7 +320,7 @@ function hideError() {
   for (const field of [key, ...Object.values(FIELDS)]) field.removeAttribute("aria-invalid");
 }
 
-// What a person does
+// Input
 
 the("form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -340,11 +340,11 @@ the("form").addEventListener("input", showCommand);
 the("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(the("curl").textContent ?? "");
-    say("The command is copied.");
+    say("Command copied.");
   } catch {
-    // Without https, and away from localhost, a page may not: a person may.
+    // Browsers let a page copy over https and on localhost only.
     getSelection()?.selectAllChildren(the("curl"));
-    say("The command is selected: copy it with Ctrl+C.");
+    say("Command selected: copy it with Ctrl+C.");
   }
 });
 for (const change of ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)"])

@@ -1,15 +1,15 @@
-// Sound as it comes: raw PCM of /v1/audio/speech, played without gaps while the rest is on its way.
+// Plays raw PCM of /v1/audio/speech without gaps while the rest arrives.
 
 export const RATE_HZ = 24_000;
 const LEAD_SECONDS = 0.08;
 
-/** From bytes, cut anywhere, to whole samples of 16 bits. */
+/** Turns bytes, cut anywhere, into whole 16-bit samples. */
 export class Samples {
   #odd = new Uint8Array(0);
 
   /**
    * @param {Uint8Array} bytes
-   * @returns {Int16Array} as many as are whole
+   * @returns {Int16Array} the complete samples
    */
   take(bytes) {
     const all = new Uint8Array(this.#odd.length + bytes.length);
@@ -22,7 +22,7 @@ export class Samples {
   }
 }
 
-/** One reply's playing. Parts follow each other to the sample; where one comes late, silence is what fills the gap. */
+/** Plays one response. Parts follow each other without a gap; a part that arrives late leaves silence before it. */
 export class Player {
   #context;
   #begun = 0;
@@ -35,7 +35,7 @@ export class Player {
     this.#context = context;
   }
 
-  /** Browsers start sound only for a person: call this from a key or a click. */
+  /** Call this from a key press or a click: browsers allow audio only then. */
   static async begin() {
     const context = new AudioContext({ sampleRate: RATE_HZ });
     await context.resume();
@@ -60,18 +60,18 @@ export class Player {
     this.#seconds += buffer.duration;
   }
 
-  /** Seconds of the sound that were heard by now. */
+  /** Seconds played so far. */
   get heard() {
     const heard = this.#context.currentTime - this.#begun - this.#late;
     return this.#next ? Math.min(Math.max(heard, 0), this.#seconds) : 0;
   }
 
-  /** Seconds until all of it, as far as it has come, is heard. */
+  /** Seconds until everything that has arrived is played. */
   get left() {
     return Math.max(this.#next - this.#context.currentTime, 0);
   }
 
-  /** Silence, at once; once is enough. */
+  /** Stop at once; calling it again does nothing. */
   stop() {
     void this.#context.close();
   }

@@ -1,4 +1,4 @@
-// The waveform: bars from the left to the right, those that were heard in the accent's colour.
+// Draws the waveform as bars, played ones in the accent colour.
 
 import { RATE_HZ } from "./sound.js";
 
@@ -9,7 +9,7 @@ const SHORTEST_SECONDS = 2;
 
 export class Wave {
   #canvas;
-  /** @type {number[]} loudest sample of each 10 ms, 0 to 1 */
+  /** @type {number[]} peak of each 10 ms, 0 to 1 */
   #peaks = [];
   #samples = 0;
 
@@ -42,7 +42,7 @@ export class Wave {
     const canvas = this.#canvas;
     const { width, height } = canvas.getBoundingClientRect();
     const scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(width * scale); // which clears it, too
+    canvas.width = Math.round(width * scale); // clears it, too
     canvas.height = Math.round(height * scale);
     const pen = canvas.getContext("2d");
     if (!pen) return;

@@ -78,7 +78,7 @@ class KeepingError(BaseModel):
 
 
 class SynthesizeAnswer(BaseModel):
-    """Where the audio is, and how it came to be."""
+    """Link to the audio, and facts about it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

@@ -48,7 +48,7 @@ class TokenBody(BaseModel):
 
     grant_type: Literal["client_credentials", "refresh_token"] = "client_credentials"
     refresh_token: Short | None = None
-    """What the grant of that name needs; good once."""
+    """Needed by the grant of that name; valid once."""
     client_id: Short | None = None
     """Name of the API key; not needed."""
     client_secret: Short | None = None

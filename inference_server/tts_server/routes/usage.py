@@ -41,7 +41,7 @@ class LimitState(BaseModel):
 
 
 class Totals(BaseModel):
-    """What was served."""
+    """Sums over served requests."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -55,14 +55,14 @@ class Totals(BaseModel):
 
 
 class ModelTotals(Totals):
-    """What one model served at one precision."""
+    """Sums of one model at one precision."""
 
     model: str
     precision: str
 
 
 class Usage(BaseModel):
-    """What is left of each limit, and the ledger of a day."""
+    """Remaining amount of each limit, and the ledger of a day."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -87,7 +87,7 @@ class Usage(BaseModel):
 async def usage(
     request: Request, caller: Annotated[Caller, Depends(own_caller)], day: Annotated[Day | None, Query()] = None
 ) -> Usage:
-    """What is left of each limit, and what was served on a UTC `day`, by default today; 35 days are kept."""
+    """Return what is left of each limit, and the ledger of a UTC `day`, by default today; 35 days are kept."""
     server = server_of(request)
     assert server.snapshot is not None  # noqa: S101 - `own_caller` refuses before that
     config = server.snapshot.config

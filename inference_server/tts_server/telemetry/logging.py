@@ -1,4 +1,4 @@
-"""JSON logs that hold no text, token or key."""
+"""Writes logs as JSON lines, without texts, tokens or keys."""
 
 import asyncio
 import logging
@@ -16,12 +16,12 @@ log = structlog.get_logger()
 
 
 def configure_logging(level: str) -> None:
-    """JSON lines on stdout from here on, those of libraries too."""
-    out = cast("TextIO", _Lines(sys.stdout))
+    """Log JSON lines to stdout from now on, those of libraries included."""
+    out = cast("TextIO", _LossyStream(sys.stdout))
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _where_it_failed,
+        _without_message,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -44,8 +44,8 @@ def configure_logging(level: str) -> None:
     root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
 
 
-class _Lines:
-    """Where lines go. One that cannot be written, because its reader left or the disk is full, fails no request."""
+class _LossyStream:
+    """Stream that drops a line that cannot be written (closed pipe, full disk) instead of failing a request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -60,22 +60,22 @@ class _Lines:
 
 
 def log_crashes() -> None:
-    """An exception that ends the process, or a thread of it, is a line like others: Python would print its message."""
+    """Log an exception that ends the process or a thread as a line like others: Python would print its message."""
 
     def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         del kind, trace
-        if not isinstance(error, KeyboardInterrupt):  # somebody changed their mind while it began
+        if not isinstance(error, KeyboardInterrupt):  # Ctrl-C during startup
             log.critical("crashed", exc_info=error)
 
-    def thread_crashed(ended: threading.ExceptHookArgs) -> None:
-        log.critical("a thread crashed", thread=ended.thread and ended.thread.name, exc_info=ended.exc_value)
+    def thread_crashed(crash: threading.ExceptHookArgs) -> None:
+        log.critical("a thread crashed", thread=crash.thread and crash.thread.name, exc_info=crash.exc_value)
 
     sys.excepthook = crashed
     threading.excepthook = thread_crashed
 
 
 def log_background_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What an event loop does about it: its own way quotes exceptions, and the arguments of callbacks."""
+    """Handle an event loop's exception: asyncio's own handler quotes messages, and arguments of callbacks."""
     del loop
     error = context.get("exception")
     if error is None:
@@ -84,8 +84,8 @@ def log_background_failure(loop: asyncio.AbstractEventLoop, context: dict[str, A
         log.error("failed in the background", exc_info=error)
 
 
-def _where_it_failed(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """An exception as its type and the lines it passed: its message may quote what a caller sent."""
+def _without_message(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Log an exception as its type and stack: its message may quote what a caller sent."""
     del logger, method
     info = event.pop("exc_info", None)
     error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
@@ -96,6 +96,6 @@ def _where_it_failed(logger: WrappedLogger, method: str, event: EventDict) -> Ev
 
 
 def where(error: BaseException) -> list[str]:
-    """File, line and function of every frame, the innermost last."""
+    """Return file, line and function of every frame, the innermost last."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

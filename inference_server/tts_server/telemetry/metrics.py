@@ -1,7 +1,7 @@
-"""What the server says about itself: metrics on a port of their own, and one JSON line per fact.
+"""Metrics of the server, in Prometheus's format.
 
-Neither ever holds a caller's text, a key or a token. Labels come from configured names only: what a caller made up is
-the empty string, so that nobody can fill the monitoring's memory.
+Labels are configured names only: a name that a caller made up becomes the empty string, so that callers cannot create
+series without end.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 log = structlog.get_logger(__name__)
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, float("inf"))
-"""Seconds. 2 and 3 are what tenants are promised."""
+"""Upper bounds in seconds. Tenants are promised 2 and 3."""
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, float("inf"))
 UNKNOWN = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What one tenant's requests to one model are measured by."""
+    """Histograms labelled with tenant and model."""
 
     latency: Histogram
     first_audio: Histogram
@@ -32,99 +32,108 @@ Series = TypeVar("Series", Counter, Gauge, Histogram)
 
 
 class Labelled(Generic[Series]):
-    """A metric's series by their labels, found by one look: the library's own way costs more than the counting."""
+    """Series of a metric by their labels, cached: the library's own lookup costs more than the increment."""
 
     def __init__(self, metric: Series) -> None:
         self._metric: Series = metric
-        self._known: dict[tuple[str, ...], Series] = {}
+        self._series: dict[tuple[str, ...], Series] = {}
 
     def __call__(self, *labels: str) -> Series:
-        known = self._known.get(labels)
-        if known is None:
-            known = self._known[labels] = self._metric.labels(*labels)
-        return known
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = self._metric.labels(*labels)
+        return series
 
 
 class Metrics:
-    """Everything Prometheus reads, in a registry of this server's own."""
+    """All metrics, in a registry of this server's own."""
 
     def __init__(self) -> None:
-        # One series more for each counter, which nobody reads.
+        # They would add a series to each counter.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "tts_requests", "Speech requests that were answered.", ("tenant", "model", "voice", "status_code"),
+            "tts_requests", "Speech requests answered.", ("tenant", "model", "voice", "status_code"),
             registry=self.registry,
         )  # fmt: skip
         self.replies_cut = Counter(
-            "tts_replies_cut", "Speech that broke off after its beginning, by the error's code.",
+            "tts_replies_cut", "Responses cut after their first byte, by error code.",
             ("tenant", "model", "reason"), registry=self.registry,
         )  # fmt: skip
-        self.latency = self._seconds("tts_request_latency_seconds", "From the request to the last byte of its answer.")
-        self.first_audio = self._seconds("tts_first_audio_seconds", "From the request to the engine's first sound.")
-        self.first_byte = self._seconds("tts_first_byte_seconds", "From the request to the first byte of audio sent.")
+        self.latency = self._seconds(
+            "tts_request_latency_seconds", "Time from the request to the last byte of the response."
+        )
+        self.first_audio = self._seconds(
+            "tts_first_audio_seconds", "Time from the request to the engine's first audio."
+        )
+        self.first_byte = self._seconds(
+            "tts_first_byte_seconds", "Time from the request to the first byte of audio sent."
+        )
         self.audio_seconds = Counter(
             "tts_audio_seconds",
-            "Seconds of audio that were spoken and sent; not the cache's.",
+            "Seconds of audio synthesized and sent, without cached audio.",
             ("tenant", "model"),
             registry=self.registry,
         )
         self.inflight = Gauge(
-            "tts_inflight_requests", "Speech requests being served now.", ("tenant",), registry=self.registry
+            "tts_inflight_requests", "Speech requests in flight.", ("tenant",), registry=self.registry
         )
         self.engine_restarts = Counter(
-            "tts_engine_restarts", "Engine processes that were replaced.", ("model", "reason"), registry=self.registry
+            "tts_engine_restarts", "Engine processes restarted, by reason.", ("model", "reason"), registry=self.registry
         )
         self.segment_retries = Counter(
-            "tts_segment_retries", "Segments spoken twice: the engine failed after audio was sent.", ("model",),
-            registry=self.registry,
+            "tts_segment_retries", "Segments synthesized again, because the engine failed after audio was sent.",
+            ("model",), registry=self.registry,
         )  # fmt: skip
         self.breaker_state = Gauge(
-            "tts_breaker_state", "Of each engine's breaker: 0 closed, 1 half-open, 2 open.", ("model",),
+            "tts_breaker_state", "State of each engine's circuit breaker: 0 closed, 1 half-open, 2 open.", ("model",),
             registry=self.registry,
         )  # fmt: skip
         self.fallbacks = Counter(
-            "tts_fallbacks", "Replies that another model spoke, by the model that could not.", ("model", "reason"),
+            "tts_fallbacks", "Responses by a fallback model, by the model that failed.", ("model", "reason"),
             registry=self.registry,
         )  # fmt: skip
         self.queue_depth = Gauge(
-            "tts_queue_depth", "Utterances that wait for an engine.", ("tenant", "model"), registry=self.registry
+            "tts_queue_depth", "Utterances queued for an engine.", ("tenant", "model"), registry=self.registry
         )
         self.queue_wait = Histogram(
-            "tts_queue_wait_seconds", "What utterances waited for an engine.", ("tenant", "model"),
+            "tts_queue_wait_seconds", "Time that utterances waited for an engine.", ("tenant", "model"),
             buckets=LATENCY_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.batch_size = Histogram(
-            "tts_batch_size", "Utterances that an engine which batches was given at once.", ("model",),
+            "tts_batch_size", "Utterances in each batch.", ("model",),
             buckets=BATCH_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.quota_remaining = Gauge(
-            "tts_quota_remaining", "What is left of each limit, as this replica counts.", ("tenant", "quota"),
+            "tts_quota_remaining", "Remaining amount of each limit, as this replica knows it.", ("tenant", "quota"),
             registry=self.registry,
         )  # fmt: skip
         self.unkept_audio = Counter(
-            "tts_unkept_audio", "Replies without a link: the store did not take their audio.", ("tenant",),
+            "tts_unkept_audio", "Responses without a link, because the audio could not be stored.", ("tenant",),
             registry=self.registry,
         )  # fmt: skip
         self.cache_requests = Counter(
-            "tts_cache_requests", "Requests by what became of them: hit, shared (spoken already), miss.", ("outcome",),
+            "tts_cache_requests", "Requests by outcome: hit, shared (joined a running synthesis), miss.", ("outcome",),
             registry=self.registry,
         )  # fmt: skip
-        self.cache_bytes = Gauge("tts_cache_bytes", "Audio cached in memory.", registry=self.registry)
-        self.cache_entries = Gauge("tts_cache_entries", "Recordings cached in memory.", registry=self.registry)
+        self.cache_bytes = Gauge("tts_cache_bytes", "Bytes of audio cached in memory.", registry=self.registry)
+        self.cache_entries = Gauge("tts_cache_entries", "Entries cached in memory.", registry=self.registry)
         self.quota_refusals = Counter(
-            "tts_quota_refusals", "Requests refused with 429, by the limit that was used up.", ("tenant", "quota"),
+            "tts_quota_refusals", "Requests refused with 429, by the limit that had no room.", ("tenant", "quota"),
             registry=self.registry,
         )  # fmt: skip
         self.quota_store_up = Gauge(
-            "tts_quota_store_up", "1 while the shared counters answer; 0 while this replica counts alone.",
+            "tts_quota_store_up", "1 while the shared store answers; 0 while this replica uses local limits.",
             ("tenant",), registry=self.registry,
         )  # fmt: skip
         self.config_loads = Counter(
-            "tts_config_loads", "Configuration files read, by outcome.", ("file", "outcome"), registry=self.registry
+            "tts_config_loads",
+            "Configuration files loaded, by outcome: taken, refused.",
+            ("file", "outcome"),
+            registry=self.registry,
         )
         self.auth_failures = Counter(
-            "tts_auth_failures", "Credentials that were refused, by the error's code.", ("code",),
+            "tts_auth_failures", "Credentials refused, by error code.", ("code",),
             registry=self.registry,
         )  # fmt: skip
 
@@ -136,16 +145,16 @@ class Metrics:
         self._timings: dict[tuple[str, str], Timings] = {}
 
     def timings(self, tenant: str, model: str) -> Timings:
-        """Found by one look: the labels of four metrics cost more than what they count."""
-        known = self._timings.get((tenant, model))
-        if known is None:
-            known = self._timings[tenant, model] = Timings(
+        """Return four series, cached: their labels cost more than the increments."""
+        timings = self._timings.get((tenant, model))
+        if timings is None:
+            timings = self._timings[tenant, model] = Timings(
                 self.latency.labels(tenant, model),
                 self.first_audio.labels(tenant, model),
                 self.first_byte.labels(tenant, model),
                 self.audio_seconds.labels(tenant, model),
             )
-        return known
+        return timings
 
     def _seconds(self, name: str, documentation: str) -> Histogram:
         return Histogram(name, documentation, ("tenant", "model"), buckets=LATENCY_BUCKETS, registry=self.registry)
