@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Control planes that integration tests run on, side by side: most of the time they wait for controllers.
+PLANES := 2
 
 .PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench lock clean
 
@@ -29,7 +31,7 @@ lint: setup ## Ruff, mypy strict, import-linter
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup ## Unit tests: pure rules, no I/O
-	@$(BIN)/pytest tests/unit -q
+	@$(BIN)/pytest tests/unit -q -n auto
 
 check: lint unit ## The inner loop: lint and unit tests
 
@@ -37,7 +39,7 @@ test: verify unit ## Everything that needs no root: verify, unit, contract and i
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/pytest tests/contract tests/server -q -n auto
-	@$(BIN)/pytest tests/integration -q
+	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 
 verify: lint ## Lint, generated files current, chart lints and validates
 	@$(BIN)/python -m hack.generate --check
