@@ -28,7 +28,7 @@ NAMESPACE = "policed-system"
 TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
-READY_SECONDS = 30
+READY_SECONDS = 120
 
 
 class DeniedError(Exception):

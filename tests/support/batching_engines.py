@@ -1,4 +1,4 @@
-"""Engines for tests that speak several utterances in one pass. What they did is in the sound: see `size_of`."""
+"""Engines for tests that synthesize several utterances in one pass. `size_of` reads the pass from the samples."""
 
 import ctypes
 import time
@@ -84,14 +84,14 @@ class Choir:
 
 
 class Soloists(Choir):
-    """They take turns: a pass of eight takes as long as eight passes."""
+    """Synthesizes one after the other: a pass of eight takes as long as eight passes."""
 
     def pass_seconds(self, size: int) -> float:
         return size * PASS_SECONDS
 
 
 class Broken(Choir):
-    """It can batch by its looks."""
+    """Offers batches, and fails on each of more than one."""
 
     def speak_batch(self, wanted: Sequence[Words]) -> Iterable[BatchPart]:
         if len(wanted) > 1:

@@ -44,7 +44,7 @@ NUMBERS = itertools.count(1)
 
 @dataclass
 class Person:
-    """Somebody with a kubectl: changes things under a manager's name of their own."""
+    """A user with kubectl, who changes objects as a field manager of their own."""
 
     cluster: Cluster
     name: str = "kubectl-client-side-apply"
@@ -54,7 +54,7 @@ class Person:
         return await self.post(collection_path(ref.api_version, ref.kind, ref.namespace), body)
 
     async def post(self, path: str, body: Object) -> Body:
-        """Create something of any kind, also of those that the operator knows nothing of."""
+        """Create an object of any kind, also of those that the operator does not read."""
         return await self.cluster._ask(Request("POST", path, {"fieldManager": self.name}, body))
 
     async def patch(self, ref: Ref, change: Object, subresource: str = "") -> Body:
@@ -62,7 +62,7 @@ class Person:
         return await self.cluster._ask(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
 
     async def put(self, body: Object) -> Body:
-        """Make it so, whether it exists or not: what was set before and is not in `body` goes."""
+        """Create or replace: a field that was set before and is not in `body` is removed."""
         ref = ref_of(body)
         live = await self.cluster.get(ref)
         if live is None:
@@ -81,7 +81,7 @@ class Person:
 
 @dataclass
 class World:
-    """One namespace of its own on the shared API server, an operator's way to it, and a person."""
+    """One namespace of its own on the run's API server, the operator's client of it, and a user."""
 
     namespace: str
     cluster: Cluster
@@ -99,7 +99,7 @@ class World:
         return Ref(versions[kind], kind, namespace, name)
 
     async def publishes_model(self, name: str = "", **spec: Any) -> str:
-        """A model, by default with a name that no other test uses."""
+        """Create a model, by default with a name that no other test uses."""
         name = name or f"espeak-{next(NUMBERS)}"
         await self.person.create(model_body(name, **spec))
         return name
@@ -137,7 +137,7 @@ class World:
         return found
 
     async def children(self, name: str = "acme") -> dict[Ref, Body]:
-        """Everything that carries the tenant's label, Secrets too."""
+        """All objects with the tenant's label, Secrets too."""
         selector = f"{TENANT_LABEL}={name}"
         lists = [await collect(self.cluster.list(*kind, self.namespace, selector)) for kind in CHILD_KINDS]
         return {ref_of(child): child for found in lists for child in found}
@@ -161,7 +161,7 @@ async def eventually(
     within_seconds: float = PATIENCE_SECONDS,
     poll_seconds: float = 0.05,
 ) -> None:
-    """Look again and again until it holds: controllers take the time they take."""
+    """Poll until it holds: controllers take the time they take."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_seconds
     while not await holds():
@@ -243,7 +243,7 @@ def essence(child: Body) -> Any:
     text = json.dumps(content, sort_keys=True)
     for owner in metadata.get("ownerReferences") or ():  # server.json names the tenant's UID
         text = text.replace(owner["uid"], "UID")
-    # While old pods and new ones answer side by side a sound has a name of that moment: it is not what is compared.
+    # While old and new pods serve side by side, cached audio has a version of that moment: it is not compared.
     return json.loads(re.sub(r'\\"weightsDigest\\": \\"[0-9a-f]+\\"', "WEIGHTS", text))
 
 

@@ -1,4 +1,4 @@
-"""An engine for tests of turns: it writes down what it is asked, in that order, and waits where a text says so."""
+"""An engine for tests of scheduling: it records the order of texts, and waits where a text says so."""
 
 import os
 import time

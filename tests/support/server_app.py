@@ -1,4 +1,4 @@
-"""A Speaker without processes, and an application around it without sockets: what routes do, as fast as they can."""
+"""An engine client without processes, and an application around it without sockets: routes at full speed."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ AT_ONCE = SchedulingParams()
 
 
 class Tone:
-    """Speaks 100 ms for each utterance, in parts. `fail` may raise before a part: it gets the utterance's number."""
+    """Yields 100 ms for each utterance, in parts. `fail` may raise before a part: it gets the numbers of both."""
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, parts: int = 2) -> None:
         self.sample_rate_hz = sample_rate_hz
@@ -45,10 +45,10 @@ class Tone:
         self.turns: list[SchedulingParams] = []
         self.hurried: list[object] = []
         self.closed = 0
-        """Utterances that ended before their end."""
+        """Utterances that were closed before their end."""
         self.fail: Callable[[int, int], None] = lambda utterance, part: None
         self.gate = asyncio.Event()
-        """Nothing sounds while it is not set, from utterance number `gated_from` on."""
+        """While it is not set no part is yielded, from utterance number `gated_from` on."""
         self.gated_from = 0
         self.gate.set()
 
@@ -123,12 +123,12 @@ class Stage:
 
     @property
     def spoken(self) -> int:
-        """Utterances so far, whoever spoke them."""
+        """Utterances so far, of all models."""
         return sum(len(engine_client.spoken) for engine_client in self.engine_clients.values())
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the event loop go round until it holds. What never comes is a failure; a busy machine is none."""
+    """Run the event loop until it holds: a busy machine alone fails no test."""
     async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is waited for is in the product, which tells nobody
             await asyncio.sleep(0)
@@ -136,7 +136,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @dataclass
 class Call:
-    """A request without a client, for what a client hides: each message, and when the caller hangs up."""
+    """A request without a client library, which would hide each message, and when the caller hangs up."""
 
     stage: Stage
     body: dict[str, Any]
@@ -200,7 +200,7 @@ async def stage(
     replica: str = "",
     **engine_clients: Tone,
 ) -> AsyncIterator[Stage]:
-    """Every model speaks with a `Tone` of its own, or the one given by its name."""
+    """Every model has a `Tone` of its own, or the one given by its name."""
     cast = {model.name: engine_clients.get(model.name) or Tone() for model in config.models}
     application = Application(
         Sources(config, quota or QuotaConfig(), config_file, replica=replica),

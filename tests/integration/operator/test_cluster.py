@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operator_world import World
+from tests.support.operator_world import PATIENCE_SECONDS, World
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts, Write, collect
 from tts_operator.cluster.errors import Conflict, NotFound, NotLeading, Refused, Unreachable
@@ -113,7 +113,7 @@ async def test_a_quota_says_that_it_is_one(world: World) -> None:
                 return error
             await asyncio.sleep(0.1)
 
-    error = await asyncio.wait_for(refused(), 20)
+    error = await asyncio.wait_for(refused(), PATIENCE_SECONDS)
     assert error.reason == "QuotaExceeded" or "status unknown for quota" in error.message
 
 
