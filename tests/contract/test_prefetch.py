@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.support.engine_calls import MOODY, beep, moody, rest_of, said, until
+from tests.support.engine_calls import FAILING_ENGINE, beep, failing_pool, rest_of, said, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
 from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.slot import WorkerSlot
@@ -59,7 +59,7 @@ async def begun(pool: WorkerPool, first: str) -> Told:
 
 
 async def test_a_process_goes_on_by_itself() -> None:
-    process = WorkerClient(MOODY, 1)
+    process = WorkerClient(FAILING_ENGINE, 1)
     await process.start(30)
     try:
         texts = ("one", "another")
@@ -98,7 +98,7 @@ async def test_where_many_wait_they_are_told_and_nobody_hears_another(monkeypatc
 
     monkeypatch.setattr(WorkerClient, "ask_ahead", counted)
     texts = [f"number {number}" + "." * (number % 7) for number in range(30)]
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         alone = [await said(pool, beep(text)) for text in texts]
         assert not asked, "nobody waited"
         together = await asyncio.gather(*(said(pool, beep(text)) for text in texts))
@@ -108,7 +108,7 @@ async def test_where_many_wait_they_are_told_and_nobody_hears_another(monkeypatc
 
 async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
     """Whoever comes until then may be more urgent."""
-    async with moody() as pool:
+    async with failing_pool() as pool:
         parts = pool.speak(beep("endless"))
         await anext(parts)
         waiting = asyncio.create_task(said(pool, beep(NEXT)))
@@ -125,7 +125,7 @@ async def test_nobody_is_told_before_it_is_nearly_their_turn() -> None:
 
 
 async def test_who_ends_early_is_not_followed_by_a_late_word() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pool._dispatcher.pace.observe(1, 10.0)
         parts = pool.speak(beep("endless"))
         await anext(parts)
@@ -136,12 +136,12 @@ async def test_who_ends_early_is_not_followed_by_a_late_word() -> None:
 
 
 async def test_the_next_is_heard_when_the_one_before_has_ended() -> None:
-    async with moody() as pool, told(pool, "slow") as now:
+    async with failing_pool() as pool, told(pool, "slow") as now:
         await now.rest()
 
 
 async def test_who_leaves_takes_nobody_along() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         async with told(pool, "endless") as now:
             await now.parts.aclose()
@@ -150,7 +150,7 @@ async def test_who_leaves_takes_nobody_along() -> None:
 
 @pytest.mark.parametrize("in_its_moment", [False, True])
 async def test_who_was_told_and_leaves_costs_no_process(*, in_its_moment: bool) -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         expected = await said(pool, beep("another"))
         now = await begun(pool, "slow")
@@ -170,13 +170,13 @@ async def test_who_was_told_and_leaves_costs_no_process(*, in_its_moment: bool) 
 async def test_what_was_told_to_a_process_that_fails_is_spoken_by_the_next(
     first: str, failure: type[EngineError]
 ) -> None:
-    async with moody(first_audio_timeout_seconds=1.0) as pool, told(pool, first) as now:
+    async with failing_pool(first_audio_timeout_seconds=1.0) as pool, told(pool, first) as now:
         with pytest.raises(failure):
             await now.rest()
 
 
 async def test_an_engine_that_babbles_is_replaced_and_the_next_is_spoken() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         async with told(pool, "babble") as now:
             with pytest.raises(InvalidAudio):
@@ -186,7 +186,7 @@ async def test_an_engine_that_babbles_is_replaced_and_the_next_is_spoken() -> No
 
 async def test_silence_is_looked_into_before_the_next_is_spoken() -> None:
     """The engine is asked for a word that it can say, which must not be taken for what was told."""
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         expected = await said(pool, beep(NEXT))
         pool._dispatcher.pace.observe(1, 1e-9)
@@ -211,7 +211,7 @@ async def taken_over(pool: WorkerPool) -> tuple[Told, WorkerSlot]:
 
 
 async def test_a_process_that_is_free_takes_what_another_was_told() -> None:
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         now, _ = await taken_over(pool)
         assert (await now.waiting).size > 0, "the first speaks on"
         await now.parts.aclose()
@@ -220,7 +220,7 @@ async def test_a_process_that_is_free_takes_what_another_was_told() -> None:
 
 
 async def test_who_leaves_in_the_moment_another_process_takes_it_costs_neither() -> None:
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         now, other = await taken_over(pool)
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
@@ -230,7 +230,7 @@ async def test_who_leaves_in_the_moment_another_process_takes_it_costs_neither()
 
 
 async def test_who_was_told_is_refused_with_all_who_wait() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         now = await begun(pool, "endless")
         pool.refuse_waiting(Overloaded("There is somebody better.", retry_after_seconds=1))
         with pytest.raises(Overloaded):
@@ -240,7 +240,7 @@ async def test_who_was_told_is_refused_with_all_who_wait() -> None:
 
 
 async def test_what_was_told_is_still_to_be_waited_for() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         now = await begun(pool, "endless")
         pool._dispatcher.pace = ThroughputEstimator()
         pool._dispatcher.pace.observe(1, 1.0)
@@ -254,7 +254,7 @@ async def test_what_was_told_is_still_to_be_waited_for() -> None:
 async def test_memory_is_looked_at_between_two_all_the_same() -> None:
     """While it speaks already, what it needs for that does not count: it is told nothing more, and looked at then."""
     reasons: list[str] = []
-    async with moody(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
+    async with failing_pool(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
         expected = await said(pool, beep(NEXT))
         now = await begun(pool, "grow")
         third = asyncio.create_task(said(pool, beep(NEXT)))

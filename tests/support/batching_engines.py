@@ -28,7 +28,7 @@ def size_of(samples: Sound) -> int:
     return int(samples[0]) // STEP
 
 
-class Choir:
+class BatchingEngine:
     """A pass of eight takes as long as one of one."""
 
     sample_rate_hz = 16_000
@@ -83,14 +83,14 @@ class Choir:
             yield index, sound(size)
 
 
-class Soloists(Choir):
+class SequentialEngine(BatchingEngine):
     """Synthesizes one after the other: a pass of eight takes as long as eight passes."""
 
     def pass_seconds(self, size: int) -> float:
         return size * PASS_SECONDS
 
 
-class Broken(Choir):
+class FailingBatchEngine(BatchingEngine):
     """Offers batches, and fails on each of more than one."""
 
     def speak_batch(self, wanted: Sequence[Words]) -> Iterable[BatchPart]:

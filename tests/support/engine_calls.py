@@ -10,7 +10,7 @@ from tests.support.timeouts import HANG_SECONDS
 from tts_server.inference.client import EngineClient, Samples, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
 
-MOODY = "tests.support.tone_engines:Moody"
+FAILING_ENGINE = "tests.support.tone_engines:FailingEngine"
 
 
 def beep(text: str) -> Utterance:
@@ -18,9 +18,9 @@ def beep(text: str) -> Utterance:
 
 
 @asynccontextmanager
-async def moody(**options: object) -> AsyncIterator[WorkerPool]:
+async def failing_pool(**options: object) -> AsyncIterator[WorkerPool]:
     patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
-    pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+    pool = WorkerPool(FAILING_ENGINE, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
     await pool.start()
     try:
         yield pool

@@ -32,7 +32,7 @@ SENTENCES = "The first one. The second one is longer. And this is the third."
 AT_ONCE = SchedulingParams()
 
 
-class Tone:
+class ToneClient:
     """Yields 100 ms for each utterance, in parts. `fail` may raise before a part: it gets the numbers of both."""
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, parts: int = 2) -> None:
@@ -107,12 +107,12 @@ def config(directory: Path, **changes: Any) -> ServerConfig:
 
 
 @dataclass
-class Stage:
+class RunningApp:
     """A running application and a client of it."""
 
     application: Application
     client: httpx.AsyncClient
-    engine_clients: dict[str, Tone] = field(default_factory=dict)
+    engine_clients: dict[str, ToneClient] = field(default_factory=dict)
 
     async def speech(self, **fields: Any) -> httpx.Response:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "wav"} | fields
@@ -138,7 +138,7 @@ async def until(condition: Callable[[], object]) -> None:
 class Call:
     """A request without a client library, which would hide each message, and when the caller hangs up."""
 
-    stage: Stage
+    app: RunningApp
     body: dict[str, Any]
     path: str = "/v1/audio/speech"
     http_version: str = "1.1"
@@ -160,7 +160,7 @@ class Call:
             "headers": headers, "http_version": self.http_version, "scheme": "http", "server": ("acme.test", 80),
             "client": ("127.0.0.1", 1), "root_path": "", "asgi": {"version": "3.0", "spec_version": "2.3"},
         }  # fmt: skip
-        await self.stage.application.asgi(scope, self._receive, self._send)
+        await self.app.application.asgi(scope, self._receive, self._send)
 
     @property
     def status(self) -> int | None:
@@ -192,22 +192,22 @@ class Call:
 
 
 @asynccontextmanager
-async def stage(
+async def running_app(
     config: ServerConfig,
     quota: QuotaConfig | None = None,
     *,
     config_file: Path | None = None,
     replica: str = "",
-    **engine_clients: Tone,
-) -> AsyncIterator[Stage]:
-    """Every model has a `Tone` of its own, or the one given by its name."""
-    cast = {model.name: engine_clients.get(model.name) or Tone() for model in config.models}
+    **engine_clients: ToneClient,
+) -> AsyncIterator[RunningApp]:
+    """Every model has a `ToneClient` of its own, or the one given by its name."""
+    cast = {model.name: engine_clients.get(model.name) or ToneClient() for model in config.models}
     application = Application(
         Sources(config, quota or QuotaConfig(), config_file, replica=replica),
-        lambda model: cast.setdefault(model.name, Tone()),
+        lambda model: cast.setdefault(model.name, ToneClient()),
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:
-        yield Stage(application, client, cast)
+        yield RunningApp(application, client, cast)
     await application.stop()

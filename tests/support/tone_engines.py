@@ -1,4 +1,4 @@
-"""Engines for tests: `Beep` works, the others fail as engines do when the text tells them to."""
+"""Engines for tests: `ToneEngine` works, the others fail as engines do when the text tells them to."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ NEAR_SILENCE = np.full(1600, 0.01, np.float32)
 """A tenth of a second of something."""
 
 
-class Beep:
+class ToneEngine:
     """A tone of 50 ms per character: it needs no weights and always sounds the same."""
 
     sample_rate_hz = 16_000
@@ -33,8 +33,8 @@ class StopSpeaking(Exception):  # noqa: N818 - it is an order
     """The rest of the text is not spoken."""
 
 
-class Moody(Beep):
-    """Speaks as `Beep` does, unless the text names a failure: the method `_<text>`."""
+class FailingEngine(ToneEngine):
+    """Speaks as `ToneEngine` does, unless the text names a failure: the method `_<text>`."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
@@ -170,25 +170,25 @@ class Moody(Beep):
         yield NEAR_SILENCE
 
 
-class Unloadable(Beep):
+class UnloadableEngine(ToneEngine):
     """Fails to load: it has no weights."""
 
     def __init__(self) -> None:
         raise FileNotFoundError("model.onnx")
 
 
-class Sluggish(Beep):
+class HangingEngine(ToneEngine):
     """Never finishes loading."""
 
     def __init__(self) -> None:
         time.sleep(3600)
 
 
-class Once(Beep):
+class CrashLoopEngine(ToneEngine):
     """Loads while a file exists, and dies of the word `die`: a crash loop."""
 
     def __init__(self) -> None:
-        if not Path(os.environ["ONCE_FILE"]).exists():
+        if not Path(os.environ["CRASH_LOOP_FILE"]).exists():
             os._exit(4)
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:

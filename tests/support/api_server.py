@@ -43,7 +43,7 @@ NUMBERS = itertools.count(1)
 
 
 @dataclass
-class Person:
+class KubernetesUser:
     """A user with kubectl, who changes objects as a field manager of their own."""
 
     cluster: Cluster
@@ -80,12 +80,12 @@ class Person:
 
 
 @dataclass
-class World:
+class ApiServer:
     """One namespace of its own on the run's API server, the operator's client of it, and a user."""
 
     namespace: str
     cluster: Cluster
-    person: Person
+    user: KubernetesUser
     kubeconfig: Path
     writes: list[Write] = field(default_factory=list)
 
@@ -98,10 +98,10 @@ class World:
         namespace = "" if kind == "TTSModel" else self.namespace
         return Ref(versions[kind], kind, namespace, name)
 
-    async def publishes_model(self, name: str = "", **spec: Any) -> str:
+    async def publish_model(self, name: str = "", **spec: Any) -> str:
         """Create a model, by default with a name that no other test uses."""
         name = name or f"espeak-{next(NUMBERS)}"
-        await self.person.create(model_body(name, **spec))
+        await self.user.create(model_body(name, **spec))
         return name
 
     async def settled(self, name: str = "acme") -> None:
@@ -169,21 +169,21 @@ async def eventually(
         await asyncio.sleep(poll_seconds)
 
 
-async def converge(world: World, key: Key | None = None, within: int = 10) -> None:
-    """Reconcile as the controller does, each time on a settled world, until nothing is left to write."""
-    key = key or world.key()
+async def converge(api: ApiServer, key: Key | None = None, within: int = 10) -> None:
+    """Reconcile as the controller does, each time once the controllers have settled, until nothing is left to write."""
+    key = key or api.key()
     for _ in range(within):
-        await world.settled(key.name)
-        before = len(world.writes)
-        await reconcile(key, world.cluster, SETTINGS, CLOCK)
-        if len(world.writes) == before:
+        await api.settled(key.name)
+        before = len(api.writes)
+        await reconcile(key, api.cluster, SETTINGS, CLOCK)
+        if len(api.writes) == before:
             return
-    raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
+    raise AssertionError(f"still writing after {within} reconciles: {api.writes[-5:]}")
 
 
-async def planned(world: World, key: Key | None = None) -> list[str]:
+async def planned(api: ApiServer, key: Key | None = None) -> list[str]:
     """The actions that the next reconcile would take."""
-    observed = await observe(world.cluster, key or world.key())
+    observed = await observe(api.cluster, key or api.key())
     desired = build(resolve(observed, SETTINGS, CLOCK.now()))
     return [str(action) for action in plan(desired, observed)]
 
