@@ -31,6 +31,7 @@ IN_FLIGHT_SECONDS = 0.25
 BUSY_SECONDS = 5.0
 """For a machine that does other things: a successor is late to look at the Lease."""
 IDLE_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ async def elected(pair: tuple[Operator, Operator]) -> tuple[Operator, Operator]:
     async def one_leads() -> bool:
         return all(operator.ready() for operator in pair) and any(operator.leads() for operator in pair)
 
-    await eventually(one_leads, "both are ready, one leads", within_seconds=60)
+    await eventually(one_leads, "both are ready, one leads", within_seconds=180)
     leader, other = sorted(pair, key=lambda operator: not operator.leads())
     assert not other.leads()
     return leader, other
@@ -217,7 +218,7 @@ async def test_nobody_writes_while_nothing_happens(
             quiet_since, seen = time.monotonic(), now
         return time.monotonic() - quiet_since > 3
 
-    await eventually(settled, "the last write of the create", within_seconds=30)
+    await eventually(settled, "the last write of the create", within_seconds=90)
     reconciles = leader.metric("tts_operator_reconciles_total")
     await api.user.patch(api.ref("TTSTenant", "acme"), {"metadata": {"annotations": {"note": "look again"}}})
     await asyncio.sleep(IDLE_SECONDS)

@@ -287,13 +287,13 @@ async def test_a_whole_operator_makes_users_mends_them_and_removes_them(
     async def has_none() -> bool:
         return list(store.run("ACL", "USERS")) == ["default"]
 
-    await eventually(has_user, "a user for the tenant", within_seconds=60)
+    await eventually(has_user, "a user for the tenant", within_seconds=180)
     operator.freeze()  # else it may be faster than the next look at Redis
     store.kill()
     store.start()
     assert await has_none()
     operator.thaw()
-    await eventually(has_user, "its user again", within_seconds=60)
+    await eventually(has_user, "its user again", within_seconds=180)
     await api.user.delete(api.ref("TTSTenant", "acme"))
-    await eventually(has_none, "its user gone", within_seconds=60)
+    await eventually(has_none, "its user gone", within_seconds=180)
     assert await asyncio.to_thread(operator.terminate) == 0
