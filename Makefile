@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Control planes that integration tests run on, side by side: most of the time they wait for controllers.
+PLANES := 2
 
 .PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench lock clean
 
@@ -29,7 +31,7 @@ lint: setup ## Run ruff, mypy strict and import-linter
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup ## Run the unit tests: pure rules, no I/O
-	@$(BIN)/pytest tests/unit -q
+	@$(BIN)/pytest tests/unit -q -n auto
 
 check: lint unit ## Run lint and unit: the inner loop
 
@@ -37,7 +39,7 @@ test: verify unit ## Run verify and all tests that need no root: unit, contract,
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/pytest tests/contract tests/server -q -n auto
-	@$(BIN)/pytest tests/integration -q
+	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 
 verify: lint ## Run lint; check that generated files are current and that the chart is valid
 	@$(BIN)/python -m hack.generate --check

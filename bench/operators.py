@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.support.operator_world import Person
+from tests.support.api_server import KubernetesUser
 from tts_operator.api.crd import definitions
 from tts_operator.cluster.client import Cluster
 
@@ -33,10 +33,10 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 @asynccontextmanager
-async def administrator(*namespaces: str) -> AsyncIterator[Person]:
+async def administrator(*namespaces: str) -> AsyncIterator[KubernetesUser]:
     """Client with all permissions, after making these namespaces."""
     async with await Cluster.connect(lambda: True) as cluster:
-        person = Person(cluster)
+        person = KubernetesUser(cluster)
         for namespace in namespaces:
             await person.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         yield person

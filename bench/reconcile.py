@@ -14,7 +14,7 @@ import structlog
 
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
-from tests.support.operator_world import SETTINGS
+from tests.support.api_server import SETTINGS
 from tests.support.resources import model_body, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Write

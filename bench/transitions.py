@@ -17,8 +17,8 @@ import yaml
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
+from tests.support.api_server import KubernetesUser, eventually
 from tests.support.operator_process import Operator, role, role_binding, writes_of
-from tests.support.operator_world import Person, eventually
 from tests.support.resources import model_body, tenant_body
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Ref
@@ -55,7 +55,7 @@ async def _is_ready(operator: Operator) -> bool:
     return operator.ready()
 
 
-async def _lateness(plane: ControlPlane, person: Person, namespace: str, count: int) -> list[Figure]:
+async def _lateness(plane: ControlPlane, person: KubernetesUser, namespace: str, count: int) -> list[Figure]:
     keys = [Key(namespace, f"tenant-{number}") for number in range(count)]
     for key in keys:
         await person.create(tenant_body("espeak", schedule={"default": DAY}, key=key))

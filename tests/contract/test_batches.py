@@ -25,7 +25,7 @@ from tts_server.samples import Samples
 from tts_server.scheduling.batching import BatchPolicy
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
-CHOIR = "tests.support.batching_engines:Choir"
+BATCHING_ENGINE = "tests.support.batching_engines:BatchingEngine"
 BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
 
@@ -34,7 +34,7 @@ def says(text: str, voice: str = "ann", precision: str = "fp32") -> Utterance:
 
 
 @dataclass
-class Choir:
+class BatchingPool:
     """A pool of one worker, whose queue can be filled before it is free."""
 
     pool: WorkerPool
@@ -73,13 +73,13 @@ def sizes(heard: list[Samples | BaseException]) -> list[int]:
 
 
 @asynccontextmanager
-async def choir(
-    engine: str = CHOIR,
+async def batching_pool(
+    engine: str = BATCHING_ENGINE,
     size: int = 8,
     wait_seconds: float = 0.0,
     processes: int = 1,
     timeout_seconds: float = HANG_SECONDS,
-) -> AsyncIterator[Choir]:
+) -> AsyncIterator[BatchingPool]:
     begun: list[int] = []
     restarts: list[str] = []
     pool = WorkerPool(
@@ -92,13 +92,13 @@ async def choir(
     )
     await pool.start()
     try:
-        yield Choir(pool, begun, restarts)
+        yield BatchingPool(pool, begun, restarts)
     finally:
         await pool.stop()
 
 
 async def test_queued_utterances_run_in_one_batch_each_to_its_own_end() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         found = await acme.together(says("a"), says("abc", "bob"), says("slow one"))
         assert sizes(found) == [3, 3, 3]
         assert [one.size for one in found if not isinstance(one, BaseException)] == [PART, 3 * PART, 8 * PART]
@@ -106,7 +106,7 @@ async def test_queued_utterances_run_in_one_batch_each_to_its_own_end() -> None:
 
 
 async def test_a_short_utterance_ends_while_a_long_one_of_its_batch_continues() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         async with acme.busy():
             long = acme.pool.speak(says("endless"))
             going = asyncio.ensure_future(anext(long))
@@ -122,14 +122,14 @@ async def test_a_short_utterance_ends_while_a_long_one_of_its_batch_continues() 
 
 
 async def test_more_utterances_than_a_batch_holds_run_in_several() -> None:
-    async with choir(size=3) as acme:
+    async with batching_pool(size=3) as acme:
         found = await acme.together(*(says("abc") for _ in range(7)))
         assert sizes(found) == [3] * 6 + [1]
         assert acme.sizes == [3, 3, 1]
 
 
 async def test_only_what_the_engine_and_the_precision_allow_goes_together() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         found = await acme.together(
             says("abc"), says("abc", "cid"), says("abc", precision="int8"), says("abc", "bob"), says("abc", "cid")
         )
@@ -137,7 +137,7 @@ async def test_only_what_the_engine_and_the_precision_allow_goes_together() -> N
 
 
 async def test_work_of_priority_batch_fills_places_but_makes_nobody_wait() -> None:
-    async with choir(size=3) as acme:
+    async with batching_pool(size=3) as acme:
         short, long = (says("ab"), BATCH), (says("abcdefghij"), BATCH)
         found = await acme.together(long, short, says("abc"), short, says("abcd"), short)
         assert sizes(found) == [3, 3, 3, 3, 3, 3]
@@ -146,15 +146,15 @@ async def test_work_of_priority_batch_fills_places_but_makes_nobody_wait() -> No
         assert sizes(found) == [1, 1]
 
 
-@pytest.mark.parametrize("engine", ["Soloists", "Broken"])
+@pytest.mark.parametrize("engine", ["SequentialEngine", "FailingBatchEngine"])
 async def test_an_engine_that_gains_nothing_speaks_one_at_a_time(engine: str) -> None:
-    async with choir(f"tests.support.batching_engines:{engine}", wait_seconds=600) as acme:
+    async with batching_pool(f"tests.support.batching_engines:{engine}", wait_seconds=600) as acme:
         assert sizes(await acme.together(says("abc"), says("abc"))) == [1, 1]
         assert acme.sizes == []
 
 
 async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
-    async with choir("tests.support.tone_engines:Moody", wait_seconds=600) as acme:
+    async with batching_pool("tests.support.tone_engines:FailingEngine", wait_seconds=600) as acme:
         beeps = await acme.together(says("ok", "beep"), says("ok", "beep"))
         assert [isinstance(one, np.ndarray) for one in beeps] == [True, True]
         assert acme.sizes == []
@@ -162,7 +162,7 @@ async def test_an_engine_that_cannot_batch_is_asked_as_ever() -> None:
 
 @pytest.mark.parametrize("poison", ["raise", "crash", "refuse", "nan"])
 async def test_one_that_fails_fails_no_other(poison: str) -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         found = await acme.together(says(poison), says("abc"), says("abcdef"))
         assert isinstance(found[0], EngineCrashed if poison == "crash" else EngineError)
         assert "secret" not in str(found[0])
@@ -170,7 +170,7 @@ async def test_one_that_fails_fails_no_other(poison: str) -> None:
 
 
 async def test_one_that_hangs_fails_no_other() -> None:
-    async with choir(timeout_seconds=2) as acme:
+    async with batching_pool(timeout_seconds=2) as acme:
         found = await acme.together(says("hang"), says("abc"))
         assert isinstance(found[0], EngineTimeout)
         assert sizes(found) == [0, 1]
@@ -178,7 +178,7 @@ async def test_one_that_hangs_fails_no_other() -> None:
 
 async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
     """Whoever has heard something is told; whoever has heard nothing never notices."""
-    async with choir() as acme:
+    async with batching_pool() as acme:
         async with acme.busy():
             long = acme.pool.speak(says("endless"))
             going = asyncio.ensure_future(anext(long))
@@ -196,7 +196,7 @@ async def test_a_batch_that_breaks_off_in_the_middle_repeats_no_sound() -> None:
 
 
 async def test_an_utterance_cancelled_before_the_batch_starts_is_left_out() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         tasks = []
         async with acme.busy():
             for number in range(3):
@@ -208,7 +208,7 @@ async def test_an_utterance_cancelled_before_the_batch_starts_is_left_out() -> N
 
 
 async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
-    process = WorkerClient(CHOIR, 1)
+    process = WorkerClient(BATCHING_ENGINE, 1)
     await process.start(10)
     try:
         batch = Batch(process, [says("a"), says("b"), says("c")])
@@ -228,7 +228,7 @@ async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
 
 
 async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         async with acme.busy():
             leaving = acme.pool.speak(says("endless"))
             first = asyncio.ensure_future(anext(leaving))
@@ -243,7 +243,7 @@ async def test_one_that_leaves_a_batch_under_way_stops_no_other() -> None:
 
 
 async def test_when_the_last_one_leaves_the_engine_stops() -> None:
-    async with choir() as acme:
+    async with batching_pool() as acme:
         async with acme.busy():
             parts = [acme.pool.speak(says("endless")) for _ in range(2)]
             begun = []
@@ -258,14 +258,14 @@ async def test_when_the_last_one_leaves_the_engine_stops() -> None:
 
 
 async def test_a_lone_utterance_waits_for_nobody() -> None:
-    async with choir(wait_seconds=600) as acme:
+    async with batching_pool(wait_seconds=600) as acme:
         async with asyncio.timeout(HANG_SECONDS):
             assert size_of(await synthesized(acme.pool, says("abc"))) == 1
 
 
 async def test_the_first_waits_for_company_while_others_run() -> None:
     """Two processes: one is busy, so more are likely to come; when as many are there as go together, they go."""
-    async with choir(wait_seconds=600, processes=2, size=3) as acme, acme.busy():
+    async with batching_pool(wait_seconds=600, processes=2, size=3) as acme, acme.busy():
         tasks = [asyncio.create_task(synthesized(acme.pool, says("abc"))) for _ in range(2)]
         await until(lambda: [len(found.items) for found in open_batches(acme.pool)] == [2])
         tasks[1].cancel()
@@ -276,7 +276,7 @@ async def test_the_first_waits_for_company_while_others_run() -> None:
 
 
 async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost() -> None:
-    async with choir(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(HANG_SECONDS):
+    async with batching_pool(wait_seconds=0.05, processes=2) as acme, acme.busy(), asyncio.timeout(HANG_SECONDS):
         assert size_of(await synthesized(acme.pool, says("abc"))) == 1
         leaving = asyncio.create_task(synthesized(acme.pool, says("abc")))
         await until(lambda: len(open_batches(acme.pool)) == 1)
@@ -286,7 +286,10 @@ async def test_the_first_waits_no_longer_than_its_time_and_a_place_is_not_lost()
 
 
 async def test_a_pool_that_stops_ends_who_waits_for_company() -> None:
-    async with choir(wait_seconds=600, processes=2) as acme, aclosing(acme.pool.speak(says("endless"))) as parts:
+    async with (
+        batching_pool(wait_seconds=600, processes=2) as acme,
+        aclosing(acme.pool.speak(says("endless"))) as parts,
+    ):
         await anext(parts)
         waiting = asyncio.create_task(synthesized(acme.pool, says("abc")))
         await until(lambda: len(open_batches(acme.pool)) == 1)

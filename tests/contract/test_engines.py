@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from tests.support.timeouts import HANG_SECONDS
-from tests.support.worker_pools import MOODY, beep, moody, rest_of, synthesized, until
+from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, InvalidAudio, Overloaded
 from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
@@ -52,7 +52,7 @@ async def espeak_client() -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def beep_client() -> AsyncIterator[Harness]:
-    async with started(WorkerPool("tests.support.tone_engines:Beep", processes=2)) as engine_client:
+    async with started(WorkerPool("tests.support.tone_engines:ToneEngine", processes=2)) as engine_client:
         yield Harness(engine_client, "beep")
 
 
@@ -245,7 +245,7 @@ async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None
 @pytest.mark.parametrize("text", ["crash", "exit"])
 async def test_a_crash_is_heard_as_one_and_the_next_is_spoken(text: str) -> None:
     reasons: list[str] = []
-    async with moody(on_restart=reasons.append) as pool:
+    async with failing_pool(on_restart=reasons.append) as pool:
         for _ in range(3):
             with pytest.raises(EngineCrashed, match=r"SIGSEGV|exit code 3"):
                 await synthesized(pool, beep(text))
@@ -254,7 +254,7 @@ async def test_a_crash_is_heard_as_one_and_the_next_is_spoken(text: str) -> None
 
 
 async def test_a_process_killed_in_the_middle_of_a_sentence_is_replaced() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         parts = pool.speak(beep("endless"))
         await anext(parts)
         os.kill(pool.pids[0], 9)
@@ -264,7 +264,7 @@ async def test_a_process_killed_in_the_middle_of_a_sentence_is_replaced() -> Non
 
 
 async def test_a_process_killed_while_idle_costs_nobody_anything() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         killed = pool.pids[0]
         os.kill(killed, 9)
         await until(lambda: not in_process_table(killed))
@@ -273,7 +273,7 @@ async def test_a_process_killed_while_idle_costs_nobody_anything() -> None:
 
 async def test_an_engine_that_raises_lives_on_and_its_message_stays_inside() -> None:
     with structlog.testing.capture_logs() as logs:
-        async with moody() as pool:
+        async with failing_pool() as pool:
             before = pool.pids
             with pytest.raises(EngineError, match="raised ValueError") as caught:
                 await synthesized(pool, beep("raise"))
@@ -287,7 +287,7 @@ async def test_an_engine_that_raises_lives_on_and_its_message_stays_inside() -> 
 @pytest.mark.parametrize("text", ["hang", "stall", "seize"])
 async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) -> None:
     reasons: list[str] = []
-    async with moody(first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
+    async with failing_pool(first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
         before = pool.pids
         begun = time.monotonic()
         with pytest.raises(EngineTimeout, match=r"1\.5 s"):
@@ -299,12 +299,12 @@ async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) 
 
 
 async def test_a_slow_engine_that_keeps_speaking_is_not_timed_out() -> None:
-    async with moody(first_audio_timeout_seconds=0.9) as pool:
+    async with failing_pool(first_audio_timeout_seconds=0.9) as pool:
         assert (await synthesized(pool, beep("slow"))).size > 20 * 1600, "it takes a second and more"
 
 
 async def test_a_slow_listener_does_not_time_its_engine_out() -> None:
-    async with moody(first_audio_timeout_seconds=1) as pool:
+    async with failing_pool(first_audio_timeout_seconds=1) as pool:
         flood = Utterance("flood", "beep", speed=0.25)  # slow speech may be long: nobody takes it for garbage
         async with aclosing(pool.speak(flood)) as parts:
             for _ in range(3):
@@ -314,7 +314,7 @@ async def test_a_slow_listener_does_not_time_its_engine_out() -> None:
 
 
 async def test_hanging_up_does_not_wait_for_the_engine() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         parts = pool.speak(beep("stall"))
         await anext(parts)
         begun = time.monotonic()
@@ -325,7 +325,7 @@ async def test_hanging_up_does_not_wait_for_the_engine() -> None:
 
 @pytest.mark.parametrize("text", ["nan", "stereo", "garbage"])
 async def test_what_is_not_sound_is_an_engine_error(text: str) -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         with pytest.raises(EngineError):
             await synthesized(pool, beep(text))
         assert (await synthesized(pool, beep("ok"))).size > 0
@@ -334,7 +334,7 @@ async def test_what_is_not_sound_is_an_engine_error(text: str) -> None:
 @pytest.mark.parametrize(("text", "reason"), [("nan", "not numbers"), ("babble", "far more"), ("mute", "only silence")])
 async def test_who_yields_garbage_is_replaced(text: str, reason: str) -> None:
     reasons: list[str] = []
-    async with moody(on_restart=reasons.append) as pool:
+    async with failing_pool(on_restart=reasons.append) as pool:
         before = pool.pids
         with pytest.raises(InvalidAudio, match=reason):
             await synthesized(pool, beep(text))
@@ -344,7 +344,7 @@ async def test_who_yields_garbage_is_replaced(text: str, reason: str) -> None:
 
 
 async def test_a_text_that_the_engine_cannot_read_is_silence_and_no_fault_of_the_engine() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         before = pool.pids
         heard = await synthesized(pool, beep("unread"))
         assert heard.size == 1600
@@ -354,14 +354,14 @@ async def test_a_text_that_the_engine_cannot_read_is_silence_and_no_fault_of_the
 
 
 async def test_a_pause_at_the_beginning_is_kept() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         heard = await synthesized(pool, beep("pause"))
         assert not heard[:1600].any()
         assert heard[1600:].any()
 
 
 async def test_careless_samples_are_brought_into_shape() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         assert np.max(await synthesized(pool, beep("loud"))) == FULL_SCALE
         assert (await synthesized(pool, beep("double"))).dtype == np.int16
         assert all(part.size > 0 for part in [part async for part in pool.speak(beep("empty"))])
@@ -369,17 +369,17 @@ async def test_careless_samples_are_brought_into_shape() -> None:
 
 async def test_sound_beyond_the_shared_memory_comes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     long = Utterance("A rather long text. " * 20, "beep", speed=0.25)
-    async with moody() as pool:
+    async with failing_pool() as pool:
         shared = await synthesized(pool, long)
     monkeypatch.delattr(os, "memfd_create")
-    async with moody() as pool:
+    async with failing_pool() as pool:
         piped = await synthesized(pool, long)
     assert 2 * shared.size > SHARED_BYTES // 2
     assert np.array_equal(shared, piped)
 
 
 async def test_what_was_taken_out_of_the_shared_memory_stays_as_it_was() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         first = [part async for part in pool.speak(beep("first"))]
         before = np.concatenate(first).tolist()
         await synthesized(pool, beep("another"))
@@ -387,20 +387,20 @@ async def test_what_was_taken_out_of_the_shared_memory_stays_as_it_was() -> None
 
 
 async def test_a_place_outside_of_the_shared_memory_is_a_crash() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         with pytest.raises(EngineCrashed, match="outside"):
             await synthesized(pool, beep("astray"))
         assert (await synthesized(pool, beep("next"))).size > 0
 
 
 async def test_what_an_engine_prints_does_not_become_sound() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         expected = (await synthesized(pool, beep("prinT"))).size + 1600
         assert (await synthesized(pool, beep("print"))).size == expected
 
 
 async def test_what_an_engine_prints_is_logged_without_its_words() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         with structlog.testing.capture_logs() as lines:
             with pytest.raises(EngineError):
                 await synthesized(pool, beep("chatter"))
@@ -414,7 +414,7 @@ async def test_what_an_engine_prints_is_logged_without_its_words() -> None:
 
 async def test_one_that_outgrows_its_memory_is_replaced_between_utterances() -> None:
     reasons: list[str] = []
-    async with moody(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
+    async with failing_pool(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
         before = pool.pids
         for _ in range(3):
             assert (await synthesized(pool, beep("grow"))).size > 0
@@ -424,13 +424,13 @@ async def test_one_that_outgrows_its_memory_is_replaced_between_utterances() -> 
 
 
 async def test_an_utterance_that_grows_without_end_is_killed() -> None:
-    async with moody(memory_limit_bytes=100_000_000) as pool:
+    async with failing_pool(memory_limit_bytes=100_000_000) as pool:
         with pytest.raises(EngineCrashed, match="SIGKILL"):  # maybe before its first part: the machine may be busy
             await rest_of(pool.speak(beep("hoard")))
 
 
 async def test_more_than_processes_wait_their_turn() -> None:
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         tasks = [asyncio.create_task(synthesized(pool, beep("slow"))) for _ in range(5)]
         await until(lambda: pool.waiting == 3)
         sizes = {heard.size for heard in await asyncio.gather(*tasks)}
@@ -438,7 +438,7 @@ async def test_more_than_processes_wait_their_turn() -> None:
 
 
 async def test_one_who_gives_up_waiting_loses_no_process() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         first = asyncio.create_task(synthesized(pool, beep("slow")))
         await until(lambda: not pool.waiting and bool(pool.pids))
         waiting = asyncio.create_task(synthesized(pool, beep("ok")))
@@ -450,7 +450,7 @@ async def test_one_who_gives_up_waiting_loses_no_process() -> None:
 
 async def test_an_engine_that_cannot_load_says_why_and_leaves_no_process() -> None:
     for engine, expected in {
-        "tests.support.tone_engines:Unloadable": "raised FileNotFoundError",
+        "tests.support.tone_engines:UnloadableEngine": "raised FileNotFoundError",
         "tests.support.tone_engines:Missing": "cannot be imported",
         "no-such-engine": "Installed engines: .*espeak",
     }.items():
@@ -470,7 +470,7 @@ async def test_without_its_library_espeak_says_what_to_install(tmp_path: Path, m
 
 
 async def test_an_engine_that_loads_for_ever_is_given_up() -> None:
-    pool = WorkerPool("tests.support.tone_engines:Sluggish", load_timeout_seconds=0.5)
+    pool = WorkerPool("tests.support.tone_engines:HangingEngine", load_timeout_seconds=0.5)
     with pytest.raises(EngineTimeout, match="did not load"):
         await pool.start()
     assert pool.pids == []
@@ -481,8 +481,8 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
 ) -> None:
     weights = tmp_path / "weights"
     weights.touch()
-    monkeypatch.setenv("ONCE_FILE", str(weights))
-    async with started(WorkerPool("tests.support.tone_engines:Once")) as pool:
+    monkeypatch.setenv("CRASH_LOOP_FILE", str(weights))
+    async with started(WorkerPool("tests.support.tone_engines:CrashLoopEngine")) as pool:
         weights.unlink()
         with pytest.raises(EngineCrashed):
             await synthesized(pool, beep("die"))
@@ -500,7 +500,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
 
 
 async def test_stopping_leaves_no_process_and_no_zombie() -> None:
-    pool = WorkerPool(MOODY, processes=3)
+    pool = WorkerPool(FAILING_ENGINE, processes=3)
     await pool.start()
     pids = pool.pids
     assert len(pids) == 3
@@ -516,7 +516,7 @@ async def test_stopping_leaves_no_process_and_no_zombie() -> None:
 
 
 async def test_children_of_an_engine_end_with_it() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         await synthesized(pool, beep("spawn"))
         group = pool.pids[0]
         assert len(processes_of_group(group)) == 2
@@ -529,7 +529,7 @@ async def test_an_engine_ends_with_its_parent_even_while_it_hangs() -> None:
         "from tts_server.inference.pool.worker_pool import WorkerPool\n"
         "from tts_server.inference.client import Utterance\n"
         "async def main():\n"
-        f"    pool = WorkerPool({MOODY!r}, processes=2)\n"
+        f"    pool = WorkerPool({FAILING_ENGINE!r}, processes=2)\n"
         "    await pool.start()\n"
         "    await anext(pool.speak(Utterance('seize', 'beep')))\n"
         "    print(*pool.pids, flush=True)\n"

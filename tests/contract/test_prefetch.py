@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.support.worker_pools import MOODY, beep, moody, rest_of, synthesized, until
+from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, InvalidAudio, Overloaded
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.slot import WorkerSlot
@@ -59,7 +59,7 @@ async def begun(pool: WorkerPool, first: str) -> Running:
 
 
 async def test_a_worker_runs_what_was_sent_ahead_by_itself() -> None:
-    process = WorkerClient(MOODY, 1)
+    process = WorkerClient(FAILING_ENGINE, 1)
     await process.start(30)
     try:
         texts = ("one", "another")
@@ -101,7 +101,7 @@ async def test_utterances_sent_ahead_never_get_the_audio_of_another(
 
     monkeypatch.setattr(WorkerClient, "enqueue_next", counted)
     texts = [f"number {number}" + "." * (number % 7) for number in range(30)]
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         alone = [await synthesized(pool, beep(text)) for text in texts]
         assert not asked, "none was queued"
         together = await asyncio.gather(*(synthesized(pool, beep(text)) for text in texts))
@@ -111,7 +111,7 @@ async def test_utterances_sent_ahead_never_get_the_audio_of_another(
 
 async def test_the_next_utterance_is_sent_only_shortly_before_the_end() -> None:
     """One that arrives until then may be more urgent."""
-    async with moody() as pool:
+    async with failing_pool() as pool:
         parts = pool.speak(beep("endless"))
         await anext(parts)
         waiting = asyncio.create_task(synthesized(pool, beep(NEXT)))
@@ -128,7 +128,7 @@ async def test_the_next_utterance_is_sent_only_shortly_before_the_end() -> None:
 
 
 async def test_an_utterance_that_ends_early_cancels_the_timer() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pool._dispatcher.throughput.observe(1, 10.0)
         parts = pool.speak(beep("endless"))
         await anext(parts)
@@ -139,12 +139,12 @@ async def test_an_utterance_that_ends_early_cancels_the_timer() -> None:
 
 
 async def test_the_next_utterance_follows_the_end_of_the_running_one() -> None:
-    async with moody() as pool, running(pool, "slow") as now:
+    async with failing_pool() as pool, running(pool, "slow") as now:
         await now.rest()
 
 
 async def test_cancelling_the_running_utterance_keeps_the_next() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         async with running(pool, "endless") as now:
             await now.parts.aclose()
@@ -153,7 +153,7 @@ async def test_cancelling_the_running_utterance_keeps_the_next() -> None:
 
 @pytest.mark.parametrize("in_its_moment", [False, True])
 async def test_cancelling_the_next_utterance_costs_no_worker(*, in_its_moment: bool) -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         expected = await synthesized(pool, beep("another"))
         now = await begun(pool, "slow")
@@ -173,13 +173,13 @@ async def test_cancelling_the_next_utterance_costs_no_worker(*, in_its_moment: b
 async def test_an_utterance_sent_to_a_worker_that_fails_runs_on_its_replacement(
     first: str, failure: type[EngineError]
 ) -> None:
-    async with moody(first_audio_timeout_seconds=1.0) as pool, running(pool, first) as now:
+    async with failing_pool(first_audio_timeout_seconds=1.0) as pool, running(pool, first) as now:
         with pytest.raises(failure):
             await now.rest()
 
 
 async def test_a_worker_with_invalid_audio_is_replaced_and_the_next_utterance_runs() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         async with running(pool, "babble") as now:
             with pytest.raises(InvalidAudio):
@@ -189,7 +189,7 @@ async def test_a_worker_with_invalid_audio_is_replaced_and_the_next_utterance_ru
 
 async def test_silence_is_checked_before_the_next_utterance_runs() -> None:
     """The check synthesizes a text of its own, which must not be taken for the utterance that was sent ahead."""
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pids = pool.pids
         expected = await synthesized(pool, beep(NEXT))
         pool._dispatcher.throughput.observe(1, 1e-9)
@@ -214,7 +214,7 @@ async def taken_over(pool: WorkerPool) -> tuple[Running, WorkerSlot]:
 
 
 async def test_an_idle_worker_takes_over_what_was_sent_to_another() -> None:
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         now, _ = await taken_over(pool)
         assert (await now.waiting).size > 0, "the first is still busy"
         await now.parts.aclose()
@@ -223,7 +223,7 @@ async def test_an_idle_worker_takes_over_what_was_sent_to_another() -> None:
 
 
 async def test_cancelling_at_the_moment_of_the_takeover_costs_no_worker() -> None:
-    async with moody(processes=2) as pool:
+    async with failing_pool(processes=2) as pool:
         now, other = await taken_over(pool)
         now.waiting.cancel()
         await asyncio.wait([now.waiting])
@@ -233,7 +233,7 @@ async def test_cancelling_at_the_moment_of_the_takeover_costs_no_worker() -> Non
 
 
 async def test_an_utterance_sent_ahead_is_refused_with_the_queue() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         now = await begun(pool, "endless")
         pool.refuse_waiting(Overloaded("There is somebody better.", retry_after_seconds=1))
         with pytest.raises(Overloaded):
@@ -243,7 +243,7 @@ async def test_an_utterance_sent_ahead_is_refused_with_the_queue() -> None:
 
 
 async def test_an_utterance_sent_ahead_counts_in_the_predicted_wait() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         now = await begun(pool, "endless")
         pool._dispatcher.throughput = ThroughputEstimator()
         pool._dispatcher.throughput.observe(1, 1.0)
@@ -257,7 +257,7 @@ async def test_an_utterance_sent_ahead_counts_in_the_predicted_wait() -> None:
 async def test_memory_is_checked_between_two_utterances_all_the_same() -> None:
     """While the next one runs, its memory does not count: nothing more is sent ahead, and memory is checked then."""
     reasons: list[str] = []
-    async with moody(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
+    async with failing_pool(memory_limit_bytes=200_000_000, on_restart=reasons.append) as pool:
         expected = await synthesized(pool, beep(NEXT))
         now = await begun(pool, "grow")
         third = asyncio.create_task(synthesized(pool, beep(NEXT)))

@@ -15,7 +15,7 @@ import pytest
 
 from hack.cluster.certificates import Authority
 from tests.support.s3_server import SECRET_KEY, ObjectStore, running_object_store
-from tests.support.server_app import config, stage
+from tests.support.server_app import config, running_app
 from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
@@ -256,7 +256,7 @@ async def test_a_store_that_is_closed_meanwhile_is_away_for_who_still_has_it(
 
 async def test_the_native_route_answers_with_a_presigned_link(object_store: ObjectStore, tmp_path: Path) -> None:
     storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
-    async with stage(config(tmp_path, storage=storage)) as acme, httpx.AsyncClient(trust_env=False) as client:
+    async with running_app(config(tmp_path, storage=storage)) as acme, httpx.AsyncClient(trust_env=False) as client:
         said = (await acme.synthesize(format="wav")).json()
         assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
         audio = await client.get(said["audio_url"])
@@ -266,7 +266,7 @@ async def test_the_native_route_answers_with_a_presigned_link(object_store: Obje
 
 async def test_without_the_store_callers_get_their_audio_in_time(object_store: ObjectStore, tmp_path: Path) -> None:
     storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
-    async with stage(config(tmp_path, storage=storage)) as acme:
+    async with running_app(config(tmp_path, storage=storage)) as acme:
         with object_store.hung():
             for longest_seconds in (2 * CALL_SECONDS, CALL_SECONDS, CALL_SECONDS):
                 begun = time.monotonic()
@@ -282,7 +282,7 @@ async def test_a_running_server_moves_to_another_store(object_store: ObjectStore
     file = tmp_path / "server.json"
     local = config(tmp_path)
     file.write_text(local.model_dump_json(by_alias=True))
-    async with stage(local, config_file=file) as acme:
+    async with running_app(local, config_file=file) as acme:
         before = (await acme.synthesize(format="wav")).json()["audio_url"]
         moved = local.model_copy(
             update={"storage": StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())}

@@ -28,18 +28,18 @@ NAMESPACE = "policed-system"
 TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
-READY_SECONDS = 30
+READY_SECONDS = 120
 
 
 class DeniedError(Exception):
     """The API server's message."""
 
 
-class Thief:
+class OperatorAccount:
     """Acts with the operator's permissions. Not by kubectl: it reads a pod before it patches it, which is forbidden."""
 
     def __init__(self, plane: ControlPlane) -> None:
-        pair = plane.authority.issue("thief", ACCOUNT, groups=("system:serviceaccounts",))
+        pair = plane.authority.issue("account", ACCOUNT, groups=("system:serviceaccounts",))
         trust = ssl.create_default_context(cafile=str(plane.authority.pair.certificate))
         trust.load_cert_chain(pair.certificate, pair.key)
         self._client = httpx.Client(base_url=plane.server, verify=trust)
@@ -67,7 +67,7 @@ class Thief:
 
 
 @pytest.fixture(scope="module")
-def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
+def account(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[OperatorAccount]:
     """The chart's account, roles and policies, and a namespace with things of the operator's and of others."""
     helm = binaries.ensure(binaries.HELM)["helm"]
     chart = binaries.ROOT / "charts" / "ttsfleet"
@@ -82,14 +82,14 @@ def thief(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[Thief]:
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
     uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(owned_secret(uid)))
-    thief = Thief(control_plane)
-    wait_until_enforced(thief)
-    yield thief
+    account = OperatorAccount(control_plane)
+    wait_until_enforced(account)
+    yield account
     control_plane.kubectl("delete", "namespace", NAMESPACE, TEAM, "--wait=false")
     control_plane.kubectl("delete", "-f", "-", "--wait=false", input=yaml.safe_dump_all(release))
 
 
-def wait_until_enforced(thief: Thief) -> None:
+def wait_until_enforced(account: OperatorAccount) -> None:
     """The API server learns of roles and compiles policies a moment after they are created."""
     deadline = time.monotonic() + READY_SECONDS
     for name, misuse in MISUSES.items():
@@ -100,20 +100,20 @@ def wait_until_enforced(thief: Thief) -> None:
             assert time.monotonic() < deadline, f"no policy holds for {name} after {READY_SECONDS} s: {said}"
             time.sleep(0.1)
             try:
-                misuse(thief, attempt)
+                misuse(account, attempt)
             except DeniedError as error:
                 said = str(error)
 
 
-def labelled(what: str) -> Callable[[Thief, int], None]:
+def labelled(what: str) -> Callable[[OperatorAccount, int], None]:
     """Each attempt makes another change: none at all is not refused."""
-    return lambda thief, attempt: thief.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
+    return lambda account, attempt: account.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
 
 
-MISUSES: dict[str, Callable[[Thief, int], None]] = {
+MISUSES: dict[str, Callable[[OperatorAccount, int], None]] = {
     "pods": labelled("pods/own"),
     "children": labelled("secrets/foreign"),
-    "scales": lambda thief, _: thief.scales("foreign", 0),
+    "scales": lambda account, _: account.scales("foreign", 0),
 }
 """One for each policy."""
 
@@ -174,8 +174,8 @@ def owned_secret(uid: str) -> dict[str, Any]:
     return body
 
 
-def test_the_annotation_that_announces_configuration_may_change(thief: Thief) -> None:
-    thief.patches("pods/own", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
+def test_the_annotation_that_announces_configuration_may_change(account: OperatorAccount) -> None:
+    account.patches("pods/own", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
 
 
 POD_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
@@ -210,59 +210,59 @@ POD_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), POD_CHANGES.values(), ids=POD_CHANGES)
-def test_anything_else_about_a_pod_is_refused(thief: Thief, change: dict[str, Any], message: str) -> None:
+def test_anything_else_about_a_pod_is_refused(account: OperatorAccount, change: dict[str, Any], message: str) -> None:
     with pytest.raises(DeniedError, match=message):
-        thief.patches("pods/own", change)
+        account.patches("pods/own", change)
 
 
-def test_a_foreign_pod_is_refused_whole(thief: Thief) -> None:
+def test_a_foreign_pod_is_refused_whole(account: OperatorAccount) -> None:
     with pytest.raises(DeniedError, match="may only update pods of tenants"):
-        thief.patches("pods/foreign", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
+        account.patches("pods/foreign", {"metadata": {"annotations": {"ttsfleet.io/config-hash": "2"}}})
 
 
-def test_its_own_secret_may_be_made_changed_and_deleted(thief: Thief) -> None:
-    thief.creates("secrets", secret("made", OWN))
-    thief.patches("secrets/own", {"stringData": {"token": "y"}})
-    thief.deletes("secrets/to-delete")
+def test_its_own_secret_may_be_made_changed_and_deleted(account: OperatorAccount) -> None:
+    account.creates("secrets", secret("made", OWN))
+    account.patches("secrets/own", {"stringData": {"token": "y"}})
+    account.deletes("secrets/to-delete")
 
 
-def test_a_label_that_somebody_took_off_may_be_put_back(thief: Thief) -> None:
-    thief.patches("secrets/unlabelled", {"metadata": {"labels": OWN}})
+def test_a_label_that_somebody_took_off_may_be_put_back(account: OperatorAccount) -> None:
+    account.patches("secrets/unlabelled", {"metadata": {"labels": OWN}})
 
 
 @pytest.mark.parametrize("change", [{"stringData": {"token": "y"}}, {"metadata": {"labels": OWN}}], ids=str)
-def test_a_foreign_secret_may_not_be_changed_nor_taken_over(thief: Thief, change: dict[str, Any]) -> None:
+def test_a_foreign_secret_may_not_be_changed_nor_taken_over(account: OperatorAccount, change: dict[str, Any]) -> None:
     with pytest.raises(DeniedError, match="may change only objects with the label"):
-        thief.patches("secrets/foreign", change)
+        account.patches("secrets/foreign", change)
 
 
-def test_a_foreign_secret_may_not_be_deleted(thief: Thief) -> None:
+def test_a_foreign_secret_may_not_be_deleted(account: OperatorAccount) -> None:
     with pytest.raises(DeniedError, match="may change only objects with the label"):
-        thief.deletes("secrets/foreign")
+        account.deletes("secrets/foreign")
 
 
-def test_a_pool_may_be_scaled(thief: Thief, control_plane: ControlPlane) -> None:
-    thief.scales("own", 1)
+def test_a_pool_may_be_scaled(account: OperatorAccount, control_plane: ControlPlane) -> None:
+    account.scales("own", 1)
     replicas = control_plane.kubectl("-n", TEAM, "get", "deployment", "own", "-o", "jsonpath={.spec.replicas}")
     assert replicas == "1"
 
 
-def test_a_foreign_deployment_may_not_be_scaled(thief: Thief) -> None:
+def test_a_foreign_deployment_may_not_be_scaled(account: OperatorAccount) -> None:
     with pytest.raises(DeniedError, match="deployment foreign is not one"):
-        thief.scales("foreign", 0)
+        account.scales("foreign", 0)
 
 
-def test_a_secret_without_the_label_may_not_be_made(thief: Thief) -> None:
+def test_a_secret_without_the_label_may_not_be_made(account: OperatorAccount) -> None:
     with pytest.raises(DeniedError, match="must have the label"):
-        thief.creates("secrets", secret("nameless", {}))
+        account.creates("secrets", secret("nameless", {}))
 
 
-def test_a_foreign_child_kind_is_refused_as_well(thief: Thief, control_plane: ControlPlane) -> None:
+def test_a_foreign_child_kind_is_refused_as_well(account: OperatorAccount, control_plane: ControlPlane) -> None:
     control_plane.kubectl("-n", TEAM, "create", "configmap", "foreign", "--from-literal=a=b")
     with pytest.raises(DeniedError, match="configmaps foreign is not"):
-        thief.patches("configmaps/foreign", {"data": {"a": "c"}})
+        account.patches("configmaps/foreign", {"data": {"a": "c"}})
 
 
-def test_nobody_else_is_held_to_it(thief: Thief, control_plane: ControlPlane) -> None:
+def test_nobody_else_is_held_to_it(account: OperatorAccount, control_plane: ControlPlane) -> None:
     control_plane.kubectl("-n", TEAM, "label", "pod/foreign", "seen=1")
     control_plane.kubectl("-n", TEAM, "label", "secret/foreign", "seen=1")

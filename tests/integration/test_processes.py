@@ -43,7 +43,7 @@ def test_a_child_that_outlives_its_parent_is_found(tmp_path: Path) -> None:
 def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     processes = Processes(tmp_path, die_with_parent=True)
     processes.start("deaf", DEAF)
-    processes.wait("deaf", lambda: "deaf" in processes.log_tail("deaf"), 20)
+    processes.wait("deaf", lambda: "deaf" in processes.log_tail("deaf"), 60)
     processes.stop(patience_seconds=0.2)
     assert processes.running() == {}
 
@@ -62,4 +62,4 @@ def test_waiting_for_one_that_ended_tells_its_last_words(tmp_path: Path) -> None
     processes = Processes(tmp_path, die_with_parent=True)
     processes.start("brief", [sys.executable, "-c", "raise SystemExit('no such port')"])
     with pytest.raises(CommandError, match="no such port"):
-        processes.wait("brief", lambda: False, 20)
+        processes.wait("brief", lambda: False, 60)

@@ -16,8 +16,8 @@ LENGTH = 44 + 3200
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
     """A client of a replica, and a link to audio that it or another one keeps."""
     async with replicas(tmp_path) as fleet:
-        stage = fleet.owner if request.param == "owner" else fleet.other
-        yield stage.client, await fleet.link()
+        app = fleet.owner if request.param == "owner" else fleet.other
+        yield app.client, await fleet.link()
 
 
 PARTS: dict[str, tuple[str, int, int]] = {

@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from tests.support.redis_server import counter_store
 from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
 from tests.support.s3_server import ObjectStore
-from tests.support.server_app import SENTENCES, Call, Stage, config, stage, until
+from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
 from tts_server.cache.tiered import TieredCache
 from tts_server.config.schema import (
     CacheConfig,
@@ -34,18 +34,18 @@ CACHE = CacheConfig(enabled=True)
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(config(tmp_path, cache=CACHE)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(config(tmp_path, cache=CACHE)) as running:
         yield running
 
 
-def memory_of(acme: Stage) -> Any:
+def memory_of(acme: RunningApp) -> Any:
     cache = acme.application.server.cache
     assert isinstance(cache, TieredCache)
     return cache.memory
 
 
-async def test_a_second_request_is_answered_without_an_engine(acme: Stage) -> None:
+async def test_a_second_request_is_answered_without_an_engine(acme: RunningApp) -> None:
     first = await acme.speech(input=SENTENCES)
     second = await acme.speech(input=SENTENCES)
     assert (first.headers["x-tts-cache"], second.headers["x-tts-cache"]) == ("miss", "hit")
@@ -58,14 +58,14 @@ async def test_a_second_request_is_answered_without_an_engine(acme: Stage) -> No
 
 
 @pytest.mark.parametrize("format_", ["mp3", "opus", "flac", "pcm", "wav"])
-async def test_a_hit_is_the_same_bytes_in_every_format(acme: Stage, format_: str) -> None:
+async def test_a_hit_is_the_same_bytes_in_every_format(acme: RunningApp, format_: str) -> None:
     first = await acme.speech(response_format=format_)
     second = await acme.speech(response_format=format_)
     assert second.headers["x-tts-cache"] == "hit"
     assert second.content == first.content
 
 
-async def test_the_native_answer_says_whether_it_was_kept(acme: Stage) -> None:
+async def test_the_native_answer_says_whether_it_was_kept(acme: RunningApp) -> None:
     first, second = [await acme.synthesize(format="wav") for _ in range(2)]
     assert (first.json()["cached"], second.json()["cached"]) == (False, True)
     assert (first.headers["x-tts-cache"], second.headers["x-tts-cache"]) == ("miss", "hit")
@@ -76,7 +76,7 @@ async def test_the_native_answer_says_whether_it_was_kept(acme: Stage) -> None:
     assert contents[0] == contents[1]
 
 
-async def test_events_come_from_the_cache_too(acme: Stage) -> None:
+async def test_events_come_from_the_cache_too(acme: RunningApp) -> None:
     await acme.speech(**LONG)
     reply = await acme.speech(**LONG, stream_format="sse")
     assert reply.headers["x-tts-cache"] == "hit"
@@ -86,7 +86,7 @@ async def test_events_come_from_the_cache_too(acme: Stage) -> None:
     assert said[1]["usage"]["audio_seconds"] == pytest.approx(0.3)
 
 
-async def test_everything_that_changes_the_sound_misses(acme: Stage) -> None:
+async def test_everything_that_changes_the_sound_misses(acme: RunningApp) -> None:
     same: dict[str, Any] = {"text": "Hello.", "voice": "ann", "format": "wav"}
     await acme.synthesize(**same)
     assert (await acme.synthesize(**same)).json()["cached"]
@@ -97,13 +97,13 @@ async def test_everything_that_changes_the_sound_misses(acme: Stage) -> None:
         assert not (await acme.synthesize(**same | change)).json()["cached"], change
 
 
-async def test_what_does_not_change_the_sound_hits(acme: Stage) -> None:
+async def test_what_does_not_change_the_sound_hits(acme: RunningApp) -> None:
     await acme.speech()
     for same in ({"voice": "ann"}, {"model": "tone"}, {"speed": 1.0}, {"input": "  Hello. "}):
         assert (await acme.speech(**same)).headers["x-tts-cache"] == "hit", same
 
 
-async def test_other_weights_are_another_sound(acme: Stage) -> None:
+async def test_other_weights_are_another_sound(acme: RunningApp) -> None:
     await acme.speech()
     server = acme.application.server
     assert server.snapshot is not None
@@ -122,22 +122,22 @@ async def test_a_namesake_gets_nothing_of_the_tenant_before_it(tmp_path: Path) -
     for uid in ("uid-1", "uid-2"):
         # In one folder, with nothing kept in memory: what is found there is found by its key alone.
         cache = CacheConfig(enabled=True, max_entries=1, small_bytes=0)
-        async with stage(config(tmp_path, cache=cache, tenant_uid=uid)) as acme:
+        async with running_app(config(tmp_path, cache=cache, tenant_uid=uid)) as acme:
             assert (await acme.speech()).headers["x-tts-cache"] == "miss"
             assert isinstance(acme.application.server.cache, TieredCache)
             await acme.application.server.cache.written()
-    async with stage(config(tmp_path, cache=cache, tenant_uid="uid-1")) as acme:
+    async with running_app(config(tmp_path, cache=cache, tenant_uid="uid-1")) as acme:
         assert (await acme.speech()).headers["x-tts-cache"] == "hit", "from the folder"
 
 
 async def test_nothing_is_kept_where_nobody_asked_for_it(tmp_path: Path) -> None:
-    async with stage(config(tmp_path)) as acme:
+    async with running_app(config(tmp_path)) as acme:
         replies = [await acme.speech() for _ in range(2)]
         assert all("x-tts-cache" not in reply.headers for reply in replies)
         assert acme.spoken == 2
 
 
-async def test_a_reply_that_broke_off_is_not_kept(acme: Stage) -> None:
+async def test_a_reply_that_broke_off_is_not_kept(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail = fails(1, part=0, times=2)
     tone.gated_from = 1
@@ -152,7 +152,7 @@ async def test_a_reply_that_broke_off_is_not_kept(acme: Stage) -> None:
     assert (await acme.speech(**LONG)).headers["x-tts-cache"] == "miss"
 
 
-async def test_a_reply_whose_caller_left_is_not_kept(acme: Stage) -> None:
+async def test_a_reply_whose_caller_left_is_not_kept(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
@@ -166,7 +166,7 @@ async def test_a_reply_whose_caller_left_is_not_kept(acme: Stage) -> None:
     assert len(memory_of(acme)) == 0
 
 
-async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_degraded_audio_is_not_kept(acme: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     class Degraded(SampleStream):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
@@ -179,7 +179,7 @@ async def test_degraded_audio_is_not_kept(acme: Stage, monkeypatch: pytest.Monke
 
 
 async def test_what_is_asked_for_at_once_is_spoken_once_and_counted_for_each(tmp_path: Path) -> None:
-    async with stage(config(tmp_path, cache=CACHE), QuotaConfig(requests_per_minute=10)) as acme:
+    async with running_app(config(tmp_path, cache=CACHE), QuotaConfig(requests_per_minute=10)) as acme:
         tone = acme.engine_clients["tone"]
         tone.gated_from = 1
         tone.gate.clear()
@@ -202,7 +202,7 @@ async def test_what_is_asked_for_at_once_is_spoken_once_and_counted_for_each(tmp
         assert float(sent[1]) == pytest.approx(3.0)
 
 
-async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: Stage) -> None:
+async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail = fails(0, part=0)
     tone.gate.clear()
@@ -217,7 +217,7 @@ async def test_a_shared_failure_is_an_error_for_each_that_heard_nothing(acme: St
     assert (await acme.speech()).status_code == 200
 
 
-async def test_one_caller_that_stalls_or_leaves_is_nothing_to_the_others(acme: Stage) -> None:
+async def test_one_caller_that_stalls_or_leaves_is_nothing_to_the_others(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
@@ -237,7 +237,7 @@ async def test_one_caller_that_stalls_or_leaves_is_nothing_to_the_others(acme: S
     assert len(tone.spoken) == 3
 
 
-async def test_metrics_tell_what_is_kept(acme: Stage) -> None:
+async def test_metrics_tell_what_is_kept(acme: RunningApp) -> None:
     reply = await acme.speech()
     await acme.speech()
     text = generate_latest(acme.application.server.metrics.registry).decode()
@@ -253,7 +253,7 @@ async def test_a_cache_is_turned_on_and_off_while_the_server_runs(tmp_path: Path
     file = tmp_path / "server.json"
     off = config(tmp_path)
     file.write_text(off.model_dump_json(by_alias=True))
-    async with stage(off, config_file=file) as acme:
+    async with running_app(off, config_file=file) as acme:
         for changed, seen in ((off.model_copy(update={"cache": CACHE}), ["miss", "hit"]), (off, [None, None])):
             file.write_text(changed.model_dump_json(by_alias=True))
             await acme.application.watcher.poll()
@@ -265,7 +265,7 @@ async def test_a_cache_that_is_away_costs_callers_a_moment_once(object_store: Ob
         storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
         cache = CacheConfig(enabled=True, small_bytes=1000)
         redis = RedisConfig(url=valkey.url)
-        async with stage(config(tmp_path, storage=storage, cache=cache, redis=redis)) as acme:
+        async with running_app(config(tmp_path, storage=storage, cache=cache, redis=redis)) as acme:
             await acme.speech(input="One.")
             valkey.freeze()
             with object_store.hung():
@@ -286,7 +286,7 @@ async def test_replicas_share_what_is_cached(object_store: ObjectStore, tmp_path
         storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
         cache = CacheConfig(enabled=True, small_bytes=5000)
         shared = config(tmp_path, storage=storage, cache=cache, redis=RedisConfig(url=valkey.url), tenant_uid="uid-1")
-        async with stage(shared) as one, stage(shared) as other:
+        async with running_app(shared) as one, running_app(shared) as other:
             for text in ("Hello.", SENTENCES):  # 3,244 bytes in Redis, and 9,644 in the store
                 spoken = await one.speech(input=text)
                 assert isinstance(one.application.server.cache, TieredCache)
@@ -299,7 +299,7 @@ async def test_replicas_share_what_is_cached(object_store: ObjectStore, tmp_path
 
 async def test_a_hit_pays_its_request_and_characters_and_no_audio(tmp_path: Path) -> None:
     quota = QuotaConfig(requests_per_day=10, characters_per_day=100, audio_seconds_per_day=100)
-    async with stage(config(tmp_path, cache=CACHE), quota) as acme:
+    async with running_app(config(tmp_path, cache=CACHE), quota) as acme:
         for _ in range(3):
             await acme.speech(input="Hello there.")
         used = (await acme.client.get("/v1/usage")).json()
@@ -310,16 +310,16 @@ async def test_a_hit_pays_its_request_and_characters_and_no_audio(tmp_path: Path
 
 
 @pytest.fixture
-async def covered(tmp_path: Path) -> AsyncIterator[Stage]:
+async def covered(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """A server whose model `tone` falls back to `bass`."""
     tone, bass = config(tmp_path).models
     models = (tone.model_copy(update={"fallback": FallbackConfig(model="bass")}), bass)
-    async with stage(config(tmp_path, cache=CACHE, models=models)) as running:
+    async with running_app(config(tmp_path, cache=CACHE, models=models)) as running:
         yield running
 
 
 @pytest.mark.parametrize("format_", ["wav", "flac"])
-async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(covered: Stage, format_: str) -> None:
+async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(covered: RunningApp, format_: str) -> None:
     tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail = fails(0, part=0)
     bass.gate.clear()
@@ -337,7 +337,7 @@ async def test_another_models_audio_is_shared_while_it_lasts_and_never_kept(cove
     assert (again.headers["x-tts-cache"], again.headers["x-tts-status"]) == ("miss", "ok")
 
 
-async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(covered: Stage) -> None:
+async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(covered: RunningApp) -> None:
     tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail = fails(1, part=1, times=2)  # the first sentence sounds, the second does not
     said = (await covered.synthesize(text=SENTENCES, format="wav")).json()
@@ -347,7 +347,7 @@ async def test_a_whole_reply_falls_back_even_late_because_nothing_has_left(cover
     assert len(memory_of(covered)) == 0
 
 
-async def test_a_stream_that_has_begun_goes_on_with_nobody_else(covered: Stage) -> None:
+async def test_a_stream_that_has_begun_goes_on_with_nobody_else(covered: RunningApp) -> None:
     tone, bass = covered.engine_clients["tone"], covered.engine_clients["bass"]
     tone.fail, tone.gated_from = fails(1, part=1, times=2), 1
     tone.gate.clear()

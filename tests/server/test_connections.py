@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.jwt_forgery import keys_folder
 from tests.support.listening_app import listening
-from tests.support.server_app import config, stage
+from tests.support.server_app import config, running_app
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.app import serve as serving
 from tts_server.config.schema import AuthConfig, AuthMode
@@ -57,7 +57,7 @@ class Wire:
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[int]:
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as found:
+    async with running_app(config(tmp_path)) as acme, listening(acme.application) as found:
         yield found
 
 
@@ -182,7 +182,7 @@ async def test_what_stands_behind_a_body_is_no_header(tmp_path: Path) -> None:
     """A proxy that checks, sets or removes headers has not seen it: it can name neither a key nor an address."""
     keys = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys_folder(tmp_path / "keys", app="key"))
     async with (
-        stage(config(tmp_path, auth=keys)) as acme,
+        running_app(config(tmp_path, auth=keys)) as acme,
         listening(acme.application) as port,
         wire(port) as client,
     ):
@@ -206,7 +206,7 @@ BEHIND: dict[str, bytes] = {
 @pytest.mark.parametrize("is_answered", [False, True], ids=["while it waits", "after its answer"])
 async def test_what_stands_behind_a_body_has_an_end(tmp_path: Path, data: bytes, *, is_answered: bool) -> None:
     """Whoever sends it need not be let in: it must not be kept."""
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+    async with running_app(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
         if is_answered:
             await client.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             assert (await client.reply())[0] == 404
@@ -228,7 +228,7 @@ async def test_what_is_no_http_is_answered_as_every_error_is(port: int, data: by
 
 
 async def test_an_answer_that_has_begun_is_cut_and_nothing_is_written_into_it(tmp_path: Path) -> None:
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+    async with running_app(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
         acme.engine_clients["tone"].gate.clear()
         acme.engine_clients["tone"].gated_from = 1
         body = json.dumps(json.loads(BODY) | {"input": "One. Two."}).encode()
@@ -272,7 +272,7 @@ async def test_a_caller_that_never_finishes_is_given_up(port: int, data: bytes, 
 
 async def test_a_caller_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
+    async with running_app(config(tmp_path)) as acme, listening(acme.application) as port, wire(port) as client:
         assert await client.is_closed()
 
 
@@ -311,7 +311,7 @@ async def test_a_long_answer_is_taken_as_slowly_as_it_is_played(
     """A file goes to the connection at once, which holds it for a player that reads on, and for nobody else."""
     monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
     size, step = 24 * 1024 * 1024, 1024 * 1024
-    async with stage(config(tmp_path)) as acme, listening(acme.application) as port:
+    async with running_app(config(tmp_path)) as acme, listening(acme.application) as port:
         key = new_key("team-acme.acme", "wav")
         await acme.application.server.store.keep(key, bytes(size))
         allowed = acme.application.server.links.allow(key, 60)

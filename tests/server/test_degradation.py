@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.support.failing_server import MODES, misbehaving
-from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage, until
+from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tts_server.circuit_breaker import State
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
 from tts_server.errors import EngineCrashed, InvalidAudio
@@ -33,8 +33,8 @@ def spared(tmp_path: Path, **changes: Any) -> Any:
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(spared(tmp_path)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(spared(tmp_path)) as running:
         yield running
 
 
@@ -45,11 +45,11 @@ def always(error: Exception) -> Callable[[int, int], None]:
     return fail
 
 
-def metric(stage: Stage, line: str) -> bool:
-    return line in generate_latest(stage.application.server.metrics.registry).decode()
+def metric(app: RunningApp, line: str) -> bool:
+    return line in generate_latest(app.application.server.metrics.registry).decode()
 
 
-async def test_the_fallback_speaks_and_says_so(acme: Stage) -> None:
+async def test_the_fallback_speaks_and_says_so(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
     reply = await acme.speech()
     assert reply.status_code == 200
@@ -67,7 +67,7 @@ async def test_a_fallback_that_is_not_offered_speaks_all_the_same(tmp_path: Path
     whole = spared(tmp_path)
     tone, bass = whole.models
     hidden = whole.model_copy(update={"models": (tone, bass.model_copy(update={"offered": False}))})
-    async with stage(hidden) as acme:
+    async with running_app(hidden) as acme:
         acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         reply = await acme.speech()
         assert (reply.status_code, reply.headers["x-tts-engine"]) == (200, "bass")
@@ -79,7 +79,7 @@ async def test_a_fallback_that_is_not_offered_speaks_all_the_same(tmp_path: Path
         assert "mei" not in (await acme.client.get("/v1/audio/voices")).text
 
 
-async def test_a_reply_has_one_voice(acme: Stage) -> None:
+async def test_a_reply_has_one_voice(acme: RunningApp) -> None:
     """The engine speaks two sentences of three, and nothing has been sent: the fallback speaks all three."""
     tone = acme.engine_clients["tone"]
     tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 2 else None
@@ -88,7 +88,7 @@ async def test_a_reply_has_one_voice(acme: Stage) -> None:
     assert len(acme.engine_clients["bass"].spoken) == 3
 
 
-async def test_after_the_first_byte_nobody_else_speaks(acme: Stage) -> None:
+async def test_after_the_first_byte_nobody_else_speaks(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail = lambda utterance, part: always(EngineCrashed("It died."))(0, 0) if utterance >= 1 else None
     tone.gated_from = 1
@@ -106,7 +106,7 @@ async def test_after_the_first_byte_nobody_else_speaks(acme: Stage) -> None:
     assert len(tone.spoken) == 3, "the sentence was tried twice"
 
 
-async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it(acme: Stage) -> None:
+async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail = always(InvalidAudio("Noise."))
     for _ in range(3):
@@ -136,14 +136,14 @@ async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it
 
 
 async def test_without_a_fallback_an_open_breaker_refuses_nobody(tmp_path: Path) -> None:
-    async with stage(config(tmp_path)) as alone:
+    async with running_app(config(tmp_path)) as alone:
         alone.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         assert [(await alone.speech()).status_code for _ in range(5)] == [502] * 5
         alone.engine_clients["tone"].fail = lambda utterance, part: None
         assert (await alone.speech()).status_code == 200
 
 
-async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: Stage) -> None:
+async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: RunningApp) -> None:
     for tone in acme.engine_clients.values():
         tone.fail = always(EngineCrashed("It died."))
     assert (await acme.speech()).status_code == 502
@@ -151,13 +151,13 @@ async def test_when_the_fallback_fails_too_its_error_is_the_answer(acme: Stage) 
 
 
 async def test_a_fallback_of_another_rate_speaks_at_the_models_own(tmp_path: Path) -> None:
-    async with stage(spared(tmp_path), bass=Tone(22_050)) as acme:
+    async with running_app(spared(tmp_path), bass=ToneClient(22_050)) as acme:
         acme.engine_clients["tone"].fail = always(EngineCrashed("It died."))
         reply = await acme.speech(response_format="wav")
         assert int.from_bytes(reply.content[24:28], "little") == 16_000
 
 
-async def test_readiness_goes_only_when_nothing_can_speak(acme: Stage) -> None:
+async def test_readiness_goes_only_when_nothing_can_speak(acme: RunningApp) -> None:
     acme.engine_clients["tone"].ready = False
     assert (await acme.client.get("/readyz")).status_code == 200
     assert (await acme.speech()).headers["x-tts-status"] == "degraded"
@@ -189,7 +189,7 @@ async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path
         waits = []
         for _ in range(5):
             body = {"model": "tone", "voice": "beep", "input": "slow", "response_format": "wav"}
-            call = Call(Stage(server.application, server.client), body)
+            call = Call(RunningApp(server.application, server.client), body)
             running = asyncio.create_task(call.run())
             await until(lambda sent=call: len(sent.parts) > 1)  # type: ignore[misc]
             begun = time.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hack.browser import Browser, browser
-from tests.support.server_app import config, stage
+from tests.support.server_app import config, running_app
 from tests.support.server_process import Running, running
 from tts_server.app.asgi import routes
 from tts_server.config.defaults import embedded_config
@@ -20,23 +20,23 @@ PATHS = ("/docs", *(f"/docs/{name}" for name in sorted(FILES)))
 
 async def test_a_laptop_has_it_and_a_configured_server_only_if_it_says_so(tmp_path: Path) -> None:
     assert embedded_config().docs
-    async with stage(config(tmp_path, playground=True)) as off:
+    async with running_app(config(tmp_path, playground=True)) as off:
         for path in PATHS:
             reply = await off.client.get(path)
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
-    async with stage(config(tmp_path, docs=True, auth=KEYED)) as on:
+    async with running_app(config(tmp_path, docs=True, auth=KEYED)) as on:
         for path in PATHS:
             assert (await on.client.get(path)).status_code == 200, "it needs no key"
         assert (await on.client.get("/")).status_code == 404, "it is not the playground"
         assert (await on.client.head("/docs")).status_code == 200
         assert (await on.client.get("/docs/nothing.js")).status_code == 404
-    async with stage(config(tmp_path, docs=True, role="Member")) as member:
+    async with running_app(config(tmp_path, docs=True, role="Member")) as member:
         assert (await member.client.get("/docs")).status_code == 404
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 async def test_every_file_is_its_own_and_is_asked_for_again(tmp_path: Path, name: str) -> None:
-    async with stage(config(tmp_path, docs=True)) as here:
+    async with running_app(config(tmp_path, docs=True)) as here:
         reply = await here.client.get(f"/docs/{name}")
         assert reply.content == (FOLDER / name).read_bytes()
         assert "default-src 'none'" in reply.headers["content-security-policy"]

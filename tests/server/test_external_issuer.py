@@ -22,7 +22,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import ValidationError
 
 from tests.support.jwt_forgery import Forger, keys_folder, rs256, rsa_key, signing_folder
-from tests.support.server_app import Stage, config, stage, until
+from tests.support.server_app import RunningApp, config, running_app, until
 from tests.support.token_issuer import Issuer, issuing
 from tts_server.auth import jwks as key_set
 from tts_server.auth.external_issuer import read_key_set
@@ -49,18 +49,18 @@ class Elsewhere(Forger):
 
 
 @asynccontextmanager
-async def trusting(folder: Path, issuer: Issuer) -> AsyncIterator[Stage]:
+async def trusting(folder: Path, issuer: Issuer) -> AsyncIterator[RunningApp]:
     auth = AuthConfig(
         modes=(AuthMode.JWT,),
         keys_directory=keys_folder(folder / "keys", app="key"),
         signing_directory=signing_folder(folder / "signing", "k1", k1=rsa_key("ours")),
         external=ExternalIssuer(jwks_url=issuer.url, issuer=ISSUER, audience=AUDIENCE, ca_file=issuer.ca_file),
     )
-    async with stage(config(folder, auth=auth, tenant_uid="uid-acme")) as running:
+    async with running_app(config(folder, auth=auth, tenant_uid="uid-acme")) as running:
         yield running
 
 
-async def opens(acme: Stage, token: str) -> int:
+async def opens(acme: RunningApp, token: str) -> int:
     acme.application.server.identity.failures = FailureThrottle()
     return (await acme.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"})).status_code
 

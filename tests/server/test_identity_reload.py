@@ -9,7 +9,7 @@ import httpx
 from tests.support.jwt_forgery import keys_folder, pem, rsa_key
 from tests.support.mounted_volume import MountedVolume
 from tests.support.redis_server import counter_store
-from tests.support.server_app import Tone, config, stage
+from tests.support.server_app import ToneClient, config, running_app
 from tts_server.app.build import Application, Sources
 from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.config.files import read_model
@@ -33,7 +33,9 @@ async def test_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None
             file.write_text(json.dumps(changed.model_dump(mode="json", by_alias=True)))
 
         say(modes=(AuthMode.API_KEY,))
-        application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: Tone())
+        application = Application(
+            Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: ToneClient()
+        )
         await application.start()
         transport = httpx.ASGITransport(application.asgi)
         async with httpx.AsyncClient(
@@ -65,7 +67,7 @@ async def test_failures_count_by_the_address_that_a_trusted_proxy_names(tmp_path
 
     async def statuses(trusted: Any) -> list[int]:
         changed = auth.model_copy(update={"trusted_proxies": trusted})
-        async with stage(config(tmp_path, auth=changed)) as acme:
+        async with running_app(config(tmp_path, auth=changed)) as acme:
             return [
                 (
                     await acme.client.get(
@@ -89,7 +91,7 @@ async def test_a_proxy_is_believed_as_soon_as_its_network_is_named(tmp_path: Pat
         file.write_text(json.dumps(told | {"auth": told["auth"] | {"trustedProxies": proxies}}))
 
     say()
-    application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: Tone())
+    application = Application(Sources(read_model(file, ServerConfig), QuotaConfig(), file), lambda model: ToneClient())
     await application.start()
     transport = httpx.ASGITransport(application.asgi, client=("10.4.0.7", 1234))
     async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.jwt_forgery import Forger, base64url, keys_folder, public_pem, rs256, rsa_key, signing_folder
-from tests.support.server_app import Stage, config, stage
+from tests.support.server_app import RunningApp, config, running_app
 from tts_server.auth.access_tokens import TokenAuthority
 from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jws import parse
@@ -37,14 +37,14 @@ one_loop = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def acme(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def acme(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningApp]:
     tmp_path = tmp_path_factory.mktemp("acme")
     auth = AuthConfig(
         modes=(AuthMode.JWT,),
         keys_directory=keys_folder(tmp_path / "keys", app="secret-key"),
         signing_directory=signing_folder(tmp_path / "signing", "k1", k1=OURS),
     )
-    async with stage(config(tmp_path, auth=auth, tenant_uid="uid-acme")) as running:
+    async with running_app(config(tmp_path, auth=auth, tenant_uid="uid-acme")) as running:
         yield running
 
 
@@ -283,14 +283,14 @@ ATTACKS: dict[str, Attack] = {
 
 
 @one_loop
-async def test_the_token_that_every_attack_changes_is_good(acme: Stage, forger: Forger) -> None:
+async def test_the_token_that_every_attack_changes_is_good(acme: RunningApp, forger: Forger) -> None:
     reply = await acme.client.get("/v1/models", headers={"Authorization": f"Bearer {forger.token()}"})
     assert reply.status_code == 200
 
 
 @one_loop
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-async def test_a_forgery_is_refused(acme: Stage, forger: Forger, attack: Attack) -> None:
+async def test_a_forgery_is_refused(acme: RunningApp, forger: Forger, attack: Attack) -> None:
     acme.application.server.identity.failures = FailureThrottle()  # each attack comes from an address without a past
     token = attack(forger)
     sent = token if isinstance(token, bytes) else token.encode()
@@ -303,7 +303,7 @@ async def test_a_forgery_is_refused(acme: Stage, forger: Forger, attack: Attack)
 
 
 @one_loop
-async def test_five_seconds_of_another_clock_are_forgiven(acme: Stage) -> None:
+async def test_five_seconds_of_another_clock_are_forgiven(acme: RunningApp) -> None:
     for seconds, status in ((-304, 200), (-306, 401), (3, 200), (10, 401)):
         acme.application.server.identity.failures = FailureThrottle()
         forger = Forger(OURS)

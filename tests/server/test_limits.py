@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from tests.support.redis_server import CounterStore, counter_store
 from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, refusal, usage
-from tests.support.server_app import AT_ONCE, SENTENCES, Call, Stage, Tone, config, stage, until
+from tests.support.server_app import AT_ONCE, SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.config.redis_acl import rules
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, RedisConfig
@@ -38,7 +38,7 @@ def settings(request: pytest.FixtureRequest, running: CounterStore) -> dict[str,
     return {"redis": RedisConfig(url=running.url), "tenant_uid": UID}
 
 
-def metric(acme: Stage, name: str, **labels: str) -> float:
+def metric(acme: RunningApp, name: str, **labels: str) -> float:
     """Summed over the labels that are not named."""
     registry = acme.application.server.metrics.registry
     samples = [sample for family in registry.collect() for sample in family.samples if sample.name == name]
@@ -47,7 +47,7 @@ def metric(acme: Stage, name: str, **labels: str) -> float:
 
 async def test_every_answer_says_what_is_left_of_every_limit(tmp_path: Path, settings: dict[str, Any]) -> None:
     quota = QuotaConfig(requests_per_minute=5, concurrent_requests=3, requests_per_day=50, characters_per_day=100)
-    async with stage(config(tmp_path, **settings), quota) as acme:
+    async with running_app(config(tmp_path, **settings), quota) as acme:
         headers = (await acme.speech(input="Hello.")).headers
         assert headers["ratelimit-policy"] == (
             '"requestsPerMinute";q=5;w=60, "concurrentRequests";q=3;qu="concurrent-requests", '
@@ -66,7 +66,7 @@ async def test_every_answer_says_what_is_left_of_every_limit(tmp_path: Path, set
 
 
 async def test_metrics_show_what_is_left_while_nobody_asks(tmp_path: Path, settings: dict[str, Any]) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
+    async with running_app(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
         await acme.speech()
         assert metric(acme, "tts_quota_remaining", quota="concurrentRequests") == 1
         await acme.application.show_limits()
@@ -74,7 +74,9 @@ async def test_metrics_show_what_is_left_while_nobody_asks(tmp_path: Path, setti
 
 
 async def test_a_limit_that_is_no_more_is_shown_no_more(tmp_path: Path, settings: dict[str, Any]) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(requests_per_day=1, characters_per_day=50)) as acme:
+    async with running_app(
+        config(tmp_path, **settings), QuotaConfig(requests_per_day=1, characters_per_day=50)
+    ) as acme:
         assert (await acme.speech(input="Hello.")).status_code == 200
         acme.application.server.limit(QuotaConfig(characters_per_day=50))
         assert (await acme.speech(input="Hello.")).status_code == 200
@@ -85,12 +87,12 @@ async def test_a_limit_that_is_no_more_is_shown_no_more(tmp_path: Path, settings
 
 
 async def test_without_limits_an_answer_says_nothing_about_them(tmp_path: Path) -> None:
-    async with stage(config(tmp_path)) as acme:
+    async with running_app(config(tmp_path)) as acme:
         assert not [name for name in (await acme.speech()).headers if "ratelimit" in name]
 
 
 async def test_a_spent_minute_says_when_to_come_back(tmp_path: Path, settings: dict[str, Any]) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(requests_per_minute=1)) as acme:
+    async with running_app(config(tmp_path, **settings), QuotaConfig(requests_per_minute=1)) as acme:
         await acme.speech()
         refused = await acme.speech()
         assert refusal(refused) == (429, None, "rate_limit_exceeded")
@@ -117,7 +119,7 @@ async def test_a_spent_minute_says_when_to_come_back(tmp_path: Path, settings: d
 async def test_a_spent_day_tells_clients_not_to_try_again(
     tmp_path: Path, settings: dict[str, Any], limits: dict[str, int], limit: str
 ) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(**limits)) as acme:
+    async with running_app(config(tmp_path, **settings), QuotaConfig(**limits)) as acme:
         assert (await acme.speech(input="Hello.")).status_code == 200
         for _ in range(20):
             refused = await acme.speech(input="Hello. " * 2)
@@ -131,7 +133,7 @@ async def test_a_spent_day_tells_clients_not_to_try_again(
 
 
 async def test_a_refusal_says_what_is_left_as_usage_does(tmp_path: Path, settings: dict[str, Any]) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(characters_per_day=10)) as acme:
+    async with running_app(config(tmp_path, **settings), QuotaConfig(characters_per_day=10)) as acme:
         await acme.speech(input="Hello.")
         refused = await acme.speech(input="Hello.")
         assert refusal(refused) == (429, None, "insufficient_quota")
@@ -144,7 +146,7 @@ async def test_a_text_that_is_too_long_is_refused_before_anything_is_counted(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     quota = QuotaConfig(max_text_characters=10, requests_per_minute=5, characters_per_day=100)
-    async with stage(config(tmp_path, **settings), quota) as acme:
+    async with running_app(config(tmp_path, **settings), quota) as acme:
         assert refusal(await acme.speech(input="Hello there.")) == (400, "input", "text_rejected")
         left = {name: one["remaining"] for name, one in (await usage(acme))["limits"].items()}
         assert left == {"requestsPerMinute": 5, "charactersPerDay": 100}
@@ -157,7 +159,7 @@ async def test_each_client_has_its_own_limit_beside_the_tenants(tmp_path: Path, 
         (keys / name).write_text(hashlib.sha256(name.encode()).hexdigest())
     auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys)
     quota = QuotaConfig(requests_per_minute=4, per_client_requests_per_minute=2)
-    async with stage(config(tmp_path, auth=auth, **settings), quota) as acme:
+    async with running_app(config(tmp_path, auth=auth, **settings), quota) as acme:
 
         async def ask(name: str) -> httpx.Response:
             return await acme.client.post(
@@ -173,7 +175,7 @@ async def test_each_client_has_its_own_limit_beside_the_tenants(tmp_path: Path, 
 
 
 async def test_without_keys_a_client_is_its_address(tmp_path: Path) -> None:
-    async with stage(config(tmp_path), QuotaConfig(per_client_requests_per_minute=1)) as acme:
+    async with running_app(config(tmp_path), QuotaConfig(per_client_requests_per_minute=1)) as acme:
         for address, status in (("10.0.0.1", 200), ("10.0.0.2", 200), ("10.0.0.1", 429)):
             transport = httpx.ASGITransport(acme.application.asgi, client=(address, 1234))
             async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:
@@ -182,7 +184,7 @@ async def test_without_keys_a_client_is_its_address(tmp_path: Path) -> None:
 
 
 async def test_no_more_are_served_at_a_time_than_are_allowed(tmp_path: Path, settings: dict[str, Any]) -> None:
-    async with stage(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
+    async with running_app(config(tmp_path, **settings), QuotaConfig(concurrent_requests=2)) as acme:
         tone = acme.engine_clients["tone"]
         tone.gate.clear()
         waiting = [asyncio.create_task(acme.speech()) for _ in range(2)]
@@ -197,7 +199,7 @@ async def test_no_more_are_served_at_a_time_than_are_allowed(tmp_path: Path, set
 
 async def test_usage_says_what_is_left_and_what_was_served(tmp_path: Path, settings: dict[str, Any]) -> None:
     quota = QuotaConfig(requests_per_minute=10, audio_seconds_per_day=100)
-    async with stage(config(tmp_path, **settings), quota) as acme:
+    async with running_app(config(tmp_path, **settings), quota) as acme:
         await acme.speech(input="Hello.")
         await acme.synthesize(text="Hi there.", options={"precision": "int8"}, voice="ann", model="tone")
         await acme.synthesize(text="你好。", voice="mei")
@@ -224,7 +226,7 @@ async def test_usage_says_what_is_left_and_what_was_served(tmp_path: Path, setti
 
 
 def hung_up_after(parts: int) -> Any:
-    async def go(acme: Stage) -> None:
+    async def go(acme: RunningApp) -> None:
         call = Call(acme, LONG | {"input": "One more. " * 60, "response_format": "pcm"})
         running = asyncio.create_task(call.run())
         await until(lambda: len(call.parts) >= parts)
@@ -234,12 +236,12 @@ def hung_up_after(parts: int) -> Any:
     return go
 
 
-async def engine_dies_before_the_first_sound(acme: Stage) -> None:
+async def engine_dies_before_the_first_sound(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = dies(0)
     assert (await acme.speech()).status_code == 502
 
 
-async def engine_dies_in_the_middle(acme: Stage) -> None:
+async def engine_dies_in_the_middle(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail, tone.gated_from = dies(1), 1
     tone.gate.clear()
@@ -251,12 +253,12 @@ async def engine_dies_in_the_middle(acme: Stage) -> None:
     assert not call.has_ended()
 
 
-async def engine_dies_before_a_link(acme: Stage) -> None:
+async def engine_dies_before_a_link(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = dies(1)
     assert (await acme.synthesize(text=SENTENCES)).status_code == 502
 
 
-async def caller_leaves_before_the_first_sound(acme: Stage) -> None:
+async def caller_leaves_before_the_first_sound(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.gate.clear()
     call = Call(acme, LONG)
@@ -268,12 +270,12 @@ async def caller_leaves_before_the_first_sound(acme: Stage) -> None:
     assert call.sent == []
 
 
-async def refused(acme: Stage) -> None:
+async def refused(acme: RunningApp) -> None:
     assert (await acme.speech(voice="zoe")).status_code == 400
     assert (await acme.synthesize(text="<lang=de>unclosed")).status_code == 400
 
 
-async def all_goes_well(acme: Stage) -> None:
+async def all_goes_well(acme: RunningApp) -> None:
     for format_ in ("wav", "mp3", "opus", "flac"):
         assert (await acme.speech(response_format=format_, input="One more. " * 3)).status_code == 200
     assert (await acme.speech(stream_format="sse", input=SENTENCES)).status_code == 200
@@ -301,8 +303,8 @@ async def test_ledger_limits_metrics_and_bytes_agree(
     running.run("FLUSHALL")
     quota = QuotaConfig(requests_per_day=1000, characters_per_day=100_000, audio_seconds_per_day=1000)
     redis = RedisConfig(url=running.url)
-    tone = Tone()
-    async with stage(config(tmp_path, redis=redis, tenant_uid=UID), quota, tone=tone) as acme:
+    tone = ToneClient()
+    async with running_app(config(tmp_path, redis=redis, tenant_uid=UID), quota, tone=tone) as acme:
         assert (await acme.speech(input="Hello.", response_format="pcm")).status_code == 200
         first = len(tone.spoken)
         tone.fail = lambda number, part: None
@@ -327,7 +329,7 @@ async def test_ledger_limits_metrics_and_bytes_agree(
 
 
 @asynccontextmanager
-async def lost_when(tone: Tone, first: int, loss: str, store: CounterStore) -> AsyncIterator[None]:
+async def lost_when(tone: ToneClient, first: int, loss: str, store: CounterStore) -> AsyncIterator[None]:
     """The store is lost once the engine speaks, and is back at the end."""
     lose = {"nothing": lambda: None, "hangs": store.freeze, "is killed": store.kill, "is flushed": flush(store)}[loss]
     back = {"hangs": store.thaw, "is killed": store.start}.get(loss, lambda: None)
@@ -353,7 +355,7 @@ def flush(store: CounterStore) -> Any:
     return lambda: store.run("FLUSHALL")
 
 
-async def until_up(acme: Stage) -> None:
+async def until_up(acme: RunningApp) -> None:
     """The store is found, and knows all."""
     guard = acme.application._guard
     assert guard is not None
@@ -370,9 +372,9 @@ async def test_the_ledger_holds_the_bytes_that_had_left(
     tmp_path: Path, settings: dict[str, Any], parts: int, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reply_module, "SEND_SECONDS", 0.05)
-    pcm_as_spoken = Tone(sample_rate_hz=24_000)
+    pcm_as_spoken = ToneClient(sample_rate_hz=24_000)
     quota = QuotaConfig(audio_seconds_per_day=1000)
-    async with stage(config(tmp_path, **settings), quota, tone=pcm_as_spoken) as acme:
+    async with running_app(config(tmp_path, **settings), quota, tone=pcm_as_spoken) as acme:
         tone = acme.engine_clients["tone"]
         tone.gated_from = parts
         tone.gate.clear()
@@ -396,7 +398,7 @@ async def test_the_ledger_holds_the_bytes_that_had_left(
 
 async def test_metrics_say_whether_the_store_answers(tmp_path: Path, running: CounterStore) -> None:
     quota = QuotaConfig(requests_per_minute=10)
-    async with stage(config(tmp_path, redis=RedisConfig(url=running.url), tenant_uid=UID), quota) as acme:
+    async with running_app(config(tmp_path, redis=RedisConfig(url=running.url), tenant_uid=UID), quota) as acme:
         assert metric(acme, "tts_quota_store_up") == 1
         running.freeze()
         try:
@@ -406,7 +408,7 @@ async def test_metrics_say_whether_the_store_answers(tmp_path: Path, running: Co
             running.thaw()
         await until_up(acme)
         assert metric(acme, "tts_quota_store_up") == 1
-    async with stage(config(tmp_path)) as alone:
+    async with running_app(config(tmp_path)) as alone:
         assert b"tts_quota_store_up{" not in generate_latest(alone.application.server.metrics.registry)
 
 
@@ -417,7 +419,7 @@ async def test_an_acl_user_of_the_tenants_keys_and_few_commands_is_enough(tmp_pa
         password.write_text("right")
         redis = RedisConfig(url=store.url, username="acme", password_file=password)
         quota = QuotaConfig(requests_per_minute=9, per_client_requests_per_minute=9, audio_seconds_per_day=9)
-        async with stage(config(tmp_path, redis=redis, tenant_uid=UID), quota) as acme:
+        async with running_app(config(tmp_path, redis=redis, tenant_uid=UID), quota) as acme:
             assert (await acme.speech()).status_code == 200
             assert (await acme.speech(voice="zoe")).status_code == 400
             await acme.application.show_limits()
@@ -434,7 +436,9 @@ async def test_a_server_starts_without_its_store_and_with_a_wrong_password(tmp_p
         password = tmp_path / "password"
         password.write_text("wrong\n")
         redis = RedisConfig(url=store.url, username="default", password_file=password)
-        async with stage(config(tmp_path, redis=redis, tenant_uid=UID), QuotaConfig(requests_per_minute=9)) as acme:
+        async with running_app(
+            config(tmp_path, redis=redis, tenant_uid=UID), QuotaConfig(requests_per_minute=9)
+        ) as acme:
             assert (await acme.speech()).status_code == 200
             assert metric(acme, "tts_quota_store_up") == 0
             password.write_text("right\n")
@@ -446,7 +450,9 @@ async def test_a_server_starts_without_its_stores_address_and_counts_together_on
     file = tmp_path / "url"
     redis = RedisConfig(url_file=file, ca_file=tmp_path / "ca.crt")
     with counter_store() as store:
-        async with stage(config(tmp_path, redis=redis, tenant_uid=UID), QuotaConfig(requests_per_minute=9)) as acme:
+        async with running_app(
+            config(tmp_path, redis=redis, tenant_uid=UID), QuotaConfig(requests_per_minute=9)
+        ) as acme:
             assert (await acme.client.get("/readyz")).status_code == 200
             assert (await acme.speech()).status_code == 200
             assert metric(acme, "tts_quota_store_up") == 0
@@ -460,6 +466,6 @@ async def test_a_member_leaves_the_store_alone(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("internal")
     auth = AuthConfig(modes=(AuthMode.API_KEY,), internal_directory=tmp_path)
     redis = RedisConfig(url="redis://127.0.0.1:1")
-    async with stage(config(tmp_path, role="Member", auth=auth, redis=redis, tenant_uid=UID)) as member:
+    async with running_app(config(tmp_path, role="Member", auth=auth, redis=redis, tenant_uid=UID)) as member:
         await member.application.show_limits()
         assert metric(member, "tts_quota_store_up") == 1

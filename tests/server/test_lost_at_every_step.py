@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.support.patient_redis import PatientRedisCalls, be_patient
 from tests.support.redis_server import CounterStore, counter_store
 from tests.support.replies import PCM_BYTES_A_SECOND, UID, dies, usage
-from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage
+from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.cache.tiered import TieredCache
 from tts_server.config.schema import CacheConfig, QuotaConfig, RedisConfig, ServerConfig
@@ -53,25 +53,25 @@ def settings(request: pytest.FixtureRequest, store: CounterStore, tmp_path: Path
 
 
 @asynccontextmanager
-async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[Stage]:
+async def fresh(settings: ServerConfig, store: CounterStore) -> AsyncIterator[RunningApp]:
     """Nothing is counted or kept."""
     store.run("FLUSHALL")
     shutil.rmtree(settings.storage.directory, ignore_errors=True)
-    async with stage(settings, LIMITS, tone=Tone(RATE_HZ, PARTS)) as acme:
+    async with running_app(settings, LIMITS, tone=ToneClient(RATE_HZ, PARTS)) as acme:
         redis = acme.application._redis
         assert redis is not None
         quota_of(acme)[1]._calls = PatientRedisCalls(redis, store)
         yield acme
 
 
-def quota_of(acme: Stage) -> tuple[ResilientQuota, RedisQuota]:
+def quota_of(acme: RunningApp) -> tuple[ResilientQuota, RedisQuota]:
     guard = acme.application._guard
     assert guard is not None
     assert isinstance(guard._shared, RedisQuota)
     return guard, guard._shared
 
 
-async def usage_at_last(acme: Stage) -> dict[str, Any]:
+async def usage_at_last(acme: RunningApp) -> dict[str, Any]:
     """Once Redis has been found again, and told all that it must know."""
     guard, shared = quota_of(acme)
     async with asyncio.timeout(HANG_SECONDS):
@@ -86,7 +86,7 @@ async def usage_at_last(acme: Stage) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def agrees(acme: Stage, settings: ServerConfig, store: CounterStore, call: Call) -> None:
+async def agrees(acme: RunningApp, settings: ServerConfig, store: CounterStore, call: Call) -> None:
     """Ledger, limits and cache are as if the caller had asked for exactly what it got."""
     delivered = b"".join(call.parts) if call.status == 200 else b""
     assert WHOLE.startswith(delivered)
@@ -109,7 +109,7 @@ async def agrees(acme: Stage, settings: ServerConfig, store: CounterStore, call:
     assert again.content == WHOLE, "nobody hears a part as if it were all"
     if delivered == WHOLE and call.has_ended():
         assert again.headers["x-tts-cache"] == "hit"
-    async with stage(settings, LIMITS, tone=Tone(RATE_HZ, PARTS)) as other:
+    async with running_app(settings, LIMITS, tone=ToneClient(RATE_HZ, PARTS)) as other:
         assert (await other.speech(**REPLY)).content == WHOLE, "nor at another replica"
 
 

@@ -13,31 +13,31 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.support.replies import refusal
-from tests.support.server_app import SENTENCES, Call, Stage, config, stage, until
+from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, StorageConfig
 
 KEY = "tts_correct-horse-battery-staple"
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(config(tmp_path)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(config(tmp_path)) as running:
         yield running
 
 
 @pytest.fixture
-async def locked(tmp_path: Path) -> AsyncIterator[Stage]:
+async def locked(tmp_path: Path) -> AsyncIterator[RunningApp]:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "demo").write_text(hashlib.sha256(KEY.encode()).hexdigest() + "\n")
     (keys / "broken").write_text("not a digest")
     (keys / "..data").mkdir()
     auth = AuthConfig(modes=(AuthMode.API_KEY,), keys_directory=keys)
-    async with stage(config(tmp_path, auth=auth)) as running:
+    async with running_app(config(tmp_path, auth=auth)) as running:
         yield running
 
 
-async def test_audio_is_kept_behind_a_link(acme: Stage) -> None:
+async def test_audio_is_kept_behind_a_link(acme: RunningApp) -> None:
     reply = await acme.synthesize(text=SENTENCES, format="wav")
     said = reply.json()
     assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
@@ -49,18 +49,18 @@ async def test_audio_is_kept_behind_a_link(acme: Stage) -> None:
     assert len(audio.content) == 44 + 3 * 3200
 
 
-async def test_accept_audio_answers_with_the_audio(acme: Stage) -> None:
+async def test_accept_audio_answers_with_the_audio(acme: RunningApp) -> None:
     reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hello."}, headers={"Accept": "audio/mpeg, */*"})
     assert reply.headers["content-type"] == "audio/mpeg"
 
 
-async def test_a_sample_rate_is_what_was_asked(acme: Stage) -> None:
+async def test_a_sample_rate_is_what_was_asked(acme: RunningApp) -> None:
     said = (await acme.synthesize(format="wav", sample_rate=48_000)).json()
     audio = (await acme.client.get(said["audio_url"])).content
     assert int.from_bytes(audio[24:28], "little") == 48_000
 
 
-async def test_a_changed_link_opens_nothing(acme: Stage) -> None:
+async def test_a_changed_link_opens_nothing(acme: RunningApp) -> None:
     url = (await acme.synthesize()).json()["audio_url"]
     parts = urlsplit(url)
     expires = parse_qs(parts.query)["expires"][0]
@@ -75,7 +75,7 @@ async def test_a_changed_link_opens_nothing(acme: Stage) -> None:
 @pytest.mark.parametrize(
     "host", ["", "acme.test/path", "user@acme.test", "acme test", 'acme.test"', "acme.test?a=", "acmé.test"]
 )
-async def test_a_host_that_is_none_is_in_no_link(acme: Stage, host: str) -> None:
+async def test_a_host_that_is_none_is_in_no_link(acme: RunningApp, host: str) -> None:
     """Whoever shares the link would lead others to what a caller wrote there."""
     headers = {b"Host": host.encode("latin-1")}
     reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers=headers)
@@ -94,13 +94,13 @@ async def test_a_link_is_https_where_a_proxy_that_is_believed_says_so(
     tmp_path: Path, trusted: str | None, said: str, expected: str
 ) -> None:
     auth = AuthConfig.model_validate({"trustedProxies": [trusted] if trusted else None})
-    async with stage(config(tmp_path, auth=auth)) as acme:
+    async with running_app(config(tmp_path, auth=auth)) as acme:
         headers = {"X-Forwarded-Proto": said}
         reply = await acme.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers=headers)
         assert reply.json()["audio_url"].startswith(f"{expected}://acme.test/v1/tts/audio/")
 
 
-async def test_a_link_whose_audio_was_removed_is_gone(acme: Stage, tmp_path: Path) -> None:
+async def test_a_link_whose_audio_was_removed_is_gone(acme: RunningApp, tmp_path: Path) -> None:
     url = (await acme.synthesize()).json()["audio_url"]
     for file in (tmp_path / "audio" / "team-acme.acme").iterdir():
         file.unlink()
@@ -109,7 +109,7 @@ async def test_a_link_whose_audio_was_removed_is_gone(acme: Stage, tmp_path: Pat
 
 async def test_audio_that_cannot_be_kept_comes_in_the_answer_which_says_why(tmp_path: Path) -> None:
     small = StorageConfig(directory=tmp_path / "audio", max_bytes=100)
-    async with stage(config(tmp_path, storage=small)) as acme:
+    async with running_app(config(tmp_path, storage=small)) as acme:
         reply = await acme.synthesize(format="wav")
         assert reply.status_code == 200
         said = reply.json()
@@ -138,7 +138,7 @@ async def test_audio_that_cannot_be_kept_comes_in_the_answer_which_says_why(tmp_
 )
 @pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/tts/synthesize"])
 async def test_without_a_good_key_not_even_the_body_is_read(
-    locked: Stage, path: str, authorization: str | None
+    locked: RunningApp, path: str, authorization: str | None
 ) -> None:
     headers = [] if authorization is None else [(b"authorization", authorization.encode())]
     reply = await locked.client.post(path, content=b"\xff" * 10_000_000, headers=headers)
@@ -146,14 +146,14 @@ async def test_without_a_good_key_not_even_the_body_is_read(
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
-async def test_lists_need_a_key_too_and_health_does_not(locked: Stage) -> None:
+async def test_lists_need_a_key_too_and_health_does_not(locked: RunningApp) -> None:
     for path in ("/v1/models", "/v1/models/tone", "/v1/audio/voices"):
         assert (await locked.client.get(path)).status_code == 401
     for path in ("/healthz", "/readyz"):
         assert (await locked.client.get(path)).status_code == 200
 
 
-async def test_a_good_key_speaks(locked: Stage) -> None:
+async def test_a_good_key_speaks(locked: RunningApp) -> None:
     headers = {"Authorization": f"bearer  {KEY}"}
     reply = await locked.client.post("/v1/tts/synthesize", json={"text": "Hi."}, headers=headers)
     assert reply.status_code == 200
@@ -161,7 +161,7 @@ async def test_a_good_key_speaks(locked: Stage) -> None:
     assert (await locked.client.get("/v1/models", headers=two)).status_code == 401
 
 
-async def test_where_no_key_is_needed_any_is_fine(acme: Stage) -> None:
+async def test_where_no_key_is_needed_any_is_fine(acme: RunningApp) -> None:
     reply = await acme.client.get("/v1/models", headers={"Authorization": "Bearer sk-unused"})
     assert reply.status_code == 200
 
@@ -170,7 +170,7 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
     internal = tmp_path / "internal"
     internal.mkdir()
     auth = AuthConfig(modes=(AuthMode.NONE,), internal_directory=internal)
-    async with stage(config(tmp_path, role="Member", auth=auth), QuotaConfig(requests_per_minute=1)) as member:
+    async with running_app(config(tmp_path, role="Member", auth=auth), QuotaConfig(requests_per_minute=1)) as member:
         body = {"model": "tone", "voice": "ann", "input": "<lang=zh>", "response_format": "pcm", "language": "de"}
         assert (await member.client.post("/v1/audio/speech", json=body)).status_code == 401
         (internal / "token").write_text("between-pools\n")
@@ -197,7 +197,7 @@ async def test_a_member_pool_opens_only_to_the_internal_credential(tmp_path: Pat
 
 
 async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) -> None:
-    async with stage(config(tmp_path), QuotaConfig(requests_per_minute=2)) as acme:
+    async with running_app(config(tmp_path), QuotaConfig(requests_per_minute=2)) as acme:
         first = await acme.speech()
         assert first.headers["x-ratelimit-limit-requests"] == "2"
         assert first.headers["x-ratelimit-remaining-requests"] == "1"
@@ -214,12 +214,12 @@ async def test_what_is_left_of_the_limit_goes_with_every_answer(tmp_path: Path) 
 
 
 async def test_replicas_share_a_limit_that_none_of_them_counts_for_all(tmp_path: Path) -> None:
-    async with stage(config(tmp_path, max_replicas=3), QuotaConfig(requests_per_minute=6)) as acme:
+    async with running_app(config(tmp_path, max_replicas=3), QuotaConfig(requests_per_minute=6)) as acme:
         replies = [(await acme.speech()).status_code for _ in range(3)]
     assert replies == [200, 200, 429]
 
 
-async def test_models_and_voices_are_listed_with_their_aliases(acme: Stage) -> None:
+async def test_models_and_voices_are_listed_with_their_aliases(acme: RunningApp) -> None:
     models = (await acme.client.get("/v1/models")).json()
     assert models["object"] == "list"
     assert [model["id"] for model in models["data"]] == ["tone", "bass", "tts-1"]
@@ -234,7 +234,7 @@ async def test_models_and_voices_are_listed_with_their_aliases(acme: Stage) -> N
     ]
 
 
-async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: Stage) -> None:
+async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: RunningApp) -> None:
     acme.application.server.draining = True
     assert refusal(await acme.client.get("/readyz")) == (503, None, "draining")
     reply = await acme.speech()
@@ -244,7 +244,7 @@ async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: 
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: Stage, *, begun: bool) -> None:
+async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: RunningApp, *, begun: bool) -> None:
     """uvicorn cancels what still runs then: with an answer of its own, and a stack for each request in the log."""
     tone = acme.engine_clients["tone"]
     tone.gate.clear()
@@ -265,12 +265,12 @@ async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: S
     assert acme.application.server.snapshot.requests == 0
 
 
-async def test_an_engine_in_a_crash_loop_is_not_ready(acme: Stage) -> None:
+async def test_an_engine_in_a_crash_loop_is_not_ready(acme: RunningApp) -> None:
     acme.engine_clients["bass"].ready = False
     assert refusal(await acme.client.get("/readyz")) == (503, None, "overloaded")
 
 
-async def test_metrics_count_under_configured_names_only(acme: Stage) -> None:
+async def test_metrics_count_under_configured_names_only(acme: RunningApp) -> None:
     await acme.speech()
     await acme.speech(model="my-secret-model")
     await acme.speech(voice="my-secret-voice")
@@ -285,7 +285,9 @@ async def test_metrics_count_under_configured_names_only(acme: Stage) -> None:
     assert 'tts_inflight_requests{tenant="team-acme.acme"} 0.0' in text
 
 
-async def test_an_unforeseen_error_is_a_500_that_says_nothing(acme: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_unforeseen_error_is_a_500_that_says_nothing(
+    acme: RunningApp, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(utterance: int, part: int) -> None:
         raise ValueError("the caller said: secret words")
 

@@ -28,8 +28,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 
-from tests.support.listening import listening
-from tests.support.server_app import config, stage
+from tests.support.listening_app import listening
+from tests.support.server_app import config, running_app
 from tts_server.app.asgi import ROUTERS, routes
 from tts_server.config.schema import AuthConfig, AuthMode, CacheConfig, QuotaConfig
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded, Refused, TTSError
@@ -60,7 +60,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     async def serve() -> None:
         found["loop"] = asyncio.get_running_loop()
         async with (
-            stage(configured, QuotaConfig(requests_per_day=1_000_000)) as acme,
+            running_app(configured, QuotaConfig(requests_per_day=1_000_000)) as acme,
             listening(acme.application) as port,
         ):
             found["port"] = port
@@ -187,7 +187,7 @@ def test_whoever_needs_a_credential_is_refused_without_one(url: str) -> None:
 
 async def test_it_needs_no_key_and_no_engine(tmp_path: Path) -> None:
     keyed = AuthConfig(modes=(AuthMode.API_KEY,))
-    async with stage(config(tmp_path, auth=keyed, role="Member")) as here:
+    async with running_app(config(tmp_path, auth=keyed, role="Member")) as here:
         assert (await here.client.get("/openapi.json")).json() == DOCUMENT
         here.application.server.snapshot = None
         assert (await here.client.get("/openapi.json")).status_code == 200

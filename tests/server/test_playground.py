@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server_app import config, stage
+from tests.support.server_app import config, running_app
 from tts_server.config.defaults import embedded_config
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.routes.playground import FILES, FOLDER
@@ -15,20 +15,20 @@ KEYED = AuthConfig(modes=(AuthMode.API_KEY,))
 
 async def test_a_laptop_has_it_and_a_configured_server_only_if_it_says_so(tmp_path: Path) -> None:
     assert embedded_config().playground
-    async with stage(config(tmp_path)) as off:
+    async with running_app(config(tmp_path)) as off:
         for path in ("/", "/playground/app.js"):
             reply = await off.client.get(path)
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
-    async with stage(config(tmp_path, playground=True)) as on:
+    async with running_app(config(tmp_path, playground=True)) as on:
         assert (await on.client.get("/")).status_code == 200
         assert (await on.client.head("/")).status_code == 200
         assert (await on.client.post("/")).status_code == 405
-    async with stage(config(tmp_path, playground=True, role="Member")) as member:
+    async with running_app(config(tmp_path, playground=True, role="Member")) as member:
         assert (await member.client.get("/")).status_code == 404
 
 
 async def test_the_page_needs_no_key_and_its_data_does(tmp_path: Path) -> None:
-    async with stage(config(tmp_path, playground=True, auth=KEYED)) as here:
+    async with running_app(config(tmp_path, playground=True, auth=KEYED)) as here:
         assert (await here.client.get("/")).status_code == 200
         for path in ("/v1/models", "/v1/audio/voices", "/v1/usage"):
             assert (await here.client.get(path)).status_code == 401
@@ -36,7 +36,7 @@ async def test_the_page_needs_no_key_and_its_data_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILES))
 async def test_every_file_is_kept_and_asked_for_again(tmp_path: Path, name: str) -> None:
-    async with stage(config(tmp_path, playground=True)) as here:
+    async with running_app(config(tmp_path, playground=True)) as here:
         reply = await here.client.get(f"/playground/{name}")
         assert reply.content == (FOLDER / name).read_bytes()
         assert reply.headers["cache-control"] == "no-cache"
@@ -50,7 +50,7 @@ async def test_every_file_is_kept_and_asked_for_again(tmp_path: Path, name: str)
 
 
 async def test_nothing_else_of_the_machine_is_served(tmp_path: Path) -> None:
-    async with stage(config(tmp_path, playground=True)) as here:
+    async with running_app(config(tmp_path, playground=True)) as here:
         for path in (
             "/playground/",
             "/playground/nothing.js",
@@ -61,7 +61,7 @@ async def test_nothing_else_of_the_machine_is_served(tmp_path: Path) -> None:
 
 
 async def test_the_policy_lets_nothing_in_but_the_pages_own_files(tmp_path: Path) -> None:
-    async with stage(config(tmp_path, playground=True)) as here:
+    async with running_app(config(tmp_path, playground=True)) as here:
         page = await here.client.get("/")
         policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'none'"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from tests.support.server_app import Stage, config, stage
-from tests.support.worker_pools import beep, moody, synthesized, until
+from tests.support.server_app import RunningApp, config, running_app
+from tests.support.worker_pools import beep, failing_pool, synthesized, until
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
 from tts_server.inference.pool import dispatcher
@@ -43,7 +43,7 @@ async def speaks(pool: WorkerPool, name: str, params: SchedulingParams, order: l
 
 async def test_interactive_requests_overtake_queued_batch() -> None:
     order: list[str] = []
-    async with moody() as pool:
+    async with failing_pool() as pool:
         async with busy(pool):
             tasks = []
             for number, (name, turn) in enumerate(
@@ -57,7 +57,7 @@ async def test_interactive_requests_overtake_queued_batch() -> None:
 
 async def test_a_batch_reply_that_an_interactive_request_joins_overtakes_other_batch() -> None:
     order: list[str] = []
-    async with moody() as pool:
+    async with failing_pool() as pool:
         line = RoutedUtterance("beep", beep("ok"))
         plan = SynthesisPlan([line], {"beep": BreakerGuard("beep", pool)}, {"beep": ()}, lambda _: [])
 
@@ -79,7 +79,7 @@ async def test_a_batch_reply_that_an_interactive_request_joins_overtakes_other_b
 
 async def test_an_interactive_request_promotes_the_batch_synthesis_it_joins(tmp_path: Path) -> None:
     """Identical requests share a synthesis: it continues with the more urgent priority."""
-    async with stage(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
+    async with running_app(config(tmp_path, cache=CacheConfig(enabled=True))) as acme:
         tone = acme.engine_clients["tone"]
         tone.gate.clear()
         body = {"model": "tts-1", "voice": "alloy", "input": "One. Two. Three.", "response_format": "flac"}
@@ -97,7 +97,7 @@ async def test_an_interactive_request_promotes_the_batch_synthesis_it_joins(tmp_
 
 
 async def test_a_request_that_would_wait_too_long_is_refused_at_once_with_a_retry_time() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
         async with busy(pool):
             waiting = asyncio.create_task(synthesized(pool, beep("x" * 20)))
@@ -115,7 +115,7 @@ async def test_a_request_that_would_wait_too_long_is_refused_at_once_with_a_retr
 
 async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "MAX_QUEUED", 2)
-    async with moody() as pool:
+    async with failing_pool() as pool:
         async with busy(pool):
             waiting = [asyncio.create_task(synthesized(pool, beep("ok"))) for _ in range(2)]
             await until(lambda: pool.waiting == 2)
@@ -126,7 +126,7 @@ async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monk
 
 async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "MAX_QUEUED", 4)
-    async with moody() as pool:
+    async with failing_pool() as pool:
         async with busy(pool):
             waiting = []
             for tenant, taken in (("flood", True), ("flood", True), ("flood", True), ("flood", True), ("flood", False),
@@ -143,7 +143,7 @@ async def test_a_queue_that_one_tenant_fills_has_room_for_others(monkeypatch: py
 
 async def test_who_leaves_the_queue_is_gone_at_once() -> None:
     depths: list[int] = []
-    async with moody(on_depth=lambda tenant, depth: depths.append(depth)) as pool:
+    async with failing_pool(on_depth=lambda tenant, depth: depths.append(depth)) as pool:
         async with busy(pool):
             waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
             await until(lambda: pool.waiting == 1)
@@ -155,7 +155,7 @@ async def test_who_leaves_the_queue_is_gone_at_once() -> None:
 
 
 async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         parts = pool.speak(beep("endless"))
         await anext(parts)
         waiting = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
@@ -170,7 +170,7 @@ async def test_one_that_leaves_in_the_moment_of_its_turn_loses_no_process() -> N
 
 
 async def test_batch_that_waits_is_refused_by_itself() -> None:
-    async with moody() as pool:
+    async with failing_pool() as pool:
         async with busy(pool):
             batch = asyncio.create_task(speaks(pool, "", BATCH, []))
             interactive = asyncio.create_task(speaks(pool, "", SchedulingParams(), []))
@@ -183,8 +183,8 @@ async def test_batch_that_waits_is_refused_by_itself() -> None:
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(config(tmp_path, max_wait_seconds=7, batch_ages_after_seconds=3)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(config(tmp_path, max_wait_seconds=7, batch_ages_after_seconds=3)) as running:
         yield running
 
 
@@ -193,7 +193,7 @@ async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
     [({}, Priority.INTERACTIVE), ({"X-TTS-Priority": "batch"}, Priority.BATCH),
      ({"X-TTS-Priority": "Interactive"}, Priority.INTERACTIVE)],
 )  # fmt: skip
-async def test_a_header_lowers_a_request(acme: Stage, header: dict[str, str], priority: Priority) -> None:
+async def test_a_header_lowers_a_request(acme: RunningApp, header: dict[str, str], priority: Priority) -> None:
     body = {"model": "tts-1", "voice": "alloy", "input": "One. Two.", "response_format": "flac"}
     for path, content in (("/v1/audio/speech", body), ("/v1/tts/synthesize", {"text": "Hello."})):
         assert (await acme.client.post(path, json=content, headers=header)).status_code == 200
@@ -203,13 +203,13 @@ async def test_a_header_lowers_a_request(acme: Stage, header: dict[str, str], pr
     assert {turn.priority for turn in acme.engine_clients["tone"].turns} == {priority}
 
 
-async def test_a_priority_that_nobody_knows_is_refused(acme: Stage) -> None:
+async def test_a_priority_that_nobody_knows_is_refused(acme: RunningApp) -> None:
     reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "urgent"})
     assert reply.status_code == 400
     assert "interactive, batch" in reply.json()["error"]["message"]
 
 
-async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: Stage) -> None:
+async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: RunningApp) -> None:
     acme.application.server.drain()
     reply = await acme.client.post("/v1/tts/synthesize", json={"text": "x"}, headers={"X-TTS-Priority": "batch"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "draining")
@@ -217,14 +217,14 @@ async def test_batch_is_not_begun_on_a_replica_that_is_about_to_end(acme: Stage)
     assert (await acme.synthesize()).status_code == 200
 
 
-async def test_only_the_first_line_of_a_reply_is_refused_for_its_wait(acme: Stage) -> None:
+async def test_only_the_first_line_of_a_reply_is_refused_for_its_wait(acme: RunningApp) -> None:
     await acme.speech(input="The first one is here. And the second one follows it.", response_format="flac")
     waits = [turn.max_wait_seconds for turn in acme.engine_clients["tone"].turns]
     assert waits[0] is not None
     assert set(waits[1:]) <= {None}
 
 
-async def test_what_follows_is_due_when_its_listener_has_heard_the_rest(acme: Stage) -> None:
+async def test_what_follows_is_due_when_its_listener_has_heard_the_rest(acme: RunningApp) -> None:
     """A tenth of a second each, and a second to spare."""
     begun = time.monotonic()
     await acme.speech(input="One. <lang=de>Zwei.</lang> Three.", response_format="pcm")
@@ -238,7 +238,7 @@ async def test_what_follows_is_due_when_its_listener_has_heard_the_rest(acme: St
     assert [turn.due for turn in acme.engine_clients["tone"].turns] == [None] * 3, "nobody hears it before its end"
 
 
-async def test_the_queue_is_measured_under_configured_names(acme: Stage) -> None:
+async def test_the_queue_is_measured_under_configured_names(acme: RunningApp) -> None:
     metrics = acme.application.server.metrics
     metrics.queue_wait.labels("team-acme.acme", "tone").observe(0.1)
     text = generate_latest(metrics.registry).decode()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.replies import refusal
-from tests.support.server_app import Stage, config, stage
+from tests.support.server_app import RunningApp, config, running_app
 from tts_server.config.schema import QuotaConfig
 
 SPEECH = "/v1/audio/speech"
@@ -22,8 +22,8 @@ GOOD = {"model": "tts-1", "voice": "alloy", "input": "Hello."}
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(config(tmp_path), QuotaConfig(max_text_characters=100)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(config(tmp_path), QuotaConfig(max_text_characters=100)) as running:
         yield running
 
 
@@ -60,7 +60,7 @@ SPEECH_FIELDS: dict[str, tuple[dict[str, Any], tuple[int, str | None, str]]] = {
 
 
 @pytest.mark.parametrize(("fields", "expected"), SPEECH_FIELDS.values(), ids=SPEECH_FIELDS)
-async def test_a_wrong_field_is_named(acme: Stage, fields: dict[str, Any], expected: tuple[int, str, str]) -> None:
+async def test_a_wrong_field_is_named(acme: RunningApp, fields: dict[str, Any], expected: tuple[int, str, str]) -> None:
     body = {name: value for name, value in (GOOD | fields).items() if value is not ...}
     reply = await acme.client.post(SPEECH, json=body)
     assert refusal(reply) == expected
@@ -91,7 +91,7 @@ NATIVE_FIELDS: dict[str, tuple[dict[str, Any], tuple[int, str | None, str]]] = {
 
 @pytest.mark.parametrize(("fields", "expected"), NATIVE_FIELDS.values(), ids=NATIVE_FIELDS)
 async def test_the_native_route_names_it_too(
-    acme: Stage, fields: dict[str, Any], expected: tuple[int, str, str]
+    acme: RunningApp, fields: dict[str, Any], expected: tuple[int, str, str]
 ) -> None:
     body = {name: value for name, value in ({"text": "Hello."} | fields).items() if value is not ...}
     reply = await acme.client.post(NATIVE, json=body)
@@ -130,7 +130,7 @@ BODIES: dict[str, tuple[bytes, dict[str, str], tuple[int, str | None, str]]] = {
 @pytest.mark.parametrize("path", [SPEECH, NATIVE])
 @pytest.mark.parametrize(("body", "headers", "expected"), BODIES.values(), ids=BODIES)
 async def test_a_wrong_body_is_refused(
-    acme: Stage, path: str, body: bytes, headers: dict[str, str], expected: tuple[int, str, str]
+    acme: RunningApp, path: str, body: bytes, headers: dict[str, str], expected: tuple[int, str, str]
 ) -> None:
     reply = await acme.client.post(path, content=body, headers=headers)
     found = refusal(reply)
@@ -154,21 +154,23 @@ ROUTES: dict[str, tuple[str, str, tuple[int, str | None, str]]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "expected"), ROUTES.values(), ids=ROUTES)
-async def test_a_wrong_address_is_refused(acme: Stage, method: str, path: str, expected: tuple[int, str, str]) -> None:
+async def test_a_wrong_address_is_refused(
+    acme: RunningApp, method: str, path: str, expected: tuple[int, str, str]
+) -> None:
     assert refusal(await acme.client.request(method, path)) == expected
 
 
-async def test_whoever_forgot_the_version_is_reminded(acme: Stage) -> None:
+async def test_whoever_forgot_the_version_is_reminded(acme: RunningApp) -> None:
     reply = await acme.client.post("/audio/speech", json={})
     assert refusal(reply) == (404, None, "not_found")
     assert "/v1/" in reply.json()["error"]["message"]
 
 
-async def test_a_refused_method_says_which_one_is_right(acme: Stage) -> None:
+async def test_a_refused_method_says_which_one_is_right(acme: RunningApp) -> None:
     assert (await acme.client.get(SPEECH)).headers["allow"] == "POST"
 
 
-async def test_a_huge_body_without_a_length_is_refused_while_it_comes(acme: Stage) -> None:
+async def test_a_huge_body_without_a_length_is_refused_while_it_comes(acme: RunningApp) -> None:
     sent = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -182,24 +184,24 @@ async def test_a_huge_body_without_a_length_is_refused_while_it_comes(acme: Stag
     assert reply.headers["connection"] == "close"
 
 
-async def test_the_openai_route_ignores_what_it_does_not_know(acme: Stage) -> None:
+async def test_the_openai_route_ignores_what_it_does_not_know(acme: RunningApp) -> None:
     reply = await acme.speech(instructions="Cheerfully.", user=None, speed=None, stream_format=None)
     assert reply.status_code == 200
 
 
-async def test_a_field_is_named_briefly_however_long_it_is(acme: Stage) -> None:
+async def test_a_field_is_named_briefly_however_long_it_is(acme: RunningApp) -> None:
     reply = await acme.synthesize(**{"x" * 5000: 1})
     status, param, _ = refusal(reply)
     assert status == 400
     assert len(param or "") == 64
 
 
-async def test_an_allowed_precision_is_listed_where_another_is_refused(acme: Stage) -> None:
+async def test_an_allowed_precision_is_listed_where_another_is_refused(acme: RunningApp) -> None:
     reply = await acme.synthesize(options={"precision": "fp16"})
     assert "fp32, int8" in reply.json()["error"]["message"]
 
 
-async def test_a_lone_surrogate_is_spoken_around(acme: Stage) -> None:
+async def test_a_lone_surrogate_is_spoken_around(acme: RunningApp) -> None:
     reply = await acme.client.post(SPEECH, content=json.dumps(GOOD | {"input": "Hi \ud83d there."}), headers=JSON)
     assert reply.status_code == 200
     assert acme.engine_clients["tone"].spoken[0].text == "Hi � there."
@@ -227,14 +229,14 @@ TYPES = st.sampled_from(
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from([SPEECH, NATIVE]), body=RAW, kind=TYPES, accept=st.sampled_from(["*/*", "audio/mpeg"]))
-async def test_no_body_is_the_servers_fault(acme: Stage, path: str, body: bytes, kind: str, accept: str) -> None:
+async def test_no_body_is_the_servers_fault(acme: RunningApp, path: str, body: bytes, kind: str, accept: str) -> None:
     reply = await acme.client.post(path, content=body, headers={"Content-Type": kind, "Accept": accept})
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.dictionaries(NAMES, LIKELY | VALUES, max_size=4), path=st.sampled_from([SPEECH, NATIVE]))
-async def test_no_field_is_the_servers_fault(acme: Stage, path: str, fields: dict[str, Any]) -> None:
+async def test_no_field_is_the_servers_fault(acme: RunningApp, path: str, fields: dict[str, Any]) -> None:
     base = GOOD if path == SPEECH else {"text": "Hello."}
     reply = await acme.client.post(path, content=json.dumps(base | fields).encode(), headers=JSON)
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
@@ -245,7 +247,7 @@ async def test_no_field_is_the_servers_fault(acme: Stage, path: str, fields: dic
     name=st.sampled_from(["Authorization", "Accept", "X-Request-ID", "Host", "Content-Encoding", "Content-Length"]),
     value=st.binary(max_size=40),
 )
-async def test_no_header_is_the_servers_fault(acme: Stage, name: str, value: bytes) -> None:
+async def test_no_header_is_the_servers_fault(acme: RunningApp, name: str, value: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (name.encode(), value)]
     reply = await acme.client.post(NATIVE, content=b'{"text": "Hello."}', headers=headers)
     assert reply.status_code == 200 or 400 <= refusal(reply)[0] < 500
@@ -255,7 +257,9 @@ async def test_no_header_is_the_servers_fault(acme: Stage, name: str, value: byt
 @given(
     key=st.text(max_size=60), expires=st.text(max_size=20), signature=st.text(max_size=20), replica=st.text(max_size=9)
 )
-async def test_no_link_is_the_servers_fault(acme: Stage, key: str, expires: str, signature: str, replica: str) -> None:
+async def test_no_link_is_the_servers_fault(
+    acme: RunningApp, key: str, expires: str, signature: str, replica: str
+) -> None:
     known = acme.application.server.links.replica
     for claimed in (replica, known):
         query = {"expires": expires, "signature": signature, "replica": claimed}

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.mounted_volume import MountedVolume
-from tests.support.server_app import Stage, Tone, config, until
+from tests.support.server_app import RunningApp, ToneClient, config, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.files import BrokenFile, read_model
 from tts_server.config.schema import AuthConfig, AuthMode, ModelConfig, QuotaConfig, ServerConfig, VoiceConfig
@@ -23,8 +23,8 @@ KEY = "tts_correct-horse-battery-staple"
 
 
 @dataclass
-class Mutable(Stage):
-    """A stage with the volumes that its server reads."""
+class Mutable(RunningApp):
+    """A running application with the volumes that its server reads."""
 
     volumes: dict[str, MountedVolume] = field(default_factory=dict)
 
@@ -158,10 +158,10 @@ async def acme(tmp_path: Path) -> AsyncIterator[Mutable]:
     server.write(**{"server.json": first.model_dump_json(by_alias=True)})
     quota.write(**{"quota.json": '{"requestsPerMinute": 2}'})
     keys.write()
-    engine_clients: dict[str, Tone] = {}
+    engine_clients: dict[str, ToneClient] = {}
     application = Application(
         Sources(first, QuotaConfig(requests_per_minute=2), server / "server.json", quota / "quota.json"),
-        lambda model: engine_clients.setdefault(model.name, Tone()),
+        lambda model: engine_clients.setdefault(model.name, ToneClient()),
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi)
@@ -170,10 +170,10 @@ async def acme(tmp_path: Path) -> AsyncIterator[Mutable]:
     await application.stop()
 
 
-def change(stage: Mutable, tmp_path: Path, **changes: Any) -> None:
+def change(app: Mutable, tmp_path: Path, **changes: Any) -> None:
     """Write a new server.json."""
     changed = config(tmp_path, **changes).model_dump_json(by_alias=True)
-    stage.volumes["server"].write(**{"server.json": changed})
+    app.volumes["server"].write(**{"server.json": changed})
 
 
 async def test_a_new_quota_holds_at_once_and_forgets_no_request(acme: Mutable) -> None:
@@ -286,7 +286,7 @@ async def test_a_removed_key_is_none_also_while_an_engine_takes_long_to_load(acm
     await until(lambda: slow.ready)
 
 
-class Heavy(Tone):
+class Heavy(ToneClient):
     """Loads until somebody says that it has."""
 
     def __init__(self) -> None:

@@ -125,7 +125,7 @@ async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
         metrics = application.server.metrics
         pools.append(
             WorkerPool(
-                "tests.support.recording_engine:Turnstile",
+                "tests.support.recording_engine:RecordingEngine",
                 first_audio_timeout_seconds=60,
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),

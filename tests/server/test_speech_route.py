@@ -12,7 +12,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
-from tests.support.server_app import RATE_HZ, SENTENCES, Call, Stage, Tone, config, stage, until
+from tests.support.server_app import RATE_HZ, SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tts_server.config.schema import QuotaConfig
 from tts_server.errors import EngineCrashed, EngineTimeout
 from tts_server.http import speech_response as reply_module
@@ -22,12 +22,12 @@ ALTERNATING = "One. <lang=de>Zwei.</lang> " * 140
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(config(tmp_path)) as running:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(config(tmp_path)) as running:
         yield running
 
 
-async def test_a_short_text_comes_whole_with_its_length(acme: Stage) -> None:
+async def test_a_short_text_comes_whole_with_its_length(acme: RunningApp) -> None:
     reply = await acme.speech()
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "audio/wav"
@@ -37,7 +37,7 @@ async def test_a_short_text_comes_whole_with_its_length(acme: Stage) -> None:
     assert reply.headers["x-tts-status"] == "ok"
 
 
-async def test_a_longer_text_streams_sentence_by_sentence(acme: Stage) -> None:
+async def test_a_longer_text_streams_sentence_by_sentence(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.gated_from = 1
     tone.gate.clear()
@@ -54,19 +54,19 @@ async def test_a_longer_text_streams_sentence_by_sentence(acme: Stage) -> None:
     assert len(data) == 44 + 3 * UTTERANCE_BYTES
 
 
-async def test_flac_comes_whole_because_it_states_its_length_first(acme: Stage) -> None:
+async def test_flac_comes_whole_because_it_states_its_length_first(acme: RunningApp) -> None:
     reply = await acme.speech(input=SENTENCES, response_format="flac")
     assert int(reply.headers["content-length"]) == len(reply.content)
 
 
-async def test_http_1_0_gets_a_length_too_because_nothing_else_marks_an_end(acme: Stage) -> None:
+async def test_http_1_0_gets_a_length_too_because_nothing_else_marks_an_end(acme: RunningApp) -> None:
     call = Call(acme, LONG | {"response_format": "wav"}, http_version="1.0")
     await call.run()
     assert int(call.headers[b"content-length"]) == len(call.parts[0])
     assert wav_samples(call.parts[0]) == 3 * RATE_HZ // 10
 
 
-async def test_http_1_0_gets_events_without_chunks_because_it_knows_none(acme: Stage) -> None:
+async def test_http_1_0_gets_events_without_chunks_because_it_knows_none(acme: RunningApp) -> None:
     call = Call(acme, LONG | {"stream_format": "sse"}, http_version="1.0")
     await call.run()
     (body,) = call.parts
@@ -76,7 +76,7 @@ async def test_http_1_0_gets_events_without_chunks_because_it_knows_none(acme: S
 
 
 @pytest.mark.parametrize("error", [EngineCrashed("It died."), EngineTimeout("It is silent.")])
-async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: Stage, error: Exception) -> None:
+async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: RunningApp, error: Exception) -> None:
     def fail(utterance: int, part: int) -> None:
         raise error
 
@@ -90,7 +90,7 @@ async def test_a_failure_before_the_first_sound_is_an_error_with_a_code(acme: St
         assert reply.json()["error"]["type"] == "server_error"
 
 
-async def test_a_failure_between_two_sentences_is_mended_unheard(acme: Stage) -> None:
+async def test_a_failure_between_two_sentences_is_mended_unheard(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = fails(1, part=0)
     reply = await acme.speech(**LONG)
     assert reply.status_code == 200
@@ -100,7 +100,7 @@ async def test_a_failure_between_two_sentences_is_mended_unheard(acme: Stage) ->
     assert len(reply.content) == pytest.approx(3 * UTTERANCE_BYTES * 24_000 / RATE_HZ, abs=4)
 
 
-async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -> None:
+async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     tone.fail = fails(1, part=0, times=2)
     tone.gated_from = 1
@@ -120,7 +120,7 @@ async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: Stage) -
     assert 'tts_replies_cut_total{model="tone",reason="engine_crashed",tenant="team-acme.acme"} 1.0' in text
 
 
-async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: Stage) -> None:
+async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
 
     def fail(utterance: int, part: int) -> None:
@@ -139,14 +139,14 @@ async def test_a_sentence_that_was_heard_in_part_is_not_said_again(acme: Stage) 
         assert len(tone.spoken) == 2
 
 
-async def test_a_whole_reply_that_breaks_is_an_error(acme: Stage) -> None:
+async def test_a_whole_reply_that_breaks_is_an_error(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = fails(0, part=1)
     assert (await acme.speech()).status_code == 502
     acme.engine_clients["tone"].fail = fails(2, part=0, times=2)
     assert (await acme.speech(input=SENTENCES, response_format="flac")).status_code == 502
 
 
-async def test_events_carry_the_audio_and_end_with_the_usage(acme: Stage) -> None:
+async def test_events_carry_the_audio_and_end_with_the_usage(acme: RunningApp) -> None:
     said = events(await acme.speech(**LONG, stream_format="sse"))
     audio = b"".join(base64.b64decode(event["audio"]) for event in said[:-1])
     assert {event["type"] for event in said[:-1]} == {"speech.audio.delta"}
@@ -156,7 +156,7 @@ async def test_events_carry_the_audio_and_end_with_the_usage(acme: Stage) -> Non
     assert said[-1]["usage"]["audio_seconds"] == pytest.approx(0.3)
 
 
-async def test_events_that_break_off_say_so(acme: Stage) -> None:
+async def test_events_that_break_off_say_so(acme: RunningApp) -> None:
     acme.engine_clients["tone"].fail = fails(1, part=0, times=2)
     reply = await acme.speech(**LONG, stream_format="sse")
     assert reply.status_code == 200
@@ -167,7 +167,7 @@ async def test_events_that_break_off_say_so(acme: Stage) -> None:
 
 
 async def test_hanging_up_before_the_first_sound_stops_the_engine(tmp_path: Path) -> None:
-    async with stage(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
+    async with running_app(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
         tone = acme.engine_clients["tone"]
         tone.gate.clear()
         call = Call(acme, LONG)
@@ -181,7 +181,7 @@ async def test_hanging_up_before_the_first_sound_stops_the_engine(tmp_path: Path
 
 
 async def test_hanging_up_in_the_middle_stops_the_engine_and_is_paid(tmp_path: Path) -> None:
-    async with stage(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
+    async with running_app(config(tmp_path), QuotaConfig(requests_per_minute=1)) as acme:
         tone = acme.engine_clients["tone"]
         call = Call(acme, LONG | {"input": ALTERNATING})
         running = asyncio.create_task(call.run())
@@ -195,7 +195,7 @@ async def test_hanging_up_in_the_middle_stops_the_engine_and_is_paid(tmp_path: P
         assert (await acme.speech()).status_code == 429
 
 
-async def test_a_listener_that_stops_reading_stops_the_speaking(acme: Stage) -> None:
+async def test_a_listener_that_stops_reading_stops_the_speaking(acme: RunningApp) -> None:
     tone = acme.engine_clients["tone"]
     call = Call(acme, LONG | {"input": ALTERNATING})
     running = asyncio.create_task(call.run())
@@ -211,7 +211,7 @@ async def test_a_listener_that_stops_reading_stops_the_speaking(acme: Stage) -> 
     assert call.has_ended()
 
 
-async def test_a_listener_that_stalls_for_good_is_cut_off(acme: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_stalls_for_good_is_cut_off(acme: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply_module, "SEND_SECONDS", 0.05)
     call = Call(acme, LONG)
     running = asyncio.create_task(call.run())
@@ -230,7 +230,7 @@ class Player(Call):
 
 
 async def test_a_player_takes_what_waits_for_it_as_slowly_as_it_plays(
-    acme: Stage, monkeypatch: pytest.MonkeyPatch
+    acme: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reply_module, "SEND_SECONDS", 0.25)  # which is less than it needs for the ten seconds that wait
     monkeypatch.setattr(reply_module, "SEND_BYTES", 16_000)
@@ -239,13 +239,13 @@ async def test_a_player_takes_what_waits_for_it_as_slowly_as_it_plays(
     assert call.has_ended()
 
 
-async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: Stage) -> None:
+async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: RunningApp) -> None:
     sentence = "Six words make a short sentence."
     await acme.speech(input=" ".join([sentence] * 7))
     assert [u.text.count(sentence) for u in acme.engine_clients["tone"].spoken] == [1, 1, 2, 3]
 
 
-async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme: Stage) -> None:
+async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme: RunningApp) -> None:
     await acme.speech(input="Good morning. 你好，世界。 <lang=de>Guten Tag.</lang>")
     said = {
         name: [(u.voice, u.language) for u in engine_client.spoken]
@@ -254,27 +254,27 @@ async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme:
     assert said == {"tone": [("ann", "en"), ("ann", "de")], "bass": [("mei", "zh")]}
 
 
-async def test_without_a_voice_languages_alone_decide(acme: Stage) -> None:
+async def test_without_a_voice_languages_alone_decide(acme: RunningApp) -> None:
     reply = await acme.synthesize(text="<lang=de>Guten Tag.</lang> Good morning.")
     assert [(u.voice, u.language) for u in acme.engine_clients["tone"].spoken] == [("bob", "de"), ("ann", "en")]
     assert reply.json()["engine_used"] == "tone"
 
 
-async def test_a_request_says_language_speed_and_precision(acme: Stage) -> None:
+async def test_a_request_says_language_speed_and_precision(acme: RunningApp) -> None:
     await acme.synthesize(voice="alloy", language="de", speed=2, options={"precision": "int8"})
     (utterance,) = acme.engine_clients["tone"].spoken
     assert (utterance.language, utterance.speed, utterance.precision) == ("de", 2.0, "int8")
 
 
 async def test_models_of_other_rates_share_one_reply(tmp_path: Path) -> None:
-    async with stage(config(tmp_path), bass=Tone(sample_rate_hz=48_000)) as acme:
+    async with running_app(config(tmp_path), bass=ToneClient(sample_rate_hz=48_000)) as acme:
         reply = await acme.speech(input="Hello there, world. 你好，世界。", response_format="flac")
         assert reply.status_code == 200
         whole = await acme.synthesize(text="Hello there, world. 你好，世界。", format="wav")
         assert whole.json()["duration"] == pytest.approx(0.2, abs=0.001)
 
 
-async def test_a_request_id_is_taken_when_it_is_one_and_made_when_not(acme: Stage) -> None:
+async def test_a_request_id_is_taken_when_it_is_one_and_made_when_not(acme: RunningApp) -> None:
     body = LONG | {"response_format": "wav"}
     taken = await acme.client.post("/v1/audio/speech", json=body, headers={"X-Request-ID": "job-7.a:b"})
     assert taken.headers["x-request-id"] == "job-7.a:b"

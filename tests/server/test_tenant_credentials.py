@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from tests.support.server_app import Stage, Tone, config, stage, until
+from tests.support.server_app import RunningApp, ToneClient, config, running_app, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import AuthConfig, CacheConfig, PoolTenant, QuotaConfig, ServerConfig
 
@@ -57,8 +57,8 @@ def member(credentials: Credentials, tenants: tuple[str, ...] = (BLUE, CORAL), *
 
 
 @pytest.fixture
-async def pool(credentials: Credentials) -> AsyncIterator[Stage]:
-    async with stage(member(credentials)) as running:
+async def pool(credentials: Credentials) -> AsyncIterator[RunningApp]:
+    async with running_app(member(credentials)) as running:
         yield running
 
 
@@ -66,23 +66,23 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def ask(pool: Stage, token: str, **changes: Any) -> httpx.Response:
+async def ask(pool: RunningApp, token: str, **changes: Any) -> httpx.Response:
     return await pool.client.post("/v1/audio/speech", json=SPEECH | changes, headers=bearer(token))
 
 
-async def statuses(pool: Stage) -> list[int]:
+async def statuses(pool: RunningApp) -> list[int]:
     """Status of a request of each tenant."""
     return [(await ask(pool, f"credential of {tenant}")).status_code for tenant in TENANTS]
 
 
-async def test_each_credential_is_served_as_its_tenant_with_its_weight(pool: Stage) -> None:
+async def test_each_credential_is_served_as_its_tenant_with_its_weight(pool: RunningApp) -> None:
     assert await statuses(pool) == [200, 200, 200]
     turns = [(turn.tenant, turn.weight) for turn in pool.engine_clients["tone"].turns]
     assert turns == [(OWN, 1.0), (BLUE, 2.0), (CORAL, 3.0)]
 
 
 async def test_a_removed_credential_takes_only_its_tenant_out_and_a_new_one_brings_it_back(
-    pool: Stage, credentials: Credentials
+    pool: RunningApp, credentials: Credentials
 ) -> None:
     (credentials.of(BLUE) / "token").unlink()
     with capture_logs() as lines:
@@ -98,7 +98,7 @@ async def test_a_removed_credential_takes_only_its_tenant_out_and_a_new_one_brin
 
 @pytest.mark.parametrize("tenant", TENANTS[1:])
 async def test_a_folder_that_is_gone_takes_only_its_tenant_out(
-    pool: Stage, credentials: Credentials, tenant: str
+    pool: RunningApp, credentials: Credentials, tenant: str
 ) -> None:
     shutil.rmtree(credentials.of(tenant))
     await pool.application.watcher.poll()
@@ -106,7 +106,7 @@ async def test_a_folder_that_is_gone_takes_only_its_tenant_out(
 
 
 async def test_a_credential_that_cannot_be_read_takes_only_its_tenant_out(
-    pool: Stage, credentials: Credentials
+    pool: RunningApp, credentials: Credentials
 ) -> None:
     (credentials.of(CORAL) / "token").unlink()
     (credentials.of(CORAL) / "token").mkdir()
@@ -120,7 +120,9 @@ async def test_a_credential_that_cannot_be_read_takes_only_its_tenant_out(
     assert await statuses(pool) == [200, 200, 401]
 
 
-async def test_what_is_wrong_with_the_pools_own_folder_keeps_nobody_in(pool: Stage, credentials: Credentials) -> None:
+async def test_what_is_wrong_with_the_pools_own_folder_keeps_nobody_in(
+    pool: RunningApp, credentials: Credentials
+) -> None:
     (credentials.of(BLUE) / "token").unlink()
     (credentials.of(OWN) / "token").unlink()
     (credentials.of(OWN) / "token").mkdir()
@@ -130,7 +132,7 @@ async def test_what_is_wrong_with_the_pools_own_folder_keeps_nobody_in(pool: Sta
 
 @pytest.mark.parametrize(("one", "other"), [(BLUE, CORAL), (OWN, CORAL)])
 async def test_of_two_with_the_same_credential_neither_is_served(
-    pool: Stage, credentials: Credentials, one: str, other: str
+    pool: RunningApp, credentials: Credentials, one: str, other: str
 ) -> None:
     """Which of them asks nobody can tell: one would be spoken, and counted, as the other."""
     credentials.write(one, "the same\n")
@@ -157,11 +159,11 @@ async def test_tenants_come_and_go_with_the_configuration(credentials: Credentia
         file.write_text(said.model_dump_json(by_alias=True))
         return said
 
-    tone = Tone()
+    tone = ToneClient()
     application = Application(Sources(say(BLUE), QuotaConfig(), file), lambda _: tone)
     await application.start()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application.asgi), base_url="http://pool") as client:
-        running = Stage(application, client)
+        running = RunningApp(application, client)
         assert await statuses(running) == [200, 200, 401]
         say(CORAL)
         await application.watcher.poll()
@@ -174,7 +176,7 @@ async def test_tenants_come_and_go_with_the_configuration(credentials: Credentia
 
 
 async def test_a_tenant_that_the_configuration_lacks_is_out_though_its_credential_is_still_known(
-    pool: Stage, credentials: Credentials
+    pool: RunningApp, credentials: Credentials
 ) -> None:
     await pool.application.server.show(member(credentials, (CORAL,)))
     assert await statuses(pool) == [200, 401, 200]
@@ -187,7 +189,7 @@ OTHER_ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), OTHER_ROUTES)
-async def test_speech_is_all_that_other_tenants_get(pool: Stage, method: str, path: str) -> None:
+async def test_speech_is_all_that_other_tenants_get(pool: RunningApp, method: str, path: str) -> None:
     """Everything else belongs to the pool's own tenant: its store, its counters, its names."""
     body = {"text": "Hello."} if method == "POST" else None
     replies = [
@@ -202,7 +204,7 @@ async def test_speech_is_all_that_other_tenants_get(pool: Stage, method: str, pa
 
 async def test_a_cache_here_is_the_pools_own_tenants_alone(credentials: Credentials) -> None:
     """A tenant neither gets another's cached audio nor learns of it by the time a reply takes."""
-    async with stage(member(credentials, cache=CacheConfig(enabled=True))) as pool:
+    async with running_app(member(credentials, cache=CacheConfig(enabled=True))) as pool:
         own, blue, coral = (f"credential of {tenant}" for tenant in TENANTS)
         heard = [(await ask(pool, token)).headers.get("x-tts-cache") for token in (own, own, blue, blue, coral, own)]
         assert heard == ["miss", "hit", None, None, None, "hit"]
@@ -210,7 +212,7 @@ async def test_a_cache_here_is_the_pools_own_tenants_alone(credentials: Credenti
 
 
 async def test_nobody_joins_the_flight_of_another_tenant(credentials: Credentials) -> None:
-    async with stage(member(credentials, cache=CacheConfig(enabled=True))) as pool:
+    async with running_app(member(credentials, cache=CacheConfig(enabled=True))) as pool:
         tone = pool.engine_clients["tone"]
         tone.gate.clear()
         asking = [asyncio.create_task(ask(pool, f"credential of {tenant}")) for tenant in TENANTS]
@@ -223,7 +225,7 @@ async def test_nobody_joins_the_flight_of_another_tenant(credentials: Credential
         assert sorted(turn.tenant for turn in tone.turns) == sorted(TENANTS)
 
 
-async def test_what_is_said_of_a_request_names_the_tenant_that_was_served(pool: Stage) -> None:
+async def test_what_is_said_of_a_request_names_the_tenant_that_was_served(pool: RunningApp) -> None:
     with capture_logs() as lines:
         await statuses(pool)
         await ask(pool, "somebody else's")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.jwt_forgery import Forger, keys_folder, pem, rsa_key, signing_folder
 from tests.support.redis_server import CounterStore, counter_store
-from tests.support.server_app import Stage, config, stage
+from tests.support.server_app import RunningApp, config, running_app
 from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.refresh_tokens import MemoryRefreshTokens
 from tts_server.config.schema import AuthConfig, AuthMode, RedisConfig
@@ -33,14 +33,14 @@ def auth(folder: Path, *modes: AuthMode, **changes: Any) -> AuthConfig:
 
 
 @asynccontextmanager
-async def tenant(folder: Path, *modes: AuthMode, **changes: Any) -> AsyncIterator[Stage]:
+async def tenant(folder: Path, *modes: AuthMode, **changes: Any) -> AsyncIterator[RunningApp]:
     settings: dict[str, Any] = {"auth": auth(folder, *modes), "tenant_uid": "uid-acme"}
-    async with stage(config(folder, **settings | changes)) as running:
+    async with running_app(config(folder, **settings | changes)) as running:
         yield running
 
 
 @pytest.fixture
-async def acme(tmp_path: Path) -> AsyncIterator[Stage]:
+async def acme(tmp_path: Path) -> AsyncIterator[RunningApp]:
     async with tenant(tmp_path) as running:
         yield running
 
@@ -55,18 +55,18 @@ def bearer(credential: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {credential}"}
 
 
-async def bought(acme: Stage, key: str = KEY) -> dict[str, Any]:
+async def bought(acme: RunningApp, key: str = KEY) -> dict[str, Any]:
     reply = await acme.client.post(TOKEN, headers=bearer(key), json={"grant_type": "client_credentials"})
     assert reply.status_code == 200, reply.text
     content: dict[str, Any] = reply.json()
     return content
 
 
-async def renewed(acme: Stage, token: str) -> httpx.Response:
+async def renewed(acme: RunningApp, token: str) -> httpx.Response:
     return await acme.client.post(TOKEN, data={"grant_type": "refresh_token", "refresh_token": token})
 
 
-async def opens(acme: Stage, credential: str) -> int:
+async def opens(acme: RunningApp, credential: str) -> int:
     return (await acme.client.get("/v1/models", headers=bearer(credential))).status_code
 
 
@@ -76,7 +76,7 @@ def code(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, error["code"]
 
 
-async def test_a_key_buys_a_token_that_speaks(acme: Stage) -> None:
+async def test_a_key_buys_a_token_that_speaks(acme: RunningApp) -> None:
     reply = await acme.client.post(TOKEN, headers=bearer(KEY), json={"grant_type": "client_credentials"})
     assert reply.status_code == 200
     assert reply.headers["cache-control"] == "no-store"
@@ -89,7 +89,7 @@ async def test_a_key_buys_a_token_that_speaks(acme: Stage) -> None:
     assert (await acme.synthesize()).status_code == 200
 
 
-async def test_anybody_can_check_a_token_by_the_key_set(acme: Stage) -> None:
+async def test_anybody_can_check_a_token_by_the_key_set(acme: RunningApp) -> None:
     token = (await bought(acme))["access_token"]
     reply = await acme.client.get("/.well-known/jwks.json")
     assert reply.headers["cache-control"] == "public, max-age=300"
@@ -119,7 +119,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_ways_to_send_the_key(acme: Stage, way: dict[str, Any]) -> None:
+async def test_ways_to_send_the_key(acme: RunningApp, way: dict[str, Any]) -> None:
     reply = await acme.client.post(TOKEN, **way)
     assert reply.status_code == 200, reply.text
     assert await opens(acme, reply.json()["access_token"]) == 200
@@ -154,14 +154,14 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize(("sent", "expected"), WRONG.values(), ids=WRONG)
-async def test_wrong_requests(acme: Stage, sent: dict[str, Any], expected: tuple[int, str]) -> None:
+async def test_wrong_requests(acme: RunningApp, sent: dict[str, Any], expected: tuple[int, str]) -> None:
     if "json" in sent:  # httpx would refuse to write half a surrogate
         content = json.dumps(sent["json"]).encode()
         sent = {"headers": {"Content-Type": "application/json"} | sent.get("headers", {}), "content": content}
     assert code(await acme.client.post(TOKEN, **sent)) == expected
 
 
-async def test_an_access_token_buys_no_token(acme: Stage) -> None:
+async def test_an_access_token_buys_no_token(acme: RunningApp) -> None:
     token = (await bought(acme))["access_token"]
     assert code(await acme.client.post(TOKEN, headers=bearer(token))) == (401, "invalid_api_key")
 
@@ -214,7 +214,7 @@ async def test_redis_gone_costs_the_refresh_token_only(tmp_path: Path) -> None:
             assert "retry-after" in reply.headers
 
 
-async def test_a_key_that_is_removed_takes_its_tokens_along(acme: Stage, tmp_path: Path) -> None:
+async def test_a_key_that_is_removed_takes_its_tokens_along(acme: RunningApp, tmp_path: Path) -> None:
     mine, theirs = await bought(acme), await bought(acme, OTHER_KEY)
     (tmp_path / "keys" / "app").unlink()
     await acme.application.watcher.poll()
@@ -224,14 +224,14 @@ async def test_a_key_that_is_removed_takes_its_tokens_along(acme: Stage, tmp_pat
     assert (await renewed(acme, theirs["refresh_token"])).status_code == 200
 
 
-async def test_a_key_that_takes_over_a_name_inherits_no_refresh_token(acme: Stage, tmp_path: Path) -> None:
+async def test_a_key_that_takes_over_a_name_inherits_no_refresh_token(acme: RunningApp, tmp_path: Path) -> None:
     refresh = (await bought(acme))["refresh_token"]
     keys_folder(tmp_path / "keys", app="a new key")
     await acme.application.watcher.poll()
     assert code(await renewed(acme, refresh)) == (400, "invalid_grant")
 
 
-async def test_a_refresh_token_with_another_ones_key_buys_nothing(acme: Stage) -> None:
+async def test_a_refresh_token_with_another_ones_key_buys_nothing(acme: RunningApp) -> None:
     refresh = (await bought(acme))["refresh_token"]
     reply = await acme.client.post(
         TOKEN, headers=bearer(OTHER_KEY), data={"grant_type": "refresh_token", "refresh_token": refresh}
@@ -284,7 +284,7 @@ async def test_a_laptop_makes_its_own_key(tmp_path: Path) -> None:
         assert await opens(acme, (await bought(acme))["access_token"]) == 200
 
 
-async def test_keys_rotate_with_an_overlap(acme: Stage, tmp_path: Path) -> None:
+async def test_keys_rotate_with_an_overlap(acme: RunningApp, tmp_path: Path) -> None:
     """a; a and b, a signs; a and b, b signs; b. A token of a is good until a goes."""
 
     async def step(current: str, **keys: Any) -> list[str]:
@@ -308,7 +308,7 @@ async def test_keys_rotate_with_an_overlap(acme: Stage, tmp_path: Path) -> None:
     assert [await opens(acme, token) for token in (old, new)] == [401, 200]
 
 
-async def test_a_broken_folder_leaves_the_keys_as_they_are(acme: Stage, tmp_path: Path) -> None:
+async def test_a_broken_folder_leaves_the_keys_as_they_are(acme: RunningApp, tmp_path: Path) -> None:
     token = (await bought(acme))["access_token"]
     for name, content in (("current", b"ghost\n"), ("k1.pem", b"no key"), ("k9.pem", pem(rsa_key("short", 1024)))):
         file = tmp_path / "signing" / name
@@ -345,7 +345,7 @@ class Slow:
         return FailureThrottle(lambda: self.now, self.sleep)
 
 
-async def test_a_guesser_is_slowed_and_nobody_beside_it(acme: Stage) -> None:
+async def test_a_guesser_is_slowed_and_nobody_beside_it(acme: RunningApp) -> None:
     slow = Slow()
     acme.application.server.identity.failures = slow.failures()
     replies = [await acme.client.get("/v1/models", headers=bearer(f"guess-{n}")) for n in range(10)]
@@ -367,7 +367,7 @@ async def test_a_guesser_is_slowed_and_nobody_beside_it(acme: Stage) -> None:
     assert await opens(acme, "guess") == 401
 
 
-async def test_callers_behind_one_address_hear_that_their_tokens_are_over(acme: Stage) -> None:
+async def test_callers_behind_one_address_hear_that_their_tokens_are_over(acme: RunningApp) -> None:
     """A 429 would keep an OAuth client from getting a new one."""
     old = Forger(rsa_key("ours")).token(claims={"exp": 1})
     assert [await opens(acme, old) for _ in range(20)] == [401] * 20
@@ -376,7 +376,7 @@ async def test_callers_behind_one_address_hear_that_their_tokens_are_over(acme: 
     assert {code(await renewed(acme, stale)) for _ in range(20)} == {(400, "invalid_grant")}
 
 
-async def test_refused_credentials_are_counted_by_code(acme: Stage) -> None:
+async def test_refused_credentials_are_counted_by_code(acme: RunningApp) -> None:
     await opens(acme, "guess")
     await opens(acme, "a.b.c")
     registry = acme.application.server.metrics.registry
@@ -411,7 +411,7 @@ async def test_no_secret_reaches_the_log_or_an_error(
     assert [secret for secret in secrets if secret in said + objects] == []
 
 
-async def test_refresh_tokens_survive_a_new_configuration(acme: Stage) -> None:
+async def test_refresh_tokens_survive_a_new_configuration(acme: RunningApp) -> None:
     refresh = (await bought(acme))["refresh_token"]
     identity = acme.application.server.identity
     snapshot = acme.application.server.snapshot
@@ -421,6 +421,6 @@ async def test_refresh_tokens_survive_a_new_configuration(acme: Stage) -> None:
     assert (await renewed(acme, refresh)).status_code == 200
 
 
-async def test_many_grants_at_once(acme: Stage) -> None:
+async def test_many_grants_at_once(acme: RunningApp) -> None:
     answers = await asyncio.gather(*(bought(acme) for _ in range(20)))
     assert len({answer["access_token"] for answer in answers}) == 20

@@ -17,7 +17,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 import tts_server
-from tests.support.server_app import SENTENCES, Call, Stage, Tone, config, stage, until
+from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tests.support.server_process import Running, running
 from tests.support.trace_collector import Collector, Seen, collector
 from tts_server.config.schema import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
@@ -39,10 +39,10 @@ def seen() -> Iterator[Collector]:
 
 @asynccontextmanager
 async def traced(
-    seen: Collector, config: ServerConfig, quota: QuotaConfig | None = None, **engine_clients: Tone
-) -> AsyncIterator[Stage]:
+    seen: Collector, config: ServerConfig, quota: QuotaConfig | None = None, **engine_clients: ToneClient
+) -> AsyncIterator[RunningApp]:
     """An application whose spans are all at the collector when it has ended."""
-    async with stage(config, quota, config_file=None, replica="", **engine_clients) as here:
+    async with running_app(config, quota, config_file=None, replica="", **engine_clients) as here:
         here.application.server.tracing = OtelTracing(OTLPSpanExporter(endpoint=f"{seen.url}/v1/traces"), {})
         yield here
 
@@ -108,7 +108,7 @@ async def test_probes_leave_no_trace(seen: Collector, tmp_path: Path) -> None:
 
 
 async def test_only_what_we_did_wrong_has_failed(seen: Collector, tmp_path: Path) -> None:
-    tone = Tone()
+    tone = ToneClient()
 
     def crash(utterance: int, part: int) -> None:
         raise EngineCrashed("It is gone.")
@@ -124,7 +124,7 @@ async def test_only_what_we_did_wrong_has_failed(seen: Collector, tmp_path: Path
 
 
 async def test_a_reply_by_another_model_shows_both_that_spoke(seen: Collector, tmp_path: Path) -> None:
-    tone = Tone()
+    tone = ToneClient()
 
     def crash(utterance: int, part: int) -> None:
         raise EngineCrashed("It is gone.")
@@ -154,7 +154,7 @@ async def test_a_caller_that_leaves_in_the_middle_is_no_failure(seen: Collector,
 
 
 async def test_a_caller_that_hangs_up_is_seen_to(seen: Collector, tmp_path: Path) -> None:
-    tone = Tone()
+    tone = ToneClient()
     tone.gate.clear()
     async with traced(seen, config(tmp_path), tone=tone) as here:
         call = Call(here, {"model": "tone", "voice": "ann", "input": "Hello."})
@@ -262,7 +262,7 @@ def test_a_collector_that_hangs_costs_no_request(
 
 
 async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None:
-    async with stage(config(tmp_path)) as here:
+    async with running_app(config(tmp_path)) as here:
         here.application.server.tracing = OtelTracing(OTLPSpanExporter(endpoint="http://127.0.0.1:9/v1/traces"), {})
         for _ in range(8):
             assert (await here.speech()).status_code == 200

@@ -1,4 +1,4 @@
-"""Engines for tests that speak several utterances in one pass. What they did is in the sound: see `size_of`."""
+"""Engines for tests that synthesize several utterances in one pass. `size_of` reads the pass from the samples."""
 
 import ctypes
 import time
@@ -28,7 +28,7 @@ def size_of(samples: Sound) -> int:
     return int(samples[0]) // STEP
 
 
-class Choir:
+class BatchingEngine:
     """A pass of eight takes as long as one of one."""
 
     sample_rate_hz = 16_000
@@ -83,15 +83,15 @@ class Choir:
             yield index, sound(size)
 
 
-class Soloists(Choir):
-    """They take turns: a pass of eight takes as long as eight passes."""
+class SequentialEngine(BatchingEngine):
+    """Synthesizes one after the other: a pass of eight takes as long as eight passes."""
 
     def pass_seconds(self, size: int) -> float:
         return size * PASS_SECONDS
 
 
-class Broken(Choir):
-    """It can batch by its looks."""
+class FailingBatchEngine(BatchingEngine):
+    """Offers batches, and fails on each of more than one."""
 
     def speak_batch(self, wanted: Sequence[Words]) -> Iterable[BatchPart]:
         if len(wanted) > 1:

@@ -61,7 +61,7 @@ async def misbehaving(folder: Path) -> AsyncIterator[Misbehaving]:
     pools: dict[str, WorkerPool] = {}
 
     def engine_client(model: ModelConfig) -> WorkerPool:
-        engine = {"tone": "Moody", "bass": "Beep"}[model.name]
+        engine = {"tone": "FailingEngine", "bass": "ToneEngine"}[model.name]
         pools[model.name] = WorkerPool(
             f"tests.support.tone_engines:{engine}",
             processes=2,

@@ -1,19 +1,19 @@
-"""An engine for tests of turns: it writes down what it is asked, in that order, and waits where a text says so."""
+"""An engine for tests of scheduling: it records the order of texts, and waits where a text says so."""
 
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.tone_engines import NEAR_SILENCE, Beep
+from tests.support.tone_engines import NEAR_SILENCE, ToneEngine
 from tts_server.engines.protocol import Sound
 
-FOLDER = "TURNSTILE_FOLDER"
+FOLDER = "RECORDING_ENGINE_FOLDER"
 SPOKEN = "spoken"
 HOLD = "hold"
 
 
-class Turnstile(Beep):
+class RecordingEngine(ToneEngine):
     """`hold 1` sounds once there is a file `hold 1` in the folder; everything else at once."""
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from tests.support.server_app import Stage, config, stage, until
+from tests.support.server_app import RunningApp, config, running_app, until
 from tts_server.config.schema import StorageConfig
 
 OWNER, OTHER = "127.0.0.1", "127.0.0.2"
@@ -20,8 +20,8 @@ OWNER, OTHER = "127.0.0.1", "127.0.0.2"
 class Replicas:
     """`owner` is behind a port, `other` asks it. `asked` is how many requests the owner got."""
 
-    owner: Stage
-    other: Stage
+    owner: RunningApp
+    other: RunningApp
     port: int
     asked: Callable[[], int]
     stop_owner: Callable[[], Awaitable[None]]
@@ -38,7 +38,7 @@ class Replicas:
 async def replicas(folder: Path) -> AsyncIterator[Replicas]:
     asked = 0
     headers: list[Any] = []
-    async with stage(config(folder / "owner"), replica=OWNER) as owner:
+    async with running_app(config(folder / "owner"), replica=OWNER) as owner:
 
         async def app(scope: dict[str, object], receive: object, send: object) -> None:
             nonlocal asked
@@ -51,7 +51,7 @@ async def replicas(folder: Path) -> AsyncIterator[Replicas]:
         await until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         storage = StorageConfig(directory=folder / "other" / "audio", peers_url=f"http://localhost:{port}")
-        async with stage(config(folder / "other", storage=storage), replica=OTHER) as other:
+        async with running_app(config(folder / "other", storage=storage), replica=OTHER) as other:
 
             async def stop_owner() -> None:
                 server.should_exit = True

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.server_app import RATE_HZ, SENTENCES, Stage
+from tests.support.server_app import RATE_HZ, SENTENCES, RunningApp
 from tts_server.errors import EngineCrashed
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
@@ -41,7 +41,7 @@ def wav_samples(data: bytes) -> int:
     return int.from_bytes(data[40:44], "little") // 2
 
 
-async def usage(acme: Stage, **parameters: str) -> dict[str, Any]:
+async def usage(acme: RunningApp, **parameters: str) -> dict[str, Any]:
     reply = await acme.client.get("/v1/usage", params=parameters)
     assert reply.status_code == 200, reply.text
     content: dict[str, Any] = reply.json()

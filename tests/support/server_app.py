@@ -1,4 +1,4 @@
-"""A Speaker without processes, and an application around it without sockets: what routes do, as fast as they can."""
+"""An engine client without processes, and an application around it without sockets: routes at full speed."""
 
 import asyncio
 import json
@@ -34,8 +34,8 @@ SENTENCES = "The first one. The second one is longer. And this is the third."
 AT_ONCE = SchedulingParams()
 
 
-class Tone:
-    """Speaks 100 ms for each utterance, in parts. `fail` may raise before a part: it gets the utterance's number."""
+class ToneClient:
+    """Yields 100 ms for each utterance, in parts. `fail` may raise before a part: it gets the numbers of both."""
 
     def __init__(self, sample_rate_hz: int = RATE_HZ, parts: int = 2) -> None:
         self.sample_rate_hz = sample_rate_hz
@@ -47,10 +47,10 @@ class Tone:
         self.turns: list[SchedulingParams] = []
         self.hurried: list[object] = []
         self.closed = 0
-        """Utterances that ended before their end."""
+        """Utterances that were closed before their end."""
         self.fail: Callable[[int, int], None] = lambda utterance, part: None
         self.gate = asyncio.Event()
-        """Nothing sounds while it is not set, from utterance number `gated_from` on."""
+        """While it is not set no part is yielded, from utterance number `gated_from` on."""
         self.gated_from = 0
         self.gate.set()
 
@@ -109,12 +109,12 @@ def config(directory: Path, **changes: Any) -> ServerConfig:
 
 
 @dataclass
-class Stage:
+class RunningApp:
     """A running application and a client of it."""
 
     application: Application
     client: httpx.AsyncClient
-    engine_clients: dict[str, Tone] = field(default_factory=dict)
+    engine_clients: dict[str, ToneClient] = field(default_factory=dict)
 
     async def speech(self, **fields: Any) -> httpx.Response:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "wav"} | fields
@@ -125,12 +125,12 @@ class Stage:
 
     @property
     def spoken(self) -> int:
-        """Utterances so far, whoever spoke them."""
+        """Utterances so far, of all models."""
         return sum(len(engine_client.spoken) for engine_client in self.engine_clients.values())
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the event loop go round until it holds. What never comes is a failure; a busy machine is none."""
+    """Run the event loop until it holds: a busy machine alone fails no test."""
     async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is waited for is in the product, which tells nobody
             await asyncio.sleep(0)
@@ -138,9 +138,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 @dataclass
 class Call:
-    """A request without a client, for what a client hides: each message, and when the caller hangs up."""
+    """A request without a client library, which would hide each message, and when the caller hangs up."""
 
-    stage: Stage
+    app: RunningApp
     body: dict[str, Any]
     path: str = "/v1/audio/speech"
     http_version: str = "1.1"
@@ -162,7 +162,7 @@ class Call:
             "headers": headers, "http_version": self.http_version, "scheme": "http", "server": ("acme.test", 80),
             "client": ("127.0.0.1", 1), "root_path": "", "asgi": {"version": "3.0", "spec_version": "2.3"},
         }  # fmt: skip
-        await self.stage.application.asgi(scope, self._receive, self._send)
+        await self.app.application.asgi(scope, self._receive, self._send)
 
     @property
     def status(self) -> int | None:
@@ -194,22 +194,22 @@ class Call:
 
 
 @asynccontextmanager
-async def stage(
+async def running_app(
     config: ServerConfig,
     quota: QuotaConfig | None = None,
     *,
     config_file: Path | None = None,
     replica: str = "",
-    **engine_clients: Tone,
-) -> AsyncIterator[Stage]:
-    """Every model speaks with a `Tone` of its own, or the one given by its name."""
-    cast = {model.name: engine_clients.get(model.name) or Tone() for model in config.models}
+    **engine_clients: ToneClient,
+) -> AsyncIterator[RunningApp]:
+    """Every model has a `ToneClient` of its own, or the one given by its name."""
+    cast = {model.name: engine_clients.get(model.name) or ToneClient() for model in config.models}
     application = Application(
         Sources(config, quota or QuotaConfig(), config_file, replica=replica),
-        lambda model: cast.setdefault(model.name, Tone()),
+        lambda model: cast.setdefault(model.name, ToneClient()),
     )
     await application.start()
     transport = httpx.ASGITransport(application.asgi, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://acme.test") as client:
-        yield Stage(application, client, cast)
+        yield RunningApp(application, client, cast)
     await application.stop()

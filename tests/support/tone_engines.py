@@ -1,4 +1,4 @@
-"""Engines for tests: `Beep` behaves, the others do what engines do on a bad day when the text tells them to."""
+"""Engines for tests: `ToneEngine` works, the others fail as engines do when the text tells them to."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ NEAR_SILENCE = np.full(1600, 0.01, np.float32)
 """A tenth of a second of something."""
 
 
-class Beep:
+class ToneEngine:
     """A tone of 50 ms per character: it needs no weights and always sounds the same."""
 
     sample_rate_hz = 16_000
@@ -30,11 +30,11 @@ class Beep:
 
 
 class StopSpeaking(Exception):  # noqa: N818 - it is an order
-    """Not a word more."""
+    """The rest of the text is not spoken."""
 
 
-class Moody(Beep):
-    """Beeps, until the text is one of its words."""
+class FailingEngine(ToneEngine):
+    """Speaks as `ToneEngine` does, unless the text names a failure: the method `_<text>`."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
@@ -92,12 +92,12 @@ class Moody(Beep):
         yield np.full(1600, np.nan, np.float32)
 
     def _unread(self) -> Iterator[Sound]:
-        """A script that it does not know."""
+        """Yield silence, as for a script that the engine cannot read."""
         yield np.zeros(1600, np.float32)
         raise StopSpeaking
 
     def _mute(self) -> Iterator[Sound]:
-        """Not a sound from here on, whatever it is asked to say."""
+        """Yield silence for this text and all that follow."""
         self._muted = True
         yield from self._unread()
 
@@ -105,7 +105,7 @@ class Moody(Beep):
         yield np.zeros(1600, np.float32)
 
     def _babble(self) -> Iterator[Sound]:
-        """More sound than any text has."""
+        """Yield more audio than any text can be."""
         for _ in range(1000):
             yield np.full(16_000, 0.1, np.float32)
 
@@ -146,7 +146,7 @@ class Moody(Beep):
                     os.write(number, b"\xff" * 64)
 
     def _astray(self) -> Iterator[Sound]:
-        """Say of sound that it lies where it cannot."""
+        """Announce audio at an invalid place of the shared buffer."""
         yield from ()
         said = shared_frame(2**32 - 2, 2)
         for entry in Path("/proc/self/fd").iterdir():
@@ -170,25 +170,25 @@ class Moody(Beep):
         yield NEAR_SILENCE
 
 
-class Unloadable(Beep):
-    """It has no weights."""
+class UnloadableEngine(ToneEngine):
+    """Fails to load: it has no weights."""
 
     def __init__(self) -> None:
         raise FileNotFoundError("model.onnx")
 
 
-class Sluggish(Beep):
-    """It loads for ever."""
+class HangingEngine(ToneEngine):
+    """Never finishes loading."""
 
     def __init__(self) -> None:
         time.sleep(3600)
 
 
-class Once(Beep):
-    """It loads while a file exists, and dies of the word `die`: what a crash loop is made of."""
+class CrashLoopEngine(ToneEngine):
+    """Loads while a file exists, and dies of the word `die`: a crash loop."""
 
     def __init__(self) -> None:
-        if not Path(os.environ["ONCE_FILE"]).exists():
+        if not Path(os.environ["CRASH_LOOP_FILE"]).exists():
             os._exit(4)
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:

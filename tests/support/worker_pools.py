@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from tests.support.timeouts import HANG_SECONDS
-from tts_server.inference.client import EngineClient, Samples, Utterance
+from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.samples import Samples
 
-MOODY = "tests.support.tone_engines:Moody"
+FAILING_ENGINE = "tests.support.tone_engines:FailingEngine"
 
 
 @asynccontextmanager
-async def moody(**options: object) -> AsyncIterator[WorkerPool]:
-    """A started pool of `Moody` engines, which do what their text names."""
+async def failing_pool(**options: object) -> AsyncIterator[WorkerPool]:
+    """A started pool of `FailingEngine` workers, which do what their text names."""
     patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
-    pool = WorkerPool(MOODY, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+    pool = WorkerPool(FAILING_ENGINE, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
     await pool.start()
     try:
         yield pool

@@ -53,3 +53,17 @@ def test_unit_tests_mirror_the_folders_of_the_product(package: str) -> None:
     root = TESTS / "unit" / package
     folders = {file.parent.relative_to(root) for file in root.rglob("test_*.py")}
     assert {str(folder) for folder in folders if not (PRODUCT[package] / folder).is_dir()} == set()
+
+
+CLUSTER_WIDE = {"-A", "--all-namespaces"}
+
+
+def test_stories_on_a_cluster_read_nothing_of_other_tenants() -> None:
+    """The cluster may be anybody's: `make e2e` runs after `make demo`, and beside tenants of other people."""
+    found = {
+        f"{file.name}:{node.lineno} {node.value}"
+        for file in (ROOT / "e2e").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in CLUSTER_WIDE
+    }
+    assert found == set()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.operator_world import NUMBERS, Person, World
+from tests.support.api_server import NUMBERS, ApiServer, KubernetesUser
 from tts_operator.cluster.client import Cluster, Write
 
 
 @pytest_asyncio.fixture
-async def world(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def api(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     writes: list[Write] = []
     namespace = f"team-{next(NUMBERS)}"
@@ -21,6 +21,6 @@ async def world(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await Cluster.connect(lambda: True, wrote=writes.append) as cluster,
         await Cluster.connect(lambda: True) as other,
     ):
-        person = Person(other)
-        await person.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        yield World(namespace, cluster, person, kubeconfig, writes)
+        user = KubernetesUser(other)
+        await user.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        yield ApiServer(namespace, cluster, user, kubeconfig, writes)

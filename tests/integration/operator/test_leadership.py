@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
+from tests.support.api_server import ApiServer, eventually
 from tests.support.operator_process import Operator, role, role_binding, writes_of
-from tests.support.operator_world import World, eventually
 from tests.support.resources import tenant_body
 from tts_operator.cluster.leader_election import LeaderElectionConfig
 from tts_operator.cluster.lease import ClusterLease
@@ -31,21 +31,22 @@ IN_FLIGHT_SECONDS = 0.25
 BUSY_SECONDS = 5.0
 """For a machine that does other things: a successor is late to look at the Lease."""
 IDLE_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
 def pair(
-    request: pytest.FixtureRequest, control_plane: ControlPlane, world: World, tmp_path: Path
+    request: pytest.FixtureRequest, control_plane: ControlPlane, api: ApiServer, tmp_path: Path
 ) -> Iterator[tuple[Operator, Operator]]:
     """Two operators of one Lease, with the permissions of the chart, for this test's namespace only."""
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
     flags = (
         f"--lease-seconds={getattr(request, 'param', LEASE_SECONDS)}",
-        f"--watch-namespaces={world.namespace}",
+        f"--watch-namespaces={api.namespace}",
         "--log-level=debug",
     )
     operators = tuple(
-        Operator.start(control_plane, tmp_path, f"{world.namespace}-{name}", world.namespace, flags)
+        Operator.start(control_plane, tmp_path, f"{api.namespace}-{name}", api.namespace, flags)
         for name in ("one", "two")
     )
     yield operators[0], operators[1]
@@ -59,23 +60,23 @@ async def elected(pair: tuple[Operator, Operator]) -> tuple[Operator, Operator]:
     async def one_leads() -> bool:
         return all(operator.ready() for operator in pair) and any(operator.leads() for operator in pair)
 
-    await eventually(one_leads, "both are ready, one leads", within_seconds=60)
+    await eventually(one_leads, "both are ready, one leads", within_seconds=180)
     leader, other = sorted(pair, key=lambda operator: not operator.leads())
     assert not other.leads()
     return leader, other
 
 
 @asynccontextmanager
-async def changing(world: World, name: str) -> AsyncIterator[None]:
+async def changing(api: ApiServer, name: str) -> AsyncIterator[None]:
     """As many tenants as a leader has workers, edited all the time: every worker is about to write something."""
-    keys = [world.key(f"tenant-{number}") for number in range(ControllerOptions().workers)]
+    keys = [api.key(f"tenant-{number}") for number in range(ControllerOptions().workers)]
     for key in keys:
-        await world.person.create(tenant_body(name, key=key))
+        await api.user.create(tenant_body(name, key=key))
 
     async def edit(key: Key) -> None:
         for turn in itertools.count():
             quota = {"requestsPerMinute": 1 + turn % 9}
-            await world.person.patch(world.ref("TTSTenant", key.name), {"spec": {"quota": quota}})
+            await api.user.patch(api.ref("TTSTenant", key.name), {"spec": {"quota": quota}})
             await asyncio.sleep(0.3)
 
     editing = [asyncio.create_task(edit(key)) for key in keys]
@@ -91,14 +92,14 @@ def wrote_since(plane: ControlPlane, operator: Operator, since: datetime) -> lis
     return [write.at for write in writes_of(plane, operator.user) if write.at > since]
 
 
-async def takes_over(world: World, plane: ControlPlane, successor: Operator, since: datetime) -> float:
+async def takes_over(api: ApiServer, plane: ControlPlane, successor: Operator, since: datetime) -> float:
     """Seconds from `since` until the successor acquired the Lease; it writes after that, and never before."""
 
     async def writes() -> bool:
         return bool(wrote_since(plane, successor, since))
 
     await eventually(writes, f"{successor.user} writes")
-    lease = await ClusterLease(world.cluster, world.namespace, "tts-operator").read()
+    lease = await ClusterLease(api.cluster, api.namespace, "tts-operator").read()
     assert lease is not None
     assert wrote_since(plane, successor, since)[0] > lease.acquired
     return (lease.acquired - since).total_seconds()
@@ -114,13 +115,15 @@ async def writes_something(plane: ControlPlane, leader: Operator) -> None:
     await eventually(busy, "the leader writes")
 
 
-async def frozen_past_its_lease(world: World, plane: ControlPlane, leader: Operator, other: Operator) -> list[datetime]:
+async def frozen_past_its_lease(
+    api: ApiServer, plane: ControlPlane, leader: Operator, other: Operator
+) -> list[datetime]:
     """Freeze a leader in the middle of its writes; times of its writes after another one has taken over."""
     begun = datetime.now(UTC)
     await writes_something(plane, leader)
     leader.freeze()
     frozen = datetime.now(UTC)
-    seconds = await takes_over(world, plane, other, frozen)
+    seconds = await takes_over(api, plane, other, frozen)
     # Not before the frozen one's lease has run out: that may have been renewed just before.
     assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
     assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
@@ -141,7 +144,7 @@ async def frozen_past_its_lease(world: World, plane: ControlPlane, leader: Opera
 
 
 async def test_a_frozen_leader_writes_nothing_when_it_wakes(
-    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+    api: ApiServer, control_plane: ControlPlane, pair: tuple[Operator, Operator]
 ) -> None:
     """Given a leader in the middle of its writes, when it is frozen for longer than its lease, another one takes over;
     and when it runs again, what it was about to write stays unwritten.
@@ -149,40 +152,40 @@ async def test_a_frozen_leader_writes_nothing_when_it_wakes(
     All but one write, at most: a process can also be stopped between its last look at the clock and the system call
     that sends, which nobody can make one. It is not stopped just there twice.
     """
-    name = await world.publishes_model()
-    async with changing(world, name):
-        late = await frozen_past_its_lease(world, control_plane, *await elected(pair))
+    name = await api.publish_model()
+    async with changing(api, name):
+        late = await frozen_past_its_lease(api, control_plane, *await elected(pair))
         assert len(late) <= 1
         if late:
-            assert await frozen_past_its_lease(world, control_plane, *await elected(pair)) == []
+            assert await frozen_past_its_lease(api, control_plane, *await elected(pair)) == []
 
 
 async def test_a_dead_leader_is_replaced_in_the_time_of_its_lease(
-    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+    api: ApiServer, control_plane: ControlPlane, pair: tuple[Operator, Operator]
 ) -> None:
-    name = await world.publishes_model()
-    async with changing(world, name):
+    name = await api.publish_model()
+    async with changing(api, name):
         leader, other = await elected(pair)
         leader.kill()
         died = datetime.now(UTC)
-        seconds = await takes_over(world, control_plane, other, died)
+        seconds = await takes_over(api, control_plane, other, died)
     assert seconds > TIMING.lease_seconds - TIMING.retry_seconds - IN_FLIGHT_SECONDS
     assert seconds < TIMING.lease_seconds + 2 * TIMING.retry_seconds + BUSY_SECONDS
 
 
 @pytest.mark.parametrize("pair", [LONG_LEASE_SECONDS], indirect=True, ids=["a long lease"])
 async def test_a_leader_that_is_told_to_stop_lets_the_lease_go(
-    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+    api: ApiServer, control_plane: ControlPlane, pair: tuple[Operator, Operator]
 ) -> None:
-    name = await world.publishes_model()
-    async with changing(world, name):
+    name = await api.publish_model()
+    async with changing(api, name):
         leader, other = await elected(pair)
         await writes_something(control_plane, leader)
         asked = datetime.now(UTC)
         status = await asyncio.to_thread(leader.terminate)
         assert status == 0
         after_apply = datetime.now(UTC)
-        seconds = await takes_over(world, control_plane, other, asked)
+        seconds = await takes_over(api, control_plane, other, asked)
         assert wrote_since(control_plane, leader, after_apply) == []
         first = wrote_since(control_plane, other, asked)[0]
         # Sooner than any lease that was not let go; and never while the first one still wrote.
@@ -191,18 +194,18 @@ async def test_a_leader_that_is_told_to_stop_lets_the_lease_go(
 
 
 async def test_nobody_writes_while_nothing_happens(
-    world: World, control_plane: ControlPlane, pair: tuple[Operator, Operator]
+    api: ApiServer, control_plane: ControlPlane, pair: tuple[Operator, Operator]
 ) -> None:
     """A minute of a converged tenant, with watches, probes and the Lease going on: no write at all."""
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, schedule={"preset": "DayNightWeekend"}, key=world.key()))
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, schedule={"preset": "DayNightWeekend"}, key=api.key()))
     leader, other = await elected(pair)
 
     def count() -> int:
         return sum(len(writes_of(control_plane, operator.user)) for operator in (leader, other))
 
     async def programmed() -> bool:
-        conditions = (await world.status("acme")).get("conditions") or []
+        conditions = (await api.status("acme")).get("conditions") or []
         return {"Programmed": "True"}.items() <= {each["type"]: each["status"] for each in conditions}.items()
 
     await eventually(programmed, "its children are there")
@@ -215,9 +218,9 @@ async def test_nobody_writes_while_nothing_happens(
             quiet_since, seen = time.monotonic(), now
         return time.monotonic() - quiet_since > 3
 
-    await eventually(settled, "the last write of the create", within_seconds=30)
+    await eventually(settled, "the last write of the create", within_seconds=90)
     reconciles = leader.metric("tts_operator_reconciles_total")
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"metadata": {"annotations": {"note": "look again"}}})
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"metadata": {"annotations": {"note": "look again"}}})
     await asyncio.sleep(IDLE_SECONDS)
     assert leader.metric("tts_operator_reconciles_total") > reconciles, "it did look"
     assert count() == seen

@@ -6,17 +6,17 @@ import base64
 
 import pytest
 
-from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, planned, specs
+from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, planned, specs
 from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
 
 
-async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
-    await converge(world)
-    kinds = sorted(ref.kind for ref in await world.children())
+async def test_creating_a_tenant_makes_its_children_once(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, schedule=DAY, key=api.key()))
+    await converge(api)
+    kinds = sorted(ref.kind for ref in await api.children())
     assert kinds == [
         "ConfigMap",
         "ConfigMap",
@@ -29,33 +29,33 @@ async def test_creating_a_tenant_makes_its_children_once(world: World) -> None:
         "Service",
         "ServiceAccount",
     ]
-    assert (await world.condition("Accepted"))["status"] == "True"
-    assert (await world.condition("Programmed"))["status"] == "True"
-    assert (await world.condition("ModelsResolved"))["status"] == "True"
+    assert (await api.condition("Accepted"))["status"] == "True"
+    assert (await api.condition("Programmed"))["status"] == "True"
+    assert (await api.condition("ModelsResolved"))["status"] == "True"
 
 
-async def test_two_pools_share_an_internal_credential_that_does_not_change(world: World) -> None:
-    names = [await world.publishes_model(), await world.publishes_model()]
-    await world.person.create(tenant_body(*names, key=world.key()))
-    await converge(world)
-    secret = await world.get("Secret", "acme-internal")
-    assert sum(ref.kind == "Deployment" for ref in await world.children()) == 2
-    await converge(world)
-    assert (await world.get("Secret", "acme-internal"))["data"] == secret["data"]
+async def test_two_pools_share_an_internal_credential_that_does_not_change(api: ApiServer) -> None:
+    names = [await api.publish_model(), await api.publish_model()]
+    await api.user.create(tenant_body(*names, key=api.key()))
+    await converge(api)
+    secret = await api.get("Secret", "acme-internal")
+    assert sum(ref.kind == "Deployment" for ref in await api.children()) == 2
+    await converge(api)
+    assert (await api.get("Secret", "acme-internal"))["data"] == secret["data"]
 
 
-async def test_keys_that_sign_tokens_go_with_the_last_token(world: World) -> None:
+async def test_keys_that_sign_tokens_go_with_the_last_token(api: ApiServer) -> None:
     """A tenant that gives tokens no more ends like one that never did: no private key of it is kept, or mounted."""
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
-    await converge(world)
-    never = specs(await world.children())
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"auth": {"modes": ["JWT"]}}})
-    await converge(world)
-    assert (await world.get("Secret", "acme-signing"))["data"]["current"]
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"auth": None}})
-    await converge(world)
-    assert specs(await world.children()) == never
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    never = specs(await api.children())
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"auth": {"modes": ["JWT"]}}})
+    await converge(api)
+    assert (await api.get("Secret", "acme-signing"))["data"]["current"]
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"auth": None}})
+    await converge(api)
+    assert specs(await api.children()) == never
 
 
 @pytest.mark.parametrize(
@@ -72,111 +72,113 @@ async def test_keys_that_sign_tokens_go_with_the_last_token(world: World) -> Non
     ],
     ids=str,
 )
-async def test_every_builder_through_the_api_server_leaves_an_empty_plan(world: World, spec: dict[str, object]) -> None:
-    names = [await world.publishes_model(), await world.publishes_model(threads=2)]
-    await world.person.create(tenant_body(*names, key=world.key(), **spec))
-    await converge(world)
-    assert await planned(world) == []
+async def test_every_builder_through_the_api_server_leaves_an_empty_plan(
+    api: ApiServer, spec: dict[str, object]
+) -> None:
+    names = [await api.publish_model(), await api.publish_model(threads=2)]
+    await api.user.create(tenant_body(*names, key=api.key(), **spec))
+    await converge(api)
+    assert await planned(api) == []
 
 
-async def test_a_changed_model_changes_the_deployment(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
-    await converge(world)
-    await world.person.patch(world.ref("TTSModel", name), {"spec": {"image": "example.invalid/other:2"}})
-    await converge(world)
-    pod = (await world.get("Deployment", f"acme-{name}"))["spec"]["template"]["spec"]
+async def test_a_changed_model_changes_the_deployment(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    await api.user.patch(api.ref("TTSModel", name), {"spec": {"image": "example.invalid/other:2"}})
+    await converge(api)
+    pod = (await api.get("Deployment", f"acme-{name}"))["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "example.invalid/other:2"
 
 
-async def test_a_model_no_longer_wanted_takes_its_pool_along(world: World) -> None:
-    first, second = await world.publishes_model(), await world.publishes_model()
-    await world.person.create(tenant_body(first, second, key=world.key()))
-    await converge(world)
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"models": [{"name": first}]}})
-    await converge(world)
-    names = {ref.name for ref in await world.children()}
+async def test_a_model_no_longer_wanted_takes_its_pool_along(api: ApiServer) -> None:
+    first, second = await api.publish_model(), await api.publish_model()
+    await api.user.create(tenant_body(first, second, key=api.key()))
+    await converge(api)
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"models": [{"name": first}]}})
+    await converge(api)
+    names = {ref.name for ref in await api.children()}
     assert f"acme-{second}" not in names
     assert f"acme-{first}" in names
     assert "acme-internal" not in names
 
 
-async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, auth={"modes": ["APIKey", "JWT"]}, key=world.key()))
-    await converge(world)
-    secret = await world.get("Secret", "acme-signing")
+async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, auth={"modes": ["APIKey", "JWT"]}, key=api.key()))
+    await converge(api)
+    secret = await api.get("Secret", "acme-signing")
     kid = base64.b64decode(secret["data"]["current"]).decode()
     assert set(secret["data"]) == {"current", f"{kid}.pem"}
     assert base64.b64decode(secret["data"][f"{kid}.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
-    before = len(world.writes)
-    await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
-    assert len(world.writes) == before, "converged"
-    assert (await world.get("Secret", "acme-signing"))["data"] == secret["data"]
-    await world.person.delete(world.ref("Secret", "acme-signing"))
-    await converge(world)
-    assert (await world.get("Secret", "acme-signing"))["data"] != secret["data"]
+    before = len(api.writes)
+    await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    assert len(api.writes) == before, "converged"
+    assert (await api.get("Secret", "acme-signing"))["data"] == secret["data"]
+    await api.user.delete(api.ref("Secret", "acme-signing"))
+    await converge(api)
+    assert (await api.get("Secret", "acme-signing"))["data"] != secret["data"]
 
 
-async def test_suspending_scales_to_zero_and_waking_restores_the_window(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
-    await converge(world)
-    acme = world.ref("TTSTenant", "acme")
-    await world.person.patch(acme, {"spec": {"suspend": True}})
-    await converge(world)
-    assert (await world.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 0
-    assert world.ref("Service", "acme") in await world.children()
-    await world.person.patch(acme, {"spec": {"suspend": False}})
-    await converge(world)
-    assert (await world.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 2
+async def test_suspending_scales_to_zero_and_waking_restores_the_window(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, schedule=DAY, key=api.key()))
+    await converge(api)
+    acme = api.ref("TTSTenant", "acme")
+    await api.user.patch(acme, {"spec": {"suspend": True}})
+    await converge(api)
+    assert (await api.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 0
+    assert api.ref("Service", "acme") in await api.children()
+    await api.user.patch(acme, {"spec": {"suspend": False}})
+    await converge(api)
+    assert (await api.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 2
 
 
-async def test_deleting_a_tenant_removes_every_child(world: World) -> None:
-    names = [await world.publishes_model(), await world.publishes_model()]
-    await world.person.create(tenant_body(*names, key=world.key()))
-    await converge(world)
-    assert await world.children()
-    await world.person.delete(world.ref("TTSTenant", "acme"))
+async def test_deleting_a_tenant_removes_every_child(api: ApiServer) -> None:
+    names = [await api.publish_model(), await api.publish_model()]
+    await api.user.create(tenant_body(*names, key=api.key()))
+    await converge(api)
+    assert await api.children()
+    await api.user.delete(api.ref("TTSTenant", "acme"))
 
     async def gone() -> bool:
-        assert await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK)) is None
-        return not await world.children()
+        assert await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK)) is None
+        return not await api.children()
 
     await eventually(gone, "owner references collect the children")
 
 
-async def test_deleting_a_model_in_use_removes_nothing_and_says_so(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
-    await converge(world)
-    before = specs(await world.children())
-    await world.person.delete(world.ref("TTSModel", name))
-    await converge(world)
-    assert specs(await world.children()) == before
-    condition = await world.condition("ModelsResolved")
+async def test_deleting_a_model_in_use_removes_nothing_and_says_so(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    before = specs(await api.children())
+    await api.user.delete(api.ref("TTSModel", name))
+    await converge(api)
+    assert specs(await api.children()) == before
+    condition = await api.condition("ModelsResolved")
     assert (condition["status"], condition["reason"]) == ("False", "ModelNotFound")
     assert name in condition["message"]
 
 
-async def test_a_spec_that_is_not_supported_yet_keeps_the_last_good_children(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
-    await converge(world)
-    before = specs(await world.children())
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"preventDeletion": True}})
-    await converge(world)
-    assert specs(await world.children()) == before
-    condition = await world.condition("Accepted")
+async def test_a_spec_that_is_not_supported_yet_keeps_the_last_good_children(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    before = specs(await api.children())
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"preventDeletion": True}})
+    await converge(api)
+    assert specs(await api.children()) == before
+    condition = await api.condition("Accepted")
     assert (condition["status"], condition["reason"]) == ("False", "NotSupportedYet")
     assert "preventDeletion" in condition["message"]
 
 
-async def test_replicas_are_in_no_apply_set(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, schedule=DAY, key=world.key()))
-    await converge(world)
-    deployment = await world.get("Deployment", f"acme-{name}")
+async def test_replicas_are_in_no_apply_set(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, schedule=DAY, key=api.key()))
+    await converge(api)
+    deployment = await api.get("Deployment", f"acme-{name}")
     assert deployment["spec"]["replicas"] == 2
     owners = {
         entry["manager"]
@@ -187,8 +189,8 @@ async def test_replicas_are_in_no_apply_set(world: World) -> None:
     assert MANAGER in {entry["manager"] for entry in deployment["metadata"]["managedFields"]}
 
 
-async def test_people_are_told_by_events(world: World) -> None:
-    await world.person.create(tenant_body("no-such-model", key=world.key()))
-    await converge(world)
-    notes = [event["note"] for event in await world.events() if event["regarding"]["name"] == "acme"]
+async def test_people_are_told_by_events(api: ApiServer) -> None:
+    await api.user.create(tenant_body("no-such-model", key=api.key()))
+    await converge(api)
+    notes = [event["note"] for event in await api.events() if event["regarding"]["name"] == "acme"]
     assert any("no-such-model" in note for note in notes)

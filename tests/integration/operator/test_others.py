@@ -7,54 +7,50 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_world import CLOCK, DAY, SETTINGS, World, converge, eventually, specs
+from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, specs
 from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.objects.manifest import Ref
 
-Change = Callable[[World, str], Awaitable[object]]
+Change = Callable[[ApiServer, str], Awaitable[object]]
 
 
-async def a_tenant(world: World, **spec: Any) -> str:
+async def a_tenant(api: ApiServer, **spec: Any) -> str:
     """One that has converged; returns its model's name."""
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key(), **spec))
-    await converge(world)
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key(), **spec))
+    await converge(api)
     return name
 
 
-async def test_what_another_manager_added_survives(world: World) -> None:
-    name = await a_tenant(world)
-    deployment, service = world.ref("Deployment", f"acme-{name}"), world.ref("Service", "acme")
-    await world.person.patch(deployment, {"metadata": {"annotations": {"example.com/owner": "platform"}}})
-    await world.person.patch(deployment, {"spec": {"template": {"metadata": {"annotations": {"restarted": "noon"}}}}})
-    await world.person.patch(
-        service, {"metadata": {"labels": {"mesh": "on"}}, "spec": {"internalTrafficPolicy": "Local"}}
-    )
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"tier": "VIP"}})
-    before = len(world.writes)
-    await converge(world)
-    assert len(world.writes) > before, "the tier did change something"
-    live = await world.get("Deployment", f"acme-{name}")
+async def test_what_another_manager_added_survives(api: ApiServer) -> None:
+    name = await a_tenant(api)
+    deployment, service = api.ref("Deployment", f"acme-{name}"), api.ref("Service", "acme")
+    await api.user.patch(deployment, {"metadata": {"annotations": {"example.com/owner": "platform"}}})
+    await api.user.patch(deployment, {"spec": {"template": {"metadata": {"annotations": {"restarted": "noon"}}}}})
+    await api.user.patch(service, {"metadata": {"labels": {"mesh": "on"}}, "spec": {"internalTrafficPolicy": "Local"}})
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"tier": "VIP"}})
+    before = len(api.writes)
+    await converge(api)
+    assert len(api.writes) > before, "the tier did change something"
+    live = await api.get("Deployment", f"acme-{name}")
     assert live["metadata"]["annotations"]["example.com/owner"] == "platform"
     assert live["spec"]["template"]["metadata"]["annotations"]["restarted"] == "noon"
-    live = await world.get("Service", "acme")
+    live = await api.get("Service", "acme")
     assert live["metadata"]["labels"]["mesh"] == "on"
     assert live["spec"]["internalTrafficPolicy"] == "Local"
     managers = {entry["manager"] for entry in live["metadata"]["managedFields"]}
-    assert {world.person.name, "tts-operator"} <= managers
+    assert {api.user.name, "tts-operator"} <= managers
 
 
-async def test_a_change_of_replicas_by_another_survives_twenty_reconciles(world: World) -> None:
-    name = await a_tenant(world, schedule=DAY)
-    await world.person.scale(world.ref("Deployment", f"acme-{name}"), 3)
+async def test_a_change_of_replicas_by_another_survives_twenty_reconciles(api: ApiServer) -> None:
+    name = await a_tenant(api, schedule=DAY)
+    await api.user.scale(api.ref("Deployment", f"acme-{name}"), 3)
     for turn in range(20):
         if turn % 5 == 0:  # some of them have something else to write
-            await world.person.patch(
-                world.ref("TTSTenant", "acme"), {"spec": {"quota": {"requestsPerMinute": turn + 1}}}
-            )
-        await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
-    assert (await world.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 3
+            await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"quota": {"requestsPerMinute": turn + 1}}})
+        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    assert (await api.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 3
 
 
 EDITS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -74,12 +70,12 @@ EDITS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("kind", "name", "edit"), EDITS.values(), ids=EDITS)
-async def test_a_child_edited_by_hand_returns(world: World, kind: str, name: str, edit: dict[str, Any]) -> None:
-    model = await a_tenant(world, schedule=DAY)
-    before = specs(await world.children())
-    await world.person.patch(world.ref(kind, name.format(model=model)), edit)
-    await converge(world)
-    after = specs(await world.children())
+async def test_a_child_edited_by_hand_returns(api: ApiServer, kind: str, name: str, edit: dict[str, Any]) -> None:
+    model = await a_tenant(api, schedule=DAY)
+    before = specs(await api.children())
+    await api.user.patch(api.ref(kind, name.format(model=model)), edit)
+    await converge(api)
+    after = specs(await api.children())
     if kind == "Deployment":  # a merge patch replaces the list: what it left out comes back with the container
         assert (
             after["deploy/" + name.format(model=model)]["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -88,71 +84,71 @@ async def test_a_child_edited_by_hand_returns(world: World, kind: str, name: str
     assert after == before
 
 
-async def test_every_child_deleted_by_hand_returns(world: World) -> None:
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, await world.publishes_model(), schedule=DAY, key=world.key()))
-    await converge(world)
-    before = await world.children()
+async def test_every_child_deleted_by_hand_returns(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, await api.publish_model(), schedule=DAY, key=api.key()))
+    await converge(api)
+    before = await api.children()
     for ref in before:
-        await world.person.delete(ref)
+        await api.user.delete(ref)
     for ref in before:
-        await eventually(lambda ref=ref: gone_or_going(world, ref), f"{ref} goes")  # type: ignore[misc]
-    await eventually(lambda: restored(world, set(before)), "every child is back")
-    await converge(world)  # the last of them may have lost its first /scale to its own controller
-    assert specs(await world.children()) == specs(before)
+        await eventually(lambda ref=ref: gone_or_going(api, ref), f"{ref} goes")  # type: ignore[misc]
+    await eventually(lambda: restored(api, set(before)), "every child is back")
+    await converge(api)  # the last of them may have lost its first /scale to its own controller
+    assert specs(await api.children()) == specs(before)
 
 
-async def gone_or_going(world: World, ref: Ref) -> bool:
-    live = await world.cluster.get(ref)
+async def gone_or_going(api: ApiServer, ref: Ref) -> bool:
+    live = await api.cluster.get(ref)
     return live is None or "deletionTimestamp" in live["metadata"]
 
 
-async def restored(world: World, wanted: set[Ref]) -> bool:
-    await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
-    live = await world.children()
+async def restored(api: ApiServer, wanted: set[Ref]) -> bool:
+    await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    live = await api.children()
     return set(live) == wanted and not any("deletionTimestamp" in child["metadata"] for child in live.values())
 
 
-async def test_a_name_that_is_taken_is_not_adopted(world: World) -> None:
-    foreign = world.ref("Service", "acme")
+async def test_a_name_that_is_taken_is_not_adopted(api: ApiServer) -> None:
+    foreign = api.ref("Service", "acme")
     body = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "acme", "namespace": world.namespace},
+        "metadata": {"name": "acme", "namespace": api.namespace},
         "spec": {"ports": [{"port": 81}]},
     }
-    await world.person.create(body)
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
+    await api.user.create(body)
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
     with pytest.raises(ReconcileFailed, match="NameTaken"):
-        await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
-    condition = await world.condition("Programmed")
+        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    condition = await api.condition("Programmed")
     assert (condition["status"], condition["reason"]) == ("False", "NameTaken")
-    live = await world.cluster.get(foreign)
+    live = await api.cluster.get(foreign)
     assert live is not None
     assert "ownerReferences" not in live["metadata"]
-    assert world.ref("Deployment", f"acme-{name}") in await world.children(), "the rest is made all the same"
-    await world.person.delete(foreign)
-    await converge(world)
-    assert (await world.condition("Programmed"))["status"] == "True"
+    assert api.ref("Deployment", f"acme-{name}") in await api.children(), "the rest is made all the same"
+    await api.user.delete(foreign)
+    await converge(api)
+    assert (await api.condition("Programmed"))["status"] == "True"
 
 
-async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(world: World) -> None:
+async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(api: ApiServer) -> None:
     """An object that carries our labels but another owner's UID belongs to the garbage collector."""
-    name = await world.publishes_model()
-    await world.person.create(tenant_body(name, key=world.key()))
-    await converge(world)
-    before = set(await world.children())
-    await world.person.delete(world.ref("TTSTenant", "acme"))
-    await world.person.create(tenant_body(name, key=world.key()))
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    before = set(await api.children())
+    await api.user.delete(api.ref("TTSTenant", "acme"))
+    await api.user.create(tenant_body(name, key=api.key()))
 
     async def settled() -> bool:
         try:
-            await reconcile(world.key(), ReconcileContext(world.cluster, SETTINGS, CLOCK))
+            await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
         except ReconcileFailed:
             return False
-        uid = (await world.get("TTSTenant", "acme"))["metadata"]["uid"]
-        live = await world.children()
+        uid = (await api.get("TTSTenant", "acme"))["metadata"]["uid"]
+        live = await api.children()
         owners = {child["metadata"]["ownerReferences"][0]["uid"] for child in live.values()}
         return set(live) == before and owners == {uid}
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
+from tests.support.api_server import ApiServer, eventually
 from tests.support.operator_process import Operator, role, role_binding
-from tests.support.operator_world import World, eventually
 from tests.support.resources import tenant_body
 from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
@@ -35,13 +35,13 @@ BUSY_SECONDS = 180.0
 class Kubelet:
     """Says of the namespace's pods what a kubelet would: there is no node. Deployments follow by their controller."""
 
-    world: World
+    api: ApiServer
     fate: dict[str, str] = field(default_factory=dict)
     """By image: runs, starts (for ever) or fails; an image that is not in it runs."""
 
     async def work(self) -> None:
         while True:
-            for pod in await collect(self.world.cluster.list(POD, self.world.namespace)):
+            for pod in await collect(self.api.cluster.list(POD, self.api.namespace)):
                 fate = self.fate.get(image_of(pod["spec"]), "runs")
                 if fate != "starts" and not told(pod):
                     await self.tell(pod, fate)
@@ -58,8 +58,8 @@ class Kubelet:
             container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
             status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
         try:
-            ref = Ref.of(POD, self.world.namespace, pod["metadata"]["name"])
-            await self.world.person.patch(ref, {"status": status}, "status")
+            ref = Ref.of(POD, self.api.namespace, pod["metadata"]["name"])
+            await self.api.user.patch(ref, {"status": status}, "status")
         except ClusterError:
             return  # it is gone
 
@@ -75,8 +75,8 @@ def image_of(spec: Mapping[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def kubelet(world: World) -> AsyncIterator[Kubelet]:
-    found = Kubelet(world)
+async def kubelet(api: ApiServer) -> AsyncIterator[Kubelet]:
+    found = Kubelet(api)
     working = asyncio.create_task(found.work())
     try:
         yield found
@@ -86,53 +86,53 @@ async def kubelet(world: World) -> AsyncIterator[Kubelet]:
 
 
 @pytest.fixture
-def operator(control_plane: ControlPlane, world: World, tmp_path: Path) -> Iterator[Operator]:
+def operator(control_plane: ControlPlane, api: ApiServer, tmp_path: Path) -> Iterator[Operator]:
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
-    flags = (f"--watch-namespaces={world.namespace}", SHORT_LEASE)
-    started = Operator.start(control_plane, tmp_path, f"{world.namespace}-op", world.namespace, flags)
+    flags = (f"--watch-namespaces={api.namespace}", SHORT_LEASE)
+    started = Operator.start(control_plane, tmp_path, f"{api.namespace}-op", api.namespace, flags)
     yield started
     started.end()
 
 
-async def deployments(world: World) -> list[Body]:
-    return await collect(world.cluster.list(DEPLOYMENT, world.namespace))
+async def deployments(api: ApiServer) -> list[Body]:
+    return await collect(api.cluster.list(DEPLOYMENT, api.namespace))
 
 
-async def with_image(world: World, image: str) -> list[Body]:
-    return [each for each in await deployments(world) if image_of(each["spec"]["template"]["spec"]) == image]
+async def with_image(api: ApiServer, image: str) -> list[Body]:
+    return [each for each in await deployments(api) if image_of(each["spec"]["template"]["spec"]) == image]
 
 
-async def reasons(world: World) -> list[str]:
-    found = [await world.condition("Programmed", f"tenant-{number}") for number in range(TENANTS)]
+async def reasons(api: ApiServer) -> list[str]:
+    found = [await api.condition("Programmed", f"tenant-{number}") for number in range(TENANTS)]
     return sorted(str(each.get("reason")) for each in found)
 
 
-async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator: Operator) -> None:
-    name = await world.publishes_model(image="example.invalid/good:1")
-    model = world.ref("TTSModel", name)
+async def test_eight_tenants_take_a_models_change_in_turn(api: ApiServer, operator: Operator) -> None:
+    name = await api.publish_model(image="example.invalid/good:1")
+    model = api.ref("TTSModel", name)
     for number in range(TENANTS):
-        await world.person.create(tenant_body(name, key=world.key(f"tenant-{number}")))
+        await api.user.create(tenant_body(name, key=api.key(f"tenant-{number}")))
     most = 0
 
     async def change(image: str) -> None:
-        await world.person.patch(model, {"spec": {"image": f"example.invalid/{image}"}})
+        await api.user.patch(model, {"spec": {"image": f"example.invalid/{image}"}})
 
     async def all_have(image: str) -> bool:
         nonlocal most
-        found = await with_image(world, f"example.invalid/{image}")
+        found = await with_image(api, f"example.invalid/{image}")
         most = max(most, len([each for each in found if not finished(each)]))
         return len(found) == TENANTS and all(finished(each) for each in found)
 
     async def so_many_have(image: str, count: int) -> bool:
-        found = await with_image(world, f"example.invalid/{image}")
+        found = await with_image(api, f"example.invalid/{image}")
         assert len(found) <= count
         return len(found) == count
 
     async def programmed(**expected: int) -> bool:
-        found = await reasons(world)
+        found = await reasons(api)
         return all(found.count(reason) == count for reason, count in expected.items())
 
-    async with kubelet(world) as pods:
+    async with kubelet(api) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
         assert most > MAX_CONCURRENT_TENANTS, "new tenants wait for nobody"
 
@@ -141,7 +141,7 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
         await eventually(lambda: so_many_have("slow:2", MAX_CONCURRENT_TENANTS), "five roll", BUSY_SECONDS)
         waiting = TENANTS - MAX_CONCURRENT_TENANTS
         await eventually(lambda: programmed(WaitingForRollout=waiting), "the others say that they wait", BUSY_SECONDS)
-        assert len(await with_image(world, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
+        assert len(await with_image(api, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
         most = 0
         pods.fate["example.invalid/slow:2"] = "runs"
         await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
@@ -151,23 +151,23 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
         pods.fate["example.invalid/broken:3"] = "fails"
         await change("broken:3")
         await eventually(lambda: programmed(RolloutHalted=waiting), "nobody follows those that fail", BUSY_SECONDS)
-        blocked = await with_image(world, "example.invalid/slow:2")
+        blocked = await with_image(api, "example.invalid/slow:2")
         assert len(blocked) == waiting
         mine = blocked[0]["metadata"]["labels"]["ttsfleet.io/tenant"]
-        said = await world.condition("Programmed", mine)
+        said = await api.condition("Programmed", mine)
         failing = {each["metadata"]["namespace"] + "/" + each["metadata"]["labels"]["ttsfleet.io/tenant"]
-                   for each in await with_image(world, "example.invalid/broken:3")}  # fmt: skip
+                   for each in await with_image(api, "example.invalid/broken:3")}  # fmt: skip
         assert len([each for each in failing if each in said["message"]]) == 2
         assert f"TTSModel {name}" in said["message"]
 
         async def model_says() -> bool:
-            conditions = ((await world.get("TTSModel", name)).get("status") or {}).get("conditions") or ()
+            conditions = ((await api.get("TTSModel", name)).get("status") or {}).get("conditions") or ()
             return any(each["type"] == "Ready" and each["reason"] == "RolloutHalted" for each in conditions)
 
         await eventually(model_says, "the model says so, too", BUSY_SECONDS)
 
         own = {"spec": {"auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "mine"}}}}
-        await world.person.patch(world.ref("TTSTenant", mine), own)
+        await api.user.patch(api.ref("TTSTenant", mine), own)
         await eventually(
             lambda: so_many_have("broken:3", MAX_CONCURRENT_TENANTS + 1), "its own change rolls at once", BUSY_SECONDS
         )
@@ -179,33 +179,33 @@ async def test_eight_tenants_take_a_models_change_in_turn(world: World, operator
 
 
 async def test_the_next_leader_knows_who_rolls(
-    control_plane: ControlPlane, world: World, operator: Operator, tmp_path: Path
+    control_plane: ControlPlane, api: ApiServer, operator: Operator, tmp_path: Path
 ) -> None:
     """The first one is killed while five roll: the second one lets nobody else go before one of them is there."""
-    name = await world.publishes_model(image="example.invalid/good:1")
+    name = await api.publish_model(image="example.invalid/good:1")
     for number in range(TENANTS):
-        await world.person.create(tenant_body(name, key=world.key(f"tenant-{number}")))
+        await api.user.create(tenant_body(name, key=api.key(f"tenant-{number}")))
 
     async def all_have(image: str) -> bool:
-        found = await with_image(world, f"example.invalid/{image}")
+        found = await with_image(api, f"example.invalid/{image}")
         return len(found) == TENANTS and all(finished(each) for each in found)
 
     async def five_roll() -> bool:
-        return len(await with_image(world, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
+        return len(await with_image(api, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
 
-    async with kubelet(world) as pods:
+    async with kubelet(api) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
         pods.fate["example.invalid/slow:2"] = "starts"
-        await world.person.patch(world.ref("TTSModel", name), {"spec": {"image": "example.invalid/slow:2"}})
+        await api.user.patch(api.ref("TTSModel", name), {"spec": {"image": "example.invalid/slow:2"}})
         await eventually(five_roll, "five roll", BUSY_SECONDS)
         operator.kill()
-        flags = (f"--watch-namespaces={world.namespace}", SHORT_LEASE)
-        second = Operator.start(control_plane, tmp_path, f"{world.namespace}-two", world.namespace, flags)
+        flags = (f"--watch-namespaces={api.namespace}", SHORT_LEASE)
+        second = Operator.start(control_plane, tmp_path, f"{api.namespace}-two", api.namespace, flags)
         try:
-            await world.person.patch(world.ref("TTSTenant", "tenant-0"), {"spec": {"quota": {"requestsPerMinute": 3}}})
+            await api.user.patch(api.ref("TTSTenant", "tenant-0"), {"spec": {"quota": {"requestsPerMinute": 3}}})
 
             async def seen() -> bool:
-                return bool((await world.status("tenant-0"))["observedGeneration"] == 2)
+                return bool((await api.status("tenant-0"))["observedGeneration"] == 2)
 
             await eventually(seen, "the second one leads", BUSY_SECONDS)
             assert await five_roll()

@@ -14,7 +14,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.operator_world import CLOCK, NUMBERS, SETTINGS, World, converge, specs
+from tests.support.api_server import CLOCK, NUMBERS, SETTINGS, ApiServer, converge, specs
 from tests.support.resources import tenant_body
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
@@ -74,14 +74,14 @@ stages = st.builds(
 
 
 @pytest_asyncio.fixture
-async def lanes(world: World) -> AsyncIterator[list[World]]:
+async def lanes(api: ApiServer) -> AsyncIterator[list[ApiServer]]:
     """One connection for each walk and one for the fresh create, each with its own count of writes."""
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(WALKS + 1):
             writes: list[Write] = []
             cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, wrote=writes.append))
-            made.append(replace(world, cluster=cluster, writes=writes))
+            made.append(replace(api, cluster=cluster, writes=writes))
         yield made
 
 
@@ -94,25 +94,25 @@ async def lanes(world: World) -> AsyncIterator[list[World]]:
 )
 @given(course=st.lists(stages, min_size=1, max_size=3), last=specifications)
 async def test_any_sequence_of_edits_ends_like_a_fresh_create(
-    world: World, lanes: Sequence[World], course: Sequence[Stage], last: dict[str, Any]
+    api: ApiServer, lanes: Sequence[ApiServer], course: Sequence[Stage], last: dict[str, Any]
 ) -> None:
-    await publish(world)
+    await publish(api)
     *walkers, newcomer = lanes
-    keys = [Key(world.namespace, f"walked-{next(NUMBERS)}") for _ in walkers]
-    fresh = Key(world.namespace, f"fresh-{next(NUMBERS)}")
-    await together(world.person.create(body(key, {"models": ["sequence-a"]})) for key in keys)
+    keys = [Key(api.namespace, f"walked-{next(NUMBERS)}") for _ in walkers]
+    fresh = Key(api.namespace, f"fresh-{next(NUMBERS)}")
+    await together(api.user.create(body(key, {"models": ["sequence-a"]})) for key in keys)
     for stage in course:
         if stage.image_of is not None:
             change = {"spec": {"image": f"example.invalid/other:{next(NUMBERS)}"}}
-            await world.person.patch(world.ref("TTSModel", stage.image_of), change)
+            await api.user.patch(api.ref("TTSModel", stage.image_of), change)
         await together(walk(*each) for each in zip(walkers, keys, stage.walks, strict=True))
-    await together(world.person.put(body(key, last)) for key in keys)
-    await world.person.create(body(fresh, last))
+    await together(api.user.put(body(key, last)) for key in keys)
+    await api.user.create(body(fresh, last))
     everyone = list(zip([*walkers, newcomer], [*keys, fresh], strict=True))
     *ends, wanted = await together(end(lane, key) for lane, key in everyone)
     for reached in ends:
         assert reached == wanted
-    await together(world.person.delete(world.ref("TTSTenant", key.name)) for _, key in everyone)
+    await together(api.user.delete(api.ref("TTSTenant", key.name)) for _, key in everyone)
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -124,55 +124,55 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def walk(world: World, key: Key, edits: Sequence[Edit]) -> None:
+async def walk(api: ApiServer, key: Key, edits: Sequence[Edit]) -> None:
     for edit, argument in edits:
-        await make(world, key, edit, argument)
+        await make(api, key, edit, argument)
 
 
-async def end(world: World, key: Key) -> str:
-    await converge(world, key)
-    return await outcome(world, key)
+async def end(api: ApiServer, key: Key) -> str:
+    await converge(api, key)
+    return await outcome(api, key)
 
 
 def body(key: Key, spec: dict[str, Any]) -> dict[str, Any]:
     return tenant_body(*spec["models"], key=key, **{name: value for name, value in spec.items() if name != "models"})
 
 
-async def publish(world: World) -> None:
+async def publish(api: ApiServer) -> None:
     for name in MODELS:
-        if await world.cluster.get(world.ref("TTSModel", name)) is None:
-            await world.publishes_model(name)
+        if await api.cluster.get(api.ref("TTSModel", name)) is None:
+            await api.publish_model(name)
 
 
-async def make(world: World, key: Key, edit: str, argument: Any) -> None:
-    """One edit by a person, or one reconcile between two of them."""
+async def make(api: ApiServer, key: Key, edit: str, argument: Any) -> None:
+    """One edit by a user, or one reconcile between two of them."""
     if edit == "spec":
-        await world.person.put(body(key, argument))
+        await api.user.put(body(key, argument))
     elif edit == "reconcile":
-        await reconcile(key, ReconcileContext(world.cluster, SETTINGS, CLOCK))
+        await reconcile(key, ReconcileContext(api.cluster, SETTINGS, CLOCK))
     else:
-        refs = sorted(await world.children(key.name))
+        refs = sorted(await api.children(key.name))
         if not refs:
             return
         ref = refs[argument % len(refs)]
         try:
             if edit == "delete child":
-                await world.person.delete(ref)
+                await api.user.delete(ref)
             else:
-                await world.person.patch(ref, {"metadata": {"labels": {"app.kubernetes.io/name": "edited"}}})
+                await api.user.patch(ref, {"metadata": {"labels": {"app.kubernetes.io/name": "edited"}}})
         except NotFound:
             return  # it was on its way out
 
 
-async def outcome(world: World, key: Key) -> str:
+async def outcome(api: ApiServer, key: Key) -> str:
     """The children without what differs between any two tenants: the name, and how many replicas run just now."""
-    children = {ref: dict(child) for ref, child in (await world.children(key.name)).items()}
+    children = {ref: dict(child) for ref, child in (await api.children(key.name)).items()}
     for ref, child in children.items():
         if ref.kind == "Deployment":
             replicas = "none" if child["spec"]["replicas"] == 0 else "some"
             children[ref] = {**child, "spec": {**child["spec"], "replicas": replicas}}
     text = json.dumps(specs(children), sort_keys=True, indent=1)
-    status = await world.status(key.name)
+    status = await api.status(key.name)
     conditions = [(each["type"], each["status"]) for each in status["conditions"] if each["type"] in SPOKEN]
     return f"{text}\n{conditions}".replace(key.name, "NAME")
 

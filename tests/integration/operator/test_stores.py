@@ -14,8 +14,8 @@ import yaml
 from redis.exceptions import RedisError
 
 from hack.cluster.control_plane import ControlPlane
+from tests.support.api_server import SETTINGS, ApiServer, eventually
 from tests.support.operator_process import Operator, role, role_binding
-from tests.support.operator_world import SETTINGS, World, eventually
 from tests.support.redis_server import CounterStore, counter_store
 from tests.support.resources import tenant_body
 from tts_operator.clock import SystemClock
@@ -38,38 +38,36 @@ CLOCK = SystemClock()
 
 
 @dataclass
-class RolloutLimiter:
+class OperatorWithStores:
     """An operator with stores, as `run` puts it together."""
 
-    world: World
+    api: ApiServer
     settings: Settings
     stores: StoreAccess
     woken: list[str] = field(default_factory=list)
 
-    async def converges(self, name: str = "acme", within: int = 10) -> None:
+    async def converge(self, name: str = "acme", within: int = 10) -> None:
         for _ in range(within):
-            before = len(self.world.writes)
-            await reconcile(
-                self.world.key(name), ReconcileContext(self.world.cluster, self.settings, CLOCK, self.stores)
-            )
-            if len(self.world.writes) == before:
+            before = len(self.api.writes)
+            await reconcile(self.api.key(name), ReconcileContext(self.api.cluster, self.settings, CLOCK, self.stores))
+            if len(self.api.writes) == before:
                 return
-        raise AssertionError(f"still writing: {self.world.writes[-5:]}")
+        raise AssertionError(f"still writing: {self.api.writes[-5:]}")
 
-    async def requeue(self) -> None:
+    async def look(self) -> None:
         """Look for users that are missing, as the controller does periodically."""
         controller = Controller(
-            self.world.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
+            self.api.cluster, self.settings, CLOCK, Metrics(), ControllerOptions(), stores=self.stores
         )
         assert self.stores.users is not None
         await self.stores.users.sync(lambda key: self.woken.append(key.name), controller._has_no_user)
 
     async def secret(self, name: str) -> dict[str, str]:
-        data = (await self.world.get("Secret", name))["data"]
+        data = (await self.api.get("Secret", name))["data"]
         return {entry: base64.b64decode(value).decode() for entry, value in data.items()}
 
     async def uid(self, name: str = "acme") -> str:
-        return str((await self.world.get("TTSTenant", name))["metadata"]["uid"])
+        return str((await self.api.get("TTSTenant", name))["metadata"]["uid"])
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def store() -> Iterator[CounterStore]:
 
 
 @pytest.fixture
-async def rollout_limiter(world: World, store: CounterStore, tmp_path: Path) -> AsyncIterator[RolloutLimiter]:
+async def harness(api: ApiServer, store: CounterStore, tmp_path: Path) -> AsyncIterator[OperatorWithStores]:
     (tmp_path / "accessKey").write_text("AKIA\n")
     (tmp_path / "secretKey").write_text("s3cret\n")
     settings = replace(
@@ -91,45 +89,45 @@ async def rollout_limiter(world: World, store: CounterStore, tmp_path: Path) -> 
     admin = RedisAdmin(settings.redis)
 
     async def operator() -> str:
-        return world.namespace
+        return api.namespace
 
     users = RedisUsers(admin, operator, lambda: True, CLOCK, sync_seconds=0.2)
-    yield RolloutLimiter(world, settings, StoreAccess(StoreFiles(settings), users))
+    yield OperatorWithStores(api, settings, StoreAccess(StoreFiles(settings), users))
     await admin.close()
 
 
 async def test_a_tenant_gets_a_user_that_works_and_keeps_its_password(
-    rollout_limiter: RolloutLimiter, store: CounterStore, tmp_path: Path
+    harness: OperatorWithStores, store: CounterStore, tmp_path: Path
 ) -> None:
-    world = rollout_limiter.world
-    model = await world.publishes_model()
+    api = harness.api
+    model = await api.publish_model()
     for name in ("acme", "blue"):
-        await world.person.create(tenant_body(model, key=world.key(name)))
-        await rollout_limiter.converges(name)
-    first = await rollout_limiter.secret("acme-redis")
-    await rollout_limiter.converges()
-    assert await rollout_limiter.secret("acme-redis") == first
-    assert (await world.condition("RedisConfigured"))["status"] == "True"
-    assert (await world.condition("Programmed"))["status"] == "True"
+        await api.user.create(tenant_body(model, key=api.key(name)))
+        await harness.converge(name)
+    first = await harness.secret("acme-redis")
+    await harness.converge()
+    assert await harness.secret("acme-redis") == first
+    assert (await api.condition("RedisConfigured"))["status"] == "True"
+    assert (await api.condition("Programmed"))["status"] == "True"
     file = tmp_path / "url"
     file.write_text(first["url"])
     client = redis_client(RedisConfig(url_file=file))
-    await client.set(f"tts:{{{await rollout_limiter.uid()}}}:a", "1")
+    await client.set(f"tts:{{{await harness.uid()}}}:a", "1")
     with pytest.raises(RedisError):
-        await client.set(f"tts:{{{await rollout_limiter.uid('blue')}}}:a", "1")
+        await client.set(f"tts:{{{await harness.uid('blue')}}}:a", "1")
     await client.aclose()
 
 
 async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
-    rollout_limiter: RolloutLimiter, store: CounterStore
+    harness: OperatorWithStores, store: CounterStore
 ) -> None:
-    world = rollout_limiter.world
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
-    first = await rollout_limiter.secret("acme-redis")
-    await world.person.delete(world.ref("Secret", "acme-redis"))
-    await rollout_limiter.converges()
-    second = await rollout_limiter.secret("acme-redis")
+    api = harness.api
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
+    first = await harness.secret("acme-redis")
+    await api.user.delete(api.ref("Secret", "acme-redis"))
+    await harness.converge()
+    second = await harness.secret("acme-redis")
     assert second != first
     admin, url = store.client(), parse_redis_url(second["url"])
     assert await admin.execute_command("AUTH", url.username, url.password)
@@ -137,91 +135,87 @@ async def test_a_secret_that_somebody_deleted_comes_back_with_another_password(
 
 
 async def test_redis_down_costs_a_condition_and_no_endpoint_and_back_it_is_made_good(
-    rollout_limiter: RolloutLimiter, store: CounterStore
+    harness: OperatorWithStores, store: CounterStore
 ) -> None:
-    world = rollout_limiter.world
+    api = harness.api
     store.kill()
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
-    said = await world.condition("RedisConfigured")
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
+    said = await api.condition("RedisConfigured")
     assert (said["status"], said["reason"]) == ("False", "RedisUnavailable")
-    assert (await world.condition("Programmed"))["status"] == "True"
-    assert "RedisUnavailable" in [event["reason"] for event in await world.events()]
-    assert {ref.kind for ref in await world.children()} >= {"Deployment", "Secret", "Service"}
+    assert (await api.condition("Programmed"))["status"] == "True"
+    assert "RedisUnavailable" in [event["reason"] for event in await api.events()]
+    assert {ref.kind for ref in await api.children()} >= {"Deployment", "Secret", "Service"}
     store.start()
-    await rollout_limiter.requeue()
-    assert rollout_limiter.woken == ["acme"]
-    await rollout_limiter.converges()
-    assert (await world.condition("RedisConfigured"))["status"] == "True"
-    assert redis_user_name(await rollout_limiter.uid()) in store.run("ACL", "USERS")
+    await harness.look()
+    assert harness.woken == ["acme"]
+    await harness.converge()
+    assert (await api.condition("RedisConfigured"))["status"] == "True"
+    assert redis_user_name(await harness.uid()) in store.run("ACL", "USERS")
 
 
-async def test_a_restart_that_forgets_every_user_is_made_good(
-    rollout_limiter: RolloutLimiter, store: CounterStore
-) -> None:
-    world = rollout_limiter.world
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
-    user = redis_user_name(await rollout_limiter.uid())
+async def test_a_restart_that_forgets_every_user_is_made_good(harness: OperatorWithStores, store: CounterStore) -> None:
+    api = harness.api
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
+    user = redis_user_name(await harness.uid())
     before = store.run("ACL", "GETUSER", user)
     store.kill()
     store.start()
     assert user not in store.run("ACL", "USERS")
     with contextlib.suppress(Exception):
-        await rollout_limiter.requeue()  # on a connection of before
-    await rollout_limiter.requeue()
-    assert "acme" in rollout_limiter.woken
-    await rollout_limiter.converges()
+        await harness.look()  # on a connection of before
+    await harness.look()
+    assert "acme" in harness.woken
+    await harness.converge()
     assert store.run("ACL", "GETUSER", user) == before
 
 
 async def test_a_tenant_that_is_deleted_leaves_nothing_in_redis(
-    rollout_limiter: RolloutLimiter, store: CounterStore
+    harness: OperatorWithStores, store: CounterStore
 ) -> None:
-    world = rollout_limiter.world
-    model = await world.publishes_model()
+    api = harness.api
+    model = await api.publish_model()
     for name in ("acme", "blue"):
-        await world.person.create(tenant_body(model, key=world.key(name)))
-        await rollout_limiter.converges(name)
-        store.run("SET", f"tts:{{{await rollout_limiter.uid(name)}}}:a", "1")
-    gone, stays = await rollout_limiter.uid("acme"), await rollout_limiter.uid("blue")
-    await world.person.delete(world.ref("TTSTenant", "acme"))
-    await reconcile(
-        world.key(), ReconcileContext(world.cluster, rollout_limiter.settings, CLOCK, rollout_limiter.stores)
-    )
-    await rollout_limiter.requeue()
+        await api.user.create(tenant_body(model, key=api.key(name)))
+        await harness.converge(name)
+        store.run("SET", f"tts:{{{await harness.uid(name)}}}:a", "1")
+    gone, stays = await harness.uid("acme"), await harness.uid("blue")
+    await api.user.delete(api.ref("TTSTenant", "acme"))
+    await reconcile(api.key(), ReconcileContext(api.cluster, harness.settings, CLOCK, harness.stores))
+    await harness.look()
     assert store.run("ACL", "USERS") == ["default", redis_user_name(stays)]
     assert not store.run("KEYS", f"*{gone}*")
     assert store.run("KEYS", f"*{stays}*")
 
 
 async def test_a_tenant_that_brings_its_own_stores_leaves_the_operators(
-    rollout_limiter: RolloutLimiter, store: CounterStore
+    harness: OperatorWithStores, store: CounterStore
 ) -> None:
-    world = rollout_limiter.world
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
-    assert (await rollout_limiter.secret("acme-s3"))["accessKey"] == "AKIA"
+    api = harness.api
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
+    assert (await harness.secret("acme-s3"))["accessKey"] == "AKIA"
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
     spec = {"redis": {"secretRef": {"name": "own-redis"}}, "storage": {"s3": s3}}
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": spec})
-    await rollout_limiter.converges()
-    assert (await world.condition("RedisConfigured"))["reason"] == "RedisSecretNotFound"
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": spec})
+    await harness.converge()
+    assert (await api.condition("RedisConfigured"))["reason"] == "RedisSecretNotFound"
     for name in ("acme-redis", "acme-s3"):
-        assert await world.cluster.get(world.ref("Secret", name)) is None
-    await rollout_limiter.requeue()
+        assert await api.cluster.get(api.ref("Secret", name)) is None
+    await harness.look()
     assert store.run("ACL", "USERS") == ["default"]
 
 
 async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_operator(
-    rollout_limiter: RolloutLimiter,
+    harness: OperatorWithStores,
 ) -> None:
     """Nothing mounts it any more, and nobody may list Secrets: only a look by name finds it."""
-    world = rollout_limiter.world
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
+    api = harness.api
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
     s3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "own-s3"}}
-    await world.person.patch(world.ref("TTSTenant", "acme"), {"spec": {"storage": {"s3": s3}}})
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"storage": {"s3": s3}}})
 
     class Cut(Exception):  # noqa: N818 - the end of the process, as far as the plan can tell
         pass
@@ -232,61 +226,59 @@ async def test_a_secret_that_a_plan_cut_short_left_behind_goes_with_the_next_ope
 
     async with await NeverDeletes.connect(lambda: True) as cluster:
         with pytest.raises(Cut):
-            await reconcile(
-                world.key(), ReconcileContext(cluster, rollout_limiter.settings, CLOCK, rollout_limiter.stores)
-            )
-    assert await world.cluster.get(world.ref("Secret", "acme-s3")) is not None
-    await rollout_limiter.converges()
-    assert await world.cluster.get(world.ref("Secret", "acme-s3")) is None
+            await reconcile(api.key(), ReconcileContext(cluster, harness.settings, CLOCK, harness.stores))
+    assert await api.cluster.get(api.ref("Secret", "acme-s3")) is not None
+    await harness.converge()
+    assert await api.cluster.get(api.ref("Secret", "acme-s3")) is None
 
 
-async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(rollout_limiter: RolloutLimiter) -> None:
-    world = rollout_limiter.world
-    await world.person.create(
+async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(harness: OperatorWithStores) -> None:
+    api = harness.api
+    await api.user.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "counters", "namespace": world.namespace},
+            "metadata": {"name": "counters", "namespace": api.namespace},
             "stringData": {"url": "redis://acme:very-s3cret@redis.acme.svc:7777"},
         }
     )
-    model = await world.publishes_model()
-    await world.person.create(tenant_body(model, redis={"secretRef": {"name": "counters"}}, key=world.key()))
-    await rollout_limiter.converges()
-    assert (await world.condition("RedisConfigured"))["status"] == "True"
-    children = await world.children()
-    assert "7777" in str(children[world.ref("NetworkPolicy", f"acme-{model}")])
+    model = await api.publish_model()
+    await api.user.create(tenant_body(model, redis={"secretRef": {"name": "counters"}}, key=api.key()))
+    await harness.converge()
+    assert (await api.condition("RedisConfigured"))["status"] == "True"
+    children = await api.children()
+    assert "7777" in str(children[api.ref("NetworkPolicy", f"acme-{model}")])
     assert "s3cret" not in str([child for ref, child in children.items() if ref.kind != "Secret"])
-    assert world.ref("Secret", "counters") not in children
+    assert api.ref("Secret", "counters") not in children
 
 
 async def test_keys_of_the_object_store_that_rotate_reach_every_tenant(
-    rollout_limiter: RolloutLimiter, tmp_path: Path
+    harness: OperatorWithStores, tmp_path: Path
 ) -> None:
-    world = rollout_limiter.world
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
-    await rollout_limiter.converges()
+    api = harness.api
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
+    await harness.converge()
     (tmp_path / "secretKey").write_text("another\n")
-    await rollout_limiter.converges()
-    assert (await rollout_limiter.secret("acme-s3"))["secretKey"] == "another"
+    await harness.converge()
+    assert (await harness.secret("acme-s3"))["secretKey"] == "another"
 
 
 @pytest.fixture
 def operator(
-    control_plane: ControlPlane, kubeconfig: Path, world: World, store: CounterStore, tmp_path: Path
+    control_plane: ControlPlane, kubeconfig: Path, api: ApiServer, store: CounterStore, tmp_path: Path
 ) -> Iterator[Operator]:
     """A whole one, with nothing but the permissions of the chart."""
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([role(), role_binding()]))
-    flags = (f"--watch-namespaces={world.namespace}", f"--redis-url={store.url}", "--lease-seconds=3")
-    running = Operator.start(control_plane, tmp_path, f"stores-{world.namespace}", world.namespace, flags)
+    flags = (f"--watch-namespaces={api.namespace}", f"--redis-url={store.url}", "--lease-seconds=3")
+    running = Operator.start(control_plane, tmp_path, f"stores-{api.namespace}", api.namespace, flags)
     yield running
     running.end()
 
 
 async def test_a_whole_operator_makes_users_mends_them_and_removes_them(
-    operator: Operator, world: World, store: CounterStore
+    operator: Operator, api: ApiServer, store: CounterStore
 ) -> None:
-    await world.person.create(tenant_body(await world.publishes_model(), key=world.key()))
+    await api.user.create(tenant_body(await api.publish_model(), key=api.key()))
 
     async def has_user() -> bool:
         return len(store.run("ACL", "USERS")) == 2
@@ -294,11 +286,13 @@ async def test_a_whole_operator_makes_users_mends_them_and_removes_them(
     async def has_none() -> bool:
         return list(store.run("ACL", "USERS")) == ["default"]
 
-    await eventually(has_user, "a user for the tenant", within_seconds=60)
+    await eventually(has_user, "a user for the tenant", within_seconds=180)
+    operator.freeze()  # else it may be faster than the next look at Redis
     store.kill()
     store.start()
     assert await has_none()
-    await eventually(has_user, "its user again", within_seconds=60)
-    await world.person.delete(world.ref("TTSTenant", "acme"))
-    await eventually(has_none, "its user gone", within_seconds=60)
+    operator.thaw()
+    await eventually(has_user, "its user again", within_seconds=180)
+    await api.user.delete(api.ref("TTSTenant", "acme"))
+    await eventually(has_none, "its user gone", within_seconds=180)
     assert await asyncio.to_thread(operator.terminate) == 0

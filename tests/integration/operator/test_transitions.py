@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.operator_world import SETTINGS, World, eventually
+from tests.support.api_server import SETTINGS, ApiServer, eventually
 from tests.support.resources import tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.controller.controller import Controller, ControllerOptions
@@ -41,10 +41,10 @@ class ShiftedClock(SystemClock):
 
 
 @asynccontextmanager
-async def operating(world: World, clock: ShiftedClock, *keys: Key) -> AsyncIterator[Metrics]:
+async def operating(api: ApiServer, clock: ShiftedClock, *keys: Key) -> AsyncIterator[Metrics]:
     """An operator's controller, told of these tenants as a watch would."""
     metrics = Metrics()
-    controller = Controller(world.cluster, SETTINGS, clock, metrics, ControllerOptions(namespaces=(world.namespace,)))
+    controller = Controller(api.cluster, SETTINGS, clock, metrics, ControllerOptions(namespaces=(api.namespace,)))
     for key in keys:
         controller.tenant_changed(key, ())
     working = asyncio.create_task(controller.work())
@@ -55,37 +55,37 @@ async def operating(world: World, clock: ShiftedClock, *keys: Key) -> AsyncItera
         await asyncio.wait_for(working, 10)
 
 
-async def bounds(world: World, key: Key, model: str) -> tuple[int, int] | None:
-    found = await world.cluster.get(world.ref("HorizontalPodAutoscaler", f"{key.name}-{model}"))
+async def bounds(api: ApiServer, key: Key, model: str) -> tuple[int, int] | None:
+    found = await api.cluster.get(api.ref("HorizontalPodAutoscaler", f"{key.name}-{model}"))
     return (found["spec"]["minReplicas"], found["spec"]["maxReplicas"]) if found else None
 
 
-async def test_night_falls_at_its_instant_and_not_before(world: World) -> None:
-    name = await world.publishes_model()
-    keys = [world.key(f"tenant-{number}") for number in range(10)]
+async def test_night_falls_at_its_instant_and_not_before(api: ApiServer) -> None:
+    name = await api.publish_model()
+    keys = [api.key(f"tenant-{number}") for number in range(10)]
     for key in keys:
-        await world.person.create(tenant_body(name, schedule=SCHEDULE, key=key))
+        await api.user.create(tenant_body(name, schedule=SCHEDULE, key=key))
     clock = ShiftedClock(NIGHTFALL - timedelta(hours=5))
     changed_at: dict[Key, datetime] = {}
 
     async def all_changed() -> bool:
         for key in keys:
-            found = await bounds(world, key, name)
+            found = await bounds(api, key, name)
             if clock.now() < NIGHTFALL:
                 assert found in {None, (3, 6)}
             elif found == (1, 2):
                 changed_at.setdefault(key, clock.now())
         return len(changed_at) == len(keys)
 
-    async with operating(world, clock) as metrics:
-        await eventually(lambda: every(world, keys, name, (3, 6)), "it is day", within_seconds=60)
-        status = await world.status(keys[0].name)
+    async with operating(api, clock) as metrics:
+        await eventually(lambda: every(api, keys, name, (3, 6)), "it is day", within_seconds=180)
+        status = await api.status(keys[0].name)
         assert status["activeWindow"] == "default"
         assert status["nextTransition"]["time"] == "2026-11-20T21:00:00Z"
         assert status["nextTransition"]["window"] == "night"
         clock.set(NIGHTFALL - timedelta(seconds=DUSK_SECONDS))
         await eventually(all_changed, "night has fallen", within_seconds=DUSK_SECONDS + 20)
-        await eventually(lambda: window(world, keys[-1], "night"), "the status says so")
+        await eventually(lambda: window(api, keys[-1], "night"), "the status says so")
 
         async def all_counted() -> bool:
             return metrics.registry.get_sample_value("tts_operator_schedule_lag_seconds_count") == len(keys)
@@ -94,24 +94,24 @@ async def test_night_falls_at_its_instant_and_not_before(world: World) -> None:
     assert max(changed_at.values()) - NIGHTFALL < timedelta(seconds=5)
 
 
-async def test_a_transition_missed_while_the_operator_was_down_is_made_up_for(world: World) -> None:
-    name = await world.publishes_model()
-    key = world.key()
-    await world.person.create(tenant_body(name, schedule=SCHEDULE, key=key))
-    async with operating(world, ShiftedClock(NIGHTFALL - timedelta(hours=5))):
-        await eventually(lambda: every(world, [key], name, (3, 6)), "it is day")
-    async with operating(world, ShiftedClock(NIGHTFALL + timedelta(hours=2))):
-        await eventually(lambda: every(world, [key], name, (1, 2)), "it is night, though nobody saw it fall")
-    async with operating(world, ShiftedClock(NIGHTFALL + timedelta(hours=20))):
-        await eventually(lambda: every(world, [key], name, (3, 6)), "it is day again")
-        await eventually(lambda: window(world, key, "default"), "the status says so")
+async def test_a_transition_missed_while_the_operator_was_down_is_made_up_for(api: ApiServer) -> None:
+    name = await api.publish_model()
+    key = api.key()
+    await api.user.create(tenant_body(name, schedule=SCHEDULE, key=key))
+    async with operating(api, ShiftedClock(NIGHTFALL - timedelta(hours=5))):
+        await eventually(lambda: every(api, [key], name, (3, 6)), "it is day")
+    async with operating(api, ShiftedClock(NIGHTFALL + timedelta(hours=2))):
+        await eventually(lambda: every(api, [key], name, (1, 2)), "it is night, though nobody saw it fall")
+    async with operating(api, ShiftedClock(NIGHTFALL + timedelta(hours=20))):
+        await eventually(lambda: every(api, [key], name, (3, 6)), "it is day again")
+        await eventually(lambda: window(api, key, "default"), "the status says so")
 
 
-async def every(world: World, keys: list[Key], model: str, wanted: tuple[int, int]) -> bool:
-    found = await asyncio.gather(*(bounds(world, key, model) for key in keys))
+async def every(api: ApiServer, keys: list[Key], model: str, wanted: tuple[int, int]) -> bool:
+    found = await asyncio.gather(*(bounds(api, key, model) for key in keys))
     return set(found) == {wanted}
 
 
-async def window(world: World, key: Key, name: str) -> bool:
-    status: Any = await world.status(key.name)
+async def window(api: ApiServer, key: Key, name: str) -> bool:
+    status: Any = await api.status(key.name)
     return bool(status.get("activeWindow") == name)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.support.server_app import Tone
+from tests.support.server_app import ToneClient
 from tts_server.circuit_breaker import BreakerSettings, State
 from tts_server.errors import EngineCrashed, EngineGivenUp, InvalidAudio, Overloaded, TTSError
 from tts_server.scheduling.fair_queue import Priority
@@ -19,7 +19,7 @@ class Clock:
         return self.seconds
 
 
-class Busy(Tone):
+class Busy(ToneClient):
     """An engine client with queued utterances."""
 
     def __init__(self) -> None:

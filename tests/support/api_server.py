@@ -44,8 +44,8 @@ NUMBERS = itertools.count(1)
 
 
 @dataclass
-class Person:
-    """Somebody with a kubectl: changes things under a manager's name of their own."""
+class KubernetesUser:
+    """A user with kubectl, who changes objects as a field manager of their own."""
 
     cluster: Cluster
     name: str = "kubectl-client-side-apply"
@@ -63,7 +63,7 @@ class Person:
         return await self.cluster.send(Request("PATCH", path, {"fieldManager": self.name}, change, MERGE))
 
     async def put(self, body: Object) -> Body:
-        """Make it so, whether it exists or not: what was set before and is not in `body` goes."""
+        """Create or replace: a field that was set before and is not in `body` is removed."""
         ref = ref_of(body)
         live = await self.cluster.get(ref)
         if live is None:
@@ -81,12 +81,12 @@ class Person:
 
 
 @dataclass
-class World:
-    """One namespace of its own on the shared API server, an operator's way to it, and a person."""
+class ApiServer:
+    """One namespace of its own on the run's API server, the operator's client of it, and a user."""
 
     namespace: str
     cluster: Cluster
-    person: Person
+    user: KubernetesUser
     kubeconfig: Path
     writes: list[Write] = field(default_factory=list)
 
@@ -97,10 +97,10 @@ class World:
         row = next(each for each in KINDS if each.name == kind)
         return Ref.of(row, "" if row.scope is Scope.CLUSTER else self.namespace, name)
 
-    async def publishes_model(self, name: str = "", **spec: Any) -> str:
-        """A model, by default with a name that no other test uses."""
+    async def publish_model(self, name: str = "", **spec: Any) -> str:
+        """Create a model, by default with a name that no other test uses."""
         name = name or f"espeak-{next(NUMBERS)}"
-        await self.person.create(model_body(name, **spec))
+        await self.user.create(model_body(name, **spec))
         return name
 
     async def settled(self, name: str = "acme") -> None:
@@ -159,7 +159,7 @@ async def eventually(
     within_seconds: float = PATIENCE_SECONDS,
     poll_seconds: float = 0.05,
 ) -> None:
-    """Look again and again until it holds: controllers take the time they take."""
+    """Poll until it holds: controllers take the time they take."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_seconds
     while not await holds():
@@ -167,22 +167,22 @@ async def eventually(
         await asyncio.sleep(poll_seconds)
 
 
-async def converge(world: World, key: Key | None = None, within: int = 10) -> None:
-    """Reconcile as the controller does, each time on a settled world, until nothing is left to write."""
-    key = key or world.key()
+async def converge(api: ApiServer, key: Key | None = None, within: int = 10) -> None:
+    """Reconcile as the controller does, each time once the controllers have settled, until nothing is left to write."""
+    key = key or api.key()
     for _ in range(within):
-        await world.settled(key.name)
-        before = len(world.writes)
-        await reconcile(key, ReconcileContext(world.cluster, SETTINGS, CLOCK))
-        if len(world.writes) == before:
+        await api.settled(key.name)
+        before = len(api.writes)
+        await reconcile(key, ReconcileContext(api.cluster, SETTINGS, CLOCK))
+        if len(api.writes) == before:
             return
-    raise AssertionError(f"still writing after {within} reconciles: {world.writes[-5:]}")
+    raise AssertionError(f"still writing after {within} reconciles: {api.writes[-5:]}")
 
 
-async def planned(world: World, key: Key | None = None) -> list[str]:
+async def planned(api: ApiServer, key: Key | None = None) -> list[str]:
     """The actions that the next reconcile would take."""
-    sources = Sources(world.cluster, SETTINGS, StoreFiles(SETTINGS))
-    observed = await observe(sources, key or world.key(), CLOCK.now())
+    sources = Sources(api.cluster, SETTINGS, StoreFiles(SETTINGS))
+    observed = await observe(sources, key or api.key(), CLOCK.now())
     return [str(action) for action in plan(built(resolve(observed, SETTINGS, CLOCK.now())), observed)]
 
 
@@ -241,7 +241,7 @@ def essence(child: Body) -> Any:
     text = json.dumps(content, sort_keys=True)
     for owner in metadata.get("ownerReferences") or ():  # server.json names the tenant's UID
         text = text.replace(owner["uid"], "UID")
-    # While old pods and new ones answer side by side a sound has a name of that moment: it is not what is compared.
+    # While old and new pods serve side by side, cached audio has a version of that moment: it is not compared.
     return json.loads(re.sub(r'\\"weightsDigest\\": \\"[0-9a-f]+\\"', "WEIGHTS", text))
 
 
