@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -99,17 +100,17 @@ async def test_a_quota_says_that_it_is_one(world: World) -> None:
         "spec": {"hard": {"count/networkpolicies.networking.k8s.io": "0"}},
     }
     await world.person.post(f"/api/v1/namespaces/{world.namespace}/resourcequotas", quota)
-    policy = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "acme", "namespace": world.namespace},
-        "spec": {"podSelector": {}},
-    }
+
+    def policy(name: str) -> Manifest:
+        metadata = {"name": name, "namespace": world.namespace}
+        body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
+        return Manifest.of({**body, "spec": {"podSelector": {}}})
 
     async def refused() -> Refused:
-        while True:  # the quota counts once its controller has seen it
+        names = (f"acme-{number}" for number in itertools.count())
+        while True:  # the quota counts once its controller has seen it, and only new objects
             try:
-                await world.cluster.apply(Manifest.of(policy), force=True)
+                await world.cluster.apply(policy(next(names)), force=True)
             except Refused as error:
                 return error
             await asyncio.sleep(0.1)
