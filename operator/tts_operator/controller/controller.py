@@ -192,27 +192,27 @@ class Controller:
         while True:
             await asyncio.sleep(self._options.resync_seconds)
             try:
-                await self._list(spread_seconds=self._options.resync_seconds / 2)
+                listed = await self._list(spread_seconds=self._options.resync_seconds / 2)
             except ClusterError as error:
                 log.warning("resync failed", error=str(error))
             except Exception:  # the next resync repairs what this one did not
                 log.exception("resync crashed")
             else:
-                log.debug("resync complete")
+                log.debug("resync complete", **listed)
 
     async def _initial_sync(self) -> None:
         while not self._stopping:
             try:
-                await self._list(spread_seconds=0)
+                listed = await self._list(spread_seconds=0)
             except ClusterError as error:
                 log.warning("initial sync failed", error=str(error))
                 await asyncio.sleep(RELIST_SECONDS)
             else:
-                log.info("initial sync complete")
+                log.info("initial sync complete", **listed)
                 return
 
-    async def _list(self, spread_seconds: float) -> None:
-        """List everything, and enqueue it spread over this many seconds."""
+    async def _list(self, spread_seconds: float) -> dict[str, int]:
+        """List everything, and enqueue it spread over this many seconds. Returns counts for the log."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
         self._model_index.list_started()
@@ -232,6 +232,7 @@ class Controller:
             self._queue.add_after(key, spread_seconds * position / len(keys))
         self._metrics.tenants(conditions)
         self._metrics.last_repair.set(self._clock.now().timestamp())
+        return {"tenants": len(tenants), "models": len(models)}
 
     async def _list_deployments(self) -> None:
         """Record every active rollout before any other is admitted: the previous leader may have admitted some."""

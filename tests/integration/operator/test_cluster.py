@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -99,17 +100,17 @@ async def test_a_quota_says_that_it_is_one(api: ApiServer) -> None:
         "spec": {"hard": {"count/networkpolicies.networking.k8s.io": "0"}},
     }
     await api.user.post(f"/api/v1/namespaces/{api.namespace}/resourcequotas", quota)
-    policy = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "acme", "namespace": api.namespace},
-        "spec": {"podSelector": {}},
-    }
+
+    def policy(name: str) -> Manifest:
+        metadata = {"name": name, "namespace": api.namespace}
+        body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
+        return Manifest.of({**body, "spec": {"podSelector": {}}})
 
     async def refused() -> Refused:
-        while True:  # the quota counts once its controller has seen it
+        names = (f"acme-{number}" for number in itertools.count())
+        while True:  # the quota counts once its controller has seen it, and only new objects
             try:
-                await api.cluster.apply(Manifest.of(policy), force=True)
+                await api.cluster.apply(policy(next(names)), force=True)
             except Refused as error:
                 return error
             await asyncio.sleep(0.1)
