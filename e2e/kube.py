@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 
 class KubectlError(Exception):
-    """kubectl failed; the message is its standard error."""
+    """A failure of kubectl; the message is its standard error."""
 
 
 @dataclass(frozen=True)

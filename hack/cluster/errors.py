@@ -1,6 +1,8 @@
-"""ClusterError
+"""The tree of exceptions:
+
+ClusterError
 ├─ CommandError      a program failed; the message ends with its output
-└─ CannotRunError          this machine cannot run the cluster that was requested; the message says what to do
+└─ CannotRunError    this machine cannot run the cluster that was requested; the message says what to do
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""kubectl itself reads what our reader reads, and both must find the same. No API server answers here."""
+"""Both kubectl and our reader read the same files, and must find the same values. No API server is needed."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def test_a_person_reads_every_route_field_and_code(laptop: Running, chromi
 
 
 class Addresses(HTMLParser):
-    """What a page refers to."""
+    """Addresses that a page refers to."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -120,7 +120,7 @@ class LosingLeadership(Cluster):
 
 
 async def test_a_rollout_counts_even_if_leadership_ends_right_after_its_write() -> None:
-    """What the API server has taken replaces pods: the limiter must know, or too many tenants roll at once."""
+    """An accepted write replaces pods: the limiter must know of it, or too many tenants roll at once."""
     context = ReconcileContext(LosingLeadership(), SETTINGS, SystemClock())
     limiter = context.rollout_limiter
     running = asyncio.create_task(reconcile(KEY, context))

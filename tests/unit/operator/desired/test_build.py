@@ -146,7 +146,7 @@ def test_selectors_name_the_pool_and_nothing_that_may_change(name: str) -> None:
 
 
 def test_callers_reach_no_pod_of_a_tenant_whose_pool_has_the_same_name() -> None:
-    """acme with model b-c, and acme-b with model c: who comes second gets no pool, and not the first one's either."""
+    """Models b-c of acme and c of acme-b give one pool's name: the second tenant gets no pool, nor the first one's."""
     service = next(body for body in bodies(observe("b-c")) if body["metadata"]["name"] == KEY.name)
     selected = service["spec"]["selector"].items()
     assert selected <= pool_labels(KEY.name, "b-c").items()

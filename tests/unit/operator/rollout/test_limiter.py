@@ -374,7 +374,7 @@ class Pool:
     """The change that its spec asks for."""
     has: int = 0
     ends: str = "answers"
-    """answers, rolls or fails."""
+    """One of `answers`, `rolls` and `fails`."""
     version: int = 1
 
 

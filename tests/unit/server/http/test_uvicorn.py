@@ -1,4 +1,4 @@
-"""uvicorn's private parts that the server builds on: docs/decisions/0016-uvicorn-private-parts.md.
+"""Private parts of uvicorn that the server depends on: docs/decisions/0016-uvicorn-private-parts.md.
 
 An upgrade fails here first. What each part does is tested in tests/server/test_connections.py and test_process.py.
 """

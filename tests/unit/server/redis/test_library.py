@@ -1,4 +1,4 @@
-"""What `tts_server.redis.connection` relies on in redis-py without a word of its documentation (decision 13)."""
+"""Undocumented behaviour of redis-py on which `tts_server.redis.connection` depends (decision 13)."""
 
 import inspect
 

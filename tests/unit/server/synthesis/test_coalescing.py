@@ -66,16 +66,16 @@ class SteppedEngine:
         self.running = 0
 
     async def start(self) -> None:
-        """Nothing to load."""
+        pass
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        pass
 
     def promote(self, reply: object) -> None:
-        """Nothing is queued."""
+        pass
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        """Nothing is queued."""
+        pass
 
     async def speak(self, utterance: Utterance, params: SchedulingParams = AT_ONCE) -> AsyncGenerator[Samples]:
         del params
