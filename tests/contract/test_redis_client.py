@@ -232,8 +232,8 @@ async def behind_tls(pair: Pair, port: int) -> AsyncIterator[int]:
     [
         ({}, "set either url or urlFile"),
         ({"url": "redis://host", "url_file": Path("url")}, "set either url or urlFile"),
-        ({"url_file": Path("url"), "username": "acme"}, "leave out username and passwordFile"),
-        ({"url_file": Path("url"), "password_file": Path("password")}, "leave out username and passwordFile"),
+        ({"url_file": Path("url"), "username": "acme"}, "remove username and passwordFile"),
+        ({"url_file": Path("url"), "password_file": Path("password")}, "remove username and passwordFile"),
     ],
     ids=str,
 )

@@ -14,8 +14,8 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import GenerationMode
-from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis import GenerationMode, Response
+from schemathesis.checks import CheckContext, CheckFunction, not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
@@ -85,16 +85,28 @@ HELLO: dict[str, dict[str, Any]] = {
     SPEECH: {"model": "tts-1", "voice": {"id": "alloy"}, "input": "Hello."},
     SYNTHESIZE: {"text": "Hello."},
 }
+UNREMARKABLE = {"date", "content-type", "content-length", "transfer-encoding", "connection"}
+"""Headers of HTTP itself, which every answer may have."""
 GENERATED = settings(
     max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
 
+def headers_are_described(context: CheckContext, response: Response, case: AnyCase) -> None:
+    """The other direction of `response_headers_conformance`: what is sent is in the document."""
+    operation = DOCUMENT["paths"][case.operation.path][case.operation.method]
+    described = operation["responses"].get(str(response.status_code), {}).get("headers", {})
+    sent = {name.lower() for name in response.headers}
+    assert sent - UNREMARKABLE <= {name.lower() for name in described}
+
+
 def validate(case: AnyCase, url: str, **options: Any) -> None:
     """Send the request, and hold its answer against the document."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    case.call_and_validate(base_url=url, checks=CHECKS, headers=headers, timeout=30, **options)
+    case.call_and_validate(
+        base_url=url, checks=[*CHECKS, headers_are_described], headers=headers, timeout=30, **options
+    )
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

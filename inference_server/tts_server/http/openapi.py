@@ -91,6 +91,11 @@ HEADERS: Mapping[str, tuple[str, Description]] = {
     "Accept-Ranges": ("`bytes`: parts can be asked for.", TEXT),
     "Content-Range": ("Which part of how many bytes.", {"type": "string", "pattern": "^bytes "}),
     "Content-Security-Policy": ("What the page may load: this server's own files.", TEXT),
+    "Cross-Origin-Opener-Policy": ("`same-origin`", TEXT),
+    "Cross-Origin-Resource-Policy": ("`same-origin`", TEXT),
+    "Referrer-Policy": ("`no-referrer`", TEXT),
+    "X-Content-Type-Options": ("`nosniff`", TEXT),
+    "Pragma": ("`no-cache`, for HTTP/1.0.", TEXT),
 }  # fmt: skip
 QUOTA_HEADERS = (
     "RateLimit", "RateLimit-Policy",

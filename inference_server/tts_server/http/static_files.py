@@ -29,8 +29,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 ANSWERS: dict[int | str, Description] = {
-    200: answer("The file.", "ETag", "Cache-Control", "Content-Security-Policy", media_types=MEDIA_TYPES.values()),
-    304: answer("The client has the file already.", "ETag", "Cache-Control"),
+    200: answer("The file.", "ETag", *HEADERS, media_types=MEDIA_TYPES.values()),
+    304: answer("The client has the file already.", "ETag", *HEADERS),
     **errors(NotFound, Overloaded),
 }
 """Answers of a route that serves such a file."""

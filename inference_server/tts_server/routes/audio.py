@@ -31,9 +31,9 @@ HEADERS = {"Cache-Control": "private", "X-Content-Type-Options": "nosniff", "Acc
 NOT_MODIFIED, PARTIAL, NO_SUCH_PART = 304, 206, 416
 MEDIA_TYPES = [media_type(name) for name in FORMATS]
 ANSWERS = {
-    200: answer("The audio.", "ETag", "Accept-Ranges", "Cache-Control", media_types=MEDIA_TYPES),
-    PARTIAL: answer("A part.", "ETag", "Accept-Ranges", "Content-Range", "Cache-Control", media_types=MEDIA_TYPES),
-    NOT_MODIFIED: answer("The client has the audio already.", "ETag", "Accept-Ranges", "Cache-Control"),
+    200: answer("The audio.", "ETag", *HEADERS, media_types=MEDIA_TYPES),
+    PARTIAL: answer("A part.", "ETag", "Content-Range", *HEADERS, media_types=MEDIA_TYPES),
+    NOT_MODIFIED: answer("The client has the audio already.", "ETag", *HEADERS),
     **errors(PermissionDenied, AudioGone, RangeNotSatisfiable, StorageUnavailable),
 }
 

@@ -89,7 +89,7 @@ class KeySet(BaseModel):
 @router.post(
     "/v1/auth/token",
     response_model_exclude_none=True,
-    responses=ok("The tokens.", "Cache-Control")
+    responses=ok("The tokens.", "Cache-Control", "Pragma")
     | errors(*BODY_ERRORS, InvalidGrant, Unauthenticated, TooManyFailures, NotFound, Overloaded, TokensUnavailable,
              RefreshUnavailable),
     openapi_extra=reads(
