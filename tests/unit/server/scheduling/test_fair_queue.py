@@ -131,8 +131,9 @@ def test_batch_is_not_ahead_of_interactive() -> None:
     assert queue.ahead_of(SchedulingParams(priority=BATCH)) == 110
 
 
+# Weights whose quotients are exact: a rounded one may break a tie between two tenants the other way.
 @given(
-    st.lists(st.tuples(TENANTS, COSTS, st.sampled_from([1.0, 3.0, 10.0])), min_size=1, max_size=20), st.integers(0, 20)
+    st.lists(st.tuples(TENANTS, COSTS, st.sampled_from([1.0, 2.0, 8.0])), min_size=1, max_size=20), st.integers(0, 20)
 )
 def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
     pushed: list[tuple[str, float, float]], served: int
