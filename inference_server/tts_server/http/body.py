@@ -93,7 +93,7 @@ async def _read_in_time(request: Request, limit: int) -> bytes:
 
 async def _read(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > DISCARDED_BYTES:
+    if declared.isdecimal() and declared.isascii() and int(declared) > DISCARDED_BYTES:
         raise _too_large(limit)
     body = bytearray()
     size = 0
