@@ -102,7 +102,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would exit with the signal's code instead of 0."""
+    """A uvicorn server without its signal handlers, which would exit with the signal's code instead of 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
