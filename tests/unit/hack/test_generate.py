@@ -64,7 +64,7 @@ def test_flags_and_files_of_both_programs_have_their_lines(checkout: Path, monke
     assert "| `--port` | `8080` | Port of the API; 0 chooses a free one. |" in server
     assert "| `models[].engine.threads` | integer, from 1 to 64 | `1` |" in server
     assert "| `redis` | object |  | Unset: limits, refresh tokens and cache are this replica's own. |" in server
-    assert "| `requestsPerMinute` | integer, from 1 |  | In any 60 seconds. |" in server
+    assert "| `requestsPerMinute` | integer, from 1 |  | Maximum requests in any 60 seconds. |" in server
     workers = "| `--workers` | `TTS_OPERATOR_WORKERS` | `8` | Number of tenants that are reconciled at the same time. |"
     assert workers in (reference / "tts-operator.md").read_text()
 
