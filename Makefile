@@ -45,7 +45,7 @@ verify: lint ## Run lint; check that generated files are current and that the ch
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.verify_chart
 
-generate: setup ## Write the CRDs, their copy in the chart, and docs/reference
+generate: setup ## Write the CRDs, the chart's copy of them and its RBAC rules, and docs/reference
 	@$(BIN)/python -m hack.generate
 
 cluster: setup ## Create only a cluster: build/kubeconfig, build/bin; CONTROL_PLANE_ONLY=1 needs no root

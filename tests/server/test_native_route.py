@@ -245,7 +245,7 @@ async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: 
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_request_that_outlasts_the_drain_has_an_error_of_its_own(acme: RunningApp, *, begun: bool) -> None:
-    """Without it uvicorn cancels what still runs: with a reply of its own, and a stack for each request in the log."""
+    """By default uvicorn cancels such a request with an answer of its own, and logs a stack for each."""
     tone = acme.engine_clients["tone"]
     tone.gate.clear()
     tone.gated_from = int(begun)

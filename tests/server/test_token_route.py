@@ -285,7 +285,7 @@ async def test_a_laptop_makes_its_own_key(tmp_path: Path) -> None:
 
 
 async def test_keys_rotate_with_an_overlap(acme: RunningApp, tmp_path: Path) -> None:
-    """Keys are a; a and b, a signs; a and b, b signs; b. A token of a is valid until a is removed."""
+    """The steps: a; a and b, a signs; a and b, b signs; b. A token of a is valid until a is removed."""
 
     async def step(current: str, **keys: Any) -> list[str]:
         folder = tmp_path / "signing"

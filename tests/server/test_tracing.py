@@ -312,7 +312,7 @@ def test_without_the_extra_it_says_what_to_install(
 
 
 def test_only_the_module_that_sends_traces_needs_the_sdk() -> None:
-    """The linter of imports sees packages whole: `opentelemetry` is also the API, which every server has."""
+    """The import contracts see `opentelemetry` as a whole: its API, which every server has, and the SDK."""
     extra = re.compile(r"^\s*(from|import) opentelemetry\.(sdk|exporter|proto)\b", re.MULTILINE)
     package = Path(tts_server.__path__[0])
     importers = [file for file in package.rglob("*.py") if extra.search(file.read_text(encoding="utf-8"))]

@@ -44,7 +44,7 @@ class BatchingEngine:
                 yield part
 
     def speak_batch(self, wanted: Sequence[Words]) -> Iterable[BatchPart]:
-        # Character by character, like a model that yields frames: the utterance with fewer characters ends first.
+        # Character by character, like a model that yields frames: shorter texts end first.
         if len({self.voice_groups.get(words.voice) for words in wanted}) > 1:
             raise ValueError("these voices have not the same weights")
         time.sleep(self.pass_seconds(len(wanted)))

@@ -61,7 +61,7 @@ class ToneClient:
         self.ready = False
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        return  # no utterance waits
+        pass  # no utterance waits
 
     def promote(self, reply: object) -> None:
         self.hurried.append(reply)

@@ -272,7 +272,7 @@ class PoolTenant(ConfigModel):
     name: Annotated[
         str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", max_length=104)
     ]
-    """The tenant that is served, as ``<namespace>.<name>``."""
+    """Name of the tenant: ``<namespace>.<name>``."""
     weight: Weight = 1.0
     """Weight among all tenants of the pool. Unused capacity goes to any tenant, whatever its weight."""
     internal_directory: Path
