@@ -47,7 +47,7 @@ from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 WEIGHTS = {"team-acme.acme": 1.0, "team-blue.blue": 3.0, "team-coral.coral": 10.0}
 ACME, BLUE, CORAL = WEIGHTS
 MODEL = ModelConfig(
-    name="heavy", voices=(VoiceConfig(name="beep"),), precision=Precision.FP32, first_audio_timeout_seconds=60
+    name="heavy", voices=(VoiceConfig(name="beep"),), precision=Precision.FP32, first_audio_timeout_seconds=600
 )
 BATCH = SchedulingParams(priority=Priority.BATCH)
 TURN = SchedulingParams()
@@ -126,7 +126,7 @@ async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
         pools.append(
             WorkerPool(
                 "tests.support.recording_engine:RecordingEngine",
-                first_audio_timeout_seconds=60,
+                first_audio_timeout_seconds=600,
                 on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
             )
@@ -141,7 +141,7 @@ async def platform(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
         found = Platform(folder, f"http://127.0.0.1:{port}", application, pools[0])
         for tenant in WEIGHTS:
             token = f"credential of {tenant}"
-            entry = RemoteEngineClient(found.url, "heavy", token=partial(str, token), first_audio_timeout_seconds=60)
+            entry = RemoteEngineClient(found.url, "heavy", token=partial(str, token), first_audio_timeout_seconds=600)
             await entry.start()
             stack.push_async_callback(entry.stop)
             found.entries[tenant] = entry
@@ -191,7 +191,7 @@ async def test_while_all_of_them_wait_each_is_spoken_by_its_weight(fleet: Platfo
     for tenant in WEIGHTS:
         for text in texts(tenant, 40):
             fleet.asked.append(asyncio.create_task(rest_of(fleet.entries[tenant].speak(Utterance(text, "beep")))))
-    await until(lambda: fleet.pool.waiting == 120, seconds=60)
+    await until(lambda: fleet.pool.waiting == 120, seconds=240)
     for tenant in WEIGHTS:
         assert f'tts_queue_depth{{model="heavy",tenant="{tenant}"}} 40.0' in fleet.metrics
     await fleet.goes_on(1)
