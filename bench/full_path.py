@@ -12,7 +12,7 @@ import hashlib
 import json
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from bench.beside import in_turns, on_cores, two_cores
 from bench.figures import Figure, Result
 from bench.load import Endpoint
-from bench.servers import SENTENCE, Running, running
+from bench.servers import PROGRAM, SENTENCE, Running, running
 from tests.support.redis_server import counter_store
 
 CLIENTS = (1, 8, 64)
@@ -55,7 +55,9 @@ def measure() -> Result:
 
 
 @contextmanager
-def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpoint]]:
+def whole_path(
+    cores: list[int], *, program: Sequence[str] = PROGRAM, **config: Any
+) -> Iterator[tuple[Running, Endpoint]]:
     """Start a server with every feature of a tenant. Yields its endpoint, with an access token."""
     with tempfile.TemporaryDirectory() as keys, counter_store() as redis:
         (Path(keys) / "bench").write_text(hashlib.sha256(API_KEY.encode()).hexdigest(), encoding="ascii")
@@ -65,7 +67,7 @@ def whole_path(cores: list[int], **config: Any) -> Iterator[tuple[Running, Endpo
             "cache": {"enabled": True},
             **config,
         }
-        with running(cores, settings, LIMITS) as server:
+        with running(cores, settings, LIMITS, program=program) as server:
             yield server, Endpoint(server.port, headers=(("Authorization", f"Bearer {access_token(server.port)}"),))
 
 

@@ -20,7 +20,9 @@ from tts_server.config.defaults import embedded_config
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 """Sentence of ten words."""
-START_SECONDS = 30.0
+START_SECONDS = 120.0
+PROGRAM = (str(Path(sys.executable).with_name("tts-server")),)
+"""Server of this checkout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def running(
     config: Mapping[str, Any] | None = None,
     quota: Mapping[str, Any] | None = None,
     *,
-    program: Sequence[str] = (str(Path(sys.executable).with_name("tts-server")),),
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[Running]:
     """Start a server that, with its engine processes, may use only these cores.
 
