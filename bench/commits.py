@@ -22,6 +22,7 @@ from bench.full_path import whole_path
 from bench.load import Endpoint, keep_asking, speech
 from bench.servers import SENTENCE, Running, running
 
+PATHS = ("plain", "full")
 TURNS = int(os.environ.get("TURNS", "15"))
 TURN_SECONDS = float(os.environ.get("SECONDS_EACH", "1.0"))
 CALLERS = (1, 64)
@@ -36,21 +37,25 @@ def main() -> None:
     """Print one line for each path, text and number of callers."""
     parser = argparse.ArgumentParser(prog="python -m bench.commits", description=__doc__)
     parser.add_argument("other", type=Path, help="Folder of the other checkout.")
-    other = (str(parser.parse_args().other.resolve() / ".venv" / "bin" / "tts-server"),)
+    parser.add_argument("--path", action="append", choices=PATHS, help="Paths to compare. Default: both.")
+    arguments = parser.parse_args()
+    other = (str(arguments.other.resolve() / ".venv" / "bin" / "tts-server"),)
     this = (str(Path(sys.executable).with_name("tts-server")),)
     core, others = two_cores()
-    for path in ("plain", "full path"):
+    for path in arguments.path or PATHS:
         with ExitStack() as stack, on_cores(*others):
             servers = [stack.enter_context(server(path, core, program)) for program in (other, this, this)]
             for (name, sentences), callers in itertools.product(TEXTS.items(), CALLERS):
                 text = "{} " + " ".join([SENTENCE] * sentences)
-                print(f"{path}, {name}, {callers} callers:", summary(asyncio.run(in_turns(servers, text, callers))))
+                print(
+                    f"{path} path, {name}, {callers} callers:", summary(asyncio.run(in_turns(servers, text, callers)))
+                )
 
 
 @contextmanager
 def server(path: str, core: int, program: Sequence[str]) -> Iterator[tuple[Running, Endpoint]]:
     """Start a server: without limits, keys and cache, or with every feature of a tenant."""
-    if path == "full path":
+    if path == "full":
         with whole_path([core], program=program) as found:
             yield found
     else:

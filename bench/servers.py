@@ -107,7 +107,10 @@ class Caller:
 
 
 def _config_file(folder: Path, config: Mapping[str, Any]) -> Path:
-    laptop = embedded_config().model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    # Without pages: a server of an earlier commit refuses fields that it does not know.
+    laptop = embedded_config().model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"playground", "docs"}
+    )
     return _write(folder / "server.json", {**laptop, "storage": {"directory": f"{folder}/audio"}, **config})
 
 
