@@ -42,14 +42,12 @@ def main() -> None:
     other = (str(arguments.other.resolve() / ".venv" / "bin" / "tts-server"),)
     this = (str(Path(sys.executable).with_name("tts-server")),)
     core, others = two_cores()
-    for path in arguments.path or PATHS:
-        with ExitStack() as stack, on_cores(*others):
+    measured = itertools.product(arguments.path or PATHS, TEXTS.items(), CALLERS)
+    for path, (name, sentences), callers in measured:
+        with ExitStack() as stack, on_cores(*others):  # new servers for each: an access token is good for five minutes
             servers = [stack.enter_context(server(path, core, program)) for program in (other, this, this)]
-            for (name, sentences), callers in itertools.product(TEXTS.items(), CALLERS):
-                text = "{} " + " ".join([SENTENCE] * sentences)
-                print(
-                    f"{path} path, {name}, {callers} callers:", summary(asyncio.run(in_turns(servers, text, callers)))
-                )
+            text = "{} " + " ".join([SENTENCE] * sentences)
+            print(f"{path} path, {name}, {callers} callers:", summary(asyncio.run(in_turns(servers, text, callers))))
 
 
 @contextmanager
