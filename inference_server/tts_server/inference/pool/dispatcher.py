@@ -5,6 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import is_
 
 from tts_server.errors import EngineNotReady, Overloaded, TTSError
 from tts_server.inference.client import Utterance
@@ -84,7 +86,7 @@ class Dispatcher:
         if slot is not None:
             self.offer(slot)
         elif joined is not None:
-            self.waiting.pop(lambda each: each is item)
+            self.waiting.pop(partial(is_, item))
             self.batches.join(joined, item)
         elif params.max_wait_seconds is not None:
             expiry = asyncio.get_running_loop().call_later(params.max_wait_seconds, self._expire, item)
@@ -96,7 +98,9 @@ class Dispatcher:
         finally:
             if expiry is not None:
                 expiry.cancel()
-        self._hooks.on_wait(params.tenant, time.monotonic() - item.arrived)
+            arrived = item.arrived
+            del item  # its future may hold the exception that is raised here, and that holds this frame: no cycle
+        self._hooks.on_wait(params.tenant, time.monotonic() - arrived)
         return assignment
 
     def offer(self, slot: WorkerSlot) -> None:
