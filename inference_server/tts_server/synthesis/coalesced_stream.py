@@ -49,7 +49,7 @@ class CoalescedStream:
         self._demand.set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = asyncio.create_task(self._run())
-        """None once the last subscriber has left."""
+        """Cleared once the last subscriber has left."""
 
     @property
     def joinable(self) -> bool:

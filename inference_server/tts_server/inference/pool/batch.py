@@ -74,7 +74,7 @@ class Member:
 
     def __init__(self, batch: Batch, utterance: Utterance) -> None:
         self._batch: Batch | None = batch
-        """None once its reader has left: the two would keep each other in memory."""
+        """Cleared once its reader has left: the two would keep each other in memory."""
         self.utterance = utterance
         self.over = False
         self._failure: EngineError | None = None
