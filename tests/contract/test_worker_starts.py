@@ -20,7 +20,7 @@ from tts_server.scheduling.fair_queue import SchedulingParams
 
 
 def readiness(pool: WorkerPool) -> str:
-    """What mypy does not remember from one line to the next."""
+    """Readiness, read anew: mypy remembers a property from one line to the next."""
     return "ready" if pool.ready else "not ready"
 
 

@@ -156,7 +156,7 @@ def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
 
 @pytest.mark.parametrize(("cost", "weight"), [(124.0, 1.0), (0.1, 3.0), (7.0, 0.7), (1e-9, 1.0)])
 def test_putting_back_keeps_a_tie(cost: float, weight: float) -> None:
-    """(4.3 + 124) - 124 is not 4.3: the tenant would come after another one that it has arrived before."""
+    """A difference loses bits: (4.3 + 124) - 124 is not 4.3, and the tenant would lose its place to the other."""
     queue: FairQueue[str] = FairQueue(Clock())
     for tenant in ("acme", "blue"):
         queue.push(f"{tenant} 1", SchedulingParams(tenant), 4.3)
