@@ -312,7 +312,7 @@ class ServerConfig(ConfigModel):
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Maximum time for requests in flight after SIGTERM."""
     max_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    """Maximum wait for an engine: a request with a longer predicted wait is refused on arrival."""
+    """Maximum wait for an engine: a longer wait is refused, on arrival if it is predicted."""
     batch_ages_after_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Wait after which a request of priority ``batch`` is queued as if it were interactive."""
     max_replicas: Annotated[int, Field(ge=1)] = 1

@@ -14,6 +14,7 @@ from tts_server.errors import (
     AudioGone,
     DayQuotaExceeded,
     EngineError,
+    EngineNotReady,
     EngineTimeout,
     InvalidGrant,
     InvalidToken,
@@ -43,6 +44,7 @@ STATUS: Mapping[type[TTSError], int] = {
     QuotaExceeded: 429,
     StorageUnavailable: 503,
     EngineError: 502,
+    EngineNotReady: 503,
     EngineTimeout: 504,
 }
 TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -160,7 +162,7 @@ def _headers(error: Exception) -> dict[str, str]:
         return _challenge(error)
     if isinstance(error, QuotaExceeded):
         return _quota_headers(error)
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | EngineNotReady):
         return {"Retry-After": _whole(error.retry_after_seconds)}
     if isinstance(error, HTTPException | HTTPError):
         return dict(error.headers or {})

@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from tts_server.errors import (
     DayQuotaExceeded,
     Draining,
+    EngineNotReady,
     InvalidGrant,
     QuotaExceeded,
     Refused,
@@ -107,6 +108,7 @@ HEADERS_OF_ERRORS: Mapping[type[Exception], tuple[tuple[str, ...], tuple[str, ..
     InvalidGrant:          ((),                              ()),
     TooManyFailures:       (("Retry-After",),                ()),
     Refused:               (("Retry-After",),                ()),
+    EngineNotReady:        (("Retry-After",),                ()),
     QuotaExceeded:         (("Retry-After", "RateLimit"),    QUOTA_HEADERS[1:]),
     DayQuotaExceeded:      (("Retry-After", "RateLimit"),    ("RateLimit-Policy", "x-should-retry")),
     RangeNotSatisfiable:   (("Content-Range",),              ()),

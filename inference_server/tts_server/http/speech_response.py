@@ -16,6 +16,7 @@ from tts_server.errors import (
     EngineCrashed,
     EngineError,
     EngineGivenUp,
+    EngineNotReady,
     EngineTimeout,
     EngineUnavailable,
     FormatUnavailable,
@@ -54,6 +55,7 @@ SPEECH_ERRORS = (
     EngineUnavailable,
     EngineCrashed,
     InvalidAudio,
+    EngineNotReady,
     EngineGivenUp,
     EngineTimeout,
 )

@@ -53,17 +53,19 @@ class SampleStream:
         """The model of the utterance that is being synthesized."""
         self.sample_rate_hz = plan.guards[self._model].engine_client.sample_rate_hz
         self._select_model(EngineGivenUp.code)
+        self._task: asyncio.Task[None] | None = None
+        """Synthesizes; None after `stop`."""
         self._begin()
 
     @property
     def complete(self) -> bool:
         """Whether all samples are synthesized, read or not."""
-        return self._task.done()
+        return self._task is None or self._task.done()
 
     @property
     def exhausted(self) -> bool:
         """Whether all samples are synthesized and read."""
-        return self._task.done() and not self._buffer
+        return self.complete and not self._buffer
 
     async def start(self) -> None:
         """Return once there are samples, of a fallback model if need be. Raises the last model's error."""
@@ -76,8 +78,7 @@ class SampleStream:
     async def read(self) -> Samples | None:
         """Return all buffered samples, at least one; None at the end. Raises `EngineError` after the last samples."""
         while not self._buffer:
-            if self._task.done():
-                self._task.result()
+            if self._has_ended():
                 return None
             await self._buffer.wait_for_change()
         return self._buffer.read()
@@ -107,21 +108,34 @@ class SampleStream:
 
     async def wait_complete(self, timeout_seconds: float) -> None:
         """Return once all samples are synthesized, or after the timeout."""
-        if not self._task.done():
+        if self._task is not None and not self._task.done():
             await asyncio.wait([self._task], timeout=timeout_seconds)
 
     async def stop(self) -> None:
         """Cancel the synthesis. Safe to call at any time."""
-        if not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()  # retrieved, or asyncio would report it
+        # See `CoalescedStream.unsubscribe`: a stream that led to the exception of its task would outlive its reply.
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would report it
 
     def _begin(self) -> None:
         buffer = self._buffer = SampleBuffer(self.sample_rate_hz)
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda _: buffer.wake_reader())
+
+    def _has_ended(self) -> bool:
+        """Whether no more samples will come. Raises what ended the synthesis too early."""
+        if self._task is None:
+            raise EngineError("Synthesis was cancelled.")
+        if not self._task.done():
+            return False
+        self._task.result()
+        return True
 
     def _select_model(self, reason: str) -> bool:
         """Select the routed models or the next fallback; False if none is left."""
@@ -139,8 +153,7 @@ class SampleStream:
 
     async def _first_samples(self) -> None:
         while not self._buffer:
-            if self._task.done():
-                self._task.result()
+            if self._has_ended():
                 raise EngineError("The engine produced no audio.")
             await self._buffer.wait_for_change()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
-from tts_server.errors import EngineCrashed, EngineError, InvalidAudio, TTSError
+from tts_server.errors import EngineError, InvalidAudio, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.output_check import OutputCheck
 from tts_server.inference.pool.batch import Batch
@@ -65,7 +65,9 @@ class WorkerPool:
             on_batch=lambda slot, batch, cost: self._supervisor.spawn(self._run_batch(slot, batch, cost)),
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
-        settings = WorkerSettings(engine, threads, load_timeout_seconds, memory_limit_bytes)
+        settings = WorkerSettings(
+            engine, threads, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds
+        )
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 
     @property
@@ -98,7 +100,7 @@ class WorkerPool:
         dispatcher, batchable = self._dispatcher, self._dispatcher.batches.policy is not None
         while True:
             if not (dispatcher.idle or self.ready):
-                raise EngineCrashed(f"Engine {self._engine} is in a crash loop; the server restarts it.")
+                raise self._supervisor.not_ready()
             with span("queue"):
                 slot, member = await dispatcher.acquire(utterance, params, cost, batchable=batchable)
             dispatcher.running_cost += cost

@@ -430,7 +430,9 @@ async def test_a_cancelled_stream_is_not_taken_for_complete() -> None:
     client = run.join(takes_whole=True)
     run.permit(2)
     await go_round()
-    run.made[0]._task.cancel()
+    task = run.made[0]._task
+    assert task is not None
+    task.cancel()
     await until(lambda: client.failure)
     assert not client.whole
     run.threads.close()
