@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class ToneClient:
         self.sample_rate_hz = sample_rate_hz
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self.ready = False
         self.parts = parts
         self.spoken: list[Utterance] = []

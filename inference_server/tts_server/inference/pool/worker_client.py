@@ -29,6 +29,7 @@ class WorkerClient:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self.batch_cost: BatchCost | None = None
         """The measured cost of a batch; None if the engine was not measured."""
         self.voice_groups: Mapping[str, str] = {}
@@ -82,6 +83,7 @@ class WorkerClient:
         self.sample_rate_hz = int(ready["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
         self.passage_characters = int(ready.get("passage_characters", 0))
+        self.pause_scales = dict(ready.get("pause_scales", ()))
         self.voice_groups = ready.get("voice_groups", {})
         self.batch_cost = BatchCost(**ready["batch"]) if ready.get("batch") else None
 
