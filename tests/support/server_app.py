@@ -17,6 +17,7 @@ from tts_server.app.build import Application, Sources
 from tts_server.config.schema import (
     LanguageRoute,
     ModelConfig,
+    PausesConfig,
     Precision,
     QuotaConfig,
     ServerConfig,
@@ -32,6 +33,8 @@ from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 RATE_HZ = 16_000
 SENTENCES = "The first one. The second one is longer. And this is the third."
 AT_ONCE = SchedulingParams()
+NO_PAUSES = PausesConfig(sentence_seconds=0, clause_seconds=0, line_seconds=0, paragraph_seconds=0)
+"""Replies last as long as what `ToneClient` yields."""
 
 
 class ToneClient:
@@ -89,13 +92,14 @@ def config(directory: Path, **changes: Any) -> ServerConfig:
         "tenant": "team-acme.acme",
         "models": (
             ModelConfig(
+                pauses=NO_PAUSES,
                 name="tone",
                 languages=("en", "de"),
                 voices=(VoiceConfig(name="ann"), VoiceConfig(name="bob", languages=("de",))),
                 precision=Precision.FP32,
                 allowed_precisions=(Precision.FP32, Precision.INT8),
             ),
-            ModelConfig(name="bass", languages=("zh",), voices=(VoiceConfig(name="mei"),)),
+            ModelConfig(name="bass", languages=("zh",), voices=(VoiceConfig(name="mei"),), pauses=NO_PAUSES),
         ),
         "model_aliases": {"tts-1": "tone"},
         "voice_aliases": {"alloy": "ann"},
