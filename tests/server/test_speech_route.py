@@ -274,7 +274,7 @@ async def test_models_of_other_rates_share_one_reply(tmp_path: Path) -> None:
         reply = await acme.speech(input="Hello there, world. 你好，世界。", response_format="flac")
         assert reply.status_code == 200
         whole = await acme.synthesize(text="Hello there, world. 你好，世界。", format="wav")
-        assert whole.json()["duration"] == pytest.approx(0.2, abs=0.001)
+        assert whole.json()["duration"] == pytest.approx(0.2, abs=0.005)  # with the ramp between the two
 
 
 async def test_a_request_id_is_taken_when_it_is_one_and_made_when_not(acme: RunningApp) -> None:

@@ -111,6 +111,25 @@ class BatchingConfig(ConfigModel):
     """Maximum time that an utterance waits for its batch to fill, while other utterances run or are queued."""
 
 
+PauseSeconds = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+
+
+class PausesConfig(ConfigModel):
+    """Silence at speed 1.0 between parts of a text that the model synthesizes one by one.
+
+    The defaults are those of eSpeak NG inside a text. Silence of the engine's own counts; 0 adds none.
+    """
+
+    sentence_seconds: PauseSeconds = 0.3
+    """After the end of a sentence."""
+    clause_seconds: PauseSeconds = 0.16
+    """After a comma, colon or dash at which a long sentence was divided."""
+    line_seconds: PauseSeconds = 0.3
+    """At a line break that follows no end of a sentence: a title, an item of a list."""
+    paragraph_seconds: PauseSeconds = 0.54
+    """At an empty line."""
+
+
 class ModelConfig(ConfigModel):
     """One model of the tenant."""
 
@@ -133,6 +152,7 @@ class ModelConfig(ConfigModel):
 
     A model that another pool serves needs it: without it, cached audio outlives a change of its weights.
     """
+    pauses: PausesConfig = PausesConfig()
     batching: BatchingConfig | None = None
     """Unset: the engine speaks one utterance at a time."""
     fallback: FallbackConfig | None = None

@@ -1,6 +1,6 @@
 """The interface through which the pipeline has text synthesized: the same for local workers and for other pools."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,10 @@ class EngineClient(Protocol):
     @property
     def passage_characters(self) -> int:
         """Characters that the engine takes at once, see `Engine`; 0 if it does not say. Known after `start`."""
+
+    @property
+    def pause_scales(self) -> Mapping[float, float]:
+        """Length of pauses by speed, see `Engine`; empty if the engine does not say. Known after `start`."""
 
     @property
     def ready(self) -> bool:

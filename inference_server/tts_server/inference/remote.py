@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import httpx
@@ -39,6 +39,7 @@ class RemoteEngineClient:
     sample_rate_hz = SAMPLE_RATE_HZ
     voices: Voices = {}
     passage_characters = 0
+    pause_scales: Mapping[float, float] = {}
 
     def __init__(
         self,

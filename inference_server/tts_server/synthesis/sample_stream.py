@@ -1,6 +1,6 @@
 """Synthesizes the utterances of one reply in order, ahead of the client that plays them.
 
-speak(utterance 1) speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
+speak(utterance 1) pause speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
 
 The next utterance is due shortly before the client has played what is synthesized; queues order by that. A slow reader
 stops the synthesis between two utterances, never inside one, so that no worker is held up. An utterance is synthesized
@@ -21,6 +21,7 @@ from tts_server.routing.fallback import choose_fallback
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.joins import AudioEnd, Join, pause_scale
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_buffer import SampleBuffer
 from tts_server.telemetry.tracing import Span, span
@@ -158,44 +159,54 @@ class SampleStream:
             await self._buffer.wait_for_change()
 
     async def _run(self) -> None:
+        end: AudioEnd | None = None
+        pause_samples = 0
         for number, routed in enumerate(self._utterances):
             await self._buffer.wait_for_room()
             self._model = routed.model
             self._buffer.begin_utterance()
             # A reply that has begun stays with its engine, whatever the breaker and the queue's length are by then.
             params = replace(self._params, max_wait_seconds=None, due=self._due()) if number else self._params
+            join = Join(end, pause_samples)
             try:
-                await self._synthesize(routed, params, despite_breaker=self._despite_breaker or number > 0)
+                await self._synthesize(routed, params, join, despite_breaker=self._despite_breaker or number > 0)
             except EngineError:
                 if number == 0 or self._buffer.utterance_was_read:
                     raise
                 self._buffer.drop_utterance()
                 self._hooks.on_retry(routed.model)
-                await self._synthesize(routed, params, despite_breaker=True)
+                join = Join(end, pause_samples)
+                await self._synthesize(routed, params, join, despite_breaker=True)
+            end, pause_samples = join.end, self._pause_samples(routed)
 
-    async def _synthesize(self, routed: RoutedUtterance, params: SchedulingParams, *, despite_breaker: bool) -> None:
+    def _pause_samples(self, routed: RoutedUtterance) -> int:
+        scales = self._plan.guards[routed.model].engine_client.pause_scales
+        return round(routed.pause_seconds * pause_scale(routed.utterance.speed, scales) * self.sample_rate_hz)
+
+    async def _synthesize(
+        self, routed: RoutedUtterance, params: SchedulingParams, join: Join, *, despite_breaker: bool
+    ) -> None:
         with span("speak", current=True) as utterance_span:
             utterance_span.set_attribute("tts.model", routed.model)
             utterance_span.set_attribute("tts.voice", routed.utterance.voice)
             utterance_span.set_attribute("tts.text_characters", len(routed.utterance.text))
-            await self._copy_samples(routed, params, utterance_span, despite_breaker=despite_breaker)
+            with self._plan.guards[routed.model].attempt(despite_breaker=despite_breaker):
+                await self._copy_samples(routed, params, join, utterance_span)
 
     async def _copy_samples(
-        self, routed: RoutedUtterance, params: SchedulingParams, utterance_span: Span, *, despite_breaker: bool
+        self, routed: RoutedUtterance, params: SchedulingParams, join: Join, utterance_span: Span
     ) -> None:
-        guard, buffer = self._plan.guards[routed.model], self._buffer
-        engine_client = guard.engine_client
+        engine_client, buffer = self._plan.guards[routed.model].engine_client, self._buffer
         resampler = None
         if engine_client.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(engine_client.sample_rate_hz, self.sample_rate_hz)
-        with guard.attempt(despite_breaker=despite_breaker):
-            async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
-                async for part in parts:
-                    if buffer.utterance_is_silent:
-                        utterance_span.add_event("first audio")
-                    buffer.write(part if resampler is None else resampler.feed(part))
+        async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
+            async for part in parts:
+                if buffer.utterance_is_silent:
+                    utterance_span.add_event("first audio")
+                buffer.write(join.feed(part if resampler is None else resampler.feed(part)))
         if resampler is not None:
-            buffer.write(resampler.finish())
+            buffer.write(join.feed(resampler.finish()))
 
     def _due(self) -> float | None:
         """When the next utterance is needed, on `time.monotonic()`; None: at once."""

@@ -29,6 +29,7 @@ class WorkerClient:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self.batch_cost: BatchCost | None = None
         """The measured cost of a batch; None if the engine was not measured."""
         self.voice_groups: Mapping[str, str] = {}
@@ -75,9 +76,7 @@ class WorkerClient:
         except (EngineError, asyncio.CancelledError):
             await self.kill()
             raise
-        except (
-            Exception
-        ) as error:  # no process, descriptor, thread or memory is left, or READY is not what it should be
+        except Exception as error:  # the system has no process, descriptor or memory left, or READY is not as expected
             await self.kill()
             reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
             raise EngineNotReady(f"A process of engine {self._engine} cannot be started: {reason}.") from error
@@ -181,6 +180,7 @@ class WorkerClient:
         self.sample_rate_hz = int(ready["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
         self.passage_characters = int(ready.get("passage_characters", 0))
+        self.pause_scales = dict(ready.get("pause_scales", ()))
         self.voice_groups = ready.get("voice_groups", {})
         self.batch_cost = BatchCost(**ready["batch"]) if ready.get("batch") else None
 

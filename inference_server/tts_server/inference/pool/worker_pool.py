@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -53,6 +53,7 @@ class WorkerPool:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self._engine = engine
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._batching = batching
@@ -88,7 +89,7 @@ class WorkerPool:
         await self._supervisor.load()
         first = self._slots[0].worker
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
-        self.passage_characters = first.passage_characters
+        self.passage_characters, self.pause_scales = first.passage_characters, first.pause_scales
         policy = self._dispatcher.batches.policy = worth_batching(self._batching, first.batch_cost)
         if (cost := first.batch_cost) is not None:
             gain = round(cost.gain, 2)
