@@ -127,7 +127,6 @@ HEADERS_OF_ERRORS: Mapping[type[Exception], tuple[tuple[str, ...], tuple[str, ..
     QuotaExceeded:         (("Retry-After", "RateLimit"),    QUOTA_HEADERS[1:]),
     DayQuotaExceeded:      (("Retry-After", "RateLimit"),    ("RateLimit-Policy", "x-should-retry")),
     RangeNotSatisfiable:   (("Content-Range",),              ()),
-    TooManyConnections:    (("Retry-After",),                ()),
 }  # fmt: skip
 REQUEST_HEADERS: Mapping[str, tuple[str, Description]] = {
     "X-TTS-Priority": ("`batch` lets interactive requests go first.",

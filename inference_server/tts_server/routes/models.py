@@ -63,7 +63,7 @@ class VoiceName(BaseModel):
 
     id: str
     name: str
-    """The same: an alias has a name of its own."""
+    """Equal to `id`: an alias has a name of its own."""
 
 
 class VoiceList(BaseModel):
@@ -74,7 +74,7 @@ class VoiceList(BaseModel):
     object: Literal["list"] = "list"
     data: list[VoiceObject]
     voices: list[VoiceName]
-    """The same names, each once."""
+    """Names of `data`, each once."""
 
 
 async def _catalogue(request: Request) -> tuple[Catalogue, str]:

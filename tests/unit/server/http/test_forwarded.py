@@ -1,4 +1,4 @@
-"""What trusted proxies say about the address of a request, and what of it may stand in a link."""
+"""Addresses that trusted proxies forward, and the parts of them that may stand in a link."""
 
 import pytest
 
