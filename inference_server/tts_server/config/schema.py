@@ -196,7 +196,19 @@ class AuthConfig(ConfigModel):
     """Folder with RSA private keys ``<kid>.pem`` and ``current``, the kid that signs. Unset: a key of this process."""
     external: ExternalIssuer | None = None
     trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
-    """Networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are trusted; unset: none."""
+    """Networks of proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are trusted; unset: none."""
+
+
+class CorsConfig(ConfigModel):
+    """Web pages of other origins that may call this server from a browser (CORS)."""
+
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+)$", max_length=255)], ...],
+        Field(min_length=1),
+    ]
+    """Origins as browsers send them, in lower case: `https://app.example`, with its port if it has one. `*`: all."""
+    max_age_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    """How long a browser may keep the permission."""
 
 
 class S3Config(ConfigModel):
@@ -325,6 +337,18 @@ class ServerConfig(ConfigModel):
     language_routing: tuple[LanguageRoute, ...] = ()
     """Voices of requests that name none, and of text in a language that the request's voice does not speak."""
     auth: AuthConfig = AuthConfig()
+    cors: CorsConfig | None = None
+    """Unset: browsers let only pages of this server call it."""
+    public_url: (
+        Annotated[
+            str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
+        ]
+        | None
+    ) = None
+    """URL at which callers reach this server, for links; a path may follow the host. Unset: as the request came.
+
+    `X-Forwarded-Proto`, `-Host` and `-Prefix` of `auth.trustedProxies` say how it came to them.
+    """
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None

@@ -66,7 +66,7 @@ class HTTPError(Exception):
 
 
 class InvalidHTTP(HTTPError):
-    """Bytes that are not HTTP/1.1, or too many pipelined requests."""
+    """Bytes that are not HTTP/1.1, a request without one `Host`, or too many pipelined requests."""
 
     status, code = 400, "invalid_http"
 
@@ -98,6 +98,12 @@ class BodyTooLarge(HTTPError):
     status, code = 413, "body_too_large"
 
 
+class PathTooLong(HTTPError):
+    """A path, with its query, above the limit of a connection."""
+
+    status, code = 414, "path_too_long"
+
+
 class UnsupportedMediaType(HTTPError):
     """A body of another type, charset or encoding."""
 
@@ -114,6 +120,18 @@ class HeadersTooLarge(HTTPError):
     """A request whose head is above the limits of a connection."""
 
     status, code = 431, "headers_too_large"
+
+
+class UnsupportedTransferEncoding(HTTPError):
+    """A body in a transfer coding other than chunked (RFC 9112, section 6.1)."""
+
+    status, code = 501, "unsupported_transfer_encoding"
+
+
+class TooManyConnections(HTTPError):
+    """A connection above the limit while every other one processes a request, or a body while too many others wait."""
+
+    status, code = 503, "too_many_connections"
 
 
 def status_of(kind: type[TTSError]) -> int:

@@ -23,7 +23,16 @@ from tts_server.errors import (
     TTSError,
     Unauthenticated,
 )
-from tts_server.http.errors import HeadersTooLarge, HTTPError, InvalidHTTP, RangeNotSatisfiable, status_of
+from tts_server.http.errors import (
+    HeadersTooLarge,
+    HTTPError,
+    InvalidHTTP,
+    PathTooLong,
+    RangeNotSatisfiable,
+    TooManyConnections,
+    UnsupportedTransferEncoding,
+    status_of,
+)
 
 ErrorKind = type[TTSError] | type[HTTPError]
 Description = dict[str, Any]
@@ -31,7 +40,15 @@ Description = dict[str, Any]
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 JSON = "application/json"
-EVERYWHERE: tuple[ErrorKind, ...] = (TTSError, InvalidHTTP, HeadersTooLarge, Draining)
+EVERYWHERE: tuple[ErrorKind, ...] = (
+    TTSError,
+    InvalidHTTP,
+    PathTooLong,
+    HeadersTooLarge,
+    UnsupportedTransferEncoding,
+    Draining,
+    TooManyConnections,
+)
 """Errors that any request may get. `TTSError` stands for whatever is not expected: 500."""
 ABOUT = """\
 Speech over HTTP: OpenAI's API for speech, and the project's own.

@@ -93,6 +93,17 @@ class CoalescedStream:
         self._raise_unless_succeeded()
         return self._file(), self.encoded.seconds
 
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        """Return whether all is encoded within the time and the size. Nothing counts as sent meanwhile."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not self.over and self._bytes <= max_bytes:
+                    self._demand.set()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return self._bytes <= max_bytes
+
     def drop_read_parts(self) -> None:
         """Drop what every subscriber has read, if the audio is not retained."""
         if self._retains:
@@ -198,6 +209,9 @@ class Subscriber:
 
     async def wait_complete(self, timeout_seconds: float) -> None:
         await self.stream.encoded.samples.wait_complete(timeout_seconds)
+
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        return await self.stream.wait_whole(timeout_seconds, max_bytes)
 
     async def part(self) -> Part | None:
         part = await self.stream.part(self.position)
