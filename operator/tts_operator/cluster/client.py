@@ -142,6 +142,11 @@ class Cluster:
                 return
             query["continue"] = token
 
+    async def revision(self, kind: Kind, namespace: str = "") -> str:
+        """Read the current resourceVersion of a collection. It only decreases if storage is restored from a copy."""
+        page = await self.send(Request("GET", collection_path(kind, namespace), {"limit": "1"}, accept=METADATA_LIST))
+        return str(page["metadata"].get("resourceVersion") or "")
+
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
         """Server-side apply. Returns the object as stored. Without `force`, another manager's field raises Conflict."""
         query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
