@@ -13,8 +13,8 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Forbidden
 from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.controller.namespace_access import NamespaceAccess
-from tts_operator.controller.reconcile_model import reconcile_model
-from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
+from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
+from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 from tts_operator.objects.keys import Key, model_key
@@ -46,6 +46,8 @@ class ControllerOptions:
     """Interval of full lists, seconds. They repair what a missed event lost."""
     namespaces: tuple[str, ...] = ()
     """Namespaces with tenants; empty: all."""
+    release: str = RELEASE
+    """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
 
 class Controller:
@@ -67,7 +69,9 @@ class Controller:
         self._metrics = metrics
         self._options = options
         self._access = access or NamespaceAccess(options.namespaces)
-        self._context = ReconcileContext(cluster, settings, clock, stores or StoreAccess.none())
+        self._context = ReconcileContext(
+            cluster, settings, clock, stores or StoreAccess.none(), release=options.release
+        )
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
         self._blocked: dict[str, Problem] = {}  # models whose rollout is paused
@@ -187,12 +191,18 @@ class Controller:
     async def _reconcile(self, key: Key) -> Requeue | None:
         if key.namespace and not self._access.may_read(key.namespace):
             return None  # the list that follows its return enqueues the tenant again
+        claims = self._context.claims
         if key.namespace:
+            elsewhere = key in claims.elsewhere
             requeue = await reconcile(key, self._context)
             self._requeue_waiting()
+            if elsewhere != (key in claims.elsewhere):  # its models have another number of tenants
+                for name in self._model_index.models(key):
+                    self._queue.add(model_key(name))
             return requeue
-        blocked = self._blocked.get(key.name)
-        await reconcile_model(key.name, self._cluster, self._model_index.tenants(key.name), self._clock, blocked)
+        tenants = self._model_index.tenants(key.name) - claims.elsewhere
+        use = ModelUse(self._context.release, tenants, self._blocked.get(key.name))
+        await reconcile_model(key.name, self._cluster, use, self._clock)
         return None
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:

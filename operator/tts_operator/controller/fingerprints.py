@@ -1,4 +1,4 @@
-"""Which changes of an object a reconcile depends on."""
+"""Tells changes of an object that a reconcile depends on from others."""
 
 import hashlib
 import json
