@@ -80,8 +80,11 @@ class TTSTenantStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
 
-    Ready summarizes the first four. RedisConfigured is set only where Redis is used.
+    Ready summarizes the first four. RedisConfigured is set only where Redis is used. SingleRelease is set only where
+    another release of the operator watches the namespace too.
     """
+    release: Text | None = None
+    """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
     active_window: Text | None = None
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
@@ -102,6 +105,19 @@ class TTSTenantStatus(LenientModel):
     """Cost of the endpoint. Not reported yet."""
 
 
+class ReleaseStatus(LenientModel):
+    """Report of one release of the operator on a model."""
+
+    name: Text
+    """Namespace and name of the release's Lease."""
+    observed_generation: int | None = None
+    """`metadata.generation` that the report describes. One about an earlier generation does not count."""
+    tenants: int
+    """Number of the release's tenants that use the model."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
+    """Conditions as the release found them."""
+
+
 class TTSModelStatus(LenientModel):
     """Observed state of the TTSModel."""
 
@@ -113,4 +129,7 @@ class TTSModelStatus(LenientModel):
     Ready summarizes both; it is also False while the rollout of a change of the model is paused.
     """
     tenants: int | None = None
-    """Number of tenants that use the model."""
+    """Number of tenants that use the model, of all releases of the operator."""
+    releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
+    """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
+    which it is False, else that of the first report."""

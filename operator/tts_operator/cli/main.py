@@ -91,7 +91,12 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
     logs.configure(process.log_level)
     run = Run(
         settings=dataclasses.replace(settings, version=importlib.metadata.version("ttsfleet")),
-        options=ControllerOptions(process.workers, process.resync_seconds, process.watch_namespaces),
+        options=ControllerOptions(
+            process.workers,
+            process.resync_seconds,
+            process.watch_namespaces,
+            release=f"{settings.namespace}/{process.lease_name}",
+        ),
         election=LeaderElectionConfig.of_lease(process.lease_seconds),
         lease_name=process.lease_name,
         metrics_port=process.metrics_port,

@@ -1,10 +1,12 @@
 """One reconcile of a tenant: observe -> resolve -> build -> plan -> apply -> report -> requeue."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
+from tts_operator.controller.claims import Claims
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
@@ -20,6 +22,9 @@ from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.tenant import status
+
+RELEASE = "ttsfleet-system/tts-operator"
+"""Name of a release that runs with the default flags: namespace and name of its Lease."""
 
 
 class ReconcileFailed(Exception):  # noqa: N818 - names what happened
@@ -39,8 +44,15 @@ class ReconcileContext:
     settings: Settings
     clock: Clock
     stores: StoreAccess = field(default_factory=StoreAccess.none)
+    release: str = RELEASE
+    """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Claims of this release."""
+        return Claims(self.cluster, self.release)
 
     @property
     def sources(self) -> Sources:
@@ -54,6 +66,7 @@ class ReconcileContext:
 
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
+        self.claims.forget(observed)
         self.rollout_limiter.admit(observed.key, {})
         self.stores.departed(observed)
 
@@ -64,11 +77,15 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     Raises ReconcileFailed after reporting, and ClusterError where nothing can be reported.
     """
     clock, limiter, stores = context.clock, context.rollout_limiter, context.stores
-    observed = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
-    context.record(observed)
-    if observed.deleting:
-        context.forget(observed)
+    reading = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    if reading.deleting:
+        context.record(reading)
+        context.forget(reading)
         return None  # owner references delete the children
+    observed = await context.claims.hold(reading, clock.now())
+    if observed is None:
+        return None  # the tenant of another release
+    context.record(observed)
     resolved = resolve(observed, context.settings, clock.now())
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}

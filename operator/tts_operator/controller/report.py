@@ -13,6 +13,7 @@ from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import GROUP, MANAGER
 from tts_operator.observe.reader import tenant_ref
 from tts_operator.snapshot.observed import Observed
+from tts_operator.status.claim import own_status
 from tts_operator.status.events import Event, events
 
 log = structlog.get_logger()
@@ -23,7 +24,7 @@ MAX_NOTE_BYTES = 1024
 
 async def report(cluster: Cluster, observed: Observed, after: Body, now: datetime) -> None:
     """Write the status if it changed, in one request, and an event for each transition in it. Raises ClusterError."""
-    before = observed.status
+    before = own_status(observed.status)
     if after == before:
         return
     try:

@@ -13,6 +13,9 @@ POOL_LABEL = f"{GROUP}/pool"
 CEILINGS = (f"{GROUP}/max-tier", f"{GROUP}/max-replicas", f"{GROUP}/max-accelerators")
 """Labels of a namespace that this version reads and does not enforce."""
 
+RELEASE = f"{GROUP}/release"
+"""Annotation of a TTSTenant: the release of the operator that it is to belong to, as the namespace and name of its
+Lease."""
 CONFIG_HASH = f"{GROUP}/config-hash"
 """Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""
 ENGINE_HASH = f"{GROUP}/engine-hash"

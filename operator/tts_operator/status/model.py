@@ -1,6 +1,7 @@
 """Status of a TTSModel: whether tenants can use it, and how many do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,27 +19,80 @@ SERVER_MEMORY_BYTES = 300 * 2**20
 """Memory that a pod needs besides its engine processes."""
 
 
-def model_status(
-    body: Body,
-    model: TTSModel | None,
-    error: str | None,
-    in_use: int,
-    now: datetime,
-    *,
-    fallback: Problem | None = None,
-    blocked: Problem | None = None,
-) -> dict[str, Any]:
-    """The whole status. `fallback`: problem of the fallback chain; `blocked`: problem of the last change's rollout."""
-    accepted = judge(model, error)
-    problems = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or blocked}
-    notes = {"Accepted": tight_memory(model) if model else None}
-    before = (body.get("status") or {}).get("conditions") or ()
+@dataclass(frozen=True)
+class Report:
+    """Findings of this release about a model."""
+
+    release: str
+    tenants: int
+    """Number of its tenants that use the model."""
+    model: TTSModel | None
+    error: str | None = None
+    """Why the stored object does not parse."""
+    fallback: Problem | None = None
+    """Problem of the fallback chain."""
+    blocked: Problem | None = None
+    """Problem of the last change's rollout."""
+
+
+def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
+    """The whole status: this release's report beside those of others, and what follows from all of them.
+
+    It follows from the reports alone, so that releases that read the same reports write the same.
+    """
     generation = int(body["metadata"].get("generation", 0))
+    reports = {each["name"]: each for each in (body.get("status") or {}).get("releases") or ()}
+    reports[report.release] = release_status(body, report, generation, now)
+    releases = [reports[name] for name in sorted(reports)]
+    current = [each for each in releases if each.get("observedGeneration") == generation]
     return {
         "observedGeneration": generation,
-        "tenants": in_use,
-        "conditions": conditions(problems, notes, before, generation, now),
+        "tenants": sum(each["tenants"] for each in current),
+        "conditions": merged([each["conditions"] for each in current]),
+        "releases": releases,
     }
+
+
+def release_status(body: Body, report: Report, generation: int, now: datetime) -> dict[str, Any]:
+    """The entry of this release in `status.releases`."""
+    accepted = judge(report.model, report.error)
+    problems = {
+        "Accepted": accepted,
+        "FallbackResolved": report.fallback,
+        "Ready": accepted or report.fallback or report.blocked,
+    }
+    notes = {"Accepted": tight_memory(report.model) if report.model else None}
+    status = body.get("status") or {}
+    own = next((each for each in status.get("releases") or () if each["name"] == report.release), status)
+    return {
+        "name": report.release,
+        "observedGeneration": generation,
+        "tenants": report.tenants,
+        "conditions": conditions(problems, notes, own.get("conditions") or (), generation, now),
+    }
+
+
+def merged(reports: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """One condition of each type: the first that is False, else the first."""
+    by_type: dict[str, Mapping[str, Any]] = {}
+    for condition in (condition for report in reports for condition in report):
+        known = by_type.setdefault(condition["type"], condition)
+        if known["status"] == "True" and condition["status"] == "False":
+            by_type[condition["type"]] = condition
+    return list(by_type.values())
+
+
+def own_part(status: Mapping[str, Any], release: str) -> dict[str, Any]:
+    """The part of the whole status that this release applies: without the reports of others."""
+    return {**status, "releases": [each for each in status["releases"] if each["name"] == release]}
+
+
+def in_order(status: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The stored status with its lists in the order of `model_status`: field managers append to them."""
+    stored = dict(status or {})
+    if "releases" in stored:
+        stored["releases"] = sorted(stored["releases"], key=lambda each: str(each["name"]))
+    return stored
 
 
 def tight_memory(model: TTSModel) -> Problem | None:

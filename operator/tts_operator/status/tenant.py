@@ -27,6 +27,8 @@ def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str
     inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
     result = before if resolved.refused else status_fields(inputs)
+    if "release" in before:  # claimed before anything else is written
+        result["release"] = before["release"]
     result["observedGeneration"] = observed.generation
     result["conditions"] = all_conditions(inputs, before.get("conditions") or ())
     return result

@@ -62,6 +62,16 @@ class Metrics:
         self.leading = Gauge(
             "tts_operator_leading", "1 while this replica leads and may write, else 0.", registry=self.registry
         )
+        self.watch_restarts = Counter(
+            "tts_operator_watch_restarts",
+            "Restarts of watches that had ended or hung.",
+            registry=self.registry,
+        )
+        self.namespaces_skipped = Gauge(
+            "tts_operator_namespaces_skipped",
+            "Namespaces of --watch-namespaces that the operator may not read, and skips.",
+            registry=self.registry,
+        )
         self.last_repair = Gauge(
             "tts_operator_last_repair_timestamp_seconds",
             "Unix time of the last full list of tenants.",

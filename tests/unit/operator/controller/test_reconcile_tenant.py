@@ -112,6 +112,9 @@ class LosingLeadership(Cluster):
             self.reached.set()
         return {**manifest.body, "metadata": metadata, "status": {"observedGeneration": 1}}
 
+    async def claim(self, ref: Ref, body: Body, release: str) -> Body:
+        return {**body, "status": {"release": release}}
+
     async def annotate(self, *_: Any) -> None:
         await asyncio.Event().wait()
 
