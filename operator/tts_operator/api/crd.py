@@ -49,6 +49,7 @@ RESOURCES = (
             ("Engine", "string", ".spec.engine"),
             ("Precision", "string", ".spec.precisions[0].name"),
             ("Tenants", "integer", ".status.tenants"),
+            ("Updated", "integer", ".status.updatedTenants"),
             ("Age", "date", ".metadata.creationTimestamp"),
             ("Reason", "string", f"{CONDITIONS}.reason"),
         ),

@@ -110,7 +110,10 @@ class TTSModelStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too.
 
-    Ready summarizes both; it is also False while the rollout of a change of the model is paused.
+    RolledOut: all of its tenants run the last change of the model. Ready summarizes the first two; it is also
+    False while failures pause the rollout of a change of the model.
     """
     tenants: int | None = None
     """Number of tenants that use the model."""
+    updated_tenants: int | None = None
+    """Number of tenants whose pods run the model's last change."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -22,16 +22,23 @@ from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
-from tts_operator.rollout.policy import pool_key
+from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.policy import changed, model_of, pool_key
+from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
+from tts_operator.status.model import ModelRollout
 from tts_operator.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Delay after a child's event: children change in bursts, which one reconcile handles."""
+PROGRESS_DELAY_SECONDS = 1.0
+"""Delay after a tenant took a model's change, until the model reports it: many tenants take it at once."""
+ROLLOUT_CHECK_SECONDS = 10.0
+"""Interval at which rollouts are checked for the deadline of their place, seconds."""
 RELIST_SECONDS = 2.0
 """Interval of attempts at the initial sync while the API server is unreachable, seconds."""
 
@@ -45,6 +52,7 @@ class ControllerOptions:
     """Interval of full lists, seconds. They repair what a missed event lost."""
     namespaces: tuple[str, ...] = ()
     """Namespaces with tenants; empty: all."""
+    rollout: Limits = field(default_factory=Limits)
 
 
 class Controller:
@@ -64,10 +72,13 @@ class Controller:
         self._clock = clock
         self._metrics = metrics
         self._options = options
-        self._context = ReconcileContext(cluster, settings, clock, stores or StoreAccess.none())
+        self._context = ReconcileContext(
+            cluster, settings, clock, stores or StoreAccess.none(), RolloutLimiter(options.rollout, clock)
+        )
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
-        self._blocked: dict[str, Problem] = {}  # models whose rollout is paused
+        self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
+        self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
         self._model_index = ModelIndex()
         self._fallbacks = Fallbacks()
         self._stopping = False
@@ -99,6 +110,7 @@ class Controller:
     def deployment_changed(self, deployment: Body, *, gone: bool) -> None:
         """Handle the event of a pool's Deployment: its rollout may have finished."""
         self._context.rollout_limiter.record(deployment, gone=gone)
+        self._context.rollout_progress.record(deployment, gone=gone)
         self._requeue_waiting()
 
     def status_changed(self, key: Key) -> None:
@@ -122,6 +134,7 @@ class Controller:
         parts = [
             self._resync(),
             self._timetable.run(self._queue.add),
+            self._check_rollouts(),
             self._context.secret_poller.run(self._cluster, self._queue.add),
         ]
         if (users := self._context.stores.users) is not None:
@@ -171,22 +184,45 @@ class Controller:
             requeue = await reconcile(key, self._context)
             self._requeue_waiting()
             return requeue
-        blocked = self._blocked.get(key.name)
-        await reconcile_model(key.name, self._cluster, self._model_index.tenants(key.name), self._clock, blocked)
+        await reconcile_model(
+            key.name, self._cluster, self._model_index.tenants(key.name), self._clock, self._rollout_of(key.name)
+        )
         return None
+
+    def _rollout_of(self, model: str) -> ModelRollout:
+        limiter, progress = self._context.rollout_limiter, self._context.rollout_progress
+        return ModelRollout(
+            updated=lambda digest: progress.updated(model, digest),
+            blocked=limiter.blocked().get(model),
+            failing=self._failing.get(model, ""),
+        )
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
         """Whether the tenant of this UID needs no user in the operator's Redis. Raises ClusterError."""
         body = await self._cluster.get(tenant_ref(key))
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
-    def _requeue_waiting(self) -> None:
-        """Enqueue tenants whose queued rollout may start, and models whose rollout was paused or resumed."""
-        for key in self._context.rollout_limiter.next_requeue():
+    def _requeue_waiting(self, *, again: bool = False) -> None:
+        """Enqueue tenants whose queued rollout may start, and models whose rollout went on, was paused or resumed."""
+        for key in self._context.rollout_limiter.next_requeue(again=again):
             self._queue.add_after(key, 0)
-        before, self._blocked = self._blocked, self._context.rollout_limiter.blocked()
-        for model in before.keys() ^ self._blocked.keys():
-            self._queue.add(model_key(model))
+        before, self._halted = self._halted, self._context.rollout_limiter.halted()
+        failing, self._failing = self._failing, self._context.rollout_limiter.failing()
+        for model, _ in failing.items() ^ self._failing.items():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+        for change in before.keys() ^ self._halted.keys():
+            if problem := self._halted.get(change):  # the only place that names the tenants of an operator's change
+                log.warning("rollout paused", change=changed(change), message=problem.message)
+            if (halted_model := model_of(change)) is not None:
+                self._queue.add(model_key(halted_model))
+        for model in self._context.rollout_progress.changed_models():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+
+    async def _check_rollouts(self) -> None:
+        """Give back the places of rollouts that take too long, without an event."""
+        while True:
+            await asyncio.sleep(ROLLOUT_CHECK_SECONDS)
+            self._requeue_waiting(again=True)
 
     async def _resync(self) -> None:
         while True:
@@ -240,8 +276,10 @@ class Controller:
         for namespace in self._options.namespaces or ("",):
             async for body in self._cluster.list(DEPLOYMENT, namespace, MANAGED):
                 self._context.rollout_limiter.record(body)
+                self._context.rollout_progress.record(body)
                 existing.add(pool_key(body))
         self._context.rollout_limiter.retain(existing)
+        self._context.rollout_progress.retain(existing)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

@@ -5,16 +5,16 @@ from collections.abc import Collection
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
+from tts_operator.desired.change_cause import model_digest
 from tts_operator.objects.keys import Key
-from tts_operator.objects.problem import Problem
 from tts_operator.observe.models import model_ref, read_models
-from tts_operator.status.model import judge_fallback, model_status
+from tts_operator.status.model import ModelRollout, Usage, judge_fallback, model_status
 
 
 async def reconcile_model(
-    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, blocked: Problem | None = None
+    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, rollout: ModelRollout
 ) -> None:
-    """Report whether the model can be used, how many tenants use it, and whether its rollout is paused (`blocked`).
+    """Report whether the model can be used, how many tenants use it, and how the rollout of its last change goes.
 
     Raises ClusterError.
     """
@@ -24,7 +24,9 @@ async def reconcile_model(
     reading = await read_models(cluster, {name})
     model, error = reading.models[name], reading.errors.get(name)
     fallback = judge_fallback(name, reading.models, reading.errors)
-    after = model_status(body, model, error, len(users), clock.now(), fallback=fallback, blocked=blocked)
+    updated = len(rollout.updated(model_digest(model)) & frozenset(users)) if model else None
+    usage = Usage(len(users), updated, rollout.blocked, rollout.failing)
+    after = model_status(body, model, error, usage, clock.now(), fallback=fallback)
     if after == body.get("status"):
         return
     try:

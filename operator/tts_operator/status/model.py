@@ -1,18 +1,46 @@
 """Status of a TTSModel: whether tenants can use it, and how many do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tts_operator.api import TTSModel
 from tts_operator.api.support import unsupported_in_model
 from tts_operator.objects import quantity
+from tts_operator.objects.keys import Key
+from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.pod_files.engine import local_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found, not_supported
+from tts_operator.rollout.situation import PAUSED, Mode, mode_of
 from tts_operator.status.conditions import conditions
+
+
+@dataclass(frozen=True)
+class ModelRollout:
+    """How the rollout of a model's last change goes, as the controller knows it."""
+
+    updated: Callable[[str], frozenset[Key]]
+    """The tenants whose pods run the model of this digest."""
+    blocked: Problem | None = None
+    """Why no further tenant starts the change."""
+    failing: str = ""
+    """The tenants that the change fails for, as a clause."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The tenants that use a model, and how far they are with its last change."""
+
+    tenants: int
+    updated: int | None = None
+    """Number of tenants that run the last change; None while the model cannot be read."""
+    blocked: Problem | None = None
+    failing: str = ""
+
 
 SERVER_MEMORY_BYTES = 300 * 2**20
 """Memory that a pod needs besides its engine processes."""
@@ -22,23 +50,59 @@ def model_status(
     body: Body,
     model: TTSModel | None,
     error: str | None,
-    in_use: int,
+    usage: Usage,
     now: datetime,
     *,
     fallback: Problem | None = None,
-    blocked: Problem | None = None,
 ) -> dict[str, Any]:
-    """The whole status. `fallback`: problem of the fallback chain; `blocked`: problem of the last change's rollout."""
+    """The whole status. `fallback` is the problem of the fallback chain."""
     accepted = judge(model, error)
-    problems = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or blocked}
-    notes = {"Accepted": tight_memory(model) if model else None}
+    mode = mode_of(model.metadata.annotations) if model else Mode.AUTO
+    problems = {
+        "Accepted": accepted,
+        "FallbackResolved": fallback,
+        "RolledOut": rolling_out(usage, mode),
+        "Ready": accepted or fallback or usage.blocked,
+    }
+    notes = {"Accepted": (bad_mode(model) or tight_memory(model)) if model else None, "RolledOut": mode_note(mode)}
     before = (body.get("status") or {}).get("conditions") or ()
     generation = int(body["metadata"].get("generation", 0))
     return {
         "observedGeneration": generation,
-        "tenants": in_use,
+        "tenants": usage.tenants,
+        **({"updatedTenants": usage.updated} if usage.updated is not None else {}),
         "conditions": conditions(problems, notes, before, generation, now),
     }
+
+
+def rolling_out(usage: Usage, mode: Mode) -> Problem | None:
+    """Why not every tenant runs the model's last change; None if all do, and while the model cannot be read."""
+    if usage.updated is None or usage.updated >= usage.tenants:
+        return None
+    progress = f"{usage.updated} of {usage.tenants} tenants run the model's last change"
+    failing = f"; {usage.failing}" if usage.failing else ""
+    if mode is Mode.PAUSED:
+        advice = f"remove the annotation {ROLLOUT_MODE} to resume"
+        return Problem(PAUSED, f"{progress}; the annotation {ROLLOUT_MODE} pauses the rollout: {advice}")
+    if usage.blocked is not None:
+        return Problem(usage.blocked.reason, f"{progress}; {usage.blocked.message}")
+    return Problem("RollingOut", f"{progress}{failing}")
+
+
+def mode_note(mode: Mode) -> Problem | None:
+    """A note while an annotation lifts the limits for every later change, too."""
+    if mode not in {Mode.IGNORE_FAILURES, Mode.UNLIMITED}:
+        return None
+    message = f"the annotation {ROLLOUT_MODE} is {mode}, for later changes too: remove it to limit them again"
+    return Problem("RolloutUnlimited" if mode is Mode.UNLIMITED else "FailuresIgnored", message)
+
+
+def bad_mode(model: TTSModel) -> Problem | None:
+    """A note if the annotation for the rollout mode has none of its values."""
+    value = model.metadata.annotations.get(ROLLOUT_MODE)
+    if value is None or value in set(Mode):
+        return None
+    return Problem("RolloutModeUnknown", f"the annotation {ROLLOUT_MODE} has no effect: set it to {', '.join(Mode)}")
 
 
 def tight_memory(model: TTSModel) -> Problem | None:

@@ -7,7 +7,6 @@ from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.rollout.policy import HALTED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
@@ -16,6 +15,7 @@ from tts_operator.status.policies import (
     REDIS,
     STORAGE,
     SUMMARIZED,
+    THROTTLED,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
@@ -87,7 +87,7 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
     if inputs.resolved.refused:
         del problems[STORAGE]
     summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
-    not_ready = (problem for problem in summarized if problem.reason not in {WAITING, HALTED})
+    not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
     problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
     return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)

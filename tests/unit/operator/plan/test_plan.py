@@ -268,3 +268,12 @@ def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
     going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
     going["spec"]["selector"] = {}
     assert planned(observe(children=children)) == []
+
+
+def test_a_paused_deployment_is_resumed_and_one_that_is_not_needs_no_write() -> None:
+    children = settle(observe())
+    deployment = child(children, "Deployment", "acme-espeak")
+    del deployment["spec"]["paused"]  # the API server does not return false
+    assert planned(observe(children=children)) == []
+    deployment["spec"]["paused"] = True
+    assert planned(observe(children=children)) == ["apply deploy/acme-espeak: paused True -> False"]
