@@ -75,8 +75,8 @@ def has_replicas(observed: Observed) -> bool:
 
 def never_accepted(inputs: PolicyInput) -> Problem | None:
     """The spec is refused and no earlier one was accepted: the tenant has no pools."""
-    if not inputs.resolved.refused or pool_names(inputs):
-        return None
+    if not inputs.resolved.refused or pool_names(inputs) or inputs.observed.status.get("pools"):
+        return None  # a tenant that was accepted while suspended has a status and no Deployments
     return Problem("NeverAccepted", "no resources created: the spec has never been accepted, see condition Accepted")
 
 

@@ -76,13 +76,25 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         NOON,
         ["scale deploy/acme-espeak to 0: suspended"],
     ),
-    "still suspended": ({"schedule": DAY, "suspend": True}, nothing, {"schedule": DAY, "suspend": True}, NOON, []),
+    "still suspended": ({"schedule": DAY}, replicas(0), {"schedule": DAY, "suspend": True}, NOON, []),
+    "born suspended": ({"suspend": True}, nothing, {"suspend": True}, NOON, []),
     "woken": (
+        {"schedule": DAY},
+        replicas(0),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "woken for the first time": (
         {"schedule": DAY, "suspend": True},
         nothing,
         {"schedule": DAY},
         NOON,
-        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+        [
+            "apply deploy/acme-espeak: missing",
+            "scale deploy/acme-espeak to 3: never scaled before",
+            "apply hpa/acme-espeak: missing",
+        ],
     ),
     "someone scaled it to zero": (
         {"schedule": DAY},

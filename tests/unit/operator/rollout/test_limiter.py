@@ -321,7 +321,9 @@ AT_ONCE_BECAUSE: dict[str, Any] = {
         children=settle(observe(), NOON - timedelta(hours=1)),
     ),
     "nobody speaks": observe(
-        known=[model(image="new:2")], children=settle(observe(suspend=True), NOON - timedelta(hours=1)), suspend=True
+        known=[model(image="new:2")],
+        children=settle(observe(children=settle(observe()), suspend=True), NOON - timedelta(hours=1)),
+        suspend=True,
     ),
     "no pod changes": of_acme(firstAudioTimeoutSeconds=9),
 }  # fmt: skip

@@ -241,6 +241,13 @@ def test_a_tenant_that_speaks_is_ready() -> None:
     )
 
 
+def test_a_tenant_that_was_born_suspended_and_is_refused_later_was_accepted() -> None:
+    before = report(observe(suspend=True))
+    assert problem(before, "Available") == ("False", "Suspended")
+    said = report(observe(before=before, suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Suspended")
+
+
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
     said = report(observe(preventDeletion=True))
     assert problem(said, "Available") == ("False", "NeverAccepted")
@@ -365,7 +372,7 @@ def test_a_refused_spec_suspends_nobody() -> None:
     """A refused spec's suspend is not followed either: the endpoint stays as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("True", "AsSpecified")
-    asleep = settle(observe(suspend=True))
+    asleep = settle(observe(children=running(), suspend=True))
     said = report(observe(children=asleep, suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("False", "Suspended")
 
