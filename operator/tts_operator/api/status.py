@@ -80,7 +80,8 @@ class TTSTenantStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
 
-    Ready summarizes the first four. RedisConfigured is set only where Redis is used.
+    Ready summarizes the first four. RedisConfigured is set only where Redis is used. Progressing is True while pods are
+    brought to the present spec, and False with the reason Complete once all of them run it.
     """
     active_window: Text | None = None
     """Name of the schedule's active window."""

@@ -20,6 +20,7 @@ from tts_operator.status.policies import (
     pod_failures_of,
     some_pods_failing,
 )
+from tts_operator.status.progressing import PROGRESSING, progressing
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
@@ -90,7 +91,11 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
     not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
     problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
-    return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)
+    progress = progressing(inputs)
+    problems[PROGRESSING] = progress.problem if progress.under_way else None
+    notes[PROGRESSING] = progress.problem
+    generation, now = inputs.observed.generation, inputs.resolved.now
+    return conditions(problems, notes, before, generation, now, negative={PROGRESSING})
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:

@@ -34,6 +34,22 @@ async def test_creating_a_tenant_makes_its_children_once(api: ApiServer) -> None
     assert (await api.condition("ModelsResolved"))["status"] == "True"
 
 
+async def test_what_no_operator_has_seen_is_not_taken_for_ready(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    for kind, which in (("TTSTenant", "acme"), ("TTSModel", name)):
+        conditions = (await api.get(kind, which))["status"]["conditions"]
+        assert {(each["type"], each["status"]) for each in conditions} == {
+            ("Accepted", "Unknown"),
+            ("Ready", "Unknown"),
+        }
+    await converge(api)
+    assert (await api.condition("Accepted"))["status"] == "True"
+    assert (await api.condition("Ready"))["reason"] != "Pending"
+    progress = await api.condition("Progressing")
+    assert (progress["status"], progress["reason"]) == ("True", "RollingOut")
+
+
 async def test_two_pools_share_an_internal_credential_that_does_not_change(api: ApiServer) -> None:
     names = [await api.publish_model(), await api.publish_model()]
     await api.user.create(tenant_body(*names, key=api.key()))
