@@ -80,8 +80,9 @@ class TTSTenantStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
 
-    Ready summarizes the first four. RedisConfigured is set only where Redis is used. SingleRelease is set only where
-    another release of the operator watches the namespace too.
+    Ready summarizes the first four. RedisConfigured is set only where Redis is used. Progressing is True while pods are
+    brought to the present spec, and False with the reason Complete once all of them run it. SingleRelease is set only
+    where another release of the operator watches the namespace too.
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
@@ -114,6 +115,8 @@ class ReleaseStatus(LenientModel):
     """`metadata.generation` that the report describes. One about an earlier generation does not count."""
     tenants: int
     """Number of the release's tenants that use the model."""
+    updated_tenants: int | None = None
+    """Number of the release's tenants whose pods run the model's last change."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Conditions as the release found them."""
 
@@ -126,10 +129,13 @@ class TTSModelStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too.
 
-    Ready summarizes both; it is also False while the rollout of a change of the model is paused.
+    RolledOut: all of its tenants run the last change of the model. Ready summarizes the first two; it is also
+    False while failures pause the rollout of a change of the model.
     """
     tenants: int | None = None
     """Number of tenants that use the model, of all releases of the operator."""
+    updated_tenants: int | None = None
+    """Number of tenants whose pods run the model's last change, of all releases of the operator."""
     releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
     """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
     which it is False, else that of the first report."""

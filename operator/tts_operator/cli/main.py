@@ -79,6 +79,7 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
     from tts_operator.cluster.leader_election import LeaderElectionConfig
     from tts_operator.controller.controller import ControllerOptions
     from tts_operator.observe.credential_files import StoreFiles
+    from tts_operator.rollout.situation import Limits
     from tts_operator.run import Run, operate
     from tts_operator.telemetry import logs
 
@@ -95,6 +96,7 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
             process.workers,
             process.resync_seconds,
             process.watch_namespaces,
+            Limits(process.rollout_concurrent_tenants, process.rollout_failure_namespaces),
             release=f"{settings.namespace}/{process.lease_name}",
         ),
         election=LeaderElectionConfig.of_lease(process.lease_seconds),

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -23,7 +23,9 @@ from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
-from tts_operator.rollout.policy import pool_key
+from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.policy import changed, model_of, pool_key
+from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
@@ -33,6 +35,10 @@ log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Delay after a child's event: children change in bursts, which one reconcile handles."""
+PROGRESS_DELAY_SECONDS = 1.0
+"""Delay after a tenant took a model's change, until the model reports it: many tenants take it at once."""
+ROLLOUT_CHECK_SECONDS = 10.0
+"""Interval at which rollouts are checked for the deadline of their place, seconds."""
 RELIST_SECONDS = 2.0
 """Interval of attempts at the initial sync while the API server is unreachable, seconds."""
 
@@ -46,6 +52,7 @@ class ControllerOptions:
     """Interval of full lists, seconds. They repair what a missed event lost."""
     namespaces: tuple[str, ...] = ()
     """Namespaces with tenants; empty: all."""
+    rollout: Limits = field(default_factory=Limits)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
@@ -68,13 +75,15 @@ class Controller:
         self._clock = clock
         self._metrics = metrics
         self._options = options
+        limiter = RolloutLimiter(options.rollout, clock)
         self._access = access or NamespaceAccess(options.namespaces)
         self._context = ReconcileContext(
-            cluster, settings, clock, stores or StoreAccess.none(), release=options.release
+            cluster, settings, clock, stores or StoreAccess.none(), limiter, release=options.release
         )
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
-        self._blocked: dict[str, Problem] = {}  # models whose rollout is paused
+        self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
+        self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
         self._model_index = ModelIndex()
         self._fallbacks = Fallbacks()
         self._stopping = False
@@ -109,6 +118,7 @@ class Controller:
     def deployment_changed(self, deployment: Body, *, gone: bool) -> None:
         """Handle the event of a pool's Deployment: its rollout may have finished."""
         self._context.rollout_limiter.record(deployment, gone=gone)
+        self._context.rollout_progress.record(deployment, gone=gone)
         self._requeue_waiting()
 
     def status_changed(self, key: Key) -> None:
@@ -144,6 +154,7 @@ class Controller:
         parts = [
             self._resync(),
             self._timetable.run(self._queue.add),
+            self._check_rollouts(),
             self._context.secret_poller.run(self._cluster, self._queue.add),
         ]
         if (users := self._context.stores.users) is not None:
@@ -200,23 +211,45 @@ class Controller:
                 for name in self._model_index.models(key):
                     self._queue.add(model_key(name))
             return requeue
-        tenants = self._model_index.tenants(key.name) - claims.elsewhere
-        use = ModelUse(self._context.release, tenants, self._blocked.get(key.name))
-        await reconcile_model(key.name, self._cluster, use, self._clock)
+        await reconcile_model(key.name, self._cluster, self._use_of(key.name), self._clock)
         return None
+
+    def _use_of(self, model: str) -> ModelUse:
+        limiter, progress = self._context.rollout_limiter, self._context.rollout_progress
+        return ModelUse(
+            self._context.release,
+            self._model_index.tenants(model) - self._context.claims.elsewhere,
+            updated=lambda digest: progress.updated(model, digest),
+            blocked=limiter.blocked().get(model),
+            failing=self._failing.get(model, ""),
+        )
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
         """Whether the tenant of this UID needs no user in the operator's Redis. Raises ClusterError."""
         body = await self._cluster.get(tenant_ref(key))
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
-    def _requeue_waiting(self) -> None:
-        """Enqueue tenants whose queued rollout may start, and models whose rollout was paused or resumed."""
-        for key in self._context.rollout_limiter.next_requeue():
+    def _requeue_waiting(self, *, again: bool = False) -> None:
+        """Enqueue tenants whose queued rollout may start, and models whose rollout went on, was paused or resumed."""
+        for key in self._context.rollout_limiter.next_requeue(again=again):
             self._queue.add_after(key, 0)
-        before, self._blocked = self._blocked, self._context.rollout_limiter.blocked()
-        for model in before.keys() ^ self._blocked.keys():
-            self._queue.add(model_key(model))
+        before, self._halted = self._halted, self._context.rollout_limiter.halted()
+        failing, self._failing = self._failing, self._context.rollout_limiter.failing()
+        for model, _ in failing.items() ^ self._failing.items():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+        for change in before.keys() ^ self._halted.keys():
+            if problem := self._halted.get(change):  # the only place that names the tenants of an operator's change
+                log.warning("rollout paused", change=changed(change), message=problem.message)
+            if (halted_model := model_of(change)) is not None:
+                self._queue.add(model_key(halted_model))
+        for model in self._context.rollout_progress.changed_models():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+
+    async def _check_rollouts(self) -> None:
+        """Give back the places of rollouts that take too long, without an event."""
+        while True:
+            await asyncio.sleep(ROLLOUT_CHECK_SECONDS)
+            self._requeue_waiting(again=True)
 
     async def _resync(self) -> None:
         while True:
@@ -271,8 +304,10 @@ class Controller:
         existing = set()
         async for body in self._list_scopes(DEPLOYMENT, MANAGED):
             self._context.rollout_limiter.record(body)
+            self._context.rollout_progress.record(body)
             existing.add(pool_key(body))
         self._context.rollout_limiter.retain(existing)
+        self._context.rollout_progress.retain(existing)
 
     async def _list_scopes(self, kind: Kind, labels: str = "") -> AsyncIterator[Body]:
         """List a kind in every namespace that the operator may read. Raises ClusterError."""

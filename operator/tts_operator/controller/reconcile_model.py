@@ -1,32 +1,42 @@
 """One reconcile of a TTSModel: it has a status and no children."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from tts_operator.api import TTSModel
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
+from tts_operator.desired.change_cause import model_digest
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import model_status_manager
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.models import model_ref, read_models
-from tts_operator.status.model import Report, in_order, judge_fallback, model_status, own_part
+from tts_operator.status.model import Report, Usage, in_order, judge_fallback, model_status, own_part
 
 
 @dataclass(frozen=True)
 class ModelUse:
-    """Use of a model, as the controller knows it."""
+    """Use of a model by one release of the operator, and the rollout of its last change, as the controller knows it."""
 
     release: str
-    """This release of the operator."""
-    tenants: Collection[Key]
-    """Tenants of this release that use the model."""
+    tenants: frozenset[Key]
+    """Tenants of the release that use the model."""
+    updated: Callable[[str], frozenset[Key]]
+    """Tenants, of any release, whose pods run the model of this digest."""
     blocked: Problem | None = None
-    """Why its rollout is paused."""
+    """Why no further tenant starts the change."""
+    failing: str = ""
+    """The tenants that the change fails for, as a clause."""
+
+    def usage(self, model: TTSModel | None) -> Usage:
+        """Numbers for the report, of the model as it was read."""
+        updated = len(self.updated(model_digest(model)) & self.tenants) if model is not None else None
+        return Usage(len(self.tenants), updated, self.blocked, self.failing)
 
 
 async def reconcile_model(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:
-    """Report whether the model can be used, how many tenants use it, and whether its rollout is paused.
+    """Report whether the model can be used, how many tenants use it, and how the rollout of its last change goes.
 
     Raises ClusterError.
     """
@@ -34,13 +44,13 @@ async def reconcile_model(name: str, cluster: Cluster, use: ModelUse, clock: Clo
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
     reading = await read_models(cluster, {name})
+    model = reading.models[name]
     report = Report(
         use.release,
-        len(use.tenants),
-        reading.models[name],
+        use.usage(model),
+        model,
         reading.errors.get(name),
         fallback=judge_fallback(name, reading.models, reading.errors),
-        blocked=use.blocked,
     )
     after = model_status(body, report, clock.now())
     if after == in_order(body.get("status")):

@@ -17,7 +17,10 @@ from tts_operator.observe.sources import Sources
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.progress import RolloutProgress
+from tts_operator.rollout.situation import Mode, mode_of
 from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
@@ -44,10 +47,11 @@ class ReconcileContext:
     settings: Settings
     clock: Clock
     stores: StoreAccess = field(default_factory=StoreAccess.none)
+    rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
+    rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
+    secret_poller: SecretPoller = field(default_factory=SecretPoller)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
-    rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
-    secret_poller: SecretPoller = field(default_factory=SecretPoller)
 
     @cached_property
     def claims(self) -> Claims:
@@ -62,6 +66,7 @@ class ReconcileContext:
     def record(self, observed: Observed) -> None:
         """Update the shared state with a reading."""
         self.rollout_limiter.record_tenant(observed)
+        self.rollout_progress.record_tenant(observed)
         self.secret_poller.record(observed)
 
     def forget(self, observed: Observed) -> None:
@@ -89,7 +94,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     resolved = resolve(observed, context.settings, clock.now())
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
-    waits = limiter.admit(key, changes)
+    waits = limiter.admit(key, changes, rollout_modes(resolved))
     executor = PlanExecutor(context.cluster, observed)
     try:
         resolved = resolved.waiting(waits, changes)
@@ -102,6 +107,11 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     outcome = await stores.after_apply(resolved, outcome)
     await report(context.cluster, observed, status(resolved, observed, outcome), clock.now())
     return requeue(outcome, next_requeue(resolved), clock)
+
+
+def rollout_modes(resolved: Resolved) -> dict[str, Mode]:
+    """Rollout mode of each pool, which is that of its model."""
+    return {pool.name: mode_of(pool.model.metadata.annotations) for pool in resolved.pools if pool.model is not None}
 
 
 def requeue(outcome: Outcome, scheduled: Requeue | None, clock: Clock) -> Requeue | None:

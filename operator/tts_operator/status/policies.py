@@ -8,7 +8,7 @@ from tts_operator.objects.names import keys_secret_name
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Resolved
-from tts_operator.rollout.policy import HALTED
+from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import pod_failures
@@ -55,8 +55,7 @@ def write_failed(inputs: PolicyInput) -> Problem | None:
 def throttled(inputs: PolicyInput) -> Problem | None:
     """A rollout is queued behind other tenants', or paused. The previous pods keep serving, so `Ready` stays True."""
     problems = {pool.name: pool.throttled for pool in inputs.resolved.pools if pool.throttled}
-    halted = (problem for problem in problems.values() if problem.reason == HALTED)
-    first = next(halted, next(iter(problems.values()), None))
+    first = min(problems.values(), key=lambda problem: THROTTLED.index(problem.reason), default=None)
     if first is None:
         return None
     return Problem(first.reason, f"{', '.join(sorted(problems))}: the previous pods keep serving. {first.message}")
@@ -76,8 +75,8 @@ def has_replicas(observed: Observed) -> bool:
 
 def never_accepted(inputs: PolicyInput) -> Problem | None:
     """The spec is refused and no earlier one was accepted: the tenant has no pools."""
-    if not inputs.resolved.refused or pool_names(inputs):
-        return None
+    if not inputs.resolved.refused or pool_names(inputs) or inputs.observed.status.get("pools"):
+        return None  # a tenant that was accepted while suspended has a status and no Deployments
     return Problem("NeverAccepted", "no resources created: the spec has never been accepted, see condition Accepted")
 
 
@@ -180,6 +179,8 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     return inputs.observed.stores.s3_problem
 
 
+THROTTLED = (HALTED, PAUSED, WAITING)
+"""Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
 """Set only for a tenant with a Redis, its own or the operator's."""
 STORAGE = "StorageConfigured"

@@ -7,7 +7,6 @@ from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.rollout.policy import HALTED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
@@ -16,10 +15,12 @@ from tts_operator.status.policies import (
     REDIS,
     STORAGE,
     SUMMARIZED,
+    THROTTLED,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
 )
+from tts_operator.status.progressing import PROGRESSING, progressing
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
@@ -89,10 +90,14 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
     if inputs.resolved.refused:
         del problems[STORAGE]
     summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
-    not_ready = (problem for problem in summarized if problem.reason not in {WAITING, HALTED})
+    not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
     problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
-    return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)
+    progress = progressing(inputs)
+    problems[PROGRESSING] = progress.problem if progress.under_way else None
+    notes[PROGRESSING] = progress.problem
+    generation, now = inputs.observed.generation, inputs.resolved.now
+    return conditions(problems, notes, before, generation, now, negative={PROGRESSING})
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:

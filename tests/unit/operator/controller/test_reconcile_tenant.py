@@ -22,7 +22,8 @@ from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
-from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, PoolKey
+from tts_operator.rollout.policy import PoolKey
+from tts_operator.rollout.situation import MAX_CONCURRENT_TENANTS
 from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")

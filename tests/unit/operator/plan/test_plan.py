@@ -76,13 +76,25 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         NOON,
         ["scale deploy/acme-espeak to 0: suspended"],
     ),
-    "still suspended": ({"schedule": DAY, "suspend": True}, nothing, {"schedule": DAY, "suspend": True}, NOON, []),
+    "still suspended": ({"schedule": DAY}, replicas(0), {"schedule": DAY, "suspend": True}, NOON, []),
+    "born suspended": ({"suspend": True}, nothing, {"suspend": True}, NOON, []),
     "woken": (
+        {"schedule": DAY},
+        replicas(0),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "woken for the first time": (
         {"schedule": DAY, "suspend": True},
         nothing,
         {"schedule": DAY},
         NOON,
-        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+        [
+            "apply deploy/acme-espeak: missing",
+            "scale deploy/acme-espeak to 3: never scaled before",
+            "apply hpa/acme-espeak: missing",
+        ],
     ),
     "someone scaled it to zero": (
         {"schedule": DAY},
@@ -268,3 +280,12 @@ def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
     going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
     going["spec"]["selector"] = {}
     assert planned(observe(children=children)) == []
+
+
+def test_a_paused_deployment_is_resumed_and_one_that_is_not_needs_no_write() -> None:
+    children = settle(observe())
+    deployment = child(children, "Deployment", "acme-espeak")
+    del deployment["spec"]["paused"]  # the API server does not return false
+    assert planned(observe(children=children)) == []
+    deployment["spec"]["paused"] = True
+    assert planned(observe(children=children)) == ["apply deploy/acme-espeak: paused True -> False"]

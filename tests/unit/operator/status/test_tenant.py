@@ -230,7 +230,11 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
     assert problem(said, type_) == ("False", reason)
     assert problem(said, "Ready") == ("False", reason)
     assert message in condition(said, type_)["message"]
-    others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {type_, "Ready"}
+    others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {
+        type_,
+        "Ready",
+        "Progressing",
+    }
     assert others <= {"Available"}, "one cause, one condition"
 
 
@@ -238,7 +242,14 @@ def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
         ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
-    )
+    ) | {"Progressing": "False"}
+
+
+def test_a_tenant_that_was_born_suspended_and_is_refused_later_was_accepted() -> None:
+    before = report(observe(suspend=True))
+    assert problem(before, "Available") == ("False", "Suspended")
+    said = report(observe(before=before, suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Suspended")
 
 
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
@@ -365,7 +376,7 @@ def test_a_refused_spec_suspends_nobody() -> None:
     """A refused spec's suspend is not followed either: the endpoint stays as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("True", "AsSpecified")
-    asleep = settle(observe(suspend=True))
+    asleep = settle(observe(children=running(), suspend=True))
     said = report(observe(children=asleep, suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("False", "Suspended")
 
@@ -460,3 +471,74 @@ def test_an_autoscaler_that_goes_blind_is_an_event() -> None:
     blinded = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
     assert told(seeing, blinded) == [("Warning", "FailedGetResourceMetric")]
     assert told(blinded, blinded) == []
+
+
+def updating(updated: int, reason: str, *, generation: int = 2, **spec: Any) -> list[Object]:
+    """The children of a tenant whose Deployment has three replicas, of which so many are updated."""
+    children = running(3, schedule=DAY, **spec)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["metadata"]["generation"] = 2
+    deployment["status"] |= {"observedGeneration": generation, "replicas": 3, "updatedReplicas": updated}
+    deployment["status"]["conditions"] = [{"type": "Progressing", "status": "True", "reason": reason}]
+    return children
+
+
+PROGRESS: dict[str, tuple[Observed, str, str, str]] = {
+    "no pod yet": (observe(), "True", "RollingOut", "deployment acme-espeak is not created yet"),
+    "every pod runs it": (
+        observe(children=updating(3, "NewReplicaSetAvailable"), schedule=DAY),
+        "False",
+        "Complete",
+        "",
+    ),
+    "one of three does": (
+        observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY),
+        "True",
+        "RollingOut",
+        "1 of 3 pods of acme-espeak are up to date, 3 are available",
+    ),
+    "its controller has not seen it": (
+        observe(children=updating(3, "NewReplicaSetAvailable", generation=1), schedule=DAY),
+        "True",
+        "RollingOut",
+        "0 of 3 pods of acme-espeak are up to date, 3 are available",
+    ),
+    "it takes too long": (
+        observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY),
+        "False",
+        "ProgressDeadlineExceeded",
+        "0 of 3 pods of acme-espeak are up to date, and no other became ready for ten minutes",
+    ),
+    "refused": (
+        observe(children=updating(1, "ReplicaSetUpdated"), preventDeletion=True),
+        "False",
+        "NotSupportedYet",
+        "the spec is rejected, see condition Accepted: ",
+    ),
+    "suspended": (
+        observe(children=running(0), suspend=True),
+        "False",
+        "Suspended",
+        "no pod runs: spec.suspend is true",
+    ),
+    "its model is gone": (observe(known=[]), "False", "Complete", ""),
+}
+
+
+@pytest.mark.parametrize(("observed", "status_", "reason", "message"), PROGRESS.values(), ids=PROGRESS)
+def test_progress(observed: Observed, status_: str, reason: str, message: str) -> None:
+    found = condition(report(observed), "Progressing")
+    assert (found["status"], found["reason"]) == (status_, reason)
+    assert found["message"].startswith(message)
+    assert bool(found["message"]) is bool(message)
+
+
+def test_a_change_that_was_applied_just_now_is_not_rolled_yet() -> None:
+    """The status that first has the new observedGeneration has Progressing, too: no one reads it as done in between."""
+    children = updating(3, "NewReplicaSetAvailable")
+    applied = {**child(children, "Deployment", "acme-espeak")}
+    applied["metadata"] = {**applied["metadata"], "generation": 3}
+    observed = observe(children=children, schedule=DAY)
+    said = report(observed, Outcome(applied={ref("Deployment", "acme-espeak"): applied}))
+    assert problem(said, "Progressing") == ("True", "RollingOut")
+    assert said["observedGeneration"] == observed.generation
