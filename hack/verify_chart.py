@@ -42,6 +42,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         "tenants: {issuerHosts: ['https://login.example']}",
         "/tenants/issuerHosts/0",
     ),
+    "a label that ends an expression": (
+        "admissionPolicies: {allowedPodLabels: [\"team'] || true || ['\"]}",
+        "/admissionPolicies/allowedPodLabels/0",
+    ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is required"),
     "a section that null took away": ("metrics: null", "missing property 'metrics'"),
