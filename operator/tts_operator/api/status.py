@@ -86,6 +86,8 @@ class TTSTenantStatus(LenientModel):
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
     """Next change of the replica bounds by the schedule."""
+    time_zone_database: Text | None = None
+    """Release of the IANA time zone database by which the schedule is evaluated, such as 2026f."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
     """Observed state of the pools: one Deployment for each model."""
     replicas: Text | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tts_operator.calendar import tz_database
 from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
@@ -44,6 +45,8 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
+    if resolved.tenant and resolved.tenant.spec.schedule:
+        result["timeZoneDatabase"] = tz_database.VERSION
     if change := resolved.next_transition:
         result["nextTransition"] = {
             "time": timestamp(change.at),

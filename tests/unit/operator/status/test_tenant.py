@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import tzdata
 from pydantic import TypeAdapter
 
 from tests.support.operator_builders import (
@@ -255,6 +256,7 @@ def test_the_whole_status() -> None:
     assert said == {
         "observedGeneration": 4,
         "activeWindow": "day",
+        "timeZoneDatabase": tzdata.IANA_VERSION,
         "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
         "pools": [
             {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
