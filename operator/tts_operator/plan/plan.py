@@ -13,6 +13,7 @@ from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
 
@@ -57,14 +58,17 @@ def name_taken(live: Body, key: Key) -> Problem:
 
 
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:
-    """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake."""
+    """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake.
+
+    Zero is the HPA's own if it says ScaledToZero: it then wakes the Deployment, which it leaves alone at another zero.
+    """
     target = desired.replicas.get(ref)
     live = observed.children.get(ref)
     if target is None or (live is None and not applied):
         return
     current = 1 if live is None else replicas(live)
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
-    if target == current:
+    if target == current or (current == 0 and lookup.scaled_to_zero(observed, ref.name)):
         return
     if target == 0:
         yield Scale(ref, 0, version, "suspended")

@@ -106,6 +106,14 @@ def keys_missing(inputs: PolicyInput) -> Problem | None:
     )
 
 
+def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
+    """A pool's HPA has scaled it to zero by its metric."""
+    for name in unavailable_pools(inputs):
+        if lookup.scaled_to_zero(inputs.observed, name):
+            return Problem("ScaledToZero", f"hpa/{name} has scaled the pool to zero and starts it again on demand")
+    return None
+
+
 def starting(inputs: PolicyInput) -> Problem | None:
     """A pool has no available pod yet, and no failure is known."""
     for name in unavailable_pools(inputs):
@@ -189,7 +197,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, scaled_to_zero, starting),
     "ScalingActive": (metrics_missing,),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),

@@ -47,6 +47,17 @@ def replicas(count: int) -> Edit:
     return lambda children: child(children, "Deployment", "acme-espeak")["spec"].update(replicas=count)
 
 
+def slept(status: str = "True") -> Edit:
+    """The Deployment is at zero, and its HPA says whether that was its own doing."""
+
+    def edit(children: list[Object]) -> None:
+        replicas(0)(children)
+        condition = {"type": "ScaledToZero", "status": status, "reason": "ScaledToZero", "message": "by its metric"}
+        child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+
+    return edit
+
+
 def nothing(children: list[Object]) -> None:
     pass
 
@@ -90,6 +101,21 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         {"schedule": DAY},
         NOON,
         ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "the HPA scaled it to zero": ({"schedule": DAY}, slept(), {"schedule": DAY}, NOON, []),
+    "the HPA no longer holds it at zero": (
+        {"schedule": DAY},
+        slept("False"),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "night begins while the HPA holds it at zero": (
+        {"schedule": SCHEDULE},
+        slept(),
+        {"schedule": SCHEDULE},
+        MIDNIGHT,
+        ["apply cm/acme-espeak-server: server.json changed", "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"],
     ),
     "a lower quota": (
         {"tier": "VIP"},

@@ -72,6 +72,12 @@ def blind(children: list[Object]) -> list[Object]:
     return children
 
 
+def slept(children: list[Object]) -> list[Object]:
+    condition = {"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "no requests"}
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+    return children
+
+
 def waits(why: str, message: str = "", **last: Any) -> Object:
     state: Object = {"waiting": {"reason": why, "message": message}}
     return pod(**container(**state, **({"last": last} if last else {})))
@@ -117,6 +123,13 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
     ),
     "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
+    "a pool that its HPA scaled to zero": (
+        observe(children=slept(running(0))),
+        {},
+        "Available",
+        "ScaledToZero",
+        "hpa/acme-espeak has scaled the pool to zero",
+    ),
     "nothing there yet": (observe(), {}, "Available", "Starting", "acme-espeak"),
     "an image that is not there": (
         observe(children=running(0), pods=[waits("ErrImagePull", "not found")]),
