@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
+from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
@@ -41,6 +42,7 @@ class ReconcileContext:
     stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
+    events: EventRecorder = field(default_factory=EventRecorder)
 
     @property
     def sources(self) -> Sources:
@@ -83,7 +85,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     finally:  # even if leadership ends midway: what was applied counts as rolling
         limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
     outcome = await stores.after_apply(resolved, outcome)
-    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now())
+    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now(), context.events)
     return requeue(outcome, next_requeue(resolved), clock)
 
 

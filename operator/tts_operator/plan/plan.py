@@ -1,6 +1,6 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
@@ -15,6 +15,8 @@ from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
+
+COLLECTOR_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
 
 
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
@@ -39,7 +41,13 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
+        if holders := foreign_finalizers(live):
+            yield Refuse(manifest.ref, deletion_blocked(holders))
         return  # its deletion enqueues the tenant, which then creates it again
+    if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
+        # Replaced at once: pods are annotated with its hash later in this plan.
+        yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
+        live = None
     if why := difference(manifest.body, live):
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
@@ -48,6 +56,15 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
 def name_taken(live: Body, key: Key) -> Problem:
     """Problem of a child whose name an object has that the tenant does not control."""
     owner = controller_of(live) or {}
+    ours = is_labelled(live, key)
+    if terminating(live) and ours and (holders := foreign_finalizers(live)):
+        return deletion_blocked(holders)
+    if not owner and ours:
+        return Problem(
+            "Orphaned",
+            "is left over from a deleted tenant of this name, which no longer controls it, as after"
+            f" `kubectl delete --cascade=orphan`: delete it with `kubectl -n {key.namespace} delete`",
+        )
     if (owner.get("kind"), owner.get("name")) == ("TTSTenant", key.name):
         return Problem(
             "BeingCollected", "belongs to a deleted tenant of this name, and is being deleted with it; no action needed"
@@ -55,6 +72,26 @@ def name_taken(live: Body, key: Key) -> Problem:
     return Problem(
         "NameTaken", "exists and is not controlled by this tenant: delete or rename it, or choose another tenant name"
     )
+
+
+def foreign_finalizers(live: Body) -> list[str]:
+    """Finalizers with which other programs hold an object, besides those of the garbage collector."""
+    return [name for name in live["metadata"].get("finalizers") or () if name not in COLLECTOR_FINALIZERS]
+
+
+def deletion_blocked(holders: Sequence[str]) -> Problem:
+    """Problem of a child that is being deleted, and cannot be created again before it is gone."""
+    named = ", ".join(holders)
+    return Problem(
+        "DeletionBlocked",
+        f"is being deleted, and metadata.finalizers holds it: {named}; the program that set it must remove it",
+    )
+
+
+def is_labelled(live: Body, key: Key) -> bool:
+    """Whether the object has the labels of a child of the tenant."""
+    labels = live["metadata"].get("labels") or {}
+    return labels.get(TENANT_LABEL) == key.name and labels.get(MANAGED_BY) == MANAGER
 
 
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:
@@ -103,9 +140,12 @@ def deletes(desired: Desired, observed: Observed) -> Iterator[Delete]:
     """Delete of each child that is no longer desired. The tenant must control it, not just its label."""
     current = {manifest.ref for manifest in desired.manifests} | desired.kept
     for ref, live in sorted(observed.children.items(), key=lambda child: child[0]):
-        labels = live["metadata"].get("labels") or {}
-        labelled = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
-        if ref not in current and labelled and controlled_by(live, observed.uid) and not terminating(live):
+        if (
+            ref not in current
+            and is_labelled(live, observed.key)
+            and controlled_by(live, observed.uid)
+            and not terminating(live)
+        ):
             yield Delete(ref, str(live["metadata"].get("uid", "")), "no longer wanted")
 
 

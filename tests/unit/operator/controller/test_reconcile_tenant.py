@@ -15,8 +15,9 @@ from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Request
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
 from tts_operator.controller.apply import PlanExecutor, depends_on_failure
+from tts_operator.controller.event_recorder import EventRecorder, event_manifest
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
-from tts_operator.controller.report import event_manifest, report
+from tts_operator.controller.report import report
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
@@ -176,12 +177,12 @@ async def test_nothing_is_made_in_a_namespace_that_is_being_deleted() -> None:
 
 async def test_a_status_that_other_writes_outran_is_written_again() -> None:
     with pytest.raises(Conflict):
-        await report(Colliding(UID), observe(), {"conditions": []}, NOON)
+        await report(Colliding(UID), observe(), {"conditions": []}, NOON, EventRecorder())
 
 
 @pytest.mark.parametrize("uid", [None, "of-a-namesake"])
 async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
-    await report(Colliding(uid), observe(), {"conditions": []}, NOON)
+    await report(Colliding(uid), observe(), {"conditions": []}, NOON, EventRecorder())
 
 
 @pytest.mark.parametrize(("message", "note"), [("brief", "brief"), ("中" * 500, "中" * 341), ("a" * 2000, "a" * 1024)])

@@ -230,6 +230,55 @@ def test_what_is_left_of_a_namesake_is_waited_for() -> None:
     assert (str(refusal.ref), refusal.problem.reason) == ("svc/acme", "BeingCollected")
 
 
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+def test_an_immutable_child_of_another_content_is_replaced(kind: str) -> None:
+    children = settle(observe("espeak", "espeak-de"))
+    name = {"ConfigMap": "acme-quota", "Secret": "acme-internal"}[kind]
+    child(children, kind, name).update(immutable=True, data={"quota.json": "{}", "token": "eA=="})
+    name = str(ref(kind, name))
+    assert planned(observe("espeak", "espeak-de", children=children)) == [
+        f"delete {name}: immutable: replaced",
+        f"apply {name}: missing",
+    ]
+
+
+def test_an_immutable_child_of_the_right_content_is_left_alone() -> None:
+    children = converged()
+    child(children, "ConfigMap", "acme-quota")["immutable"] = True
+    assert planned(observe(children=children)) == []
+
+
+def test_a_finalizer_that_holds_a_child_is_named() -> None:
+    children = converged()
+    child(children, "Service", "acme")["metadata"] |= {
+        "deletionTimestamp": "2026-11-04T11:00:00Z",
+        "finalizers": ["foregroundDeletion", "example.com/audit"],
+    }
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "DeletionBlocked"
+    assert "metadata.finalizers holds it: example.com/audit;" in refusal.problem.message
+
+
+def test_a_finalizer_that_holds_a_child_of_a_namesake_is_named() -> None:
+    children = converged()
+    metadata = child(children, "Service", "acme")["metadata"]
+    metadata |= {"deletionTimestamp": "2026-11-04T11:00:00Z", "finalizers": ["example.com/audit"]}
+    metadata["ownerReferences"][0]["uid"] = "of-a-tenant-before"
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "DeletionBlocked"
+
+
+def test_a_child_that_a_deleted_tenant_orphaned_is_told_from_a_name_that_is_taken() -> None:
+    children = converged()
+    del child(children, "Service", "acme")["metadata"]["ownerReferences"]
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "Orphaned"
+    assert "kubectl -n team-acme delete" in refusal.problem.message
+
+
 def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:
     wanted = desired(observe()).config_hashes["acme-espeak"]
     pods = [
