@@ -46,6 +46,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         "admissionPolicies: {allowedPodLabels: [\"team'] || true || ['\"]}",
         "/admissionPolicies/allowedPodLabels/0",
     ),
+    "a reader of models that is an account": (
+        "rbac: {modelReaders: [{kind: ServiceAccount, name: a}]}",
+        "/rbac/modelReaders/0/kind",
+    ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is required"),
     "a section that null took away": ("metrics: null", "missing property 'metrics'"),

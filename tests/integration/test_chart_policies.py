@@ -22,6 +22,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.errors import CommandError
 from tests.support.resources import tenant_body
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, kind_of
@@ -496,3 +497,19 @@ def test_a_foreign_child_kind_is_refused_as_well(account: OperatorAccount, contr
 def test_nobody_else_is_held_to_it(account: OperatorAccount, control_plane: ControlPlane) -> None:
     control_plane.kubectl("-n", TEAM, "label", "pod/foreign", "seen=1")
     control_plane.kubectl("-n", TEAM, "label", "secret/foreign", "seen=1")
+
+
+def test_a_team_with_edit_in_its_namespace_can_list_models_and_not_change_them(
+    account: OperatorAccount, control_plane: ControlPlane
+) -> None:
+    control_plane.kubectl("-n", TEAM, "create", "rolebinding", "devs", "--clusterrole=edit", "--group=devs")
+    dev = ("--as=ada", "--as-group=devs", "--as-group=system:authenticated")
+    assert "error" not in control_plane.kubectl("get", "ttsmodels", *dev).lower()
+    for verb in ("create", "patch", "delete"):
+        with pytest.raises(CommandError):
+            control_plane.kubectl("auth", "can-i", verb, "ttsmodels", *dev)
+
+
+def test_who_has_not_logged_in_reads_no_models(account: OperatorAccount, control_plane: ControlPlane) -> None:
+    with pytest.raises(CommandError, match="cannot list resource"):
+        control_plane.kubectl("get", "ttsmodels", "--as=system:anonymous", "--as-group=system:unauthenticated")
