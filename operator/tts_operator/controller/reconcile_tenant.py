@@ -10,11 +10,12 @@ from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
+from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import plan
+from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.limiter import RolloutLimiter
 from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
@@ -79,7 +80,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     try:
         resolved = resolved.waiting(waits, changes)
         desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
-        actions = plan(desired, observed)
+        actions = plan(desired, observed) if desired else follow(with_last_schedule(resolved), observed)
         stores.before_apply(key)
         outcome = await executor.run(actions)
     finally:  # even if leadership ends midway: what was applied counts as rolling

@@ -21,6 +21,8 @@ SOURCES = f"{GROUP}/made-from"
 """Annotation of a Deployment: digests of the tenant's, the model's and the operator's part in its pod template."""
 ROLLOUT = f"{GROUP}/rollout"
 """Annotation of a Deployment: the last shared change that it rolled out, as `rollout.policy` names it."""
+SCHEDULE = f"{GROUP}/schedule"
+"""Annotation of the default pool's HPA: the schedule of the last accepted spec, as JSON."""
 SIGNING_SINCE = f"{GROUP}/signing-since"
 """Annotation of the Secret with signing keys: RFC 3339 instant at which the current one began to sign."""
 

@@ -34,6 +34,17 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     ]
 
 
+def follow(autoscaler: Manifest | None, observed: Observed) -> list[Action]:
+    """The only write while a spec is refused: the HPA's bounds by the last accepted schedule."""
+    if autoscaler is None:
+        return []
+    live = observed.children.get(autoscaler.ref)
+    if live is None or terminating(live):
+        return []
+    why = difference(autoscaler.body, live)
+    return [Apply(autoscaler, why)] if why else []
+
+
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:
     """Apply of one child, followed by the scale of its replicas."""
     live = observed.children.get(manifest.ref)

@@ -15,6 +15,7 @@ from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import cpu_utilization
 from tts_operator.resolve.fallback import fallback_chains
+from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem, not_supported
 from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
@@ -32,17 +33,19 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     """Resolve the spec as of `now`; `refused` is set if it cannot be followed as a whole."""
     tenant = observed.tenant
     unresolved = Resolved(observed, settings, now)
-    if tenant is None or observed.deleting:
-        return replace(unresolved, refused=Problem("Invalid", observed.tenant_error or "the tenant is being deleted"))
+    if observed.deleting:
+        return replace(unresolved, refused=Problem("Invalid", "the tenant is being deleted"))
+    if tenant is None:
+        return refuse(unresolved, Problem("Invalid", observed.tenant_error or "the stored object is not a TTSTenant"))
     if unsupported := list(unsupported_in_tenant(tenant.spec)):
-        return replace(unresolved, refused=Problem("NotSupportedYet", not_supported(unsupported)))
+        return refuse(unresolved, Problem("NotSupportedYet", not_supported(unsupported)))
     if problem := disallowed_issuer(tenant, settings):
-        return replace(unresolved, refused=problem)
+        return refuse(unresolved, problem)
     try:
         window = schedule.state_at(tenant.spec.schedule, now)
         change = schedule.next_change(tenant.spec.schedule, now)
     except schedule.UnknownTimeZone as error:
-        return replace(unresolved, refused=Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
+        return refuse(unresolved, Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
     metrics = missing_metrics(observed, default_pool, window.bounds, now)
     pools, problems = requested_pools(observed, tenant, metrics, now)
@@ -78,6 +81,21 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
+
+
+def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
+    """A refused spec: the children stay as they are, and replicas go on by the last accepted schedule."""
+    refused = replace(unresolved, refused=problem)
+    last = last_schedule(unresolved.observed)
+    if last is None:
+        return refused
+    try:
+        window = schedule.state_at(last.schedule, unresolved.now)
+        change = schedule.next_change(last.schedule, unresolved.now)
+    except schedule.UnknownTimeZone:  # this operator's database is another one
+        return refused
+    at = change.at if change else None
+    return replace(refused, following=last.pool, window=window, next_transition=change, requeue_at=at)
 
 
 def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:

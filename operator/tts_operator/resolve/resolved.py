@@ -70,6 +70,8 @@ class Resolved:
     now: datetime
     refused: Problem | None = None
     """Why the spec as a whole cannot be followed: nothing is built, and the last good children stay."""
+    following: str = ""
+    """While the spec is refused: name of the pool that follows the last accepted schedule; empty without one."""
     notes: tuple[Problem, ...] = ()
     """Fields of the spec that have no effect, or another than written; everything else converges."""
     model_problems: tuple[Problem, ...] = ()

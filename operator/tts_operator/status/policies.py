@@ -28,7 +28,11 @@ Policy = Callable[[PolicyInput], Problem | None]
 
 def refused(inputs: PolicyInput) -> Problem | None:
     """The spec as a whole cannot be followed."""
-    return inputs.resolved.refused
+    problem = inputs.resolved.refused
+    if problem is None or not pool_names(inputs):
+        return problem
+    clock = ", and its schedule goes on" if inputs.resolved.following else ""
+    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{clock}")
 
 
 def model_unusable(inputs: PolicyInput) -> Problem | None:

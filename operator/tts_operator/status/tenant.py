@@ -24,10 +24,10 @@ from tts_operator.status.policies import (
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
-    """The whole status. While the spec is refused, everything but its conditions stays as reported before."""
+    """The whole status. While the spec is refused, only conditions and the fields of the schedule change."""
     inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
-    result = before if resolved.refused else status_fields(inputs)
+    result = {**before, **schedule_fields(resolved)} if resolved.refused else status_fields(inputs)
     result["observedGeneration"] = observed.generation
     result["conditions"] = all_conditions(inputs, before.get("conditions") or ())
     return result
@@ -39,13 +39,27 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
     pools = [pool_status(inputs, pool) for pool in resolved.pools]
     default = resolved.pools[0]
     result: dict[str, Any] = {
-        "activeWindow": resolved.window.window if resolved.window else "",
+        "activeWindow": "",
+        **schedule_fields(resolved),
         "pools": pools,
         "replicas": f"{sum(pool['ready'] for pool in pools)}/{sum(pool['desired'] for pool in pools)}",
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
-    if resolved.tenant and resolved.tenant.spec.schedule:
+    if default.precision:
+        result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
+    else:  # the pool keeps its last pods, so their last reported precision still holds
+        kept = ("precision", "precisionReason")
+        result.update({name: inputs.observed.status[name] for name in kept if name in inputs.observed.status})
+    return result
+
+
+def schedule_fields(resolved: Resolved) -> dict[str, Any]:
+    """Fields that the schedule determines; empty while the spec is refused and no earlier schedule is followed."""
+    result: dict[str, Any] = {}
+    if resolved.window:
+        result["activeWindow"] = resolved.window.window
+    if resolved.following or (resolved.tenant and not resolved.refused and resolved.tenant.spec.schedule):
         result["timeZoneDatabase"] = tz_database.VERSION
     if change := resolved.next_transition:
         result["nextTransition"] = {
@@ -54,11 +68,6 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
             "minReplicas": change.bounds.min_replicas,
             "maxReplicas": change.bounds.max_replicas,
         }
-    if default.precision:
-        result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
-    else:  # the pool keeps its last pods, so their last reported precision still holds
-        kept = ("precision", "precisionReason")
-        result.update({name: inputs.observed.status[name] for name in kept if name in inputs.observed.status})
     return result
 
 

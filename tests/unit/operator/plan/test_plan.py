@@ -19,12 +19,14 @@ from tests.support.operator_builders import (
     planned,
     pod,
     ref,
+    resolved,
     settle,
 )
 from tests.support.resources import KEY, Object, model
+from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
-from tts_operator.plan.plan import plan
+from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
 
@@ -246,6 +248,55 @@ def test_an_immutable_child_of_the_right_content_is_left_alone() -> None:
     children = converged()
     child(children, "ConfigMap", "acme-quota")["immutable"] = True
     assert planned(observe(children=children)) == []
+
+
+REFUSED_SPECS: dict[str, dict[str, Any]] = {
+    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
+    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
+    "another schedule, with a field that is not supported": {"schedule": DAY, "preventDeletion": True},
+    "no schedule, with a field that is not supported": {"preventDeletion": True},
+}
+
+
+@pytest.mark.parametrize("spec", REFUSED_SPECS.values(), ids=REFUSED_SPECS)
+def test_a_refused_spec_leaves_the_last_accepted_schedule_its_clock(spec: dict[str, Any]) -> None:
+    children = converged(schedule=SCHEDULE)
+    assert followed(observe(children=children, **spec), NOON) == []
+    (night,) = followed(observe(children=children, **spec), MIDNIGHT)
+    assert str(night) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
+    found = resolved(observe(children=children, **spec))
+    assert found.next_transition is not None
+    assert found.requeue_at == found.next_transition.at == MIDNIGHT
+
+
+def test_the_write_for_a_refused_spec_is_that_of_the_accepted_one() -> None:
+    children = converged(schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]})
+    (night,) = followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT)
+    accepted = observe(
+        children=children, schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]}
+    )
+    (wanted,) = [
+        action
+        for action in plan(built(resolved(accepted, MIDNIGHT)), accepted)
+        if isinstance(action, Apply) and action.ref.kind == "HorizontalPodAutoscaler"
+    ]
+    assert isinstance(night, Apply)
+    assert night.manifest == wanted.manifest
+
+
+def test_without_an_accepted_schedule_nothing_moves() -> None:
+    for children in (converged(), []):
+        assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
+
+
+def test_a_schedule_that_somebody_broke_by_hand_is_not_followed() -> None:
+    children = converged(schedule=SCHEDULE)
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]["annotations"]["ttsfleet.io/schedule"] = "{"
+    assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
+
+
+def followed(observed: Observed, now: datetime) -> list[Any]:
+    return follow(with_last_schedule(resolved(observed, now)), observed)
 
 
 def test_a_finalizer_that_holds_a_child_is_named() -> None:

@@ -262,6 +262,22 @@ def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
     assert problem(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
 
 
+def test_a_refused_spec_says_that_the_last_accepted_one_goes_on_with_its_clock() -> None:
+    children = running(schedule={"preset": "DayNightWeekend"})
+    before = {"activeWindow": "night", "pools": [], "replicas": "3/3"}
+    said = report(observe(children=children, before=before, schedule=DAY, preventDeletion=True))
+    accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
+    assert accepted["message"].endswith("until then the last accepted spec applies, and its schedule goes on")
+    assert said["activeWindow"] == "day"
+    assert said["nextTransition"] == {
+        "time": "2026-11-05T00:00:00Z",
+        "window": "night",
+        "minReplicas": 1,
+        "maxReplicas": 1,
+    }
+    assert said["replicas"] == "3/3"
+
+
 def test_the_whole_status() -> None:
     children = running(2, schedule=DAY)
     said = report(observe(children=children, schedule={"preset": "DayNightWeekend"}))
