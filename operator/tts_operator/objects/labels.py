@@ -10,8 +10,12 @@ MODEL_LABEL = f"{GROUP}/model"
 POOL_LABEL = f"{GROUP}/pool"
 """The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""
 
-CEILINGS = (f"{GROUP}/max-tier", f"{GROUP}/max-replicas", f"{GROUP}/max-accelerators")
-"""Labels of a namespace that this version reads and does not enforce."""
+MAX_TIER = f"{GROUP}/max-tier"
+"""Label of a namespace: the highest tier of its tenants."""
+MAX_REPLICAS = f"{GROUP}/max-replicas"
+"""Label of a namespace: the most replicas of a pool."""
+MAX_ACCELERATORS = f"{GROUP}/max-accelerators"
+"""Label of a namespace that this version reads and does not enforce."""
 
 CONFIG_HASH = f"{GROUP}/config-hash"
 """Annotation of running pods: patching it makes the kubelet read mounted ConfigMaps and Secrets again in a second."""

@@ -91,6 +91,7 @@ class Resolved:
     """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
     cpu_utilization: int = CPU_UTILIZATION
     requests_per_minute: int = 0
+    concurrent_requests: int | None = None
     max_text_characters: int = 0
 
     @property
