@@ -42,6 +42,14 @@ REFUSED: dict[str, tuple[str, str]] = {
         "tenants: {issuerHosts: ['https://login.example']}",
         "/tenants/issuerHosts/0",
     ),
+    "a label that ends an expression": (
+        "admissionPolicies: {allowedPodLabels: [\"team'] || true || ['\"]}",
+        "/admissionPolicies/allowedPodLabels/0",
+    ),
+    "a reader of models that is an account": (
+        "rbac: {modelReaders: [{kind: ServiceAccount, name: a}]}",
+        "/rbac/modelReaders/0/kind",
+    ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
     "a rollout of nobody": ("rollout: {concurrentTenants: 0}", "/rollout/concurrentTenants"),
     "a rollout that one failure is too many for": ("rollout: {failureNamespaces: none}", "/rollout/failureNamespaces"),

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from tts_operator.calendar import tz_database
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts
 from tts_operator.cluster.errors import NotLeading
@@ -81,6 +82,7 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     stopping = stop_signal()
     metrics, watch_health = Metrics(), WatchHealth()
+    metrics.time_zones.info({"version": tz_database.VERSION})
     timeouts = RequestTimeouts(write_seconds=run.election.lease_seconds - run.election.renew_deadline_seconds)
     async with AsyncExitStack() as stack:
         lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, timeouts))

@@ -90,6 +90,8 @@ class TTSTenantStatus(LenientModel):
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
     """Next change of the replica bounds by the schedule."""
+    time_zone_database: Text | None = None
+    """Release of the IANA time zone database by which the schedule is evaluated, such as 2026f."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
     """Observed state of the pools: one Deployment for each model."""
     replicas: Text | None = None
@@ -116,7 +118,7 @@ class ReleaseStatus(LenientModel):
     tenants: int
     """Number of the release's tenants that use the model."""
     updated_tenants: int | None = None
-    """Number of the release's tenants whose pods run the model's last change."""
+    """Number of these tenants whose pods run the model's last change, or that have none."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Conditions as the release found them."""
 
@@ -135,7 +137,7 @@ class TTSModelStatus(LenientModel):
     tenants: int | None = None
     """Number of tenants that use the model, of all releases of the operator."""
     updated_tenants: int | None = None
-    """Number of tenants whose pods run the model's last change, of all releases of the operator."""
+    """Number of these tenants whose pods run the model's last change, or that have none."""
     releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
     """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
     which it is False, else that of the first report."""

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.flags import Flag, FlagError, add_flags, flags_of, read
 from tts_operator.settings import ProcessSettings, Settings
 
@@ -14,6 +15,7 @@ ENVIRONMENT = "TTS_OPERATOR_"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, after SIGTERM too; 1 if no cluster is configured; 2 for flags that are refused."""
+    use_pinned_database()
     options = parser().parse_args(arguments)
     if options.command == "crds":
         return _print_crds()
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Parser of both commands. It knows the names of the flags; `settings_of` checks their values."""
     root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
+    root.add_argument("--version", action="version", version=version_line("tts-operator"))
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     crds = "Print the CustomResourceDefinitions as YAML."
     commands.add_parser("crds", help=crds, description=crds)

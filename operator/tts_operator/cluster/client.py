@@ -187,8 +187,11 @@ class Cluster:
 
     async def annotate(self, ref: Ref, annotation: str, value: str) -> None:
         """Merge-patch one annotation."""
-        body = {"metadata": {"annotations": {annotation: value}}}
-        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
+        await self.patch(ref, {"metadata": {"annotations": {annotation: value}}})
+
+    async def patch(self, ref: Ref, change: Body) -> None:
+        """Merge-patch fields of an existing object. Raises NotFound without one."""
+        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, change, MERGE))
 
     async def delete(self, ref: Ref, uid: str) -> None:
         """Delete in the background. Raises Conflict where the object of this name has another UID."""

@@ -7,15 +7,17 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.claims import Claims
+from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
+from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import plan
+from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -50,6 +52,7 @@ class ReconcileContext:
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
     rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
+    events: EventRecorder = field(default_factory=EventRecorder)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
@@ -88,8 +91,9 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         context.forget(reading)
         return None  # owner references delete the children
     observed = await context.claims.hold(reading, clock.now())
-    if observed is None:
-        return None  # the tenant of another release
+    if observed is None:  # the tenant of another release
+        limiter.admit(key, {})  # it may have been queued here before it moved
+        return None
     context.record(observed)
     resolved = resolve(observed, context.settings, clock.now())
     deployments = pool_deployments(resolved)
@@ -99,13 +103,13 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     try:
         resolved = resolved.waiting(waits, changes)
         desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
-        actions = plan(desired, observed)
+        actions = plan(desired, observed) if desired else follow(with_last_schedule(resolved), observed)
         stores.before_apply(key)
         outcome = await executor.run(actions)
     finally:  # even if leadership ends midway: what was applied counts as rolling
         limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
     outcome = await stores.after_apply(resolved, outcome)
-    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now())
+    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now(), context.events)
     return requeue(outcome, next_requeue(resolved), clock)
 
 

@@ -10,8 +10,12 @@ MODEL_LABEL = f"{GROUP}/model"
 POOL_LABEL = f"{GROUP}/pool"
 """The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""
 
-CEILINGS = (f"{GROUP}/max-tier", f"{GROUP}/max-replicas", f"{GROUP}/max-accelerators")
-"""Labels of a namespace that this version reads and does not enforce."""
+MAX_TIER = f"{GROUP}/max-tier"
+"""Label of a namespace: the highest tier of its tenants."""
+MAX_REPLICAS = f"{GROUP}/max-replicas"
+"""Label of a namespace: the most replicas of a pool."""
+MAX_ACCELERATORS = f"{GROUP}/max-accelerators"
+"""Label of a namespace that this version reads and does not enforce."""
 
 RELEASE = f"{GROUP}/release"
 """Annotation of a TTSTenant: the release of the operator that it is to belong to, as the namespace and name of its
@@ -26,6 +30,8 @@ ROLLOUT = f"{GROUP}/rollout"
 """Annotation of a Deployment: the last shared change that it rolled out, as `rollout.policy` names it."""
 ROLLOUT_MODE = f"{GROUP}/rollout-mode"
 """Annotation of a TTSModel: how its pools roll out shared changes, as `rollout.situation.Mode` names it."""
+SCHEDULE = f"{GROUP}/schedule"
+"""Annotation of the default pool's HPA: the schedule of the last accepted spec, as JSON."""
 SIGNING_SINCE = f"{GROUP}/signing-since"
 """Annotation of the Secret with signing keys: RFC 3339 instant at which the current one began to sign."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tts_operator.cluster.client import Write
@@ -75,6 +75,12 @@ class Metrics:
         self.last_repair = Gauge(
             "tts_operator_last_repair_timestamp_seconds",
             "Unix time of the last full list of tenants.",
+            registry=self.registry,
+        )
+
+        self.time_zones = Info(
+            "tts_operator_time_zones",
+            "Release of the IANA time zone database by which schedules are evaluated.",
             registry=self.registry,
         )
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import tzdata
 from pydantic import TypeAdapter
 
 from tests.support.operator_builders import (
@@ -71,6 +72,12 @@ def blind(children: list[Object]) -> list[Object]:
     return children
 
 
+def slept(children: list[Object]) -> list[Object]:
+    condition = {"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "no requests"}
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+    return children
+
+
 def waits(why: str, message: str = "", **last: Any) -> Object:
     state: Object = {"waiting": {"reason": why, "message": message}}
     return pod(**container(**state, **({"last": last} if last else {})))
@@ -116,6 +123,13 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
     ),
     "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
+    "a pool that its HPA scaled to zero": (
+        observe(children=slept(running(0))),
+        {},
+        "Available",
+        "ScaledToZero",
+        "hpa/acme-espeak has scaled the pool to zero",
+    ),
     "nothing there yet": (observe(), {}, "Available", "Starting", "acme-espeak"),
     "an image that is not there": (
         observe(children=running(0), pods=[waits("ErrImagePull", "not found")]),
@@ -250,6 +264,7 @@ def test_a_tenant_that_was_born_suspended_and_is_refused_later_was_accepted() ->
     assert problem(before, "Available") == ("False", "Suspended")
     said = report(observe(before=before, suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("False", "Suspended")
+    assert condition(said, "Accepted")["message"].endswith("; until then the last accepted spec applies")
 
 
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
@@ -259,6 +274,22 @@ def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
     assert problem(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
 
 
+def test_a_refused_spec_says_that_the_last_accepted_one_goes_on_with_its_clock() -> None:
+    children = running(schedule={"preset": "DayNightWeekend"})
+    before = {"activeWindow": "night", "pools": [], "replicas": "3/3"}
+    said = report(observe(children=children, before=before, schedule=DAY, preventDeletion=True))
+    accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
+    assert accepted["message"].endswith("until then the last accepted spec applies, and its schedule goes on")
+    assert said["activeWindow"] == "day"
+    assert said["nextTransition"] == {
+        "time": "2026-11-05T00:00:00Z",
+        "window": "night",
+        "minReplicas": 1,
+        "maxReplicas": 1,
+    }
+    assert said["replicas"] == "3/3"
+
+
 def test_the_whole_status() -> None:
     children = running(2, schedule=DAY)
     said = report(observe(children=children, schedule={"preset": "DayNightWeekend"}))
@@ -266,6 +297,7 @@ def test_the_whole_status() -> None:
     assert said == {
         "observedGeneration": 4,
         "activeWindow": "day",
+        "timeZoneDatabase": tzdata.IANA_VERSION,
         "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
         "pools": [
             {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
