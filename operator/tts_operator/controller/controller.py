@@ -219,7 +219,7 @@ class Controller:
         return ModelUse(
             self._context.release,
             self._model_index.tenants(model) - self._context.claims.elsewhere,
-            updated=lambda digest: progress.updated(model, digest),
+            outdated=lambda digest: progress.outdated(model, digest),
             blocked=limiter.blocked().get(model),
             failing=self._failing.get(model, ""),
         )

@@ -22,16 +22,19 @@ class ModelUse:
     release: str
     tenants: frozenset[Key]
     """Tenants of the release that use the model."""
-    updated: Callable[[str], frozenset[Key]]
-    """Tenants, of any release, whose pods run the model of this digest."""
+    outdated: Callable[[str], frozenset[Key]]
+    """Tenants, of any release, with a pool that does not run the model of this digest."""
     blocked: Problem | None = None
     """Why no further tenant starts the change."""
     failing: str = ""
     """The tenants that the change fails for, as a clause."""
 
     def usage(self, model: TTSModel | None) -> Usage:
-        """Numbers for the report, of the model as it was read."""
-        updated = len(self.updated(model_digest(model)) & self.tenants) if model is not None else None
+        """Numbers for the report, of the model as it was read.
+
+        A tenant without a pool is not behind: it was born suspended, or its spec or its use of the model is refused.
+        """
+        updated = len(self.tenants - self.outdated(model_digest(model))) if model is not None else None
         return Usage(len(self.tenants), updated, self.blocked, self.failing)
 
 

@@ -61,10 +61,10 @@ class RolloutProgress:
                 del running[pool]
                 self._changed.add(model)
 
-    def updated(self, model: str, digest: str) -> frozenset[Key]:
-        """Tenants whose pods run the model of this digest."""
+    def outdated(self, model: str, digest: str) -> frozenset[Key]:
+        """Tenants with a pool of the model that does not run the one of this digest, or not in every pod."""
         running = self._running.get(model, {})
-        return frozenset(pool.tenant for pool, found in running.items() if found.digest == digest)
+        return frozenset(pool.tenant for pool, found in running.items() if found.digest != digest)
 
     def changed_models(self) -> frozenset[str]:
         """Models for which this has changed since the last call."""

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from tests.support.operator_builders import NOON, answering, child, observe, settle
 from tests.support.resources import KEY, Object, model
+from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.desired.change_cause import model_digest
 from tts_operator.objects.keys import Key
 from tts_operator.rollout.policy import PoolKey, pool_key
 from tts_operator.rollout.progress import RolloutProgress
+from tts_operator.status.model import Usage
 
 OLD, NEW = model_digest(model()), model_digest(model(image="new:2"))
 
@@ -33,28 +35,41 @@ def test_a_tenant_runs_the_change_once_every_pod_does() -> None:
     progress = RolloutProgress()
     progress.record(pool())
     assert progress.changed_models() == {"espeak"}
-    assert progress.updated("espeak", OLD) == {KEY}
-    assert progress.updated("espeak", NEW) == frozenset()
+    assert progress.outdated("espeak", OLD) == frozenset()
+    assert progress.outdated("espeak", NEW) == {KEY}
     progress.record(pool("new:2", version=42, updated=0))
-    assert progress.updated("espeak", OLD) == progress.updated("espeak", NEW) == frozenset()
+    assert progress.outdated("espeak", OLD) == progress.outdated("espeak", NEW) == {KEY}
     progress.record(pool("new:2", version=43))
-    assert progress.updated("espeak", NEW) == {KEY}
+    assert progress.outdated("espeak", NEW) == frozenset()
     assert progress.changed_models() == {"espeak"}
     progress.record(pool("new:2", version=44))
     assert progress.changed_models() == frozenset(), "nothing has changed"
     progress.record(pool(version=42))
-    assert progress.updated("espeak", NEW) == {KEY}, "news of before does not count"
+    assert progress.outdated("espeak", NEW) == frozenset(), "news of before does not count"
 
 
-def test_a_tenant_that_is_gone_runs_nothing() -> None:
+def test_a_tenant_that_is_gone_is_not_behind() -> None:
     progress = RolloutProgress()
     others = [Key("team", "b"), Key("team", "c")]
     for who in (KEY, *others):
         progress.record(pool(tenant=who))
     progress.record(pool(tenant=KEY), gone=True)
-    assert progress.updated("espeak", OLD) == set(others)
+    assert progress.outdated("espeak", NEW) == set(others)
     progress.changed_models()
     progress.retain({PoolKey(others[0], "acme-espeak"), pool_key(pool(tenant=KEY))})
-    assert progress.updated("espeak", OLD) == {others[0]}
+    assert progress.outdated("espeak", NEW) == {others[0]}
     assert progress.changed_models() == {"espeak"}
-    assert progress.updated("large", OLD) == frozenset()
+    assert progress.outdated("large", NEW) == frozenset()
+
+
+def test_a_tenant_without_pods_does_not_hold_a_rollout_up() -> None:
+    """Born suspended, refused, or not allowed: otherwise a team could keep RolledOut False for ever."""
+    progress = RolloutProgress()
+    behind, podless = Key("team", "b"), Key("team", "c")
+    progress.record(pool("new:2"))
+    progress.record(pool(tenant=behind))
+    use = ModelUse("fleet/tts-operator", frozenset({KEY, behind, podless}), lambda d: progress.outdated("espeak", d))
+    assert use.usage(model(image="new:2")) == Usage(3, 2)
+    assert use.usage(None) == Usage(3)
+    progress.record(pool("new:2", tenant=behind, version=42))
+    assert use.usage(model(image="new:2")) == Usage(3, 3)
