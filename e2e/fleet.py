@@ -19,7 +19,7 @@ from e2e.platform import Platform, Team, fixed, ready
 from e2e.release import Release
 from e2e.stores import BUCKET, Store, fetches, keeps_secret, tells_redis
 from hack import demo
-from tts_operator.rollout.policy import HALTED
+from tts_operator.rollout.situation import HALTED
 from tts_server.config.schema import METRICS_PORT
 
 ADMINISTRATOR = "fleet"

@@ -42,7 +42,17 @@ REFUSED: dict[str, tuple[str, str]] = {
         "tenants: {issuerHosts: ['https://login.example']}",
         "/tenants/issuerHosts/0",
     ),
+    "a label that ends an expression": (
+        "admissionPolicies: {allowedPodLabels: [\"team'] || true || ['\"]}",
+        "/admissionPolicies/allowedPodLabels/0",
+    ),
+    "a reader of models that is an account": (
+        "rbac: {modelReaders: [{kind: ServiceAccount, name: a}]}",
+        "/rbac/modelReaders/0/kind",
+    ),
     "an unknown log level": ("operator: {logLevel: loud}", "/operator/logLevel"),
+    "a rollout of nobody": ("rollout: {concurrentTenants: 0}", "/rollout/concurrentTenants"),
+    "a rollout that one failure is too many for": ("rollout: {failureNamespaces: none}", "/rollout/failureNamespaces"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is required"),
     "a section that null took away": ("metrics: null", "missing property 'metrics'"),
     "a Redis at a port that is none": ("redis: {url: 'redis://redis.svc:six'}", "/redis/url"),

@@ -9,6 +9,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tts_operator.calendar.tz_database import use_pinned_database
+
+use_pinned_database()  # as both programs do at their start
+
 # By the clock on the wall an example is as slow as whatever else the machine does: pytest's timeout is the only one.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -3,18 +3,23 @@
 import argparse
 import ipaddress
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_server.config.defaults import embedded_config, embedded_quota
-from tts_server.config.files import BrokenFile, read_model
-from tts_server.config.schema import HTTP_PORT, METRICS_PORT, AuthMode, QuotaConfig, ServerConfig
 from tts_server.errors import EngineError
 from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tts_server.app.build import Application, Sources
+
+# Whatever takes long to import (pydantic, FastAPI, numpy) is imported in functions: signals are handled before, and a
+# wrong flag does not wait for most of it.
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHOWN_LANGUAGES = 200
@@ -22,11 +27,34 @@ SHOWN_LANGUAGES = 200
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
-    return _serve(parser().parse_args(arguments))
+    with ended_by_signals():
+        return _serve(parser().parse_args(arguments))
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the process at once, with exit code 0, until `serve` takes them over.
+
+    Without handlers SIGTERM would do the same, except in a container: the kernel drops what process 1 does not handle,
+    and the pod would stay Terminating for its whole grace period.
+    """
+
+    def end(number: int, frame: "FrameType | None") -> None:
+        del number, frame
+        os._exit(0)  # not SystemExit, which a module that is being imported may swallow; nothing is to be saved yet
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def parser() -> argparse.ArgumentParser:
     """Parser of the flags; docs/reference/tts-server.md lists them, too."""
+    from tts_server.config.schema import HTTP_PORT, METRICS_PORT
+
     root = argparse.ArgumentParser(
         prog="tts-server", description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own."
     )
@@ -72,14 +100,13 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-# FastAPI, numpy, structlog and the stores take a second to import: a wrong flag and --help do not wait for them.
-
-
 def _serve(options: argparse.Namespace) -> int:
     import structlog
 
     from tts_server.app.build import Application
     from tts_server.app.serve import ListenAddress, PortTaken, run, serve
+    from tts_server.config.files import BrokenFile
+    from tts_server.config.schema import AuthMode
     from tts_server.routing.catalogue import CatalogueError
     from tts_server.telemetry.logging import configure_logging, log_crashes
     from tts_server.telemetry.tracing_setup import open_tracing
@@ -130,6 +157,9 @@ def _address(text: str) -> str:
 
 def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> "Sources":
     from tts_server.app.build import Sources
+    from tts_server.config.defaults import embedded_config, embedded_quota
+    from tts_server.config.files import read_model
+    from tts_server.config.schema import QuotaConfig, ServerConfig
 
     return Sources(
         config=embedded_config() if config_file is None else read_model(config_file, ServerConfig),

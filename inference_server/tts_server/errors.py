@@ -28,6 +28,7 @@ TTSError
         ├─ EngineTimeout        no audio came in time
         ├─ EngineCrashed        the worker died or broke the protocol
         ├─ InvalidAudio         the audio cannot be the text: not numbers, silence, far too long
+        ├─ EngineNotReady       no process of the engine is loaded: it starts, or its starts fail
         └─ EngineGivenUp        the circuit breaker is open after repeated failures
 
 `code` names the error in responses and metrics. A message says what happened, where, and what to do; it never contains
@@ -239,6 +240,16 @@ class InvalidAudio(EngineError):
     """The engine yielded audio that cannot be the text: not numbers, silence, or far too long."""
 
     code = "engine_garbage"
+
+
+class EngineNotReady(EngineError):
+    """No process of the engine is loaded: it is starting, or its starts fail. Retry after `retry_after_seconds`."""
+
+    code = "engine_not_ready"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class EngineGivenUp(EngineError):

@@ -13,18 +13,20 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from tts_operator.calendar import tz_database
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts
-from tts_operator.cluster.errors import ClusterError, NotFound, NotLeading
+from tts_operator.cluster.errors import NotLeading
 from tts_operator.cluster.leader_election import Leader, LeaderElectionConfig
 from tts_operator.cluster.lease import ClusterLease
+from tts_operator.controller.cluster_checks import ClusterChecks
 from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.store_access import StoreAccess
-from tts_operator.controller.watches import Watches
-from tts_operator.objects.fields import decimal
+from tts_operator.controller.watch_supervisor import WatchSupervisor
+from tts_operator.controller.watches import scopes_of
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import KINDS, LEASE, MODEL, TENANT, Kind, Scope
-from tts_operator.objects.labels import MANAGED
+from tts_operator.objects.kinds import LEASE
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.redis_acl.admin import RedisAdmin
@@ -35,11 +37,6 @@ from tts_operator.telemetry.metrics import Metrics, metrics_app
 from tts_operator.telemetry.watch_health import WatchHealth
 
 log = structlog.get_logger()
-
-STARTUP_RETRY_SECONDS = 2.0
-"""Retry interval at startup while the API server is unreachable or the CRDs are missing, seconds."""
-CHECK_SECONDS = 300.0
-"""Interval of the watch health check, seconds."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     stopping = stop_signal()
     metrics, watch_health = Metrics(), WatchHealth()
+    metrics.time_zones.info({"version": tz_database.VERSION})
     timeouts = RequestTimeouts(write_seconds=run.election.lease_seconds - run.election.renew_deadline_seconds)
     async with AsyncExitStack() as stack:
         lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, timeouts))
@@ -94,28 +92,42 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         metrics.leading.set_function(leader.may_write)
         cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, timeouts, metrics.wrote))
         stores = StoreAccess(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
-        controller = Controller(cluster, run.settings, clock, metrics, run.options, stores=stores)
-        watches = Watches(EventForwarder(controller, watch_health), asyncio.get_running_loop(), run.options.namespaces)
+        access = NamespaceAccess(run.options.namespaces, metrics.namespaces_skipped.set)
+        controller = Controller(cluster, run.settings, clock, metrics, run.options, stores=stores, access=access)
+        checks = ClusterChecks(cluster, access, watch_health, clock)
+        watches = WatchSupervisor(
+            EventForwarder(controller, watch_health), clock.monotonic, controller.resync, metrics.watch_restarts.inc
+        )
 
         def unhealthy() -> list[str]:
             return [f"the watch of {kind} delivers no events" for kind in watch_health.stale(clock.monotonic())]
 
-        def unready() -> list[str]:
-            return [] if watches.ready else ["the watches have not started"]
-
         await stack.enter_async_context(serving(metrics_app(metrics), run.metrics_port))
-        await stack.enter_async_context(serving(health_app(unhealthy, unready), run.health_port))
+        await stack.enter_async_context(serving(health_app(unhealthy, watches.problems), run.health_port))
         async with (
             background(stopping.wait()) as signalled,
-            background(wait_for_resources(cluster, run.options.namespaces)) as available,
+            background(checks.wait_for_resources()) as available,
         ):
             await asyncio.wait({signalled, available}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
             return
-        watches.start()
-        stack.push_async_callback(watches.stop)
-        await stack.enter_async_context(background(check_watches(cluster, watch_health, clock, run.options.namespaces)))
+        for work in watching(watches, checks):
+            await stack.enter_async_context(background(work))
         await lead_until(stopping, leader, controller)
+
+
+def watching(watches: WatchSupervisor, checks: ClusterChecks) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Everything that keeps the watches going, from now on."""
+    access = checks.access
+
+    def watch() -> None:
+        watches.watch(scopes_of(access.readable, confined=access.confined))
+
+    def restored() -> None:
+        watches.restart("the API server's storage was restored from an older copy")
+
+    watch()
+    return watches.run(), checks.probe(watch, restored), checks.compare_versions()
 
 
 async def redis_users(
@@ -193,44 +205,3 @@ async def serving(app: web.Application, port: int) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()
-
-
-async def wait_for_resources(cluster: Cluster, namespaces: tuple[str, ...]) -> None:
-    """Return once the API server is reachable and has both CRDs: kopf looks for them only once."""
-    for kind in (TENANT, MODEL):
-        while True:
-            try:
-                for namespace in scopes(kind, namespaces):
-                    await newest_version(cluster, kind, namespace)
-                break
-            except NotFound:
-                log.warning("CRDs not installed", kind=kind.name)
-            except ClusterError as error:
-                log.warning("API server unreachable", kind=kind.name, error=str(error))
-            await asyncio.sleep(STARTUP_RETRY_SECONDS)
-
-
-async def check_watches(cluster: Cluster, watch_health: WatchHealth, clock: Clock, namespaces: tuple[str, ...]) -> None:
-    """Periodically compare existing versions with those that the watches delivered, for the liveness probe."""
-    while True:
-        await asyncio.sleep(CHECK_SECONDS)
-        for kind in (kind for kind in KINDS if kind.health_checked):
-            try:
-                for namespace in scopes(kind, namespaces):
-                    version = await newest_version(cluster, kind, namespace)
-                    watch_health.exists(kind.plural, version, clock.monotonic())
-            except ClusterError as error:
-                log.warning("watch health check failed", kind=kind.name, error=str(error))
-
-
-def scopes(kind: Kind, namespaces: tuple[str, ...]) -> tuple[str, ...]:
-    """Namespaces in which to list a kind; one empty name for a list of all."""
-    return ("",) if kind.scope is Scope.CLUSTER or not namespaces else namespaces
-
-
-async def newest_version(cluster: Cluster, kind: Kind, namespace: str) -> str:
-    """Highest resourceVersion among the watched objects of a kind; empty without any."""
-    labels = "" if kind in (TENANT, MODEL) else MANAGED
-    listed = cluster.list(kind, namespace, labels, metadata_only=True)
-    versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
-    return max(versions, key=decimal, default="")

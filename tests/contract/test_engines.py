@@ -17,7 +17,15 @@ import structlog
 
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, InvalidAudio, Overloaded
+from tts_server.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineNotReady,
+    EngineTimeout,
+    EngineUnavailable,
+    InvalidAudio,
+    Overloaded,
+)
 from tts_server.inference.client import EngineClient, Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool
@@ -293,6 +301,7 @@ async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) 
         with pytest.raises(EngineTimeout, match=r"1\.5 s"):
             await synthesized(pool, beep(text))
         assert time.monotonic() - begun < 1.5 + CANCEL_SECONDS, "only then it is killed"
+        await until(lambda: reasons == ["stuck"] and pool._slots[0].loaded)
         assert (await synthesized(pool, beep("ok"))).size > 0
         assert pool.pids != before
     assert reasons == ["stuck"]
@@ -487,11 +496,11 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
         with pytest.raises(EngineCrashed):
             await synthesized(pool, beep("die"))
         assert readiness(pool) == "ready"  # one failure is an accident
-        with pytest.raises(EngineCrashed, match="is in a crash loop"):
+        with pytest.raises(EngineNotReady, match="is in a crash loop"):
             await synthesized(pool, beep("ok"))
         assert readiness(pool) == "not ready"
         begun = time.monotonic()
-        with pytest.raises(EngineCrashed, match="is in a crash loop"):
+        with pytest.raises(EngineNotReady, match="is in a crash loop"):
             await synthesized(pool, beep("ok"))
         assert time.monotonic() - begun < 1
         weights.touch()
@@ -669,6 +678,34 @@ async def test_refusals_of_another_pool(head: str, error: type[Exception]) -> No
         with pytest.raises(error) as caught:
             await synthesized(engine_client, Utterance("Hi", "v"))
         assert not isinstance(caught.value, Overloaded) or caught.value.retry_after_seconds in {1.0, 7.0}
+
+
+NOT_LOADED = b'{"error": {"message": "It says: secret words", "code": "engine_not_ready"}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    {
+        NOT_LOADED: EngineNotReady,
+        NOT_LOADED.replace(b"engine_not_ready", b"draining"): Overloaded,
+        b"<html>no endpoint</html>": Overloaded,
+        b"[" * 70_000: Overloaded,
+        b'{"error": "engine_not_ready"}': Overloaded,
+    }.items(),
+)
+async def test_another_pools_engine_that_is_not_loaded_is_an_engines_failure(
+    body: bytes, error: type[EngineNotReady | Overloaded]
+) -> None:
+    """A fallback may speak for a failure of an engine, and for nothing else."""
+    head = f"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: {len(body)}"
+    async with (
+        member_pool(answers(head, body=body)) as member,
+        started(RemoteEngineClient(member.url, "m")) as engine_client,
+    ):
+        with pytest.raises(error) as caught:
+            await synthesized(engine_client, Utterance("Hi", "v"))
+        assert vars(caught.value)["retry_after_seconds"] == 7.0
+        assert "secret" not in caught.value.message
 
 
 async def test_a_pool_that_breaks_off_is_a_crash() -> None:

@@ -173,7 +173,7 @@ async def test_cancelling_the_next_utterance_costs_no_worker(*, in_its_moment: b
 async def test_an_utterance_sent_to_a_worker_that_fails_runs_on_its_replacement(
     first: str, failure: type[EngineError]
 ) -> None:
-    async with failing_pool(first_audio_timeout_seconds=1.0) as pool, running(pool, first) as now:
+    async with failing_pool(first_audio_timeout_seconds=4.0) as pool, running(pool, first) as now:
         with pytest.raises(failure):
             await now.rest()
 

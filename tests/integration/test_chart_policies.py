@@ -1,6 +1,7 @@
 """The chart's admission policies restrict the operator's own account, on a real API server.
 
-RBAC alone lets this account patch any pod and any Secret: these tests act as a thief of its token would.
+RBAC alone lets this account patch any pod and create any Secret and Deployment: these tests act as a thief of its token
+would.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import itertools
 import json
 import ssl
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.errors import CommandError
 from tests.support.resources import tenant_body
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import CHILDREN, kind_of
 
 RELEASE = "policed"
 NAMESPACE = "policed-system"
@@ -29,6 +33,8 @@ TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
 READY_SECONDS = 120
+SET = ["--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"]
+GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
 
 
 class DeniedError(Exception):
@@ -58,6 +64,15 @@ class OperatorAccount:
     def deletes(self, what: str) -> None:
         self._sends("DELETE", what, {})
 
+    def tries(self, body: dict[str, Any]) -> None:
+        """Creates any object, as a dry run: nothing of it stays."""
+        kind, metadata = kind_of(body["apiVersion"], body["kind"]), body["metadata"]
+        group = f"/apis/{body['apiVersion']}" if kind.group else "/api/v1"
+        url = f"{group}/namespaces/{metadata['namespace']}/{kind.plural}"
+        answer = self._client.post(url, params={"dryRun": "All"}, json=body)
+        if answer.is_error:
+            raise DeniedError(answer.json()["message"])
+
     def _sends(self, method: str, what: str, body: dict[str, Any], content_type: str = "application/json") -> None:
         group = "/apis/apps/v1" if what.startswith("deployments/") else "/api/v1"
         url, headers = f"{group}/namespaces/{TEAM}/{what}", {"Content-Type": content_type}
@@ -72,16 +87,16 @@ def account(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[OperatorA
     helm = binaries.ensure(binaries.HELM)["helm"]
     chart = binaries.ROOT / "charts" / "ttsfleet"
     version = ["--kube-version", binaries.KUBERNETES_VERSION]
-    rendered = run([helm, "template", RELEASE, chart, "-n", NAMESPACE, *version, "--set", "crds.install=false"])
+    rendered = run([helm, "template", RELEASE, chart, "-n", NAMESPACE, *version, *SET])
     kinds = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
     kinds |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     release = [body for body in yaml.safe_load_all(rendered) if body and body["kind"] in kinds]
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
-    everything = [*release, *pods(), *secrets(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
+    everything = [*release, *pods(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
     uid = control_plane.kubectl("get", "ttst", "acme", "-n", TEAM, "-o", "jsonpath={.metadata.uid}")
-    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(owned_secret(uid)))
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(secrets(uid)))
     account = OperatorAccount(control_plane)
     wait_until_enforced(account)
     yield account
@@ -105,6 +120,44 @@ def wait_until_enforced(account: OperatorAccount) -> None:
                 said = str(error)
 
 
+def golden(name: str) -> list[dict[str, Any]]:
+    """The children that the builders make, in the namespace of these tests, under names that nothing here has."""
+    text = (GOLDEN / name).read_text(encoding="utf-8")
+    return list(yaml.safe_load_all(text.replace("team-acme", TEAM)))
+
+
+def changed(kind: str, change: dict[str, Any]) -> dict[str, Any]:
+    """The first built child of this kind with a change: maps are merged, everything else is replaced."""
+    return merged(next(body for body in golden("two-pools.yaml") if body["kind"] == kind), change)
+
+
+def merged(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A merge patch, except that an empty map replaces what was there."""
+
+    def one(name: str, value: Any) -> Any:
+        before = body.get(name)
+        return merged(before, value) if isinstance(value, dict) and value and isinstance(before, dict) else value
+
+    return {**body, **{name: one(name, value) for name, value in change.items()}}
+
+
+def pod_with(change: dict[str, Any]) -> dict[str, Any]:
+    """The built Deployment with a change of its pod spec."""
+    return changed("Deployment", {"spec": {"template": {"spec": change}}})
+
+
+def container_with(change: dict[str, Any]) -> dict[str, Any]:
+    """The built Deployment with a change of its container."""
+    container = changed("Deployment", {})["spec"]["template"]["spec"]["containers"][0]
+    return pod_with({"containers": [merged(container, change)]})
+
+
+def mounting(volume: dict[str, Any]) -> dict[str, Any]:
+    """The built Deployment with one more volume."""
+    volumes = changed("Deployment", {})["spec"]["template"]["spec"]["volumes"]
+    return pod_with({"volumes": [*volumes, {"name": "more", **volume}]})
+
+
 def labelled(what: str) -> Callable[[OperatorAccount, int], None]:
     """Each attempt makes another change: none at all is not refused."""
     return lambda account, attempt: account.patches(what, {"metadata": {"labels": {"probe": str(attempt)}}})
@@ -114,6 +167,11 @@ MISUSES: dict[str, Callable[[OperatorAccount, int], None]] = {
     "pods": labelled("pods/own"),
     "children": labelled("secrets/foreign"),
     "scales": lambda account, _: account.scales("foreign", 0),
+    "secrets": lambda account, _: account.tries(changed("Secret", {"type": "helm.sh/release.v1"})),
+    "accounts": lambda account, _: account.tries(changed("ServiceAccount", {"automountServiceAccountToken": True})),
+    "pod-templates": lambda account, _: account.tries(pod_with({"hostPID": True})),
+    "services": lambda account, _: account.tries(changed("Service", {"spec": {"type": "NodePort"}})),
+    "network-policies": lambda account, _: account.tries(changed("NetworkPolicy", {"spec": {"podSelector": {}}})),
 }
 """One for each policy."""
 
@@ -149,29 +207,24 @@ def deployments() -> Iterator[dict[str, Any]]:
         }
 
 
-def secrets() -> Iterator[dict[str, Any]]:
-    for name, labels in (("own", OWN), ("foreign", {"app": "billing"}), ("to-delete", OWN)):
-        yield secret(name, labels)
+def secrets(uid: str) -> Iterator[dict[str, Any]]:
+    """Secrets of the tenant, one of them without its labels, and two of others."""
+    yield secret("own", OWN, uid)
+    yield secret("to-delete", OWN, uid)
+    yield secret("unlabelled", {}, uid)
+    yield secret("foreign", {"app": "billing"})
+    yield secret("only-labelled", OWN)
 
 
-def secret(name: str, labels: dict[str, str]) -> dict[str, Any]:
+def secret(name: str, labels: dict[str, str], uid: str = "") -> dict[str, Any]:
     metadata = {"name": name, "namespace": TEAM, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "x"}}
+    owners = {"ownerReferences": [owner(uid)]} if uid else {}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {**metadata, **owners}, "stringData": {"token": "x"}}
 
 
-def owned_secret(uid: str) -> dict[str, Any]:
-    """A Secret of a tenant whose label somebody took off. The tenant exists, or the collector would take its Secret."""
-    body = secret("unlabelled", {})
-    body["metadata"]["ownerReferences"] = [
-        {
-            "apiVersion": "ttsfleet.io/v1alpha1",
-            "kind": "TTSTenant",
-            "name": "acme",
-            "uid": uid,
-            "controller": True,
-        }
-    ]
-    return body
+def owner(uid: str, **change: Any) -> dict[str, Any]:
+    tenant = {"apiVersion": "ttsfleet.io/v1alpha1", "kind": "TTSTenant", "name": "acme"}
+    return {**tenant, "uid": uid, "controller": True, **change}
 
 
 def test_the_annotation_that_announces_configuration_may_change(account: OperatorAccount) -> None:
@@ -221,7 +274,7 @@ def test_a_foreign_pod_is_refused_whole(account: OperatorAccount) -> None:
 
 
 def test_its_own_secret_may_be_made_changed_and_deleted(account: OperatorAccount) -> None:
-    account.creates("secrets", secret("made", OWN))
+    account.creates("secrets", secret("made", OWN, str(uuid.uuid4())))
     account.patches("secrets/own", {"stringData": {"token": "y"}})
     account.deletes("secrets/to-delete")
 
@@ -230,14 +283,26 @@ def test_a_label_that_somebody_took_off_may_be_put_back(account: OperatorAccount
     account.patches("secrets/unlabelled", {"metadata": {"labels": OWN}})
 
 
-@pytest.mark.parametrize("change", [{"stringData": {"token": "y"}}, {"metadata": {"labels": OWN}}], ids=str)
-def test_a_foreign_secret_may_not_be_changed_nor_taken_over(account: OperatorAccount, change: dict[str, Any]) -> None:
-    with pytest.raises(DeniedError, match="may change only objects with the label"):
-        account.patches("secrets/foreign", change)
+TAKEOVERS: dict[str, dict[str, Any]] = {
+    "its content": {"stringData": {"token": "y"}},
+    "its labels": {"metadata": {"labels": OWN}},
+    "its owner": {"metadata": {"labels": OWN, "ownerReferences": [owner("00000000-0000-4000-8000-000000000001")]}},
+}
+
+
+@pytest.mark.parametrize("name", ["foreign", "only-labelled"])
+@pytest.mark.parametrize("change", TAKEOVERS.values(), ids=TAKEOVERS)
+def test_a_foreign_secret_may_not_be_changed_nor_taken_over(
+    account: OperatorAccount, name: str, change: dict[str, Any]
+) -> None:
+    if name == "only-labelled" and change == TAKEOVERS["its labels"]:
+        return  # it has them: this changes nothing
+    with pytest.raises(DeniedError, match=f"may change only objects that a TTSTenant controls; secrets {name} is not"):
+        account.patches(f"secrets/{name}", change)
 
 
 def test_a_foreign_secret_may_not_be_deleted(account: OperatorAccount) -> None:
-    with pytest.raises(DeniedError, match="may change only objects with the label"):
+    with pytest.raises(DeniedError, match="may change only objects that a TTSTenant controls"):
         account.deletes("secrets/foreign")
 
 
@@ -252,9 +317,175 @@ def test_a_foreign_deployment_may_not_be_scaled(account: OperatorAccount) -> Non
         account.scales("foreign", 0)
 
 
-def test_a_secret_without_the_label_may_not_be_made(account: OperatorAccount) -> None:
-    with pytest.raises(DeniedError, match="must have the label"):
-        account.creates("secrets", secret("nameless", {}))
+def test_a_child_may_not_be_given_to_another_tenant(account: OperatorAccount) -> None:
+    with pytest.raises(DeniedError, match="may not change which TTSTenant controls an object"):
+        account.patches("secrets/own", {"metadata": {"ownerReferences": [owner(str(uuid.uuid4()))]}})
+
+
+@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml"])
+def test_everything_that_the_builders_make_may_be_made(account: OperatorAccount, name: str) -> None:
+    for body in golden(name):
+        account.tries(body)
+
+
+STRANGERS: dict[str, dict[str, Any]] = {
+    "without an owner": {"ownerReferences": []},
+    "owned, not controlled": {"ownerReferences": [owner("1", controller=False)]},
+    "of a tenant of another group": {"ownerReferences": [owner("1", apiVersion="example.com/v1")]},
+    "of a Deployment": {"ownerReferences": [owner("1", apiVersion="apps/v1", kind="Deployment")]},
+    "labelled for another tenant": {"labels": {"ttsfleet.io/tenant": "globex"}},
+    "without the operator's label": {"labels": {"app.kubernetes.io/managed-by": "Helm"}},
+}
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
+@pytest.mark.parametrize("metadata", STRANGERS.values(), ids=STRANGERS)
+def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind: str, metadata: dict[str, Any]) -> None:
+    with pytest.raises(DeniedError, match="must be controlled by a TTSTenant"):
+        account.tries(changed(kind, {"metadata": metadata}))
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
+def test_nothing_may_be_made_in_a_namespace_of_kubernetes(account: OperatorAccount, kind: str, namespace: str) -> None:
+    with pytest.raises(DeniedError, match="may write nothing in namespaces whose names begin with kube-"):
+        account.tries(changed(kind, {"metadata": {"namespace": namespace}}))
+
+
+OTHER_TYPES = {
+    "kubernetes.io/service-account-token": {"kubernetes.io/service-account.name": "default"},
+    "bootstrap.kubernetes.io/token": {},
+    "kubernetes.io/tls": {},
+    "helm.sh/release.v1": {},
+}
+
+
+@pytest.mark.parametrize(("type_", "annotations"), OTHER_TYPES.items(), ids=OTHER_TYPES)
+def test_no_secret_of_another_type_may_be_made(
+    account: OperatorAccount, type_: str, annotations: dict[str, str]
+) -> None:
+    data = {"tls.crt": "eA==", "tls.key": "eA=="} if type_ == "kubernetes.io/tls" else {}
+    body = changed("Secret", {"type": type_, "data": data, "metadata": {"annotations": annotations}})
+    with pytest.raises(DeniedError, match="only Secrets of type Opaque"):
+        account.tries(body)
+
+
+ROOT = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, "runAsUser": 0}
+BAD_PODS: dict[str, tuple[dict[str, Any], str]] = {
+    "host network": (pod_with({"hostNetwork": True}), "of their node"),
+    "host processes": (pod_with({"hostPID": True}), "of their node"),
+    "host IPC": (pod_with({"hostIPC": True}), "of their node"),
+    "a host port": (container_with({"ports": [{"containerPort": 8080, "hostPort": 8080}]}), "of their node"),
+    "a host path": (mounting({"hostPath": {"path": "/"}}), "only volumes of type"),
+    "a projected token": (
+        mounting({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+        "only volumes of type",
+    ),
+    "a claim of another": (mounting({"persistentVolumeClaim": {"claimName": "billing"}}), "only volumes of type"),
+    "another account": (pod_with({"serviceAccountName": "default"}), "must use ServiceAccount acme-tts"),
+    "a mounted token": (pod_with({"automountServiceAccountToken": True}), "mount no token"),
+    "a chosen node": (pod_with({"nodeName": "control-plane"}), "placed by a scheduler"),
+    "privilege escalation": (container_with({"securityContext": {"allowPrivilegeEscalation": True}}), "privileges"),
+    "capabilities kept": (container_with({"securityContext": {"capabilities": {}}}), "capabilities"),
+    "a capability": (container_with({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}), "capabilities"),
+    "a writable root": (container_with({"securityContext": {"readOnlyRootFilesystem": False}}), "read-only root"),
+    "an init container": (
+        pod_with({"initContainers": [{"name": "first", "image": "example.invalid/image:1"}]}),
+        "privileges",
+    ),
+    "root": (pod_with({"securityContext": {"runAsNonRoot": False}}), "must run as non-root"),
+    "root by its number": (pod_with({"securityContext": ROOT}), "may not loosen"),
+    "root in the container": (container_with({"securityContext": {"runAsUser": 0}}), "may not loosen"),
+    "no seccomp": (pod_with({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}), "with a seccomp profile"),
+    "no seccomp in the container": (
+        container_with({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
+        "may not loosen",
+    ),
+    "no AppArmor": (pod_with({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}), "may not loosen"),
+    "an SELinux role": (
+        container_with({"securityContext": {"seLinuxOptions": {"role": "sysadm_r"}}}),
+        "may not loosen",
+    ),
+    "a sysctl": (
+        pod_with({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}),
+        "without sysctls",
+    ),
+    "a Secret as environment": (
+        container_with({"envFrom": [{"secretRef": {"name": "billing"}}]}),
+        "only from fields of the pod",
+    ),
+    "an entry of a Secret": (
+        container_with({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "billing", "key": "a"}}}]}),
+        "only from fields of the pod",
+    ),
+    "a probe of another host": (
+        container_with({"livenessProbe": {"httpGet": {"host": "169.254.169.254"}}}),
+        "may not name a host",
+    ),
+    "a hook to another host": (
+        container_with({"lifecycle": {"postStart": {"httpGet": {"host": "10.0.0.1", "port": 1}}}}),
+        "may not name a host",
+    ),
+    "the label of another Service": (
+        changed("Deployment", {"spec": {"template": {"metadata": {"labels": {"app": "billing"}}}}}),
+        "may not start pods with the labels app: admissionPolicies.allowedPodLabels",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), BAD_PODS.values(), ids=BAD_PODS)
+def test_no_other_pod_may_be_started(account: OperatorAccount, body: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeniedError, match=message):
+        account.tries(body)
+
+
+def test_a_label_that_the_platform_allows_may_be_on_a_pod(account: OperatorAccount) -> None:
+    account.tries(changed("Deployment", {"spec": {"template": {"metadata": {"labels": {"cost-center": "7"}}}}}))
+
+
+OTHER_MISUSES: dict[str, tuple[dict[str, Any], str]] = {
+    "an account of another name": (
+        changed("ServiceAccount", {"metadata": {"name": "default"}}),
+        "the only ServiceAccount of tenant acme",
+    ),
+    "an account with a cloud role": (
+        changed(
+            "ServiceAccount", {"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/a"}}}
+        ),
+        "may not annotate ServiceAccounts",
+    ),
+    "an account with a pull Secret": (
+        changed("ServiceAccount", {"imagePullSecrets": [{"name": "billing"}]}),
+        "may not add Secrets",
+    ),
+    "a Service of another's pods": (changed("Service", {"spec": {"selector": {}}}), "must select pods of tenants"),
+    "a Service to an outside name": (
+        changed("Service", {"spec": {"type": "ExternalName", "externalName": "example.invalid"}}),
+        "type ClusterIP",
+    ),
+    "a Service for all addresses": (changed("Service", {"spec": {"externalIPs": ["8.8.8.8"]}}), "type ClusterIP"),
+    "a NetworkPolicy over every pod": (
+        changed("NetworkPolicy", {"spec": {"podSelector": {}}}),
+        "select the pods of their pool",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), OTHER_MISUSES.values(), ids=OTHER_MISUSES)
+def test_no_other_child_may_be_made(account: OperatorAccount, body: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeniedError, match=message):
+        account.tries(body)
+
+
+def test_the_api_server_finds_no_fault_in_the_policies(account: OperatorAccount, control_plane: ControlPlane) -> None:
+    """Its type checker warns of fields that do not exist, such as a misspelt one."""
+    found = control_plane.kubectl("get", "validatingadmissionpolicies", "-o", "yaml")
+    warnings = {
+        each["metadata"]["name"]: each["status"]["typeChecking"]["expressionWarnings"]
+        for each in yaml.safe_load(found)["items"]
+        if (each.get("status", {}).get("typeChecking") or {}).get("expressionWarnings")
+    }
+    assert warnings == {}
 
 
 def test_a_foreign_child_kind_is_refused_as_well(account: OperatorAccount, control_plane: ControlPlane) -> None:
@@ -266,3 +497,19 @@ def test_a_foreign_child_kind_is_refused_as_well(account: OperatorAccount, contr
 def test_nobody_else_is_held_to_it(account: OperatorAccount, control_plane: ControlPlane) -> None:
     control_plane.kubectl("-n", TEAM, "label", "pod/foreign", "seen=1")
     control_plane.kubectl("-n", TEAM, "label", "secret/foreign", "seen=1")
+
+
+def test_a_team_with_edit_in_its_namespace_can_list_models_and_not_change_them(
+    account: OperatorAccount, control_plane: ControlPlane
+) -> None:
+    control_plane.kubectl("-n", TEAM, "create", "rolebinding", "devs", "--clusterrole=edit", "--group=devs")
+    dev = ("--as=ada", "--as-group=devs", "--as-group=system:authenticated")
+    assert "error" not in control_plane.kubectl("get", "ttsmodels", *dev).lower()
+    for verb in ("create", "patch", "delete"):
+        with pytest.raises(CommandError):
+            control_plane.kubectl("auth", "can-i", verb, "ttsmodels", *dev)
+
+
+def test_who_has_not_logged_in_reads_no_models(account: OperatorAccount, control_plane: ControlPlane) -> None:
+    with pytest.raises(CommandError, match="cannot list resource"):
+        control_plane.kubectl("get", "ttsmodels", "--as=system:anonymous", "--as-group=system:unauthenticated")

@@ -188,7 +188,7 @@ async def test_hanging_up_reaches_the_engine_within_a_tenth_of_a_second(tmp_path
     async with misbehaving(tmp_path) as server:
         waits = []
         for _ in range(5):
-            body = {"model": "tone", "voice": "beep", "input": "slow", "response_format": "wav"}
+            body = {"model": "tone", "voice": "beep", "input": "slow", "response_format": "pcm"}
             call = Call(RunningApp(server.application, server.client), body)
             running = asyncio.create_task(call.run())
             await until(lambda sent=call: len(sent.parts) > 1)  # type: ignore[misc]

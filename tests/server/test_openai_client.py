@@ -80,7 +80,10 @@ def test_a_long_text_streams(client: openai.OpenAI, format_: str) -> None:
         input=LONG,
         response_format=format_,  # type: ignore[arg-type]
     ) as reply:
-        assert reply.headers["transfer-encoding"] == "chunked"
+        # A WAV that is complete within two seconds has its length; the others stream in any case.
+        assert reply.headers.get("transfer-encoding") == "chunked" or (
+            format_ == "wav" and "content-length" in reply.headers
+        )
         assert reply.headers["x-tts-engine"] == "espeak"
         chunks = list(reply.iter_bytes())
     assert len(chunks) > 1

@@ -118,6 +118,37 @@ def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
     assert "pip install 'ttsfleet[server,espeak]'" in ended.stderr
 
 
+HANGS_IN_ITS_IMPORT = """
+import pathlib, time
+pathlib.Path(__file__).with_name("here").touch()
+while True:
+    try:
+        time.sleep(3600)
+    except BaseException:
+        pass
+"""
+
+
+@pytest.mark.parametrize("module", ["pydantic", "structlog", "fastapi", "uvicorn", "numpy"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_imports_ends_it_at_once(tmp_path: Path, module: str, number: signal.Signals) -> None:
+    """Exit code 0 tells that a handler ended it: process 1 of a container is not ended without one."""
+    (tmp_path / f"{module}.py").write_text(HANGS_IN_ITS_IMPORT)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen([str(PROGRAM), "--port=0", "--metrics-port=0"], env=environment)
+    try:
+        deadline = time.monotonic() + HANG_SECONDS
+        while not (tmp_path / "here").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(HANG_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 NOBODY_CATCHES = """
 import asyncio, threading
 from tts_server.app.serve import run

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import AsyncIterator
@@ -12,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.exhausted import no_free_descriptor
 from tests.support.mounted_volume import MountedVolume
 from tests.support.server_app import RunningApp, ToneClient, config, until
 from tts_server.app.build import Application, Sources
-from tts_server.config.files import BrokenFile, read_model
+from tts_server.config.files import BrokenFile, FailedForNow, read_model
 from tts_server.config.schema import AuthConfig, AuthMode, ModelConfig, QuotaConfig, ServerConfig, VoiceConfig
 from tts_server.config.watcher import Watcher, signature
 
@@ -100,6 +102,64 @@ async def test_a_file_that_goes_leaves_what_it_said(tmp_path: Path) -> None:
     await watcher.poll()
     assert reloads.count == 0
     assert signature(path) is None
+
+
+@pytest.mark.parametrize("failure", [FailedForNow("no descriptor is free"), OSError(24, "EMFILE"), RuntimeError()])
+async def test_a_failure_that_may_pass_is_tried_again_without_a_change(tmp_path: Path, failure: Exception) -> None:
+    """After 1, 2, 4, ... at most 60 seconds, by the watcher's clock."""
+    path, now, attempts = tmp_path / "quota.json", [1000.0], list[float]()
+    watcher = Watcher(lambda: now[0])
+
+    async def reload() -> None:
+        attempts.append(now[0])
+        if len(attempts) < 10:
+            raise failure
+
+    watcher.watch(path, reload)
+    path.write_text("x")
+    for _ in range(600):
+        await watcher.poll()
+        now[0] += 1
+    waits = [later - earlier for earlier, later in itertools.pairwise(attempts)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_a_file_that_is_invalid_is_not_read_again_before_it_changes(tmp_path: Path) -> None:
+    path, now, attempts = tmp_path / "quota.json", [1000.0], list[float]()
+    watcher = Watcher(lambda: now[0])
+    failures = [FailedForNow("busy"), BrokenFile("invalid")]
+
+    async def reload() -> None:
+        attempts.append(now[0])
+        raise failures[min(len(attempts), 2) - 1]
+
+    watcher.watch(path, reload)
+    path.write_text("x")
+    for _ in range(300):
+        await watcher.poll()
+        now[0] += 1
+    assert attempts == [1000, 1001]
+    path.write_text("xy")
+    await watcher.poll()
+    assert len(attempts) == 3
+
+
+async def test_a_quota_that_no_descriptor_was_free_to_read_is_taken_later(tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    path.write_text('{"requestsPerMinute": 5}')
+    sources = Sources(config(tmp_path), QuotaConfig(requests_per_minute=5), quota_file=path)
+    application = Application(sources, lambda _: ToneClient())
+    await application.start()
+    try:
+        loads, admission = application.server.metrics.config_loads, application.server.admission
+        path.write_text('{"requestsPerMinute": 777}')
+        with no_free_descriptor():
+            await until(lambda: loads.labels("quota", "refused")._value.get() == 1)
+            assert application.server.admission is admission
+        await until(lambda: loads.labels("quota", "taken")._value.get() == 1)
+        assert application.server.admission.config.requests_per_minute == 777
+    finally:
+        await application.stop()
 
 
 async def test_a_surprise_while_taking_ends_nothing(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def named(base: Object, name: str) -> Object:
     return changed(base, {"metadata.name": name})
 
 
+ZONES_WITHOUT_A_SLASH = ("GMT", "Singapore", "EST5EDT", "W-SU", "NZ-CHAT", "GMT+0", "PRC", "Etc/GMT+12")
 NIGHT = {"start": "00:00", "end": "06:00"}
 ACCEPTED: dict[str, Object] = {
     "the smallest model": MODEL,
@@ -88,6 +89,7 @@ ACCEPTED: dict[str, Object] = {
     "maxReplicas left out": scheduled(default={"minReplicas": 3}),
     "both bounds zero": window(**NIGHT, minReplicas=0, maxReplicas=0),
     "time zone UTC": scheduled(timeZone="UTC"),
+    **{f"time zone {name}": scheduled(timeZone=name) for name in ZONES_WITHOUT_A_SLASH},
     "time zone of three parts": scheduled(timeZone="America/Argentina/Buenos_Aires"),
     "time zone with digits": scheduled(timeZone="Etc/GMT-8"),
     "an exception of one day": scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-11", **DAY}]),
@@ -391,7 +393,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a time zone of another planet": (scheduled(timeZone="Mars/Olympus_Mons"), "IANA time zone database"),
     "an empty time zone": (scheduled(timeZone=""), "spec.schedule.timeZone"),
     "an offset for a time zone": (scheduled(timeZone="+08:00"), "spec.schedule.timeZone"),
-    "the machine's own time zone": (scheduled(timeZone="Local"), "spec.schedule.timeZone"),
+    "the machine's own time zone": (scheduled(timeZone="Local"), "IANA time zone database"),
+    "a name without a slash that is no zone": (scheduled(timeZone="Singapur"), "IANA time zone database"),
+    "an offset like those of POSIX": (scheduled(timeZone="CET-1CEST"), "IANA time zone database"),
+    "a name in lower case": (scheduled(timeZone="gmt"), "spec.schedule.timeZone"),
     "CPU without its target": (
         tenant(autoscaling={"metrics": [{"type": "CPU"}]}),
         "set only averageUtilization for type CPU",

@@ -58,10 +58,19 @@ class Operator:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, plane: ControlPlane, folder: Path, user: str, namespace: str, flags: Sequence[str] = ()) -> Operator:
-        """Begin; it is not ready yet."""
+    def start(
+        cls,
+        plane: ControlPlane,
+        folder: Path,
+        user: str,
+        namespace: str,
+        flags: Sequence[str] = (),
+        *,
+        kubeconfig: Path | None = None,
+    ) -> Operator:
+        """Begin; it is not ready yet. `kubeconfig`: by default that of the user, straight to the API server."""
         health_port, metrics_port = free_ports(2)
-        kubeconfig = plane.kubeconfig_for(user, user, GROUP)
+        kubeconfig = kubeconfig or plane.kubeconfig_for(user, user, GROUP)
         log = folder / f"{user}.log"
         command = [
             *COMMAND,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from tts_server.app.build import Application, Sources
 from tts_server.config.schema import (
     LanguageRoute,
     ModelConfig,
+    PausesConfig,
     Precision,
     QuotaConfig,
     ServerConfig,
@@ -32,6 +33,8 @@ from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 RATE_HZ = 16_000
 SENTENCES = "The first one. The second one is longer. And this is the third."
 AT_ONCE = SchedulingParams()
+NO_PAUSES = PausesConfig(sentence_seconds=0, clause_seconds=0, line_seconds=0, paragraph_seconds=0)
+"""Replies last as long as what `ToneClient` yields."""
 
 
 class ToneClient:
@@ -41,6 +44,7 @@ class ToneClient:
         self.sample_rate_hz = sample_rate_hz
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self.ready = False
         self.parts = parts
         self.spoken: list[Utterance] = []
@@ -88,13 +92,14 @@ def config(directory: Path, **changes: Any) -> ServerConfig:
         "tenant": "team-acme.acme",
         "models": (
             ModelConfig(
+                pauses=NO_PAUSES,
                 name="tone",
                 languages=("en", "de"),
                 voices=(VoiceConfig(name="ann"), VoiceConfig(name="bob", languages=("de",))),
                 precision=Precision.FP32,
                 allowed_precisions=(Precision.FP32, Precision.INT8),
             ),
-            ModelConfig(name="bass", languages=("zh",), voices=(VoiceConfig(name="mei"),)),
+            ModelConfig(name="bass", languages=("zh",), voices=(VoiceConfig(name="mei"),), pauses=NO_PAUSES),
         ),
         "model_aliases": {"tts-1": "tone"},
         "voice_aliases": {"alloy": "ann"},

@@ -45,10 +45,14 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Running]:
-    """`tts-server` with these arguments, on free ports; what it says goes to `folder`."""
+def running(folder: Path, *arguments: str, limits: tuple[int, int] | None = None) -> Iterator[Running]:
+    """`tts-server` with these arguments, on free ports; what it says goes to `folder`.
+
+    `limits`: its soft and its hard limit of open files.
+    """
     log, errors = folder / "log", folder / "errors"
-    command = [str(PROGRAM), "--port=0", "--metrics-port=0", *arguments]
+    command = [] if limits is None else ["prlimit", f"--nofile={limits[0]}:{limits[1]}"]
+    command += [str(PROGRAM), "--port=0", "--metrics-port=0", *arguments]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     with log.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)

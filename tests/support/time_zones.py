@@ -4,7 +4,12 @@ from __future__ import annotations
 
 ODD_DAYS: dict[str, tuple[str, ...]] = {
     "Africa/Cairo": ("2014-05-16", "2024-04-26", "2026-10-29", "2027-04-30"),  # skips 00:00; repeats 23:00
-    "Africa/Casablanca": ("2025-02-23", "2025-04-06", "2026-03-22", "2027-02-07"),  # back for Ramadan, then forward
+    "Africa/Casablanca": (
+        "2025-02-23",
+        "2025-04-06",
+        "2026-03-22",
+        "2026-09-20",
+    ),  # back for Ramadan, then forward; back for good
     "Africa/El_Aaiun": ("2026-02-15", "2026-03-22"),
     "Africa/Juba": ("2000-01-15", "2021-01-31"),  # 12:00 to 13:00 at noon
     "Africa/Khartoum": ("2000-01-15", "2017-10-31"),
@@ -13,7 +18,7 @@ ODD_DAYS: dict[str, tuple[str, ...]] = {
     "America/Anchorage": ("2026-03-08", "2026-11-01"),
     "America/Asuncion": ("2023-10-01", "2024-03-23", "2024-10-06"),  # skips midnight; repeats 23:00
     "America/Caracas": ("2007-12-09", "2016-05-01"),  # half an hour at 03:00, at 02:30
-    "America/Havana": ("2026-11-01", "2027-03-14"),  # repeats 00:00; skips it
+    "America/Havana": ("2025-11-02", "2026-03-08"),  # repeats 00:00; skips it
     "America/Metlakatla": ("2015-11-01", "2019-01-20"),
     "America/New_York": ("2026-03-08", "2026-11-01"),
     "America/Nuuk": ("2023-03-25", "2026-03-28", "2026-10-24"),  # skips 23:00; repeats it

@@ -184,6 +184,20 @@ class HangingEngine(ToneEngine):
         time.sleep(3600)
 
 
+class SlowToLoadEngine(ToneEngine):
+    """Loads only while a file does not exist: it may take as long as a test wants."""
+
+    def __init__(self) -> None:
+        while Path(os.environ["SLOW_TO_LOAD_FILE"]).exists():
+            time.sleep(0.05)
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        if text == "stall":
+            yield NEAR_SILENCE
+            time.sleep(3600)
+        yield from super().speak(text, voice, language, speed)
+
+
 class CrashLoopEngine(ToneEngine):
     """Loads while a file exists, and dies of the word `die`: a crash loop."""
 

@@ -39,7 +39,7 @@
   verbs: [get, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, patch]
 {{- end }}
 
 {{/* Verbs that the operator uses on cluster-scoped objects. */}}

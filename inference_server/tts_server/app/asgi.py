@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tts_server.errors import TTSError
 from tts_server.http.arrival_throttle import ArrivalThrottle
 from tts_server.http.body import invalid_parameter
+from tts_server.http.cross_origin import CrossOrigin
 from tts_server.http.errors import HTTPError, describe, error_response
 from tts_server.http.fast_path import FastPath, Handle
+from tts_server.http.incoming_bodies import IncomingBodies
 from tts_server.http.openapi import document
 from tts_server.http.request_context import (
     HUNG_UP,
@@ -24,6 +26,7 @@ from tts_server.http.request_context import (
     RequestContextMiddleware,
     context_of,
 )
+from tts_server.http.slashes import SlashRepair
 from tts_server.pipeline.server import ServerState
 from tts_server.routes import audio, docs, health, playground, speech, synthesize, token, usage
 from tts_server.routes import models as catalogue
@@ -61,13 +64,15 @@ def asgi(server: ServerState) -> ASGIApp:
     """Build the application of a server."""
     app = routes()
     app.state.server = server
+    app.state.incoming_bodies = IncomingBodies()
     handlers: dict[type[Exception], Handle] = {TTSError: _refuse, HTTPError: _refuse, HTTPException: _refuse}
     handlers[ClientDisconnected] = _disconnected
     for kind, handle in handlers.items():
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(Exception, _refuse)
-    return RequestContextMiddleware(ArrivalThrottle(FastPath(app, FAST_ROUTES, handlers), UNLOGGED_PATHS), server)
+    inner = ArrivalThrottle(FastPath(app, FAST_ROUTES, handlers), UNLOGGED_PATHS)
+    return SlashRepair(CrossOrigin(RequestContextMiddleware(inner, server), server))
 
 
 def _operation_id(route: APIRoute) -> str:

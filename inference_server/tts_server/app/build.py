@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import structlog
 from tts_server.app.asgi import asgi
 from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
-from tts_server.config.files import BrokenFile, read_model
+from tts_server.config.files import BrokenFile, FailedForNow, read_model
 from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.config.watcher import Reload, Watcher
-from tts_server.errors import EngineError, StorageUnavailable
+from tts_server.errors import EngineError, EngineUnavailable, StorageUnavailable
 from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
@@ -113,13 +115,19 @@ class Application:
 
     async def _reload_config(self) -> None:
         assert self._sources.config_file is not None  # noqa: S101 - it is watched
-        loads = self.server.metrics.config_loads
-        try:
+        with self._counted("server"):
             config = read_model(self._sources.config_file, ServerConfig)
+            await self._apply(config)
+        log.info("configuration reloaded", models=[model.name for model in config.models])
+
+    async def _apply(self, config: ServerConfig) -> None:
+        """Serve a configuration. Safe to call again after a failure. Raises `BrokenFile` and `FailedForNow`."""
+        try:
             await self.server.show(config)
-        except (BrokenFile, CatalogueError, EngineError) as error:
-            loads.labels("server", "refused").inc()
-            raise error if isinstance(error, BrokenFile) else BrokenFile(str(error)) from None
+        except (CatalogueError, EngineUnavailable) as error:
+            raise BrokenFile(str(error)) from None
+        except EngineError as error:  # it may have lacked a process, memory or time
+            raise FailedForNow(str(error)) from None
         if config.redis != self._config.redis:
             log.warning("redis change takes effect at the next restart")
         await self._change_storage(config)
@@ -127,8 +135,17 @@ class Application:
         self._config = config
         await self._reload_keys()
         await self._reload_identity()
-        loads.labels("server", "taken").inc()
-        log.info("configuration reloaded", models=[model.name for model in config.models])
+
+    @contextmanager
+    def _counted(self, file: str) -> Iterator[None]:
+        """Count a reload by its outcome, whatever the failure is."""
+        loads = self.server.metrics.config_loads
+        try:
+            yield
+        except Exception:
+            loads.labels(file, "refused").inc()
+            raise
+        loads.labels(file, "taken").inc()
 
     async def _change_storage(self, config: ServerConfig) -> None:
         """Switch to another store for new audio; links to local audio in the old one end with it."""
@@ -155,14 +172,9 @@ class Application:
 
     async def _reload_quota(self) -> None:
         assert self._sources.quota_file is not None  # noqa: S101 - it is watched
-        loads = self.server.metrics.config_loads
-        try:
+        with self._counted("quota"):
             quota = read_model(self._sources.quota_file, QuotaConfig)
-        except BrokenFile:
-            loads.labels("quota", "refused").inc()
-            raise
-        self.server.limit(quota)
-        loads.labels("quota", "taken").inc()
+            self.server.limit(quota)
         log.info("quota reloaded", **quota.model_dump())
 
     def _watch_keys(self, config: ServerConfig) -> None:
@@ -191,7 +203,7 @@ class Application:
             digests = read_digests(auth.keys_directory) if auth.keys_directory else {}
             token = read_token(auth.internal_directory) if auth.internal_directory else None
         except OSError as error:
-            raise BrokenFile(error.strerror or "not readable") from None
+            raise FailedForNow(error.strerror or "not readable") from None
         self.server.keyring = replace(self.server.keyring, digests=digests, token=token)
         if auth.keys_directory:
             log.info("API keys reloaded", keys=sorted(digests))

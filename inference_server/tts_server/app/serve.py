@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
@@ -25,7 +26,9 @@ import uvicorn
 from prometheus_client import start_http_server
 
 from tts_server.app.build import Application
+from tts_server.app.open_files import connections_within, raise_open_files
 from tts_server.config.schema import METRICS_PORT
+from tts_server.http.connection_limit import MOST_CONNECTIONS, ConnectionLimit
 from tts_server.http.protocol import Connection
 from tts_server.telemetry.logging import log_background_failure
 from tts_server.telemetry.metrics import Metrics
@@ -70,11 +73,15 @@ async def serve(application: Application, address: ListenAddress, on_ready: OnRe
     sock = _bound(address.host, address.port)
     metrics, metrics_port = _serve_metrics(application.server.metrics, address)
     port = sock.getsockname()[1]
-    server = _Server(_config(application))
+    most_connections = connections_within(raise_open_files())
+    server = _Server(_config(application, most_connections))
     stopping = _on_signals(asyncio.get_running_loop())
     http = asyncio.create_task(server.serve([sock]))
     try:
-        log.info("listening", host=address.host, port=port, metrics_port=metrics_port)
+        log.info(
+            "listening",
+            host=address.host, port=port, metrics_port=metrics_port, most_connections=most_connections,
+        )  # fmt: skip
         await _load(application, stopping)
         if not stopping.done():
             log.info("ready")
@@ -109,12 +116,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(application: Application) -> uvicorn.Config:
+def _config(application: Application, most_connections: int = MOST_CONNECTIONS) -> uvicorn.Config:
     # Its access log would hold paths and no tenant; its other lines go where ours go.
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     return uvicorn.Config(
         application.asgi,
-        http=Connection,
+        http=partial(Connection, limit=ConnectionLimit(most_connections)),  # type: ignore[arg-type]  # it is only called
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
-from tts_server.config.files import BrokenFile
+from tts_server.config.files import BrokenFile, FailedForNow
 
 CURRENT_FILE = "current"
 KEY_SUFFIX = ".pem"
@@ -85,7 +85,7 @@ def _read_key(file: Path, kid: str) -> RSAPrivateKey:
             raise BrokenFile(f"{file} is larger than {LARGEST_FILE_BYTES} bytes")
         key = load_pem_private_key(file.read_bytes(), password=None)
     except OSError as error:
-        raise BrokenFile(f"{file}: {error.strerror}") from None
+        raise FailedForNow(f"{file}: {error.strerror}") from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if isinstance(error, BrokenFile):
             raise

@@ -26,7 +26,7 @@ def cache_key(
         [TEXT_VERSION, ENCODING_VERSION, format_, *rate_hz],
         {name: weights(models[name]) for name in sorted({routed.model for routed in utterances})},
         [
-            [routed.model, u.text, u.voice, u.language, u.speed, u.precision]
+            [routed.model, u.text, u.voice, u.language, u.speed, u.precision, routed.pause_seconds]
             for routed in utterances
             for u in [routed.utterance]
         ],

@@ -17,8 +17,12 @@ class BrokenFile(ValueError):  # noqa: N818 - it says what happened
     """An invalid file; the message says where and why, and quotes nothing of its content."""
 
 
+class FailedForNow(BrokenFile):
+    """A file that cannot be read or applied for a reason that may pass: try again, though it has not changed."""
+
+
 def read_model(path: Path, model: type[M]) -> M:
-    """Read `path`, JSON or YAML, as `model`. Raises `BrokenFile`."""
+    """Read `path`, JSON or YAML, as `model`. Raises `BrokenFile`, and `FailedForNow` if the system cannot read it."""
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise BrokenFile(f"{path} is larger than {LARGEST_FILE_BYTES} bytes")
@@ -29,7 +33,7 @@ def read_model(path: Path, model: type[M]) -> M:
     except ValidationError as error:
         raise BrokenFile(f"{path}: {_first(error)}") from None
     except OSError as error:
-        raise BrokenFile(f"{path}: {error.strerror}") from None
+        raise FailedForNow(f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, BrokenFile):
             raise

@@ -111,6 +111,25 @@ class BatchingConfig(ConfigModel):
     """Maximum time that an utterance waits for its batch to fill, while other utterances run or are queued."""
 
 
+PauseSeconds = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+
+
+class PausesConfig(ConfigModel):
+    """Silence at speed 1.0 between parts of a text that the model synthesizes one by one.
+
+    The defaults are those of eSpeak NG inside a text. Silence of the engine's own counts; 0 adds none.
+    """
+
+    sentence_seconds: PauseSeconds = 0.3
+    """After the end of a sentence."""
+    clause_seconds: PauseSeconds = 0.16
+    """After a comma, colon or dash at which a long sentence was divided."""
+    line_seconds: PauseSeconds = 0.3
+    """At a line break that follows no end of a sentence: a title, an item of a list."""
+    paragraph_seconds: PauseSeconds = 0.54
+    """At an empty line."""
+
+
 class ModelConfig(ConfigModel):
     """One model of the tenant."""
 
@@ -133,6 +152,7 @@ class ModelConfig(ConfigModel):
 
     A model that another pool serves needs it: without it, cached audio outlives a change of its weights.
     """
+    pauses: PausesConfig = PausesConfig()
     batching: BatchingConfig | None = None
     """Unset: the engine speaks one utterance at a time."""
     fallback: FallbackConfig | None = None
@@ -176,7 +196,19 @@ class AuthConfig(ConfigModel):
     """Folder with RSA private keys ``<kid>.pem`` and ``current``, the kid that signs. Unset: a key of this process."""
     external: ExternalIssuer | None = None
     trusted_proxies: tuple[IPvAnyNetwork, ...] | None = None
-    """Networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are trusted; unset: none."""
+    """Networks of proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are trusted; unset: none."""
+
+
+class CorsConfig(ConfigModel):
+    """Web pages of other origins that may call this server from a browser (CORS)."""
+
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+)$", max_length=255)], ...],
+        Field(min_length=1),
+    ]
+    """Origins as browsers send them, in lower case: `https://app.example`, with its port if it has one. `*`: all."""
+    max_age_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    """How long a browser may keep the permission."""
 
 
 class S3Config(ConfigModel):
@@ -305,6 +337,18 @@ class ServerConfig(ConfigModel):
     language_routing: tuple[LanguageRoute, ...] = ()
     """Voices of requests that name none, and of text in a language that the request's voice does not speak."""
     auth: AuthConfig = AuthConfig()
+    cors: CorsConfig | None = None
+    """Unset: browsers let only pages of this server call it."""
+    public_url: (
+        Annotated[
+            str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", max_length=512), AfterValidator(with_an_authority)
+        ]
+        | None
+    ) = None
+    """URL at which callers reach this server, for links; a path may follow the host. Unset: as the request came.
+
+    `X-Forwarded-Proto`, `-Host` and `-Prefix` of `auth.trustedProxies` say how it came to them.
+    """
     storage: StorageConfig = StorageConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
@@ -312,7 +356,7 @@ class ServerConfig(ConfigModel):
     drain_seconds: Annotated[int, Field(ge=0)] = 60
     """Maximum time for requests in flight after SIGTERM."""
     max_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    """Maximum wait for an engine: a request with a longer predicted wait is refused on arrival."""
+    """Maximum wait for an engine: a longer wait is refused, on arrival if it is predicted."""
     batch_ages_after_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Wait after which a request of priority ``batch`` is queued as if it were interactive."""
     max_replicas: Annotated[int, Field(ge=1)] = 1

@@ -3,20 +3,26 @@
 A mounted ConfigMap or Secret changes by one rename of the symbolic link `..data`, an editor's file by a rename or in
 place. Polling the path's target four times a second finds all three on every file system, in microseconds; inotify
 would need a watch on each directory of the chain, and a new one after every change.
+
+A reload that fails for a reason that may pass (no free descriptor, no process for an engine) is tried again without
+another change: after a second, then after twice as long each time, up to a minute.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from tts_server.config.files import BrokenFile
+from tts_server.config.files import BrokenFile, FailedForNow
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 60.0
 Signature = tuple[object, ...] | None
 Reload = Callable[[], Awaitable[None]]
 
@@ -42,16 +48,33 @@ class _Watched:
     signature: Signature
     report_missing: bool
     reloading: bool = False
+    failures: int = 0
+    """Consecutive failures for reasons that may pass."""
+    retry_at: float | None = None
+    """When it is reloaded without a change, on the watcher's clock."""
+
+    def fail_for_now(self, now: float) -> None:
+        """Plan the next attempt."""
+        seconds = FIRST_RETRY_SECONDS * float(2 ** min(self.failures, 16))
+        self.failures += 1
+        self.retry_at = now + min(LONGEST_RETRY_SECONDS, seconds)
+
+    def settle(self) -> None:
+        """Plan no attempt: only a change of the file can help, or nothing is to be helped."""
+        self.failures, self.retry_at = 0, None
 
 
 class Watcher:
     """Calls `reload` when a file or folder has changed. `reload` raises `BrokenFile` for an invalid one.
 
+    After any other exception, and `FailedForNow`, it is called again. `now` is a monotonic clock in seconds.
+
     Reloads of one path do not overlap; those of different paths run concurrently, so that an engine that loads for
     minutes does not delay the removal of a key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._watched: dict[Path, _Watched] = {}
         self._reloads: set[asyncio.Task[None]] = set()
 
@@ -89,9 +112,14 @@ class Watcher:
         """Start reloads of what has changed. A path that is still being reloaded is checked at the next poll."""
         started = []
         for watched in self._watched.values():
-            if watched.reloading or (current := signature(watched.path)) == watched.signature:
+            if watched.reloading:
                 continue
-            watched.signature = current
+            current = signature(watched.path)
+            if current != watched.signature:
+                watched.settle()  # a new content has all its attempts
+            elif watched.retry_at is None or self._now() < watched.retry_at:
+                continue
+            watched.signature, watched.retry_at = current, None
             if current is None and not watched.report_missing:
                 log.warning("file missing; keeping last good version", path=str(watched.path))
                 continue
@@ -105,10 +133,17 @@ class Watcher:
     async def _reload(self, watched: _Watched) -> None:
         try:
             await watched.reload()
+        except FailedForNow as error:
+            watched.fail_for_now(self._now())
+            log.warning("file not loaded; will retry", path=str(watched.path), reason=str(error))
         except BrokenFile as error:
+            watched.settle()
             # Without a stack trace: the file is the cause.
             log.error("file invalid; keeping last good version", path=str(watched.path), reason=str(error))  # noqa: TRY400
         except Exception:  # a file must never end the server, nor the watching of its next change
-            log.exception("reload failed", path=str(watched.path))
+            watched.fail_for_now(self._now())
+            log.exception("reload failed; will retry", path=str(watched.path))
+        else:
+            watched.settle()
         finally:
             watched.reloading = False

@@ -11,6 +11,7 @@ library calls back takes a second thread, and doubles that.
 import ctypes
 import itertools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +50,10 @@ class Espeak:
 
     passage_characters = 320
     """20 s of audio, rendered in 30 ms on one core."""
+    pause_scales: Mapping[float, float] = {
+        0.25: 5.5, 0.5: 2.75, 0.75: 1.57, 1.0: 1.0, 1.25: 0.66, 1.5: 0.44, 1.75: 0.27, 2.0: 0.13, 2.5: 0.1, 4.0: 0.1
+    }  # fmt: skip
+    """Measured after full stops in four languages: beyond its normal speed the library saves on pauses first."""
 
     def __init__(self) -> None:
         data_path, self._library = _load()

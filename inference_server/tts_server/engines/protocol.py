@@ -45,6 +45,9 @@ class Engine(Protocol):
         alphabet, in several sentences, it is given at once, even at the beginning of a reply. Other requests wait
         meanwhile. By default a call gets no more text than all earlier calls of the reply, and at most 240 characters.
 
+        An engine may have `pause_scales`, a mapping from speeds to the length of the pauses that it makes inside a
+        text, relative to speed 1.0: pauses between two calls follow it. By default pauses shorten as words do.
+
         An engine that computes for long between two parts may also have a method `cancel()`: it is called from another
         thread, while `speak` runs, when the audio is no longer needed.
         """

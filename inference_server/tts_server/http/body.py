@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from tts_server.errors import InvalidParameter, RequestError
 from tts_server.http.errors import BodyTimeout, BodyTooLarge, IncompleteBody, UnsupportedMediaType
+from tts_server.http.incoming_bodies import IncomingBodies
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -18,8 +20,8 @@ SPARE_BYTES = 65_536
 """Bytes of a body for everything but the text."""
 BYTES_PER_CHARACTER = 12
 """Longest encoding of a character in JSON: two escaped surrogates."""
-DISCARDED_BYTES = 8 * 1024 * 1024
-"""A body that is too large is read up to here, so that its client gets the answer; then the connection is closed."""
+SHORT_BODY_BYTES = 4096
+"""Limit of a body that anyone may send, such as a request for a token."""
 READ_SECONDS = 30.0
 """Time limit for a whole body."""
 LONGEST_PARAM_CHARACTERS = 64
@@ -35,14 +37,18 @@ async def read_object(request: Request, *, text_characters: int) -> dict[str, An
     return _parsed(await _read_in_time(request, SPARE_BYTES + BYTES_PER_CHARACTER * text_characters))
 
 
-async def read_fields(request: Request) -> dict[str, Any]:
-    """Return the fields of a short body: a form's, a JSON object's, or none. Raises the kinds of `BODY_ERRORS`."""
+async def read_fields(request: Request, incoming: IncomingBodies) -> dict[str, Any]:
+    """Return the fields of a short body: a form's, a JSON object's, or none.
+
+    `incoming` bounds how many such bodies arrive at once. Raises the kinds of `BODY_ERRORS`, and `Overloaded`.
+    """
     if "content-type" not in request.headers:
-        if not await _read_in_time(request, SPARE_BYTES):
+        if not await _read_in_time(request, SHORT_BODY_BYTES, incoming):
             return {}
     elif request.headers["content-type"].partition(";")[0].strip().lower() == FORM:
-        return _parsed_form(await _read_in_time(request, SPARE_BYTES))
-    return await read_object(request, text_characters=0)
+        return _parsed_form(await _read_in_time(request, SHORT_BODY_BYTES, incoming))
+    _check_content_type(request)
+    return _parsed(await _read_in_time(request, SHORT_BODY_BYTES, incoming))
 
 
 def checked(model: type[B], content: dict[str, Any]) -> B:
@@ -63,9 +69,16 @@ def invalid_parameter(location: Iterable[int | str], kind: str, message: str) ->
     return InvalidParameter(f"{param}: {message}" if param else message, param=param or None)
 
 
-def spoken_text(text: str) -> str:
-    """Replace lone surrogates, which JSON can hold, by U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def whole_characters(text: str) -> str:
+    """Return the text unchanged. Raises `ValueError` for a lone surrogate, which JSON can hold and UTF-8 cannot."""
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the character at position {error.start} is half of a surrogate pair; send whole characters"
+            ) from None
+    return text
 
 
 _CLOSE = {"Connection": "close"}
@@ -83,38 +96,34 @@ def _check_content_type(request: Request) -> None:
         raise UnsupportedMediaType("Content-Encoding must be identity.")
 
 
-async def _read_in_time(request: Request, limit: int) -> bytes:
+async def _read_in_time(request: Request, limit: int, incoming: IncomingBodies | None = None) -> bytes:
+    bound = asyncio.timeout(READ_SECONDS) if incoming is None else incoming.one_more(READ_SECONDS)
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with bound:
             return await _read(request, limit)
     except TimeoutError:
         raise BodyTimeout(f"The body did not arrive within {READ_SECONDS:.0f} s.", headers=_CLOSE) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    """Return the body. What follows the first byte above the limit is left to the connection, which discards it."""
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and declared.isascii() and int(declared) > DISCARDED_BYTES:
-        raise _too_large(limit)
+    if declared.isdecimal() and declared.isascii() and int(declared) > limit:
+        # A client that waits for "100 Continue" sends no body after this answer: no other request can follow.
+        raise _too_large(limit, headers=_CLOSE if "expect" in request.headers else {})
     body = bytearray()
-    size = 0
     try:
         async for chunk in request.stream():
-            size += len(chunk)
-            if size <= limit:
-                body += chunk
-            elif size > DISCARDED_BYTES:
-                break
-            else:
-                body.clear()
+            if len(body) + len(chunk) > limit:
+                raise _too_large(limit)
+            body += chunk
     except ClientDisconnect:
         raise IncompleteBody("The body is incomplete.", headers=_CLOSE) from None
-    if size > limit:
-        raise _too_large(limit)
     return bytes(body)
 
 
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {limit} bytes.", headers=_CLOSE)
+def _too_large(limit: int, headers: Mapping[str, str] = MappingProxyType({})) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit} bytes.", headers=headers)
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

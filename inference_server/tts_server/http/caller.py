@@ -19,6 +19,7 @@ from tts_server.errors import (
     Unauthenticated,
 )
 from tts_server.http.client_address import client_address, is_trusted
+from tts_server.http.forwarded import Forwarded, plain_host
 from tts_server.http.request_context import context_of
 from tts_server.pipeline.server import ServerState
 from tts_server.scheduling.fair_queue import Priority
@@ -113,15 +114,22 @@ def address_of(request: Request, auth: AuthConfig) -> str:
     return client_address(peer, forwarded, auth.trusted_proxies)
 
 
-def scheme_of(request: Request) -> str:
-    """Return the caller's scheme: `X-Forwarded-Proto` of a trusted proxy, which may end TLS, else the connection's."""
+def base_url_of(request: Request) -> str:
+    """Return the URL at which the caller reaches this server, without a slash at its end: a link begins with it.
+
+    It is `publicUrl`, else what trusted proxies forward, else the connection's own. Without a valid host it is a path,
+    or empty, so that the link is relative.
+    """
     snapshot = server_of(request).snapshot
-    trusted = snapshot.config.auth.trusted_proxies if snapshot is not None else None
+    config = snapshot.config if snapshot is not None else None
+    if config is not None and config.public_url is not None:
+        return config.public_url.rstrip("/")
     peer: str = (request.scope.get("client") or ("",))[0]
-    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-    if forwarded in {"http", "https"} and is_trusted(peer, trusted or ()):
-        return forwarded
-    return request.url.scheme
+    proxies = config.auth.trusted_proxies if config is not None else None
+    forwarded = Forwarded.of(request.headers) if is_trusted(peer, proxies or ()) else Forwarded()
+    host = forwarded.host or plain_host(request.headers.get("host", ""))
+    origin = f"{forwarded.scheme or request.url.scheme}://{host}" if host else ""
+    return origin + forwarded.prefix
 
 
 def priority_of(request: Request) -> Priority:

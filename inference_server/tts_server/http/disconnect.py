@@ -28,9 +28,12 @@ class cancelled_on_disconnect:  # noqa: N801 - it reads as what happens inside
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._start.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        work = self._work
+        # Without these references: a task keeps the exception that ended it, and that the frame of `self`: the request
+        # would stay in memory until a full collection of garbage.
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+        work, self._work = self._work, None
         if (
             isinstance(error, asyncio.CancelledError)
             and self._disconnected

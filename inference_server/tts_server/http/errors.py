@@ -14,6 +14,7 @@ from tts_server.errors import (
     AudioGone,
     DayQuotaExceeded,
     EngineError,
+    EngineNotReady,
     EngineTimeout,
     InvalidGrant,
     InvalidToken,
@@ -43,6 +44,7 @@ STATUS: Mapping[type[TTSError], int] = {
     QuotaExceeded: 429,
     StorageUnavailable: 503,
     EngineError: 502,
+    EngineNotReady: 503,
     EngineTimeout: 504,
 }
 TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -64,7 +66,7 @@ class HTTPError(Exception):
 
 
 class InvalidHTTP(HTTPError):
-    """Bytes that are not HTTP/1.1, or too many pipelined requests."""
+    """Bytes that are not HTTP/1.1, a request without one `Host`, or too many pipelined requests."""
 
     status, code = 400, "invalid_http"
 
@@ -96,6 +98,12 @@ class BodyTooLarge(HTTPError):
     status, code = 413, "body_too_large"
 
 
+class PathTooLong(HTTPError):
+    """A path, with its query, above the limit of a connection."""
+
+    status, code = 414, "path_too_long"
+
+
 class UnsupportedMediaType(HTTPError):
     """A body of another type, charset or encoding."""
 
@@ -112,6 +120,18 @@ class HeadersTooLarge(HTTPError):
     """A request whose head is above the limits of a connection."""
 
     status, code = 431, "headers_too_large"
+
+
+class UnsupportedTransferEncoding(HTTPError):
+    """A body in a transfer coding other than chunked (RFC 9112, section 6.1)."""
+
+    status, code = 501, "unsupported_transfer_encoding"
+
+
+class TooManyConnections(HTTPError):
+    """A connection above the limit while every other one processes a request, or a body while too many others wait."""
+
+    status, code = 503, "too_many_connections"
 
 
 def status_of(kind: type[TTSError]) -> int:
@@ -160,7 +180,7 @@ def _headers(error: Exception) -> dict[str, str]:
         return _challenge(error)
     if isinstance(error, QuotaExceeded):
         return _quota_headers(error)
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | EngineNotReady):
         return {"Retry-After": _whole(error.retry_after_seconds)}
     if isinstance(error, HTTPException | HTTPError):
         return dict(error.headers or {})

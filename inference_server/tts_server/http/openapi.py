@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from tts_server.errors import (
     DayQuotaExceeded,
     Draining,
+    EngineNotReady,
     InvalidGrant,
     QuotaExceeded,
     Refused,
@@ -22,7 +23,16 @@ from tts_server.errors import (
     TTSError,
     Unauthenticated,
 )
-from tts_server.http.errors import HeadersTooLarge, HTTPError, InvalidHTTP, RangeNotSatisfiable, status_of
+from tts_server.http.errors import (
+    HeadersTooLarge,
+    HTTPError,
+    InvalidHTTP,
+    PathTooLong,
+    RangeNotSatisfiable,
+    TooManyConnections,
+    UnsupportedTransferEncoding,
+    status_of,
+)
 
 ErrorKind = type[TTSError] | type[HTTPError]
 Description = dict[str, Any]
@@ -30,7 +40,15 @@ Description = dict[str, Any]
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 JSON = "application/json"
-EVERYWHERE: tuple[ErrorKind, ...] = (TTSError, InvalidHTTP, HeadersTooLarge, Draining)
+EVERYWHERE: tuple[ErrorKind, ...] = (
+    TTSError,
+    InvalidHTTP,
+    PathTooLong,
+    HeadersTooLarge,
+    UnsupportedTransferEncoding,
+    Draining,
+    TooManyConnections,
+)
 """Errors that any request may get. `TTSError` stands for whatever is not expected: 500."""
 ABOUT = """\
 Speech over HTTP: OpenAI's API for speech, and the project's own.
@@ -107,6 +125,7 @@ HEADERS_OF_ERRORS: Mapping[type[Exception], tuple[tuple[str, ...], tuple[str, ..
     InvalidGrant:          ((),                              ()),
     TooManyFailures:       (("Retry-After",),                ()),
     Refused:               (("Retry-After",),                ()),
+    EngineNotReady:        (("Retry-After",),                ()),
     QuotaExceeded:         (("Retry-After", "RateLimit"),    QUOTA_HEADERS[1:]),
     DayQuotaExceeded:      (("Retry-After", "RateLimit"),    ("RateLimit-Policy", "x-should-retry")),
     RangeNotSatisfiable:   (("Content-Range",),              ()),

@@ -16,6 +16,7 @@ from tts_server.errors import (
     EngineCrashed,
     EngineError,
     EngineGivenUp,
+    EngineNotReady,
     EngineTimeout,
     EngineUnavailable,
     FormatUnavailable,
@@ -39,6 +40,9 @@ from tts_server.pipeline.server import ServerState
 EVENTS = b"text/event-stream"
 SEND_BYTES = 131_072
 """Largest chunk. A part may be minutes of audio, which a client that plays it reads within minutes."""
+EVENT_BYTES = 23_040
+"""Audio of one event: a line of less than 32 KiB in base64, because readers of lines have limits. Whole samples, and
+divisible by 3, so that base64 pads only the last one."""
 SEND_SECONDS = 60.0
 """Time limit for a chunk: a client that reads slower is disconnected. Every format plays faster."""
 SPEECH_ERRORS = (
@@ -54,6 +58,7 @@ SPEECH_ERRORS = (
     EngineUnavailable,
     EngineCrashed,
     InvalidAudio,
+    EngineNotReady,
     EngineGivenUp,
     EngineTimeout,
 )
@@ -76,21 +81,17 @@ class SpeechReply(Response):
         context = context_of(scope)
         try:
             async with speaking(self.request, self.server, context, receive) as speech:
-                await self._send(speech, context, scope, send)
+                await self._send(speech, context, send)
         except ClientDisconnected as error:
             if not context.status:
                 raise
             context.failure = "hung_up"
             raise ResponseAborted from error
 
-    async def _send(self, speech: SpeechResponse, context: RequestContext, scope: Scope, send: Send) -> None:
-        # In HTTP/1.0 only the length tells a complete response from one that was cut: it has no chunks.
-        has_chunks = scope["http_version"] != "1.0"
-        if self.events and has_chunks:
+    async def _send(self, speech: SpeechResponse, context: RequestContext, send: Send) -> None:
+        if self.events:
             await self._stream(_events(speech, context), speech, context, EVENTS, send)
-        elif self.events:
-            await self._send_whole(b"".join([event async for event in _events(speech, context)]), speech, EVENTS, send)
-        elif not streams(self.request.format) or not has_chunks or await speech.is_short():
+        elif not streams(self.request.format) or await speech.is_short():
             await self._send_whole(await speech.whole(), speech, speech.media_type.encode(), send)
         else:
             await self._stream(speech.parts(), speech, context, speech.media_type.encode(), send)
@@ -180,7 +181,9 @@ async def _events(speech: SpeechResponse, context: RequestContext) -> AsyncGener
         async with aclosing(speech.parts()) as parts:
             async for part in parts:
                 started = True
-                yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode()})
+                for start in range(0, len(part), EVENT_BYTES):
+                    audio = base64.b64encode(part[start : start + EVENT_BYTES]).decode()
+                    yield _event({"type": "speech.audio.delta", "audio": audio})
     except TTSError as error:
         if not started:
             raise

@@ -1,6 +1,6 @@
 """The interface through which the pipeline has text synthesized: the same for local workers and for other pools."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +40,12 @@ class EngineClient(Protocol):
         """Characters that the engine takes at once, see `Engine`; 0 if it does not say. Known after `start`."""
 
     @property
+    def pause_scales(self) -> Mapping[float, float]:
+        """Length of pauses by speed, see `Engine`; empty if the engine does not say. Known after `start`."""
+
+    @property
     def ready(self) -> bool:
-        """Whether the engine is loaded, busy or not: false before `start` and in a crash loop."""
+        """Whether the engine is loaded, busy or not: false before `start`, in a crash loop, and while it loads long."""
 
     async def start(self) -> None:
         """Load and warm up. Raises `EngineError` if that fails; nothing is left running then."""
@@ -49,7 +53,8 @@ class EngineClient(Protocol):
     def speak(self, utterance: Utterance, params: SchedulingParams = ...) -> AsyncGenerator[Samples]:
         """Yield mono int16 samples, each part as soon as it is synthesized; no part is empty.
 
-        `params` orders the queue. Raises `Overloaded` if the wait would exceed what they allow.
+        `params` orders the queue. Raises `Overloaded` if the wait would exceed what they allow, or does. Raises
+        `EngineNotReady` if no worker is loaded, at the latest after the first-audio timeout.
 
         Nothing happens before the first `__anext__`. `aclose()` stops the engine at its next part; a worker that does
         not stop within two seconds is killed. Raises `EngineTimeout` if no first audio comes in time, counted from

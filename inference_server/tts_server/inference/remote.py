@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import httpx
@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from tts_server.engines.protocol import Voices
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, Overloaded, TTSError
+from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout, Overloaded, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
 from tts_server.samples import Samples
@@ -24,6 +24,7 @@ SAMPLE_RATE_HZ = 24_000
 MARGIN_SECONDS = 1.0
 """Added to the first-audio timeout: the other pool reports its own timeout first."""
 CONNECT_SECONDS = 2.0
+LARGEST_REFUSAL_BYTES = 65_536
 DEFAULT_PARAMS = SchedulingParams()
 
 
@@ -38,6 +39,7 @@ class RemoteEngineClient:
     sample_rate_hz = SAMPLE_RATE_HZ
     voices: Voices = {}
     passage_characters = 0
+    pause_scales: Mapping[float, float] = {}
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class RemoteEngineClient:
         content = json.dumps(request).encode("ascii")
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
-                raise self._refusal(response)
+                raise self._refusal(response, await _code(response))
             odd = b""
             async for received in response.aiter_raw():
                 data = odd + received
@@ -129,14 +131,31 @@ class RemoteEngineClient:
                 if even_bytes:
                     yield np.frombuffer(data[:even_bytes], "<i2")
 
-    def _refusal(self, response: httpx.Response) -> TTSError:
-        """Map the other pool's status to an error. Its body is not read: it may quote the text of the request."""
+    def _refusal(self, response: httpx.Response, code: str) -> TTSError:
+        """Map the other pool's status and code to an error. No more of its body: that may quote the request's text."""
         status = response.status_code
         log.warning("pool refused the request", model=self._model, status=status)
         if status in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}:
             after = response.headers.get("Retry-After", "")
             seconds = float(after) if after.isascii() and after.isdigit() else 1.0
+            if code == EngineNotReady.code:  # an engine's failure, for which a fallback may speak
+                message = f"The pool of model {self._model} has no engine that is loaded."
+                return EngineNotReady(message, retry_after_seconds=seconds)
             return Overloaded(f"The pool of model {self._model} is overloaded.", retry_after_seconds=seconds)
         if status == httpx.codes.GATEWAY_TIMEOUT:
             return EngineTimeout(f"The pool of model {self._model} returned no audio in time.")
         return EngineError(f"The pool of model {self._model} answered {status}.")
+
+
+async def _code(response: httpx.Response) -> str:
+    """Return the `code` of an error's body; empty if it has none."""
+    body = b""
+    async for received in response.aiter_bytes():
+        body += received
+        if len(body) > LARGEST_REFUSAL_BYTES:
+            return ""
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return code if isinstance(code, str) else ""

@@ -16,6 +16,10 @@ from tts_server.telemetry.tracing import span
 
 SETTLE_SECONDS = 0.1
 """How long a reply of one segment may take after its first audio to be sent whole, with its length."""
+WAV_SECONDS = 2.0
+"""How long a WAV may take after its first audio: its header has a length, which many readers need."""
+WAV_BYTES = 4 * 1024 * 1024
+"""Largest WAV that is kept for its length: a minute and a half of an engine at 22,050 Hz."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ class SpeechResponse:
 
     async def is_short(self) -> bool:
         """Whether all of it is synthesized, or will be in a moment: then it is better sent with its length."""
+        if self.request.format == "wav":
+            return await self.stream.wait_whole(WAV_SECONDS, WAV_BYTES)
         if self.single and not self.stream.complete:
             await self.stream.wait_complete(SETTLE_SECONDS)
         return self.stream.complete

@@ -56,11 +56,25 @@ class VoiceObject(BaseModel):
     """BCP 47 primary subtags; empty: those of the model."""
 
 
+class VoiceName(BaseModel):
+    """A name that `voice` of a request may have, as clients list them that know no models."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    name: str
+    """Equal to `id`: an alias has a name of its own."""
+
+
 class VoiceList(BaseModel):
     """Every voice of every model, then the aliases."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     object: Literal["list"] = "list"
     data: list[VoiceObject]
+    voices: list[VoiceName]
+    """Names of `data`, each once."""
 
 
 async def _catalogue(request: Request) -> tuple[Catalogue, str]:
@@ -99,7 +113,8 @@ async def voices(listed: CatalogueOf) -> VoiceList:
     data = [_voice(voice.name, voice) for model in catalogue.offered.values() for voice in model.voices.values()]
     for alias, name in catalogue.voice_aliases.items():
         data += [_voice(alias, m.voices[name]) for m in catalogue.offered.values() if name in m.voices]
-    return VoiceList(data=data)
+    names = dict.fromkeys(voice.id for voice in data)
+    return VoiceList(data=data, voices=[VoiceName(id=name, name=name) for name in names])
 
 
 def _model(name: str, model: Model, tenant: str) -> ModelObject:

@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tts_server.audio import FORMATS, media_type, streams
 from tts_server.config.schema import Precision
-from tts_server.http.body import BODY_ERRORS, checked, read_object, spoken_text
+from tts_server.http.body import BODY_ERRORS, checked, read_object, whole_characters
 from tts_server.http.caller import CALLER_ERRORS, admit_caller, priority_of, server_of
 from tts_server.http.openapi import QUOTA_HEADERS, answer, errors
 from tts_server.http.openapi import request as reads
@@ -27,7 +27,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
 
 
-Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
+Text = Annotated[str, AfterValidator(whole_characters), Field(json_schema_extra={"minLength": 1})]
 """An empty text is refused where a blank one is, with a code of its own."""
 
 
@@ -105,7 +105,7 @@ async def speech(request: Request) -> Response:
         precision=prepared.precision if prepared else None,
     )
     speech_request = SpeechRequest(
-        text=spoken_text(body.input),
+        text=body.input,
         selector=selector,
         format=body.response_format or "mp3",
         share=caller.share,

@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 from tts_server.audio import SAMPLE_RATES_HZ, streams
 from tts_server.config.schema import Precision
 from tts_server.errors import StorageUnavailable
-from tts_server.http.body import BODY_ERRORS, checked, read_object, spoken_text
-from tts_server.http.caller import CALLER_ERRORS, admit_caller, priority_of, scheme_of, server_of
+from tts_server.http.body import BODY_ERRORS, checked, read_object
+from tts_server.http.caller import CALLER_ERRORS, admit_caller, base_url_of, priority_of, server_of
 from tts_server.http.openapi import QUOTA_HEADERS, answer, errors
 from tts_server.http.openapi import request as reads
 from tts_server.http.request_context import RequestContext, context_of
@@ -126,7 +126,7 @@ async def synthesize(request: Request) -> Response:
     context.account.text_characters = len(body.text)
     wants_audio = _wants_audio(request.headers.get("accept", ""))
     speech_request = SpeechRequest(
-        text=spoken_text(body.text),
+        text=body.text,
         selector=VoiceSelector(
             model=body.model,
             voice=body.voice,
@@ -144,17 +144,17 @@ async def synthesize(request: Request) -> Response:
     )
     if wants_audio:
         return SpeechReply(server, speech_request)
-    return LinkReply(server, speech_request, _origin(request))
+    return LinkReply(server, speech_request, base_url_of(request))
 
 
 class LinkReply(Response):
     """Synthesizes the whole audio while it is sent, stores it, and answers with its link."""
 
-    def __init__(self, server: ServerState, request: SpeechRequest, origin: str) -> None:
+    def __init__(self, server: ServerState, request: SpeechRequest, base_url: str) -> None:
         super().__init__()
         self.server = server
         self.request = request
-        self.origin = origin
+        self.base_url = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
@@ -185,7 +185,7 @@ class LinkReply(Response):
             return url
         allowed = self.server.links.allow(key, config.storage.link_seconds)
         permission = f"expires={allowed.expires}&replica={allowed.replica}&signature={allowed.signature}"
-        return f"{self.origin}/v1/tts/audio/{quote(key)}?{permission}"
+        return f"{self.base_url}/v1/tts/audio/{quote(key)}?{permission}"
 
     def _answer(self, context: RequestContext, speech: SpeechResponse) -> dict[str, Any]:
         return {
@@ -201,10 +201,3 @@ class LinkReply(Response):
 def _wants_audio(accept: str) -> bool:
     kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
     return any(kind.startswith("audio/") for kind in kinds)
-
-
-def _origin(request: Request) -> str:
-    """Return this server's address as the caller reached it; empty, for a relative link, without a valid `Host`."""
-    host = request.headers.get("host", "")
-    plain = host.isascii() and all(character.isalnum() or character in "-._:[]" for character in host)
-    return f"{scheme_of(request)}://{host}" if host and plain else ""

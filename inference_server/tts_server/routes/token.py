@@ -101,7 +101,7 @@ async def token(request: Request, response: Response) -> TokenAnswer:
     """Give an access token of five minutes for an API key, and a refresh token that is good once."""
     server = server_of(request)
     authority, auth = _authority(server)
-    body = checked(TokenBody, await read_fields(request))
+    body = checked(TokenBody, await read_fields(request, request.app.state.incoming_bodies))
     try:
         grant = await _granted(request, body, server, authority)
     except Unauthenticated as error:

@@ -1,6 +1,6 @@
 """Resolves the names of a request: models, voices, their aliases, and the voice that each language is routed to."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,8 +9,8 @@ from tts_server.errors import ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.fallback import BrokenChain, FallbackModel, chains
 from tts_server.text.languages import match
 
-LISTED_VOICES = 20
-"""Most voices listed in an error message: an engine may have hundreds."""
+LISTED_NAMES = 20
+"""Most names listed in an error message: an engine may have hundreds of voices. Aliases come first."""
 DEFAULT: Final = "default"
 """Language of the route for every language without one."""
 
@@ -98,16 +98,17 @@ class Catalogue:
             return self.default_model
         model = self.offered.get(self.model_aliases.get(name, name))
         if model is None:
-            raise ModelNotFound(f"No such model. Available models: {', '.join(self.offered)}.", param="model")
+            names = _listed([name for name, _ in self.names()], "/v1/models")
+            raise ModelNotFound(f"No such model. Available models: {names}.", param="model")
         return model
 
     def voice(self, name: str, model: Model) -> Voice:
         """Return the voice of that name or alias in `model`. Raises `VoiceNotFound`."""
         voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
         if voice is None:
-            listed = ", ".join(list(model.voices)[:LISTED_VOICES])
-            more = " and more, see /v1/audio/voices" if len(model.voices) > LISTED_VOICES else ""
-            raise VoiceNotFound(f"Model {model.name} has no such voice. Its voices: {listed}{more}.", param="voice")
+            aliases = [alias for alias, name in self.voice_aliases.items() if name in model.voices]
+            listed = _listed(list(dict.fromkeys([*aliases, *model.voices])), "/v1/audio/voices")
+            raise VoiceNotFound(f"Model {model.name} has no such voice. Its voices: {listed}.", param="voice")
         return voice
 
     def model_with_voice(self, name: str) -> Model:
@@ -143,6 +144,11 @@ def catalogue(config: ServerConfig, engine_voices: Mapping[str, EngineVoices]) -
     if len(set(names)) != len(names):
         raise CatalogueError("models: two have the same name")
     return Catalogue([_model(model, engine_voices.get(model.name, {})) for model in config.models], config)
+
+
+def _listed(names: Sequence[str], route: str) -> str:
+    more = f" and more, see {route}" if len(names) > LISTED_NAMES else ""
+    return ", ".join(names[:LISTED_NAMES]) + more
 
 
 def _checked_fallbacks(config: ServerConfig, models: Mapping[str, Model]) -> Mapping[str, tuple[FallbackModel, ...]]:

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tts_server.config.schema import Precision
+from tts_server.config.schema import PausesConfig, Precision
 from tts_server.errors import InvalidParameter
 from tts_server.inference.client import Utterance
 from tts_server.routing.catalogue import Catalogue, Model, Voice
 from tts_server.routing.fallback import FallbackModel
-from tts_server.text import Segment
+from tts_server.text import Pause, Segment
 from tts_server.text.languages import match
 
 
@@ -41,6 +41,8 @@ class RoutedUtterance:
 
     model: str
     utterance: Utterance
+    pause_seconds: float = 0.0
+    """Silence at speed 1.0 between it and the next utterance."""
 
 
 def requested_model(catalogue: Catalogue, selector: VoiceSelector) -> Model:
@@ -100,7 +102,7 @@ def _reroute_utterance(
         speakers = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
         voice = next(speakers, model.default_voice).name
     rerouted = Utterance(utterance.text, voice, utterance.language, utterance.speed, model.config.precision)
-    return RoutedUtterance(model.name, rerouted)
+    return RoutedUtterance(model.name, rerouted, routed.pause_seconds)
 
 
 def _route_segment(
@@ -109,7 +111,18 @@ def _route_segment(
     voice = _voice(catalogue, decision, segment.language)
     model = catalogue.models[voice.model]
     precision = decision.precision if model is decision.model else model.config.precision
-    return RoutedUtterance(model.name, Utterance(segment.text, voice.name, segment.language, selector.speed, precision))
+    utterance = Utterance(segment.text, voice.name, segment.language, selector.speed, precision)
+    return RoutedUtterance(model.name, utterance, _pause_seconds(model.config.pauses, segment.pause))
+
+
+def _pause_seconds(config: PausesConfig, pause: Pause) -> float:
+    return {
+        Pause.NONE: 0.0,
+        Pause.CLAUSE: config.clause_seconds,
+        Pause.LINE: config.line_seconds,
+        Pause.SENTENCE: config.sentence_seconds,
+        Pause.PARAGRAPH: config.paragraph_seconds,
+    }[pause]
 
 
 def _voice(catalogue: Catalogue, decision: RoutingDecision, language: str | None) -> Voice:

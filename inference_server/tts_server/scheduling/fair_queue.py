@@ -52,6 +52,8 @@ class Item(Generic[Work]):
     cost: float
     arrived: float
     number: int
+    charge: tuple[float, float] | None = None
+    """Virtual start of its tenant before it was popped and after; None while it is queued."""
 
     @property
     def order(self) -> tuple[float, int]:
@@ -136,7 +138,8 @@ class FairQueue(Generic[Work]):
             return None
         flow = self._flows[found.params.tenant]
         self._virtual = max(self._virtual, flow.start)
-        flow.start = self._virtual + found.cost / found.params.weight
+        before, flow.start = flow.start, self._virtual + found.cost / found.params.weight
+        found.charge = before, flow.start
         self.remove(found)
         for tenant in [name for name, flow in self._flows.items() if flow.start <= self._virtual]:
             self._forget(tenant)
@@ -144,8 +147,11 @@ class FairQueue(Generic[Work]):
 
     def put_back(self, item: Item[Work]) -> None:
         """Return an item that was popped but not served to its place; its tenant is not charged for it."""
-        if (flow := self._flows.get(item.params.tenant)) is not None:
-            flow.start -= item.cost / item.params.weight
+        charge, item.charge = item.charge, None
+        if charge is not None and (flow := self._flows.get(item.params.tenant)) is not None:
+            before, after = charge
+            # Exactly as it was, if nothing was popped since: a difference loses bits, and so the place in a tie.
+            flow.start = before if flow.start == after else flow.start - item.cost / item.params.weight
         self._insert(item)
 
     def remove(self, item: Item[Work]) -> bool:

@@ -4,7 +4,8 @@
       | frames, shared memory            `inference.worker`, `inference.wire`
     WorkerPool or RemoteEngineClient     `EngineClient`: dispatches the utterance to a free worker, checks its samples
       | samples of one utterance
-    SampleStream                         one reply: its utterances in order, ahead of playback; retry, fallback model
+    SampleStream                         one reply: its utterances in order, with pauses, ahead of playback; retry,
+      |                                  fallback model
       | samples at the reply's rate
     EncodedStream                        bytes of the response format
       | parts

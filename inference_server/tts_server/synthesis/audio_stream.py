@@ -25,6 +25,9 @@ class AudioStream(Protocol):
     async def wait_complete(self, timeout_seconds: float) -> None:
         """Return once all of the audio is synthesized, or after the timeout."""
 
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        """Return whether `whole` is ready, or has failed, within the time and the size; either way all can be read."""
+
     async def part(self) -> Part | None:
         """Return the next part, or None after the last. Raises `EngineError` if synthesis failed before the end."""
 
@@ -50,6 +53,10 @@ class CachedAudio:
 
     async def wait_complete(self, timeout_seconds: float) -> None:
         pass
+
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        del timeout_seconds, max_bytes
+        return True
 
     async def part(self) -> Part | None:
         part, self._unread = self._unread, None

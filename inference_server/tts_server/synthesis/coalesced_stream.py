@@ -48,7 +48,8 @@ class CoalescedStream:
         """Set while a subscriber waits for the next part, and before the first one."""
         self._demand.set()
         self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run())
+        """Cleared once the last subscriber has left."""
 
     @property
     def joinable(self) -> bool:
@@ -63,6 +64,7 @@ class CoalescedStream:
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Call `call` once, after the last part or the failure."""
+        assert self._task is not None  # noqa: S101 - it has a subscriber
         self._task.add_done_callback(lambda _: call())
 
     async def wait_started(self) -> None:
@@ -91,6 +93,17 @@ class CoalescedStream:
         self._raise_unless_succeeded()
         return self._file(), self.encoded.seconds
 
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        """Return whether all is encoded within the time and the size. Nothing counts as sent meanwhile."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not self.over and self._bytes <= max_bytes:
+                    self._demand.set()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return self._bytes <= max_bytes
+
     def drop_read_parts(self) -> None:
         """Drop what every subscriber has read, if the audio is not retained."""
         if self._retains:
@@ -105,12 +118,20 @@ class CoalescedStream:
         if self._subscribers:
             self.drop_read_parts()
             return
-        if not self.over:
-            self.over = True  # before the first await: no subscriber may join from here on
-            self._task.cancel()
-        if not self._task.done():
-            await asyncio.wait([self._task])
-        if self._task.cancelled():
+        task, over = self._task, self.over
+        self.over = True  # before the first await: no subscriber may join from here on
+        # A task keeps the exception that ended it, and that the frames that it passed, `self` of `_run` among them: an
+        # attribute that led there would keep all audio in memory until a full collection of garbage.
+        self._task = None
+        if task is None:
+            return
+        if not over:
+            task.cancel()
+        if not task.done():
+            await asyncio.wait([task])
+        self._failure = None
+        self._parts.clear()
+        if task.cancelled():
             await self.encoded.stop()  # a task that was cancelled before its first step has stopped nothing
 
     @property
@@ -188,6 +209,9 @@ class Subscriber:
 
     async def wait_complete(self, timeout_seconds: float) -> None:
         await self.stream.encoded.samples.wait_complete(timeout_seconds)
+
+    async def wait_whole(self, timeout_seconds: float, max_bytes: int) -> bool:
+        return await self.stream.wait_whole(timeout_seconds, max_bytes)
 
     async def part(self) -> Part | None:
         part = await self.stream.part(self.position)

@@ -1,6 +1,6 @@
 """Synthesizes the utterances of one reply in order, ahead of the client that plays them.
 
-speak(utterance 1) speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
+speak(utterance 1) pause speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
 
 The next utterance is due shortly before the client has played what is synthesized; queues order by that. A slow reader
 stops the synthesis between two utterances, never inside one, so that no worker is held up. An utterance is synthesized
@@ -21,6 +21,7 @@ from tts_server.routing.fallback import choose_fallback
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.synthesis.joins import AudioEnd, Join, pause_scale
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_buffer import SampleBuffer
 from tts_server.telemetry.tracing import Span, span
@@ -53,17 +54,19 @@ class SampleStream:
         """The model of the utterance that is being synthesized."""
         self.sample_rate_hz = plan.guards[self._model].engine_client.sample_rate_hz
         self._select_model(EngineGivenUp.code)
+        self._task: asyncio.Task[None] | None = None
+        """Synthesizes; None after `stop`."""
         self._begin()
 
     @property
     def complete(self) -> bool:
         """Whether all samples are synthesized, read or not."""
-        return self._task.done()
+        return self._task is None or self._task.done()
 
     @property
     def exhausted(self) -> bool:
         """Whether all samples are synthesized and read."""
-        return self._task.done() and not self._buffer
+        return self.complete and not self._buffer
 
     async def start(self) -> None:
         """Return once there are samples, of a fallback model if need be. Raises the last model's error."""
@@ -76,8 +79,7 @@ class SampleStream:
     async def read(self) -> Samples | None:
         """Return all buffered samples, at least one; None at the end. Raises `EngineError` after the last samples."""
         while not self._buffer:
-            if self._task.done():
-                self._task.result()
+            if self._has_ended():
                 return None
             await self._buffer.wait_for_change()
         return self._buffer.read()
@@ -107,21 +109,34 @@ class SampleStream:
 
     async def wait_complete(self, timeout_seconds: float) -> None:
         """Return once all samples are synthesized, or after the timeout."""
-        if not self._task.done():
+        if self._task is not None and not self._task.done():
             await asyncio.wait([self._task], timeout=timeout_seconds)
 
     async def stop(self) -> None:
         """Cancel the synthesis. Safe to call at any time."""
-        if not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()  # retrieved, or asyncio would report it
+        # See `CoalescedStream.unsubscribe`: a stream that led to the exception of its task would outlive its reply.
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would report it
 
     def _begin(self) -> None:
         buffer = self._buffer = SampleBuffer(self.sample_rate_hz)
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda _: buffer.wake_reader())
+
+    def _has_ended(self) -> bool:
+        """Whether no more samples will come. Raises what ended the synthesis too early."""
+        if self._task is None:
+            raise EngineError("Synthesis was cancelled.")
+        if not self._task.done():
+            return False
+        self._task.result()
+        return True
 
     def _select_model(self, reason: str) -> bool:
         """Select the routed models or the next fallback; False if none is left."""
@@ -139,50 +154,59 @@ class SampleStream:
 
     async def _first_samples(self) -> None:
         while not self._buffer:
-            if self._task.done():
-                self._task.result()
+            if self._has_ended():
                 raise EngineError("The engine produced no audio.")
             await self._buffer.wait_for_change()
 
     async def _run(self) -> None:
+        end: AudioEnd | None = None
+        pause_samples = 0
         for number, routed in enumerate(self._utterances):
             await self._buffer.wait_for_room()
             self._model = routed.model
             self._buffer.begin_utterance()
             # A reply that has begun stays with its engine, whatever the breaker and the queue's length are by then.
             params = replace(self._params, max_wait_seconds=None, due=self._due()) if number else self._params
+            join = Join(end, pause_samples)
             try:
-                await self._synthesize(routed, params, despite_breaker=self._despite_breaker or number > 0)
+                await self._synthesize(routed, params, join, despite_breaker=self._despite_breaker or number > 0)
             except EngineError:
                 if number == 0 or self._buffer.utterance_was_read:
                     raise
                 self._buffer.drop_utterance()
                 self._hooks.on_retry(routed.model)
-                await self._synthesize(routed, params, despite_breaker=True)
+                join = Join(end, pause_samples)
+                await self._synthesize(routed, params, join, despite_breaker=True)
+            end, pause_samples = join.end, self._pause_samples(routed)
 
-    async def _synthesize(self, routed: RoutedUtterance, params: SchedulingParams, *, despite_breaker: bool) -> None:
+    def _pause_samples(self, routed: RoutedUtterance) -> int:
+        scales = self._plan.guards[routed.model].engine_client.pause_scales
+        return round(routed.pause_seconds * pause_scale(routed.utterance.speed, scales) * self.sample_rate_hz)
+
+    async def _synthesize(
+        self, routed: RoutedUtterance, params: SchedulingParams, join: Join, *, despite_breaker: bool
+    ) -> None:
         with span("speak", current=True) as utterance_span:
             utterance_span.set_attribute("tts.model", routed.model)
             utterance_span.set_attribute("tts.voice", routed.utterance.voice)
             utterance_span.set_attribute("tts.text_characters", len(routed.utterance.text))
-            await self._copy_samples(routed, params, utterance_span, despite_breaker=despite_breaker)
+            with self._plan.guards[routed.model].attempt(despite_breaker=despite_breaker):
+                await self._copy_samples(routed, params, join, utterance_span)
 
     async def _copy_samples(
-        self, routed: RoutedUtterance, params: SchedulingParams, utterance_span: Span, *, despite_breaker: bool
+        self, routed: RoutedUtterance, params: SchedulingParams, join: Join, utterance_span: Span
     ) -> None:
-        guard, buffer = self._plan.guards[routed.model], self._buffer
-        engine_client = guard.engine_client
+        engine_client, buffer = self._plan.guards[routed.model].engine_client, self._buffer
         resampler = None
         if engine_client.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(engine_client.sample_rate_hz, self.sample_rate_hz)
-        with guard.attempt(despite_breaker=despite_breaker):
-            async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
-                async for part in parts:
-                    if buffer.utterance_is_silent:
-                        utterance_span.add_event("first audio")
-                    buffer.write(part if resampler is None else resampler.feed(part))
+        async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
+            async for part in parts:
+                if buffer.utterance_is_silent:
+                    utterance_span.add_event("first audio")
+                buffer.write(join.feed(part if resampler is None else resampler.feed(part)))
         if resampler is not None:
-            buffer.write(resampler.finish())
+            buffer.write(join.feed(resampler.finish()))
 
     def _due(self) -> float | None:
         """When the next utterance is needed, on `time.monotonic()`; None: at once."""

@@ -7,16 +7,17 @@ declares how much it takes at once.
 
 from collections.abc import Sequence
 
+from tts_server.text.parts import LONGEST_CHARACTERS, limit_characters
+from tts_server.text.pauses import Pause, ends_a_sentence, needs_no_space
 from tts_server.text.segments import Segment
-from tts_server.text.sentences import LONGEST_CHARACTERS, ends_a_sentence, limit_characters, needs_no_space
 
 
 def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
     """Join neighbouring segments of one language, in order; none gets longer than a segment may be, or than `at_once`.
 
     `at_once` is the number of characters of an alphabet that every engine concerned takes at once, even at the
-    beginning; 0 if one does not declare it. Only whole sentences are joined: a title without a full stop would run into
-    the line below it.
+    beginning; 0 if one does not declare it. Only whole sentences are joined, and no paragraphs: the engine itself
+    pauses between them, as after a sentence.
     """
     joined: list[Segment] = []
     before, last = 0, 0  # characters: of all passages but the last, and of that one
@@ -35,8 +36,10 @@ def passages(segments: Sequence[Segment], at_once: int = 0) -> list[Segment]:
 
 def _join(one: Segment, other: Segment, at_once: int) -> Segment | None:
     """Return both as one segment; None if they must stay apart."""
-    if one.language != other.language or not (ends_a_sentence(one.text) and ends_a_sentence(other.text)):
+    if one.language != other.language or one.pause is not Pause.SENTENCE or not ends_a_sentence(other.text):
         return None
     text = f"{one.text}{'' if needs_no_space(one.text) else ' '}{other.text}"
     limit = limit_characters(text)
-    return Segment(text, one.language) if len(text) <= max(limit, at_once * limit // LONGEST_CHARACTERS) else None
+    if len(text) > max(limit, at_once * limit // LONGEST_CHARACTERS):
+        return None
+    return Segment(text, one.language, other.pause)

@@ -1,136 +1,82 @@
-"""Splits text of any script into sentences, and long sentences into parts.
+"""Finds where sentences end.
 
-The rules are our own: available libraries are for European languages, need the whole text, or are unmaintained.
+A line break ends one: after a title, an item of a list, a line of a poem. Within a line, `sentencex` finds the ends by
+the rules and abbreviations of the text's language. It prefers not to split in doubt, and so do the corrections below:
+two sentences in one segment sound right, half a sentence does not. See docs/decisions/0028-sentence-ends.md.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
-LONGEST_CHARACTERS = 240
-"""Longest segment, about 15 s of English: a client waits for the first one, so it must not be a chapter."""
-LONGEST_DENSE_CHARACTERS = 100
-"""Longest segment in scripts in which a character is a syllable or a word."""
+import sentencex
 
-# Ends that need no space after them, and ends that do: 3.14, example.com and U.S.A. have a full stop, too.
-_DENSE_ENDS = "。！？｡．︒"
-_SPACED_ENDS = ".!?…‽⁇⁈⁉؟۔।॥։።፧၊။។៕᙮᠃᠉⸮"
-_CLOSERS = "\"'”’»)]}）」』】》〉〕］｝›"
-# Possessive, and only from the first of several marks: a text of only marks must not take quadratic time.
-_ALL_ENDS = _DENSE_ENDS + _SPACED_ENDS
-_MARKS, _DENSE_MARKS = frozenset(_ALL_ENDS), frozenset(_DENSE_ENDS)
-_END = re.compile(
-    rf"(?:[{_DENSE_ENDS}]++[{_ALL_ENDS}]*+[{re.escape(_CLOSERS)}]*+"
-    rf"|(?<![{_ALL_ENDS}])[{_SPACED_ENDS}]++[{re.escape(_CLOSERS)}]*+(?=\s|$)"
-    # Scripts without spaces between sentences end them all the same.
-    r"|[।॥።။។؟۔]++"
-    rf"|(?<![{_ALL_ENDS}])[!?…]++[{re.escape(_CLOSERS)}]*+(?=[\u2E80-\u9FFF\uAC00-\uD7FF])"
-    r"|\n[^\S\n]*+\n|[\u2028\u2029]"
-    r")\s*+"
+from tts_server.text.abbreviations import BEFORE_A_NUMBER, BEFORE_A_WORD
+
+_LINE = re.compile(r"[^\n]*+(?:\n\s*+|$)")
+_ELLIPSIS = re.compile(r"[^…]*+…++(?=[\u2e80-\u9fff\uac00-\ud7ff])|.+", re.DOTALL)
+"""Text up to an ellipsis inside Chinese, Japanese or Korean, which needs no space after it."""
+_LAST_WORD = re.compile(r"([^\s\"'“„‘’«(\[]+)\.\s*+$")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.-?)*+[^\W\d_]")
+"""`J`, `U.S`, `J.-P`: one letter before each full stop."""
+_NUMBER_OF_AN_ITEM = re.compile(r"[\s\"'“„‘«(\[*•–-]*+(?:\d{1,3}|[^\W\d_]|[ivx]{1,4}|[IVX]{1,4})[.)]\s*+")
+_GERMAN_ORDINAL = re.compile(
+    r"\b(?:de[rmsn]|die|das|[ai]m|vom|zu[mr]|beim|ab|bis|seit|und|oder|jede[rmsn]?|ihre?[rmsn]?|seine?[rmsn]?|unsere?[rmsn]?)"
+    r"\s\d{1,2}\.\s*+$",
+    re.IGNORECASE,
 )
-_FIRST_OF_END = re.compile(rf"[{_ALL_ENDS}\n\u2028\u2029]")
-"""First character of an end. Searched first: at most characters the longer pattern would only fail."""
-_PAUSE = re.compile(r"[,;:،؛、，；：·—–]+[\"'”’»)\]）」』]*\s*|\n")
-# Titles and connectives of languages in Latin script that never end a sentence.
-_ABBREVIATIONS = frozenset((
-    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "gen", "col", "capt", "lt", "sgt", "rev", "hon",
-    "vs", "etc", "e.g", "i.e", "cf", "ca", "approx", "vol", "ed", "eds", "inc", "ltd", "co", "corp", "bros", "dept",
-    "jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
-    "bzw", "z.b", "d.h", "u.a", "usw", "mme", "mlle", "sra", "dña", "uds", "pág", "núm", "dott", "avv",
-))  # fmt: skip
-_BEFORE_A_NUMBER = frozenset(("no", "nos", "nr", "fig", "p", "pp", "art", "ch", "sec", "str", "n", "num", "mar"))
-_INITIALS = re.compile(r"(?:[^\W\d_]\.)*+[^\W\d_]")
-_LONGEST_WORD = 40
-"""Longest word before a full stop that may be an abbreviation."""
+_GERMAN_START = re.compile(
+    r"(?:Ich|Du|Er|Sie|Es|Wir|Ihr|Man|D(?:as|er|ie|ann|ort|a)|Hier|Jetzt|Heute|Aber|Und|Danach)\b"
+)
+"""Words that begin a sentence, and are no noun after an ordinal."""
+_END_CHARACTERS = 48
+"""Length of the end of a sentence in which the rules look."""
 
 
-def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences of `text` with the spaces behind them: together, every character of it."""
-    start, seen = 0, 0
-    for first in _FIRST_OF_END.finditer(text):
-        if first.start() < seen or (end := _END.match(text, first.start())) is None:
-            continue
-        seen = end.end()
-        if not _continues(text, start, end):
-            yield text[start:seen]
-            start = seen
-    if start < len(text):
-        yield text[start:]
+def sentences(text: str, language: str | None = None) -> Iterator[str]:
+    """Yield the sentences of `text` with the spaces and line breaks behind them: together, every character of it.
+
+    `text` is normalized. `language` is a BCP 47 tag; a language without rules has those of English.
+    """
+    code = (language or "en").partition("-")[0].lower()
+    for line in _LINE.findall(text):
+        if words := line.rstrip():
+            yield from _sentences_of_line(words, line[len(words) :], code)
+        elif line:
+            yield line
 
 
-def parts(sentence: str) -> Iterator[str]:
-    """Yield the parts of a sentence, none longer than the limit: cut at pauses, else at spaces, else anywhere."""
-    if len(sentence) <= LONGEST_DENSE_CHARACTERS:  # as most are
-        yield sentence
-        return
-    rest = sentence
-    while len(rest.strip()) > (limit := limit_characters(rest)):
-        lead = len(rest) - len(rest.lstrip())
-        cut = _cut(rest, lead, lead + limit)
-        yield rest[:cut]
-        rest = rest[cut:]
-    if rest:
-        yield rest
+def _sentences_of_line(line: str, space: str, language: str) -> Iterator[str]:
+    start = end = 0
+    for piece in _pieces(line, language):
+        if end > start and not _continues(line, start, end, language):
+            yield line[start:end]
+            start = end
+        end += len(piece)
+    yield line[start:] + space
 
 
-def limit_characters(text: str) -> int:
-    """Return the length limit for a segment of such text."""
-    head = text[:LONGEST_CHARACTERS]
-    if head.isascii():
-        return LONGEST_CHARACTERS
-    dense = sum(1 for character in head if ord(character) >= 0x2E80)
-    return LONGEST_DENSE_CHARACTERS if dense * 2 > len(head) else LONGEST_CHARACTERS
+def _pieces(line: str, language: str) -> Iterator[str]:
+    for piece in sentencex.segment(language, line):
+        if "…" in piece:
+            yield from _ELLIPSIS.findall(piece)
+        else:
+            yield piece
 
 
-def ends_a_sentence(text: str) -> bool:
-    """Whether its last character, before closing quotes and brackets, ends a sentence."""
-    return text.rstrip(_CLOSERS)[-1:] in _MARKS
-
-
-def needs_no_space(text: str) -> bool:
-    """Whether sentences of its script follow each other without a space."""
-    return text.rstrip(_CLOSERS)[-1:] in _DENSE_MARKS
-
-
-def _continues(text: str, start: int, end: re.Match[str]) -> bool:
-    """Whether a full stop does not end the sentence: an abbreviation, an initial, a number at the start of a list."""
-    if end[0].rstrip() != "." or end.end() >= len(text):
+def _continues(line: str, start: int, end: int, language: str) -> bool:
+    """Whether the sentence `line[start:end]` goes on after its full stop."""
+    if end - start <= 8 and _NUMBER_OF_AN_ITEM.fullmatch(line, start, end):
+        return True
+    tail = line[max(start, end - _END_CHARACTERS) : end]
+    last = _LAST_WORD.search(tail)
+    if last is None:
         return False
-    before = text[max(start, end.start() - _LONGEST_WORD) : end.start()].split()
-    word = before[-1].lstrip("([\"'“‘«").lower() if before else ""
-    if not word:
-        return False
-    following = text[end.end()]
+    word, following = last[1].lower(), line[end]
     return (
-        (following.islower() and word.isascii())
-        or word in _ABBREVIATIONS
-        or (word in _BEFORE_A_NUMBER and following.isdigit())
-        # "J. Smith", "U.S. Army"; but the pronoun I ends sentences often enough.
+        (following.islower() and not _NUMBER_OF_AN_ITEM.match(line, end))
+        or word in BEFORE_A_WORD.get(language, ())
+        or (following.isdigit() and word in BEFORE_A_NUMBER.get(language, ()))
+        # The pronoun I ends sentences often enough.
         or (word != "i" and _INITIALS.fullmatch(word) is not None)
-        or (len(before) == 1 and word.isdigit() and end.start() - start < _LONGEST_WORD)
+        or (language == "de" and _GERMAN_ORDINAL.search(tail) is not None and not _GERMAN_START.match(line, end))
     )
-
-
-def _cut(text: str, lead: int, limit: int) -> int:
-    """Return a cut in (lead, limit]: after the last pause past the middle, else the last space, else a letter."""
-    middle = (lead + limit) // 2
-    pauses = [found.end() for found in _PAUSE.finditer(text, middle, limit)]
-    # 1,000 and 12:30 have no pause.
-    pauses = [cut for cut in pauses if not (cut < len(text) and text[cut - 1] in ",:" and text[cut].isdigit())]
-    if pauses:
-        return pauses[-1]
-    space = max(text.rfind(character, lead + 1, limit) for character in " \t\n\u3000\u00a0")
-    if space > lead:
-        return space + 1
-    cut = limit
-    while cut > middle and _joined(text, cut):
-        cut -= 1
-    return cut
-
-
-def _joined(text: str, cut: int) -> bool:
-    """Whether the characters on both sides of the cut are one grapheme: an accent, an emoji sequence."""
-    if cut >= len(text):
-        return False
-    after = text[cut]
-    return unicodedata.combining(after) != 0 or after in "\u200d\ufe0f" or text[cut - 1] == "\u200d"

@@ -23,6 +23,20 @@ DROPPED = ("title", "additionalProperties", "const", "$defs", "$ref", "anyOf", "
 CONDITIONS = ".status.conditions[?(@.type=='Ready')]"
 
 
+UNSEEN = tuple(
+    {
+        "type": type_,
+        "status": "Unknown",
+        "reason": "Pending",
+        "message": "waiting for the operator",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }
+    for type_ in ("Accepted", "Ready")
+)
+"""Conditions of a new object, until an operator reports: without them an unwatched object would look as if it were
+done. Both are types that the operator always writes, so that none stays behind."""
+
+
 class CustomResource(NamedTuple):
     """The parts of a CRD besides its schema."""
 
@@ -49,6 +63,7 @@ RESOURCES = (
             ("Engine", "string", ".spec.engine"),
             ("Precision", "string", ".spec.precisions[0].name"),
             ("Tenants", "integer", ".status.tenants"),
+            ("Updated", "integer", ".status.updatedTenants"),
             ("Age", "date", ".metadata.creationTimestamp"),
             ("Reason", "string", f"{CONDITIONS}.reason"),
         ),
@@ -87,6 +102,7 @@ def definition(resource: CustomResource) -> Schema:
         field = field_at(schema, unsupported.path)
         values = f": {', '.join(unsupported.values)}" if unsupported.values else ""
         field["description"] = f"{field['description']}\n\nNot supported yet{values}."
+    schema["properties"]["status"]["default"] = {"conditions": [dict(each) for each in UNSEEN]}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -26,7 +26,7 @@ LocalDate = Annotated[
 """Date as YYYY-MM-DD."""
 TimeZone = Annotated[
     str,
-    StringConstraints(pattern=r"^(UTC|[A-Z][A-Za-z0-9_]+(/[A-Za-z0-9_+-]+){1,2})$", min_length=1, max_length=64),
+    StringConstraints(pattern=r"^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", min_length=1, max_length=64),
 ]
 """Name in the IANA time zone database."""
 
@@ -156,7 +156,8 @@ class Schedule(APIModel):
         TimeZone,
         field_cel(
             (
-                "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
+                # Go takes Local for the zone of the API server's machine.
+                "self != 'Local' && timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
                 "timeZone must be a name of the IANA time zone database, such as Asia/Shanghai",
             )
         ),

@@ -80,12 +80,18 @@ class TTSTenantStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
 
-    Ready summarizes the first four. RedisConfigured is set only where Redis is used.
+    Ready summarizes the first four. RedisConfigured is set only where Redis is used. Progressing is True while pods are
+    brought to the present spec, and False with the reason Complete once all of them run it. SingleRelease is set only
+    where another release of the operator watches the namespace too.
     """
+    release: Text | None = None
+    """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
     active_window: Text | None = None
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
     """Next change of the replica bounds by the schedule."""
+    time_zone_database: Text | None = None
+    """Release of the IANA time zone database by which the schedule is evaluated, such as 2026f."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
     """Observed state of the pools: one Deployment for each model."""
     replicas: Text | None = None
@@ -102,6 +108,21 @@ class TTSTenantStatus(LenientModel):
     """Cost of the endpoint. Not reported yet."""
 
 
+class ReleaseStatus(LenientModel):
+    """Report of one release of the operator on a model."""
+
+    name: Text
+    """Namespace and name of the release's Lease."""
+    observed_generation: int | None = None
+    """`metadata.generation` that the report describes. One about an earlier generation does not count."""
+    tenants: int
+    """Number of the release's tenants that use the model."""
+    updated_tenants: int | None = None
+    """Number of these tenants whose pods run the model's last change, or that have none."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
+    """Conditions as the release found them."""
+
+
 class TTSModelStatus(LenientModel):
     """Observed state of the TTSModel."""
 
@@ -110,7 +131,13 @@ class TTSModelStatus(LenientModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too.
 
-    Ready summarizes both; it is also False while the rollout of a change of the model is paused.
+    RolledOut: all of its tenants run the last change of the model. Ready summarizes the first two; it is also
+    False while failures pause the rollout of a change of the model.
     """
     tenants: int | None = None
-    """Number of tenants that use the model."""
+    """Number of tenants that use the model, of all releases of the operator."""
+    updated_tenants: int | None = None
+    """Number of these tenants whose pods run the model's last change, or that have none."""
+    releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
+    """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
+    which it is False, else that of the first report."""

@@ -114,20 +114,26 @@ Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class Quota(APIModel):
-    """Limits on the tenant's requests. `requestsPerMinute` can only lower the limit of `tier`."""
+    """Limits on the tenant's requests. A value above the limit of `tier` is lowered to it."""
 
     requests_per_minute: Limit | None = None
     """Maximum requests in any 60 seconds. Default: the limit of `tier`."""
     requests_per_day: Limit | None = None
     """Maximum requests per UTC day."""
     concurrent_requests: Limit | None = None
-    """Maximum concurrent requests, summed over all replicas."""
+    """Maximum concurrent requests, summed over all replicas.
+
+    At most 10 in tier Basic, 100 in VIP, 1000 in Enterprise.
+    """
     audio_seconds_per_day: Limit | None = None
     """Maximum seconds of audio sent per UTC day."""
     characters_per_day: Limit | None = None
     """Maximum characters of text per UTC day."""
     max_text_characters: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Maximum characters of text in one request. Default: 4096."""
+    """Maximum characters of text in one request.
+
+    Default: 4096. At most 10000 in tier Basic, 50000 in VIP, 100000 in Enterprise.
+    """
     per_client_requests_per_minute: Limit | None = None
     """Limit per client. A client is an API key or token subject; without either, an IP address."""
 
@@ -325,7 +331,7 @@ class TTSTenantSpec(APIModel):
     rollout: Rollout | None = None
     """Update strategy of the pods."""
     quota: Quota | None = None
-    """Limits on the tenant's requests. `requestsPerMinute` can only lower the limit of `tier`."""
+    """Limits on the tenant's requests. A value above the limit of `tier` is lowered to it."""
     auth: Auth | None = None
     """Authentication of callers. Default: API keys."""
     storage: Storage | None = None

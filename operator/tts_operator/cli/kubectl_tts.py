@@ -16,6 +16,7 @@ from tts_operator.api import Schedule
 from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
+from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.api_keys import NAME, APIKey, secret_manifest
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
 from tts_operator.objects.names import keys_secret_name
@@ -36,6 +37,7 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, or 1 for a file that cannot be used; argparse exits with 2 for a wrong flag."""
+    use_pinned_database()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -169,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Preview schedules and make API keys for tenants of TTS Fleet. Both work without a cluster.",
         epilog="kubectl tts COMMAND --help lists the flags of a command.",
     )
+    parser.add_argument("--version", action="version", version=version_line("kubectl-tts"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _add_schedule_flags(
         commands.add_parser(

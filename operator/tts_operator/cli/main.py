@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.flags import Flag, FlagError, add_flags, flags_of, read
 from tts_operator.settings import ProcessSettings, Settings
 
@@ -14,6 +15,7 @@ ENVIRONMENT = "TTS_OPERATOR_"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, after SIGTERM too; 1 if no cluster is configured; 2 for flags that are refused."""
+    use_pinned_database()
     options = parser().parse_args(arguments)
     if options.command == "crds":
         return _print_crds()
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Parser of both commands. It knows the names of the flags; `settings_of` checks their values."""
     root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
+    root.add_argument("--version", action="version", version=version_line("tts-operator"))
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     crds = "Print the CustomResourceDefinitions as YAML."
     commands.add_parser("crds", help=crds, description=crds)
@@ -79,6 +82,7 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
     from tts_operator.cluster.leader_election import LeaderElectionConfig
     from tts_operator.controller.controller import ControllerOptions
     from tts_operator.observe.credential_files import StoreFiles
+    from tts_operator.rollout.situation import Limits
     from tts_operator.run import Run, operate
     from tts_operator.telemetry import logs
 
@@ -91,7 +95,13 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
     logs.configure(process.log_level)
     run = Run(
         settings=dataclasses.replace(settings, version=importlib.metadata.version("ttsfleet")),
-        options=ControllerOptions(process.workers, process.resync_seconds, process.watch_namespaces),
+        options=ControllerOptions(
+            process.workers,
+            process.resync_seconds,
+            process.watch_namespaces,
+            Limits(process.rollout_concurrent_tenants, process.rollout_failure_namespaces),
+            release=f"{settings.namespace}/{process.lease_name}",
+        ),
         election=LeaderElectionConfig.of_lease(process.lease_seconds),
         lease_name=process.lease_name,
         metrics_port=process.metrics_port,

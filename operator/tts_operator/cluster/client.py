@@ -142,20 +142,31 @@ class Cluster:
                 return
             query["continue"] = token
 
+    async def revision(self, kind: Kind, namespace: str = "") -> str:
+        """Read the current resourceVersion of a collection. It only decreases if storage is restored from a copy."""
+        page = await self.send(Request("GET", collection_path(kind, namespace), {"limit": "1"}, accept=METADATA_LIST))
+        return str(page["metadata"].get("resourceVersion") or "")
+
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
         """Server-side apply. Returns the object as stored. Without `force`, another manager's field raises Conflict."""
         query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
         return await self.send(Request("PATCH", path_of(manifest.ref), query, manifest.body, APPLY))
 
-    async def apply_status(self, ref: Ref, uid: str, status: Body) -> None:
-        """Replace the whole status of the object of this UID. Raises NotFound where that object is gone."""
+    async def claim(self, ref: Ref, body: Body, release: str) -> Body:
+        """Set `status.release`. Returns the object as stored. Raises Conflict unless it is still as in `body`."""
+        version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+        change = {"metadata": version, "status": {"release": release}}
+        return await self.send(Request("PATCH", f"{path_of(ref)}/status", {"fieldManager": MANAGER}, change, MERGE))
+
+    async def apply_status(self, ref: Ref, uid: str, status: Body, manager: str = MANAGER) -> None:
+        """Replace what this manager owns of the status. Raises NotFound where the object of this UID is gone."""
         body = {
             "apiVersion": ref.api_version,
             "kind": ref.kind,
             "metadata": {"name": ref.name, "uid": uid} | ({"namespace": ref.namespace} if ref.namespace else {}),
             "status": status,
         }
-        query = {"fieldManager": MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         try:
             await self.send(Request("PATCH", f"{path_of(ref)}/status", query, body, APPLY))
         except Conflict:
@@ -176,8 +187,11 @@ class Cluster:
 
     async def annotate(self, ref: Ref, annotation: str, value: str) -> None:
         """Merge-patch one annotation."""
-        body = {"metadata": {"annotations": {annotation: value}}}
-        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, body, MERGE))
+        await self.patch(ref, {"metadata": {"annotations": {annotation: value}}})
+
+    async def patch(self, ref: Ref, change: Body) -> None:
+        """Merge-patch fields of an existing object. Raises NotFound without one."""
+        await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, change, MERGE))
 
     async def delete(self, ref: Ref, uid: str) -> None:
         """Delete in the background. Raises Conflict where the object of this name has another UID."""

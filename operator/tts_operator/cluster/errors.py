@@ -5,6 +5,7 @@ ClusterError
    ├─ Unreachable    no response, or one about the server itself: whether a write happened is unknown, retry later
    └─ Refused        the server rejected the request: `reason` is CamelCase, `message` tells a person what to change
         ├─ NotFound
+        ├─ Forbidden  RBAC: the operator may not do this here
         └─ Conflict  the object changed meanwhile, or another manager owns a field
 """
 
@@ -47,6 +48,10 @@ class NotFound(Refused):
     """The object or its kind does not exist."""
 
 
+class Forbidden(Refused):
+    """The operator's account has no permission."""
+
+
 class Conflict(Refused):
     """A precondition on resourceVersion or UID failed, or another manager owns a field."""
 
@@ -65,6 +70,8 @@ def error_of(code: int, status: object) -> ClusterError:
     if code in RETRIED_STATUS_CODES:
         return Unreachable(message)
     reason = _reason(code, str(body.get("reason") or ""), message)
+    if code == 403 and reason == "Forbidden":
+        return Forbidden(reason, message)
     return {404: NotFound, 409: Conflict}.get(code, Refused)(reason, message)
 
 

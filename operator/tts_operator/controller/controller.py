@@ -3,26 +3,29 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 
 import structlog
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
-from tts_operator.cluster.errors import ClusterError
+from tts_operator.cluster.errors import ClusterError, Forbidden
 from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
-from tts_operator.controller.reconcile_model import reconcile_model
-from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
+from tts_operator.controller.namespace_access import NamespaceAccess
+from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
+from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 from tts_operator.objects.keys import Key, model_key
-from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT
+from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
 from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
-from tts_operator.rollout.policy import pool_key
+from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.policy import changed, model_of, pool_key
+from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
@@ -32,6 +35,10 @@ log = structlog.get_logger()
 
 CHILD_DELAY_SECONDS = 0.1
 """Delay after a child's event: children change in bursts, which one reconcile handles."""
+PROGRESS_DELAY_SECONDS = 1.0
+"""Delay after a tenant took a model's change, until the model reports it: many tenants take it at once."""
+ROLLOUT_CHECK_SECONDS = 10.0
+"""Interval at which rollouts are checked for the deadline of their place, seconds."""
 RELIST_SECONDS = 2.0
 """Interval of attempts at the initial sync while the API server is unreachable, seconds."""
 
@@ -45,6 +52,9 @@ class ControllerOptions:
     """Interval of full lists, seconds. They repair what a missed event lost."""
     namespaces: tuple[str, ...] = ()
     """Namespaces with tenants; empty: all."""
+    rollout: Limits = field(default_factory=Limits)
+    release: str = RELEASE
+    """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
 
 class Controller:
@@ -59,21 +69,30 @@ class Controller:
         options: ControllerOptions,
         *,
         stores: StoreAccess | None = None,
+        access: NamespaceAccess | None = None,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._metrics = metrics
         self._options = options
-        self._context = ReconcileContext(cluster, settings, clock, stores or StoreAccess.none())
+        limiter = RolloutLimiter(options.rollout, clock)
+        self._access = access or NamespaceAccess(options.namespaces)
+        self._context = ReconcileContext(
+            cluster, settings, clock, stores or StoreAccess.none(), limiter, release=options.release
+        )
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
-        self._blocked: dict[str, Problem] = {}  # models whose rollout is paused
+        self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
+        self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
         self._model_index = ModelIndex()
         self._fallbacks = Fallbacks()
         self._stopping = False
-        metrics.queue_depth.set_function(lambda: len(self._queue))
+        self._working = False
+        self._resync_requested = asyncio.Event()
+        # A standby's queue only collects what it would reconcile if it led: nobody waits for that.
+        metrics.queue_depth.set_function(lambda: len(self._queue) if self._working else 0)
         metrics.waiting.set_function(lambda: self._context.rollout_limiter.waiting)
-        metrics.queue_wait.set_function(self._queue.oldest_wait_seconds)
+        metrics.queue_wait.set_function(lambda: self._queue.oldest_wait_seconds() if self._working else 0)
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """Handle the event of a tenant that references these models now."""
@@ -99,6 +118,7 @@ class Controller:
     def deployment_changed(self, deployment: Body, *, gone: bool) -> None:
         """Handle the event of a pool's Deployment: its rollout may have finished."""
         self._context.rollout_limiter.record(deployment, gone=gone)
+        self._context.rollout_progress.record(deployment, gone=gone)
         self._requeue_waiting()
 
     def status_changed(self, key: Key) -> None:
@@ -110,6 +130,10 @@ class Controller:
         if not self._queue.failing(key):
             self._queue.add_after(key, CHILD_DELAY_SECONDS)
 
+    def resync(self) -> None:
+        """List everything soon: events were missed."""
+        self._resync_requested.set()
+
     def stop(self) -> None:
         """Start no more reconciles; `work` returns when the running ones have ended."""
         self._stopping = True
@@ -117,11 +141,20 @@ class Controller:
 
     async def work(self) -> None:
         """Reconcile everything once, then whatever changes, until `stop`. An error in any part ends all of it."""
+        self._working = True
+        try:
+            await self._work()
+        finally:
+            self._working = False
+
+    async def _work(self) -> None:
         self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
+        self._resync_requested.clear()
         await self._initial_sync()
         parts = [
             self._resync(),
             self._timetable.run(self._queue.add),
+            self._check_rollouts(),
             self._context.secret_poller.run(self._cluster, self._queue.add),
         ]
         if (users := self._context.stores.users) is not None:
@@ -167,30 +200,63 @@ class Controller:
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
 
     async def _reconcile(self, key: Key) -> Requeue | None:
+        if key.namespace and not self._access.may_read(key.namespace):
+            return None  # the list that follows its return enqueues the tenant again
+        claims = self._context.claims
         if key.namespace:
+            elsewhere = key in claims.elsewhere
             requeue = await reconcile(key, self._context)
             self._requeue_waiting()
+            if elsewhere != (key in claims.elsewhere):  # its models have another number of tenants
+                for name in self._model_index.models(key):
+                    self._queue.add(model_key(name))
             return requeue
-        blocked = self._blocked.get(key.name)
-        await reconcile_model(key.name, self._cluster, self._model_index.tenants(key.name), self._clock, blocked)
+        await reconcile_model(key.name, self._cluster, self._use_of(key.name), self._clock)
         return None
+
+    def _use_of(self, model: str) -> ModelUse:
+        limiter, progress = self._context.rollout_limiter, self._context.rollout_progress
+        return ModelUse(
+            self._context.release,
+            self._model_index.tenants(model) - self._context.claims.elsewhere,
+            outdated=lambda digest: progress.outdated(model, digest),
+            blocked=limiter.blocked().get(model),
+            failing=self._failing.get(model, ""),
+        )
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
         """Whether the tenant of this UID needs no user in the operator's Redis. Raises ClusterError."""
         body = await self._cluster.get(tenant_ref(key))
         return body is None or body["metadata"]["uid"] != uid or bool((body.get("spec") or {}).get("redis"))
 
-    def _requeue_waiting(self) -> None:
-        """Enqueue tenants whose queued rollout may start, and models whose rollout was paused or resumed."""
-        for key in self._context.rollout_limiter.next_requeue():
+    def _requeue_waiting(self, *, again: bool = False) -> None:
+        """Enqueue tenants whose queued rollout may start, and models whose rollout went on, was paused or resumed."""
+        for key in self._context.rollout_limiter.next_requeue(again=again):
             self._queue.add_after(key, 0)
-        before, self._blocked = self._blocked, self._context.rollout_limiter.blocked()
-        for model in before.keys() ^ self._blocked.keys():
-            self._queue.add(model_key(model))
+        before, self._halted = self._halted, self._context.rollout_limiter.halted()
+        failing, self._failing = self._failing, self._context.rollout_limiter.failing()
+        for model, _ in failing.items() ^ self._failing.items():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+        for change in before.keys() ^ self._halted.keys():
+            if problem := self._halted.get(change):  # the only place that names the tenants of an operator's change
+                log.warning("rollout paused", change=changed(change), message=problem.message)
+            if (halted_model := model_of(change)) is not None:
+                self._queue.add(model_key(halted_model))
+        for model in self._context.rollout_progress.changed_models():
+            self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
+
+    async def _check_rollouts(self) -> None:
+        """Give back the places of rollouts that take too long, without an event."""
+        while True:
+            await asyncio.sleep(ROLLOUT_CHECK_SECONDS)
+            self._requeue_waiting(again=True)
 
     async def _resync(self) -> None:
         while True:
-            await asyncio.sleep(self._options.resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.resync_seconds):
+                    await self._resync_requested.wait()
+            self._resync_requested.clear()
             try:
                 listed = await self._list(spread_seconds=self._options.resync_seconds / 2)
             except ClusterError as error:
@@ -217,10 +283,9 @@ class Controller:
         conditions: Counter[tuple[str, str]] = Counter()
         self._model_index.list_started()
         self._fallbacks.list_started()
-        for namespace in self._options.namespaces or ("",):
-            async for body in self._cluster.list(TENANT, namespace):
-                tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
-                conditions.update(_conditions(body))
+        async for body in self._list_scopes(TENANT):
+            tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
+            conditions.update(_conditions(body))
         await self._list_deployments()
         models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
         self._model_index.replace(tenants)
@@ -237,11 +302,23 @@ class Controller:
     async def _list_deployments(self) -> None:
         """Record every active rollout before any other is admitted: the previous leader may have admitted some."""
         existing = set()
-        for namespace in self._options.namespaces or ("",):
-            async for body in self._cluster.list(DEPLOYMENT, namespace, MANAGED):
-                self._context.rollout_limiter.record(body)
-                existing.add(pool_key(body))
+        async for body in self._list_scopes(DEPLOYMENT, MANAGED):
+            self._context.rollout_limiter.record(body)
+            self._context.rollout_progress.record(body)
+            existing.add(pool_key(body))
         self._context.rollout_limiter.retain(existing)
+        self._context.rollout_progress.retain(existing)
+
+    async def _list_scopes(self, kind: Kind, labels: str = "") -> AsyncIterator[Body]:
+        """List a kind in every namespace that the operator may read. Raises ClusterError."""
+        for namespace in self._access.listed():
+            try:
+                async for body in self._cluster.list(kind, namespace, labels):
+                    yield body
+            except Forbidden as error:
+                if not namespace:
+                    raise
+                self._access.refused(namespace, error)
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

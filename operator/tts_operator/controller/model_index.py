@@ -20,6 +20,10 @@ class ModelIndex:
         """Tenants that reference the model."""
         return frozenset(self._tenants.get(model, ()))
 
+    def models(self, key: Key) -> frozenset[str]:
+        """Models that the tenant references."""
+        return self._models.get(key, frozenset())
+
     def record(self, key: Key, models: Iterable[str]) -> frozenset[str]:
         """Record the models that a tenant references; none if it is gone. Returns the models whose tenants changed."""
         self._seen.add(key)

@@ -1,20 +1,45 @@
 """One reconcile of a TTSModel: it has a status and no children."""
 
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from tts_operator.api import TTSModel
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
+from tts_operator.desired.change_cause import model_digest
 from tts_operator.objects.keys import Key
+from tts_operator.objects.names import model_status_manager
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.models import model_ref, read_models
-from tts_operator.status.model import judge_fallback, model_status
+from tts_operator.status.model import Report, Usage, in_order, judge_fallback, model_status, own_part
 
 
-async def reconcile_model(
-    name: str, cluster: Cluster, users: Collection[Key], clock: Clock, blocked: Problem | None = None
-) -> None:
-    """Report whether the model can be used, how many tenants use it, and whether its rollout is paused (`blocked`).
+@dataclass(frozen=True)
+class ModelUse:
+    """Use of a model by one release of the operator, and the rollout of its last change, as the controller knows it."""
+
+    release: str
+    tenants: frozenset[Key]
+    """Tenants of the release that use the model."""
+    outdated: Callable[[str], frozenset[Key]]
+    """Tenants, of any release, with a pool that does not run the model of this digest."""
+    blocked: Problem | None = None
+    """Why no further tenant starts the change."""
+    failing: str = ""
+    """The tenants that the change fails for, as a clause."""
+
+    def usage(self, model: TTSModel | None) -> Usage:
+        """Numbers for the report, of the model as it was read.
+
+        A tenant without a pool is not behind: it was born suspended, or its spec or its use of the model is refused.
+        """
+        updated = len(self.tenants - self.outdated(model_digest(model))) if model is not None else None
+        return Usage(len(self.tenants), updated, self.blocked, self.failing)
+
+
+async def reconcile_model(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:
+    """Report whether the model can be used, how many tenants use it, and how the rollout of its last change goes.
 
     Raises ClusterError.
     """
@@ -22,12 +47,19 @@ async def reconcile_model(
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
     reading = await read_models(cluster, {name})
-    model, error = reading.models[name], reading.errors.get(name)
-    fallback = judge_fallback(name, reading.models, reading.errors)
-    after = model_status(body, model, error, len(users), clock.now(), fallback=fallback, blocked=blocked)
-    if after == body.get("status"):
+    model = reading.models[name]
+    report = Report(
+        use.release,
+        use.usage(model),
+        model,
+        reading.errors.get(name),
+        fallback=judge_fallback(name, reading.models, reading.errors),
+    )
+    after = model_status(body, report, clock.now())
+    if after == in_order(body.get("status")):
         return
+    part, manager = own_part(after, use.release), model_status_manager(use.release)
     try:
-        await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), after)
+        await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), part, manager)
     except NotFound:
         return  # it was deleted; a new model of its name has events of its own

@@ -1,25 +1,35 @@
 """One reconcile of a tenant: observe -> resolve -> build -> plan -> apply -> report -> requeue."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
+from tts_operator.controller.claims import Claims
+from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
+from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import plan
+from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.progress import RolloutProgress
+from tts_operator.rollout.situation import Mode, mode_of
 from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.tenant import status
+
+RELEASE = "ttsfleet-system/tts-operator"
+"""Name of a release that runs with the default flags: namespace and name of its Lease."""
 
 
 class ReconcileFailed(Exception):  # noqa: N818 - names what happened
@@ -40,7 +50,16 @@ class ReconcileContext:
     clock: Clock
     stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
+    rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
+    events: EventRecorder = field(default_factory=EventRecorder)
+    release: str = RELEASE
+    """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Claims of this release."""
+        return Claims(self.cluster, self.release)
 
     @property
     def sources(self) -> Sources:
@@ -50,10 +69,12 @@ class ReconcileContext:
     def record(self, observed: Observed) -> None:
         """Update the shared state with a reading."""
         self.rollout_limiter.record_tenant(observed)
+        self.rollout_progress.record_tenant(observed)
         self.secret_poller.record(observed)
 
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
+        self.claims.forget(observed)
         self.rollout_limiter.admit(observed.key, {})
         self.stores.departed(observed)
 
@@ -64,27 +85,37 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     Raises ReconcileFailed after reporting, and ClusterError where nothing can be reported.
     """
     clock, limiter, stores = context.clock, context.rollout_limiter, context.stores
-    observed = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
-    context.record(observed)
-    if observed.deleting:
-        context.forget(observed)
+    reading = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    if reading.deleting:
+        context.record(reading)
+        context.forget(reading)
         return None  # owner references delete the children
+    observed = await context.claims.hold(reading, clock.now())
+    if observed is None:  # the tenant of another release
+        limiter.admit(key, {})  # it may have been queued here before it moved
+        return None
+    context.record(observed)
     resolved = resolve(observed, context.settings, clock.now())
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
-    waits = limiter.admit(key, changes)
+    waits = limiter.admit(key, changes, rollout_modes(resolved))
     executor = PlanExecutor(context.cluster, observed)
     try:
         resolved = resolved.waiting(waits, changes)
         desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
-        actions = plan(desired, observed)
+        actions = plan(desired, observed) if desired else follow(with_last_schedule(resolved), observed)
         stores.before_apply(key)
         outcome = await executor.run(actions)
     finally:  # even if leadership ends midway: what was applied counts as rolling
         limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
     outcome = await stores.after_apply(resolved, outcome)
-    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now())
+    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now(), context.events)
     return requeue(outcome, next_requeue(resolved), clock)
+
+
+def rollout_modes(resolved: Resolved) -> dict[str, Mode]:
+    """Rollout mode of each pool, which is that of its model."""
+    return {pool.name: mode_of(pool.model.metadata.annotations) for pool in resolved.pools if pool.model is not None}
 
 
 def requeue(outcome: Outcome, scheduled: Requeue | None, clock: Clock) -> Requeue | None:

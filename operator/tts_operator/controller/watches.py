@@ -1,35 +1,43 @@
 """Turns watch events into keys: kopf watches, and this enqueues. It decides nothing and writes nothing.
 
-kopf runs in a thread with an event loop of its own, because it cancels every task of its loop when it ends. It is
-restarted whenever that happens. Its timers, indexes, finalizers, annotations, peering and posted events stay unused.
+kopf's timers, indexes, finalizers, annotations, peering and posted events stay unused. `watch_session` runs it in a
+thread, and `watch_supervisor` starts it anew.
 """
 
 import asyncio
 import dataclasses
 import functools
-import hashlib
-import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 
+import aiohttp
 import kopf
-import structlog
 
+from tts_operator.cluster.client import PAGE, collection_path
+from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import DEPLOYMENT, KINDS, MODEL, TENANT, Kind
 from tts_operator.objects.labels import MANAGED, TENANT_LABEL
 from tts_operator.objects.names import GROUP
-
-log = structlog.get_logger()
+from tts_operator.telemetry.watch_activity import WatchActivity
 
 WATCHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL))
 """Kinds that are watched by the label of the operator's objects: children, and pods. Secrets are not among them: the
 permission to watch them would be one to read everybody's."""
-RESTART_SECONDS = 2.0
+WATCH_SECONDS = 4
+"""Duration of one watch request, after which the API server ends it and kopf continues with the next, seconds.
+
+So short that a watch whose connection is dead is noticed and continued soon, without a list. An integer: it is written
+into the query as it is."""
+GIVE_UP_SECONDS = 6.0
+"""Time after which a watch that the API server did not end is cut, seconds."""
+LOGIN_SECONDS = 1.0
+"""Delay before credentials that were rejected are read again, seconds."""
 
 
 class EventSink(Protocol):
@@ -50,6 +58,27 @@ class EventSink(Protocol):
         """A watch delivered an object of this plural and resourceVersion, changed or not."""
 
 
+@dataclass(frozen=True)
+class WatchScope:
+    """Part of the watches that fails and restarts by itself: one namespace, or all that is not in a named one."""
+
+    namespace: str
+    """Empty: all namespaces."""
+    kinds: tuple[Kind, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """URL paths of the watched collections."""
+        return tuple(collection_path(kind, self.namespace) for kind in self.kinds)
+
+
+def scopes_of(namespaces: tuple[str, ...], *, confined: bool) -> tuple[WatchScope, ...]:
+    """Scopes of an operator that is confined to these namespaces, or of one for the whole cluster."""
+    if not confined:
+        return (WatchScope("", (TENANT, MODEL, *WATCHED)),)
+    return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *WATCHED)) for namespace in namespaces))
+
+
 class EndlessBackoff:
     """Delays of kopf's connection attempts, seconds. They never end, so that an outage does not end kopf."""
 
@@ -59,98 +88,135 @@ class EndlessBackoff:
             yield 5
 
 
-class Watches:
-    """Runs kopf from `start` to `stop`; the sink is called on the given loop."""
+class KopfWatch:
+    """Watches one scope, all namespaces or one, until it fails. Reports what the watches do to `activity`."""
 
-    def __init__(self, sink: EventSink, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...] = ()) -> None:
-        self._loop = loop
+    def __init__(self, scope: WatchScope, sink: EventSink, prints: Fingerprints, activity: WatchActivity) -> None:
+        self._scope = scope
         self._sink = sink
-        self._namespaces = namespaces
-        self._stop = threading.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
-        self._prints = Fingerprints()
+        self._prints = prints
+        self._activity = activity
+        self._http: list[aiohttp.ClientSession] = []
 
-    def start(self) -> None:
-        """Start to watch."""
-        self._thread.start()
+    async def watch(self) -> None:
+        await kopf.operator(
+            registry=self._registry(),
+            settings=settings(),
+            standalone=True,
+            clusterwide=not self._scope.namespace,
+            namespaces=(self._scope.namespace,) if self._scope.namespace else (),
+        )
 
-    async def stop(self) -> None:
-        """Stop to watch."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join, 5.0)
-
-    @property
-    def ready(self) -> bool:
-        """Whether the watches have started and still run."""
-        return self._ready.is_set() and self._thread.is_alive()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                asyncio.run(
-                    kopf.operator(
-                        registry=self._registry(),
-                        settings=settings(),
-                        standalone=True,
-                        clusterwide=not self._namespaces,
-                        namespaces=self._namespaces,
-                        stop_flag=self._stop,
-                        ready_flag=self._ready,
-                    )
-                )
-            except Exception:
-                log.exception("watches crashed")
-            if not self._stop.wait(RESTART_SECONDS):
-                log.warning("watches restarted")
-
-    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        self._loop.call_soon_threadsafe(callback, *arguments)
+    async def disconnect(self) -> None:
+        for session in self._http:
+            await session.close()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
-            self._call(self._sink.delivered, TENANT.plural, version(body))
+            self._sink.delivered(TENANT.plural, version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
             if not self._prints.changed(without_status(body), gone=type == "DELETED"):
-                self._call(self._sink.status_changed, key)
+                self._sink.status_changed(key)
                 return
             models = () if type == "DELETED" else named_models(body)
-            self._call(self._sink.tenant_changed, key, models)
+            self._sink.tenant_changed(key, models)
 
         async def model(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
-            self._call(self._sink.delivered, MODEL.plural, version(body))
+            self._sink.delivered(MODEL.plural, version(body))
             name = body["metadata"]["name"]
             if self._prints.changed(without_status(body), gone=type == "DELETED"):
                 fallback = None if type == "DELETED" else named_fallback(body)
-                self._call(self._sink.model_changed, name, fallback)
+                self._sink.model_changed(name, fallback)
             else:  # its status has their number, which does not concern its tenants
-                self._call(self._sink.status_changed, model_key(name))
+                self._sink.status_changed(model_key(name))
 
         async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
-            self._call(self._sink.delivered, resource.plural, version(body))
+            self._sink.delivered(resource.plural, version(body))
             owner = tenant_of(body)
             gone = type == "DELETED"
             if owner and self._prints.changed(body, gone=gone):
                 if resource.plural == DEPLOYMENT.plural and TENANT_LABEL in (body["metadata"].get("labels") or {}):
-                    self._call(functools.partial(self._sink.deployment_changed, dict(body), gone=gone))
-                self._call(self._sink.child_changed, owner)
+                    self._sink.deployment_changed(dict(body), gone=gone)
+                self._sink.child_changed(owner)
 
-        async def login(**arguments: Any) -> kopf.ConnectionInfo | None:
-            if "KUBECONFIG" in os.environ:
-                return kopf.login_with_kubeconfig(**arguments)
-            inside = kopf.login_with_service_account(**arguments)
-            if inside is None:
-                return kopf.login_with_kubeconfig(**arguments)
-            return dataclasses.replace(inside, server=api_server(os.environ) or inside.server)
-
-        kopf.on.login(registry=registry)(login)
-        kopf.on.event(TENANT.group, TENANT.version, TENANT.plural, registry=registry)(tenant)
-        kopf.on.event(MODEL.group, MODEL.version, MODEL.plural, registry=registry)(model)
-        for kind in WATCHED:
-            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(child)
+        kopf.on.login(registry=registry)(self._login)
+        for kind in self._scope.kinds:
+            handler = {TENANT: tenant, MODEL: model}.get(kind, child)
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(handler)
         return registry
+
+    async def _login(self, **arguments: Any) -> kopf.AiohttpSession | None:
+        """Open a session that reports its requests; again after a 401, with credentials read anew."""
+        if self._http:
+            await asyncio.sleep(LOGIN_SECONDS)
+        found = connection_info(arguments)
+        if found is None:
+            return None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+            headers=found.as_http_headers(),
+            proxy=found.proxy_url,
+            trust_env=found.trust_env,
+            middlewares=(self._observe,),
+        )
+        self._http.append(session)
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
+
+    async def _observe(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        path = request.url.path
+        self._activity.requested(path)
+        response = await send(request)
+        if response.status == HTTPStatus.OK and "watch" in request.url.query:
+            self._activity.opened(path)
+            response.content.on_eof(lambda: self._activity.ended(path))
+        return response
+
+
+class ForwardToLoop:
+    """EventSink that calls another one on its event loop, until it is closed."""
+
+    def __init__(self, sink: EventSink, loop: asyncio.AbstractEventLoop) -> None:
+        self._sink = sink
+        self._loop = loop
+        self._closed = False
+
+    def close(self) -> None:
+        """Forward nothing from now on: the session was abandoned, and another one watches in its place."""
+        self._closed = True
+
+    def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
+        self._call(self._sink.tenant_changed, key, models)
+
+    def model_changed(self, name: str, fallback: str | None) -> None:
+        self._call(self._sink.model_changed, name, fallback)
+
+    def child_changed(self, key: Key) -> None:
+        self._call(self._sink.child_changed, key)
+
+    def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None:
+        self._call(functools.partial(self._sink.deployment_changed, deployment, gone=gone))
+
+    def status_changed(self, key: Key) -> None:
+        self._call(self._sink.status_changed, key)
+
+    def delivered(self, kind: str, version: str) -> None:
+        self._call(self._sink.delivered, kind, version)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        if not self._closed:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def connection_info(arguments: Mapping[str, Any]) -> kopf.ConnectionInfo | None:
+    """Address and credentials, from KUBECONFIG or from the pod's ServiceAccount; None without either."""
+    if "KUBECONFIG" in os.environ:
+        return kopf.login_with_kubeconfig(**arguments)
+    inside = kopf.login_with_service_account(**arguments)
+    if inside is None:
+        return kopf.login_with_kubeconfig(**arguments)
+    return dataclasses.replace(inside, server=api_server(os.environ) or inside.server)
 
 
 def api_server(environment: Mapping[str, str]) -> str | None:
@@ -168,9 +234,11 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True  # otherwise it watches namespaces and CRDs, and needs permission to
     chosen.networking.error_backoffs = EndlessBackoff()  # by default it exits after 54 s without an API server
     chosen.networking.request_timeout = 60.0
-    chosen.networking.connect_timeout = 10.0
-    chosen.watching.connect_timeout = 10.0
-    chosen.watching.server_timeout = 300  # an integer: it is written into the query as it is
+    chosen.networking.connect_timeout = 3.0
+    chosen.watching.connect_timeout = 3.0
+    chosen.watching.server_timeout = WATCH_SECONDS
+    chosen.watching.client_timeout = GIVE_UP_SECONDS
+    chosen.watching.chunk_size = PAGE
     chosen.process.ultimate_exiting_timeout = None  # otherwise it kills this process
     for kind in WATCHED:
         chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED
@@ -189,44 +257,6 @@ def tenant_of(body: Mapping[str, Any]) -> Key | None:
         if owner["kind"] == TENANT.name and owner["apiVersion"].startswith(f"{GROUP}/"):
             name = owner["name"]
     return Key(metadata["namespace"], name) if name else None
-
-
-class Fingerprints:
-    """Detects changes of an object that a reconcile depends on: an HPA, for one, updates its metrics every 15 s."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, bytes] = {}
-
-    def changed(self, body: Mapping[str, Any], *, gone: bool) -> bool:
-        """Whether an object changed since the last call in anything that a reconcile reads."""
-        uid = body["metadata"]["uid"]
-        if gone:
-            self._last.pop(uid, None)
-            return True
-        now = fingerprint(body)
-        before, self._last[uid] = self._last.get(uid), now
-        return now != before
-
-
-IGNORED_FIELDS = frozenset({"resourceVersion", "managedFields", "currentMetrics", "lastScaleTime", "lastProbeTime"})
-"""Fields, at any depth, that change without consequence for a reconcile."""
-
-
-def fingerprint(body: Mapping[str, Any]) -> bytes:
-    """Digest of an object without IGNORED_FIELDS."""
-    text = json.dumps(_without_ignored(dict(body)), sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
-
-
-def without_status(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object without its status: what people write."""
-    return {name: part for name, part in body.items() if name != "status"}
-
-
-def _without_ignored(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_ignored(part) for name, part in value.items() if name not in IGNORED_FIELDS}
-    return [_without_ignored(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def version(body: Mapping[str, Any]) -> str:

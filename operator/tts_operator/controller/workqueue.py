@@ -62,7 +62,8 @@ class WorkQueue(Generic[K]):
 
     def oldest_wait_seconds(self) -> float:
         """Time for which the oldest key has been queued; 0 without keys."""
-        return self._now() - min((*self._first.values(), *self._second.values()), default=self._now())
+        now = self._now()
+        return now - min((*self._first.values(), *self._second.values()), default=now)
 
     def add(self, key: K) -> None:
         """Queue a key in the first lane; one in the second lane moves."""

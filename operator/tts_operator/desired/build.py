@@ -57,6 +57,8 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
+    # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
+    started = [pool for pool in current if pool.deployed or not resolved.suspended]
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -69,9 +71,9 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
-        *(deployments[pool.name].manifest for pool in current if pool.name in deployments and not pool.throttled),
+        *(deployments[pool.name].manifest for pool in started if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
-        *(horizontal_pod_autoscaler(resolved, pool) for pool in current),
+        *(horizontal_pod_autoscaler(resolved, pool) for pool in started),
         tenant_service(resolved),
     ]
     wanted = {manifest.ref for manifest in manifests}

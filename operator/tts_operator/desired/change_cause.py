@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tts_operator.api import TTSModel
 from tts_operator.objects import fields
 from tts_operator.objects.diff import template_differs
 from tts_operator.objects.fields import annotation
@@ -40,9 +41,14 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
         tenant = resolved.tenant.spec.model_dump(mode="json", include=TENANT_FIELDS, exclude_defaults=True)
     return Sources(
         tenant=short(tenant),
-        model=short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True)),
+        model=model_digest(model),
         operator=short(dataclasses.asdict(resolved.settings)),
     )
+
+
+def model_digest(model: TTSModel) -> str:
+    """Digest of the fields of a model that pod templates depend on."""
+    return short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True))
 
 
 def short(part: Any) -> str:

@@ -17,7 +17,7 @@ def quota_config_map(resolved: Resolved) -> Manifest:
     config = QuotaConfig(
         requests_per_minute=resolved.requests_per_minute,
         requests_per_day=quota.requests_per_day,
-        concurrent_requests=quota.concurrent_requests,
+        concurrent_requests=resolved.concurrent_requests,
         audio_seconds_per_day=quota.audio_seconds_per_day,
         characters_per_day=quota.characters_per_day,
         max_text_characters=resolved.max_text_characters,

@@ -65,6 +65,7 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
             "metadata": pool_metadata(resolved, pool),
             "spec": {
                 "minReadySeconds": MIN_READY_SECONDS,
+                "paused": False,  # the next apply undoes `kubectl rollout pause`, which would hide every change
                 "revisionHistoryLimit": 3,
                 "selector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(UPDATES[pool.rollout.strategy])},

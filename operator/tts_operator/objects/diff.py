@@ -44,6 +44,9 @@ ATOMIC_MAPS: frozenset[Path] = frozenset(
 )
 """Maps that the API replaces whole (``x-kubernetes-map-type: atomic``): an additional key is a difference."""
 
+OMITTED_FALSE: frozenset[Path] = frozenset({("spec", "paused")})
+"""Fields that the API server does not return while they are false (``omitempty`` of a Go bool)."""
+
 QUANTITIES = frozenset({"requests", "limits", "sizeLimit", "averageValue"})
 """Fields that hold quantities, themselves or in their children."""
 
@@ -119,6 +122,8 @@ def changed(desired: Any, live: Any, path: Path) -> Iterator[FieldChange]:
         for element in desired:
             key = {name: element.get(name) for name in LIST_KEYS[schema(path)]}
             yield from changed(element, element_of(live, key), (*path, f"[{':'.join(map(str, key.values()))}]"))
+    elif live is None and desired is False and path in OMITTED_FALSE:
+        return
     elif not equal(desired, live, quantities=bool(QUANTITIES.intersection(path))):
         yield FieldChange(path, live, desired)
 

@@ -122,7 +122,7 @@ SECRET = Kind(
     child=True,
     comment="By name only: permission to list or watch Secrets would be permission to read all of them.",
 )
-EVENT = Kind("events.k8s.io/v1", "Event", "events", ("create",))
+EVENT = Kind("events.k8s.io/v1", "Event", "events", ("create", "patch"))
 NAMESPACE = Kind("v1", "Namespace", "namespaces", ("get",), scope=Scope.CLUSTER, by_name=True)
 LEASE = Kind(
     "coordination.k8s.io/v1", "Lease", "leases", ("create", "get", "update"), scope=Scope.OPERATOR, by_name=True

@@ -8,12 +8,21 @@ API_VERSION = f"{GROUP}/{VERSION}"
 """apiVersion of TTSTenant and TTSModel."""
 MANAGER = "tts-operator"
 """Field manager of every server-side apply and of pod annotations."""
+STANDBY_MANAGER = "tts-operator-standby"
+"""Field manager of the condition by which a release reports that it stays away from another one's tenant."""
 SCALE_MANAGER = "tts-operator-scale"
 """Field manager of replicas, which no apply set ever holds."""
 
+MAX_MANAGER_LENGTH = 128
+"""Characters of a field manager's name."""
 CONTAINER = "tts-server"
 MAX_NAME_LENGTH = 63
 """Characters of a label value and of a DNS label."""
+
+
+def model_status_manager(release: str) -> str:
+    """Field manager of a release's part in the status of models: several releases may report on one model."""
+    return fitted(f"{MANAGER}:{release}", MAX_MANAGER_LENGTH)
 
 
 def pool_name(tenant: str, model: str) -> str:
@@ -71,9 +80,9 @@ def keys_secret_name(tenant: str) -> str:
     return f"{tenant}-keys"
 
 
-def fitted(name: str) -> str:
-    """The name itself, or as much of it as fits a label value beside a hash of the whole."""
-    if len(name) <= MAX_NAME_LENGTH:
+def fitted(name: str, longest: int = MAX_NAME_LENGTH) -> str:
+    """The name itself, or as much of it as fits, by default a label value, beside a hash of the whole."""
+    if len(name) <= longest:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: MAX_NAME_LENGTH - 9].rstrip('-.')}-{digest}"
+    return f"{name[: longest - 9].rstrip('-.')}-{digest}"

@@ -9,6 +9,8 @@ from decimal import ROUND_CEILING, Decimal
 
 BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+MILLI = Decimal("0.001")
+"""Finest amount of a resource: pkg/apis/core/v1/defaults.go, SetDefaults_ResourceList, rounds up to it."""
 PATTERN = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+|)")
 
 
@@ -26,10 +28,10 @@ def parse(quantity: str | float) -> Decimal:
 
 
 def same(left: object, right: object) -> bool:
-    """Whether two quantities are equal in any notation."""
+    """Whether two quantities are equal in any notation, as the API server stores them: rounded up to a thousandth."""
     if isinstance(left, str | int | float) and isinstance(right, str | int | float):
         try:
-            return parse(left) == parse(right)
+            return parse(left).quantize(MILLI, ROUND_CEILING) == parse(right).quantize(MILLI, ROUND_CEILING)
         except ValueError:
             return left == right
     return left == right

@@ -1,6 +1,6 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
@@ -13,7 +13,10 @@ from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
+
+COLLECTOR_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
 
 
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
@@ -31,6 +34,17 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     ]
 
 
+def follow(autoscaler: Manifest | None, observed: Observed) -> list[Action]:
+    """The only write while a spec is refused: the HPA's bounds by the last accepted schedule."""
+    if autoscaler is None:
+        return []
+    live = observed.children.get(autoscaler.ref)
+    if live is None or terminating(live):
+        return []
+    why = difference(autoscaler.body, live)
+    return [Apply(autoscaler, why)] if why else []
+
+
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:
     """Apply of one child, followed by the scale of its replicas."""
     live = observed.children.get(manifest.ref)
@@ -38,7 +52,13 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
+        if holders := foreign_finalizers(live):
+            yield Refuse(manifest.ref, deletion_blocked(holders))
         return  # its deletion enqueues the tenant, which then creates it again
+    if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
+        # Replaced at once: pods are annotated with its hash later in this plan.
+        yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
+        live = None
     if why := difference(manifest.body, live):
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
@@ -47,6 +67,15 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
 def name_taken(live: Body, key: Key) -> Problem:
     """Problem of a child whose name an object has that the tenant does not control."""
     owner = controller_of(live) or {}
+    ours = is_labelled(live, key)
+    if terminating(live) and ours and (holders := foreign_finalizers(live)):
+        return deletion_blocked(holders)
+    if not owner and ours:
+        return Problem(
+            "Orphaned",
+            "is left over from a deleted tenant of this name, which no longer controls it, as after"
+            f" `kubectl delete --cascade=orphan`: delete it with `kubectl -n {key.namespace} delete`",
+        )
     if (owner.get("kind"), owner.get("name")) == ("TTSTenant", key.name):
         return Problem(
             "BeingCollected", "belongs to a deleted tenant of this name, and is being deleted with it; no action needed"
@@ -56,15 +85,38 @@ def name_taken(live: Body, key: Key) -> Problem:
     )
 
 
+def foreign_finalizers(live: Body) -> list[str]:
+    """Finalizers with which other programs hold an object, besides those of the garbage collector."""
+    return [name for name in live["metadata"].get("finalizers") or () if name not in COLLECTOR_FINALIZERS]
+
+
+def deletion_blocked(holders: Sequence[str]) -> Problem:
+    """Problem of a child that is being deleted, and cannot be created again before it is gone."""
+    named = ", ".join(holders)
+    return Problem(
+        "DeletionBlocked",
+        f"is being deleted, and metadata.finalizers holds it: {named}; the program that set it must remove it",
+    )
+
+
+def is_labelled(live: Body, key: Key) -> bool:
+    """Whether the object has the labels of a child of the tenant."""
+    labels = live["metadata"].get("labels") or {}
+    return labels.get(TENANT_LABEL) == key.name and labels.get(MANAGED_BY) == MANAGER
+
+
 def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = False) -> Iterator[Scale]:
-    """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake."""
+    """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake.
+
+    Zero is the HPA's own if it says ScaledToZero: it then wakes the Deployment, which it leaves alone at another zero.
+    """
     target = desired.replicas.get(ref)
     live = observed.children.get(ref)
     if target is None or (live is None and not applied):
         return
     current = 1 if live is None else replicas(live)
     version = None if live is None or applied else str(live["metadata"].get("resourceVersion", ""))
-    if target == current:
+    if target == current or (current == 0 and lookup.scaled_to_zero(observed, ref.name)):
         return
     if target == 0:
         yield Scale(ref, 0, version, "suspended")
@@ -99,9 +151,12 @@ def deletes(desired: Desired, observed: Observed) -> Iterator[Delete]:
     """Delete of each child that is no longer desired. The tenant must control it, not just its label."""
     current = {manifest.ref for manifest in desired.manifests} | desired.kept
     for ref, live in sorted(observed.children.items(), key=lambda child: child[0]):
-        labels = live["metadata"].get("labels") or {}
-        labelled = labels.get(TENANT_LABEL) == observed.key.name and labels.get(MANAGED_BY) == MANAGER
-        if ref not in current and labelled and controlled_by(live, observed.uid) and not terminating(live):
+        if (
+            ref not in current
+            and is_labelled(live, observed.key)
+            and controlled_by(live, observed.uid)
+            and not terminating(live)
+        ):
             yield Delete(ref, str(live["metadata"].get("uid", "")), "no longer wanted")
 
 

@@ -1,7 +1,7 @@
 """Effective precision of a pool, and the resources that its pods need for it."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import NamedTuple
 
 from tts_operator.objects import quantity
@@ -65,5 +65,5 @@ def combined_resources(effective: Resources, loaded: Sequence[Resources]) -> dic
                 result[name] = amount
     if "memory" in effective and len(options) > 1:
         total = sum((quantity.parse(resources.get("memory", "0")) for resources in options), Decimal(0))
-        result["memory"] = str(int(total))
+        result["memory"] = str(total.to_integral_value(ROUND_CEILING))
     return result

@@ -14,13 +14,22 @@ from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import cpu_utilization
+from tts_operator.resolve.ceilings import (
+    capped,
+    capped_change,
+    capped_state,
+    ceiling_notes,
+    max_replicas,
+    tier_problem,
+)
 from tts_operator.resolve.fallback import fallback_chains
+from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem, not_supported
 from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
 from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.resolve.tier_limits import ceiling_notes, request_limit
+from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
 from tts_operator.rollout.cutover import cutover
 from tts_operator.rollout.draining import draining
@@ -32,17 +41,20 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     """Resolve the spec as of `now`; `refused` is set if it cannot be followed as a whole."""
     tenant = observed.tenant
     unresolved = Resolved(observed, settings, now)
-    if tenant is None or observed.deleting:
-        return replace(unresolved, refused=Problem("Invalid", observed.tenant_error or "the tenant is being deleted"))
+    if observed.deleting:
+        return replace(unresolved, refused=Problem("Invalid", "the tenant is being deleted"))
+    if tenant is None:
+        return refuse(unresolved, Problem("Invalid", observed.tenant_error or "the stored object is not a TTSTenant"))
     if unsupported := list(unsupported_in_tenant(tenant.spec)):
-        return replace(unresolved, refused=Problem("NotSupportedYet", not_supported(unsupported)))
-    if problem := disallowed_issuer(tenant, settings):
-        return replace(unresolved, refused=problem)
+        return refuse(unresolved, Problem("NotSupportedYet", not_supported(unsupported)))
+    if problem := disallowed_issuer(tenant, settings) or tier_problem(tenant, observed.namespace_labels):
+        return refuse(unresolved, problem)
+    most = max_replicas(observed.namespace_labels)
     try:
-        window = schedule.state_at(tenant.spec.schedule, now)
-        change = schedule.next_change(tenant.spec.schedule, now)
+        window = capped_state(schedule.state_at(tenant.spec.schedule, now), most)
+        change = capped_change(schedule.next_change(tenant.spec.schedule, now), most)
     except schedule.UnknownTimeZone as error:
-        return replace(unresolved, refused=Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
+        return refuse(unresolved, Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
     metrics = missing_metrics(observed, default_pool, window.bounds, now)
     pools, problems = requested_pools(observed, tenant, metrics, now)
@@ -50,12 +62,14 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
-    limit, limit_notes = request_limit(tenant, settings)
+    limits = tier_limits(tenant, settings)
+    requested = [state.bounds for state in schedule.states(tenant.spec.schedule)]
+    requested += [member_bounds(each) for each in tenant.spec.models[1:]]
     hidden = [Problem("WindowNeverOpens", sentence) for sentence in schedule.never_open(tenant.spec.schedule)]
-    quota, auth = tenant.spec.quota, tenant.spec.auth
+    auth = tenant.spec.auth
     resolved = replace(
         unresolved,
-        notes=(*limit_notes, *ceiling_notes(observed.namespace_labels), *hidden),
+        notes=(*limits.notes, *ceiling_notes(observed.namespace_labels, requested), *hidden),
         model_problems=problems,
         window=window,
         next_transition=change,
@@ -65,8 +79,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         keys_secret=observed.keys_secret,
         signing=signing.keys if signing else None,
         cpu_utilization=cpu_utilization(tenant),
-        requests_per_minute=limit,
-        max_text_characters=(quota and quota.max_text_characters) or settings.max_text_characters,
+        requests_per_minute=limits.requests_per_minute,
+        concurrent_requests=limits.concurrent_requests,
+        max_text_characters=limits.max_text_characters,
     )
     times = [
         change and change.at,
@@ -78,6 +93,22 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
+
+
+def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
+    """A refused spec: the children stay as they are, and replicas go on by the last accepted schedule."""
+    refused = replace(unresolved, refused=problem)
+    last = last_schedule(unresolved.observed)
+    if last is None:
+        return refused
+    most = max_replicas(unresolved.observed.namespace_labels)
+    try:
+        window = capped_state(schedule.state_at(last.schedule, unresolved.now), most)
+        change = capped_change(schedule.next_change(last.schedule, unresolved.now), most)
+    except schedule.UnknownTimeZone:  # this operator's database is another one
+        return refused
+    at = change.at if change else None
+    return replace(refused, following=last.pool, window=window, next_transition=change, requeue_at=at)
 
 
 def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:
@@ -101,10 +132,10 @@ def requested_pools(
 
     Also the problems of models, then of voices.
     """
-    models = tenant.spec.models
+    models, most = tenant.spec.models, max_replicas(observed.namespace_labels)
     problems = {model.name: model_problem(observed, model.name) for model in models}
     chains = fallback_chains(problems, observed.models, lambda model, name: fallback_problem(observed, model, name))
-    bounds = [metrics.bounds, *(member_bounds(model) for model in models[1:])]
+    bounds = [metrics.bounds, *(capped(member_bounds(model), most) for model in models[1:])]
     pools = [
         model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
         for model, model_bounds in zip(models, bounds, strict=True)

@@ -70,6 +70,8 @@ class Resolved:
     now: datetime
     refused: Problem | None = None
     """Why the spec as a whole cannot be followed: nothing is built, and the last good children stay."""
+    following: str = ""
+    """While the spec is refused: name of the pool that follows the last accepted schedule; empty without one."""
     notes: tuple[Problem, ...] = ()
     """Fields of the spec that have no effect, or another than written; everything else converges."""
     model_problems: tuple[Problem, ...] = ()
@@ -89,6 +91,7 @@ class Resolved:
     """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
     cpu_utilization: int = CPU_UTILIZATION
     requests_per_minute: int = 0
+    concurrent_requests: int | None = None
     max_text_characters: int = 0
 
     @property

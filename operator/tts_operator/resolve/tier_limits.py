@@ -1,27 +1,48 @@
-"""Limits that the tier and the namespace set for a tenant."""
+"""Limits that the tier sets for a tenant: `spec.quota` can only lower them."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from tts_operator.api import TTSTenant
-from tts_operator.objects.labels import CEILINGS
+from tts_operator.api.tenant import Quota
 from tts_operator.objects.problem import Problem
 from tts_operator.settings import Settings
 
-
-def request_limit(tenant: TTSTenant, settings: Settings) -> tuple[int, tuple[Problem, ...]]:
-    """Requests per minute: the tier's limit, or the tenant's if that is lower. Also a note where the tier's applies."""
-    tier = settings.requests_per_minute[tenant.spec.tier.value]
-    requested = tenant.spec.quota.requests_per_minute if tenant.spec.quota else None
-    if requested is None or requested <= tier:
-        return requested or tier, ()
-    name = tenant.spec.tier.value
-    message = f"spec.quota.requestsPerMinute {requested} exceeds the limit of tier {name}: {tier} applies"
-    return tier, (Problem("QuotaClamped", message),)
+# Not in Settings: a change of any setting there rolls out every pod, and no pod depends on these.
+CONCURRENT_REQUESTS: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
+"""Largest `spec.quota.concurrentRequests` by tier."""
+MAX_TEXT_CHARACTERS: Mapping[str, int] = {"Basic": 10_000, "VIP": 50_000, "Enterprise": 100_000}
+"""Largest `spec.quota.maxTextCharacters` by tier."""
 
 
-def ceiling_notes(labels: Mapping[str, str]) -> tuple[Problem, ...]:
-    """A note about labels of the namespace that look enforced and are not."""
-    present = [label for label in CEILINGS if label in labels]
-    if not present:
-        return ()
-    return (Problem("CeilingsNotEnforced", f"namespace labels {', '.join(present)} are not enforced yet"),)
+class TierLimits(NamedTuple):
+    """Limits in effect, and a note for each that the tier lowers."""
+
+    requests_per_minute: int
+    concurrent_requests: int | None
+    """The lowered limit of the spec; None if it sets none."""
+    max_text_characters: int
+    notes: tuple[Problem, ...]
+
+
+def tier_limits(tenant: TTSTenant, settings: Settings) -> TierLimits:
+    """The limits of the spec, lowered to those of its tier; the tier's rate where the spec sets none."""
+    quota, tier = tenant.spec.quota or Quota(), tenant.spec.tier.value
+    notes: list[Problem] = []
+
+    def lowered(name: str, requested: int | None, largest: Mapping[str, int]) -> int | None:
+        if requested is None or requested <= largest[tier]:
+            return requested
+        message = f"spec.quota.{name} {requested} exceeds the limit of tier {tier}: {largest[tier]} applies"
+        notes.append(Problem("QuotaClamped", message))
+        return largest[tier]
+
+    minute = lowered("requestsPerMinute", quota.requests_per_minute, settings.requests_per_minute)
+    concurrent = lowered("concurrentRequests", quota.concurrent_requests, CONCURRENT_REQUESTS)
+    characters = lowered("maxTextCharacters", quota.max_text_characters, MAX_TEXT_CHARACTERS)
+    return TierLimits(
+        minute or settings.requests_per_minute[tier],
+        concurrent,
+        characters or settings.max_text_characters,
+        tuple(notes),
+    )

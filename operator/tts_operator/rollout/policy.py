@@ -1,13 +1,13 @@
-"""Limits how many tenants roll out a shared change at the same time.
+"""Reads from Deployments which shared changes are rolled out, and how that goes.
 
 A change of a TTSModel or of the operator replaces the pods of every tenant that uses it. A few tenants roll it out at a
-time, and after it has failed for two of them no other one starts. A change of a tenant's own spec is not limited.
+time; `situation` has the rule. A change of a tenant's own spec is not limited.
 
 The state is in annotations of the Deployments, so that the next leader knows what is rolling: SOURCES has digests of
 the three parts of a pod template, ROLLOUT names the last shared change that the Deployment took.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -16,14 +16,9 @@ from tts_operator.objects.fields import annotation
 from tts_operator.objects.keys import Key
 from tts_operator.objects.labels import ROLLOUT, SOURCES, TENANT_LABEL
 from tts_operator.objects.manifest import Body
-from tts_operator.objects.problem import Problem
+from tts_operator.rollout.update_strategy import surge_denied
 from tts_operator.snapshot.pod_failures import failures_of_pod
 
-MAX_CONCURRENT_TENANTS = 5
-"""Tenants that roll out shared changes at the same time."""
-FAILURES = 2
-"""Failed tenants that pause a rollout. A single one may fail for a reason of its own."""
-WAITING, HALTED = "WaitingForRollout", "RolloutHalted"
 OPERATOR, MODEL = "operator", "model"
 FATAL = frozenset(
     {
@@ -77,16 +72,35 @@ class Roll:
     pool: str
     change: str
     failed: bool = False
+    """Whether its pods do not become ready, for a reason that the change may have caused."""
+    stalled: bool = False
+    """Whether it cannot go on for a reason of its namespace: the change may be good."""
+    overdue: bool = False
+    """Whether it has taken too long."""
+
+    @property
+    def holds_place(self) -> bool:
+        """Whether it counts as one of the tenants that roll at the same time."""
+        return not self.failed and not self.stalled and not self.overdue
 
 
-def roll(live: Body, *, stuck: bool = False) -> Roll | None:
-    """Rollout of a shared change in a live Deployment; None if there is none or it has finished."""
+def roll(live: Body, *, stuck: bool = False, no_room: bool = False) -> Roll | None:
+    """Rollout of a shared change in a live Deployment; None if there is none or it has finished.
+
+    `stuck`: its pods fail; `no_room`: they are unschedulable. Both are seen in pods, not in the Deployment.
+    """
     change = annotation(live, ROLLOUT)
     if not change or finished(live):
         return None
     progressing = fields.condition(live, "Progressing")
     late = progressing is not None and progressing.get("reason") == "ProgressDeadlineExceeded"
-    return Roll(*pool_key(live), change, failed=late or stuck)
+    stalled = not stuck and (no_room or paused(live) or surge_denied(live))
+    return Roll(*pool_key(live), change, failed=stuck or (late and not stalled), stalled=stalled)
+
+
+def paused(live: Body) -> bool:
+    """Whether someone paused the Deployment, as `kubectl rollout pause` does."""
+    return bool(live["spec"].get("paused"))
 
 
 def finished(live: Body) -> bool:
@@ -120,35 +134,25 @@ def pool_key(live: Body) -> PoolKey:
 
 def pods_fail(live: Body, pods: Iterable[Body]) -> bool:
     """Whether pods of a Deployment's latest template fail for a FATAL reason."""
+    return any(failure.reason in FATAL for pod in latest(live, pods) for failure in failures_of_pod(pod))
+
+
+def pods_unschedulable(live: Body, pods: Iterable[Body]) -> bool:
+    """Whether a pod of a Deployment's latest template finds no node."""
+    return any(failure.reason == "Unschedulable" for pod in latest(live, pods) for failure in failures_of_pod(pod))
+
+
+def latest(live: Body, pods: Iterable[Body]) -> Iterator[Body]:
+    """Pods of a Deployment's latest template."""
     template = live["spec"]["template"]
     image = template["spec"]["containers"][0]["image"]
     annotations = (template.get("metadata") or {}).get("annotations") or {}
-    return any(
-        failure.reason in FATAL
+    return (
+        pod
         for pod in pods
         if pod["spec"]["containers"][0]["image"] == image
         and annotations.items() <= (pod["metadata"].get("annotations") or {}).items()
-        for failure in failures_of_pod(pod)
     )
-
-
-def blocked_reason(key: Key, change: str, rolls: Iterable[Roll]) -> Problem | None:
-    """Why this tenant may not start the change now; None if it may.
-
-    A tenant that is rolling may start the next change: so a fixed model reaches the tenants that its fault blocks.
-    Tenants that failed with another change hold no place: their rollouts may never end.
-    """
-    everyone = list(rolls)
-    failed = sorted({each.key for each in everyone if each.change == change and each.failed})
-    if len(failed) >= FAILURES:
-        names = " and ".join(str(each) for each in failed[:FAILURES])
-        failure = f"the change of {changed(change)} failed on {len(failed)} tenants, such as {names}"
-        advice = "It resumes when one of them becomes ready or the change is fixed."
-        return Problem(HALTED, f"Rollout paused: {failure}. {advice}")
-    rolling = {each.key for each in everyone if each.change == change or not each.failed}
-    if key in rolling or len(rolling) < MAX_CONCURRENT_TENANTS:
-        return None
-    return Problem(WAITING, "Queued behind other tenants' rollouts; no action needed.")
 
 
 def changed(change: str) -> str:

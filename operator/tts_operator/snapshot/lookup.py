@@ -1,6 +1,7 @@
 """Finds objects in a snapshot."""
 
 from tts_operator.calendar.bounds import Bounds
+from tts_operator.objects import fields
 from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, SERVICE, Kind
 from tts_operator.objects.labels import MODEL_LABEL, POOL_LABEL
 from tts_operator.objects.manifest import Body, Ref
@@ -22,6 +23,12 @@ def deployment(observed: Observed, pool: str) -> Body | None:
 def autoscaler(observed: Observed, pool: str) -> Body | None:
     """HorizontalPodAutoscaler of a pool."""
     return child(observed, HORIZONTAL_POD_AUTOSCALER, pool)
+
+
+def scaled_to_zero(observed: Observed, pool: str) -> bool:
+    """Whether the pool's HPA has itself scaled it to zero, and will wake it (KEP-2021; Kubernetes 1.37)."""
+    condition = fields.condition(autoscaler(observed, pool), "ScaledToZero")
+    return condition is not None and condition.get("status") == "True"
 
 
 def autoscaler_bounds(observed: Observed, pool: str) -> Bounds | None:

@@ -1,6 +1,6 @@
 """Builds Kubernetes conditions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +17,17 @@ def conditions(
     before: Iterable[Mapping[str, Any]],
     generation: int,
     now: datetime,
+    *,
+    negative: Container[str] = (),
 ) -> list[dict[str, Any]]:
-    """One condition per type of `problems`: False with its problem, or True with its note, if it has one."""
+    """One condition per type of `problems`: False with its problem, or True with its note, if it has one.
+
+    The types in `negative` are True with their problem, and False with their note.
+    """
     previous = {each["type"]: each for each in before}
 
     def condition(type_: str, problem: Problem | None) -> dict[str, Any]:
-        status = "False" if problem else "True"
+        status = "True" if (problem is None) is not (type_ in negative) else "False"
         reason, message = problem or notes.get(type_) or Problem(AS_SPECIFIED, "")
         unchanged = previous.get(type_, {}).get("status") == status
         return {

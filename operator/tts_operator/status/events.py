@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tts_operator.status.conditions import condition_of
 from tts_operator.status.policies import WARNINGS
 
-TRANSIENT = frozenset({"Starting", "Suspended", "BeingCollected"})
+TRANSIENT = frozenset({"Starting", "Suspended", "BeingCollected", "ScaledToZero"})
 """Reasons not to be Ready that need no action: their events are of type Normal."""
 
 

@@ -1,44 +1,146 @@
 """Status of a TTSModel: whether tenants can use it, and how many do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tts_operator.api import TTSModel
 from tts_operator.api.support import unsupported_in_model
 from tts_operator.objects import quantity
+from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.pod_files.engine import local_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found, not_supported
+from tts_operator.rollout.situation import PAUSED, Mode, mode_of
 from tts_operator.status.conditions import conditions
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tenants of one release that use a model, and how far they are with its last change."""
+
+    tenants: int
+    updated: int | None = None
+    """Number of tenants that run the last change; None while the model cannot be read."""
+    blocked: Problem | None = None
+    """Why no further tenant starts the change."""
+    failing: str = ""
+    """The tenants that the change fails for, as a clause."""
+
 
 SERVER_MEMORY_BYTES = 300 * 2**20
 """Memory that a pod needs besides its engine processes."""
 
 
-def model_status(
-    body: Body,
-    model: TTSModel | None,
-    error: str | None,
-    in_use: int,
-    now: datetime,
-    *,
-    fallback: Problem | None = None,
-    blocked: Problem | None = None,
-) -> dict[str, Any]:
-    """The whole status. `fallback`: problem of the fallback chain; `blocked`: problem of the last change's rollout."""
-    accepted = judge(model, error)
-    problems = {"Accepted": accepted, "FallbackResolved": fallback, "Ready": accepted or fallback or blocked}
-    notes = {"Accepted": tight_memory(model) if model else None}
-    before = (body.get("status") or {}).get("conditions") or ()
+@dataclass(frozen=True)
+class Report:
+    """Findings of this release about a model."""
+
+    release: str
+    usage: Usage
+    model: TTSModel | None
+    error: str | None = None
+    """Why the stored object does not parse."""
+    fallback: Problem | None = None
+    """Problem of the fallback chain."""
+
+
+def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
+    """The whole status: this release's report beside those of others, and what follows from all of them.
+
+    It follows from the reports alone, so that releases that read the same reports write the same.
+    """
     generation = int(body["metadata"].get("generation", 0))
+    reports = {each["name"]: each for each in (body.get("status") or {}).get("releases") or ()}
+    reports[report.release] = release_status(body, report, generation, now)
+    releases = [reports[name] for name in sorted(reports)]
+    current = [each for each in releases if each.get("observedGeneration") == generation]
+    updated = [each["updatedTenants"] for each in current if "updatedTenants" in each]
     return {
         "observedGeneration": generation,
-        "tenants": in_use,
-        "conditions": conditions(problems, notes, before, generation, now),
+        "tenants": sum(each["tenants"] for each in current),
+        **({"updatedTenants": sum(updated)} if updated else {}),
+        "conditions": merged([each["conditions"] for each in current]),
+        "releases": releases,
     }
+
+
+def release_status(body: Body, report: Report, generation: int, now: datetime) -> dict[str, Any]:
+    """The entry of this release in `status.releases`."""
+    usage, model, accepted = report.usage, report.model, judge(report.model, report.error)
+    mode = mode_of(model.metadata.annotations) if model else Mode.AUTO
+    problems = {
+        "Accepted": accepted,
+        "FallbackResolved": report.fallback,
+        "RolledOut": rolling_out(usage, mode),
+        "Ready": accepted or report.fallback or usage.blocked,
+    }
+    notes = {"Accepted": (bad_mode(model) or tight_memory(model)) if model else None, "RolledOut": mode_note(mode)}
+    status = body.get("status") or {}
+    own = next((each for each in status.get("releases") or () if each["name"] == report.release), status)
+    return {
+        "name": report.release,
+        "observedGeneration": generation,
+        "tenants": usage.tenants,
+        **({"updatedTenants": usage.updated} if usage.updated is not None else {}),
+        "conditions": conditions(problems, notes, own.get("conditions") or (), generation, now),
+    }
+
+
+def merged(reports: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """One condition of each type: the first that is False, else the first."""
+    by_type: dict[str, Mapping[str, Any]] = {}
+    for condition in (condition for report in reports for condition in report):
+        known = by_type.setdefault(condition["type"], condition)
+        if known["status"] == "True" and condition["status"] == "False":
+            by_type[condition["type"]] = condition
+    return list(by_type.values())
+
+
+def own_part(status: Mapping[str, Any], release: str) -> dict[str, Any]:
+    """The part of the whole status that this release applies: without the reports of others."""
+    return {**status, "releases": [each for each in status["releases"] if each["name"] == release]}
+
+
+def in_order(status: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The stored status with its lists in the order of `model_status`: field managers append to them."""
+    stored = dict(status or {})
+    if "releases" in stored:
+        stored["releases"] = sorted(stored["releases"], key=lambda each: str(each["name"]))
+    return stored
+
+
+def rolling_out(usage: Usage, mode: Mode) -> Problem | None:
+    """Why not every tenant runs the model's last change; None if all do, and while the model cannot be read."""
+    if usage.updated is None or usage.updated >= usage.tenants:
+        return None
+    progress = f"{usage.updated} of {usage.tenants} tenants run the model's last change"
+    failing = f"; {usage.failing}" if usage.failing else ""
+    if mode is Mode.PAUSED:
+        advice = f"remove the annotation {ROLLOUT_MODE} to resume"
+        return Problem(PAUSED, f"{progress}; the annotation {ROLLOUT_MODE} pauses the rollout: {advice}")
+    if usage.blocked is not None:
+        return Problem(usage.blocked.reason, f"{progress}; {usage.blocked.message}")
+    return Problem("RollingOut", f"{progress}{failing}")
+
+
+def mode_note(mode: Mode) -> Problem | None:
+    """A note while an annotation lifts the limits for every later change, too."""
+    if mode not in {Mode.IGNORE_FAILURES, Mode.UNLIMITED}:
+        return None
+    message = f"the annotation {ROLLOUT_MODE} is {mode}, for later changes too: remove it to limit them again"
+    return Problem("RolloutUnlimited" if mode is Mode.UNLIMITED else "FailuresIgnored", message)
+
+
+def bad_mode(model: TTSModel) -> Problem | None:
+    """A note if the annotation for the rollout mode has none of its values."""
+    value = model.metadata.annotations.get(ROLLOUT_MODE)
+    if value is None or value in set(Mode):
+        return None
+    return Problem("RolloutModeUnknown", f"the annotation {ROLLOUT_MODE} has no effect: set it to {', '.join(Mode)}")
 
 
 def tight_memory(model: TTSModel) -> Problem | None:

@@ -8,7 +8,7 @@ from tts_operator.objects.names import keys_secret_name
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Resolved
-from tts_operator.rollout.policy import HALTED
+from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import pod_failures
@@ -28,7 +28,11 @@ Policy = Callable[[PolicyInput], Problem | None]
 
 def refused(inputs: PolicyInput) -> Problem | None:
     """The spec as a whole cannot be followed."""
-    return inputs.resolved.refused
+    problem = inputs.resolved.refused
+    if problem is None or not accepted_before(inputs):
+        return problem
+    clock = ", and its schedule goes on" if inputs.resolved.following else ""
+    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{clock}")
 
 
 def model_unusable(inputs: PolicyInput) -> Problem | None:
@@ -55,8 +59,7 @@ def write_failed(inputs: PolicyInput) -> Problem | None:
 def throttled(inputs: PolicyInput) -> Problem | None:
     """A rollout is queued behind other tenants', or paused. The previous pods keep serving, so `Ready` stays True."""
     problems = {pool.name: pool.throttled for pool in inputs.resolved.pools if pool.throttled}
-    halted = (problem for problem in problems.values() if problem.reason == HALTED)
-    first = next(halted, next(iter(problems.values()), None))
+    first = min(problems.values(), key=lambda problem: THROTTLED.index(problem.reason), default=None)
     if first is None:
         return None
     return Problem(first.reason, f"{', '.join(sorted(problems))}: the previous pods keep serving. {first.message}")
@@ -76,9 +79,14 @@ def has_replicas(observed: Observed) -> bool:
 
 def never_accepted(inputs: PolicyInput) -> Problem | None:
     """The spec is refused and no earlier one was accepted: the tenant has no pools."""
-    if not inputs.resolved.refused or pool_names(inputs):
+    if not inputs.resolved.refused or accepted_before(inputs):
         return None
     return Problem("NeverAccepted", "no resources created: the spec has never been accepted, see condition Accepted")
+
+
+def accepted_before(inputs: PolicyInput) -> bool:
+    """Whether this spec or an earlier one was accepted: one that was suspended left a status and no Deployments."""
+    return bool(pool_names(inputs) or inputs.observed.status.get("pools"))
 
 
 def pool_failing(inputs: PolicyInput) -> Problem | None:
@@ -104,6 +112,14 @@ def keys_missing(inputs: PolicyInput) -> Problem | None:
         f"Secret {name}{source} does not exist in namespace {key.namespace}, so every request is rejected:"
         f" create it with `{command}`",
     )
+
+
+def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
+    """A pool's HPA has scaled it to zero by its metric."""
+    for name in unavailable_pools(inputs):
+        if lookup.scaled_to_zero(inputs.observed, name):
+            return Problem("ScaledToZero", f"hpa/{name} has scaled the pool to zero and starts it again on demand")
+    return None
 
 
 def starting(inputs: PolicyInput) -> Problem | None:
@@ -180,6 +196,8 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     return inputs.observed.stores.s3_problem
 
 
+THROTTLED = (HALTED, PAUSED, WAITING)
+"""Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
 """Set only for a tenant with a Redis, its own or the operator's."""
 STORAGE = "StorageConfigured"
@@ -189,7 +207,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, scaled_to_zero, starting),
     "ScalingActive": (metrics_missing,),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tts_operator.calendar import tz_database
 from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_operator.rollout.policy import HALTED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
@@ -16,17 +16,21 @@ from tts_operator.status.policies import (
     REDIS,
     STORAGE,
     SUMMARIZED,
+    THROTTLED,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
 )
+from tts_operator.status.progressing import PROGRESSING, progressing
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
-    """The whole status. While the spec is refused, everything but its conditions stays as reported before."""
+    """The whole status. While the spec is refused, only conditions and the fields of the schedule change."""
     inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
-    result = before if resolved.refused else status_fields(inputs)
+    result = {**before, **schedule_fields(resolved)} if resolved.refused else status_fields(inputs)
+    if "release" in before:  # claimed before anything else is written
+        result["release"] = before["release"]
     result["observedGeneration"] = observed.generation
     result["conditions"] = all_conditions(inputs, before.get("conditions") or ())
     return result
@@ -38,12 +42,28 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
     pools = [pool_status(inputs, pool) for pool in resolved.pools]
     default = resolved.pools[0]
     result: dict[str, Any] = {
-        "activeWindow": resolved.window.window if resolved.window else "",
+        "activeWindow": "",
+        **schedule_fields(resolved),
         "pools": pools,
         "replicas": f"{sum(pool['ready'] for pool in pools)}/{sum(pool['desired'] for pool in pools)}",
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
+    if default.precision:
+        result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
+    else:  # the pool keeps its last pods, so their last reported precision still holds
+        kept = ("precision", "precisionReason")
+        result.update({name: inputs.observed.status[name] for name in kept if name in inputs.observed.status})
+    return result
+
+
+def schedule_fields(resolved: Resolved) -> dict[str, Any]:
+    """Fields that the schedule determines; empty while the spec is refused and no earlier schedule is followed."""
+    result: dict[str, Any] = {}
+    if resolved.window:
+        result["activeWindow"] = resolved.window.window
+    if resolved.following or (resolved.tenant and not resolved.refused and resolved.tenant.spec.schedule):
+        result["timeZoneDatabase"] = tz_database.VERSION
     if change := resolved.next_transition:
         result["nextTransition"] = {
             "time": timestamp(change.at),
@@ -51,11 +71,6 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
             "minReplicas": change.bounds.min_replicas,
             "maxReplicas": change.bounds.max_replicas,
         }
-    if default.precision:
-        result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
-    else:  # the pool keeps its last pods, so their last reported precision still holds
-        kept = ("precision", "precisionReason")
-        result.update({name: inputs.observed.status[name] for name in kept if name in inputs.observed.status})
     return result
 
 
@@ -87,10 +102,14 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
     if inputs.resolved.refused:
         del problems[STORAGE]
     summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
-    not_ready = (problem for problem in summarized if problem.reason not in {WAITING, HALTED})
+    not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
     problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
-    return conditions(problems, notes, before, inputs.observed.generation, inputs.resolved.now)
+    progress = progressing(inputs)
+    problems[PROGRESSING] = progress.problem if progress.under_way else None
+    notes[PROGRESSING] = progress.problem
+    generation, now = inputs.observed.generation, inputs.resolved.now
+    return conditions(problems, notes, before, generation, now, negative={PROGRESSING})
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tts_operator.cluster.client import Write
@@ -62,9 +62,25 @@ class Metrics:
         self.leading = Gauge(
             "tts_operator_leading", "1 while this replica leads and may write, else 0.", registry=self.registry
         )
+        self.watch_restarts = Counter(
+            "tts_operator_watch_restarts",
+            "Restarts of watches that had ended or hung.",
+            registry=self.registry,
+        )
+        self.namespaces_skipped = Gauge(
+            "tts_operator_namespaces_skipped",
+            "Namespaces of --watch-namespaces that the operator may not read, and skips.",
+            registry=self.registry,
+        )
         self.last_repair = Gauge(
             "tts_operator_last_repair_timestamp_seconds",
             "Unix time of the last full list of tenants.",
+            registry=self.registry,
+        )
+
+        self.time_zones = Info(
+            "tts_operator_time_zones",
+            "Release of the IANA time zone database by which schedules are evaluated.",
             registry=self.registry,
         )
 

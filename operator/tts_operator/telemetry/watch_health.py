@@ -17,6 +17,11 @@ class WatchHealth:
         self._seen: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
 
+    def reset(self) -> None:
+        """Forget every version: the API server's storage was restored from an older copy, and counts from there."""
+        self._seen.clear()
+        self._missing.clear()
+
     def saw(self, kind: str, version: str) -> None:
         """Record that the watch delivered an object of this resourceVersion."""
         self._seen[kind] = max(self._seen.get(kind, 0), decimal(version))

@@ -34,6 +34,22 @@ async def test_creating_a_tenant_makes_its_children_once(api: ApiServer) -> None
     assert (await api.condition("ModelsResolved"))["status"] == "True"
 
 
+async def test_what_no_operator_has_seen_is_not_taken_for_ready(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    for kind, which in (("TTSTenant", "acme"), ("TTSModel", name)):
+        conditions = (await api.get(kind, which))["status"]["conditions"]
+        assert {(each["type"], each["status"]) for each in conditions} == {
+            ("Accepted", "Unknown"),
+            ("Ready", "Unknown"),
+        }
+    await converge(api)
+    assert (await api.condition("Accepted"))["status"] == "True"
+    assert (await api.condition("Ready"))["reason"] != "Pending"
+    progress = await api.condition("Progressing")
+    assert (progress["status"], progress["reason"]) == ("True", "RollingOut")
+
+
 async def test_two_pools_share_an_internal_credential_that_does_not_change(api: ApiServer) -> None:
     names = [await api.publish_model(), await api.publish_model()]
     await api.user.create(tenant_body(*names, key=api.key()))
@@ -132,6 +148,37 @@ async def test_suspending_scales_to_zero_and_waking_restores_the_window(api: Api
     await api.user.patch(acme, {"spec": {"suspend": False}})
     await converge(api)
     assert (await api.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 2
+
+
+async def test_a_tenant_that_is_born_suspended_gets_no_pod_until_it_wakes(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key(), suspend=True))
+    await converge(api)
+    children = await api.children()
+    assert {ref.kind for ref in children} & {"Deployment", "HorizontalPodAutoscaler"} == set()
+    assert (await api.condition("Available"))["reason"] == "Suspended"
+    assert await planned(api) == []
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"suspend": False}})
+    await converge(api)
+    found = [child for ref, child in (await api.children()).items() if ref.kind == "Deployment"]
+    assert [deployment["spec"]["replicas"] for deployment in found] == [1]
+
+
+FINE: dict[str, dict[str, str]] = {
+    "a third of a core": {"cpu": "0.3333", "memory": "448Mi"},
+    "less than a thousandth of a core": {"cpu": "100u", "memory": "448Mi"},
+    "a fraction of a byte": {"cpu": "1", "memory": "1.23456789Gi"},
+    "a thousandth of a byte": {"cpu": "2.0005", "memory": "500000000001m"},
+}
+
+
+@pytest.mark.parametrize("amounts", FINE.values(), ids=FINE)
+async def test_amounts_finer_than_the_api_server_keeps_converge(api: ApiServer, amounts: dict[str, str]) -> None:
+    precisions = [{"name": "fp32", "resources": {"requests": amounts, "limits": amounts}}]
+    name = await api.publish_model(precisions=precisions)
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    assert await planned(api) == []
 
 
 async def test_deleting_a_tenant_removes_every_child(api: ApiServer) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, specs
 from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
+from tts_operator.objects.kinds import EVENT
 from tts_operator.objects.manifest import Ref
 
 Change = Callable[[ApiServer, str], Awaitable[object]]
@@ -153,3 +154,42 @@ async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(api: ApiServe
         return set(live) == before and owners == {uid}
 
     await eventually(settled, "the new tenant has children of its own")
+
+
+async def test_an_immutable_config_map_of_ours_is_replaced(api: ApiServer) -> None:
+    await a_tenant(api)
+    quota = api.ref("ConfigMap", "acme-quota")
+    before = await api.get("ConfigMap", "acme-quota")
+    edit = {"immutable": True, "data": {"quota.json": '{"requestsPerMinute":100000}'}}
+    await api.user.patch(quota, edit)
+    await converge(api)
+    after = await api.get("ConfigMap", "acme-quota")
+    assert after["data"] == before["data"]
+    assert "immutable" not in after
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert (await api.condition("Programmed"))["status"] == "True"
+
+
+async def test_orphans_of_a_deleted_tenant_are_named(api: ApiServer) -> None:
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    for ref in await api.children():  # as the garbage collector does for --cascade=orphan
+        await api.user.patch(ref, {"metadata": {"ownerReferences": None}})
+    with pytest.raises(ReconcileFailed, match="Orphaned"):
+        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    condition = await api.condition("Programmed")
+    assert (condition["status"], condition["reason"]) == ("False", "Orphaned")
+    assert f"deploy/acme-{name}" in condition["message"]
+    assert f"kubectl -n {api.namespace} delete" in condition["message"]
+
+
+async def test_an_event_that_repeats_is_counted(api: ApiServer) -> None:
+    await a_tenant(api)
+    context = ReconcileContext(api.cluster, SETTINGS, CLOCK)
+    for suspend in (True, False, True):
+        await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"suspend": suspend}})
+        await reconcile(api.key(), context)
+    found = [event async for event in api.cluster.list(EVENT, api.namespace)]
+    counted = [event.get("series", {}).get("count", 1) for event in found if event["reason"] == "Suspended"]
+    assert counted == [2]

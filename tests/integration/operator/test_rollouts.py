@@ -1,4 +1,4 @@
-"""A model changes under eight tenants: they roll five at a time, and nobody follows two that fail."""
+"""A model changes under eight tenants: they roll three at a time, and nobody follows two that fail."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.kinds import DEPLOYMENT, POD
 from tts_operator.objects.manifest import Body, Ref
-from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, finished
+from tts_operator.rollout.policy import finished
+from tts_operator.rollout.situation import Limits
 
 TENANTS = 8
+AT_ONCE = Limits().tenants_per_namespace
+"""All tenants of this file are in one namespace, which has half of the places."""
 pytestmark = pytest.mark.timeout(900)
 SHORT_LEASE = "--lease-seconds=6"
 """A leader that is killed lets nothing go: the next one has to wait for so long."""
@@ -134,18 +137,18 @@ async def test_eight_tenants_take_a_models_change_in_turn(api: ApiServer, operat
 
     async with kubelet(api) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
-        assert most > MAX_CONCURRENT_TENANTS, "new tenants wait for nobody"
+        assert most > AT_ONCE, "new tenants wait for nobody"
 
         pods.fate["example.invalid/slow:2"] = "starts"
         await change("slow:2")
-        await eventually(lambda: so_many_have("slow:2", MAX_CONCURRENT_TENANTS), "five roll", BUSY_SECONDS)
-        waiting = TENANTS - MAX_CONCURRENT_TENANTS
+        await eventually(lambda: so_many_have("slow:2", AT_ONCE), "three roll", BUSY_SECONDS)
+        waiting = TENANTS - AT_ONCE
         await eventually(lambda: programmed(WaitingForRollout=waiting), "the others say that they wait", BUSY_SECONDS)
-        assert len(await with_image(api, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
+        assert len(await with_image(api, "example.invalid/slow:2")) == AT_ONCE
         most = 0
         pods.fate["example.invalid/slow:2"] = "runs"
         await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
-        assert most <= MAX_CONCURRENT_TENANTS
+        assert most <= AT_ONCE
         await eventually(lambda: programmed(AsSpecified=TENANTS), "nobody waits", BUSY_SECONDS)
 
         pods.fate["example.invalid/broken:3"] = "fails"
@@ -155,22 +158,20 @@ async def test_eight_tenants_take_a_models_change_in_turn(api: ApiServer, operat
         assert len(blocked) == waiting
         mine = blocked[0]["metadata"]["labels"]["ttsfleet.io/tenant"]
         said = await api.condition("Programmed", mine)
-        failing = {each["metadata"]["namespace"] + "/" + each["metadata"]["labels"]["ttsfleet.io/tenant"]
+        failing = {each["metadata"]["labels"]["ttsfleet.io/tenant"]
                    for each in await with_image(api, "example.invalid/broken:3")}  # fmt: skip
         assert len([each for each in failing if each in said["message"]]) == 2
         assert f"TTSModel {name}" in said["message"]
 
         async def model_says() -> bool:
             conditions = ((await api.get("TTSModel", name)).get("status") or {}).get("conditions") or ()
-            return any(each["type"] == "Ready" and each["reason"] == "RolloutHalted" for each in conditions)
+            return any(each["type"] == "RolledOut" and "failed on" in each["message"] for each in conditions)
 
         await eventually(model_says, "the model says so, too", BUSY_SECONDS)
 
         own = {"spec": {"auth": {"modes": ["APIKey"], "apiKeysSecretRef": {"name": "mine"}}}}
         await api.user.patch(api.ref("TTSTenant", mine), own)
-        await eventually(
-            lambda: so_many_have("broken:3", MAX_CONCURRENT_TENANTS + 1), "its own change rolls at once", BUSY_SECONDS
-        )
+        await eventually(lambda: so_many_have("broken:3", AT_ONCE + 1), "its own change rolls at once", BUSY_SECONDS)
 
         await change("mended:4")
         await eventually(lambda: all_have("mended:4"), "the mended model reaches everybody", BUSY_SECONDS)
@@ -181,7 +182,7 @@ async def test_eight_tenants_take_a_models_change_in_turn(api: ApiServer, operat
 async def test_the_next_leader_knows_who_rolls(
     control_plane: ControlPlane, api: ApiServer, operator: Operator, tmp_path: Path
 ) -> None:
-    """The first one is killed while five roll: the second one lets nobody else go before one of them is there."""
+    """The first one is killed while three roll: the second one lets nobody else go before one of them is there."""
     name = await api.publish_model(image="example.invalid/good:1")
     for number in range(TENANTS):
         await api.user.create(tenant_body(name, key=api.key(f"tenant-{number}")))
@@ -190,14 +191,14 @@ async def test_the_next_leader_knows_who_rolls(
         found = await with_image(api, f"example.invalid/{image}")
         return len(found) == TENANTS and all(finished(each) for each in found)
 
-    async def five_roll() -> bool:
-        return len(await with_image(api, "example.invalid/slow:2")) == MAX_CONCURRENT_TENANTS
+    async def three_roll() -> bool:
+        return len(await with_image(api, "example.invalid/slow:2")) == AT_ONCE
 
     async with kubelet(api) as pods:
         await eventually(lambda: all_have("good:1"), "everybody speaks", BUSY_SECONDS)
         pods.fate["example.invalid/slow:2"] = "starts"
         await api.user.patch(api.ref("TTSModel", name), {"spec": {"image": "example.invalid/slow:2"}})
-        await eventually(five_roll, "five roll", BUSY_SECONDS)
+        await eventually(three_roll, "three roll", BUSY_SECONDS)
         operator.kill()
         flags = (f"--watch-namespaces={api.namespace}", SHORT_LEASE)
         second = Operator.start(control_plane, tmp_path, f"{api.namespace}-two", api.namespace, flags)
@@ -208,7 +209,7 @@ async def test_the_next_leader_knows_who_rolls(
                 return bool((await api.status("tenant-0"))["observedGeneration"] == 2)
 
             await eventually(seen, "the second one leads", BUSY_SECONDS)
-            assert await five_roll()
+            assert await three_roll()
             pods.fate["example.invalid/slow:2"] = "runs"
             await eventually(lambda: all_have("slow:2"), "everybody follows", BUSY_SECONDS)
         finally:

@@ -107,6 +107,19 @@ async def test_a_transition_missed_while_the_operator_was_down_is_made_up_for(ap
         await eventually(lambda: window(api, key, "default"), "the status says so")
 
 
+async def test_night_falls_for_a_tenant_whose_later_spec_is_refused(api: ApiServer) -> None:
+    name = await api.publish_model()
+    key = api.key()
+    await api.user.create(tenant_body(name, schedule=SCHEDULE, key=key))
+    async with operating(api, ShiftedClock(NIGHTFALL - timedelta(hours=5))):
+        await eventually(lambda: every(api, [key], name, (3, 6)), "it is day")
+    await api.user.patch(api.ref("TTSTenant", key.name), {"spec": {"preventDeletion": True}})
+    async with operating(api, ShiftedClock(NIGHTFALL + timedelta(hours=2))):
+        await eventually(lambda: every(api, [key], name, (1, 2)), "it is night all the same")
+        await eventually(lambda: window(api, key, "night"), "the status says so")
+    assert (await api.condition("Accepted"))["status"] == "False"
+
+
 async def every(api: ApiServer, keys: list[Key], model: str, wanted: tuple[int, int]) -> bool:
     found = await asyncio.gather(*(bounds(api, key, model) for key in keys))
     return set(found) == {wanted}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tts_operator.resolve.model_checks import FALLBACK_REASONS
-from tts_operator.rollout.policy import HALTED, WAITING
+from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot.pod_failures import ADVICE
 from tts_operator.status.conditions import AS_SPECIFIED
 from tts_operator.status.policies import POLICIES
@@ -46,7 +46,7 @@ def reasons() -> Iterator[str]:
             yield from camel_case(node.value)
         elif isinstance(node, ast.FunctionDef) and node.name == "_reason":
             yield from (name for part in ast.walk(node) if isinstance(part, ast.Return) for name in camel_case(part))
-    yield from (*ADVICE, *FALLBACK_REASONS.values(), HALTED, WAITING, AS_SPECIFIED)
+    yield from (*ADVICE, *FALLBACK_REASONS.values(), HALTED, PAUSED, WAITING, AS_SPECIFIED)
 
 
 def rows() -> Iterator[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
+from copy import copy
 
 from tts_server.errors import EngineCrashed, EngineError
 from tts_server.inference.client import Samples, Utterance
@@ -28,14 +29,16 @@ class Batch:
         Returns whether it ran to its end; false if all members were cancelled: the worker must settle then. Raises
         what ended the batch too early; its members raise it too.
         """
-        self._running = asyncio.create_task(self._run(timeout_seconds))
+        running = self._running = asyncio.create_task(self._run(timeout_seconds))
         try:
-            await asyncio.wait([self._running])
+            await asyncio.wait([running])
+            if running.cancelled():
+                return False
+            running.result()
         finally:
-            self._running.cancel()
-        if self._running.cancelled():
-            return False
-        self._running.result()
+            running.cancel()
+            self._running = None
+            del running  # it keeps the exception that ended it, and that this frame: no cycle
         return bool(self._sent)
 
     async def _run(self, timeout_seconds: float) -> None:
@@ -49,7 +52,7 @@ class Batch:
                 async for number, part in replies:
                     self._sent[number].receive(part)
         except EngineError as error:
-            end = error
+            end = copy(error)  # the original holds this frame
             raise
         finally:
             for member in self.members:
@@ -70,7 +73,8 @@ class Member:
     """One utterance of a batch, as its reader sees it."""
 
     def __init__(self, batch: Batch, utterance: Utterance) -> None:
-        self.batch = batch
+        self._batch: Batch | None = batch
+        """Cleared once its reader has left: the two would keep each other in memory."""
         self.utterance = utterance
         self.over = False
         self._failure: EngineError | None = None
@@ -85,7 +89,7 @@ class Member:
         while not self._parts:
             if self.over:
                 if self._failure is not None:
-                    raise self._failure
+                    raise copy(self._failure)  # the original is other members' too, and would hold this frame
                 return None
             self._changed.clear()
             await self._changed.wait()
@@ -106,6 +110,9 @@ class Member:
             self._changed.set()
 
     def cancel(self, *, invalid_audio: bool = False) -> None:
-        """Stop reading; `invalid_audio` if the audio cannot be the text."""
-        self.batch.invalid_audio = self.batch.invalid_audio or invalid_audio
-        self.batch.cancel_member(self)
+        """Stop reading; `invalid_audio` if the audio cannot be the text. Every reader calls it, at the end too."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.invalid_audio = batch.invalid_audio or invalid_audio
+            batch.cancel_member(self)
+        self._parts.clear()

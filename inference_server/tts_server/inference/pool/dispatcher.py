@@ -5,8 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import is_
 
-from tts_server.errors import Overloaded, TTSError
+from tts_server.errors import EngineNotReady, Overloaded, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.batch_collector import BatchCollector
@@ -67,7 +69,11 @@ class Dispatcher:
     async def acquire(
         self, utterance: Utterance, params: SchedulingParams, cost: float, *, batchable: bool
     ) -> Assignment:
-        """Return an assignment once there is one. Raises `Overloaded`, and what `refuse` refuses the queue with."""
+        """Return an assignment once there is one. Raises what `refuse` refuses the queue with.
+
+        Raises `Overloaded` if the wait exceeds `params.max_wait_seconds`, by the prediction on arrival or later in
+        fact; `EngineNotReady` if it does while no worker is loaded.
+        """
         slot = self._take_idle()
         if slot is not None and not batchable:
             slot.assigned_at = time.monotonic()
@@ -76,18 +82,25 @@ class Dispatcher:
         joined = self.batches.find(utterance, params, cost) if slot is None and batchable else None
         if slot is None and joined is None:
             self._check_wait(params)
-        item = self.waiting.push(QueuedUtterance(utterance, batchable), params, cost)
+        item, expiry = self.waiting.push(QueuedUtterance(utterance, batchable), params, cost), None
         if slot is not None:
             self.offer(slot)
         elif joined is not None:
-            self.waiting.pop(lambda each: each is item)
+            self.waiting.pop(partial(is_, item))
             self.batches.join(joined, item)
+        elif params.max_wait_seconds is not None:
+            expiry = asyncio.get_running_loop().call_later(params.max_wait_seconds, self._expire, item)
         try:
             assignment = await item.work.assignment
         except asyncio.CancelledError:
             self._withdraw(item)
             raise
-        self._hooks.on_wait(params.tenant, time.monotonic() - item.arrived)
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+            arrived = item.arrived
+            del item  # its future may hold the exception that is raised here, and that holds this frame: no cycle
+        self._hooks.on_wait(params.tenant, time.monotonic() - arrived)
         return assignment
 
     def offer(self, slot: WorkerSlot) -> None:
@@ -112,6 +125,12 @@ class Dispatcher:
                 slot.assign(other.next_request)
                 return
         self.idle.append(slot)
+
+    def discard_dead(self) -> None:
+        """Report every idle worker that has died to `on_lost`."""
+        for slot in [slot for slot in self.idle if not slot.worker.alive]:
+            self.idle.remove(slot)
+            self._on_lost(slot)
 
     def plan_prefetch(self, slot: WorkerSlot, cost: float) -> None:
         """Have the worker, which begins an utterance of this cost, sent the next one shortly before its end."""
@@ -180,11 +199,24 @@ class Dispatcher:
         full = len(self.waiting) >= MAX_QUEUED and self._has_used_its_part(params.tenant)
         if params.max_wait_seconds is None and not full:
             return
+        seconds = self._predicted_wait_seconds(params)
+        if full or (params.max_wait_seconds is not None and seconds > params.max_wait_seconds):
+            raise _overloaded(seconds)
+
+    def _predicted_wait_seconds(self, params: SchedulingParams) -> float:
         sent_ahead = sum(slot.next_request.cost for slot in self._slots if slot.next_request is not None)
         before = self.running_cost / 2 + sent_ahead + self.waiting.ahead_of(params)
-        seconds = self.throughput.wait_seconds(before, len(self._slots))
-        if full or (params.max_wait_seconds is not None and seconds > params.max_wait_seconds):
-            raise Overloaded("Too many requests are queued. Retry later.", retry_after_seconds=seconds)
+        return self.throughput.wait_seconds(before, len(self._slots))
+
+    def _expire(self, item: Item[QueuedUtterance]) -> None:
+        """Refuse an utterance that has waited as long as it may: the prediction was wrong, or its worker failed."""
+        if not item.work.is_waiting:
+            return
+        self._withdraw(item)
+        if any(slot.loaded for slot in self._slots):
+            item.work.refuse(_overloaded(self._predicted_wait_seconds(item.params)))
+        else:  # an engine's failure, for which a fallback may speak
+            item.work.refuse(EngineNotReady("The engine is not loaded yet; the server restarts it."))
 
     def _has_used_its_part(self, tenant: str) -> bool:
         """Whether the tenant has its part of a full queue; one with nothing queued always finds room."""
@@ -227,3 +259,7 @@ class Dispatcher:
         for item, member in zip(items, batch.members, strict=True):
             item.work.assignment.set_result((slot, member))
         self._on_batch(slot, batch, sum(item.cost for item in items))
+
+
+def _overloaded(seconds: float) -> Overloaded:
+    return Overloaded("Too many requests are queued. Retry later.", retry_after_seconds=seconds)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections import deque
+from copy import copy
 
 from tts_server.inference.wire.frames import AUDIO_KINDS, PIPE_BYTES, BrokenFrame, Frame, PipeEnded, Unpacker
 
@@ -33,7 +34,7 @@ class FrameReader:
         """Return the next frame; a cancelled call loses none. Raises `PipeEnded`, `BrokenFrame`, `TimeoutError`."""
         while not self._frames:
             if self._end is not None:
-                raise self._end
+                raise copy(self._end)  # the original would hold this frame, and so this reader with all it has read
             await self._wait(timeout_seconds)
         return self._take()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from tts_server.errors import EngineCrashed, EngineError
+from tts_server.errors import EngineCrashed, EngineError, EngineNotReady
 from tts_server.inference.pool.dispatcher import Dispatcher
 from tts_server.inference.pool.slot import WorkerSlot
 from tts_server.inference.pool.worker_client import WorkerClient
@@ -30,14 +30,18 @@ class WorkerSettings:
     threads: int
     load_timeout_seconds: float
     memory_limit_bytes: int | None
+    first_audio_timeout_seconds: float
+    """How long utterances wait for a worker while none is loaded."""
 
 
 class WorkerSupervisor:
     """Starts, replaces and stops the workers of one engine.
 
     A worker that fails is replaced at once, the second time in a row after 0.2 s, then after twice as long each time,
-    up to 30 s. `on_restart` is called with the reason: `crashed`, `stuck` (did not stop when cancelled),
-    `invalid_output` or `memory`.
+    up to 30 s, whatever the failure is. `on_restart` is called with the reason: `crashed`, `stuck` (did not stop when
+    cancelled), `invalid_output` or `memory`.
+
+    While no worker is loaded, utterances wait for the first-audio timeout; then all are refused until one is.
     """
 
     def __init__(
@@ -53,11 +57,24 @@ class WorkerSupervisor:
         self._on_restart = on_restart
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
+        self._load_deadline: asyncio.TimerHandle | None = None
+        """Ends the wait for a worker; None unless utterances wait because none is loaded."""
+        self._overdue = False
+        """Whether no worker has been loaded for the first-audio timeout."""
 
     @property
     def ready(self) -> bool:
         """Whether a worker is loaded or about to be: one failure is an accident, two in a row are a crash loop."""
-        return self._running and any(slot.loaded or slot.failures < 2 for slot in self._slots)
+        if not self._running:
+            return False
+        return self._any_loaded or (not self._overdue and any(slot.failures < 2 for slot in self._slots))
+
+    def not_ready(self) -> EngineError:
+        """Return the error of an utterance that no worker can take."""
+        if not self._running:
+            return EngineCrashed("The engine is stopping.")
+        loop = " in a crash loop" if all(slot.failures > 1 for slot in self._slots) else " not loaded"
+        return EngineNotReady(f"Engine {self._settings.engine} is{loop}; the server restarts it.")
 
     async def load(self) -> None:
         """Start every worker. Raises `EngineError` if one cannot load; none is left then."""
@@ -73,17 +90,16 @@ class WorkerSupervisor:
             raise
 
     def serve(self) -> None:
-        """Offer the loaded workers to the dispatcher, and watch their memory."""
+        """Offer the loaded workers to the dispatcher, and watch them."""
         self._running = True
         for slot in self._slots:
-            slot.loaded = True
-            self._dispatcher.offer(slot)
-        if self._settings.memory_limit_bytes is not None:
-            self.spawn(self._watch_memory(self._settings.memory_limit_bytes))
+            self._offer_loaded(slot)
+        self.spawn(self._watch())
 
     async def stop(self) -> None:
         """Fail all utterances and end every worker. Safe to call twice, and before `load`."""
         self._running = False
+        self._cancel_load_deadline()
         for task in self._tasks:
             task.cancel()
         self._dispatcher.close(EngineCrashed("The engine is stopping."))
@@ -102,6 +118,9 @@ class WorkerSupervisor:
     def replace(self, slot: WorkerSlot, reason: str) -> None:
         """Replace the slot's worker."""
         slot.loaded = False
+        if not self._any_loaded and self._load_deadline is None:
+            loop = asyncio.get_running_loop()
+            self._load_deadline = loop.call_later(self._settings.first_audio_timeout_seconds, self._give_up_waiting)
         self._dispatcher.requeue_next(slot)
         if reason != "memory" and not slot.pardons_failure:
             slot.failures += 1
@@ -113,6 +132,25 @@ class WorkerSupervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def _any_loaded(self) -> bool:
+        return any(slot.loaded for slot in self._slots)
+
+    def _offer_loaded(self, slot: WorkerSlot) -> None:
+        slot.loaded = True
+        self._cancel_load_deadline()
+        self._overdue = False
+        self._dispatcher.offer(slot)
+
+    def _cancel_load_deadline(self) -> None:
+        if self._load_deadline is not None:
+            self._load_deadline.cancel()
+            self._load_deadline = None
+
+    def _give_up_waiting(self) -> None:
+        self._load_deadline, self._overdue = None, True
+        self._dispatcher.refuse(self.not_ready())
 
     async def _settle(self, slot: WorkerSlot, *, failed: bool, invalid_audio: bool) -> None:
         was_alive = slot.worker.alive
@@ -143,29 +181,42 @@ class WorkerSupervisor:
             if self._on_restart is not None:
                 self._on_restart(reason)
             if not self.ready:
-                self._dispatcher.refuse(EngineCrashed(f"Engine {engine} is in a crash loop; the server restarts it."))
-            await slot.worker.kill()
-            if slot.failures > 1:
-                await asyncio.sleep(min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (slot.failures - 2)))
-            slot.worker = WorkerClient(engine, self._settings.threads)
+                self._dispatcher.refuse(self.not_ready())
             try:
+                await slot.worker.kill()
+                if slot.failures > 1:
+                    await asyncio.sleep(_backoff_seconds(slot.failures))
+                slot.worker = WorkerClient(engine, self._settings.threads)
                 await slot.worker.start(self._settings.load_timeout_seconds)
             except EngineError as error:
-                slot.failures += 1
-                reason = "crashed"
                 log.warning("engine failed to load", engine=engine, reason=error.message)
-                continue
-            slot.loaded = True
-            self._dispatcher.offer(slot)
-            return
+            except Exception:  # whatever it is: a slot that nobody restarts would stay empty for ever
+                log.exception("engine failed to load", engine=engine)
+            else:
+                self._offer_loaded(slot)
+                return
+            slot.failures += 1
+            reason = "crashed"
 
-    async def _watch_memory(self, limit_bytes: int) -> None:
-        """Kill a worker far over its limit before the kernel kills the pod: its utterance fails as in a crash."""
+    async def _watch(self) -> None:
+        """Replace idle workers that have died, before a request finds out, and bound the memory of all."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            for slot in self._slots:
-                size = slot.worker.resident_bytes() if slot.loaded else 0
-                if size > EXCESS * limit_bytes:
-                    log.error("worker killed: memory limit", engine=self._settings.engine, resident_bytes=size)
-                    with suppress(ProcessLookupError):
-                        await slot.worker.kill()
+            self._dispatcher.discard_dead()
+            if self._settings.memory_limit_bytes is not None:
+                await self._kill_excessive(EXCESS * self._settings.memory_limit_bytes)
+
+    async def _kill_excessive(self, limit_bytes: float) -> None:
+        """Kill workers above the limit before the kernel kills the pod: their utterances fail as in a crash."""
+        for slot in self._slots:
+            size = slot.worker.resident_bytes() if slot.loaded else 0
+            if size > limit_bytes:
+                log.error("worker killed: memory limit", engine=self._settings.engine, resident_bytes=size)
+                with suppress(ProcessLookupError):
+                    await slot.worker.kill()
+
+
+def _backoff_seconds(failures: int) -> float:
+    """Return the time to wait before the next start after so many failures in a row, at least two."""
+    doublings = min(failures - 2, 16)  # bounded: an engine may fail for weeks
+    return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * float(2**doublings))

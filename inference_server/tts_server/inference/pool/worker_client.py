@@ -6,11 +6,11 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
+from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.pool.replies import MemberReply, WorkerReplies, error_in
 from tts_server.inference.pool.worker_process import WorkerProcess
-from tts_server.inference.wire.frames import AUDIO_KINDS, Kind, json_content, json_frame
+from tts_server.inference.wire.frames import AUDIO_KINDS, Frame, Kind, json_content, json_frame
 from tts_server.scheduling.batching import BatchCost
 
 CANCEL_SECONDS = 2.0
@@ -29,6 +29,7 @@ class WorkerClient:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self.batch_cost: BatchCost | None = None
         """The measured cost of a batch; None if the engine was not measured."""
         self.voice_groups: Mapping[str, str] = {}
@@ -63,27 +64,22 @@ class WorkerClient:
         return not self._pending
 
     async def start(self, timeout_seconds: float) -> None:
-        """Load and warm up. Raises `EngineError`; no process is left then."""
+        """Load and warm up. Raises `EngineError` for every failure, the system's too; no process is left then."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 self._process = await WorkerProcess.spawn(self._engine, self._threads, self._batch_size)
                 self._replies = WorkerReplies(self._engine, self._process)
-                kind, payload = await self._replies.receive()
+                self._take_features(await self._replies.receive())
         except TimeoutError:
             await self.kill()
             raise EngineTimeout(f"Engine {self._engine} did not load in {timeout_seconds:g} s.") from None
-        except BaseException:
+        except (EngineError, asyncio.CancelledError):
             await self.kill()
             raise
-        if kind is not Kind.READY:
+        except Exception as error:  # the system has no process, descriptor or memory left, or READY is not as expected
             await self.kill()
-            raise error_in(kind, payload)
-        ready: Mapping[str, Any] = json_content(payload)
-        self.sample_rate_hz = int(ready["sample_rate_hz"])
-        self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
-        self.passage_characters = int(ready.get("passage_characters", 0))
-        self.voice_groups = ready.get("voice_groups", {})
-        self.batch_cost = BatchCost(**ready["batch"]) if ready.get("batch") else None
+            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+            raise EngineNotReady(f"A process of engine {self._engine} cannot be started: {reason}.") from error
 
     async def begin(self, utterance: Utterance) -> None:
         """Begin an utterance, to be read by `next_part`. A reader that stops before its end must call `settle`."""
@@ -174,6 +170,19 @@ class WorkerClient:
         """Kill it with all processes that it has started, and wait for its end. Safe to call twice."""
         if self._process is not None:
             await self._process.kill()
+
+    def _take_features(self, frame: Frame) -> None:
+        """Take what the worker's READY frame says of its engine. Raises what an ERROR frame holds."""
+        kind, payload = frame
+        if kind is not Kind.READY:
+            raise error_in(kind, payload)
+        ready: Mapping[str, Any] = json_content(payload)
+        self.sample_rate_hz = int(ready["sample_rate_hz"])
+        self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
+        self.passage_characters = int(ready.get("passage_characters", 0))
+        self.pause_scales = dict(ready.get("pause_scales", ()))
+        self.voice_groups = ready.get("voice_groups", {})
+        self.batch_cost = BatchCost(**ready["batch"]) if ready.get("batch") else None
 
     def _running(self) -> WorkerReplies:
         if self._replies is None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 
 import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
-from tts_server.errors import EngineCrashed, EngineError, InvalidAudio, TTSError
+from tts_server.errors import EngineError, InvalidAudio, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.output_check import OutputCheck
 from tts_server.inference.pool.batch import Batch
@@ -53,6 +53,7 @@ class WorkerPool:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.pause_scales: Mapping[float, float] = {}
         self._engine = engine
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._batching = batching
@@ -65,7 +66,9 @@ class WorkerPool:
             on_batch=lambda slot, batch, cost: self._supervisor.spawn(self._run_batch(slot, batch, cost)),
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
-        settings = WorkerSettings(engine, threads, load_timeout_seconds, memory_limit_bytes)
+        settings = WorkerSettings(
+            engine, threads, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds
+        )
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 
     @property
@@ -86,7 +89,7 @@ class WorkerPool:
         await self._supervisor.load()
         first = self._slots[0].worker
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
-        self.passage_characters = first.passage_characters
+        self.passage_characters, self.pause_scales = first.passage_characters, first.pause_scales
         policy = self._dispatcher.batches.policy = worth_batching(self._batching, first.batch_cost)
         if (cost := first.batch_cost) is not None:
             gain = round(cost.gain, 2)
@@ -98,7 +101,7 @@ class WorkerPool:
         dispatcher, batchable = self._dispatcher, self._dispatcher.batches.policy is not None
         while True:
             if not (dispatcher.idle or self.ready):
-                raise EngineCrashed(f"Engine {self._engine} is in a crash loop; the server restarts it.")
+                raise self._supervisor.not_ready()
             with span("queue"):
                 slot, member = await dispatcher.acquire(utterance, params, cost, batchable=batchable)
             dispatcher.running_cost += cost

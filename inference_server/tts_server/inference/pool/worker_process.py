@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 
 import structlog
 
@@ -69,28 +69,26 @@ class WorkerProcess:
         environment = {**inherited, "PYTHONUNBUFFERED": "1"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(threads)
-        source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
-        cancelled, cancellations = os.pipe()
-        pipe = FrameReader(source)
-        shared_buffer = _shared_buffer()
-        shared = -1 if shared_buffer is None else shared_buffer.descriptor
-        try:
+        # The worker's ends of the pipes are closed here in any case, this process's ends only if the start fails.
+        with ExitStack() as inherited_ends, ExitStack() as own_ends:
+            source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
+            inherited_ends.callback(os.close, sink)
+            pipe = own_ends.enter_context(closing(FrameReader(source)))
+            cancelled, cancellations = os.pipe()
+            inherited_ends.callback(os.close, cancelled)
+            own_ends.callback(os.close, cancellations)
+            os.set_blocking(cancellations, False)
+            shared, shared_buffer = -1, _shared_buffer()
+            if shared_buffer is not None:
+                shared = shared_buffer.descriptor
+                inherited_ends.callback(shared_buffer.close_descriptor)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "tts_server.inference.worker.main", engine, str(cancelled), str(batch_size),
                 str(shared), stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
                 pass_fds=(cancelled,) if shared < 0 else (cancelled, shared),
                 env=environment, start_new_session=True,
             )  # fmt: skip
-        except BaseException:
-            pipe.close()
-            os.close(cancellations)
-            raise
-        finally:
-            os.close(sink)
-            os.close(cancelled)
-            if shared_buffer is not None:
-                shared_buffer.close_descriptor()
-        os.set_blocking(cancellations, False)
+            own_ends.pop_all()
         return cls(engine, process, pipe, cancellations, shared_buffer)
 
     @property

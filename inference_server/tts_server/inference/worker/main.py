@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         cancellations.cancel_engine = getattr(engine, "cancel", None)
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)
-        features = _passage_feature(engine) | _batch_feature(engine, int(arguments[2]))
+        features = _passage_feature(engine) | _pause_feature(engine) | _batch_feature(engine, int(arguments[2]))
     except Exception as error:
         _report(sink, error)
         return 1
@@ -84,6 +84,11 @@ def _requests(source: int) -> Iterator[tuple[Kind, Any]]:
 def _passage_feature(engine: Engine) -> dict[str, object]:
     characters = getattr(engine, "passage_characters", None)
     return {} if characters is None else {"passage_characters": int(characters)}
+
+
+def _pause_feature(engine: Engine) -> dict[str, object]:
+    scales = getattr(engine, "pause_scales", {})
+    return {"pause_scales": [[float(speed), float(scale)] for speed, scale in scales.items()]} if scales else {}
 
 
 def _batch_feature(engine: Engine, size: int) -> dict[str, object]:

@@ -239,3 +239,50 @@ async def test_a_part_that_ends_takes_the_others_along(stage: Stage, monkeypatch
     async with asyncio.timeout(60):
         await asyncio.wait({working})
     assert working.exception() is not None
+
+
+def queue_metrics(stage: Stage) -> tuple[float | None, float | None]:
+    names = ("tts_operator_queue_depth", "tts_operator_queue_oldest_seconds")
+    depth, oldest = (stage.metrics.registry.get_sample_value(name) for name in names)
+    return depth, oldest
+
+
+async def test_a_standby_has_no_queue_to_alert_on(stage: Stage) -> None:
+    """Its watches enqueue all day long, and it hands out nothing until it leads."""
+    controller = controller_on(stage)
+    controller.tenant_changed(ACME, ["espeak"])
+    await asyncio.sleep(3600)
+    assert queue_metrics(stage) == (0, 0)
+
+
+async def test_a_replica_that_lost_its_leadership_has_no_queue_to_alert_on(stage: Stage) -> None:
+    controller = controller_on(stage)
+    async with leading(controller):
+        await asyncio.sleep(10)
+        controller.tenant_changed(ACME, [])
+        assert queue_metrics(stage) == (1, 0)
+    controller.tenant_changed(BETA, [])
+    await asyncio.sleep(60)
+    assert queue_metrics(stage) == (0, 0)
+
+
+async def test_an_idle_leader_has_waited_for_exactly_no_time(stage: Stage) -> None:
+    controller = controller_on(stage)
+    async with leading(controller):
+        await asyncio.sleep(10.1)
+        assert queue_metrics(stage) == (0, 0)
+
+
+async def test_events_that_were_missed_are_repaired_by_a_list_at_once(stage: Stage) -> None:
+    controller = controller_on(stage, resync_seconds=100.0)
+    stage.tenants = {ACME: []}
+    async with leading(controller):
+        await asyncio.sleep(10)
+        stage.tenants[BETA] = []
+        controller.resync()
+        await asyncio.sleep(60)
+        assert stage.times(BETA)
+        assert stage.times(BETA)[0] <= 60
+        stage.reconciles.clear()
+        await asyncio.sleep(39)
+        assert stage.times(ACME) == [], "the next list comes a whole interval after this one"

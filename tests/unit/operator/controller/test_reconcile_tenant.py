@@ -15,14 +15,16 @@ from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Request
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
 from tts_operator.controller.apply import PlanExecutor, depends_on_failure
+from tts_operator.controller.event_recorder import EventRecorder, event_manifest
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
-from tts_operator.controller.report import event_manifest, report
+from tts_operator.controller.report import report
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
-from tts_operator.rollout.policy import MAX_CONCURRENT_TENANTS, PoolKey
+from tts_operator.rollout.policy import PoolKey
+from tts_operator.rollout.situation import MAX_CONCURRENT_TENANTS
 from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
@@ -112,6 +114,9 @@ class LosingLeadership(Cluster):
             self.reached.set()
         return {**manifest.body, "metadata": metadata, "status": {"observedGeneration": 1}}
 
+    async def claim(self, ref: Ref, body: Body, release: str) -> Body:
+        return {**body, "status": {"release": release}}
+
     async def annotate(self, *_: Any) -> None:
         await asyncio.Event().wait()
 
@@ -135,6 +140,28 @@ async def test_a_rollout_counts_even_if_leadership_ends_right_after_its_write() 
     assert waits == others[-1:], "the tenant holds one of the places"
     limiter.retain({PoolKey(key, "acme-large") for key in others})
     assert limiter.admit(others[-1], {"acme-large": change}) == {}, "and a list that does not have it frees it"
+
+
+class Elsewhere(LosingLeadership):
+    """The tenant belongs to another release."""
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
+        found = await super().get(ref, metadata_only=metadata_only)
+        return {**(found or {}), "status": {"release": "other/tts-operator"}} if ref.kind == "TTSTenant" else found
+
+    async def apply_status(self, *_: Any) -> None:
+        pass
+
+
+async def test_a_tenant_that_moved_to_another_release_is_queued_no_more() -> None:
+    """Otherwise its model would be said to wait for it, and it would be reconciled again and again."""
+    context = ReconcileContext(Elsewhere(), SETTINGS, SystemClock())
+    limiter, change = context.rollout_limiter, "model/large/1"
+    for number in range(MAX_CONCURRENT_TENANTS):
+        limiter.admit(Key(f"team-{number}", "acme"), {"acme-large": change})
+    assert limiter.admit(KEY, {"acme-large": change}), "it must wait"
+    assert await reconcile(KEY, context) is None
+    assert limiter.waiting == 0
 
 
 class Colliding(Cluster):
@@ -176,12 +203,12 @@ async def test_nothing_is_made_in_a_namespace_that_is_being_deleted() -> None:
 
 async def test_a_status_that_other_writes_outran_is_written_again() -> None:
     with pytest.raises(Conflict):
-        await report(Colliding(UID), observe(), {"conditions": []}, NOON)
+        await report(Colliding(UID), observe(), {"conditions": []}, NOON, EventRecorder())
 
 
 @pytest.mark.parametrize("uid", [None, "of-a-namesake"])
 async def test_the_status_of_a_tenant_that_is_gone_is_nobodys(uid: str | None) -> None:
-    await report(Colliding(uid), observe(), {"conditions": []}, NOON)
+    await report(Colliding(uid), observe(), {"conditions": []}, NOON, EventRecorder())
 
 
 @pytest.mark.parametrize(("message", "note"), [("brief", "brief"), ("中" * 500, "中" * 341), ("a" * 2000, "a" * 1024)])

@@ -6,15 +6,8 @@ from typing import Any
 
 import pytest
 
-from tts_operator.controller.watches import (
-    WATCHED,
-    EndlessBackoff,
-    Fingerprints,
-    api_server,
-    settings,
-    tenant_of,
-    without_status,
-)
+from tts_operator.controller.fingerprints import Fingerprints, without_status
+from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings, tenant_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, POD, SECRET
 

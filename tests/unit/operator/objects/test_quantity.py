@@ -16,12 +16,23 @@ SAME = [
     (".5Gi", "512Mi"),
     ("2", "2.0"),
     ("1E3", "1k"),
+    # As an API server stores the left one in a pod template.
+    ("0.3333", "334m"),
+    ("100u", "1m"),
+    ("1n", "1m"),
+    ("1.0001", "1001m"),
+    ("1.23456789Gi", "1325607178061m"),
 ]
 
 
 @pytest.mark.parametrize(("left", "right"), SAME)
 def test_one_amount_in_two_spellings_is_the_same(left: str, right: str) -> None:
     assert quantity.same(left, right)
+
+
+@pytest.mark.parametrize(("left", "right"), [("0.3333", "333m"), ("100u", "0"), ("1001m", "1"), ("1.0001", "1")])
+def test_amounts_that_round_up_differently_are_not_the_same(left: str, right: str) -> None:
+    assert not quantity.same(left, right)
 
 
 def test_a_number_is_a_quantity_too() -> None:

@@ -19,12 +19,14 @@ from tests.support.operator_builders import (
     planned,
     pod,
     ref,
+    resolved,
     settle,
 )
 from tests.support.resources import KEY, Object, model
+from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
-from tts_operator.plan.plan import plan
+from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
 
@@ -45,6 +47,17 @@ def remove(kind: str, name: str) -> Edit:
 
 def replicas(count: int) -> Edit:
     return lambda children: child(children, "Deployment", "acme-espeak")["spec"].update(replicas=count)
+
+
+def slept(status: str = "True") -> Edit:
+    """The Deployment is at zero, and its HPA says whether that was its own doing."""
+
+    def edit(children: list[Object]) -> None:
+        replicas(0)(children)
+        condition = {"type": "ScaledToZero", "status": status, "reason": "ScaledToZero", "message": "by its metric"}
+        child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+
+    return edit
 
 
 def nothing(children: list[Object]) -> None:
@@ -76,13 +89,25 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         NOON,
         ["scale deploy/acme-espeak to 0: suspended"],
     ),
-    "still suspended": ({"schedule": DAY, "suspend": True}, nothing, {"schedule": DAY, "suspend": True}, NOON, []),
+    "still suspended": ({"schedule": DAY}, replicas(0), {"schedule": DAY, "suspend": True}, NOON, []),
+    "born suspended": ({"suspend": True}, nothing, {"suspend": True}, NOON, []),
     "woken": (
+        {"schedule": DAY},
+        replicas(0),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "woken for the first time": (
         {"schedule": DAY, "suspend": True},
         nothing,
         {"schedule": DAY},
         NOON,
-        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+        [
+            "apply deploy/acme-espeak: missing",
+            "scale deploy/acme-espeak to 3: never scaled before",
+            "apply hpa/acme-espeak: missing",
+        ],
     ),
     "someone scaled it to zero": (
         {"schedule": DAY},
@@ -90,6 +115,21 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         {"schedule": DAY},
         NOON,
         ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "the HPA scaled it to zero": ({"schedule": DAY}, slept(), {"schedule": DAY}, NOON, []),
+    "the HPA no longer holds it at zero": (
+        {"schedule": DAY},
+        slept("False"),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"],
+    ),
+    "night begins while the HPA holds it at zero": (
+        {"schedule": SCHEDULE},
+        slept(),
+        {"schedule": SCHEDULE},
+        MIDNIGHT,
+        ["apply cm/acme-espeak-server: server.json changed", "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"],
     ),
     "a lower quota": (
         {"tier": "VIP"},
@@ -204,6 +244,104 @@ def test_what_is_left_of_a_namesake_is_waited_for() -> None:
     assert (str(refusal.ref), refusal.problem.reason) == ("svc/acme", "BeingCollected")
 
 
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+def test_an_immutable_child_of_another_content_is_replaced(kind: str) -> None:
+    children = settle(observe("espeak", "espeak-de"))
+    name = {"ConfigMap": "acme-quota", "Secret": "acme-internal"}[kind]
+    child(children, kind, name).update(immutable=True, data={"quota.json": "{}", "token": "eA=="})
+    name = str(ref(kind, name))
+    assert planned(observe("espeak", "espeak-de", children=children)) == [
+        f"delete {name}: immutable: replaced",
+        f"apply {name}: missing",
+    ]
+
+
+def test_an_immutable_child_of_the_right_content_is_left_alone() -> None:
+    children = converged()
+    child(children, "ConfigMap", "acme-quota")["immutable"] = True
+    assert planned(observe(children=children)) == []
+
+
+REFUSED_SPECS: dict[str, dict[str, Any]] = {
+    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
+    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
+    "another schedule, with a field that is not supported": {"schedule": DAY, "preventDeletion": True},
+    "no schedule, with a field that is not supported": {"preventDeletion": True},
+}
+
+
+@pytest.mark.parametrize("spec", REFUSED_SPECS.values(), ids=REFUSED_SPECS)
+def test_a_refused_spec_leaves_the_last_accepted_schedule_its_clock(spec: dict[str, Any]) -> None:
+    children = converged(schedule=SCHEDULE)
+    assert followed(observe(children=children, **spec), NOON) == []
+    (night,) = followed(observe(children=children, **spec), MIDNIGHT)
+    assert str(night) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
+    found = resolved(observe(children=children, **spec))
+    assert found.next_transition is not None
+    assert found.requeue_at == found.next_transition.at == MIDNIGHT
+
+
+def test_the_write_for_a_refused_spec_is_that_of_the_accepted_one() -> None:
+    children = converged(schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]})
+    (night,) = followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT)
+    accepted = observe(
+        children=children, schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]}
+    )
+    (wanted,) = [
+        action
+        for action in plan(built(resolved(accepted, MIDNIGHT)), accepted)
+        if isinstance(action, Apply) and action.ref.kind == "HorizontalPodAutoscaler"
+    ]
+    assert isinstance(night, Apply)
+    assert night.manifest == wanted.manifest
+
+
+def test_without_an_accepted_schedule_nothing_moves() -> None:
+    for children in (converged(), []):
+        assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
+
+
+def test_a_schedule_that_somebody_broke_by_hand_is_not_followed() -> None:
+    children = converged(schedule=SCHEDULE)
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]["annotations"]["ttsfleet.io/schedule"] = "{"
+    assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
+
+
+def followed(observed: Observed, now: datetime) -> list[Any]:
+    return follow(with_last_schedule(resolved(observed, now)), observed)
+
+
+def test_a_finalizer_that_holds_a_child_is_named() -> None:
+    children = converged()
+    child(children, "Service", "acme")["metadata"] |= {
+        "deletionTimestamp": "2026-11-04T11:00:00Z",
+        "finalizers": ["foregroundDeletion", "example.com/audit"],
+    }
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "DeletionBlocked"
+    assert "metadata.finalizers holds it: example.com/audit;" in refusal.problem.message
+
+
+def test_a_finalizer_that_holds_a_child_of_a_namesake_is_named() -> None:
+    children = converged()
+    metadata = child(children, "Service", "acme")["metadata"]
+    metadata |= {"deletionTimestamp": "2026-11-04T11:00:00Z", "finalizers": ["example.com/audit"]}
+    metadata["ownerReferences"][0]["uid"] = "of-a-tenant-before"
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "DeletionBlocked"
+
+
+def test_a_child_that_a_deleted_tenant_orphaned_is_told_from_a_name_that_is_taken() -> None:
+    children = converged()
+    del child(children, "Service", "acme")["metadata"]["ownerReferences"]
+    (refusal,) = actions(observe(children=children))
+    assert isinstance(refusal, Refuse)
+    assert refusal.problem.reason == "Orphaned"
+    assert "kubectl -n team-acme delete" in refusal.problem.message
+
+
 def test_pods_are_told_of_configuration_that_changed_and_only_they() -> None:
     wanted = desired(observe()).config_hashes["acme-espeak"]
     pods = [
@@ -268,3 +406,12 @@ def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
     going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
     going["spec"]["selector"] = {}
     assert planned(observe(children=children)) == []
+
+
+def test_a_paused_deployment_is_resumed_and_one_that_is_not_needs_no_write() -> None:
+    children = settle(observe())
+    deployment = child(children, "Deployment", "acme-espeak")
+    del deployment["spec"]["paused"]  # the API server does not return false
+    assert planned(observe(children=children)) == []
+    deployment["spec"]["paused"] = True
+    assert planned(observe(children=children)) == ["apply deploy/acme-espeak: paused True -> False"]

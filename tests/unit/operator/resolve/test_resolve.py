@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, stamp
+from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, settle, stamp
 from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds
@@ -148,8 +148,81 @@ def test_limits(spec: dict[str, Any], minute: int, characters: int, notes: list[
     assert [note.reason for note in found.notes] == notes
 
 
-def test_ceilings_that_are_not_enforced_are_not_passed_over_in_silence() -> None:
-    notes = resolved(observe(labels={"ttsfleet.io/max-replicas": "3"})).notes
+QUOTAS: dict[str, tuple[dict[str, Any], int | None, int, list[str]]] = {
+    # the story: (spec, concurrent requests, characters, fields that are lowered)
+    "none asked for": ({}, None, 4096, []),
+    "at the tier's": ({"quota": {"concurrentRequests": 10, "maxTextCharacters": 10_000}}, 10, 10_000, []),
+    "above Basic": (
+        {"quota": {"concurrentRequests": 1_000_000_000, "maxTextCharacters": 100_000}},
+        10,
+        10_000,
+        ["concurrentRequests", "maxTextCharacters"],
+    ),
+    "above VIP": ({"tier": "VIP", "quota": {"concurrentRequests": 101}}, 100, 4096, ["concurrentRequests"]),
+    "Enterprise": ({"tier": "Enterprise", "quota": {"maxTextCharacters": 100_000}}, None, 100_000, []),
+}
+
+
+@pytest.mark.parametrize(("spec", "concurrent", "characters", "lowered"), QUOTAS.values(), ids=QUOTAS)
+def test_a_quota_above_the_tiers_is_lowered_and_told(
+    spec: dict[str, Any], concurrent: int | None, characters: int, lowered: list[str]
+) -> None:
+    found = resolved(observe(**spec))
+    assert (found.concurrent_requests, found.max_text_characters) == (concurrent, characters)
+    assert [note.message.split()[0] for note in found.notes] == [f"spec.quota.{name}" for name in lowered]
+    assert {note.reason for note in found.notes} <= {"QuotaClamped"}
+
+
+TIERS: dict[str, tuple[str, str, str]] = {
+    # the story: (tier, the namespace's label, reason of the refusal)
+    "above": ("Enterprise", "Basic", "TierNotAllowed"),
+    "one above": ("Enterprise", "VIP", "TierNotAllowed"),
+    "equal": ("VIP", "VIP", ""),
+    "below": ("Basic", "Enterprise", ""),
+    "a label that means nothing": ("Enterprise", "gold", ""),
+}
+
+
+@pytest.mark.parametrize(("tier", "label", "reason"), TIERS.values(), ids=TIERS)
+def test_a_tier_above_the_namespaces_is_refused(tier: str, label: str, reason: str) -> None:
+    found = resolved(observe(tier=tier, labels={"ttsfleet.io/max-tier": label}))
+    assert (found.refused.reason if found.refused else "") == reason
+
+
+REPLICAS: dict[str, tuple[str, list[tuple[int, int]], list[str]]] = {
+    # the story: (the namespace's label, bounds of both pools, notes); the spec asks for 3 to 6, and for 2 to 4
+    "above all": ("6", [(3, 6), (2, 4)], []),
+    "between": ("4", [(3, 4), (2, 4)], ["ReplicasClamped"]),
+    "below all": ("1", [(1, 1), (1, 1)], ["ReplicasClamped"]),
+    "zero tears nothing down": ("0", [(3, 6), (2, 4)], ["CeilingInvalid"]),
+    "no number": ("few", [(3, 6), (2, 4)], ["CeilingInvalid"]),
+    "digits of another script": ("٣", [(3, 6), (2, 4)], ["CeilingInvalid"]),
+}
+
+
+@pytest.mark.parametrize(("label", "bounds", "notes"), REPLICAS.values(), ids=REPLICAS)
+def test_replicas_are_lowered_to_the_namespaces(label: str, bounds: list[tuple[int, int]], notes: list[str]) -> None:
+    models = ("espeak", {"name": "wide", "minReplicas": 2, "maxReplicas": 4})
+    found = resolved(observe(*models, schedule=DAY, labels={"ttsfleet.io/max-replicas": label}))
+    assert [(pool.bounds.min_replicas, pool.bounds.max_replicas) for pool in found.pools] == bounds
+    assert [note.reason for note in found.notes] == notes
+
+
+def test_the_next_window_and_a_refused_spec_are_lowered_too() -> None:
+    night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 9, "maxReplicas": 12}
+    spec: dict[str, Any] = {"schedule": {**DAY, "windows": [night]}}
+    labels = {"ttsfleet.io/max-replicas": "2"}
+    change = resolved(observe(labels=labels, **spec)).next_transition
+    assert change is not None
+    assert (change.bounds.min_replicas, change.bounds.max_replicas) == (2, 2)
+    children = settle(observe(**spec))
+    refused = resolved(observe(children=children, labels=labels, **spec, preventDeletion=True))
+    assert refused.window is not None
+    assert (refused.window.bounds.min_replicas, refused.window.bounds.max_replicas) == (2, 2)
+
+
+def test_a_ceiling_that_is_not_enforced_is_not_passed_over_in_silence() -> None:
+    notes = resolved(observe(labels={"ttsfleet.io/max-accelerators": "3"})).notes
     assert [note.reason for note in notes] == ["CeilingsNotEnforced"]
 
 

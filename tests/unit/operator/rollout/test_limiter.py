@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,27 +25,35 @@ from tests.support.operator_builders import (
     pod,
     resolved,
     settle,
+    unschedulable,
 )
 from tests.support.resources import KEY, Object, model, precision
 from tts_operator.objects.keys import Key
 from tts_operator.objects.labels import ROLLOUT
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
-from tts_operator.rollout.limiter import RolloutLimiter
+from tts_operator.rollout.limiter import PLACE_SECONDS, RolloutLimiter
 from tts_operator.rollout.policy import (
-    FAILURES,
-    HALTED,
-    MAX_CONCURRENT_TENANTS,
-    WAITING,
     PoolKey,
     Roll,
     Sources,
-    blocked_reason,
     change_cause,
     finished,
     pods_fail,
+    pods_unschedulable,
     pool_key,
     roll,
+)
+from tts_operator.rollout.situation import (
+    FAILURE_NAMESPACES,
+    HALTED,
+    MAX_CONCURRENT_TENANTS,
+    PAUSED,
+    WAITING,
+    Limits,
+    Mode,
+    Situation,
 )
 from tts_operator.status.tenant import status
 
@@ -61,6 +69,15 @@ def rolls(count: int, change: str = NEW, *, failed: int = 0, first: int = 0) -> 
     return [Roll(key(first + each), "acme-espeak", change, failed=each < failed) for each in range(count)]
 
 
+def of_team(*names: str, failed: bool = False, change: str = NEW) -> list[Roll]:
+    """Tenants of one namespace on their way."""
+    return [Roll(Key("team", name), "pool", change, failed=failed) for name in names]
+
+
+def blocked_reason(who: Key, change: str, present: list[Roll], mode: Mode = Mode.AUTO) -> Problem | None:
+    return Situation(present, Limits()).blocked_reason(who, change, mode)
+
+
 ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
     "nobody rolls": (key(9), [], None),
     "four do": (key(9), rolls(4), None),
@@ -69,7 +86,32 @@ ASKED: dict[str, tuple[Key, list[Roll], str | None]] = {
     "one of them": (key(3), rolls(5), None),
     "one of them, for a change before": (key(3), rolls(5, OLD), None),
     "one fails": (key(9), rolls(2, failed=1), None),
-    "one fails of five": (key(9), rolls(5, failed=1), WAITING),
+    "one fails of five, and gives its place back": (key(9), rolls(5, failed=1), None),
+    "five are stalled": (key(9), [replace(each, stalled=True) for each in rolls(5)], None),
+    "three of its own namespace do": (Key("team", "d"), of_team("a", "b", "c"), WAITING),
+    "two of its own namespace do": (Key("team", "c"), of_team("a", "b"), None),
+    "three of another namespace do": (key(9), of_team("a", "b", "c"), None),
+    "three of its own namespace are stalled": (
+        Key("team", "d"),
+        [replace(each, stalled=True) for each in of_team("a", "b", "c")],
+        WAITING,
+    ),
+    "three of its own namespace are stalled with another change": (
+        Key("team", "d"),
+        [replace(each, stalled=True) for each in of_team("a", "b", "c", change=OLD)],
+        None,
+    ),
+    "three of its own namespace are overdue": (
+        Key("team", "d"),
+        [replace(each, stalled=True, overdue=True) for each in of_team("a", "b", "c")],
+        None,
+    ),
+    "three of its own namespace, of which it is one": (Key("team", "c"), of_team("a", "b", "c"), None),
+    "two fail in another namespace": (key(9), of_team("a", "b", failed=True), None),
+    "five fail in another namespace": (key(9), of_team("a", "b", "c", "d", "e", failed=True), None),
+    "two fail in its own namespace": (Key("team", "c"), of_team("a", "b", failed=True), HALTED),
+    "one fails in its own namespace": (Key("team", "c"), of_team("a", failed=True), None),
+    "one fails here and one there": (Key("team", "c"), [*of_team("a", failed=True), *rolls(1, failed=1)], HALTED),
     "two fail": (key(9), rolls(3, failed=2), HALTED),
     "two fail, and one of the others goes on": (key(2), rolls(3, failed=2), HALTED),
     "two fail with a change before": (key(9), rolls(2, OLD, failed=2), None),
@@ -89,15 +131,64 @@ def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> 
     assert (found and found.reason) == reason
 
 
-def test_a_halt_names_two_tenants_and_the_change() -> None:
-    found = blocked_reason(key(9), NEW, rolls(3, failed=3))
+MODES: dict[str, tuple[Mode, list[Roll], str | None]] = {
+    "paused, and nobody rolls": (Mode.PAUSED, [], PAUSED),
+    "paused, and two fail": (Mode.PAUSED, rolls(2, failed=2), PAUSED),
+    "failures are ignored": (Mode.IGNORE_FAILURES, rolls(2, failed=2), None),
+    "failures of its own namespace are ignored": (Mode.IGNORE_FAILURES, of_team("a", "b", failed=True), None),
+    "all failures of its own namespace are ignored": (
+        Mode.IGNORE_FAILURES,
+        of_team("a", "b", "c", "d", failed=True),
+        None,
+    ),
+    "failures are ignored, and five roll": (Mode.IGNORE_FAILURES, [*rolls(5), *rolls(2, failed=2, first=5)], WAITING),
+    "unlimited, and five roll": (Mode.UNLIMITED, rolls(5), None),
+    "unlimited, and two fail": (Mode.UNLIMITED, rolls(5, failed=5), None),
+}
+
+
+@pytest.mark.parametrize(("mode", "present", "reason"), MODES.values(), ids=MODES)
+def test_what_the_platform_team_decides(mode: Mode, present: list[Roll], reason: str | None) -> None:
+    found = blocked_reason(Key("team", "z"), NEW, present, mode)
+    assert (found and found.reason) == reason
+
+
+@pytest.mark.parametrize(("places", "share"), [(1, 1), (2, 1), (3, 2), (5, 3), (10, 5)])
+def test_one_namespace_has_half_of_the_places(places: int, share: int) -> None:
+    present: list[Roll] = []
+    for number in range(places + 1):
+        who = Key("team", f"t{number}")
+        if Situation(present, Limits(concurrent_tenants=places)).blocked_reason(who, NEW) is None:
+            present.append(Roll(who, "pool", NEW))
+    assert len(present) == share
+
+
+def test_a_halt_tells_a_tenant_the_change_and_nothing_of_other_teams() -> None:
+    present = [*rolls(3, failed=3), *rolls(2, "operator//new", failed=2)]
+    found = blocked_reason(key(9), NEW, present)
+    assert found == Problem(
+        HALTED,
+        "Rollout paused: the change of TTSModel espeak failed in 3 namespaces. It resumes when one of them becomes"
+        " ready or the change is fixed.",
+    )
+    of_the_operator = blocked_reason(key(9), "operator//new", present)
+    assert of_the_operator is not None
+    assert "the change of the operator failed in 2 namespaces" in of_the_operator.message
+    own = blocked_reason(Key("team", "c"), NEW, [*of_team("a", "b", failed=True), *rolls(1, failed=1)])
+    assert own is not None
+    assert "failed on 2 tenants of this namespace, such as a and b." in own.message
+    assert "team-0" not in own.message
+
+
+def test_a_halt_tells_the_platform_team_who_fails() -> None:
+    found = Situation([*of_team("a", "b", failed=True), *rolls(1, failed=1)], Limits()).halt(NEW)
     assert found is not None
     assert found.message.startswith(
-        "Rollout paused: the change of TTSModel espeak failed on 3 tenants, such as team-0/acme and team-1/acme."
+        "Rollout paused: the change of TTSModel espeak failed on 3 tenants, such as team-0/acme and team/a."
     )
-    of_the_operator = blocked_reason(key(9), "operator//new", rolls(2, "operator//new", failed=2))
-    assert of_the_operator is not None
-    assert "the change of the operator" in of_the_operator.message
+    assert "ttsfleet.io/rollout-mode=IgnoreFailures" in found.message
+    assert Situation(of_team("a", "b", failed=True), Limits()).halt(NEW) is None
+    assert Situation(of_team("a", failed=True), Limits(failure_namespaces=1)).halt(NEW) is not None
 
 
 HERE = Sources("t", "m", "o")
@@ -158,6 +249,38 @@ def test_a_rollout_that_takes_too_long_has_failed() -> None:
     assert found.failed
 
 
+STALLS: dict[str, tuple[Object, bool, bool]] = {
+    # the rollout, whether a pod finds no node, whether it gives its place back
+    "under way": (deployment(updatedReplicas=0), False, False),
+    "a pod finds no node": (deployment(updatedReplicas=0), True, True),
+    "no node, for very long": (deployment(conditions=progressing("ProgressDeadlineExceeded", "False")), True, True),
+    "someone paused it": ({**deployment(updatedReplicas=0), "spec": {"replicas": 2, "paused": True}}, False, True),
+    "the ResourceQuota is full": (
+        deployment(
+            updatedReplicas=0,
+            conditions=[
+                {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: q'},
+                *progressing("ProgressDeadlineExceeded", "False"),
+            ],
+        ),
+        False,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("found", "no_room", "stalled"), STALLS.values(), ids=STALLS)
+def test_what_stalls_in_its_namespace_holds_no_place_and_has_not_failed(
+    found: Object, no_room: bool, stalled: bool
+) -> None:
+    rolling = roll(found, no_room=no_room)
+    assert rolling is not None
+    assert (rolling.holds_place, rolling.failed) == (not stalled, False)
+    stuck = roll(found, stuck=True, no_room=no_room)
+    assert stuck is not None
+    assert stuck.failed, "pods that cannot run speak against the change, whatever else is wrong"
+
+
 def of_acme(**spec: Any) -> Any:
     """A tenant that has served for long; then its model's spec is this."""
     before = settle(observe(), NOON - timedelta(hours=1))
@@ -198,7 +321,9 @@ AT_ONCE_BECAUSE: dict[str, Any] = {
         children=settle(observe(), NOON - timedelta(hours=1)),
     ),
     "nobody speaks": observe(
-        known=[model(image="new:2")], children=settle(observe(suspend=True), NOON - timedelta(hours=1)), suspend=True
+        known=[model(image="new:2")],
+        children=settle(observe(children=settle(observe()), suspend=True), NOON - timedelta(hours=1)),
+        suspend=True,
     ),
     "no pod changes": of_acme(firstAudioTimeoutSeconds=9),
 }  # fmt: skip
@@ -271,6 +396,12 @@ def test_pods_that_cannot_run_fail_their_rollout() -> None:
     assert pods_fail(found, [broken])
     old = {**broken, "spec": {"containers": [{"image": "old:1"}]}}
     assert not pods_fail(found, [old]), "an old pod's trouble is not the change's"
+    homeless = {**broken, "status": unschedulable()}
+    assert not pods_fail(found, [homeless])
+    assert pods_unschedulable(found, [homeless])
+    assert not pods_unschedulable(found, [{**homeless, "spec": old["spec"]}]), (
+        "an old pod's trouble is not the change's"
+    )
     starting = {**broken, "status": container(waiting={"reason": "ContainerCreating"})}
     assert not pods_fail(found, [starting])
 
@@ -314,7 +445,7 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     for who in waiters:
         rollout_limiter.admit(who, {"acme-espeak": NEW})
     assert rollout_limiter.next_requeue() == []
-    for number in range(FAILURES):
+    for number in range(FAILURE_NAMESPACES):
         rollout_limiter.record(deployment(version=2, tenant=key(number), updatedReplicas=0), stuck=True)
     assert rollout_limiter.next_requeue() == waiters
     assert {rollout_limiter.admit(who, {"acme-espeak": NEW})["acme-espeak"].reason for who in waiters} == {HALTED}
@@ -326,9 +457,12 @@ def test_who_waits_asks_again_when_it_waits_for_another_reason() -> None:
     rollout_limiter.record(deployment(version=3, tenant=key(0)))
     assert rollout_limiter.blocked() == {}
     first = rollout_limiter.next_requeue()
-    assert first == waiters[:MAX_CONCURRENT_TENANTS], "one may go: more than enough are asked"
-    assert rollout_limiter.admit(first[0], {"acme-espeak": NEW}) == {}
-    assert rollout_limiter.next_requeue() == waiters[1:], "the others wait for their turn again"
+    assert first == waiters[:2], "two may go: one is there, one fails and holds no place"
+    assert rollout_limiter.next_requeue() == []
+    assert rollout_limiter.next_requeue(again=True) == first
+    for who in first:
+        assert rollout_limiter.admit(who, {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.next_requeue() == waiters[2:], "the others wait for their turn again"
 
 
 def test_a_write_of_which_nobody_knows_counts_until_the_next_reading() -> None:
@@ -351,6 +485,112 @@ def test_what_is_gone_rolls_no_more(gone: str) -> None:
     else:
         rollout_limiter.retain({PoolKey(key(number), "acme-espeak") for number in range(1, MAX_CONCURRENT_TENANTS)})
     assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+class Clock:
+    """Time that tests move."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return NOON
+
+
+def test_a_place_is_given_back_after_its_deadline() -> None:
+    clock = Clock()
+    rollout_limiter = RolloutLimiter(clock=clock)
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.record(deployment(tenant=key(number), updatedReplicas=0))
+        clock.seconds += 1
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW})["acme-espeak"].reason == WAITING
+    clock.seconds = 100 + PLACE_SECONDS - 1
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.record(deployment(version=2, tenant=key(number), updatedReplicas=1))
+    assert rollout_limiter.next_requeue() == []
+    clock.seconds += 1
+    assert rollout_limiter.next_requeue() == [key(9)], "the first one has had its time"
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.admit(key(8), {"acme-espeak": NEW}) != {}, "the second one has a second left"
+    clock.seconds += 1
+    assert rollout_limiter.admit(key(8), {"acme-espeak": NEW}) == {}
+
+
+def test_a_write_that_never_succeeds_holds_its_place_no_longer_than_others() -> None:
+    clock = Clock()
+    rollout_limiter = RolloutLimiter(clock=clock)
+    for _ in range(60):
+        for number in range(MAX_CONCURRENT_TENANTS):
+            rollout_limiter.record(deployment(OLD, tenant=key(number)))
+            rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+            rollout_limiter.mark_applied(key(number), ["acme-espeak"], [])
+        clock.seconds += PLACE_SECONDS / 60
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_a_full_namespace_holds_no_place() -> None:
+    """Five tenants of one team find no room; a tenant of another team takes another model's change at once."""
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=9))
+    for name in "abcde":
+        who = Key("full", name)
+        assert rollout_limiter.admit(who, {"acme-espeak": NEW}) == {}
+        denied = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: compute"}]
+        rollout_limiter.mark_applied(
+            who, ["acme-espeak"], [deployment(tenant=who, updatedReplicas=0, conditions=denied)]
+        )
+    for number in range(9):
+        assert rollout_limiter.admit(key(number), {"acme-large": "model/large/new"}) == {}, "all nine places are free"
+    assert rollout_limiter.admit(key(9), {"acme-large": "model/large/new"}) != {}
+    assert rollout_limiter.halted() == {}
+    assert rollout_limiter.failing() == {}
+
+
+def test_room_that_the_pods_of_a_rollout_find_takes_a_place_again() -> None:
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=1))
+    rollout_limiter.record(deployment(tenant=key(0), updatedReplicas=0), no_room=True)
+    rollout_limiter.record(deployment(version=2, tenant=key(0), updatedReplicas=0))  # the watch does not see pods
+    assert rollout_limiter.admit(key(1), {"acme-espeak": NEW}) == {}
+    rollout_limiter.record(deployment(version=2, tenant=key(0), updatedReplicas=0), no_room=False)
+    assert rollout_limiter.admit(key(2), {"acme-espeak": NEW}) != {}
+    rollout_limiter.mark_applied(key(1), ["acme-espeak"], [deployment(tenant=key(1))])
+    assert rollout_limiter.admit(key(2), {"acme-espeak": NEW}) != {}, "the first one rolls again"
+
+
+def test_namespaces_take_turns() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        rollout_limiter.record(deployment(tenant=key(number), updatedReplicas=0))
+    crowd = [Key("crowd", f"t{number}") for number in range(10)]
+    for who in [*crowd, key(9)]:
+        assert rollout_limiter.admit(who, {"acme-espeak": NEW}) != {}
+    for number in range(2):
+        rollout_limiter.record(deployment(version=2, tenant=key(number)))
+    assert rollout_limiter.next_requeue() == [crowd[0], key(9)]
+
+
+def test_a_place_that_the_first_in_the_queue_does_not_want_goes_to_the_next() -> None:
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=1))
+    rollout_limiter.record(deployment(tenant=key(0), updatedReplicas=0))
+    for number in (1, 2):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+    rollout_limiter.record(deployment(version=2, tenant=key(0)))
+    assert rollout_limiter.next_requeue() == [key(1)]
+    rollout_limiter.admit(key(1), {})
+    assert rollout_limiter.next_requeue() == [key(2)]
+
+
+def test_a_model_that_is_let_go_counts_nobody_as_halted() -> None:
+    rollout_limiter = RolloutLimiter()
+    for number in range(FAILURE_NAMESPACES):
+        rollout_limiter.record(deployment(tenant=key(number), updatedReplicas=0), stuck=True)
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    assert set(rollout_limiter.blocked()) == {"espeak"}
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}, {"acme-espeak": Mode.PAUSED}) != {}
+    assert rollout_limiter.blocked() == {}
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}, {"acme-espeak": Mode.IGNORE_FAILURES}) == {}
 
 
 def test_a_tenant_that_is_not_due_any_more_waits_no_more() -> None:
@@ -427,7 +667,7 @@ class Rollouts(RuleBasedStateMachine):
             for who, pool in self.pools.items()
             if pool.ends == "fails" and pool.has == self.current and self.known.get(who) == pool.version
         ]
-        return len(failed) >= FAILURES
+        return len(failed) >= FAILURE_NAMESPACES
 
     @rule(broken=st.booleans())
     def the_model_changes(self, broken: bool) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from tests.support.operator_builders import NOON, stamp
-from tests.support.resources import model
+from tests.support.resources import model, model_body, stored
 from tts_operator.api import TTSModel, TTSModelStatus
 from tts_operator.objects.problem import Problem
-from tts_operator.status.model import model_status
+from tts_operator.rollout.situation import Mode
+from tts_operator.status.model import Report, Usage, in_order, model_status, own_part
 
 BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
+US, THEM = "fleet/tts-operator", "other/tts-operator"
 LATER = model(accelerator={"nodeSelector": {"gpu": "yes"}})
 SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
     "it can be served": (model(), None, "True", "AsSpecified", ""),
@@ -37,9 +40,13 @@ SAID: dict[str, tuple[TTSModel | None, str | None, str, str, str]] = {
 }
 
 
+def report(parsed: TTSModel | None, usage: Usage, error: str | None = None) -> Report:
+    return Report(US, usage, parsed, error)
+
+
 @pytest.mark.parametrize(("parsed", "error", "holds", "reason", "message"), SAID.values(), ids=SAID)
 def test_accepted(parsed: TTSModel | None, error: str | None, holds: str, reason: str, message: str) -> None:
-    said = model_status(BODY, parsed, error, 3, NOON)
+    said = model_status(BODY, report(parsed, Usage(3), error), NOON)
     TypeAdapter(TTSModelStatus).validate_python(said)
     assert (said["tenants"], said["observedGeneration"]) == (3, 2)
     accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
@@ -48,20 +55,149 @@ def test_accepted(parsed: TTSModel | None, error: str | None, holds: str, reason
 
 
 def test_a_condition_keeps_its_time_until_it_changes() -> None:
-    before = model_status(BODY, model(), None, 0, NOON)
-    for each in before["conditions"]:
+    before = model_status(BODY, report(model(), Usage(0)), NOON)
+    for each in (*before["conditions"], *before["releases"][0]["conditions"]):
         each["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-    again = model_status({**BODY, "status": before}, model(), None, 1, NOON)
+    again = model_status({**BODY, "status": before}, report(model(), Usage(1)), NOON)
     assert {each["lastTransitionTime"] for each in again["conditions"]} == {"2026-01-01T00:00:00Z"}
-    assert model_status({**BODY, "status": before}, LATER, None, 1, NOON)["conditions"][0][
+    assert model_status({**BODY, "status": before}, report(LATER, Usage(1)), NOON)["conditions"][0][
         "lastTransitionTime"
     ] == stamp(NOON)
 
 
 def test_a_model_whose_change_two_tenants_fail_with_is_not_ready() -> None:
-    said = model_status(BODY, model(), None, 3, NOON, blocked=Problem("RolloutHalted", "5 tenants wait"))
+    usage = Usage(3, 1, Problem("RolloutHalted", "2 tenants are queued."))
+    said = model_status(BODY, report(model(), usage), NOON)
     assert {each["type"]: each["reason"] for each in said["conditions"]} == {
         "Accepted": "AsSpecified",
         "FallbackResolved": "AsSpecified",
+        "RolledOut": "RolloutHalted",
         "Ready": "RolloutHalted",
     }
+
+
+def test_two_releases_that_read_the_same_reports_write_the_same() -> None:
+    """Each keeps its own entry, and neither has a reason to write after the other."""
+    first = model_status(BODY, Report(US, Usage(1), model()), NOON)
+    both = model_status({**BODY, "status": first}, Report(THEM, Usage(10), model()), NOON)
+    assert both["tenants"] == 11
+    assert [(each["name"], each["tenants"]) for each in both["releases"]] == [(US, 1), (THEM, 10)]
+    for report in (Report(US, Usage(1), model()), Report(THEM, Usage(10), model())):
+        later = NOON + timedelta(hours=1)
+        assert model_status({**BODY, "status": both}, report, later) == both
+    assert own_part(both, US) == {**both, "releases": both["releases"][:1]}
+
+
+def test_a_model_is_rolled_out_once_it_is_for_the_tenants_of_every_release() -> None:
+    ours, theirs = report(model(), Usage(4, 4)), Report(THEM, Usage(10, 3), model())
+    both = model_status({**BODY, "status": model_status(BODY, theirs, NOON)}, ours, NOON)
+    assert (both["tenants"], both["updatedTenants"]) == (14, 7)
+    assert [each["updatedTenants"] for each in both["releases"]] == [4, 3]
+    conditions = {each["type"]: each for each in both["conditions"]}
+    assert conditions["RolledOut"]["message"] == "3 of 10 tenants run the model's last change"
+    assert conditions["Ready"]["status"] == "True"
+    for each in (ours, theirs):
+        assert model_status({**BODY, "status": both}, each, NOON + timedelta(hours=1)) == both
+    done = model_status({**BODY, "status": both}, Report(THEM, Usage(10, 10), model()), NOON)
+    assert done["updatedTenants"] == 14
+    assert {each["type"]: each["status"] for each in done["conditions"]}["RolledOut"] == "True"
+
+
+def test_the_reports_of_a_status_are_compared_in_one_order() -> None:
+    both = model_status(
+        {**BODY, "status": model_status(BODY, Report(THEM, Usage(10), model()), NOON)},
+        Report(US, Usage(1), model()),
+        NOON,
+    )
+    stored = {**both, "releases": both["releases"][::-1]}
+    assert in_order(stored) == both
+    assert in_order(None) == {}
+
+
+def test_a_problem_of_one_release_is_the_models() -> None:
+    halted = Report(THEM, Usage(10, blocked=Problem("RolloutHalted", "5 tenants wait")), model())
+    status = model_status({**BODY, "status": model_status(BODY, halted, NOON)}, Report(US, Usage(1), model()), NOON)
+    assert {each["type"]: each["reason"] for each in status["conditions"]}["Ready"] == "RolloutHalted"
+
+
+def test_the_report_of_a_release_that_is_gone_counts_only_until_the_model_changes() -> None:
+    gone = Report(THEM, Usage(10), LATER)
+    before = model_status(BODY, gone, NOON)
+    changed = {"metadata": {"name": "espeak", "generation": 3}, "status": before}
+    status = model_status(changed, Report(US, Usage(1), model()), NOON)
+    assert status["tenants"] == 1
+    assert {each["status"] for each in status["conditions"]} == {"True"}
+
+
+def test_a_status_of_a_release_without_reports_keeps_its_times() -> None:
+    """Written by a version of the operator that had no entries."""
+    before = model_status(BODY, Report(US, Usage(3), model()), NOON)
+    del before["releases"]
+    after = model_status({**BODY, "status": before}, Report(US, Usage(3), model()), NOON + timedelta(hours=1))
+    assert after["conditions"] == before["conditions"]
+
+
+def annotated(mode: str) -> TTSModel:
+    body = stored(model_body())
+    body["metadata"]["annotations"] = {"ttsfleet.io/rollout-mode": mode}
+    return TTSModel.model_validate(body)
+
+
+FAILING = "the change of TTSModel espeak failed on 1 tenant, such as team-a/acme"
+HALT = Problem("RolloutHalted", "2 tenants are queued. Rollout paused: the rest.")
+ROLLED_OUT: dict[str, tuple[TTSModel | None, Usage, tuple[str, str, str]]] = {
+    "everybody runs it": (model(), Usage(3, 3), ("True", "AsSpecified", "")),
+    "nobody uses it": (model(), Usage(0, 0), ("True", "AsSpecified", "")),
+    "some run it": (
+        model(),
+        Usage(8, 3),
+        ("False", "RollingOut", "3 of 8 tenants run the model's last change"),
+    ),
+    "one fails": (
+        model(),
+        Usage(8, 3, failing=FAILING),
+        ("False", "RollingOut", f"3 of 8 tenants run the model's last change; {FAILING}"),
+    ),
+    "it is halted": (
+        model(),
+        Usage(8, 3, HALT),
+        ("False", "RolloutHalted", f"3 of 8 tenants run the model's last change; {HALT.message}"),
+    ),
+    "it is paused": (
+        annotated("Paused"),
+        Usage(8, 3),
+        (
+            "False",
+            "RolloutPaused",
+            "3 of 8 tenants run the model's last change; the annotation ttsfleet.io/rollout-mode pauses the rollout:"
+            " remove the annotation ttsfleet.io/rollout-mode to resume",
+        ),
+    ),
+    "it is let go at once": (
+        annotated("Unlimited"),
+        Usage(8, 8),
+        (
+            "True",
+            "RolloutUnlimited",
+            "the annotation ttsfleet.io/rollout-mode is Unlimited, for later changes too: remove it to limit them"
+            " again",
+        ),
+    ),
+    "it is not read": (None, Usage(8), ("True", "AsSpecified", "")),
+}
+
+
+@pytest.mark.parametrize(("parsed", "usage", "expected"), ROLLED_OUT.values(), ids=ROLLED_OUT)
+def test_how_far_a_change_is(parsed: TTSModel | None, usage: Usage, expected: tuple[str, str, str]) -> None:
+    said = model_status(BODY, report(parsed, usage, None if parsed else "spec: bad"), NOON)
+    TypeAdapter(TTSModelStatus).validate_python(said)
+    found = next(each for each in said["conditions"] if each["type"] == "RolledOut")
+    assert (found["status"], found["reason"], found["message"]) == expected
+    assert said.get("updatedTenants") == said["releases"][0].get("updatedTenants") == usage.updated
+
+
+def test_a_rollout_mode_that_is_none_is_told() -> None:
+    said = model_status(BODY, report(annotated("pause"), Usage(1, 1)), NOON)
+    accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "RolloutModeUnknown")
+    assert all(mode in accepted["message"] for mode in Mode)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import tzdata
 from pydantic import TypeAdapter
 
 from tests.support.operator_builders import (
@@ -71,6 +72,12 @@ def blind(children: list[Object]) -> list[Object]:
     return children
 
 
+def slept(children: list[Object]) -> list[Object]:
+    condition = {"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "no requests"}
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+    return children
+
+
 def waits(why: str, message: str = "", **last: Any) -> Object:
     state: Object = {"waiting": {"reason": why, "message": message}}
     return pod(**container(**state, **({"last": last} if last else {})))
@@ -116,6 +123,13 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
     ),
     "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
+    "a pool that its HPA scaled to zero": (
+        observe(children=slept(running(0))),
+        {},
+        "Available",
+        "ScaledToZero",
+        "hpa/acme-espeak has scaled the pool to zero",
+    ),
     "nothing there yet": (observe(), {}, "Available", "Starting", "acme-espeak"),
     "an image that is not there": (
         observe(children=running(0), pods=[waits("ErrImagePull", "not found")]),
@@ -230,7 +244,11 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
     assert problem(said, type_) == ("False", reason)
     assert problem(said, "Ready") == ("False", reason)
     assert message in condition(said, type_)["message"]
-    others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {type_, "Ready"}
+    others = {each["type"] for each in said["conditions"] if each["status"] == "False"} - {
+        type_,
+        "Ready",
+        "Progressing",
+    }
     assert others <= {"Available"}, "one cause, one condition"
 
 
@@ -238,7 +256,15 @@ def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
         ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
-    )
+    ) | {"Progressing": "False"}
+
+
+def test_a_tenant_that_was_born_suspended_and_is_refused_later_was_accepted() -> None:
+    before = report(observe(suspend=True))
+    assert problem(before, "Available") == ("False", "Suspended")
+    said = report(observe(before=before, suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Suspended")
+    assert condition(said, "Accepted")["message"].endswith("; until then the last accepted spec applies")
 
 
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
@@ -248,6 +274,22 @@ def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
     assert problem(report(observe(children=running(), preventDeletion=True)), "Available")[0] == "True"
 
 
+def test_a_refused_spec_says_that_the_last_accepted_one_goes_on_with_its_clock() -> None:
+    children = running(schedule={"preset": "DayNightWeekend"})
+    before = {"activeWindow": "night", "pools": [], "replicas": "3/3"}
+    said = report(observe(children=children, before=before, schedule=DAY, preventDeletion=True))
+    accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
+    assert accepted["message"].endswith("until then the last accepted spec applies, and its schedule goes on")
+    assert said["activeWindow"] == "day"
+    assert said["nextTransition"] == {
+        "time": "2026-11-05T00:00:00Z",
+        "window": "night",
+        "minReplicas": 1,
+        "maxReplicas": 1,
+    }
+    assert said["replicas"] == "3/3"
+
+
 def test_the_whole_status() -> None:
     children = running(2, schedule=DAY)
     said = report(observe(children=children, schedule={"preset": "DayNightWeekend"}))
@@ -255,6 +297,7 @@ def test_the_whole_status() -> None:
     assert said == {
         "observedGeneration": 4,
         "activeWindow": "day",
+        "timeZoneDatabase": tzdata.IANA_VERSION,
         "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
         "pools": [
             {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
@@ -365,7 +408,7 @@ def test_a_refused_spec_suspends_nobody() -> None:
     """A refused spec's suspend is not followed either: the endpoint stays as it was."""
     said = report(observe(children=running(), suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("True", "AsSpecified")
-    asleep = settle(observe(suspend=True))
+    asleep = settle(observe(children=running(), suspend=True))
     said = report(observe(children=asleep, suspend=True, preventDeletion=True))
     assert problem(said, "Available") == ("False", "Suspended")
 
@@ -460,3 +503,74 @@ def test_an_autoscaler_that_goes_blind_is_an_event() -> None:
     blinded = report(observe(children=blind(running(schedule=DAY)), schedule=DAY))
     assert told(seeing, blinded) == [("Warning", "FailedGetResourceMetric")]
     assert told(blinded, blinded) == []
+
+
+def updating(updated: int, reason: str, *, generation: int = 2, **spec: Any) -> list[Object]:
+    """The children of a tenant whose Deployment has three replicas, of which so many are updated."""
+    children = running(3, schedule=DAY, **spec)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["metadata"]["generation"] = 2
+    deployment["status"] |= {"observedGeneration": generation, "replicas": 3, "updatedReplicas": updated}
+    deployment["status"]["conditions"] = [{"type": "Progressing", "status": "True", "reason": reason}]
+    return children
+
+
+PROGRESS: dict[str, tuple[Observed, str, str, str]] = {
+    "no pod yet": (observe(), "True", "RollingOut", "deployment acme-espeak is not created yet"),
+    "every pod runs it": (
+        observe(children=updating(3, "NewReplicaSetAvailable"), schedule=DAY),
+        "False",
+        "Complete",
+        "",
+    ),
+    "one of three does": (
+        observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY),
+        "True",
+        "RollingOut",
+        "1 of 3 pods of acme-espeak are up to date, 3 are available",
+    ),
+    "its controller has not seen it": (
+        observe(children=updating(3, "NewReplicaSetAvailable", generation=1), schedule=DAY),
+        "True",
+        "RollingOut",
+        "0 of 3 pods of acme-espeak are up to date, 3 are available",
+    ),
+    "it takes too long": (
+        observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY),
+        "False",
+        "ProgressDeadlineExceeded",
+        "0 of 3 pods of acme-espeak are up to date, and no other became ready for ten minutes",
+    ),
+    "refused": (
+        observe(children=updating(1, "ReplicaSetUpdated"), preventDeletion=True),
+        "False",
+        "NotSupportedYet",
+        "the spec is rejected, see condition Accepted: ",
+    ),
+    "suspended": (
+        observe(children=running(0), suspend=True),
+        "False",
+        "Suspended",
+        "no pod runs: spec.suspend is true",
+    ),
+    "its model is gone": (observe(known=[]), "False", "Complete", ""),
+}
+
+
+@pytest.mark.parametrize(("observed", "status_", "reason", "message"), PROGRESS.values(), ids=PROGRESS)
+def test_progress(observed: Observed, status_: str, reason: str, message: str) -> None:
+    found = condition(report(observed), "Progressing")
+    assert (found["status"], found["reason"]) == (status_, reason)
+    assert found["message"].startswith(message)
+    assert bool(found["message"]) is bool(message)
+
+
+def test_a_change_that_was_applied_just_now_is_not_rolled_yet() -> None:
+    """The status that first has the new observedGeneration has Progressing, too: no one reads it as done in between."""
+    children = updating(3, "NewReplicaSetAvailable")
+    applied = {**child(children, "Deployment", "acme-espeak")}
+    applied["metadata"] = {**applied["metadata"], "generation": 3}
+    observed = observe(children=children, schedule=DAY)
+    said = report(observed, Outcome(applied={ref("Deployment", "acme-espeak"): applied}))
+    assert problem(said, "Progressing") == ("True", "RollingOut")
+    assert said["observedGeneration"] == observed.generation

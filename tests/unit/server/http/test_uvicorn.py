@@ -14,7 +14,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
 from tts_server.app import serve
-from tts_server.http import protocol
+from tts_server.http import protocol, unframed_response
 
 ROOT = Path(__file__).parents[4]
 DECISION = ROOT / "docs" / "decisions" / "0016-uvicorn-private-parts.md"
@@ -41,6 +41,16 @@ async def test_the_decision_names_every_attribute_that_a_connection_reads() -> N
     read = set(re.findall(r"self\.([a-z_]+)", inspect.getsource(protocol))) - ours
     assert read == names_in_the_decision("HttpToolsProtocol", "read")
     assert [name for name in read if not hasattr(plain_connection(), name)] == []
+
+
+def test_the_decision_names_every_part_of_a_response() -> None:
+    theirs = vars(httptools_impl.RequestResponseCycle)
+    overridden = {name for name in vars(unframed_response.UnframedResponse) if name in theirs}
+    overridden -= {name for name in overridden if name.startswith("__")}
+    assert overridden == names_in_the_decision("RequestResponseCycle", "overridden")
+    source = inspect.getsource(httptools_impl.RequestResponseCycle)
+    for name in names_in_the_decision("RequestResponseCycle", "read"):
+        assert f"self.{name} = " in source
 
 
 def test_a_server_has_what_draining_uses() -> None:

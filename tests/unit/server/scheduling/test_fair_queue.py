@@ -154,6 +154,22 @@ def test_who_was_popped_too_early_is_put_back_as_if_it_never_was(
     assert queue_after(put_back=True) == queue_after(put_back=False)
 
 
+@pytest.mark.parametrize(("cost", "weight"), [(124.0, 1.0), (0.1, 3.0), (7.0, 0.7), (1e-9, 1.0)])
+def test_putting_back_keeps_a_tie(cost: float, weight: float) -> None:
+    """A difference loses bits: (4.3 + 124) - 124 is not 4.3, and the tenant would lose its place to the other."""
+    queue: FairQueue[str] = FairQueue(Clock())
+    for tenant in ("acme", "blue"):
+        queue.push(f"{tenant} 1", SchedulingParams(tenant), 4.3)
+    for tenant in ("acme", "blue"):
+        queue.push(f"{tenant} 2", SchedulingParams(tenant, weight), cost)
+    assert [item.work for _ in range(2) if (item := queue.pop()) is not None] == ["acme 1", "blue 1"]
+    taken = queue.pop()
+    assert taken is not None
+    assert taken.work == "acme 2"
+    queue.put_back(taken)
+    assert drained(queue) == ["acme 2", "blue 2"]
+
+
 @given(
     weights=st.lists(st.sampled_from([1.0, 2.0, 5.0]), min_size=2, max_size=4),
     costs=st.lists(COSTS, min_size=20, max_size=80),

@@ -1,7 +1,7 @@
 """A stream with many subscribers: each receives the same bytes from the beginning, and nothing is left running."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,7 +38,8 @@ AT_ONCE = SchedulingParams()
 
 
 def part_of_engine(utterance: int, number: int, sign: int = 1) -> Samples:
-    return np.full(PART_SAMPLES, sign * (1 + utterance * PARTS_PER_UTTERANCE + number) * 2048, np.int16)
+    """An utterance begins as the one before it ends: there is nothing to join."""
+    return np.full(PART_SAMPLES, sign * (1 + utterance * (PARTS_PER_UTTERANCE - 1) + number) * 2048, np.int16)
 
 
 ALL = np.concatenate(
@@ -54,6 +55,7 @@ class SteppedEngine:
     sample_rate_hz = RATE_HZ
     voices: Voices = {}
     passage_characters = 0
+    pause_scales: Mapping[float, float] = {}
     ready = True
 
     def __init__(self, sign: int = 1) -> None:
@@ -430,7 +432,9 @@ async def test_a_cancelled_stream_is_not_taken_for_complete() -> None:
     client = run.join(takes_whole=True)
     run.permit(2)
     await go_round()
-    run.made[0]._task.cancel()
+    task = run.made[0]._task
+    assert task is not None
+    task.cancel()
     await until(lambda: client.failure)
     assert not client.whole
     run.threads.close()

@@ -3,14 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.text import Segment, passages
-from tts_server.text.sentences import LONGEST_CHARACTERS, LONGEST_DENSE_CHARACTERS, ends_a_sentence
+from tts_server.text import Pause, Segment, passages
+from tts_server.text.parts import LONGEST_CHARACTERS, LONGEST_DENSE_CHARACTERS
+from tts_server.text.pauses import ends_a_sentence, pause_after
 
 SENTENCE = "Ten words are not many, and yet they make one."
 
 
 def spoken(*texts: str, language: str = "en", at_once: int = 0) -> list[str]:
-    return [segment.text for segment in passages([Segment(text, language) for text in texts], at_once)]
+    return [segment.text for segment in passages([said(text, language) for text in texts], at_once)]
+
+
+def said(text: str, language: str | None = "en") -> Segment:
+    return Segment(text.strip(), language, pause_after(text))
 
 
 def test_passages_grow_as_long_as_what_was_said_before_them() -> None:
@@ -40,7 +45,7 @@ def test_quotes_do_not_hide_an_end() -> None:
 
 
 def test_languages_stay_apart() -> None:
-    found = passages([Segment(SENTENCE, "en"), Segment("Un.", "fr"), Segment("Two.", "en"), Segment("Three.", "en")])
+    found = passages([said(SENTENCE), said("Un.", "fr"), said("Two."), said("Three.")])
     assert [segment.language for segment in found] == ["en", "fr", "en"]
 
 
@@ -48,16 +53,28 @@ def test_scripts_without_spaces_get_none() -> None:
     assert spoken("今天天气很好！" * 3, "你好。", "是吗？", "好。", language="zh")[1:] == ["你好。是吗？好。"]
 
 
-@given(st.lists(st.builds(Segment, st.sampled_from(
-    ["Yes.", "Is it?", "so it goes on,", SENTENCE, "x" * 240, "你好。", "字" * 99 + "。", "No!”"],
+def test_a_paragraph_is_not_run_into_the_next() -> None:
+    assert spoken(SENTENCE, SENTENCE, "One.\n", "Two.\n\n", "Three.")[2:] == ["One. Two.", "Three."]
+
+
+def test_a_passage_pauses_as_its_last_sentence_does() -> None:
+    found = passages([said(text) for text in (SENTENCE, "One.", "Two.\n\n", "Three.")])
+    assert [(segment.text, segment.pause) for segment in found[1:]] == [
+        ("One. Two.", Pause.PARAGRAPH),
+        ("Three.", Pause.SENTENCE),
+    ]
+
+
+@given(st.lists(st.builds(said, st.sampled_from(
+    ["Yes.", "Is it?", "Over.\n\n", "so it goes on,", SENTENCE, "x" * 240, "你好。", "字" * 99 + "。", "No!”"],
 ), st.sampled_from(["en", "fr", None]))), st.sampled_from([0, 100, 320]))  # fmt: skip
 def test_nothing_is_lost_and_no_listener_waits(found: list[Segment], at_once: int) -> None:
-    said = passages(found, at_once)
-    assert "".join(s.text for s in said).replace(" ", "") == "".join(s.text for s in found).replace(" ", "")
-    assert said[:1] == found[:1]
+    joined = passages(found, at_once)
+    assert "".join(s.text for s in joined).replace(" ", "") == "".join(s.text for s in found).replace(" ", "")
+    assert joined[:1] == found[:1]
     before = 0
     originals = {segment.text for segment in found}
-    for segment in said:
+    for segment in joined:
         if segment.text not in originals:
             assert len(segment.text.replace(" ", "")) <= max(before, at_once)
             assert ends_a_sentence(segment.text)

@@ -1,0 +1,106 @@
+"""Regular questions to the API server: whether it has the CRDs, which namespaces may be read, what watches missed."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tts_operator.clock import Clock
+from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
+from tts_operator.controller.namespace_access import NamespaceAccess
+from tts_operator.objects.fields import decimal
+from tts_operator.objects.kinds import KINDS, MODEL, TENANT, Kind, Scope
+from tts_operator.objects.labels import MANAGED
+from tts_operator.telemetry.watch_health import WatchHealth
+
+log = structlog.get_logger()
+
+STARTUP_RETRY_SECONDS = 2.0
+"""Retry interval at startup while the API server is unreachable or the CRDs are missing, seconds."""
+PROBE_SECONDS = 3.0
+"""Interval at which permissions and the storage's revision are looked at, seconds."""
+LIST_SECONDS = 300.0
+"""Interval of the watch health check, which lists everything, seconds."""
+
+
+@dataclass(frozen=True)
+class ClusterChecks:
+    """The checks, with what they read from and report to."""
+
+    cluster: Cluster
+    access: NamespaceAccess
+    watch_health: WatchHealth
+    clock: Clock
+
+    async def wait_for_resources(self) -> None:
+        """Return once the API server is reachable and has both CRDs. Namespaces that are forbidden are skipped."""
+        for kind in (MODEL, TENANT):
+            while True:
+                try:
+                    for namespace in self._scopes(kind):
+                        await self._revision(kind, namespace)
+                    break
+                except NotFound:
+                    log.warning("CRDs not installed", kind=kind.name)
+                except ClusterError as error:
+                    log.warning("API server unreachable", kind=kind.name, error=str(error))
+                await asyncio.sleep(STARTUP_RETRY_SECONDS)
+
+    async def probe(self, access_checked: Callable[[], None], restored: Callable[[], None]) -> None:
+        """Keep asking. Calls `access_checked` each time, and `restored` if storage went back to an older copy."""
+        newest = 0
+        while True:
+            for namespace in ("", *self.access.named):
+                revision = await self._probed(namespace)
+                if 0 < revision < newest:
+                    log.warning("storage restored from an older copy", revision=revision, was=newest)
+                    self.watch_health.reset()
+                    restored()
+                newest = revision or newest
+            access_checked()
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def _probed(self, namespace: str) -> int:
+        """Revision of the storage; 0 without a response."""
+        try:
+            return decimal(await self._revision(TENANT if namespace else MODEL, namespace) or "")
+        except ClusterError as error:  # the watches report an outage
+            log.debug("probe failed", namespace=namespace, error=str(error))
+            return 0
+
+    async def compare_versions(self) -> None:
+        """Periodically compare existing versions with those that the watches delivered, for the liveness probe."""
+        while True:
+            await asyncio.sleep(LIST_SECONDS)
+            for kind in (kind for kind in KINDS if kind.health_checked):
+                for namespace in self._scopes(kind):
+                    try:
+                        version = await newest_version(self.cluster, kind, namespace)
+                        self.watch_health.exists(kind.plural, version, self.clock.monotonic())
+                    except ClusterError as error:
+                        log.warning("watch health check failed", kind=kind.name, error=str(error))
+
+    def _scopes(self, kind: Kind) -> tuple[str, ...]:
+        return ("",) if kind.scope is Scope.CLUSTER else self.access.listed()
+
+    async def _revision(self, kind: Kind, namespace: str) -> str | None:
+        """Revision of the storage; None for a namespace that may not be read. Raises ClusterError."""
+        try:
+            revision = await self.cluster.revision(kind, namespace)
+        except Forbidden as error:
+            if not namespace:
+                raise
+            self.access.refused(namespace, error)
+            return None
+        self.access.granted(namespace)
+        return revision
+
+
+async def newest_version(cluster: Cluster, kind: Kind, namespace: str) -> str:
+    """Highest resourceVersion among the watched objects of a kind; empty without any."""
+    labels = "" if kind in (TENANT, MODEL) else MANAGED
+    listed = cluster.list(kind, namespace, labels, metadata_only=True)
+    versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
+    return max(versions, key=decimal, default="")

@@ -1,0 +1,175 @@
+"""Watches that end or hang in any way are noticed within 10 s and start anew, on a control plane of this file's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from hack.cluster.control_plane import ControlPlane, Options
+from tests.support.api_server import NUMBERS, eventually
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.operator_process import GROUP, Operator, role, role_binding
+from tests.support.resources import model_body, tenant_body
+from tts_operator.api.crd import definitions
+from tts_operator.objects.keys import Key
+
+NOTICED_SECONDS = 10.0
+RESTARTED_SECONDS = 30.0
+"""Time until a new session watches: the notice, the start, a list. No resync comes this early."""
+BUSY_SECONDS = 5.0
+"""For a machine that does other things."""
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Start one whose CRDs and storage may be taken away."""
+    plane = ControlPlane.start(tmp_path_factory.mktemp("own-control-plane"), Options(die_with_parent=True))
+    apply(plane, role(), role_binding())
+    install_crds(plane)
+    yield plane
+    plane.stop()
+
+
+def apply(plane: ControlPlane, *bodies: object) -> None:
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(bodies))
+
+
+def install_crds(plane: ControlPlane) -> None:
+    apply(plane, *definitions())
+    for plural in ("ttsmodels", "ttstenants"):
+        plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
+
+
+@asynccontextmanager
+async def operator(
+    plane: ControlPlane, folder: Path, proxy: FaultProxy | None = None, *flags: str
+) -> AsyncIterator[Operator]:
+    """One that is ready, in a namespace of its own."""
+    namespace = f"watching-{next(NUMBERS)}"
+    await asyncio.to_thread(plane.kubectl, "create", "namespace", namespace)
+    kubeconfig = proxy.kubeconfig(folder / "proxy.kubeconfig") if proxy else None
+    flags = ("--lease-seconds=4", "--resync-seconds=3600", *flags)
+    started = Operator.start(plane, folder, namespace, namespace, flags, kubeconfig=kubeconfig)
+    try:
+        await eventually(lambda: ready(started), "it is ready and leads")
+        await eventually(lambda: leads(started), "it leads")
+        yield started
+    finally:
+        started.end()
+
+
+@pytest_asyncio.fixture
+async def proxy(plane: ControlPlane) -> AsyncIterator[FaultProxy]:
+    async with fault_proxy(plane, "proxied", GROUP) as proxy:
+        yield proxy
+
+
+async def ready(operator: Operator) -> bool:
+    return await asyncio.to_thread(operator.ready)
+
+
+async def leads(operator: Operator) -> bool:
+    return await asyncio.to_thread(operator.leads)
+
+
+async def unready(operator: Operator) -> bool:
+    return await asyncio.to_thread(operator.probe, "readyz") == 503
+
+
+async def gets_children(plane: ControlPlane, within_seconds: float) -> None:
+    """Apply a new tenant, and wait for its ConfigMap."""
+    name, namespace = f"espeak-{next(NUMBERS)}", f"team-{next(NUMBERS)}"
+    await asyncio.to_thread(plane.kubectl, "create", "namespace", namespace)
+    await asyncio.to_thread(apply, plane, model_body(name), tenant_body(name, key=Key(namespace, "acme")))
+    await eventually(lambda: has_quota(plane, namespace), "a new tenant gets its children", within_seconds)
+
+
+async def has_quota(plane: ControlPlane, namespace: str) -> bool:
+    found = await asyncio.to_thread(plane.kubectl, "get", "cm", "acme-quota", "-n", namespace, "--ignore-not-found")
+    return bool(found)
+
+
+REFUSALS = [("ttstenants", status) for status in (400, 401, 403, 404, 410, 500)] + [("pods", 401), ("services", 404)]
+
+
+@pytest.mark.parametrize(("plural", "status"), REFUSALS)
+async def test_a_watch_that_is_refused_once(
+    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path, plural: str, status: int
+) -> None:
+    """The refusal of one watch may end all of kopf, and kopf may not get as far as its end."""
+    async with operator(plane, tmp_path, proxy) as running:
+        proxy.refusals[plural] = [status]
+        await eventually(lambda: refused(proxy, plural), "the watch was refused", NOTICED_SECONDS)
+        await gets_children(plane, RESTARTED_SECONDS)
+        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+
+
+async def refused(proxy: FaultProxy, plural: str) -> bool:
+    return not proxy.refusals[plural]
+
+
+async def test_watches_that_deliver_nothing_with_their_connections_open(
+    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    async with operator(plane, tmp_path, proxy) as running:
+        proxy.frozen = True
+        frozen_at = time.monotonic()
+        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+        assert time.monotonic() - frozen_at < NOTICED_SECONDS + BUSY_SECONDS
+        proxy.frozen = False
+        await gets_children(plane, RESTARTED_SECONDS)
+        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+        assert running.probe("healthz") == 200
+
+
+async def test_a_crd_that_is_deleted_and_applied_again(plane: ControlPlane, tmp_path: Path) -> None:
+    async with operator(plane, tmp_path) as running:
+        await gets_children(plane, RESTARTED_SECONDS)
+        await asyncio.to_thread(plane.kubectl, "delete", "crd", "ttsmodels.ttsfleet.io")
+        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+        await asyncio.to_thread(install_crds, plane)
+        await gets_children(plane, RESTARTED_SECONDS)
+        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+        assert running.metric("tts_operator_watch_restarts_total") >= 1
+
+
+async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, tmp_path: Path) -> None:
+    """Watches that go on from the versions that they know would wait until the storage has got there again."""
+    copy = tmp_path / "etcd"
+    async with operator(plane, tmp_path) as running:
+        await asyncio.to_thread(stop_storage, plane)
+        await asyncio.to_thread(shutil.copytree, plane.folder / "etcd", copy)
+        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await eventually(lambda: leads(running), "it leads again")
+        for number in range(300):  # revisions that the older copy does not have
+            await asyncio.to_thread(plane.kubectl, "annotate", "ns", "default", f"turn={number}", "--overwrite")
+            if number % 100 == 0:
+                await gets_children(plane, RESTARTED_SECONDS)
+        before = revision(plane)
+        await asyncio.to_thread(stop_storage, plane)
+        await asyncio.to_thread(shutil.rmtree, plane.folder / "etcd")
+        await asyncio.to_thread(shutil.copytree, copy, plane.folder / "etcd")
+        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await gets_children(plane, RESTARTED_SECONDS + 30)
+        assert revision(plane) < before, "the storage has not caught up: the watches were started anew"
+        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+
+
+def stop_storage(plane: ControlPlane) -> None:
+    plane.processes.stop("kube-apiserver", patience_seconds=5)
+    plane.processes.stop("etcd", patience_seconds=5)
+
+
+def revision(plane: ControlPlane) -> int:
+    listed = plane.kubectl("get", "--raw", "/apis/ttsfleet.io/v1alpha1/ttsmodels?limit=1")
+    return int(json.loads(listed)["metadata"]["resourceVersion"])

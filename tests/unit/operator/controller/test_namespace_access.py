@@ -1,0 +1,54 @@
+"""Which namespaces a confined operator skips, and that it tells once."""
+
+from __future__ import annotations
+
+from structlog.testing import capture_logs
+
+from tts_operator.cluster.errors import Forbidden
+from tts_operator.controller.namespace_access import NamespaceAccess
+from tts_operator.controller.watches import WATCHED, scopes_of
+from tts_operator.objects.kinds import MODEL, TENANT
+
+GONE = Forbidden("Forbidden", "ttstenants is forbidden in the namespace")
+
+
+def test_a_refused_namespace_is_skipped_until_it_is_granted() -> None:
+    counts: list[int] = []
+    access = NamespaceAccess(("na", "nb", "nc"), counts.append)
+    with capture_logs() as logs:
+        for _ in range(3):
+            access.refused("nb", GONE)
+        access.refused("nc", GONE)
+        assert access.listed() == ("na",)
+        assert not access.may_read("nb")
+        for _ in range(3):
+            access.granted("nb")
+    assert access.listed() == ("na", "nb")
+    assert counts == [1, 2, 1]
+    assert [(line["event"], line["namespace"]) for line in logs] == [
+        ("namespace skipped", "nb"),
+        ("namespace skipped", "nc"),
+        ("namespace taken up again", "nb"),
+    ]
+
+
+def test_a_confined_operator_without_any_readable_namespace_does_not_read_the_whole_cluster() -> None:
+    access = NamespaceAccess(("na",))
+    access.refused("na", GONE)
+    assert access.listed() == ()
+    assert [(scope.namespace, scope.kinds) for scope in scopes_of(access.readable, confined=access.confined)] == [
+        ("", (MODEL,))
+    ]
+
+
+def test_an_operator_of_the_whole_cluster_lists_all_namespaces_at_once() -> None:
+    access = NamespaceAccess()
+    assert access.listed() == ("",)
+    assert [scope.namespace for scope in scopes_of(access.readable, confined=access.confined)] == [""]
+
+
+def test_each_namespace_fails_by_itself() -> None:
+    scopes = scopes_of(("na", "nb"), confined=True)
+    assert [scope.namespace for scope in scopes] == ["", "na", "nb"]
+    assert scopes[1].kinds == (TENANT, *WATCHED)
+    assert "/apis/ttsfleet.io/v1alpha1/namespaces/na/ttstenants" in scopes[1].paths
