@@ -157,7 +157,9 @@ def test_short_names_and_columns_serve_people(api_server: ControlPlane) -> None:
     api_server.kubectl("apply", "-f", "-", input=json.dumps(TENANT))
     try:
         models, tenants = (api_server.kubectl("get", kind) for kind in ("ttsm", "ttst"))
-        assert models.split("\n")[0].split() == ["NAME", "READY", "ENGINE", "PRECISION", "TENANTS", "AGE", "REASON"]
+        assert models.split("\n")[0].split() == [
+            *("NAME", "READY", "ENGINE", "PRECISION", "TENANTS", "UPDATED", "AGE", "REASON")
+        ]
         assert tenants.split("\n")[0].split() == [
             *("NAME", "READY", "MODEL", "PRECISION", "WINDOW", "REPLICAS", "COST", "AGE", "REASON")
         ]

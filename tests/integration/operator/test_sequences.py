@@ -171,6 +171,9 @@ async def outcome(api: ApiServer, key: Key) -> str:
         if ref.kind == "Deployment":
             replicas = "none" if child["spec"]["replicas"] == 0 else "some"
             children[ref] = {**child, "spec": {**child["spec"], "replicas": replicas}}
+    if (await api.get("TTSTenant", key.name))["spec"].get("suspend"):  # one that was born suspended has neither
+        started = {"Deployment", "HorizontalPodAutoscaler"}
+        children = {ref: child for ref, child in children.items() if ref.kind not in started}
     text = json.dumps(specs(children), sort_keys=True, indent=1)
     status = await api.status(key.name)
     conditions = [(each["type"], each["status"]) for each in status["conditions"] if each["type"] in SPOKEN]

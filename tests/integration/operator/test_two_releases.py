@@ -151,4 +151,5 @@ async def test_two_confined_releases_report_on_one_model_without_end_to_their_pe
     await quiet(control_plane, operators)
     after = await status()
     assert after["tenants"] == 4
+    assert after["updatedTenants"] == sum(each["updatedTenants"] for each in after["releases"])
     assert {each["observedGeneration"] for each in after["releases"]} == {after["observedGeneration"]} == {2}
