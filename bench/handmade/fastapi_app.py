@@ -18,7 +18,7 @@ engine = Espeak()
 executor = ThreadPoolExecutor(1)
 
 
-class SpeechResponse(BaseModel):
+class SpeechRequest(BaseModel):
     input: str
 
 
@@ -28,7 +28,7 @@ async def ready() -> str:
 
 
 @app.post("/v1/audio/speech")
-async def speech(body: SpeechResponse) -> Response:
+async def speech(body: SpeechRequest) -> Response:
     content = await asyncio.get_running_loop().run_in_executor(executor, spoken, body.input)
     return Response(content, media_type="audio/wav")
 
