@@ -19,7 +19,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.labels import RELEASE
 from tts_operator.objects.manifest import Body
 
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 10.0
 QUIET_SECONDS = 4.0
 SETTLED_SECONDS = 120.0
 pytestmark = pytest.mark.timeout(600)
