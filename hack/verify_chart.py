@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,17 @@ EXAMPLES = ROOT / "examples"
 NAMESPACE = "ttsfleet-system"
 RELEASED = "ttsfleet-released"
 """Namespace of the release that is upgraded and rolled back."""
+UPGRADES = (
+    ["--reset-then-reuse-values"],
+    ["--reuse-values"],
+    ["--reset-values", "--set", "operator.logLevel=debug"],
+)
+EXAMPLE_TENANT = {
+    "apiVersion": "ttsfleet.io/v1alpha1",
+    "kind": "TTSTenant",
+    "spec": {"models": [{"name": "espeak"}], "suspend": True},
+}
+PATIENCE_SECONDS = 30.0
 KEPT_VALUES = frozenset({"image", "serverImage", "resources"})
 """Values without which no release is complete: images, and resources, which may be removed on purpose."""
 VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
@@ -146,12 +158,9 @@ def older_chart(folder: Path, kept: Collection[str]) -> Path:
     return folder
 
 
-def upgrade(helm: Path, plane: ControlPlane, folder: Path) -> None:
-    """Upgrade a release of an older chart in each way that helm has, and roll it back. Raises UnprovenError.
-
-    The older chart has fewer values and templates, and a CRD without the field `spec.suspend`.
-    """
-    older = older_chart(folder / "older", {*KEPT_VALUES, "operator", "crds"})
+def chart_without_suspend(folder: Path) -> Path:
+    """Make an older chart: fewer values and templates, and a CRD without the field `spec.suspend`."""
+    older = older_chart(folder, {*KEPT_VALUES, "operator", "crds"})
     (older / "values.schema.json").unlink()
     for file in (older / "templates").iterdir():
         if file.name not in {"_names.tpl", "crds.yaml", "serviceaccount.yaml"}:
@@ -161,35 +170,55 @@ def upgrade(helm: Path, plane: ControlPlane, folder: Path) -> None:
     spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     del spec["properties"]["suspend"]
     crd.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
+    return older
+
+
+def upgrade(helm: Path, plane: ControlPlane, folder: Path) -> None:
+    """Upgrade a release of an older chart in each way that helm has, and roll it back. Raises UnprovenError."""
 
     def helm_run(*words: str | Path) -> str:
         return run([helm, *words, "--namespace", RELEASED], environment={"KUBECONFIG": str(plane.kubeconfig)})
 
-    def promise(holds: bool, what: str) -> None:
-        if not holds:
-            raise UnprovenError(f"upgrade: {what}")
-
     plane.kubectl("delete", "crd", "--all")
+    older = chart_without_suspend(folder / "older")
     helm_run("install", "ttsfleet", older, "--create-namespace", "--set", "operator.logLevel=debug")
     promise("suspend" not in tenant_fields(plane), "the older CRD should lack spec.suspend")
     manifests = set[str]()
-    for ways in (
-        ["--reset-then-reuse-values"],
-        ["--reuse-values"],
-        ["--reset-values", "--set", "operator.logLevel=debug"],
-    ):
+    for number, ways in enumerate(UPGRADES):
         helm_run("upgrade", "ttsfleet", CHART, *ways)
         manifests.add(helm_run("get", "manifest", "ttsfleet"))
         promise("suspend" in tenant_fields(plane), f"{ways[0]} should upgrade the CRDs")
-        if ways[0] != "--reset-values":
-            helm_run("rollback", "ttsfleet", "1")
-            promise("suspend" not in tenant_fields(plane), "a rollback should bring the older CRD back")
-            left = plane.kubectl("get", "deployment", "-n", RELEASED, "-o", "name")
-            promise(not left, f"a rollback should delete what the older chart lacks, but there is {left}")
+        tenant = {**EXAMPLE_TENANT, "metadata": {"name": f"tenant-{number}", "namespace": RELEASED}}
+        plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant))
+        helm_run("rollback", "ttsfleet", "1")
+        roll_back_promises(plane, f"tenant-{number}")
+    helm_run("upgrade", "ttsfleet", CHART)
     promise(len(manifests) == 1, "each way of upgrading should give the same objects")
     promise("--log-level=debug" in manifests.pop(), "an upgrade should keep the values that were set")
+    written = plane.kubectl("get", "ttst", "-n", RELEASED, "-o", "jsonpath={.items[*].spec.suspend}")
+    promise(not written, "a field that a rollback hid should be lost with the next write")
     helm_run("uninstall", "ttsfleet")
-    promise("suspend" in tenant_fields(plane), "uninstalling should keep the CRDs")
+    left = plane.kubectl("get", "ttst", "-n", RELEASED, "-o", "name").split()
+    promise(len(left) == len(UPGRADES), "uninstalling should keep the CRDs and every tenant")
+
+
+def roll_back_promises(plane: ControlPlane, tenant: str) -> None:
+    """Check what a rollback leaves, and write to the tenant. Raises UnprovenError."""
+    promise("suspend" not in tenant_fields(plane), "a rollback should bring the older CRD back")
+    left = plane.kubectl("get", "deployment", "-n", RELEASED, "-o", "name")
+    promise(not left, f"a rollback should delete what the older chart lacks, but there is {left}")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while plane.kubectl("get", "ttst", tenant, "-n", RELEASED, "-o", "jsonpath={.spec.suspend}"):
+        # The API server takes up a changed CRD a moment later.
+        promise(time.monotonic() < deadline, "a rollback should hide fields that the older CRD lacks")
+        time.sleep(0.1)
+    plane.kubectl("annotate", "ttst", tenant, "-n", RELEASED, "example.com/written=yes")
+
+
+def promise(holds: bool, what: str) -> None:
+    """Raise UnprovenError if it does not hold."""
+    if not holds:
+        raise UnprovenError(what)
 
 
 def tenant_fields(plane: ControlPlane) -> dict[str, Any]:
