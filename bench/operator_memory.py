@@ -37,7 +37,7 @@ async def measure() -> list[Figure]:
             await person.create(model_body())
             operator = Operator.start(plane, Path(folder), "operator", SYSTEM)
             try:
-                await eventually(lambda: _is_ready(operator), "the operator is ready", 60)
+                await eventually(lambda: _is_ready(operator), "the operator is ready", PATIENCE_SECONDS)
                 sizes = {0: _resident_bytes(operator)}
                 for count in (TENANTS // 5, TENANTS):
                     for number in range(max(sizes), count):
