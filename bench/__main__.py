@@ -23,6 +23,7 @@ MEASUREMENTS = {
     "schedule": "The calendar",
     "reconcile": "One tenant's reconcile",
     "transitions": "Lateness of a transition",
+    "operator_memory": "Memory of the operator",
     "apply_to_ready": "Apply to Ready",
     "first_byte": "First audio byte",
     "server_overhead": "Requests per second on one core",

@@ -22,6 +22,7 @@ from tts_server.telemetry.metrics import Metrics as ServerMetrics
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}
 SCOPES = {"Cluster": "cluster-scoped", "Namespaced": "namespaced"}
+DEFAULTS_HEADER = "# Copy of values.yaml by `make generate`; do not edit.\n"
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"
 
 
@@ -42,7 +43,11 @@ def outputs() -> Iterator[tuple[Path, str]]:
         names = crd["spec"]["names"]
         yield ROOT / "docs" / "reference" / f"{names['singular']}.md", reference(crd)
     yield ROOT / "docs" / "reference" / "metrics.md", metrics_page()
-    yield ROOT / "charts" / "ttsfleet" / "templates" / "_rules.tpl", chart_rules.template()
+    chart = ROOT / "charts" / "ttsfleet"
+    yield chart / "templates" / "_rules.tpl", chart_rules.template()
+    # A template cannot read values.yaml itself.
+    defaults = (chart / "values.yaml").read_text(encoding="utf-8")
+    yield chart / "files" / "defaults.yaml", f"{DEFAULTS_HEADER}{defaults}"
     yield ROOT / "docs" / "reference" / "tts-server.md", programs_reference.server_page()
     yield ROOT / "docs" / "reference" / "tts-operator.md", programs_reference.operator_page()
 

@@ -1,13 +1,17 @@
-"""Checks the chart and the examples: helm lints them, bad values are refused, a real API server accepts every object.
+"""Checks the chart and the examples: helm lints them, bad values are refused, a real API server accepts every object,
+and a release of an older chart can be upgraded and rolled back.
 
 The API server is started for this run by hack/cluster/control_plane.py.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,21 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "ttsfleet"
 EXAMPLES = ROOT / "examples"
 NAMESPACE = "ttsfleet-system"
+RELEASED = "ttsfleet-released"
+"""Namespace of the release that is upgraded and rolled back."""
+UPGRADES = (
+    ["--reset-then-reuse-values"],
+    ["--reuse-values"],
+    ["--reset-values", "--set", "operator.logLevel=debug"],
+)
+EXAMPLE_TENANT = {
+    "apiVersion": "ttsfleet.io/v1alpha1",
+    "kind": "TTSTenant",
+    "spec": {"models": [{"name": "espeak"}], "suspend": True},
+}
+PATIENCE_SECONDS = 30.0
+KEPT_VALUES = frozenset({"image", "serverImage", "resources"})
+"""Values without which no release is complete: images, and resources, which may be removed on purpose."""
 VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 FOREIGN_KINDS = frozenset({"ServiceMonitor"})
 """Kinds that the chart can render and that other projects define; this API server does not know them."""
@@ -54,7 +73,6 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a rollout of nobody": ("rollout: {concurrentTenants: 0}", "/rollout/concurrentTenants"),
     "a rollout that one failure is too many for": ("rollout: {failureNamespaces: none}", "/rollout/failureNamespaces"),
     "somebody else's account without its name": ("serviceAccount: {create: false}", "serviceAccount.name is required"),
-    "a section that null took away": ("metrics: null", "missing property 'metrics'"),
     "a Redis at a port that is none": ("redis: {url: 'redis://redis.svc:six'}", "/redis/url"),
     "a store at port 0": ("s3: {endpoint: 'https://s3.example:0'}", "/s3/endpoint"),
     "a prefix out of the bucket": ("s3: {prefix: fleet/../other}", "/s3/prefix"),
@@ -87,11 +105,13 @@ def main() -> int:
             try:
                 lint(helm)
                 refuse(helm)
+                complete(helm)
                 rendered = {values.stem: list(render(helm, values)) for values in VALUES}
             finally:
                 plane = starting.result()
             try:
                 accept(plane, rendered)
+                upgrade(helm, plane, Path(folder))
             finally:
                 plane.stop(remove=False)
     except (UnprovenError, ClusterError) as error:
@@ -120,15 +140,103 @@ def refuse(helm: Path) -> None:
             raise UnprovenError(f"{story}: helm accepts {values!r}")
 
 
+def complete(helm: Path) -> None:
+    """Check that defaults replace missing values, such as --reuse-values leaves. Raises UnprovenError."""
+    with tempfile.TemporaryDirectory(prefix="ttsfleet-chart-") as folder:
+        older = older_chart(Path(folder) / "ttsfleet", KEPT_VALUES)
+        for values in VALUES:
+            if run(template(helm, values, older)) != run(template(helm, values)):
+                raise UnprovenError(f"{values.name}: a release without the values of this chart is another one")
+
+
+def older_chart(folder: Path, kept: Collection[str]) -> Path:
+    """Copy the chart without all values but those sections."""
+    shutil.copytree(CHART, folder)
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    kept_values = {name: value for name, value in values.items() if name in kept}
+    (folder / "values.yaml").write_text(yaml.safe_dump(kept_values), encoding="utf-8")
+    return folder
+
+
+def chart_without_suspend(folder: Path) -> Path:
+    """Make an older chart: fewer values and templates, and a CRD without the field `spec.suspend`."""
+    older = older_chart(folder, {*KEPT_VALUES, "operator", "crds"})
+    (older / "values.schema.json").unlink()
+    for file in (older / "templates").iterdir():
+        if file.name not in {"_names.tpl", "crds.yaml", "serviceaccount.yaml"}:
+            file.unlink()
+    crd = older / "files" / "crds" / "ttstenants.yaml"
+    definition = yaml.safe_load(crd.read_text(encoding="utf-8"))
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del spec["properties"]["suspend"]
+    crd.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
+    return older
+
+
+def upgrade(helm: Path, plane: ControlPlane, folder: Path) -> None:
+    """Upgrade a release of an older chart in each way that helm has, and roll it back. Raises UnprovenError."""
+
+    def helm_run(*words: str | Path) -> str:
+        return run([helm, *words, "--namespace", RELEASED], environment={"KUBECONFIG": str(plane.kubeconfig)})
+
+    plane.kubectl("delete", "crd", "--all")
+    older = chart_without_suspend(folder / "older")
+    helm_run("install", "ttsfleet", older, "--create-namespace", "--set", "operator.logLevel=debug")
+    promise("suspend" not in tenant_fields(plane), "the older CRD should lack spec.suspend")
+    manifests = set[str]()
+    for number, ways in enumerate(UPGRADES):
+        helm_run("upgrade", "ttsfleet", CHART, *ways)
+        manifests.add(helm_run("get", "manifest", "ttsfleet"))
+        promise("suspend" in tenant_fields(plane), f"{ways[0]} should upgrade the CRDs")
+        tenant = {**EXAMPLE_TENANT, "metadata": {"name": f"tenant-{number}", "namespace": RELEASED}}
+        plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant))
+        helm_run("rollback", "ttsfleet", "1")
+        roll_back_promises(plane, f"tenant-{number}")
+    helm_run("upgrade", "ttsfleet", CHART)
+    promise(len(manifests) == 1, "each way of upgrading should give the same objects")
+    promise("--log-level=debug" in manifests.pop(), "an upgrade should keep the values that were set")
+    written = plane.kubectl("get", "ttst", "-n", RELEASED, "-o", "jsonpath={.items[*].spec.suspend}")
+    promise("true" not in written, "a field that a rollback hid should be lost with the next write")
+    helm_run("uninstall", "ttsfleet")
+    left = plane.kubectl("get", "ttst", "-n", RELEASED, "-o", "name").split()
+    promise(len(left) == len(UPGRADES), "uninstalling should keep the CRDs and every tenant")
+
+
+def roll_back_promises(plane: ControlPlane, tenant: str) -> None:
+    """Check what a rollback leaves, and write to the tenant. Raises UnprovenError."""
+    promise("suspend" not in tenant_fields(plane), "a rollback should bring the older CRD back")
+    left = plane.kubectl("get", "deployment", "-n", RELEASED, "-o", "name")
+    promise(not left, f"a rollback should delete what the older chart lacks, but there is {left}")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while plane.kubectl("get", "ttst", tenant, "-n", RELEASED, "-o", "jsonpath={.spec.suspend}"):
+        # The API server takes up a changed CRD a moment later.
+        promise(time.monotonic() < deadline, "a rollback should hide fields that the older CRD lacks")
+        time.sleep(0.1)
+    plane.kubectl("annotate", "ttst", tenant, "-n", RELEASED, "example.com/written=yes")
+
+
+def promise(holds: bool, what: str) -> None:
+    """Raise UnprovenError if it does not hold."""
+    if not holds:
+        raise UnprovenError(what)
+
+
+def tenant_fields(plane: ControlPlane) -> dict[str, Any]:
+    """Read the fields of a TTSTenant's spec as the API server has them."""
+    crd = json.loads(plane.kubectl("get", "crd", "ttstenants.ttsfleet.io", "-o", "json"))
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    return dict(fields)
+
+
 def render(helm: Path, values: Path) -> Iterator[dict[str, Any]]:
     """Render the objects of a release with these values."""
     return (body for body in yaml.safe_load_all(run(template(helm, values))) if body)
 
 
-def template(helm: Path, values: Path | str) -> list[str | Path]:
+def template(helm: Path, values: Path | str, chart: Path = CHART) -> list[str | Path]:
     """Command that renders a release."""
     version = ["--kube-version", binaries.KUBERNETES_VERSION]
-    return [helm, "template", "ttsfleet", CHART, "--namespace", NAMESPACE, *version, "-f", values]
+    return [helm, "template", "ttsfleet", chart, "--namespace", NAMESPACE, *version, "-f", values]
 
 
 def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> None:

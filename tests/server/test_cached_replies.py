@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.support.redis_server import counter_store
-from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
+from tests.support.replies import LONG, UTTERANCE_BYTES, cut_in_the_middle, events, fails, wav_samples
 from tests.support.s3_server import ObjectStore
 from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
 from tts_server.cache.tiered import TieredCache
@@ -138,16 +138,7 @@ async def test_nothing_is_kept_where_nobody_asked_for_it(tmp_path: Path) -> None
 
 
 async def test_a_reply_that_broke_off_is_not_kept(acme: RunningApp) -> None:
-    tone = acme.engine_clients["tone"]
-    tone.fail = fails(1, part=0, times=2)
-    tone.gated_from = 1
-    tone.gate.clear()
-    call = Call(acme, LONG)
-    running = asyncio.create_task(call.run())
-    await until(lambda: call.parts)
-    tone.gate.set()
-    await running
-    assert not call.has_ended()
+    await cut_in_the_middle(acme, LONG)
     assert len(memory_of(acme)) == 0
     assert (await acme.speech(**LONG)).headers["x-tts-cache"] == "miss"
 

@@ -8,6 +8,7 @@ import pytest
 from tests.support.server_app import config, running_app
 from tts_server.config.defaults import embedded_config
 from tts_server.config.schema import AuthConfig, AuthMode
+from tts_server.http.static_files import STYLE_FOLDER
 from tts_server.routes.playground import FILES, FOLDER
 
 KEYED = AuthConfig(modes=(AuthMode.API_KEY,))
@@ -38,7 +39,8 @@ async def test_the_page_needs_no_key_and_its_data_does(tmp_path: Path) -> None:
 async def test_every_file_is_kept_and_asked_for_again(tmp_path: Path, name: str) -> None:
     async with running_app(config(tmp_path, playground=True)) as here:
         reply = await here.client.get(f"/playground/{name}")
-        assert reply.content == (FOLDER / name).read_bytes()
+        folder = FOLDER if (FOLDER / name).exists() else STYLE_FOLDER
+        assert reply.content == (folder / name).read_bytes()
         assert reply.headers["cache-control"] == "no-cache"
         assert reply.headers["x-content-type-options"] == "nosniff"
         etag = reply.headers["etag"]

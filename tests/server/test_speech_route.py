@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from tests.support.replies import LONG, UTTERANCE_BYTES, events, fails, wav_samples
+from tests.support.replies import LONG, UTTERANCE_BYTES, cut_in_the_middle, events, fails, wav_samples
 from tests.support.server_app import (
     AT_ONCE,
     RATE_HZ,
@@ -123,19 +123,10 @@ async def test_a_failure_between_two_sentences_is_mended_unheard(acme: RunningAp
 
 
 async def test_a_second_failure_cuts_the_stream_and_never_ends_it(acme: RunningApp) -> None:
-    tone = acme.engine_clients["tone"]
-    tone.fail = fails(1, part=0, times=2)
-    tone.gated_from = 1
-    tone.gate.clear()
-    call = Call(acme, LONG)
-    running = asyncio.create_task(call.run())
-    await until(lambda: call.parts)  # what fails before that is an error of its own
-    tone.gate.set()
     with capture_logs() as lines:
-        await running
+        call = await cut_in_the_middle(acme, LONG)
     assert call.status == 200
     assert call.parts
-    assert not call.has_ended()
     (line,) = lines
     assert (line["log_level"], line["status"], line["error"]) == ("error", 200, "engine_crashed")
     text = generate_latest(acme.application.server.metrics.registry).decode()

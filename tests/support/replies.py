@@ -1,12 +1,13 @@
 """Requests that tests send to the server, and readers of its replies."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
-from tests.support.server_app import RATE_HZ, SENTENCES, RunningApp
+from tests.support.server_app import RATE_HZ, SENTENCES, Call, RunningApp, until
 from tts_server.errors import EngineCrashed
 
 LONG = {"model": "tts-1", "voice": "alloy", "input": SENTENCES, "response_format": "pcm"}
@@ -56,6 +57,21 @@ def fails(number: int, part: int, times: int = 1) -> Callable[[int, int], None]:
             raise EngineCrashed("Engine tone ended with SIGSEGV.")
 
     return fail
+
+
+async def cut_in_the_middle(acme: RunningApp, body: dict[str, Any]) -> Call:
+    """Send the request, and cut its reply after its first sound: the engine fails twice. Returns the ended call."""
+    tone = acme.engine_clients["tone"]
+    tone.fail = fails(1, part=0, times=2)
+    tone.gated_from = 1
+    tone.gate.clear()
+    call = Call(acme, body)
+    running = asyncio.create_task(call.run())
+    await until(lambda: call.parts)  # what fails before that is an error of its own
+    tone.gate.set()
+    await running
+    assert not call.has_ended()
+    return call
 
 
 def dies(utterance: int) -> Callable[[int, int], None]:

@@ -1,3 +1,21 @@
+{{/* Add the defaults of values that are missing: `helm upgrade --reuse-values` keeps those of the earlier chart, which may
+have fewer. Every template begins with it, because their order is helm's. */}}
+{{- define "ttsfleet.completeValues" -}}
+{{- include "ttsfleet.complete" (list .Values (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- end }}
+
+{{/* Add to the first map what only the second one has. `resources` stays: there a missing entry is a choice. */}}
+{{- define "ttsfleet.complete" -}}
+{{- $given := index . 0 -}}
+{{- range $name, $default := index . 1 -}}
+{{- if not (hasKey $given $name) -}}
+{{- $_ := set $given $name $default -}}
+{{- else if and (kindIs "map" $default) (kindIs "map" (index $given $name)) (ne $name "resources") -}}
+{{- include "ttsfleet.complete" (list (index $given $name) $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Name of the release's objects: the name of the release if it contains "ttsfleet", else <release>-ttsfleet. */}}
 {{- define "ttsfleet.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}

@@ -28,6 +28,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+STYLE_FOLDER = Path(__file__).parents[1] / "page_style"
+"""Files of every page: colours and the icon. Each page serves them at an address of its own."""
 ANSWERS: dict[int | str, Description] = {
     200: answer("The file.", "ETag", *HEADERS, media_types=MEDIA_TYPES.values()),
     304: answer("The client has the file already.", "ETag", *HEADERS),
@@ -45,10 +47,10 @@ class StaticFile:
     etag: str
 
 
-def read_files(folder: Path) -> dict[str, StaticFile]:
-    """Read every file of a folder, by its name."""
+def read_files(*folders: Path) -> dict[str, StaticFile]:
+    """Read every file of these folders, by its name."""
     files = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for folder in folders for path in folder.iterdir()):
         content = path.read_bytes()
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         files[path.name] = StaticFile(content, MEDIA_TYPES[path.suffix], etag)

@@ -11,12 +11,12 @@ from tts_server.http.caller import READING
 from tts_server.http.errors import NotFound
 from tts_server.http.openapi import ok
 from tts_server.http.openapi import request as reads
-from tts_server.http.static_files import ANSWERS, entry_config, file_response, read_files
+from tts_server.http.static_files import ANSWERS, STYLE_FOLDER, entry_config, file_response, read_files
 
 router = APIRouter(tags=["Pages"])
 
 FOLDER = Path(__file__).parents[1] / "docs_page"
-FILES = read_files(FOLDER)
+FILES = read_files(FOLDER, STYLE_FOLDER)
 READS = reads(headers=("If-None-Match",), credentials=())
 SCHEMA = ok("The document.")
 

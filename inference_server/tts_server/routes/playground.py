@@ -9,12 +9,12 @@ from starlette.responses import Response
 from tts_server.http.caller import READING
 from tts_server.http.errors import NotFound
 from tts_server.http.openapi import request as reads
-from tts_server.http.static_files import ANSWERS, entry_config, file_response, read_files
+from tts_server.http.static_files import ANSWERS, STYLE_FOLDER, entry_config, file_response, read_files
 
 router = APIRouter(tags=["Pages"], responses=ANSWERS)
 
 FOLDER = Path(__file__).parents[1] / "playground"
-FILES = read_files(FOLDER)
+FILES = read_files(FOLDER, STYLE_FOLDER)
 READS = reads(headers=("If-None-Match",), credentials=())
 
 

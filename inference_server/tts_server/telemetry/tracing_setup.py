@@ -28,12 +28,12 @@ def open_tracing(environment: Mapping[str, str]) -> Tracing:
         except ValueError:
             reason = "one of the variables OTEL_* has an invalid value"
     if reason:
-        log.error("no traces are sent", reason=reason)
+        log.error("traces not sent", reason=reason)
     return NoTracing()
 
 
 def _reason_for_none(environment: Mapping[str, str]) -> str | None:
-    """Return why no traces are sent: empty where none are configured, None where traces are sent."""
+    """Return why traces are not sent: empty where none are configured, None where they are sent."""
 
     def variable(name: str) -> str:
         return environment.get(name, "").strip()

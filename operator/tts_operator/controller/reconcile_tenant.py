@@ -75,7 +75,7 @@ class ReconcileContext:
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
-        self.rollout_limiter.admit(observed.key, {})
+        self.rollout_limiter.leave_queue(observed.key)
         self.stores.departed(observed)
 
 
@@ -92,7 +92,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         return None  # owner references delete the children
     observed = await context.claims.hold(reading, clock.now())
     if observed is None:  # the tenant of another release
-        limiter.admit(key, {})  # it may have been queued here before it moved
+        limiter.leave_queue(key)  # it may have been queued here before it moved
         return None
     context.record(observed)
     resolved = resolve(observed, context.settings, clock.now())

@@ -124,6 +124,10 @@ class RolloutLimiter:
         self._wait(key, waiting)
         return blocked
 
+    def leave_queue(self, key: Key) -> None:
+        """Let a tenant wait for nothing: it has no change to roll out, or belongs to another release."""
+        self._wait(key, {})
+
     def mark_applied(self, key: Key, pools: Iterable[str], applied: Sequence[Body]) -> None:
         """Record the Deployments of admitted pools as they were applied.
 

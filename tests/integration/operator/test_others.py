@@ -44,6 +44,18 @@ async def test_what_another_manager_added_survives(api: ApiServer) -> None:
     assert {api.user.name, "tts-operator"} <= managers
 
 
+async def test_pull_secrets_that_somebody_adds_to_a_tenants_account_survive(api: ApiServer) -> None:
+    """`docs/how-to/private-registries.md` offers this way."""
+    await a_tenant(api)
+    account = api.ref("ServiceAccount", "acme-tts")
+    await api.user.patch(account, {"imagePullSecrets": [{"name": "registry"}]})
+    await api.user.patch(account, {"metadata": {"labels": {"ttsfleet.io/tenant": None}}})  # something to repair
+    before = len(api.writes)
+    await converge(api)
+    assert len(api.writes) > before
+    assert (await api.get("ServiceAccount", "acme-tts"))["imagePullSecrets"] == [{"name": "registry"}]
+
+
 async def test_a_change_of_replicas_by_another_survives_twenty_reconciles(api: ApiServer) -> None:
     name = await a_tenant(api, schedule=DAY)
     await api.user.scale(api.ref("Deployment", f"acme-{name}"), 3)

@@ -18,11 +18,13 @@ from tts_server.telemetry.metrics import Metrics as ServerMetrics
 ROOT = Path(__file__).parents[3]
 PAGES = {
     page.relative_to(ROOT): page.read_text(encoding="utf-8")
-    for page in (*ROOT.glob("*.md"), *(ROOT / "docs" / "how-to").glob("*.md"), *(ROOT / "examples").glob("*.md"))
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "how-to", ROOT / "examples")
+    for page in folder.glob("*.md")
 }
 CHART = ROOT / "charts" / "ttsfleet"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: dict[str, Any] = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+SERVER_REFERENCE = (ROOT / "docs" / "reference" / "tts-server.md").read_text(encoding="utf-8")
 PAGES_WITH_PATHS = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -38,6 +40,14 @@ TOPS = (
     ROOT / "operator",
     ROOT / "inference_server",
 )
+
+
+OF_OTHERS = {
+    *("--server-side", "--cascade"),  # kubectl's
+    *("--reuse-values", "--reset-then-reuse-values"),  # helm's
+    *("--help", "--version"),
+}
+"""Flags of other programs that the pages name."""
 
 
 def found(pattern: str) -> Iterator[tuple[str, str]]:
@@ -92,6 +102,29 @@ def test_values_of_the_chart_in_commands_exist() -> None:
     named = {(page, name) for page, name in found(r"--set(?:-string|-json)? '?([A-Za-z0-9.]+)=")}
     assert len(named) > 5
     assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_values_of_the_chart_in_prose_exist() -> None:
+    """Whatever in backticks begins like a value of the chart, and is no field of `server.json`."""
+    tops = "|".join(name for name, value in VALUES.items() if isinstance(value, dict))
+    files = set(re.findall(r"^\| `([A-Za-z0-9.]+)`", SERVER_REFERENCE, flags=re.MULTILINE))
+    named = set(found(rf"`((?:{tops})\.[A-Za-z0-9.]+)"))
+    assert len(named) > 15
+    known = set(leaves(VALUES)) | files
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_flags_in_prose_exist() -> None:
+    """A flag at the beginning of code, or after the name of the program that it belongs to."""
+    sources = [
+        *(ROOT / "operator" / "tts_operator" / "cli").glob("*.py"),
+        ROOT / "docs" / "reference" / "tts-operator.md",
+    ]
+    sources += [ROOT / "inference_server" / "tts_server" / "cli.py"]
+    ours = {flag for file in sources for flag in re.findall(r"[\"`](--[a-z0-9-]+)", file.read_text(encoding="utf-8"))}
+    named = set(found(r"`(--[a-z0-9-]+)"))
+    assert len(named) > 5
+    assert {(page, flag) for page, flag in named if flag not in ours | OF_OTHERS} == set()
 
 
 def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> None:

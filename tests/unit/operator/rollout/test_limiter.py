@@ -603,6 +603,18 @@ def test_a_tenant_that_is_not_due_any_more_waits_no_more() -> None:
     assert rollout_limiter.waiting == 0
 
 
+def test_a_tenant_that_leaves_the_queue_lets_the_next_one_start() -> None:
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=1))
+    rollout_limiter.record(deployment(tenant=key(0), updatedReplicas=0))
+    for number in (1, 2):
+        rollout_limiter.admit(key(number), {"acme-espeak": NEW})
+    rollout_limiter.leave_queue(key(1))
+    rollout_limiter.leave_queue(key(3))  # one that never waited
+    assert rollout_limiter.waiting == 1
+    rollout_limiter.record(deployment(version=2, tenant=key(0)))
+    assert rollout_limiter.next_requeue() == [key(2)]
+
+
 REASONS = {"answers": "NewReplicaSetAvailable", "rolls": "ReplicaSetUpdated", "fails": "ProgressDeadlineExceeded"}
 
 
