@@ -22,7 +22,7 @@ FIELD_MANAGER = "kubectl-tts"
 Body = Mapping[str, Any]
 
 
-class KeyNotAdded(Exception):
+class KeyNotAddedError(Exception):
     """Reason why no key was added: a sentence that says what to change."""
 
 
@@ -42,10 +42,10 @@ class Kubectl:
     flags: tuple[str, ...] = ()
 
     def run(self, *words: str, stdin: str = "") -> str:
-        """Run one command and return what it printed. Raises KeyNotAdded with kubectl's own sentence."""
+        """Run one command and return what it printed. Raises KeyNotAddedError with kubectl's own sentence."""
         program = shutil.which("kubectl")
         if program is None:
-            raise KeyNotAdded("kubectl is not on the PATH; install it, or print the Secret with -o yaml")
+            raise KeyNotAddedError("kubectl is not on the PATH; install it, or print the Secret with -o yaml")
         try:
             done = subprocess.run(
                 [program, *words, *self.flags],
@@ -56,37 +56,37 @@ class Kubectl:
                 timeout=KUBECTL_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise KeyNotAdded(f"kubectl {words[0]} did not end within {KUBECTL_SECONDS} seconds") from error
+            raise KeyNotAddedError(f"kubectl {words[0]} did not end within {KUBECTL_SECONDS} seconds") from error
         if done.returncode != 0:
-            raise KeyNotAdded(f"kubectl {words[0]}: {done.stderr.strip()}")
+            raise KeyNotAddedError(f"kubectl {words[0]}: {done.stderr.strip()}")
         return done.stdout
 
 
 def secret_of_tenant(kubectl: Kubectl, tenant: str, namespace: str | None) -> KeysSecret:
-    """Secret with the keys of this tenant. Raises KeyNotAdded if there is no such tenant, or if it takes no keys."""
+    """Secret with the keys of this tenant. Raises KeyNotAddedError if there is no such tenant, or if it takes no keys."""
     found = kubectl.run("get", f"ttstenants.{GROUP}", tenant, "--ignore-not-found", "--output=json")
     if not found:
         where = f"namespace {namespace}" if namespace else "the current namespace"
-        raise KeyNotAdded(
+        raise KeyNotAddedError(
             f"there is no TTSTenant {tenant} in {where}; apply it first, or print a Secret for later with -o yaml"
         )
     return _secret_of(json.loads(found))
 
 
 def secret_of_name(kubectl: Kubectl, name: str, namespace: str | None) -> KeysSecret:
-    """Secret of this name, if a tenant of the namespace reads its keys from it. Raises KeyNotAdded otherwise."""
+    """Secret of this name, if a tenant of the namespace reads its keys from it. Raises KeyNotAddedError otherwise."""
     for tenant in json.loads(kubectl.run("get", f"ttstenants.{GROUP}", "--output=json"))["items"]:
         if _secret_name(tenant) == name:
             return _secret_of(tenant)
     where = f"namespace {namespace}" if namespace else "the current namespace"
-    raise KeyNotAdded(
+    raise KeyNotAddedError(
         f"no TTSTenant in {where} reads the Secret {name}; name it in spec.auth.apiKeysSecretRef of a tenant, or use"
         " --tenant in place of --secret"
     )
 
 
 def add_key(kubectl: Kubectl, secret: KeysSecret, key: APIKey) -> None:
-    """Add the entry, and change no other one. Raises KeyNotAdded, also if the Secret has a key of this name."""
+    """Add the entry, and change no other one. Raises KeyNotAddedError, also if the Secret has a key of this name."""
     for _ in range(ATTEMPTS):
         found = kubectl.run("get", "secret", secret.name, "--ignore-not-found", "--output=json")
         try:
@@ -95,13 +95,13 @@ def add_key(kubectl: Kubectl, secret: KeysSecret, key: APIKey) -> None:
             else:
                 manifest = secret_manifest(key, secret.name, secret.namespace)
                 kubectl.run("create", f"--field-manager={FIELD_MANAGER}", "--filename=-", stdin=manifest)
-        except KeyNotAdded as error:
+        except KeyNotAddedError as error:
             # "the object has been modified", or made meanwhile: somebody else has added a key.
             if "(Conflict)" in str(error) or "(AlreadyExists)" in str(error):
                 continue
             raise
         return
-    raise KeyNotAdded(f"others keep changing the Secret {secret.name}; try again")
+    raise KeyNotAddedError(f"others keep changing the Secret {secret.name}; try again")
 
 
 def revoke_command(secret: KeysSecret, name: str) -> str:
@@ -112,7 +112,7 @@ def revoke_command(secret: KeysSecret, name: str) -> str:
 
 def _patch(kubectl: Kubectl, secret: KeysSecret, key: APIKey, live: Body) -> None:
     if key.name in (live.get("data") or {}):
-        raise KeyNotAdded(
+        raise KeyNotAddedError(
             f"the Secret {secret.name} has a key named {key.name} already; choose another --name, or revoke that key"
             f" first: {revoke_command(secret, key.name)}"
         )
@@ -127,7 +127,7 @@ def _secret_of(tenant: Body) -> KeysSecret:
     name, namespace = tenant["metadata"]["name"], tenant["metadata"]["namespace"]
     modes = ((tenant.get("spec") or {}).get("auth") or {}).get("modes")
     if modes == ["None"]:
-        raise KeyNotAdded(
+        raise KeyNotAddedError(
             f"the TTSTenant {name} takes no keys, because its spec.auth.modes is [None]; set it to [APIKey] first"
         )
     return KeysSecret(name, _secret_name(tenant), namespace)

@@ -42,8 +42,8 @@ def secret_manifest(key: APIKey, secret_name: str, namespace: str | None) -> str
     """Secret with this one entry, as YAML, with the command that keeps the Secret's other entries."""
     return "\n".join(
         [
-            "# This command adds the key and keeps those of other field managers. Two keys with one field manager would",
-            "# replace each other.",
+            "# This command adds the key and keeps those of other field managers. Two files with one field manager",
+            "# remove each other's keys.",
             f"#   kubectl apply --server-side --field-manager=tts-key-{key.name} -f FILE",
             "apiVersion: v1",
             "kind: Secret",

@@ -16,7 +16,14 @@ from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
-from tts_operator.cli.add_key import KeyNotAdded, Kubectl, add_key, revoke_command, secret_of_name, secret_of_tenant
+from tts_operator.cli.add_key import (
+    KeyNotAddedError,
+    Kubectl,
+    add_key,
+    revoke_command,
+    secret_of_name,
+    secret_of_tenant,
+)
 from tts_operator.cli.api_keys import NAME, APIKey, secret_manifest
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
@@ -83,7 +90,7 @@ def keygen(options: argparse.Namespace) -> int:
         else:
             secret = secret_of_tenant(kubectl, options.tenant, options.namespace)
         add_key(kubectl, secret, key)
-    except KeyNotAdded as error:
+    except KeyNotAddedError as error:
         return _fail(str(error))
     print(key.secret)
     print(
@@ -244,9 +251,7 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
 
 def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
     target = command.add_mutually_exclusive_group(required=True)
-    target.add_argument(
-        "--tenant", type=_object_name, metavar="NAME", help="Name of the tenant that reads the Secret."
-    )
+    target.add_argument("--tenant", type=_object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
     target.add_argument(
         "--secret",
         type=_object_name,
