@@ -63,7 +63,7 @@ class Kubectl:
 
 
 def secret_of_tenant(kubectl: Kubectl, tenant: str, namespace: str | None) -> KeysSecret:
-    """Secret with the keys of this tenant. Raises KeyNotAddedError if there is no such tenant, or if it takes no keys."""
+    """Secret with the keys of this tenant. Raises KeyNotAddedError without such a tenant, or if it takes no keys."""
     found = kubectl.run("get", f"ttstenants.{GROUP}", tenant, "--ignore-not-found", "--output=json")
     if not found:
         where = f"namespace {namespace}" if namespace else "the current namespace"
