@@ -56,7 +56,7 @@ async def desk(platform: Platform, tmp_path: Path) -> AsyncIterator[Desk]:
     yield Desk(folder, environment)
     for what, was_there in before.items():
         if not was_there:
-            await kube.kubectl("delete", what, "--ignore-not-found", "--timeout=120s")
+            await kube.kubectl("delete", what, "--ignore-not-found", "--timeout=300s")
     if before[NAMESPACE]:
         await kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(EXAMPLES))
 

@@ -16,6 +16,7 @@ from hack.cluster.control_plane import ControlPlane, Options
 from tests.support.doc_blocks import PAGES, ROOT, Block, bare_machine, blocks, clone, pages_with, paste, script
 from tests.support.resources import model_body, tenant_body
 
+pytestmark = pytest.mark.timeout(900)
 README, INSTALL = ROOT / "README.md", ROOT / "docs" / "how-to" / "install.md"
 KEYS = ROOT / "docs" / "how-to" / "keys.md"
 MANIFESTS = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]

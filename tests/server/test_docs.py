@@ -21,6 +21,7 @@ from tests.support.doc_blocks import (
     script,
 )
 
+pytestmark = pytest.mark.timeout(600)
 README = PAGES[0]
 
 
