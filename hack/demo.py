@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import socket
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def demo() -> str:
     references = cluster.images()
     say("3. Install the Helm chart")
     with step(f"helm upgrade --install {RELEASE}", 20):
-        install(kube, references)
+        install(kube, references, {"tenants": {"playground": True}})
     say("4. Apply a model and a tenant from examples/")
     # Server-side: otherwise the first API key that is added server-side would remove the example's key from the Secret.
     files = ("-f", EXAMPLES / "model-espeak.yaml", "-f", EXAMPLES / "tenant.yaml")
@@ -98,9 +99,23 @@ def demo() -> str:
     say(kube.kubectl("get", "ttsmodels,ttstenants", "--all-namespaces"))
     children = "deployments,pods,services,hpa,poddisruptionbudgets,networkpolicies,configmaps,serviceaccounts"
     say(kube.kubectl("get", children, "--namespace", NAMESPACE, "--selector", f"ttsfleet.io/tenant={TENANT}"))
-    if cluster.kubeconfig == choice.KUBECONFIG:
-        say("To look around: export KUBECONFIG=build/kubeconfig PATH=$PWD/build/bin:$PATH; kubectl get ttst -A")
+    say("To look around, in any folder:\n")
+    say(commands(cluster.kubeconfig))
+    say(f"\nThe playground is then at http://localhost:8080/ and takes the key {API_KEY}.")
     return cluster.ending
+
+
+def commands(kubeconfig: Path) -> str:
+    """Commands for a shell in any folder: they choose the cluster, find kubectl and its plugin, and request speech."""
+    path = f"{binaries.BIN}:{binaries.ROOT / '.venv' / 'bin'}"
+    body = json.dumps({"model": "tts-1", "voice": "alloy", "input": "Hello from the fleet.", "response_format": "wav"})
+    return f"""\
+export KUBECONFIG={shlex.quote(str(kubeconfig.resolve()))} PATH={shlex.quote(path)}:$PATH
+kubectl get ttst --all-namespaces
+kubectl -n {NAMESPACE} port-forward service/{TENANT} 8080:80 &
+curl -sS --fail-with-body --retry 30 --retry-delay 1 --retry-connrefused -o hello.wav \\
+  http://localhost:8080/v1/audio/speech -H 'Authorization: Bearer {API_KEY}' \\
+  -H 'Content-Type: application/json' -d '{body}'"""
 
 
 @dataclass(frozen=True)

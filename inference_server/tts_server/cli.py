@@ -28,7 +28,29 @@ SHOWN_LANGUAGES = 200
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
     with ended_by_signals():
-        return _serve(parser().parse_args(arguments))
+        try:
+            return _serve(_parsed(arguments))
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package == __package__:  # a mistake in this project, which no extra mends
+                raise
+            return _complain(
+                f"the Python package {package} is not installed; install the program with its extras: "
+                "pip install 'ttsfleet[server,espeak]'"
+            )
+
+
+def _parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the flags. If nobody reads --help to its end, raise SystemExit with 1, without a traceback."""
+    try:
+        try:
+            return parser().parse_args(arguments)
+        finally:
+            if sys.stdout is not None:  # None if the file descriptor is closed
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes again at exit
+        raise SystemExit(1) from None
 
 
 @contextmanager
@@ -197,5 +219,9 @@ def _fail(message: str) -> int:
     import structlog
 
     structlog.get_logger(__name__).error("tts-server does not start", reason=message)
+    return _complain(message)
+
+
+def _complain(message: str) -> int:
     print(f"tts-server: {message}", file=sys.stderr)
     return 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import secrets
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +17,11 @@ import yaml
 from hack.cluster.binaries import CONTROL_PLANE, ensure
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
+from tests.support.resources import tenant_body
 from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
 from tts_operator.cli.kubectl_tts import main
+from tts_operator.objects.keys import Key
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +71,113 @@ def test_the_api_server_refuses_what_the_plugin_refuses(plane: ControlPlane, tmp
         plane.kubectl("apply", "--dry-run=server", "-f", str(path))
 
 
-def test_a_second_key_leaves_the_first_in_place(plane: ControlPlane, capsys: pytest.CaptureFixture[str]) -> None:
-    hashes: dict[str, str] = {}
+@pytest.fixture
+def namespace(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Namespace of a team that has kubectl on its PATH, and the plugin beside it."""
+    name = f"team-{secrets.token_hex(4)}"
+    plane.kubectl("create", "namespace", name)
+    programs = (ensure(CONTROL_PLANE)["kubectl"].parent, Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, programs), os.environ["PATH"]]))
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    return name
+
+
+def onboard(plane: ControlPlane, namespace: str, name: str = "acme", auth: dict[str, object] | None = None) -> None:
+    """Apply a TTSTenant."""
+    body = tenant_body(key=Key(namespace, name), **({"auth": auth} if auth else {}))
+    plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(body))
+
+
+def hashes(plane: ControlPlane, namespace: str, secret: str = "acme-keys") -> dict[str, str]:
+    """Hash of each key in the Secret, by the name of the key."""
+    stored = yaml.safe_load(plane.kubectl("get", "secret", secret, "-n", namespace, "-o", "yaml"))
+    return {name: base64.b64decode(value).decode() for name, value in stored["data"].items()}
+
+
+def sha256(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_the_same_line_twice_makes_two_keys(plane: ControlPlane, namespace: str) -> None:
+    onboard(plane, namespace)
+    line = f"kubectl tts keygen --tenant acme -n {namespace}"
+    keys = [subprocess.run(["bash", "-c", line], check=True, capture_output=True, text=True) for _ in range(2)]
+    assert set(hashes(plane, namespace).values()) == {sha256(key.stdout.strip()) for key in keys}
+    assert len(hashes(plane, namespace)) == 2
+    for key in keys:
+        assert "Authorization: Bearer KEY" in key.stderr
+        assert key.stdout.strip() not in key.stderr
+
+
+@pytest.mark.parametrize("how", [["--server-side"], ["--server-side", "--field-manager=kubectl-tts"], []], ids=str)
+def test_a_key_leaves_those_in_place_that_were_applied(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str], how: list[str]
+) -> None:
+    onboard(plane, namespace)
+    first = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "acme-keys", "namespace": namespace}}
+    manifest = yaml.safe_dump({**first, "stringData": {"first": sha256("one")}})
+    plane.kubectl("apply", *how, "-f", "-", input=manifest)
+    assert main(["keygen", "--tenant", "acme", "-n", namespace, "--name", "second"]) == 0
+    key = capsys.readouterr().out.strip()
+    assert hashes(plane, namespace) == {"first": sha256("one"), "second": sha256(key)}
+    plane.kubectl("apply", *how, "-f", "-", input=manifest)
+    assert hashes(plane, namespace).keys() == {"first", "second"}
+
+
+def test_a_key_does_not_take_the_name_of_another(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onboard(plane, namespace)
+    assert main(["keygen", "--tenant", "acme", "-n", namespace, "--name", "laptop"]) == 0
+    before = hashes(plane, namespace)
+    capsys.readouterr()
+    assert main(["keygen", "--tenant", "acme", "-n", namespace, "--name", "laptop"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "has a key named laptop already; choose another --name" in err
+    assert hashes(plane, namespace) == before
+    plane.kubectl(*shlex.split(err.partition("revoke that key first: kubectl ")[2]))
+    assert main(["keygen", "--tenant", "acme", "-n", namespace, "--name", "laptop"]) == 0
+    assert hashes(plane, namespace) == {"laptop": sha256(capsys.readouterr().out.strip())}
+
+
+def test_keys_that_are_made_at_once_are_all_kept(plane: ControlPlane, namespace: str) -> None:
+    onboard(plane, namespace)
+    command = [sys.executable, "-m", "tts_operator.cli.kubectl_tts", "keygen", "--tenant=acme", f"-n={namespace}"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    keys = [process.communicate()[0].strip() for process in running]
+    assert set(hashes(plane, namespace).values()) == {sha256(key) for key in keys}
+
+
+def test_no_secret_is_made_that_no_tenant_reads(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onboard(plane, namespace, "open", {"modes": ["None"]})
+    onboard(plane, namespace, "own", {"apiKeysSecretRef": {"name": "speech-keys"}})
+    refused = {
+        ("--tenant", "acme"): f"there is no TTSTenant acme in namespace {namespace}",
+        ("--tenant", "open"): "the TTSTenant open takes no keys",
+        ("--secret", "own-keys"): f"no TTSTenant in namespace {namespace} reads the Secret own-keys",
+    }
+    for wanted, message in refused.items():
+        assert main(["keygen", *wanted, "-n", namespace]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.startswith(f"error: {message}")) == ("", True), err
+    assert plane.kubectl("get", "secrets", "-n", namespace, "-o", "name") == ""
+    for wanted_secret in (("--tenant", "own"), ("--secret", "speech-keys")):
+        assert main(["keygen", *wanted_secret, "-n", namespace]) == 0
+    assert plane.kubectl("get", "secrets", "-n", namespace, "-o", "name").split() == ["secret/speech-keys"]
+    assert len(hashes(plane, namespace, "speech-keys")) == 2
+
+
+def test_secrets_from_files_add_to_each_other(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = set()
     for name in ("laptop", "ci"):
-        assert main(["keygen", "--tenant", "acme", "--namespace", "team-acme", "--name", name]) == 0
+        assert main(["keygen", "--tenant", "acme", "--namespace", namespace, "--name", name, "-o", "yaml"]) == 0
         manifest = capsys.readouterr().out
         (flag,) = [word for word in manifest.split() if word.startswith("--field-manager=")]
         plane.kubectl("apply", "--server-side", flag, "-f", "-", input=manifest)
-        hashes |= yaml.safe_load(manifest)["data"]
-    stored = plane.kubectl("get", "secret", "acme-keys", "-n", "team-acme", "-o", "yaml")
-    assert yaml.safe_load(stored)["data"] == hashes
+        kept.add(name)
+    assert hashes(plane, namespace).keys() == kept

@@ -33,12 +33,17 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def entry(key: APIKey) -> str:
+    """Value of the key's entry in `data` of a Secret: base64 of its hash in hex."""
+    return base64.b64encode(hashed(key.secret).encode()).decode()
+
+
 def secret_manifest(key: APIKey, secret_name: str, namespace: str | None) -> str:
     """Secret with this one entry, as YAML, with the command that keeps the Secret's other entries."""
-    entry = base64.b64encode(hashed(key.secret).encode()).decode()
     return "\n".join(
         [
-            "# This command adds the key and keeps the keys that the Secret already holds:",
+            "# This command adds the key and keeps those of other field managers. Two files with one field manager",
+            "# remove each other's keys.",
             f"#   kubectl apply --server-side --field-manager=tts-key-{key.name} -f FILE",
             "apiVersion: v1",
             "kind: Secret",
@@ -47,7 +52,7 @@ def secret_manifest(key: APIKey, secret_name: str, namespace: str | None) -> str
             *([f"  namespace: {namespace}"] if namespace else []),
             "type: Opaque",
             "data:",
-            f"  {key.name!r}: {entry}  # base64 of the key's SHA-256 in hex",
+            f"  {key.name!r}: {entry(key)}  # base64 of the key's SHA-256 in hex",
             "",
         ]
     )

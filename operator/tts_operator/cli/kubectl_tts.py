@@ -1,10 +1,9 @@
-"""Plugin of kubectl: `kubectl tts schedule` and `kubectl tts keygen`. Neither talks to a cluster."""
+"""Plugin of kubectl: `kubectl tts schedule`, which needs no cluster, and `kubectl tts keygen`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import textwrap
@@ -17,7 +16,16 @@ from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
+from tts_operator.cli.add_key import (
+    KeyNotAddedError,
+    Kubectl,
+    add_key,
+    revoke_command,
+    secret_of_name,
+    secret_of_tenant,
+)
 from tts_operator.cli.api_keys import NAME, APIKey, secret_manifest
+from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
 from tts_operator.objects.names import keys_secret_name
 
@@ -38,13 +46,9 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, or 1 for a file that cannot be used; argparse exits with 2 for a wrong flag."""
     use_pinned_database()
-    options = _parser().parse_args(arguments)
-    try:
+    with reader_may_exit():
+        options = _parser().parse_args(arguments)
         status: int = options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has exited; nothing may be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return status
 
 
@@ -71,11 +75,30 @@ def schedule(options: argparse.Namespace) -> int:
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """Print a new key to standard error, and a Secret with its hash to standard output."""
+    """Add a new key to a tenant's Secret and print it, or print a Secret with its hash as YAML."""
     key = APIKey.new(options.name)
-    secret_name = options.secret or (keys_secret_name(options.tenant) if options.tenant else "tts-keys")
-    print(f"API key {key.name}. Save it now; it cannot be shown again:\n\n    {key.secret}\n", file=sys.stderr)
-    print(secret_manifest(key, secret_name, options.namespace), end="")
+    if options.output == "yaml":
+        secret_name = options.secret or keys_secret_name(options.tenant)
+        print(f"API key {key.name}. Save it now; it cannot be shown again:\n\n    {key.secret}\n", file=sys.stderr)
+        print(secret_manifest(key, secret_name, options.namespace), end="")
+        return 0
+    flags = {"--namespace": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
+    kubectl = Kubectl(tuple(f"{flag}={value}" for flag, value in flags.items() if value))
+    try:
+        if options.secret:
+            secret = secret_of_name(kubectl, options.secret, options.namespace)
+        else:
+            secret = secret_of_tenant(kubectl, options.tenant, options.namespace)
+        add_key(kubectl, secret, key)
+    except KeyNotAddedError as error:
+        return _fail(str(error))
+    print(key.secret)
+    print(
+        f"API key {key.name} of {secret.namespace}/{secret.tenant}: save it now, it cannot be shown again. Clients send"
+        f" it as `Authorization: Bearer KEY`.\nThe Secret {secret.name} holds its hash. To revoke the key:\n"
+        f"  {revoke_command(secret, key.name)}",
+        file=sys.stderr,
+    )
     return 0
 
 
@@ -168,7 +191,7 @@ def _object_name(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubectl tts",
-        description="Preview schedules and make API keys for tenants of TTS Fleet. Both work without a cluster.",
+        description="Preview schedules and make API keys for tenants of TTS Fleet.",
         epilog="kubectl tts COMMAND --help lists the flags of a command.",
     )
     parser.add_argument("--version", action="version", version=version_line("kubectl-tts"))
@@ -184,10 +207,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_keygen_flags(
         commands.add_parser(
             "keygen",
-            help="Make an API key, and a Secret that lets a tenant's server accept it.",
-            description="Print a new API key to standard error and a Secret that holds its SHA-256 to standard output.",
-            epilog="Example: kubectl tts keygen --tenant acme -n team-acme --name laptop | kubectl apply --server-side"
-            " --field-manager=tts-key-laptop -f -",
+            help="Make an API key, and add its hash to the Secret that the tenant reads.",
+            description="Make an API key, add its SHA-256 to the Secret that the tenant reads, and print the key to"
+            " standard output. The other keys of the Secret stay. With -o yaml: print the key to standard error and a"
+            " Secret with its SHA-256 to standard output, without a cluster.",
+            epilog="Example: kubectl tts keygen --tenant acme -n team-acme --name laptop",
         )
     )
     return parser
@@ -226,15 +250,13 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
-    target = command.add_mutually_exclusive_group()
-    target.add_argument(
-        "--tenant", type=_object_name, metavar="NAME", help="Name of the tenant; its server reads the Secret NAME-keys."
-    )
+    target = command.add_mutually_exclusive_group(required=True)
+    target.add_argument("--tenant", type=_object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
     target.add_argument(
         "--secret",
         type=_object_name,
         metavar="NAME",
-        help="Name of the Secret, if the tenant sets spec.auth.apiKeysSecretRef. (default: tts-keys)",
+        help="Name of the Secret, as in spec.auth.apiKeysSecretRef of a tenant.",
     )
     command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
     command.add_argument(
@@ -243,6 +265,15 @@ def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="Name of the key, by which it is revoked. (default: from its hash)",
     )
+    command.add_argument(
+        "-o",
+        "--output",
+        choices=("key", "yaml"),
+        default="key",
+        help="Output: the key, once the Secret has its hash, or the Secret for a file. (default: key)",
+    )
+    command.add_argument("--context", metavar="NAME", help="Context of the kubeconfig. (default: the current one)")
+    command.add_argument("--kubeconfig", metavar="FILE", help="Kubeconfig. (default: that of kubectl)")
     command.set_defaults(run=keygen)
 
 

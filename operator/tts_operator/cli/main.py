@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.flags import Flag, FlagError, add_flags, flags_of, read
+from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.settings import ProcessSettings, Settings
 
 ENVIRONMENT = "TTS_OPERATOR_"
@@ -16,9 +17,10 @@ ENVIRONMENT = "TTS_OPERATOR_"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, after SIGTERM too; 1 if no cluster is configured; 2 for flags that are refused."""
     use_pinned_database()
-    options = parser().parse_args(arguments)
-    if options.command == "crds":
-        return _print_crds()
+    with reader_may_exit():
+        options = parser().parse_args(arguments)
+        if options.command == "crds":
+            return _print_crds()
     try:
         settings, process = settings_of(options)
     except FlagError as error:

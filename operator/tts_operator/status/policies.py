@@ -103,10 +103,8 @@ def keys_missing(inputs: PolicyInput) -> Problem | None:
     if not inputs.resolved.lacks_keys:
         return None
     key, name = inputs.resolved.key, inputs.resolved.keys_secret
-    by_default = name == keys_secret_name(key.name)
-    source = "" if by_default else ", named by spec.auth.apiKeysSecretRef,"
-    option = f"--tenant {key.name}" if by_default else f"--secret {name}"
-    command = f"kubectl tts keygen {option} -n {key.namespace} | kubectl apply --server-side -f -"
+    source = "" if name == keys_secret_name(key.name) else ", named by spec.auth.apiKeysSecretRef,"
+    command = f"kubectl tts keygen --tenant {key.name} -n {key.namespace}"
     return Problem(
         "KeysNotFound",
         f"Secret {name}{source} does not exist in namespace {key.namespace}, so every request is rejected:"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "engines.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```python[^\n]*\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def imported() -> Iterator[tuple[str, str]]:

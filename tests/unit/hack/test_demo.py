@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hack.cluster.errors import ClusterError
-from hack.demo import examine, reasons
+from hack.demo import commands, examine, reasons
 
 UNKNOWN = 0xFFFFFFFF
 
@@ -49,3 +51,15 @@ def test_why_pods_do_not_run_is_said_once_for_each_cause() -> None:
         {"status": {}},
     ]
     assert reasons(pods) == ["ImagePullBackOff: no such host", "ContainerCreating"]
+
+
+def test_the_last_lines_work_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exports, *others = commands(Path("my cluster/kubeconfig")).splitlines()
+    words = shlex.split(exports)
+    assert words[:2] == ["export", f"KUBECONFIG={tmp_path}/my cluster/kubeconfig"]
+    *folders, rest = words[2].removeprefix("PATH=").split(":")
+    assert [Path(folder).is_absolute() for folder in folders] == [True, True]
+    assert rest == "$PATH"
+    assert (Path(folders[1]) / "kubectl-tts").exists()
+    assert "build/" not in "".join(others)

@@ -275,7 +275,8 @@ def test_every_flag_is_documented_by_a_sentence(command: str, capsys: pytest.Cap
 
 
 def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["keygen", "--tenant", "acme", "--namespace", "team-acme", "--name", "laptop"]) == 0
+    wanted = ["--tenant", "acme", "--namespace", "team-acme", "--name", "laptop", "-o", "yaml"]
+    assert main(["keygen", *wanted]) == 0
     out, err = capsys.readouterr()
     (key,) = re.findall(r"tts_[-_A-Za-z0-9]{43}", err)
     assert key not in out
@@ -285,24 +286,47 @@ def test_keygen_shows_the_key_once_and_stores_only_its_hash(capsys: pytest.Captu
 
 
 def test_keygen_makes_the_secret_that_a_tenant_names_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["keygen", "--secret", "speech-keys", "-n", "team-acme"]) == 0
+    assert main(["keygen", "--secret", "speech-keys", "-n", "team-acme", "-o", "yaml"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["metadata"] == {"name": "speech-keys", "namespace": "team-acme"}
 
 
 def test_keygen_names_a_key_after_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
     names = []
     for _ in range(2):
-        assert main(["keygen"]) == 0
+        assert main(["keygen", "--tenant", "acme", "-o", "yaml"]) == 0
         secret = yaml.safe_load(capsys.readouterr().out)
         ((name, entry),) = secret["data"].items()
         assert name == f"key-{base64.b64decode(entry).decode()[:8]}"
-        assert secret["metadata"] == {"name": "tts-keys"}
+        assert secret["metadata"] == {"name": "acme-keys"}
         names.append(name)
     assert names[0] != names[1]
 
 
 @pytest.mark.parametrize("arguments", [["--name", "a b"], ["--name", "../x"], ["--tenant", "Acme"], ["-n", "a/b"]])
-def test_keygen_refuses_names_that_kubernetes_would_refuse(arguments: list[str]) -> None:
+def test_keygen_refuses_names_that_kubernetes_would_refuse(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
-        main(["keygen", *arguments])
+        main(["keygen", "--secret", "speech-keys", "-o", "yaml", *arguments])
     assert left.value.code == 2
+    assert "is not a" in capsys.readouterr().err or "--tenant" in arguments
+
+
+def test_keygen_makes_no_secret_that_no_tenant_is_named_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["keygen", "-n", "team-acme"])
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert "--tenant --secret is required" in err
+    assert out == ""
+
+
+def test_keygen_without_kubectl_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["keygen", "--tenant", "acme"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "error: kubectl is not on the PATH; install it, or print the Secret with -o yaml\n",
+    )

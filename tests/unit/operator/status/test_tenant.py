@@ -217,7 +217,7 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "Available",
         "KeysNotFound",
         "Secret acme-keys does not exist in namespace team-acme, so every request is rejected: create it with"
-        " `kubectl tts keygen --tenant acme -n team-acme |",
+        " `kubectl tts keygen --tenant acme -n team-acme`",
     ),
     "nobody has a key, and pods still start": (
         observe(children=running(0), keys=False, auth={"apiKeysSecretRef": {"name": "mine"}}),
@@ -225,7 +225,7 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "Available",
         "KeysNotFound",
         "Secret mine, named by spec.auth.apiKeysSecretRef, does not exist in namespace team-acme, so every request is"
-        " rejected: create it with `kubectl tts keygen --secret mine",
+        " rejected: create it with `kubectl tts keygen --tenant acme -n team-acme`",
     ),
     "nobody has a key, and pods cannot run": (
         observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
