@@ -36,23 +36,35 @@ class AudioEnd:
 
 
 class Join:
-    """The audio of one utterance, as it follows on what came before it: None at the beginning of a reply."""
+    """The audio of one utterance, as it follows on what came before it: None at the beginning of a reply.
+
+    Samples are searched for silence when others follow: nothing follows on most of them.
+    """
 
     def __init__(self, before: AudioEnd | None, pause_samples: int) -> None:
-        self.end = before
-        """The end of the audio so far."""
         self._pause_samples = pause_samples
         self._joined = before is None
+        self._end = before
+        self._latest: Samples | None = None
+        """Samples that are part of the audio and not yet of `_end`."""
+
+    @property
+    def end(self) -> AudioEnd | None:
+        """The end of the audio so far."""
+        if self._latest is not None:
+            self._end = (self._end or AudioEnd()).after(self._latest)
+            self._latest = None
+        return self._end
 
     def feed(self, samples: Samples) -> Samples:
         """Return the samples, the first ones with what joins them to the audio before."""
         if samples.size == 0:
             return samples
-        joined = samples
-        if self.end is not None and not self._joined:
-            joined = np.concatenate([missing_between(self.end, samples, self._pause_samples), samples])
+        end, joined = self.end, samples
+        if end is not None and not self._joined:
+            joined = np.concatenate([missing_between(end, samples, self._pause_samples), samples])
         self._joined = True
-        self.end = (self.end or AudioEnd()).after(samples)
+        self._latest = samples
         return joined
 
 
