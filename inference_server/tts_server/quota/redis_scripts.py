@@ -16,8 +16,9 @@ A settled reservation is missing from `open`. If the epoch has changed, it may b
 `done` decides.
 
 A script finds its keys in `key` and its arguments in `arg`, both by name; what fills these tables, and what orders the
-keys and arguments of a call, is made from the same names. The table of limits gives it the constants WINDOWS (sliding windows in seconds), NUMBERS (their order in replies), PER_CLIENT and DAY_COUNTERS, all by counter. Times and audio are whole microseconds, which a double holds exactly. `..` would write only 14 digits of them, hence
-`text`.
+keys and arguments of a call, is made from the same names. The table of limits gives it the constants WINDOWS (sliding
+windows in seconds), NUMBERS (their order in replies), PER_CLIENT and DAY_COUNTERS, all by counter. Times and audio are
+whole microseconds, which a double holds exactly. `..` would write only 14 digits of them, hence `text`.
 """
 
 import hashlib
@@ -328,7 +329,7 @@ def _arguments(arguments: Arguments) -> str:
 
 def _script(*parts: str, keys: tuple[str, ...] = (), **arguments: Type | tuple[str, ...]) -> Script:
     all_keys = (*COMMON_KEYS, *keys)
-    all_arguments = COMMON_ARGUMENTS | arguments
+    all_arguments = {**COMMON_ARGUMENTS, **arguments}
     tables = {
         "key": _table({name: f"KEYS[{number}]" for number, name in enumerate(all_keys, start=1)}),
         "arg": _arguments(all_arguments),

@@ -108,7 +108,7 @@ def test_scripts_find_keys_and_arguments_by_name(script: redis_scripts.Script) -
     for number, name in enumerate(script.keys, start=1):
         assert f"{name} = KEYS[{number}]" in script.text
     arg: dict[str, Any] = {
-        name: {number: f"{name}.{number}" for number in type_} if isinstance(type_, tuple) else name
+        name: {each: f"{name}.{each}" for each in type_} if isinstance(type_, tuple) else name
         for name, type_ in script.arguments.items()
         if type_ is not Type.FLAG
     }
@@ -117,9 +117,9 @@ def test_scripts_find_keys_and_arguments_by_name(script: redis_scripts.Script) -
     for name, type_ in script.arguments.items():
         if isinstance(type_, tuple):
             table = script.text.partition(f"{name} = {{")[2].partition("}")[0]
-            for number in type_:
-                place = encoded.index(f"{name}.{number}") + 1
-                assert f"{number} = tonumber(ARGV[{place}])" in table
+            for each in type_:
+                place = encoded.index(f"{name}.{each}") + 1
+                assert f"{each} = tonumber(ARGV[{place}])" in table
         elif type_ is not Type.FLAG:
             place = encoded.index(f'"{name}"' if type_ is Type.JSON else name) + 1
             assert f"{name} = {type_.value.format(place)}" in script.text
