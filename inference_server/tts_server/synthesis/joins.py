@@ -17,6 +17,7 @@ SILENT_BELOW = round(0.002 * FULL_SCALE)
 STEEPEST = round(0.004 * FULL_SCALE)
 """Largest step between two samples at a join: larger ones are audible as a click."""
 _PROBE_SAMPLES = 1024
+_NO_SAMPLES: Samples = np.zeros(0, np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ def pause_scale(speed: float, measured: Mapping[float, float]) -> float:
 def _ramp(start: int, end: int) -> Samples:
     """Return the samples between `start` and `end`, without either."""
     steps = math.ceil(abs(end - start) / STEEPEST)
+    if steps <= 1:  # as most are: engines begin and end near silence
+        return _NO_SAMPLES
     return np.rint(np.linspace(start, end, steps + 1)[1:-1]).astype(np.int16)
 
 
