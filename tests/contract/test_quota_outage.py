@@ -1,8 +1,8 @@
 """The shared counters are lost in every way that a server can be lost: nobody waits, and nothing is forgotten."""
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -584,7 +584,7 @@ async def test_a_request_that_is_sent_twice_is_counted_once(
     async with store.client() as client:
         quota = RedisQuota(client, PATIENCE_SECONDS)
         await quota.remaining("acme", LIMITS)
-        monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
+        monkeypatch.setattr(secrets, "token_hex", lambda _: "1" * 32)
         first = await quota.reserve("acme", LIMITS, Request(10))
         again = await quota.reserve("acme", LIMITS, Request(10))
         assert first.limit_status["requestsPerDay"].remaining == again.limit_status["requestsPerDay"].remaining == 99

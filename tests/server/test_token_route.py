@@ -216,6 +216,7 @@ async def test_redis_gone_costs_the_refresh_token_only(tmp_path: Path) -> None:
 
 async def test_a_key_that_is_removed_takes_its_tokens_along(acme: RunningApp, tmp_path: Path) -> None:
     mine, theirs = await bought(acme), await bought(acme, OTHER_KEY)
+    assert await opens(acme, mine["access_token"]) == 200
     (tmp_path / "keys" / "app").unlink()
     await acme.application.watcher.poll()
     assert await opens(acme, mine["access_token"]) == 401

@@ -6,13 +6,14 @@ if the two had the same key, and a later tenant of the same name accepts none of
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jwt
 
 from tts_server.auth.claims import ExpectedClaims, verify
 from tts_server.auth.jws import Unverified, invalid
 from tts_server.auth.signing_keys import SigningKeys
+from tts_server.auth.verified_tokens import VerifiedTokens
 from tts_server.errors import TokensUnavailable
 
 ACCESS_SECONDS = 300
@@ -24,12 +25,13 @@ REQUIRED = ("iss", "aud", "sub", "exp", "iat", "nbf", "jti", "tenant")
 
 @dataclass(frozen=True)
 class TokenAuthority:
-    """Issues and verifies the tokens of one tenant."""
+    """Issues and verifies the tokens of one tenant. Other keys need another instance."""
 
     tenant: str
     tenant_uid: str
     keys: SigningKeys | None
     """Unset before the signing keys have been read."""
+    verified: VerifiedTokens = field(default_factory=VerifiedTokens, repr=False, compare=False)
 
     @property
     def issuer(self) -> str:
@@ -69,4 +71,6 @@ class TokenAuthority:
         if token.typ != TYPE or key is None or token.claims.get("tenant") != self.tenant:
             raise invalid()
         expected = ExpectedClaims(self.issuer, self.audience, REQUIRED, single_audience=True)
-        return verify(token, key, ALGORITHM, expected)
+        subject = verify(token, key, ALGORITHM, expected)
+        self.verified.remember(token, subject)
+        return subject

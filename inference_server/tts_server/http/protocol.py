@@ -6,8 +6,8 @@ before them. It builds on private parts of uvicorn: docs/decisions/0016-uvicorn-
 
 import asyncio
 import copy
+import secrets
 import socket
-import uuid
 from typing import Any
 
 import httptools
@@ -306,7 +306,7 @@ class Connection(HttpToolsProtocol):
             self._refusal = refusal
 
     def _answer_and_close(self, refusal: HTTPError) -> None:
-        request_id = uuid.uuid4().hex
+        request_id = secrets.token_hex(16)
         log.info("malformed request", request_id=request_id, status=refusal.status, error=refusal.code)
         reply = error_response(refusal, request_id)
         headers = [*self.server_state.default_headers, *reply.raw_headers]

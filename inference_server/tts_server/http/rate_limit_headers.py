@@ -7,6 +7,7 @@ the unit if that is not requests.
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 from tts_server.errors import QuotaExceeded
 from tts_server.quota.admission import AdmittedRequest
@@ -48,6 +49,7 @@ def _item(name: str, remaining: int, seconds: float) -> str:
     return f'"{name}";r={remaining};t={math.ceil(seconds)}'
 
 
+@lru_cache(maxsize=256)
 def _policy_item(name: str, allowed: int) -> str:
     limit = BY_NAME.get(name)
     return f'"{name}";q={allowed}{limit.policy if limit is not None else ""}'

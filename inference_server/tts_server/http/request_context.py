@@ -5,8 +5,8 @@ Plain ASGI, because a streamed response passes through it chunk by chunk.
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
 from dataclasses import dataclass, field
 
 import structlog
@@ -89,7 +89,7 @@ class RequestContextMiddleware:
             return
         headers = dict(scope["headers"])
         sent = headers.get(b"x-request-id", b"")
-        request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex.encode()
+        request_id = sent if REQUEST_ID.fullmatch(sent) else secrets.token_hex(16).encode()
         context = scope["context"] = RequestContext(request_id.decode(), scope["path"])
         tracer = NO_TRACER if context.path in UNLOGGED_PATHS else self._server.tracing.tracer
 

@@ -85,12 +85,12 @@ class ServerState:
         """Export what remains of each limit as a metric."""
         for name, limit in status.items():
             if name in METERED:
-                self.metrics.quota_remaining.labels(tenant, name).set(limit.remaining)
+                self.metrics.quota_remaining_of(tenant, name).set(limit.remaining)
 
     def forget_limits(self, tenant: str, status: LimitStatus) -> None:
         """Remove the metrics of limits that no longer exist."""
         for name in METERED - status.keys():
-            self.metrics.quota_remaining.remove(tenant, name)
+            self.metrics.quota_remaining_of.remove(tenant, name)
 
     async def show(self, config: ServerConfig) -> None:
         """Serve `config`: start the engines that it adds, switch, then stop those that it lacks.

@@ -1,6 +1,6 @@
 """`Quota` in this process: sliding logs and sums. A log holds one number per request of its window."""
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -70,9 +70,10 @@ class _Tenant:
 
     def client_logs(self, client: str) -> _Logs:
         """The client's logs, which are made if it has none."""
-        logs = self.clients.setdefault(client, _Logs(Scope.CLIENT))
+        if client not in self.clients:
+            self.clients[client] = _Logs(Scope.CLIENT)
         self.clients.move_to_end(client)
-        return logs
+        return self.clients[client]
 
     def forget(self, moment: float) -> None:
         """Drop the requests that have left their window, and the clients that have no other ones."""
@@ -125,18 +126,22 @@ class MemoryQuota:
     def __init__(self, monotonic: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._monotonic = monotonic
         self._now = now
-        self._tenants: dict[str, _Tenant] = {}
+        self._tenants: defaultdict[str, _Tenant] = defaultdict(_Tenant)
         self._numbers = count(1)
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> MemoryReservation:
         moment, counters, limits = self._monotonic(), self._counters(tenant), limits.share
-        refusal = exceeded(limits, request, self._counts(counters, limits, request.client, moment))
-        if refusal is not None:
-            raise refusal
+        if limits.items:
+            refusal = exceeded(limits, request, self._counts(counters, limits, request.client, moment))
+            if refusal is not None:
+                raise refusal
+        counters.forget(moment)
         number = next(self._numbers)
         counters.logs.add(number, moment)
         if request.client:
-            counters.client_logs(request.client).add(number, moment)
+            logs = counters.client_logs(request.client)
+            logs.forget(moment)
+            logs.add(number, moment)
         counters.running.add(number)
         day = counters.today.day
         counters.add(day, 1, request.characters, request.audio_microseconds)
@@ -164,7 +169,7 @@ class MemoryQuota:
 
     def _counters(self, name: str) -> _Tenant:
         """The tenant's counters, which restart with each UTC day."""
-        tenant = self._tenants.setdefault(name, _Tenant())
+        tenant = self._tenants[name]
         today = day_number(self._now().astimezone(UTC).date())
         if tenant.today.day != today:
             tenant.today = DayCounts(today)

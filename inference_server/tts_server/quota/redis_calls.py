@@ -8,7 +8,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from tts_server.quota.protocol import StoreUnavailable
 from tts_server.quota.redis_codec import text
-from tts_server.quota.redis_scripts import Script, encode
+from tts_server.quota.redis_scripts import Script
 from tts_server.redis.client import RedisClient
 
 
@@ -24,13 +24,13 @@ class RedisCalls:
     ) -> Any:
         """Run a script with keys and arguments by name; returns its reply."""
         ordered = script.order(keys, more_keys)
-        argument = encode(arg)
+        arguments = script.encode(arg)
 
         async def call() -> Any:
             try:
-                return await self._client.evalsha(script.sha1, len(ordered), *ordered, argument)
+                return await self._client.evalsha(script.sha1, len(ordered), *ordered, *arguments)
             except NoScriptError:  # the server was restarted, or is another one
-                return await self._client.eval(script.text, len(ordered), *ordered, argument)
+                return await self._client.eval(script.text, len(ordered), *ordered, *arguments)
 
         return await self._in_time(call)
 

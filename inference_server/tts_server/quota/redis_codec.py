@@ -21,6 +21,12 @@ def key(tenant: str, name: str) -> str:
     return f"tts:{{{tenant}}}:quota:{name}"
 
 
+@lru_cache(maxsize=256)
+def common_keys(tenant: str) -> Mapping[str, str]:
+    """The keys of every script, by name."""
+    return {name: key(tenant, name) for name in COMMON_KEYS}
+
+
 def log_key(tenant: str, limit: Limit, client: str) -> str:
     """The log of a sliding limit. A client is named by a digest: it may be a person's name."""
     if limit.scope is Scope.TENANT:
@@ -50,9 +56,9 @@ def sums(totals: LedgerTotals) -> dict[str, int]:
     }
 
 
-def last_argument(epoch: str, today: DayCounts) -> dict[str, Any]:
-    """The argument `last` of every script."""
-    return {"epoch": epoch, "day": today.day} | {limit.counter: today.amount(limit.unit) for limit in DAILY}
+def last_arguments(epoch: str, today: DayCounts) -> dict[str, Any]:
+    """The arguments `last_epoch` and `last` of every script."""
+    return {"last_epoch": epoch, "last": {"day": today.day} | {one.counter: today.amount(one.unit) for one in DAILY}}
 
 
 @lru_cache(maxsize=256)

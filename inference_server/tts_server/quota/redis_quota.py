@@ -1,8 +1,9 @@
 """`Quota` in Redis or Valkey, which all replicas share: one script for each step (`redis_scripts`)."""
 
 import asyncio
+import secrets
 import time
-import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,10 +18,11 @@ from tts_server.quota.recent_requests import UnsyncedRequest, unsynced_request
 from tts_server.quota.redis_calls import RedisCalls
 from tts_server.quota.redis_codec import (
     amounts_argument,
+    common_keys,
     decode_counts,
     decode_seen,
     key,
-    last_argument,
+    last_arguments,
     limits_argument,
     line_name,
     log_keys,
@@ -76,13 +78,13 @@ class RedisQuota:
     ) -> None:
         self._monotonic = monotonic
         self._calls = RedisCalls(client, call_seconds)
-        self._tenants: dict[str, LastKnownCounts] = {}
+        self._tenants: defaultdict[str, LastKnownCounts] = defaultdict(LastKnownCounts)
         self._doubtful: list[RedisReservation] = []
         """Reservations without a reply: they may be counted, and must be given back."""
 
     async def reserve(self, tenant: str, limits: Limits, request: Request = NOTHING) -> RedisReservation:
         view = self._view(tenant)
-        reservation = RedisReservation(self, tenant, uuid.uuid4().hex, request)
+        reservation = RedisReservation(self, tenant, secrets.token_hex(16), request)
         arg = {
             "id": reservation.id,
             "limits": limits_argument(limits),
@@ -180,7 +182,7 @@ class RedisQuota:
         view.open.discard(reservation.id)
 
     def record_admitted(self, tenant: str, limits: Limits, request: Request) -> UnsyncedRequest:
-        unsynced = unsynced_request(uuid.uuid4().hex, self._monotonic(), limits, request)
+        unsynced = unsynced_request(secrets.token_hex(16), self._monotonic(), limits, request)
         self._view(tenant).recent.add(unsynced, written=False)
         return unsynced
 
@@ -236,7 +238,7 @@ class RedisQuota:
         return decode_counts(reply, today)
 
     def _view(self, tenant: str) -> LastKnownCounts:
-        return self._tenants.setdefault(tenant, LastKnownCounts())
+        return self._tenants[tenant]
 
     async def _call(
         self,
@@ -248,8 +250,5 @@ class RedisQuota:
     ) -> Any:
         """Run a script with the keys and arguments that every script has."""
         view = self._view(tenant)
-        common = {name: key(tenant, name) for name in scripts.COMMON_KEYS}
-        last = last_argument(view.epoch, view.day_counts or DayCounts())
-        return await self._calls.run(
-            script, common | dict(keys), {"new_epoch": uuid.uuid4().hex, "last": last, **arg}, more_keys
-        )
+        common = {"new_epoch": secrets.token_hex(16), **last_arguments(view.epoch, view.day_counts or DayCounts())}
+        return await self._calls.run(script, {**common_keys(tenant), **keys}, {**common, **arg}, more_keys)

@@ -15,33 +15,54 @@ done:<id>    guards against charging twice
 A settled reservation is missing from `open`. If the epoch has changed, it may be missing because it was lost: then
 `done` decides.
 
-A script finds its keys in `key` and its arguments in `arg`, both by name. The table of limits gives it the constants
-WINDOWS (sliding windows in seconds), NUMBERS (their order in replies), PER_CLIENT and DAY_COUNTERS, all by counter.
-Times and audio are whole microseconds, which a double holds exactly. `..` would write only 14 digits of them, hence
-`text`.
+A script finds its keys in `key` and its arguments in `arg`, both by name; what fills these tables, and what orders the
+keys and arguments of a call, is made from the same names. The table of limits gives it the constants WINDOWS (sliding
+windows in seconds), NUMBERS (their order in replies), PER_CLIENT and DAY_COUNTERS, all by counter. Times and audio are
+whole microseconds, which a double holds exactly. `..` would write only 14 digits of them, hence `text`.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from tts_server.quota.ledger import LEDGER_DAYS
-from tts_server.quota.limit_table import DAILY, SLIDING, Scope
+from tts_server.quota.limit_table import COUNTED, DAILY, SLIDING, Scope
 
 COMMON_KEYS = ("epoch", "day", "open", "leases", "lapsed")
 """Keys of every script."""
 LOGS = tuple(limit.counter for limit in SLIDING)
+COUNTERS = tuple(limit.counter for limit in COUNTED)
+DAY_COUNTERS = tuple(limit.counter for limit in DAILY)
+SUMS = ("requests", "characters", "audio", "cached", "degraded")
+"""Fields of a line of the ledger."""
+
+
+class Type(Enum):
+    """Types of arguments, with the expression that reads one in Lua."""
+
+    TEXT = "ARGV[{}]"
+    NUMBER = "tonumber(ARGV[{}])"
+    FLAG = "ARGV[{}] == '1'"
+    JSON = "cjson.decode(ARGV[{}])"
+    """A list of any length. It costs more than the other types: no script that every request runs has one."""
+
+
+Arguments: TypeAlias = Mapping[str, Type | tuple[str, ...]]
+"""Types by name; names stand for a table of numbers by these names, of which each may be missing."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script and the names of its keys, in the order of KEYS."""
+    """A script, the names of its keys in the order of KEYS, and its arguments in the order of ARGV."""
 
     text: str
     keys: tuple[str, ...]
+    arguments: Arguments
 
     @cached_property
     def sha1(self) -> str:
@@ -52,19 +73,24 @@ class Script:
         """KEYS of a call: the keys by name, then keys that the script finds by number."""
         return [*(keys[name] for name in self.keys), *more]
 
+    def encode(self, arg: Mapping[str, Any]) -> list[str | int]:
+        """ARGV of a call: the arguments by name."""
+        encoded: list[str | int] = []
+        for name, type_ in self.arguments.items():
+            value = arg[name]
+            if isinstance(type_, tuple):
+                encoded += [value.get(number, "") for number in type_]
+            elif type_ is Type.JSON:
+                encoded.append(json.dumps(value))
+            else:
+                encoded.append(int(value) if type_ is Type.FLAG else value)
+        return encoded
 
-def encode(arg: Mapping[str, Any]) -> str:
-    """ARGV[1]: the arguments by name. An argument that is None must be left out: cjson would make it a true value."""
-    return _ENCODER.encode(arg)
 
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
-
-
-# Every script has the arguments `new_epoch`, and `last`: the epoch and the day's counters that this replica saw last.
-# The latter are restored where the counters were lost. It replies with the epoch and the day's counters.
+# Every script has the arguments `new_epoch`, and `last_epoch` and `last`: the epoch and the day's counters that this
+# replica saw last. The latter are restored where the counters were lost. It replies with the epoch and the day's
+# counters.
 _COMMON = """
-local arg = cjson.decode(ARGV[1])
 local KEEP_SECONDS = 172800
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -79,7 +105,7 @@ if tonumber(redis.call('HGET', key.day, 'day')) ~= today then
   redis.call('HSET', key.day, 'day', text(today))
   for _, counter in ipairs(DAY_COUNTERS) do redis.call('HSET', key.day, counter, 0) end
 end
-if arg.last.epoch ~= '' and arg.last.epoch ~= epoch and arg.last.day == today then
+if arg.last_epoch ~= '' and arg.last_epoch ~= epoch and arg.last.day == today then
   for _, counter in ipairs(DAY_COUNTERS) do
     if tonumber(redis.call('HGET', key.day, counter)) < arg.last[counter] then
       redis.call('HSET', key.day, counter, text(arg.last[counter]))
@@ -290,24 +316,50 @@ def _table(fields: Mapping[str, object]) -> str:
     return f"{{{', '.join(f'{name} = {value}' for name, value in fields.items())}}}"
 
 
-def _script(*parts: str, keys: tuple[str, ...] = ()) -> Script:
-    names = (*COMMON_KEYS, *keys)
-    constants = {
-        "key": _table({name: f"KEYS[{number}]" for number, name in enumerate(names, start=1)}),
-        "DAY_COUNTERS": f"{{{', '.join(repr(limit.counter) for limit in DAILY)}}}",
+def _arguments(arguments: Arguments) -> str:
+    """The table of the arguments, each at its place in ARGV."""
+    numbers = itertools.count(1)
+    return _table({
+        name: _table({each: Type.NUMBER.value.format(next(numbers)) for each in type_})
+        if isinstance(type_, tuple)
+        else type_.value.format(next(numbers))
+        for name, type_ in arguments.items()
+    })  # fmt: skip
+
+
+def _script(*parts: str, keys: tuple[str, ...] = (), **arguments: Type | tuple[str, ...]) -> Script:
+    all_keys = (*COMMON_KEYS, *keys)
+    all_arguments = {**COMMON_ARGUMENTS, **arguments}
+    tables = {
+        "key": _table({name: f"KEYS[{number}]" for number, name in enumerate(all_keys, start=1)}),
+        "arg": _arguments(all_arguments),
+        "DAY_COUNTERS": f"{{{', '.join(map(repr, DAY_COUNTERS))}}}",
         "WINDOWS": _table({limit.counter: limit.window.seconds for limit in SLIDING}),
         "NUMBERS": _table({limit.counter: number for number, limit in enumerate(SLIDING, start=1)}),
         "PER_CLIENT": _table({limit.counter: "true" for limit in SLIDING if limit.scope is Scope.CLIENT}),
         "LEDGER_DAYS": LEDGER_DAYS,
     }
-    return Script("".join((*(f"local {name} = {value}\n" for name, value in constants.items()), *parts)), names)
+    text = "".join((*(f"local {name} = {value}\n" for name, value in tables.items()), *parts))
+    return Script(text, all_keys, all_arguments)
 
 
-RESERVE = _script(_COMMON, _COUNTS, _RESERVE, keys=LOGS)
-LOOK = _script(_COMMON, _COUNTS, _LOOK, keys=LOGS)
-RENEW = _script(_COMMON, _RENEW)
-SETTLE = _script(_COMMON, _SETTLE, keys=("ledger", "done"))
-GIVE_BACK = _script(_COMMON, _GIVE_BACK, keys=(*LOGS, "done"))
-CHARGE = _script(_COMMON, _CHARGE, keys=("ledger", "done"))
-RESTORE = _script(_COMMON, _RESTORE)
-UNDO = _script(_COMMON, _UNDO, keys=LOGS)
+COMMON_ARGUMENTS: Arguments = {
+    "new_epoch": Type.TEXT,
+    "last_epoch": Type.TEXT,
+    "last": ("day", *DAY_COUNTERS),
+}
+TEXT, NUMBER, FLAG, JSON = Type.TEXT, Type.NUMBER, Type.FLAG, Type.JSON
+
+RESERVE = _script(
+    _COMMON, _COUNTS, _RESERVE, keys=LOGS, id=TEXT, limits=COUNTERS, amounts=DAY_COUNTERS, client=FLAG, lease=NUMBER
+)
+LOOK = _script(_COMMON, _COUNTS, _LOOK, keys=LOGS, limits=COUNTERS)
+RENEW = _script(_COMMON, _RENEW, ids=JSON, lease=NUMBER)
+SETTLE = _script(
+    _COMMON, _SETTLE, keys=("ledger", "done"),
+    id=TEXT, epoch=TEXT, record=TEXT, name=TEXT, sums=SUMS, is_repeated=FLAG,
+)  # fmt: skip
+GIVE_BACK = _script(_COMMON, _GIVE_BACK, keys=(*LOGS, "done"), id=TEXT, epoch=TEXT, record=TEXT)
+CHARGE = _script(_COMMON, _CHARGE, keys=("ledger", "done"), day=NUMBER, name=TEXT, sums=SUMS, is_counted=FLAG)
+RESTORE = _script(_COMMON, _RESTORE, requests=JSON, logs=JSON)
+UNDO = _script(_COMMON, _UNDO, keys=LOGS, id=TEXT)

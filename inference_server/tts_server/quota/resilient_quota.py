@@ -29,6 +29,7 @@ SYNC_SECONDS = 0.1
 BREAKER = BreakerSettings(failures_to_open=1, open_seconds=0.1, longest_open_seconds=2.0)
 """Requests never probe: only `sync` does, which no caller waits for, so probes may follow each other soon."""
 NOTHING = Request()
+UNLIMITED = Limits()
 Step = Callable[[], Awaitable[None]]
 
 
@@ -107,7 +108,7 @@ class ResilientQuota:
                 self._maintain_at = self._monotonic()  # it may have been counted: `maintain` gives it back
                 raise
             else:
-                local = await self._local.reserve(tenant, Limits(), request)
+                local = await self._local.reserve(tenant, UNLIMITED, request)
                 counts = self._shared.last_day_counts(tenant)
                 if counts is not None:
                     self._local.continue_from(tenant, counts)

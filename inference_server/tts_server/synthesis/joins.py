@@ -17,6 +17,7 @@ SILENT_BELOW = round(0.002 * FULL_SCALE)
 STEEPEST = round(0.004 * FULL_SCALE)
 """Largest step between two samples at a join: larger ones are audible as a click."""
 _PROBE_SAMPLES = 1024
+_NO_SAMPLES: Samples = np.zeros(0, np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,35 @@ class AudioEnd:
 
 
 class Join:
-    """The audio of one utterance, as it follows on what came before it: None at the beginning of a reply."""
+    """The audio of one utterance, as it follows on what came before it: None at the beginning of a reply.
+
+    Samples are searched for silence when others follow: nothing follows on most of them.
+    """
 
     def __init__(self, before: AudioEnd | None, pause_samples: int) -> None:
-        self.end = before
-        """The end of the audio so far."""
         self._pause_samples = pause_samples
         self._joined = before is None
+        self._end = before
+        self._latest: Samples | None = None
+        """Samples that are part of the audio and not yet of `_end`."""
+
+    @property
+    def end(self) -> AudioEnd | None:
+        """The end of the audio so far."""
+        if self._latest is not None:
+            self._end = (self._end or AudioEnd()).after(self._latest)
+            self._latest = None
+        return self._end
 
     def feed(self, samples: Samples) -> Samples:
         """Return the samples, the first ones with what joins them to the audio before."""
         if samples.size == 0:
             return samples
-        joined = samples
-        if self.end is not None and not self._joined:
-            joined = np.concatenate([missing_between(self.end, samples, self._pause_samples), samples])
+        end, joined = self.end, samples
+        if end is not None and not self._joined:
+            joined = np.concatenate([missing_between(end, samples, self._pause_samples), samples])
         self._joined = True
-        self.end = (self.end or AudioEnd()).after(samples)
+        self._latest = samples
         return joined
 
 
@@ -86,6 +99,8 @@ def pause_scale(speed: float, measured: Mapping[float, float]) -> float:
 def _ramp(start: int, end: int) -> Samples:
     """Return the samples between `start` and `end`, without either."""
     steps = math.ceil(abs(end - start) / STEEPEST)
+    if steps <= 1:  # as most are: engines begin and end near silence
+        return _NO_SAMPLES
     return np.rint(np.linspace(start, end, steps + 1)[1:-1]).astype(np.int16)
 
 

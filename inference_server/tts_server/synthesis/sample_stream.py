@@ -21,7 +21,7 @@ from tts_server.routing.fallback import choose_fallback
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
-from tts_server.synthesis.joins import AudioEnd, Join, pause_scale
+from tts_server.synthesis.joins import Join, pause_scale
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_buffer import SampleBuffer
 from tts_server.telemetry.tracing import Span, span
@@ -159,15 +159,14 @@ class SampleStream:
             await self._buffer.wait_for_change()
 
     async def _run(self) -> None:
-        end: AudioEnd | None = None
-        pause_samples = 0
+        before: tuple[RoutedUtterance, Join] | None = None
         for number, routed in enumerate(self._utterances):
             await self._buffer.wait_for_room()
             self._model = routed.model
             self._buffer.begin_utterance()
             # A reply that has begun stays with its engine, whatever the breaker and the queue's length are by then.
             params = replace(self._params, max_wait_seconds=None, due=self._due()) if number else self._params
-            join = Join(end, pause_samples)
+            join = self._join(before)
             try:
                 await self._synthesize(routed, params, join, despite_breaker=self._despite_breaker or number > 0)
             except EngineError:
@@ -175,13 +174,18 @@ class SampleStream:
                     raise
                 self._buffer.drop_utterance()
                 self._hooks.on_retry(routed.model)
-                join = Join(end, pause_samples)
+                join = self._join(before)
                 await self._synthesize(routed, params, join, despite_breaker=True)
-            end, pause_samples = join.end, self._pause_samples(routed)
+            before = routed, join
 
-    def _pause_samples(self, routed: RoutedUtterance) -> int:
+    def _join(self, before: tuple[RoutedUtterance, Join] | None) -> Join:
+        """Return the join of an utterance to the one `before` it, with the pause that the latter calls for."""
+        if before is None:
+            return Join(None, 0)
+        routed, audio = before
         scales = self._plan.guards[routed.model].engine_client.pause_scales
-        return round(routed.pause_seconds * pause_scale(routed.utterance.speed, scales) * self.sample_rate_hz)
+        pause_seconds = routed.pause_seconds * pause_scale(routed.utterance.speed, scales)
+        return Join(audio.end, round(pause_seconds * self.sample_rate_hz))
 
     async def _synthesize(
         self, routed: RoutedUtterance, params: SchedulingParams, join: Join, *, despite_breaker: bool

@@ -44,6 +44,11 @@ class Labelled(Generic[Series]):
             series = self._series[labels] = self._metric.labels(*labels)
         return series
 
+    def remove(self, *labels: str) -> None:
+        """Remove a series, if there is one."""
+        if self._series.pop(labels, None) is not None:
+            self._metric.remove(*labels)
+
 
 class Metrics:
     """All metrics, in a registry of this server's own."""
@@ -141,6 +146,7 @@ class Metrics:
         self.inflight_of = Labelled(self.inflight)
         self.queue_depth_of = Labelled(self.queue_depth)
         self.queue_wait_of = Labelled(self.queue_wait)
+        self.quota_remaining_of = Labelled(self.quota_remaining)
         self.cache_requests_of = Labelled(self.cache_requests)
         self._timings: dict[tuple[str, str], Timings] = {}
 

@@ -1,7 +1,9 @@
 """The table of limits, and everything that must agree with it."""
 
 import dataclasses
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic.alias_generators import to_camel
@@ -28,6 +30,7 @@ from tts_server.quota.limit_table import (
 )
 from tts_server.quota.limits import Counts, DayCounts, Request, limit_status
 from tts_server.quota.redis_codec import amounts_argument, limits_argument, log_key
+from tts_server.quota.redis_scripts import Type
 
 NAMES = {limit.name for limit in LIMITS}
 ALL = Limits(**{limit.field: 10 + number for number, limit in enumerate(COUNTED)})
@@ -95,13 +98,41 @@ def test_each_unit_has_one_daily_counter() -> None:
     assert [limit.unit for limit in DAILY] == [REQUESTS, CHARACTERS, AUDIO_SECONDS]
 
 
-def test_scripts_find_keys_and_arguments_by_name() -> None:
-    for script in (value for value in vars(redis_scripts).values() if isinstance(value, redis_scripts.Script)):
-        assert script.text.count("ARGV[") == 1, "all arguments are one JSON object"
-        keys = {name: f"the key {name}" for name in script.keys}
-        assert script.order(keys) == [keys[name] for name in script.keys]
-        for number, name in enumerate(script.keys, start=1):
-            assert f"{name} = KEYS[{number}]" in script.text
+SCRIPTS = {name: value for name, value in vars(redis_scripts).items() if isinstance(value, redis_scripts.Script)}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_scripts_find_keys_and_arguments_by_name(script: redis_scripts.Script) -> None:
+    keys = {name: f"the key {name}" for name in script.keys}
+    assert script.order(keys) == [keys[name] for name in script.keys]
+    for number, name in enumerate(script.keys, start=1):
+        assert f"{name} = KEYS[{number}]" in script.text
+    arg: dict[str, Any] = {
+        name: {each: f"{name}.{each}" for each in type_} if isinstance(type_, tuple) else name
+        for name, type_ in script.arguments.items()
+        if type_ is not Type.FLAG
+    }
+    arg |= {name: True for name, type_ in script.arguments.items() if type_ is Type.FLAG}
+    encoded = script.encode(arg)
+    for name, type_ in script.arguments.items():
+        if isinstance(type_, tuple):
+            table = script.text.partition(f"{name} = {{")[2].partition("}")[0]
+            for each in type_:
+                place = encoded.index(f"{name}.{each}") + 1
+                assert f"{each} = tonumber(ARGV[{place}])" in table
+        elif type_ is not Type.FLAG:
+            place = encoded.index(f'"{name}"' if type_ is Type.JSON else name) + 1
+            assert f"{name} = {type_.value.format(place)}" in script.text
+    assert encoded.count(1) == sum(type_ is Type.FLAG for type_ in script.arguments.values())
+    assert script.text.count("ARGV[") == len(encoded), "no script has arguments without a name"
+
+
+def test_every_argument_that_a_script_uses_has_a_type() -> None:
+    for script in SCRIPTS.values():
+        assert set(re.findall(r"\barg\.(\w+)", script.text)) == set(script.arguments), script.arguments
+
+
+def test_the_script_that_admits_has_a_log_for_every_sliding_limit() -> None:
     assert redis_scripts.RESERVE.keys == (*redis_scripts.COMMON_KEYS, *(limit.counter for limit in SLIDING))
 
 
@@ -115,8 +146,11 @@ def test_scripts_get_every_limit_that_is_set_by_its_counter() -> None:
 
 
 def test_a_limit_that_is_not_set_is_no_argument() -> None:
-    """The decoder of Lua makes null a true value."""
-    assert limits_argument(Limits(requests_per_day=5)) == {"requests": 5}
+    """It is the empty string then, of which Lua makes no number: nil."""
+    limits = limits_argument(Limits(requests_per_day=5))
+    assert limits == {"requests": 5}
+    script = redis_scripts.Script("", (), {"limits": redis_scripts.COUNTERS})
+    assert script.encode({"limits": limits}) == ["", "", "", 5, "", ""]
 
 
 def test_a_client_is_stored_by_a_digest() -> None:
