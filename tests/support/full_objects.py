@@ -62,6 +62,8 @@ FULL_TENANT = tenant_body(
     auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},
     storage={"linkSeconds": 3600, "retentionSeconds": 604800},
     redis={"secretRef": {"name": "acme-redis"}},
+    cors={"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 3600},
+    publicURL="https://speech.example/acme",
     allowExternal=False,
     preventDeletion=False,
     suspend=False,
@@ -184,6 +186,7 @@ LARGEST_TENANT: Object = {
             for entry in range(16)
         ],
         "voiceAliases": {f"{number:a>64}": f"{number:v>128}" for number in range(64)},
+        "cors": {"allowedOrigins": [f"https://{number:o>247}" for number in range(64)]},
         "languageRouting": [
             *({"language": language, "voice": "v"} for language in LANGUAGES[:63]),
             {"language": "default", "voice": "v"},

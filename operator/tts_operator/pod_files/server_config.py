@@ -25,6 +25,7 @@ from tts_server.config.schema import (
     AuthMode,
     BatchingConfig,
     CacheConfig,
+    CorsConfig,
     ExternalIssuer,
     FallbackConfig,
     FallbackVoice,
@@ -71,6 +72,8 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
             if entry and (route.voice in voices or route.voice in aliases)
         ),
         auth=auth_config(resolved),
+        cors=cors_config(tenant) if entry else None,
+        public_url=spec.public_url if entry else None,
         storage=storage_config(resolved, tenant),
         cache=cache_config(tenant, pool),
         redis=redis_config() if resolved.redis else None,
@@ -163,6 +166,14 @@ def auth_config(resolved: Resolved) -> AuthConfig:
         else None,
         trusted_proxies=resolved.settings.trusted_proxies or None,
     )
+
+
+def cors_config(tenant: TTSTenant) -> CorsConfig | None:
+    """Origins of web pages that may call the entry pool; None if the tenant allows none."""
+    cors = tenant.spec.cors
+    if cors is None:
+        return None
+    return CorsConfig(allowed_origins=cors.allowed_origins, max_age_seconds=cors.max_age_seconds)
 
 
 def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
