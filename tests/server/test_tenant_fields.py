@@ -16,6 +16,8 @@ from tts_server.config.files import read_model
 from tts_server.config.schema import ServerConfig
 
 PAGE = "https://app.example"
+RATE_HZ = 24_000
+"""Rate of pcm."""
 ASKING = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
 
 
@@ -81,3 +83,29 @@ async def test_links_begin_with_the_tenants_public_url(acme: Tenant) -> None:
     assert (await link()).startswith("https://speech.example:8443/acme/v1/tts/audio/")
     await acme.apply()
     assert (await link()).startswith("http://acme.test/v1/tts/audio/")
+
+
+async def test_a_models_pauses_are_heard(acme: Tenant) -> None:
+    async def samples(text: str) -> int:
+        spoken = await acme.running.speech(model="espeak", voice="en-us", input=text, response_format="pcm")
+        return len(spoken.content) // 2
+
+    none = {f"{after}Milliseconds": 0 for after in ("sentence", "clause", "line", "paragraph")}
+    text = "One of them. Two of them.\nA title\nIts text, that is.\n\nThe end."
+    await acme.apply([model(pauses=none)])
+    short = await samples(text)
+    for after, times in (("sentence", 2), ("line", 1), ("paragraph", 1)):
+        await acme.apply([model(pauses=none | {f"{after}Milliseconds": 1000})])
+        assert (await samples(text) - short) / RATE_HZ == pytest.approx(times, abs=0.01), after
+
+
+@pytest.mark.parametrize("milliseconds", [0, 290, 310, 2000])
+async def test_every_sentence_has_a_pause_that_is_not_the_engines(acme: Tenant, milliseconds: int) -> None:
+    """Or the pause would hold between some sentences only, those that the engine gets one by one."""
+    acme.running.engine_clients["espeak"].passage_characters = 320
+    text = " ".join(["A sentence of six short words."] * 9)
+    assert (await acme.running.speech(model="espeak", voice="en-us", input=text)).status_code == 200
+    assert acme.running.spoken == 2
+    await acme.apply([model(pauses={"sentenceMilliseconds": milliseconds})])
+    assert (await acme.running.speech(model="espeak", voice="en-us", input=text)).status_code == 200
+    assert acme.running.spoken == 2 + 9

@@ -149,6 +149,9 @@ ACCEPTED: dict[str, Object] = {
     "an object store at the last port": tenant(storage={"s3": {**S3, "publicEndpoint": "http://10.0.0.1:65535"}}),
     "a prefix of several parts": tenant(storage={"s3": {**S3, "prefix": "fleet/..audio/team.a"}}),
     "a Secret whose name has dots": tenant(redis={"secretRef": {"name": "redis.acme.1"}}),
+    "no pause but after paragraphs": model(
+        pauses={"sentenceMilliseconds": 0, "clauseMilliseconds": 0, "lineMilliseconds": 0}
+    ),
     "pages of a few origins": tenant(
         cors={"allowedOrigins": ["https://app.example", "http://localhost:3000", "http://[::1]:8080", "app://speech"]}
     ),
@@ -449,6 +452,12 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "isolation Shared does not allow auth.external",
     ),
     "a link that never expires": (tenant(storage={"linkSeconds": 0}), "spec.storage.linkSeconds"),
+    "a pause of more than ten seconds": (model(pauses={"lineMilliseconds": 10_001}), "less than or equal to 10000"),
+    "a pause before the end": (model(pauses={"clauseMilliseconds": -1}), "greater than or equal to 0"),
+    "a pause after every word": (
+        model(pauses={"wordMilliseconds": 10}),
+        'unknown field "spec.pauses.wordMilliseconds"',
+    ),
     "an origin with a path": (tenant(cors={"allowedOrigins": ["https://app.example/"]}), "spec.cors.allowedOrigins[0]"),
     "an origin with a longer path": (tenant(cors={"allowedOrigins": ["https://app.example/speech"]}), "spec.cors.allowedOrigins[0]"),
     "an origin without a scheme": (tenant(cors={"allowedOrigins": ["app.example"]}), "spec.cors.allowedOrigins[0]"),

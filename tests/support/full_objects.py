@@ -27,6 +27,12 @@ FULL_MODEL = model_body(
         {"name": "int8", "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}}},
     ],
     batching={"maxSize": 8, "maxWaitMilliseconds": 50},
+    pauses={
+        "sentenceMilliseconds": 300,
+        "clauseMilliseconds": 160,
+        "lineMilliseconds": 300,
+        "paragraphMilliseconds": 540,
+    },
     threads=1,
     memoryLimit="96Mi",
     firstAudioTimeoutSeconds=3,

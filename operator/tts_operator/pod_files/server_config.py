@@ -31,6 +31,7 @@ from tts_server.config.schema import (
     FallbackVoice,
     LanguageRoute,
     ModelConfig,
+    PausesConfig,
     PoolEngine,
     Precision,
     RedisConfig,
@@ -104,6 +105,7 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
         weights_digest=weights if pool.role == "Entry" else None,
         fallback=fallback_config(resolved, model_pool) if pool.role == "Entry" else None,
         offered=model_pool.offered or pool.role != "Entry",
+        pauses=pauses_config(model),
         batching=batching_config(model) if local else None,
     )
     if not model_pool.throttled or current is None or current.engine.type != config.engine.type:
@@ -142,6 +144,19 @@ def fallback_config(resolved: Resolved, pool: Pool) -> FallbackConfig | None:
         if entry.voice in existing
     )
     return FallbackConfig(model=fallback_pool.model_name, voices=voices)
+
+
+def pauses_config(model: TTSModel) -> PausesConfig:
+    """Pauses between segments, in seconds. The entry pool makes them, whichever pool synthesizes the segments."""
+    pauses = model.spec.pauses
+    if pauses is None:
+        return PausesConfig()
+    return PausesConfig(
+        sentence_seconds=pauses.sentence_milliseconds / 1000,
+        clause_seconds=pauses.clause_milliseconds / 1000,
+        line_seconds=pauses.line_milliseconds / 1000,
+        paragraph_seconds=pauses.paragraph_milliseconds / 1000,
+    )
 
 
 def batching_config(model: TTSModel) -> BatchingConfig | None:
