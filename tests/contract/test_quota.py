@@ -298,7 +298,9 @@ async def test_a_request_over_midnight_belongs_to_the_day_on_which_it_was_let_in
     assert after == fresh, "yesterday's requests take nothing from today, and give it nothing"
 
 
-@pytest.mark.parametrize("steps", [(-600,), (600, -600), (-600, 600)], ids=["back", "ahead and right", "back and right"])
+@pytest.mark.parametrize(
+    "steps", [(-600,), (600, -600), (-600, 600)], ids=["back", "ahead and right", "back and right"]
+)
 async def test_a_clock_that_is_set_refuses_nobody_for_longer_than_a_window(
     harness: QuotaHarness, steps: tuple[float, ...]
 ) -> None:

@@ -3,8 +3,8 @@
 Keys of one tenant share a hash tag, so that a cluster keeps them on one node. Every key expires.
 
 epoch        random word; another word than the last one means that the counters were lost in between
-day          hash: day, requests, characters, audio (microseconds); includes what is reserved. `other_day` and so on: those
-             of the day before that one, to which a clock may be set back
+day          hash: day, requests, characters, audio (microseconds); includes what is reserved. With `other_` before its
+             name: the same of the day that the clock had before this one, and may have again
 open         hash: reservation -> "day characters audio", until it ends
 leases       sorted set: reservation -> time by which its server must renew it
 lapsed       sorted set: reservation -> time at which its lease ran out and the day's counters were reduced by it

@@ -262,7 +262,7 @@ class CORS(APIModel):
             ),
         ),
     ]
-    """Origins as browsers send them: `https://app.example`, in lower case, with a port unless it is the scheme's default.
+    """Origins as browsers send them, such as `https://app.example`: in lower case, without a path and a default port.
 
     `*` allows every origin.
     """
