@@ -1,4 +1,4 @@
-"""What slow readers held in memory is free once they have hung up: a real process, real sockets, wave after wave."""
+"""Waves of slow readers leave no memory behind once they have hung up: a real process, real sockets."""
 
 import asyncio
 import json

@@ -109,7 +109,7 @@ class RedisHarness:
         await self._begin_days(int((now + self.set_seconds) // DAY_SECONDS - (now + before) // DAY_SECONDS))
 
     async def _begin_days(self, days: int) -> None:
-        """What is of today becomes so many days older."""
+        """Make what is of today so many days older."""
         async for key in self.client.scan_iter("*"):
             name = key.decode()
             if name.endswith(":day"):

@@ -1,4 +1,4 @@
-"""What a pool tells another one of its engine's pauses, as a header."""
+"""A pool tells others of its engine's pauses in a header."""
 
 import pytest
 from hypothesis import given
