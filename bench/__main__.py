@@ -34,6 +34,7 @@ MEASUREMENTS = {
     "peers": "Hand-made servers beside ours",
     "published": "Loads that others publish",
     "soak": "Half an hour of mixed load",
+    "slow_readers": "Memory after slow readers",
     "engine_alone": "The engine alone",
     "degradation": "Requests answered while an engine fails",
 }

@@ -13,15 +13,17 @@ M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 
 KEPT_BYTES = 16 * 1024 * 1024
-"""Free memory that the process keeps: part of the resident memory that is compared with its limit."""
+"""Free memory that the process keeps while it works."""
+LEFT_BYTES = 1024 * 1024
+"""Free memory that it keeps when it gives the rest back: resident memory is what its limit is compared with."""
 LARGEST_BLOCK_BYTES = 4 * 1024 * 1024
 """Largest block that is kept; larger ones are returned at once."""
 
 
 def give_back_freed_memory() -> None:
-    """Return free memory between used blocks to the kernel. Takes milliseconds: call it off the event loop."""
+    """Return free memory to the kernel, also between used blocks. Takes milliseconds: call it off the event loop."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(KEPT_BYTES)
+        ctypes.CDLL(None).malloc_trim(LEFT_BYTES)
 
 
 def share_one_heap() -> None:

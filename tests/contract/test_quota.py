@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.quota_harness import HARNESSES, MemoryHarness, QuotaHarness
+from tests.support.quota_harness import DAY_SECONDS, HARNESSES, MemoryHarness, QuotaHarness
 from tests.support.redis_server import CounterStore, counter_store
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded
 from tts_server.quota.ledger import Entry, LedgerTotals
 from tts_server.quota.limit_table import Limits
 from tts_server.quota.limits import DayCounts, Remaining, Request
 from tts_server.quota.memory_quota import MemoryQuota
-from tts_server.quota.protocol import Reservation
+from tts_server.quota.protocol import LEASE_SECONDS, Reservation
 
 ONE_A_MINUTE = Limits(requests_per_minute=1)
 TEN_A_MINUTE = Limits(requests_per_minute=10)
@@ -295,6 +296,88 @@ async def test_a_request_over_midnight_belongs_to_the_day_on_which_it_was_let_in
     await today.give_back()
     after = {name: one.remaining for name, one in (await harness.quota.remaining("acme", limits)).items()}
     assert after == fresh, "yesterday's requests take nothing from today, and give it nothing"
+
+
+@pytest.mark.parametrize(
+    "steps", [(-600,), (600, -600), (-600, 600)], ids=["back", "ahead and right", "back and right"]
+)
+async def test_a_clock_that_is_set_refuses_nobody_for_longer_than_a_window(
+    harness: QuotaHarness, steps: tuple[float, ...]
+) -> None:
+    limits = Limits(requests_per_minute=2, per_client_requests_per_minute=1)
+    for step in steps:
+        await spend(harness, limits)
+        await harness.set_clock(step)
+    await spend(harness, limits)
+    with pytest.raises(QuotaExceeded) as refused:
+        await harness.quota.reserve("acme", limits, Request(client="ann"))
+    assert refused.value.retry_after_seconds <= 60
+    await harness.advance(seconds=60)
+    found = await harness.quota.remaining("acme", limits, "ann")
+    assert [one.remaining for one in found.values()] == [2, 1]
+
+
+async def spend(harness: QuotaHarness, limits: Limits) -> None:
+    """Requests of three clients, until all are refused."""
+    for client in ("ann", "bob", "carl"):
+        with suppress(QuotaExceeded):
+            await harness.quota.reserve("acme", limits, Request(client=client))
+
+
+async def test_requests_of_before_a_clock_was_set_back_still_count(harness: QuotaHarness) -> None:
+    await harness.quota.reserve("acme", TEN_A_MINUTE)
+    await harness.set_clock(-3600)
+    assert await left(harness, TEN_A_MINUTE) == 9
+    await harness.advance(seconds=30)
+    await harness.quota.reserve("acme", TEN_A_MINUTE)
+    await harness.advance(seconds=30)
+    assert await left(harness, TEN_A_MINUTE) == 9
+
+
+@pytest.mark.parametrize("step", [DAY_SECONDS, -DAY_SECONDS], ids=["tomorrow", "yesterday"])
+async def test_a_days_count_survives_a_visit_to_another_day(harness: QuotaHarness, step: float) -> None:
+    limits = Limits(requests_per_day=5, characters_per_day=100, audio_seconds_per_day=50)
+
+    async def remaining() -> list[int]:
+        return [one.remaining for one in (await harness.quota.remaining("acme", limits)).values()]
+
+    for _ in range(2):
+        await (await harness.quota.reserve("acme", limits, Request(10, 9))).settle(entry(audio_seconds=5))
+    await harness.set_clock(step)
+    assert await remaining() == [5, 100, 50]
+    await (await harness.quota.reserve("acme", limits, Request(1, 1))).settle(entry(audio_seconds=1))
+    await harness.set_clock(-step)
+    assert await remaining() == [3, 80, 40]
+    await harness.set_clock(step)
+    assert await remaining() == [4, 99, 49], "and so does the other one"
+
+
+async def test_a_request_that_ends_on_the_day_that_a_clock_visits_is_of_its_own_day(harness: QuotaHarness) -> None:
+    limits = Limits(requests_per_day=5, audio_seconds_per_day=50)
+    settled, returned, running = [
+        await harness.quota.reserve("acme", limits, Request(audio_seconds=9)) for _ in range(3)
+    ]
+    await harness.set_clock(DAY_SECONDS)
+    await harness.keep()
+    await settled.settle(entry(audio_seconds=1))
+    await returned.give_back()
+    assert await left(harness, limits, "requestsPerDay") == 5
+    await harness.set_clock(-DAY_SECONDS)
+    await harness.keep()
+    assert await left(harness, limits, "requestsPerDay") == 3
+    assert await left(harness, limits, "audioSecondsPerDay") == 40
+    await running.give_back()
+    assert await left(harness, limits, "audioSecondsPerDay") == 49
+
+
+async def test_a_server_that_died_before_the_clock_was_set_back_keeps_no_place(store: CounterStore) -> None:
+    limits = Limits(concurrent_requests=1)
+    async with HARNESSES["redis"](store) as harness:
+        await harness.quota.reserve("acme", limits)
+        await harness.set_clock(-600)
+        assert await left(harness, limits, "concurrentRequests") == 0
+        await harness.advance(LEASE_SECONDS)
+        assert await left(harness, limits, "concurrentRequests") == 1
 
 
 async def test_many_at_once_are_as_many_as_are_allowed(harness: QuotaHarness) -> None:

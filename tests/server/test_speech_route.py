@@ -26,7 +26,7 @@ from tests.support.server_app import (
     until,
 )
 from tts_server.audio import FORMATS
-from tts_server.config.schema import QuotaConfig
+from tts_server.config.schema import PausesConfig, QuotaConfig
 from tts_server.errors import EngineCrashed, EngineTimeout
 from tts_server.http import speech_response as reply_module
 from tts_server.inference.client import Utterance
@@ -278,10 +278,13 @@ async def test_a_player_takes_what_waits_for_it_as_slowly_as_it_plays(
     assert call.has_ended()
 
 
-async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(acme: RunningApp) -> None:
+async def test_the_first_sentence_is_asked_for_alone_and_short_ones_after_it_together(tmp_path: Path) -> None:
+    tone, bass = config(tmp_path).models
+    tone = tone.model_copy(update={"pauses": PausesConfig()})
     sentence = "Six words make a short sentence."
-    await acme.speech(input=" ".join([sentence] * 7))
-    assert [u.text.count(sentence) for u in acme.engine_clients["tone"].spoken] == [1, 1, 2, 3]
+    async with running_app(config(tmp_path, models=(tone, bass))) as acme:
+        await acme.speech(input=" ".join([sentence] * 7))
+        assert [u.text.count(sentence) for u in acme.engine_clients["tone"].spoken] == [1, 1, 2, 3]
 
 
 async def test_a_voice_speaks_its_language_and_the_route_speaks_the_others(acme: RunningApp) -> None:

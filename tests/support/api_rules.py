@@ -149,6 +149,17 @@ ACCEPTED: dict[str, Object] = {
     "an object store at the last port": tenant(storage={"s3": {**S3, "publicEndpoint": "http://10.0.0.1:65535"}}),
     "a prefix of several parts": tenant(storage={"s3": {**S3, "prefix": "fleet/..audio/team.a"}}),
     "a Secret whose name has dots": tenant(redis={"secretRef": {"name": "redis.acme.1"}}),
+    "no pause but after paragraphs": model(
+        pauses={"sentenceMilliseconds": 0, "clauseMilliseconds": 0, "lineMilliseconds": 0}
+    ),
+    "pages of a few origins": tenant(
+        cors={"allowedOrigins": ["https://app.example", "http://localhost:3000", "http://[::1]:8080", "app://speech"]}
+    ),
+    "pages of every origin": tenant(cors={"allowedOrigins": ["*"], "maxAgeSeconds": 0}),
+    "a port that only begins as the default one": tenant(cors={"allowedOrigins": ["https://app.example:4433"]}),
+    "the default port of the other scheme": tenant(cors={"allowedOrigins": ["http://app.example:443"]}),
+    "a public URL with a path": tenant(publicURL="https://speech.example:8443/teams/acme/"),
+    "a public URL without encryption": tenant(publicURL="http://10.0.0.1"),
     "the best quality": model(precisions=[{"name": "fp32", "quality": "10.0", "resources": RESOURCES}]),
 }
 
@@ -441,5 +452,60 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "isolation Shared does not allow auth.external",
     ),
     "a link that never expires": (tenant(storage={"linkSeconds": 0}), "spec.storage.linkSeconds"),
+    "a pause of more than ten seconds": (model(pauses={"lineMilliseconds": 10_001}), "less than or equal to 10000"),
+    "a pause before the end": (model(pauses={"clauseMilliseconds": -1}), "greater than or equal to 0"),
+    "a pause after every word": (
+        model(pauses={"wordMilliseconds": 10}),
+        'unknown field "spec.pauses.wordMilliseconds"',
+    ),
+    "an origin with a path": (tenant(cors={"allowedOrigins": ["https://app.example/"]}), "spec.cors.allowedOrigins[0]"),
+    "an origin with a longer path": (
+        tenant(cors={"allowedOrigins": ["https://app.example/speech"]}),
+        "spec.cors.allowedOrigins[0]",
+    ),
+    "an origin without a scheme": (tenant(cors={"allowedOrigins": ["app.example"]}), "spec.cors.allowedOrigins[0]"),
+    "an origin in capitals": (tenant(cors={"allowedOrigins": ["https://App.example"]}), "spec.cors.allowedOrigins[0]"),
+    "every origin below a domain": (
+        tenant(cors={"allowedOrigins": ["https://*.app.example"]}),
+        "spec.cors.allowedOrigins[0]",
+    ),
+    "an origin with a query": (
+        tenant(cors={"allowedOrigins": ["https://app.example?a"]}),
+        "spec.cors.allowedOrigins[0]",
+    ),
+    "an origin with a user": (
+        tenant(cors={"allowedOrigins": ["https://me@app.example"]}),
+        "spec.cors.allowedOrigins[0]",
+    ),
+    "the origin of no page": (tenant(cors={"allowedOrigins": ["null"]}), "spec.cors.allowedOrigins[0]"),
+    "an origin with port zero": (
+        tenant(cors={"allowedOrigins": ["http://app.example:0"]}),
+        "spec.cors.allowedOrigins[0]",
+    ),
+    "an origin without a host": (tenant(cors={"allowedOrigins": ["https://:8443"]}), "spec.cors.allowedOrigins[0]"),
+    "a public URL with a query": (tenant(publicURL="https://speech.example/acme?x=1"), "spec.publicURL"),
+    "a public URL with a fragment": (tenant(publicURL="https://speech.example/#acme"), "spec.publicURL"),
+    "a public URL of another scheme": (tenant(publicURL="ftp://speech.example"), "spec.publicURL"),
+    "a public URL without a scheme": (tenant(publicURL="speech.example"), "spec.publicURL"),
+    "a public URL with a user": (tenant(publicURL="https://me:secret@speech.example"), "spec.publicURL"),
+    "a public URL without a host": (tenant(publicURL="https:///acme"), "spec.publicURL"),
+    "every origin and one more": (
+        tenant(cors={"allowedOrigins": ["*", "https://app.example"]}),
+        "allowedOrigins with * must not list other origins",
+    ),
+    "an origin with the port of https": (
+        tenant(cors={"allowedOrigins": ["https://app.example:443"]}),
+        "allowedOrigins must not contain the default ports",
+    ),
+    "an origin with the port of http": (
+        tenant(cors={"allowedOrigins": ["https://app.example", "http://[::1]:80"]}),
+        "allowedOrigins must not contain the default ports",
+    ),
+    "an origin twice": (tenant(cors={"allowedOrigins": ["https://a", "https://a"]}), "Duplicate value"),
+    "no origin": (tenant(cors={"allowedOrigins": []}), "should have at least 1 items"),
+    "a permission for two days": (
+        tenant(cors={"allowedOrigins": ["*"], "maxAgeSeconds": 172_800}),
+        "less than or equal to 86400",
+    ),
     "an unknown rollout": (tenant(rollout={"strategy": "Recreate"}), "Unsupported value"),
 }

@@ -27,6 +27,12 @@ FULL_MODEL = model_body(
         {"name": "int8", "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}}},
     ],
     batching={"maxSize": 8, "maxWaitMilliseconds": 50},
+    pauses={
+        "sentenceMilliseconds": 300,
+        "clauseMilliseconds": 160,
+        "lineMilliseconds": 300,
+        "paragraphMilliseconds": 540,
+    },
     threads=1,
     memoryLimit="96Mi",
     firstAudioTimeoutSeconds=3,
@@ -62,6 +68,8 @@ FULL_TENANT = tenant_body(
     auth={"modes": ["APIKey"], "apiKeysSecretRef": {"name": "acme-keys"}},
     storage={"linkSeconds": 3600, "retentionSeconds": 604800},
     redis={"secretRef": {"name": "acme-redis"}},
+    cors={"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 3600},
+    publicURL="https://speech.example/acme",
     allowExternal=False,
     preventDeletion=False,
     suspend=False,
@@ -184,6 +192,7 @@ LARGEST_TENANT: Object = {
             for entry in range(16)
         ],
         "voiceAliases": {f"{number:a>64}": f"{number:v>128}" for number in range(64)},
+        "cors": {"allowedOrigins": [f"https://{number:o>247}" for number in range(64)]},
         "languageRouting": [
             *({"language": language, "voice": "v"} for language in LANGUAGES[:63]),
             {"language": "default", "voice": "v"},

@@ -23,6 +23,7 @@ from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
+from tts_server.config.schema import CONFIG_FILE
 
 SETTINGS = Settings(server_image="registry.example/tts-server:1")
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
@@ -80,6 +81,12 @@ def resolved(observed: Observed, now: datetime = NOON) -> Resolved:
 
 def built(found: Resolved) -> Desired | None:
     return build(found, pool_deployments(found))
+
+
+def server_files(found: Desired) -> dict[str, str]:
+    """The server.json of each pool, by the name of its ConfigMap."""
+    maps = [each.body for each in found.manifests if each.ref.kind == "ConfigMap"]
+    return {each["metadata"]["name"]: each["data"][CONFIG_FILE] for each in maps if CONFIG_FILE in each["data"]}
 
 
 def changes(found: Resolved) -> dict[str, str]:

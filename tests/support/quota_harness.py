@@ -40,6 +40,9 @@ class QuotaHarness(Protocol):
     async def midnight(self) -> None:
         """The next day begins."""
 
+    async def set_clock(self, seconds: float) -> None:
+        """The clock is set forward, or back by a negative number, while no time passes."""
+
     async def now(self) -> datetime:
         """By the clock that counts."""
 
@@ -50,6 +53,8 @@ class MemoryHarness:
 
     seconds: float = 1000.0
     days: int = 0
+    set_seconds: float = 0.0
+    """By how much the clock was set."""
 
     def __post_init__(self) -> None:
         self.quota: Quota = MemoryQuota(self.monotonic, self.wall)
@@ -58,7 +63,7 @@ class MemoryHarness:
         return self.seconds
 
     def wall(self) -> datetime:
-        return NOON + timedelta(days=self.days, seconds=self.seconds - 1000)
+        return NOON + timedelta(days=self.days, seconds=self.seconds + self.set_seconds - 1000)
 
     async def advance(self, seconds: float) -> None:
         self.seconds += seconds
@@ -69,6 +74,9 @@ class MemoryHarness:
     async def midnight(self) -> None:
         self.days += 1
         self.seconds += DAY_SECONDS
+
+    async def set_clock(self, seconds: float) -> None:
+        self.set_seconds += seconds
 
     async def now(self) -> datetime:
         return self.wall()
@@ -81,6 +89,8 @@ class RedisHarness:
     client: RedisClient
     shared: RedisQuota
     quota: Quota
+    set_seconds: float = 0.0
+    """By how much the clock was set."""
 
     async def advance(self, seconds: float) -> None:
         await self.client.eval(AGE, 0, -round(seconds * 1_000_000))
@@ -90,18 +100,29 @@ class RedisHarness:
 
     async def midnight(self) -> None:
         await self.advance(DAY_SECONDS)
+        await self._begin_days(1)
+
+    async def set_clock(self, seconds: float) -> None:
+        before, self.set_seconds = self.set_seconds, self.set_seconds + seconds
+        await self.advance(seconds)
+        now = (await self.now()).timestamp()
+        await self._begin_days(int((now + self.set_seconds) // DAY_SECONDS - (now + before) // DAY_SECONDS))
+
+    async def _begin_days(self, days: int) -> None:
+        """Make what is of today so many days older."""
         async for key in self.client.scan_iter("*"):
             name = key.decode()
             if name.endswith(":day"):
-                await self.client.hincrby(key, "day", -1)
+                for field in ("day", "other_day"):
+                    await self.client.hincrby(key, field, -days)
             elif name.endswith(":open"):
                 records: dict[bytes, bytes] = await self.client.hgetall(key)  # type: ignore[assignment]  # undecoded
                 for id_, record in records.items():
                     day, rest = record.decode().split(" ", 1)
-                    await self.client.hset(key, id_, f"{int(day) - 1} {rest}")
-            elif ":ledger:" in name:
+                    await self.client.hset(key, id_, f"{int(day) - days} {rest}")
+            elif ":ledger:" in name and days:
                 start, day = name.rsplit(":", 1)
-                await self.client.rename(key, f"{start}:{int(day) - 1}")
+                await self.client.rename(key, f"{start}:{int(day) - days}")
 
     async def now(self) -> datetime:
         seconds, micros = await self.client.time()

@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 60.0
 LIMITS_SECONDS = 10.0
+GIVE_BACK_SECONDS = 20.0
+"""How long memory that a burst of requests has needed stays with an idle server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Application:
         await self._reload_keys()
         await self._reload_identity()
         await self.server.show(self._config)
-        self._tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._sweep())]
+        running = (self.watcher.run(), self._sweep(), self._give_back_memory())
+        self._tasks = [asyncio.create_task(each) for each in running]
         if self._guard is not None:
             self._guard.notify(self.server.metrics.quota_store_up.labels(self._config.tenant).set)
             self._tasks.append(asyncio.create_task(self._guard.run()))
@@ -248,6 +251,10 @@ class Application:
             except (OSError, StorageUnavailable) as error:
                 log.warning("expired audio not deleted", reason=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _give_back_memory(self) -> None:
+        while True:
+            await asyncio.sleep(GIVE_BACK_SECONDS)
             await asyncio.to_thread(give_back_freed_memory)
 
     def _engine_client(self, model: ModelConfig) -> EngineClient:

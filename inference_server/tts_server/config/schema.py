@@ -114,20 +114,28 @@ class BatchingConfig(ConfigModel):
 PauseSeconds = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 
 
+SENTENCE_SECONDS = 0.3
+
+
 class PausesConfig(ConfigModel):
     """Silence at speed 1.0 between parts of a text that the model synthesizes one by one.
 
     The defaults are those of eSpeak NG inside a text. Silence of the engine's own counts; 0 adds none.
     """
 
-    sentence_seconds: PauseSeconds = 0.3
-    """After the end of a sentence."""
+    sentence_seconds: PauseSeconds = SENTENCE_SECONDS
+    """After the end of a sentence. With the default, the engine may get several sentences at once."""
     clause_seconds: PauseSeconds = 0.16
     """After a comma, colon or dash at which a long sentence was divided."""
     line_seconds: PauseSeconds = 0.3
     """At a line break that follows no end of a sentence: a title, an item of a list."""
     paragraph_seconds: PauseSeconds = 0.54
     """At an empty line."""
+
+    @property
+    def sentences_apart(self) -> bool:
+        """Whether the engine must get every sentence alone: between sentences of one text it makes its own pause."""
+        return self.sentence_seconds != SENTENCE_SECONDS
 
 
 class ModelConfig(ConfigModel):

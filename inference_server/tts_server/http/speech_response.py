@@ -32,6 +32,7 @@ from tts_server.http.disconnect import cancelled_on_disconnect
 from tts_server.http.errors import error_object
 from tts_server.http.rate_limit_headers import Headers, rate_limit_headers
 from tts_server.http.request_context import ClientDisconnected, RequestContext, ResponseAborted, context_of
+from tts_server.inference import pause_scales
 from tts_server.pipeline.pipeline import synthesize
 from tts_server.pipeline.request import SpeechRequest
 from tts_server.pipeline.response import SpeechResponse
@@ -159,6 +160,7 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
         (b"x-tts-status", speech.status.encode()),
         (b"cache-control", b"no-store"),
         *_cache_headers(speech),
+        *_pause_headers(speech),
         *rate_limit_headers(speech.admitted),
     ]
 
@@ -166,6 +168,14 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
 def _cache_headers(speech: SpeechResponse) -> Headers:
     """Say whether the audio was cached; nothing where there is no cache."""
     return [(b"x-tts-cache", b"hit" if speech.cached else b"miss")] if speech.stats.cache else []
+
+
+def _pause_headers(speech: SpeechResponse) -> Headers:
+    """Tell an entry pool how long the engine's pauses are: it makes those between this segment and its neighbours."""
+    if not speech.request.prepared:
+        return []
+    scales = speech.snapshot.engine_clients[speech.model].pause_scales
+    return [(pause_scales.NAME.lower().encode(), pause_scales.encode(scales).encode())] if scales else []
 
 
 async def _send_part(part: bytes, send: Send) -> None:

@@ -41,7 +41,7 @@ class EngineClient(Protocol):
 
     @property
     def pause_scales(self) -> Mapping[float, float]:
-        """Length of pauses by speed, see `Engine`; empty if the engine does not say. Known after `start`."""
+        """Length of pauses by speed, see `Engine`; empty if the engine does not say. Known after an utterance."""
 
     @property
     def ready(self) -> bool:

@@ -11,6 +11,7 @@ import structlog
 
 from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout, Overloaded, TTSError
+from tts_server.inference import pause_scales
 from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
 from tts_server.samples import Samples
@@ -39,7 +40,6 @@ class RemoteEngineClient:
     sample_rate_hz = SAMPLE_RATE_HZ
     voices: Voices = {}
     passage_characters = 0
-    pause_scales: Mapping[float, float] = {}
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class RemoteEngineClient:
         self._url = url.rstrip("/") + "/v1/audio/speech"
         self._model = model
         self._token = token
+        self.pause_scales: Mapping[float, float] = {}
+        """Those of the other pool's engine, from its latest reply: known before the first pause is needed."""
         read_seconds = first_audio_timeout_seconds + MARGIN_SECONDS
         # No limit on connections: the other pool says how much it takes. No proxy either: it is in this cluster.
         self._timeout = httpx.Timeout(read_seconds, connect=min(CONNECT_SECONDS, read_seconds), pool=None)
@@ -123,6 +125,7 @@ class RemoteEngineClient:
         async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
                 raise self._refusal(response, await _code(response))
+            self.pause_scales = pause_scales.decode(response.headers.get(pause_scales.NAME, ""))
             odd = b""
             async for received in response.aiter_raw():
                 data = odd + received

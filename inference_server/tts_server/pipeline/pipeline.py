@@ -104,6 +104,8 @@ def _segments(request: SpeechRequest, decision: RoutingDecision, snapshot: Servi
     if len(sentences) == 1:
         return sentences
     models = {model_for(snapshot.catalogue, decision, language) for language in {one.language for one in sentences}}
+    if any(snapshot.catalogue.models[model].config.pauses.sentences_apart for model in models):
+        return sentences
     return passages(sentences, min(snapshot.engine_clients[model].passage_characters for model in models))
 
 

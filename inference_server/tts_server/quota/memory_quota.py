@@ -54,19 +54,31 @@ class _Tenant:
     """By client, the most recent request last."""
     running: set[int] = field(default_factory=set)
     today: DayCounts = field(default_factory=DayCounts)
+    other_day: DayCounts = field(default_factory=DayCounts)
+    """The day before that one, to which a clock may be set back."""
     ledgers: dict[int, dict[LedgerKey, LedgerTotals]] = field(default_factory=dict)
     """By UTC day number."""
 
     def add(self, day: int, requests: int, characters: int, audio_microseconds: int) -> None:
-        """Change the day's counters; amounts of another day are ignored."""
-        today = self.today
-        if today.day == day:
-            self.today = DayCounts(
-                day,
-                max(0, today.requests + requests),
-                max(0, today.characters + characters),
-                max(0, today.audio_microseconds + audio_microseconds),
-            )
+        """Change the counters of either day; amounts of another one are ignored."""
+        counts = self.today if self.today.day == day else self.other_day
+        if counts.day != day:
+            return
+        changed = DayCounts(
+            day,
+            max(0, counts.requests + requests),
+            max(0, counts.characters + characters),
+            max(0, counts.audio_microseconds + audio_microseconds),
+        )
+        if counts is self.today:
+            self.today = changed
+        else:
+            self.other_day = changed
+
+    def begin(self, day: int) -> None:
+        """Continue the counters of a day that the clock has come to, or come back to."""
+        found = self.other_day if self.other_day.day == day else DayCounts(day)
+        self.today, self.other_day = found, self.today
 
     def client_logs(self, client: str) -> _Logs:
         """The client's logs, which are made if it has none."""
@@ -172,7 +184,7 @@ class MemoryQuota:
         tenant = self._tenants[name]
         today = day_number(self._now().astimezone(UTC).date())
         if tenant.today.day != today:
-            tenant.today = DayCounts(today)
+            tenant.begin(today)
             for day in [day for day in tenant.ledgers if day <= today - LEDGER_DAYS]:
                 del tenant.ledgers[day]
         return tenant

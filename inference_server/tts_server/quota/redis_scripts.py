@@ -3,7 +3,8 @@
 Keys of one tenant share a hash tag, so that a cluster keeps them on one node. Every key expires.
 
 epoch        random word; another word than the last one means that the counters were lost in between
-day          hash: day, requests, characters, audio (microseconds); includes what is reserved
+day          hash: day, requests, characters, audio (microseconds); includes what is reserved. With `other_` before its
+             name: the same of the day that the clock had before this one, and may have again
 open         hash: reservation -> "day characters audio", until it ends
 leases       sorted set: reservation -> time by which its server must renew it
 lapsed       sorted set: reservation -> time at which its lease ran out and the day's counters were reduced by it
@@ -31,7 +32,8 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from tts_server.quota.ledger import LEDGER_DAYS
-from tts_server.quota.limit_table import COUNTED, DAILY, SLIDING, Scope
+from tts_server.quota.limit_table import COUNTED, DAILY, MICROSECONDS, SLIDING, Scope
+from tts_server.quota.protocol import LEASE_SECONDS
 
 COMMON_KEYS = ("epoch", "day", "open", "leases", "lapsed")
 """Keys of every script."""
@@ -100,10 +102,16 @@ local function text(number) return string.format('%.0f', number + 0) end  -- + 0
 local epoch = redis.call('GET', key.epoch)
 if not epoch then epoch = arg.new_epoch end
 redis.call('SET', key.epoch, epoch, 'EX', KEEP_SECONDS)
-if tonumber(redis.call('HGET', key.day, 'day')) ~= today then
-  redis.call('DEL', key.day)
-  redis.call('HSET', key.day, 'day', text(today))
-  for _, counter in ipairs(DAY_COUNTERS) do redis.call('HSET', key.day, counter, 0) end
+local days = redis.call('HMGET', key.day, 'day', 'other_day')
+local day, other = tonumber(days[1]), tonumber(days[2])
+if day ~= today then
+  for _, counter in ipairs(DAY_COUNTERS) do
+    local left = redis.call('HGET', key.day, counter) or 0
+    local found = other == today and redis.call('HGET', key.day, 'other_' .. counter) or 0
+    redis.call('HSET', key.day, counter, found, 'other_' .. counter, left)
+  end
+  redis.call('HSET', key.day, 'day', text(today), 'other_day', text(day or 0))
+  other = day
 end
 if arg.last_epoch ~= '' and arg.last_epoch ~= epoch and arg.last.day == today then
   for _, counter in ipairs(DAY_COUNTERS) do
@@ -115,10 +123,11 @@ end
 redis.call('EXPIRE', key.day, KEEP_SECONDS)
 
 local function add(day, amounts, sign)
-  if tonumber(day) ~= today then return end
+  local prefix = tonumber(day) == today and '' or tonumber(day) == other and 'other_'
+  if not prefix then return end
   for counter, amount in pairs(amounts) do
-    if redis.call('HINCRBY', key.day, counter, text(sign * amount)) < 0 then
-      redis.call('HSET', key.day, counter, 0)
+    if redis.call('HINCRBY', key.day, prefix .. counter, text(sign * amount)) < 0 then
+      redis.call('HSET', key.day, prefix .. counter, 0)
     end
   end
 end
@@ -143,14 +152,25 @@ end
 # arg.limits by counter, those that are set. Replies with `seen`, the time, concurrent requests, and four numbers for
 # each sliding window.
 _COUNTS = """
+-- After the clock was set back, what is later than it may be would stay for as long as that.
+local function set_back(set, latest)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '(' .. text(latest), '+inf', 'LIMIT', 0, 1000)) do
+    redis.call('ZADD', set, text(latest), id)
+  end
+end
 local function window(log, length, limit)
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(now - length))
   local count = redis.call('ZCARD', log)
   if count == 0 then return 0, 0, 0, 0 end
   local function leaves(index) return redis.call('ZRANGE', log, index, index, 'WITHSCORES')[2] + length - now end
+  local last = leaves(-1)
+  if last > length then
+    set_back(log, now)
+    last = leaves(-1)
+  end
   local frees = 0
   if limit and count >= limit then frees = leaves(count - limit) end
-  return count, leaves(0), frees, leaves(-1)
+  return count, leaves(0), frees, last
 end
 local function counts()
   local reply, used = seen()
@@ -213,8 +233,9 @@ table.insert(after, 1, 1)
 return after
 """
 
-# arg.limits.
+# arg.limits. Every server looks every few seconds: often enough for leases after the clock was set back.
 _LOOK = """
+set_back(key.leases, now + LEASE)
 local reply = counts()
 return reply
 """
@@ -338,6 +359,7 @@ def _script(*parts: str, keys: tuple[str, ...] = (), **arguments: Type | tuple[s
         "NUMBERS": _table({limit.counter: number for number, limit in enumerate(SLIDING, start=1)}),
         "PER_CLIENT": _table({limit.counter: "true" for limit in SLIDING if limit.scope is Scope.CLIENT}),
         "LEDGER_DAYS": LEDGER_DAYS,
+        "LEASE": int(LEASE_SECONDS * MICROSECONDS),
     }
     text = "".join((*(f"local {name} = {value}\n" for name, value in tables.items()), *parts))
     return Script(text, all_keys, all_arguments)

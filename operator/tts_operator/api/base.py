@@ -111,6 +111,21 @@ Origin = Annotated[
     AfterValidator(_with_valid_port),
 ]
 """URL of a server: scheme, host and port, without a path."""
+BaseURL = Annotated[
+    str,
+    StringConstraints(pattern=rf"^https?://{AUTHORITY}(/[^\s?#]*)?$", max_length=512),
+    AfterValidator(_with_valid_port),
+]
+"""URL that others are appended to: a path may follow the host, no query."""
+WebOrigin = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?)(:[1-9][0-9]{0,4})?)$",
+        max_length=255,
+    ),
+    AfterValidator(_with_valid_port),
+]
+"""Origin of a web page as browsers send it, in lower case, or ``*`` for every origin."""
 KeySetURL = Annotated[
     str,
     StringConstraints(pattern=rf"^https://{AUTHORITY}(/[^\s#]*)?$", max_length=2048),

@@ -164,6 +164,28 @@ class Batching(APIModel):
     """Maximum time that an utterance waits for a batch to fill, while others run or are queued."""
 
 
+PauseMilliseconds = Annotated[int, Field(ge=0, le=10_000)]
+
+
+class Pauses(APIModel):
+    """Silence at speed 1.0 between parts of a text that the engine synthesizes one by one.
+
+    Silence at the ends of the engine's own audio counts. 0 adds none.
+    """
+
+    sentence_milliseconds: PauseMilliseconds = 300
+    """Silence after a sentence.
+
+    With 300, short sentences may be synthesized together: the engine itself then pauses between them.
+    """
+    clause_milliseconds: PauseMilliseconds = 160
+    """Silence after a comma, colon or dash at which a long sentence is divided."""
+    line_milliseconds: PauseMilliseconds = 300
+    """Silence at a line break that follows no end of a sentence: a title, an item of a list."""
+    paragraph_milliseconds: PauseMilliseconds = 540
+    """Silence at an empty line."""
+
+
 class ModelReference(APIModel):
     """Reference to a TTSModel."""
 
@@ -269,6 +291,8 @@ class TTSModelSpec(APIModel):
     """Node selector and tolerations for accelerator pods."""
     batching: Batching | None = None
     """Dynamic batching, for engines that support it. Batches are used where they are measured to be faster."""
+    pauses: Pauses | None = None
+    """Silence between parts of a text that the engine synthesizes one by one. Default: that of eSpeak NG."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one engine process. A pod runs as many processes as fit its CPU limit."""
     memory_limit: MemoryLimit | None = None

@@ -9,6 +9,7 @@ from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
     Alias,
     APIModel,
+    BaseURL,
     BucketName,
     DNSLabel,
     Hostname,
@@ -20,6 +21,7 @@ from tts_operator.api.base import (
     Origin,
     Replicas,
     VoiceName,
+    WebOrigin,
     atomic,
     cel,
     field_cel,
@@ -244,6 +246,30 @@ class Cache(APIModel):
     """Lifetime of cached audio."""
 
 
+class CORS(APIModel):
+    """Web pages of other origins that may call the endpoint from a browser."""
+
+    allowed_origins: Annotated[
+        tuple[WebOrigin, ...],
+        Field(min_length=1, max_length=64),
+        list_set(),
+        field_cel(
+            ("!('*' in self) || self.size() == 1", "allowedOrigins with * must not list other origins: * allows all"),
+            (
+                "self.all(o, !(o.startsWith('https://') && o.endsWith(':443'))"
+                " && !(o.startsWith('http://') && o.endsWith(':80')))",
+                "allowedOrigins must not contain the default ports, :443 of https and :80 of http: browsers omit them",
+            ),
+        ),
+    ]
+    """Origins as browsers send them, such as `https://app.example`: in lower case, without a path and a default port.
+
+    `*` allows every origin.
+    """
+    max_age_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    """Time for which a browser may cache the permission."""
+
+
 class GatewayReference(APIModel):
     """Reference to a Gateway of the Gateway API."""
 
@@ -343,6 +369,13 @@ class TTSTenantSpec(APIModel):
     """
     cache: Cache | None = None
     """Cache of audio for repeated requests. Unset: no cache."""
+    cors: CORS | None = None
+    """Web pages of other origins that may call the endpoint from a browser. Default: none."""
+    public_url: Annotated[BaseURL | None, Field(alias="publicURL")] = None
+    """URL at which callers reach the endpoint, such as `https://speech.example/acme`: links to audio begin with it.
+
+    Default: the address of each request, or what a proxy that the platform team trusts forwards.
+    """
     exposure: Exposure | None = None
     """Route through a Gateway for callers outside the cluster."""
     allow_external: bool = False

@@ -25,11 +25,13 @@ from tts_server.config.schema import (
     AuthMode,
     BatchingConfig,
     CacheConfig,
+    CorsConfig,
     ExternalIssuer,
     FallbackConfig,
     FallbackVoice,
     LanguageRoute,
     ModelConfig,
+    PausesConfig,
     PoolEngine,
     Precision,
     RedisConfig,
@@ -71,6 +73,8 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
             if entry and (route.voice in voices or route.voice in aliases)
         ),
         auth=auth_config(resolved),
+        cors=cors_config(tenant) if entry else None,
+        public_url=spec.public_url if entry else None,
         storage=storage_config(resolved, tenant),
         cache=cache_config(tenant, pool),
         redis=redis_config() if resolved.redis else None,
@@ -101,6 +105,7 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
         weights_digest=weights if pool.role == "Entry" else None,
         fallback=fallback_config(resolved, model_pool) if pool.role == "Entry" else None,
         offered=model_pool.offered or pool.role != "Entry",
+        pauses=pauses_config(model),
         batching=batching_config(model) if local else None,
     )
     if not model_pool.throttled or current is None or current.engine.type != config.engine.type:
@@ -141,6 +146,19 @@ def fallback_config(resolved: Resolved, pool: Pool) -> FallbackConfig | None:
     return FallbackConfig(model=fallback_pool.model_name, voices=voices)
 
 
+def pauses_config(model: TTSModel) -> PausesConfig:
+    """Pauses between segments, in seconds. The entry pool makes them, whichever pool synthesizes the segments."""
+    pauses = model.spec.pauses
+    if pauses is None:
+        return PausesConfig()
+    return PausesConfig(
+        sentence_seconds=pauses.sentence_milliseconds / 1000,
+        clause_seconds=pauses.clause_milliseconds / 1000,
+        line_seconds=pauses.line_milliseconds / 1000,
+        paragraph_seconds=pauses.paragraph_milliseconds / 1000,
+    )
+
+
 def batching_config(model: TTSModel) -> BatchingConfig | None:
     """Batching, for the pool with the local engine; other pools send it single utterances."""
     batching = model.spec.batching
@@ -163,6 +181,14 @@ def auth_config(resolved: Resolved) -> AuthConfig:
         else None,
         trusted_proxies=resolved.settings.trusted_proxies or None,
     )
+
+
+def cors_config(tenant: TTSTenant) -> CorsConfig | None:
+    """Origins of web pages that may call the entry pool; None if the tenant allows none."""
+    cors = tenant.spec.cors
+    if cors is None:
+        return None
+    return CorsConfig(allowed_origins=cors.allowed_origins, max_age_seconds=cors.max_age_seconds)
 
 
 def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
