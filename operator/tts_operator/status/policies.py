@@ -196,6 +196,8 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     return inputs.observed.stores.s3_problem
 
 
+SUSPENDED = "Suspended"
+"""Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
 THROTTLED = (HALTED, PAUSED, WAITING)
 """Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
@@ -213,7 +215,11 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     STORAGE: (audio_not_stored,),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""Conditions that Ready summarizes. A queued or paused rollout does not count: the previous pods keep serving."""
+"""Conditions that Ready summarizes.
+
+A queued or paused rollout does not count: the previous pods keep serving. Neither does a suspension: it is what the
+spec asks for, as a Deployment of no replicas is available.
+"""
 WARNINGS = ("ScalingActive", REDIS, STORAGE)
 """Conditions that only warn: the endpoint works without metrics, Redis and an object store."""
 
