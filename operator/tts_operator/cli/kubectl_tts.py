@@ -17,8 +17,9 @@ from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
-from tts_operator.cli.api_keys import NAME, APIKey, secret_manifest
+from tts_operator.cli.api_keys import APIKey, secret_manifest
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
+from tts_operator.credentials.api_keys import NAME
 from tts_operator.objects.names import keys_secret_name
 
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")

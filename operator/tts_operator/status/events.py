@@ -33,7 +33,8 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
         result.append(Event("Normal", "WindowChanged", message))
     for type_ in WARNINGS:
         warning = condition_of(after, type_)
-        if warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason"):
+        news = warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason")
+        if news and warning["reason"] != now:  # otherwise the event about Ready says it
             result.append(Event("Warning", warning["reason"], warning["message"]))
     return result
 

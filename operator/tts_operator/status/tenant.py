@@ -12,6 +12,7 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.policies import (
+    KEYS,
     POLICIES,
     REDIS,
     STORAGE,
@@ -117,6 +118,8 @@ def all_conditions(
         del problems[REDIS]
     if inputs.resolved.refused:
         del problems[STORAGE]
+    if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
+        del problems[KEYS]
     problems["Ready"] = not_ready(inputs, problems, progress)
     notes = {name: note(inputs, name) for name in problems}
     notes["Ready"] = ready_note(inputs, progress)

@@ -27,6 +27,7 @@ from tests.support.operator_builders import (
 )
 from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
+from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
@@ -226,6 +227,20 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "Secret mine, named by spec.auth.apiKeysSecretRef, does not exist in namespace team-acme, so every request is"
         " rejected: create it with `kubectl tts keygen --secret mine",
     ),
+    "the only key is in plain text": (
+        observe(children=running(), keys=KeyEntries(0, plain=("mobile",))),
+        {},
+        "Available",
+        "KeysUnusable",
+        "entry mobile looks like a key in plain text: treat it as leaked",
+    ),
+    "no entry, and pods still start": (
+        observe(children=running(0), keys=KeyEntries()),
+        {},
+        "Available",
+        "KeysUnusable",
+        "Secret acme-keys in namespace team-acme has no entry, so every request is rejected",
+    ),
     "nobody has a key, and pods cannot run": (
         observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
         {},
@@ -248,13 +263,23 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
         "Ready",
         "Progressing",
     }
-    assert others <= {"Available"}, "one cause, one condition"
+    assert others <= {"Available", "KeysConfigured"}, "one cause, one condition"
 
 
 def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
-        ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
+        (
+            "Accepted",
+            "ModelsResolved",
+            "Programmed",
+            "Available",
+            "ScalingActive",
+            "StorageConfigured",
+            "KeysConfigured",
+            "Ready",
+        ),
+        "True",
     ) | {"Progressing": "False"}
 
 
@@ -388,6 +413,33 @@ def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -
     children = running()
     assert problem(report(observe(children=children, keys=None)), "Available")[0] == "True"
     assert problem(report(observe(children=children, keys=False, auth={"modes": ["None"]})), "Available")[0] == "True"
+
+
+def test_a_key_that_does_not_work_beside_others_that_do_only_warns() -> None:
+    said = report(observe(children=running(), keys=KeyEntries(2, plain=("mobile",))))
+    assert problem(said, "KeysConfigured") == ("False", "KeysUnusable")
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+    assert told(report(observe(children=running())), said) == [("Warning", "KeysUnusable")]
+    assert told(said, said) == []
+    mended = report(observe(children=running(), before=said))
+    assert problem(mended, "KeysConfigured") == ("True", "AsSpecified")
+
+
+def test_keys_that_nobody_needs_are_not_judged() -> None:
+    issuer = {"issuer": "https://id.example", "audience": "speech", "jwksURL": "https://id.example/keys"}
+    for auth in ({"modes": ["None"]}, {"modes": ["JWT"], "external": issuer}):
+        said = report(observe(children=running(), keys=KeyEntries(), auth=auth))
+        assert "KeysConfigured" not in {each["type"] for each in said["conditions"]}
+        assert problem(said, "Ready") == ("True", "AsSpecified")
+    unreadable = report(observe(children=running(), keys=None))
+    assert "KeysConfigured" not in {each["type"] for each in unreadable["conditions"]}
+
+
+def test_missing_keys_are_one_event() -> None:
+    ready = report(observe(children=running()))
+    for keys, reason in ((False, "KeysNotFound"), (KeyEntries(), "KeysUnusable")):
+        assert told(ready, report(observe(children=running(), keys=keys))) == [("Warning", reason)]
 
 
 def test_a_refused_spec_keeps_what_was_said_of_its_last_good_children() -> None:
