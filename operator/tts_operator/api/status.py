@@ -85,9 +85,10 @@ class TTSTenantStatus(LenientModel):
     KeysConfigured and Ready.
 
     Ready summarizes the first four; a suspended tenant is ready, and not available. RedisConfigured is set only where
-    Redis is used, KeysConfigured where callers need API keys. Progressing is True while pods are brought to the present spec, and False with the reason Complete
-    once all of them run it. Present only while True: Suspended; Reconciling and Stalled, for tools that use kstatus.
-    SingleRelease is set only where another release of the operator watches the namespace too.
+    Redis is used, KeysConfigured where callers need API keys. Progressing is True while pods are brought to the present
+    spec, and False with the reason Complete once all of them run it. Present only while True: Suspended, and for tools
+    that use kstatus Reconciling and Stalled. SingleRelease is set only where another release of the operator watches
+    the namespace too.
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""

@@ -44,7 +44,7 @@ class Observed:
     """Whether the Secret with the API keys exists; None where the operator may not read it."""
     keys_secret_version: str = ""
     """resourceVersion of the Secret with the API keys. When it changes, running pods read their keys again."""
-    key_entries: KeyEntries = KeyEntries()
+    key_entries: KeyEntries = field(default_factory=KeyEntries)
     """Names of the entries of that Secret, by whether they are usable."""
     internal_token: str = ""
     """Credential between the tenant's pools: the stored one, else a new random one."""

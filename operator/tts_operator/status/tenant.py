@@ -125,11 +125,9 @@ def all_conditions(
     notes["Ready"] = ready_note(inputs, progress)
     problems[PROGRESSING] = progress.problem if progress.under_way else None
     notes[PROGRESSING] = progress.problem
-    only_true = {
-        RECONCILING: problems[PROGRESSING],
-        STALLED: stalled(inputs, progress),
-        SUSPENDED: suspended(inputs),
-    }
+    stall = stalled(inputs, progress)
+    reconciling = None if progress.done or stall else progress.problem
+    only_true = {RECONCILING: reconciling, STALLED: stall, SUSPENDED: suspended(inputs)}
     problems |= {name: problem for name, problem in only_true.items() if problem is not None}
     generation, now = inputs.observed.generation, inputs.resolved.now
     return conditions(problems, notes, before, generation, now, negative={PROGRESSING, *only_true})

@@ -16,8 +16,8 @@ SUBJECT = "Secret acme-keys in namespace team-acme"
 MESSAGES: dict[str, tuple[KeyEntries, str]] = {
     "one in plain text, and none that works": (
         KeyEntries(0, plain=("mobile",)),
-        f"{SUBJECT}: entry mobile looks like a key in plain text: treat it as leaked; no other entry is usable, so every"
-        f" request is rejected. Replace each with a new key: `{REPLACE.format('mobile')}",
+        f"{SUBJECT}: entry mobile looks like a key in plain text: treat it as leaked; no other entry is usable, so"
+        f" every request is rejected. Replace each with a new key: `{REPLACE.format('mobile')}",
     ),
     "two in plain text beside one that works": (
         KeyEntries(1, plain=("mobile", "web")),
@@ -26,14 +26,14 @@ MESSAGES: dict[str, tuple[KeyEntries, str]] = {
     ),
     "one that is no hash beside others": (
         KeyEntries(3, malformed=("web",)),
-        f"{SUBJECT}: entry web is not the SHA-256 of a key in 64 hexadecimal digits; the other 3 work. Replace each with"
-        f" a new key: `{REPLACE.format('web')}",
+        f"{SUBJECT}: entry web is not the SHA-256 of a key in 64 hexadecimal digits; the other 3 work. Replace each"
+        f" with a new key: `{REPLACE.format('web')}",
     ),
     "both kinds": (
         KeyEntries(0, plain=("a",), malformed=("b", "c")),
         f"{SUBJECT}: entry a looks like a key in plain text: treat it as leaked; entries b, c are not SHA-256 hashes of"
-        " keys in 64 hexadecimal digits; no other entry is usable, so every request is rejected. Replace each with a new"
-        f" key: `{REPLACE.format('a')}",
+        " keys in 64 hexadecimal digits; no other entry is usable, so every request is rejected. Replace each with a"
+        f" new key: `{REPLACE.format('a')}",
     ),
     "no entry": (
         KeyEntries(),

@@ -669,7 +669,7 @@ def test_kstatus_finds_its_own_conditions_only_while_they_are_true() -> None:
     overdue = observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY)
     assert of_kstatus(overdue) == {"Stalled": "ProgressDeadlineExceeded"}
     assert of_kstatus(observe(children=running(), preventDeletion=True)) == {"Stalled": "NotSupportedYet"}
-    assert of_kstatus(observe(known=[])) == {}, "the model may be applied a moment later"
+    assert of_kstatus(observe(known=[])) == {"Reconciling": "ModelNotFound"}, "it may be applied a moment later"
     assert of_kstatus(asleep()) == {}
 
 
