@@ -11,6 +11,7 @@ from typing import Any
 from tests.support.resources import KEY, Object, model, stored, tenant_body
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.model import fallback_of
+from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.objects.diff import LIST_KEYS
 from tts_operator.objects.kinds import KINDS
@@ -38,10 +39,13 @@ def observe(
     pods: Sequence[Body] = (),
     before: Mapping[str, Any] | None = None,
     labels: Mapping[str, str] | None = None,
-    keys: bool | None = True,
+    keys: bool | KeyEntries | None = True,
     **spec: Any,
 ) -> Observed:
-    """One reading. `known` are the TTSModels that exist: by default those that the tenant names."""
+    """One reading. `known` are the TTSModels that exist: by default those that the tenant names.
+
+    `keys`: whether the Secret with API keys exists, or its entries.
+    """
     body = stored(tenant_body(*models, **spec))
     tenant = TTSTenant.model_validate(body)
     names = [entry.name for entry in tenant.spec.models]
@@ -54,8 +58,9 @@ def observe(
         children={ref_of(child): child for child in children},
         pods=pods,
         namespace_labels=labels or {},
-        keys_secret_exists=keys,
+        keys_secret_exists=None if keys is None else keys is not False,
         keys_secret_version="7" if keys else "",
+        key_entries=keys if isinstance(keys, KeyEntries) else KeyEntries(usable=1 if keys else 0),
         internal_token="a-token",
     )
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import string
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import structlog
 
 from tts_server.auth.jws import looks_like_token
 from tts_server.auth.network import network_of
+from tts_server.config.api_keys import is_key_file, key_digest
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.errors import TokenExpired, Unauthenticated
 
@@ -117,11 +117,11 @@ def read_digests(directory: Path) -> dict[str, bytes]:
     """The API keys in a mounted Secret, one file each. A file without a SHA-256 is logged by name and ignored."""
     digests: dict[str, bytes] = {}
     for file in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if file.name.startswith(".") or not file.is_file():
-            continue  # Kubernetes keeps the revisions of a volume in hidden folders
-        text = file.read_text("utf-8", "replace").strip()
-        if len(text) == hashlib.sha256().digest_size * 2 and set(text) <= set(string.hexdigits):
-            digests[file.name] = bytes.fromhex(text)
+        if not is_key_file(file.name) or not file.is_file():
+            continue
+        digest = key_digest(file.read_bytes())
+        if digest is not None:
+            digests[file.name] = digest
         else:
             log.error("API key ignored: its file must contain a SHA-256 in hexadecimal", key=file.name)
     return digests

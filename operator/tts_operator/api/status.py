@@ -77,12 +77,18 @@ class TTSTenantStatus(LenientModel):
 
     observed_generation: int | None = None
     """`metadata.generation` that the status describes."""
+    running_generation: int | None = None
+    """Last `metadata.generation` of which every pod ran the spec. While it is smaller than `observedGeneration`, a
+    change is not rolled out to every pod yet, or cannot be."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured and Ready.
+    """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured,
+    KeysConfigured and Ready.
 
-    Ready summarizes the first four. RedisConfigured is set only where Redis is used. Progressing is True while pods are
-    brought to the present spec, and False with the reason Complete once all of them run it. SingleRelease is set only
-    where another release of the operator watches the namespace too.
+    Ready summarizes the first four; a suspended tenant is ready, and not available. RedisConfigured is set only where
+    Redis is used, KeysConfigured where callers need API keys. Progressing is True while pods are brought to the present
+    spec, and False with the reason Complete once all of them run it. Present only while True: Suspended, and for tools
+    that use kstatus Reconciling and Stalled. SingleRelease is set only where another release of the operator watches
+    the namespace too.
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""

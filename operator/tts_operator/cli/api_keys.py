@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 from dataclasses import dataclass, field
 
-PREFIX = "tts_"
-"""Prefix by which people and secret scanners recognize a key."""
-NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
-"""Names that both an entry of a Secret and a field manager may have."""
+from tts_operator.credentials.api_keys import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

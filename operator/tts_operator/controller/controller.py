@@ -29,6 +29,7 @@ from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
+from tts_operator.status.policies import SUSPENDED
 from tts_operator.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -322,5 +323,10 @@ class Controller:
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:
+    """Type and status of each condition, for the metric. What is False because of a suspension is no failure."""
     conditions = (tenant.get("status") or {}).get("conditions") or ()
-    return [(condition["type"], condition["status"]) for condition in conditions]
+    return [
+        (condition["type"], condition["status"])
+        for condition in conditions
+        if (condition["status"], condition["reason"]) != ("False", SUSPENDED)
+    ]

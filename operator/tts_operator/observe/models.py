@@ -36,6 +36,17 @@ class ModelReading:
     """Why an existing model does not parse, in one line."""
 
 
+async def read_published(cluster: Cluster, names: Iterable[str], found: ModelReading) -> list[TTSModel]:
+    """Read every TTSModel if one of these names is none's, else nothing: a message lists what may have been meant.
+
+    Raises ClusterError.
+    """
+    if all(found.models.get(name) is not None or name in found.errors for name in names):
+        return []
+    parsed = [parse(TTSModel, body) async for body in cluster.list(MODEL)]
+    return [each.value for each in parsed if each.value is not None]
+
+
 async def read_models(cluster: Cluster, names: Iterable[str]) -> ModelReading:
     """Read these models and those in their fallback chains. Raises ClusterError."""
     parsed: dict[str, Parsed[TTSModel]] = {}

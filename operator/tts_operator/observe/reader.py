@@ -8,14 +8,15 @@ from typing import NamedTuple
 from tts_operator.api import AuthMode, TTSTenant
 from tts_operator.cluster.client import Cluster, collect
 from tts_operator.cluster.errors import Refused
+from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.signing_keys import SigningKeys, due, generate
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, NAMESPACE, POD, SECRET, TENANT
 from tts_operator.objects.labels import selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
 from tts_operator.objects.names import internal_secret_name, signing_secret_name
-from tts_operator.observe.models import parse, read_models
-from tts_operator.observe.secret_entries import stored_signing_keys, stored_token
+from tts_operator.observe.models import parse, read_models, read_published
+from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
 from tts_operator.observe.sources import Sources, together
 from tts_operator.observe.store_credentials import read_stores
 from tts_operator.snapshot.observed import Observed, keys_secret_of
@@ -63,12 +64,14 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
         tenant_error=tenant.error,
         models=models.models,
         model_errors=models.errors,
+        published=await read_published(cluster, names, models),
         children={**children, **secrets},
         pods=pods,
         namespace_labels=namespace_metadata.get("labels") or {},
         namespace_terminating="deletionTimestamp" in namespace_metadata,
         keys_secret_exists=keys.exists,
         keys_secret_version=keys.version,
+        key_entries=keys.entries,
         internal_token=stored_token(internal, uid) or sources.token(),
         signing=stored_signing_keys(signing if issues_tokens(tenant.value) else None, uid),
     )
@@ -83,15 +86,18 @@ async def _labelled_children(cluster: Cluster, key: Key) -> dict[Ref, Body]:
 class _KeysSecret(NamedTuple):
     exists: bool | None
     version: str = ""
+    entries: KeyEntries = KeyEntries()
 
 
 async def _keys_secret(cluster: Cluster, ref: Ref) -> _KeysSecret:
-    """Read the metadata of the Secret with API keys, never its content."""
+    """Read the Secret with API keys. Of its entries only the names are kept."""
     try:
-        live = await cluster.get(ref, metadata_only=True)
+        live = await cluster.get(ref)
     except Refused:
         return _KeysSecret(None)  # forbidden to the operator: the pods mount it all the same
-    return _KeysSecret(False) if live is None else _KeysSecret(True, str(live["metadata"]["resourceVersion"]))
+    if live is None:
+        return _KeysSecret(False)
+    return _KeysSecret(True, str(live["metadata"]["resourceVersion"]), stored_key_entries(live))
 
 
 async def _with_new_key(stored: SigningKeys, now: datetime) -> SigningKeys:

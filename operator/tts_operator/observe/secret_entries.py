@@ -4,6 +4,7 @@ import base64
 import binascii
 from datetime import datetime
 
+from tts_operator.credentials.api_keys import KeyEntries, key_entries
 from tts_operator.credentials.shared_stores import URL
 from tts_operator.credentials.signing_keys import CURRENT, PEM, SigningKeys
 from tts_operator.objects.fields import annotation
@@ -20,6 +21,11 @@ def entry(secret: Body, name: str) -> str | None:
         return None if value is None else base64.b64decode(value, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+def stored_key_entries(secret: Body) -> KeyEntries:
+    """Names of the entries of a Secret with API keys, by whether the server can use them. Their values are dropped."""
+    return key_entries({name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()})
 
 
 def stored_token(secret: Body | None, uid: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tts_operator.api import TTSModel
 from tts_operator.api.model import LONGEST_CHAIN, fallback_of
 from tts_operator.objects.problem import Problem
+from tts_operator.resolve.suggestions import closest
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def missing_voice_problems(model: TTSModel, fallback_model: TTSModel) -> list[Pr
         Problem(
             "FallbackVoiceNotFound",
             f"TTSModel {model.metadata.name} sets fallback voice {entry.voice} for {entry.language}, "
-            f"which TTSModel {fallback_model.metadata.name} does not have: correct spec.fallback.voices",
+            f"which TTSModel {fallback_model.metadata.name} does not have: correct spec.fallback.voices; "
+            f"its voices: {closest(entry.voice, voices)}",
         )
         for entry in entries
         if entry.voice not in voices

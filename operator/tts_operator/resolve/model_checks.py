@@ -1,9 +1,11 @@
 """Whether a tenant can use a model, directly or as a fallback."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from tts_operator.api import TTSModel
 from tts_operator.api.support import unsupported_in_model
 from tts_operator.objects.problem import Problem
+from tts_operator.resolve.suggestions import closest
 from tts_operator.snapshot.observed import Observed
 
 FALLBACK_REASONS = {
@@ -28,20 +30,27 @@ def fallback_not_found(model: str, name: str) -> Problem:
     )
 
 
+def missing_labels(observed: Observed, model: TTSModel) -> Mapping[str, str]:
+    """The labels that the model asks of namespaces, if the tenant's does not have all of them; else empty."""
+    required = model.spec.allowed_namespaces.match_labels if model.spec.allowed_namespaces else {}
+    labels = observed.namespace_labels
+    return required if any(labels.get(label) != value for label, value in required.items()) else {}
+
+
 def model_problem(observed: Observed, name: str) -> Problem | None:
     """Why the tenant cannot use the model; None if it can."""
     model = observed.models.get(name)
     if name in observed.model_errors:
         return Problem("ModelInvalid", f"TTSModel {name} is invalid: {observed.model_errors[name]}")
     if model is None:
+        usable = (each.metadata.name for each in observed.published if not missing_labels(observed, each))
         return Problem(
             "ModelNotFound",
-            f"spec.models names TTSModel {name}, which does not exist: publish the model or correct the name",
+            f"spec.models names TTSModel {name}, which does not exist: publish the model or correct the name;"
+            f" models that this namespace may use: {closest(name, usable)}",
         )
-    allowed = model.spec.allowed_namespaces
-    labels = observed.namespace_labels
-    if allowed is not None and any(labels.get(label) != value for label, value in allowed.match_labels.items()):
-        required = ", ".join(f"{label}={value}" for label, value in sorted(allowed.match_labels.items()))
+    if missing := missing_labels(observed, model):
+        required = ", ".join(f"{label}={value}" for label, value in sorted(missing.items()))
         return Problem(
             "ModelNotAllowed",
             f"TTSModel {name} allows only namespaces with the labels {required}, which namespace"

@@ -131,7 +131,12 @@ class Resolved:
     @property
     def lacks_keys(self) -> bool:
         """Whether its pods reject every request because the Secret with API keys does not exist."""
-        if self.tenant is None or self.refused or self.observed.keys_secret_exists is not False:
+        return self.needs_keys and self.observed.keys_secret_exists is False
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether its callers authenticate by API keys, or by tokens that they get for them."""
+        if self.tenant is None or self.refused:
             return False
         if self.auth_modes == (AuthMode.NONE,):
             return False

@@ -6,6 +6,7 @@ from tts_operator.api import TTSTenant
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.fallback import missing_voice_problems
 from tts_operator.resolve.resolved import Pool
+from tts_operator.resolve.suggestions import closest
 
 
 def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Problem]:
@@ -24,7 +25,10 @@ def voice_problems(tenant: TTSTenant, pools: Sequence[Pool]) -> list[Problem]:
         ),
     ]
     return [
-        Problem("VoiceNotFound", f"{field} names voice {voice}, which no model of the tenant has")
+        Problem(
+            "VoiceNotFound",
+            f"{field} names voice {voice}, which no model of the tenant has; their voices: {closest(voice, voices)}",
+        )
         for field, voice in unknown
     ]
 

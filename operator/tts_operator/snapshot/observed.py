@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.shared_stores import StoreCredentials
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
@@ -30,6 +31,8 @@ class Observed:
     """Models that spec.models names and those in fallback chains; None where one is missing or does not parse."""
     model_errors: Mapping[str, str] = field(default_factory=dict)
     """Why an existing model does not parse, in one line, by name."""
+    published: Sequence[TTSModel] = ()
+    """Every TTSModel, read only while one that spec.models names does not exist."""
     children: Children = field(default_factory=dict)
     """Objects of the child kinds with the tenant's label, and foreign objects that have the name of a child."""
     pods: Sequence[Body] = ()
@@ -41,6 +44,8 @@ class Observed:
     """Whether the Secret with the API keys exists; None where the operator may not read it."""
     keys_secret_version: str = ""
     """resourceVersion of the Secret with the API keys. When it changes, running pods read their keys again."""
+    key_entries: KeyEntries = field(default_factory=KeyEntries)
+    """Names of the entries of that Secret, by whether they are usable."""
     internal_token: str = ""
     """Credential between the tenant's pools: the stored one, else a new random one."""
     signing: SigningKeys = field(default_factory=SigningKeys)

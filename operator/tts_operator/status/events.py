@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tts_operator.status.conditions import condition_of
-from tts_operator.status.policies import WARNINGS
+from tts_operator.status.policies import SUSPENDED, WARNINGS
 
-TRANSIENT = frozenset({"Starting", "Suspended", "BeingCollected", "ScaledToZero"})
+TRANSIENT = frozenset({"Starting", SUSPENDED, "BeingCollected", "ScaledToZero"})
 """Reasons not to be Ready that need no action: their events are of type Normal."""
 
 
@@ -22,20 +22,32 @@ class Event(NamedTuple):
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     """Events for condition transitions and changes of the active window, from one status to the next."""
     result = []
-    was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
-    if (was.get("status"), was.get("reason")) != (now.get("status"), now.get("reason")):
-        type_ = "Normal" if now["status"] == "True" or now["reason"] in TRANSIENT else "Warning"
-        reason = "Ready" if now["status"] == "True" else now["reason"]
-        result.append(Event(type_, reason, now["message"] or "the endpoint is ready"))
+    was, now = readiness(before), readiness(after)
+    if was != now:
+        ready = condition_of(after, "Ready")
+        type_ = "Normal" if ready["status"] == "True" or now in TRANSIENT else "Warning"
+        result.append(Event(type_, now, "the endpoint is ready" if now == "Ready" else ready["message"]))
     closed, opened = before.get("activeWindow"), after.get("activeWindow")
     if closed is not None and opened != closed:
         message = f"active window changed from {closed} to {opened}{_bounds(after)}"
         result.append(Event("Normal", "WindowChanged", message))
     for type_ in WARNINGS:
         warning = condition_of(after, type_)
-        if warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason"):
+        news = warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason")
+        if news and warning["reason"] != now:  # otherwise the event about Ready says it
             result.append(Event("Warning", warning["reason"], warning["message"]))
     return result
+
+
+def readiness(status: Mapping[str, Any]) -> str:
+    """Reason of an event about the condition Ready; empty before the first report.
+
+    A rollout beside pods that serve is no event: Ready stays True, and Progressing tells it.
+    """
+    found = condition_of(status, "Ready")
+    if found.get("status") == "True" and found["reason"] != SUSPENDED:
+        return "Ready"
+    return str(found.get("reason", ""))
 
 
 def _bounds(status: Mapping[str, Any]) -> str:

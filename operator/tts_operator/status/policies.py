@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from tts_operator.objects import fields
-from tts_operator.objects.names import keys_secret_name
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Resolved
@@ -12,6 +11,7 @@ from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import pod_failures
+from tts_operator.status.api_keys import keys_not_found, keys_unusable
 
 
 class PolicyInput(NamedTuple):
@@ -99,17 +99,22 @@ def pool_failing(inputs: PolicyInput) -> Problem | None:
 
 
 def keys_missing(inputs: PolicyInput) -> Problem | None:
-    """Pods reject every request: there is no Secret with API keys."""
-    if not inputs.resolved.lacks_keys:
+    """There is no Secret with API keys."""
+    resolved = inputs.resolved
+    return keys_not_found(resolved.key, resolved.keys_secret) if resolved.lacks_keys else None
+
+
+def some_keys_unusable(inputs: PolicyInput) -> Problem | None:
+    """The Secret with API keys has entries that pods ignore, or none."""
+    resolved, observed = inputs.resolved, inputs.observed
+    if not resolved.needs_keys or not observed.keys_secret_exists:
         return None
-    key, name = inputs.resolved.key, inputs.resolved.keys_secret
-    source = "" if name == keys_secret_name(key.name) else ", named by spec.auth.apiKeysSecretRef,"
-    command = f"kubectl tts keygen --tenant {key.name} -n {key.namespace}"
-    return Problem(
-        "KeysNotFound",
-        f"Secret {name}{source} does not exist in namespace {key.namespace}, so every request is rejected:"
-        f" create it with `{command}`",
-    )
+    return keys_unusable(resolved.key, resolved.keys_secret, observed.key_entries)
+
+
+def no_key_usable(inputs: PolicyInput) -> Problem | None:
+    """Pods reject every request: no entry of the Secret with API keys is usable."""
+    return None if inputs.observed.key_entries.usable else some_keys_unusable(inputs)
 
 
 def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
@@ -194,26 +199,35 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     return inputs.observed.stores.s3_problem
 
 
+SUSPENDED = "Suspended"
+"""Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
 THROTTLED = (HALTED, PAUSED, WAITING)
 """Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
 """Set only for a tenant with a Redis, its own or the operator's."""
 STORAGE = "StorageConfigured"
+KEYS = "KeysConfigured"
+"""Set only for a tenant whose callers need API keys, and whose Secret the operator may read."""
 
 # The order in each list is the precedence: the first problem is the one that the condition reports.
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, scaled_to_zero, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, scaled_to_zero, starting),
     "ScalingActive": (metrics_missing,),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
+    KEYS: (keys_missing, some_keys_unusable),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""Conditions that Ready summarizes. A queued or paused rollout does not count: the previous pods keep serving."""
-WARNINGS = ("ScalingActive", REDIS, STORAGE)
-"""Conditions that only warn: the endpoint works without metrics, Redis and an object store."""
+"""Conditions that Ready summarizes.
+
+A queued or paused rollout does not count: the previous pods keep serving. Neither does a suspension: it is what the
+spec asks for, as a Deployment of no replicas is available.
+"""
+WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
+"""Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key."""
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:

@@ -12,16 +12,27 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.policies import (
+    KEYS,
     POLICIES,
     REDIS,
     STORAGE,
     SUMMARIZED,
+    SUSPENDED,
     THROTTLED,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
+    suspended,
 )
-from tts_operator.status.progressing import PROGRESSING, progressing
+from tts_operator.status.progressing import (
+    PROGRESSING,
+    RECONCILING,
+    STALLED,
+    Progress,
+    progressing,
+    stalled,
+    stuck,
+)
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
@@ -31,8 +42,12 @@ def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str
     result = {**before, **schedule_fields(resolved)} if resolved.refused else status_fields(inputs)
     if "release" in before:  # claimed before anything else is written
         result["release"] = before["release"]
+    progress = progressing(inputs)
     result["observedGeneration"] = observed.generation
-    result["conditions"] = all_conditions(inputs, before.get("conditions") or ())
+    running = observed.generation if progress.done else before.get("runningGeneration")
+    if running is not None:
+        result["runningGeneration"] = running
+    result["conditions"] = all_conditions(inputs, progress, before.get("conditions") or ())
     return result
 
 
@@ -91,7 +106,9 @@ def pool_status(inputs: PolicyInput, pool: Pool) -> dict[str, Any]:
     return {**result, "reason": failures[0].reason} if failures else result
 
 
-def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def all_conditions(
+    inputs: PolicyInput, progress: Progress, before: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Every condition, each with the time of its last change."""
     problems: dict[str, Problem | None] = {
         name: next((problem for policy in policies if (problem := policy(inputs))), None)
@@ -101,15 +118,37 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
         del problems[REDIS]
     if inputs.resolved.refused:
         del problems[STORAGE]
-    summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
-    not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
-    problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
+    if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
+        del problems[KEYS]
+    problems["Ready"] = not_ready(inputs, problems, progress)
     notes = {name: note(inputs, name) for name in problems}
-    progress = progressing(inputs)
+    notes["Ready"] = ready_note(inputs, progress)
     problems[PROGRESSING] = progress.problem if progress.under_way else None
     notes[PROGRESSING] = progress.problem
+    stall = stalled(inputs, progress)
+    reconciling = None if progress.done or stall else progress.problem
+    only_true = {RECONCILING: reconciling, STALLED: stall, SUSPENDED: suspended(inputs)}
+    problems |= {name: problem for name, problem in only_true.items() if problem is not None}
     generation, now = inputs.observed.generation, inputs.resolved.now
-    return conditions(problems, notes, before, generation, now, negative={PROGRESSING})
+    return conditions(problems, notes, before, generation, now, negative={PROGRESSING, *only_true})
+
+
+def not_ready(inputs: PolicyInput, problems: Mapping[str, Problem | None], progress: Progress) -> Problem | None:
+    """The first problem of the summarized conditions that counts, else that of pods beside others that serve."""
+    for name in SUMMARIZED:
+        problem = problems[name]
+        if problem is not None and problem.reason not in {*THROTTLED, SUSPENDED}:
+            return problem
+    return None if suspended(inputs) else some_pods_failing(inputs) or stuck(progress)
+
+
+def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:
+    """What a person who reads that the tenant is ready might take it for, and it is not."""
+    if problem := suspended(inputs):
+        return problem
+    if progress.done:
+        return None
+    return Problem(progress.problem.reason, f"not every pod runs the present spec: {progress.problem.message}")
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import ApiServer, eventually
+from tests.support.kubelet import image_of, kubelet
 from tests.support.operator_process import Operator, role, role_binding
 from tests.support.resources import tenant_body
 from tts_operator.cluster.client import collect
-from tts_operator.cluster.errors import ClusterError
-from tts_operator.objects.kinds import DEPLOYMENT, POD
-from tts_operator.objects.manifest import Body, Ref
+from tts_operator.objects.kinds import DEPLOYMENT
+from tts_operator.objects.manifest import Body
 from tts_operator.rollout.policy import finished
 from tts_operator.rollout.situation import Limits
 
@@ -32,60 +27,6 @@ SHORT_LEASE = "--lease-seconds=6"
 """A leader that is killed lets nothing go: the next one has to wait for so long."""
 BUSY_SECONDS = 180.0
 """For eight tenants, on a machine that does other things."""
-
-
-@dataclass
-class Kubelet:
-    """Says of the namespace's pods what a kubelet would: there is no node. Deployments follow by their controller."""
-
-    api: ApiServer
-    fate: dict[str, str] = field(default_factory=dict)
-    """By image: runs, starts (for ever) or fails; an image that is not in it runs."""
-
-    async def work(self) -> None:
-        while True:
-            for pod in await collect(self.api.cluster.list(POD, self.api.namespace)):
-                fate = self.fate.get(image_of(pod["spec"]), "runs")
-                if fate != "starts" and not told(pod):
-                    await self.tell(pod, fate)
-            await asyncio.sleep(0.1)
-
-    async def tell(self, pod: Body, fate: str) -> None:
-        since = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        status: dict[str, Any] = {
-            "phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
-        }
-        if fate == "fails":
-            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
-            container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
-            status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
-        try:
-            ref = Ref.of(POD, self.api.namespace, pod["metadata"]["name"])
-            await self.api.user.patch(ref, {"status": status}, "status")
-        except ClusterError:
-            return  # it is gone
-
-
-def told(pod: Body) -> bool:
-    status = pod.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
-    return ready or bool(status.get("containerStatuses"))
-
-
-def image_of(spec: Mapping[str, Any]) -> str:
-    return str(spec["containers"][0]["image"])
-
-
-@asynccontextmanager
-async def kubelet(api: ApiServer) -> AsyncIterator[Kubelet]:
-    found = Kubelet(api)
-    working = asyncio.create_task(found.work())
-    try:
-        yield found
-    finally:
-        working.cancel()
-        await asyncio.wait({working})
 
 
 @pytest.fixture

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from tests.support.resources import UID
-from tts_operator.observe.secret_entries import entry, stored_password, stored_signing_keys, stored_token
+from tts_operator.credentials.api_keys import KeyEntries
+from tts_operator.observe.secret_entries import (
+    entry,
+    stored_key_entries,
+    stored_password,
+    stored_signing_keys,
+    stored_token,
+)
 
 
 def secret(data: Mapping[str, str], uid: str = UID, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -66,3 +73,9 @@ def test_signing_keys_that_are_no_ascii_are_left_out() -> None:
 def test_an_instant_without_a_zone_is_none(noted: str, expected: bool) -> None:
     found = stored_signing_keys(secret({}, annotations={"ttsfleet.io/signing-since": noted}), UID)
     assert (found.since is not None) is expected
+
+
+def test_of_a_secret_with_api_keys_only_names_are_kept() -> None:
+    found = stored_key_entries(secret({"app": encoded("a" * 64), "web": encoded("tts_secret"), "old": NOT_TEXT}))
+    assert found == KeyEntries(1, plain=("web",), malformed=("old",))
+    assert stored_key_entries({"metadata": {}}) == KeyEntries()

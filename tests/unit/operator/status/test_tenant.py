@@ -27,6 +27,7 @@ from tests.support.operator_builders import (
 )
 from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
+from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
@@ -121,7 +122,6 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "NameTaken",
         "svc/acme: exists",
     ),
-    "suspended": (observe(children=running(0), suspend=True), {}, "Available", "Suspended", "spec.suspend"),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
     "a pool that its HPA scaled to zero": (
         observe(children=slept(running(0))),
@@ -227,6 +227,20 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "Secret mine, named by spec.auth.apiKeysSecretRef, does not exist in namespace team-acme, so every request is"
         " rejected: create it with `kubectl tts keygen --tenant acme -n team-acme`",
     ),
+    "the only key is in plain text": (
+        observe(children=running(), keys=KeyEntries(0, plain=("mobile",))),
+        {},
+        "Available",
+        "KeysUnusable",
+        "entry mobile looks like a key in plain text: treat it as leaked",
+    ),
+    "no entry, and pods still start": (
+        observe(children=running(0), keys=KeyEntries()),
+        {},
+        "Available",
+        "KeysUnusable",
+        "Secret acme-keys in namespace team-acme has no entry, so every request is rejected",
+    ),
     "nobody has a key, and pods cannot run": (
         observe(children=running(0), keys=False, pods=[pod(**unschedulable())]),
         {},
@@ -249,13 +263,23 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
         "Ready",
         "Progressing",
     }
-    assert others <= {"Available"}, "one cause, one condition"
+    assert others <= {"Available", "KeysConfigured"}, "one cause, one condition"
 
 
 def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
-        ("Accepted", "ModelsResolved", "Programmed", "Available", "ScalingActive", "StorageConfigured", "Ready"), "True"
+        (
+            "Accepted",
+            "ModelsResolved",
+            "Programmed",
+            "Available",
+            "ScalingActive",
+            "StorageConfigured",
+            "KeysConfigured",
+            "Ready",
+        ),
+        "True",
     ) | {"Progressing": "False"}
 
 
@@ -391,6 +415,33 @@ def test_keys_are_missed_only_where_they_are_asked_for_and_can_be_looked_for() -
     assert problem(report(observe(children=children, keys=False, auth={"modes": ["None"]})), "Available")[0] == "True"
 
 
+def test_a_key_that_does_not_work_beside_others_that_do_only_warns() -> None:
+    said = report(observe(children=running(), keys=KeyEntries(2, plain=("mobile",))))
+    assert problem(said, "KeysConfigured") == ("False", "KeysUnusable")
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+    assert told(report(observe(children=running())), said) == [("Warning", "KeysUnusable")]
+    assert told(said, said) == []
+    mended = report(observe(children=running(), before=said))
+    assert problem(mended, "KeysConfigured") == ("True", "AsSpecified")
+
+
+def test_keys_that_nobody_needs_are_not_judged() -> None:
+    issuer = {"issuer": "https://id.example", "audience": "speech", "jwksURL": "https://id.example/keys"}
+    for auth in ({"modes": ["None"]}, {"modes": ["JWT"], "external": issuer}):
+        said = report(observe(children=running(), keys=KeyEntries(), auth=auth))
+        assert "KeysConfigured" not in {each["type"] for each in said["conditions"]}
+        assert problem(said, "Ready") == ("True", "AsSpecified")
+    unreadable = report(observe(children=running(), keys=None))
+    assert "KeysConfigured" not in {each["type"] for each in unreadable["conditions"]}
+
+
+def test_missing_keys_are_one_event() -> None:
+    ready = report(observe(children=running()))
+    for keys, reason in ((False, "KeysNotFound"), (KeyEntries(), "KeysUnusable")):
+        assert told(ready, report(observe(children=running(), keys=keys))) == [("Warning", reason)]
+
+
 def test_a_refused_spec_keeps_what_was_said_of_its_last_good_children() -> None:
     before = report(observe(children=running()))
     said = report(observe(children=running(), before=before, preventDeletion=True))
@@ -515,6 +566,18 @@ def updating(updated: int, reason: str, *, generation: int = 2, **spec: Any) -> 
     return children
 
 
+def asleep(**spec: Any) -> Observed:
+    """A suspended tenant without pods."""
+    return observe(children=settle(observe(children=running(), suspend=True)), suspend=True, **spec)
+
+
+def stopping() -> list[Object]:
+    """The children of a suspended tenant, one pod of which is not deleted yet."""
+    children = settle(observe(children=running(), suspend=True))
+    child(children, "Deployment", "acme-espeak")["status"]["replicas"] = 1
+    return children
+
+
 PROGRESS: dict[str, tuple[Observed, str, str, str]] = {
     "no pod yet": (observe(), "True", "RollingOut", "deployment acme-espeak is not created yet"),
     "every pod runs it": (
@@ -547,13 +610,31 @@ PROGRESS: dict[str, tuple[Observed, str, str, str]] = {
         "NotSupportedYet",
         "the spec is rejected, see condition Accepted: ",
     ),
-    "suspended": (
-        observe(children=running(0), suspend=True),
-        "False",
-        "Suspended",
-        "no pod runs: spec.suspend is true",
+    "suspended": (asleep(), "False", "Suspended", "no pod runs: spec.suspend is true"),
+    "being suspended": (
+        observe(children=running(), suspend=True),
+        "True",
+        "Suspending",
+        "the pods of acme-espeak are being stopped",
     ),
-    "its model is gone": (observe(known=[]), "False", "Complete", ""),
+    "scaled to zero, and its pods are not gone yet": (
+        observe(children=stopping(), suspend=True),
+        "True",
+        "Suspending",
+        "the pods of acme-espeak are being stopped",
+    ),
+    "its model is gone": (
+        observe(known=[], children=running()),
+        "False",
+        "ModelNotFound",
+        "a model cannot be used, see condition ModelsResolved: spec.models names TTSModel espeak",
+    ),
+    "one of its models is gone, the other is being rolled": (
+        observe("espeak", "gone", known=[model()], children=updating(1, "ReplicaSetUpdated"), schedule=DAY),
+        "True",
+        "RollingOut",
+        "1 of 3 pods of acme-espeak are up to date, 3 are available",
+    ),
 }
 
 
@@ -574,3 +655,87 @@ def test_a_change_that_was_applied_just_now_is_not_rolled_yet() -> None:
     said = report(observed, Outcome(applied={ref("Deployment", "acme-espeak"): applied}))
     assert problem(said, "Progressing") == ("True", "RollingOut")
     assert said["observedGeneration"] == observed.generation
+
+
+def test_kstatus_finds_its_own_conditions_only_while_they_are_true() -> None:
+    def of_kstatus(observed: Observed) -> dict[str, str]:
+        said = report(observed)["conditions"]
+        assert all(each["status"] == "True" for each in said if each["type"] in {"Reconciling", "Stalled"})
+        return {each["type"]: each["reason"] for each in said if each["type"] in {"Reconciling", "Stalled"}}
+
+    assert of_kstatus(observe(children=running())) == {}
+    assert of_kstatus(observe()) == {"Reconciling": "RollingOut"}
+    assert of_kstatus(observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY)) == {"Reconciling": "RollingOut"}
+    overdue = observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY)
+    assert of_kstatus(overdue) == {"Stalled": "ProgressDeadlineExceeded"}
+    assert of_kstatus(observe(children=running(), preventDeletion=True)) == {"Stalled": "NotSupportedYet"}
+    assert of_kstatus(observe(known=[])) == {"Reconciling": "ModelNotFound"}, "it may be applied a moment later"
+    assert of_kstatus(asleep()) == {}
+
+
+def generations(said: dict[str, Any]) -> tuple[int | None, int]:
+    return said.get("runningGeneration"), said["observedGeneration"]
+
+
+def test_the_status_tells_which_generation_every_pod_runs() -> None:
+    observed = observe(children=updating(3, "NewReplicaSetAvailable"), schedule=DAY)
+    now = observed.generation
+    complete = report(observed)
+    assert generations(complete) == (now, now)
+    earlier = {**complete, "runningGeneration": now - 1}
+    for unfinished in (
+        observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY, before=earlier),
+        observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY, before=earlier),
+        observe(children=running(), preventDeletion=True, before=earlier),
+        observe(children=running(), known=[], before=earlier),
+        observe(children=running(), suspend=True, before=earlier),
+    ):
+        assert generations(report(unfinished)) == (now - 1, now)
+    assert generations(report(asleep(before=earlier))) == (now, now), "no pod runs an earlier one"
+    assert generations(report(observe())) == (None, now), "no generation ran yet"
+
+
+def test_ready_is_not_to_be_taken_for_rolled_out() -> None:
+    """The previous pods keep serving, so that the tenant is ready; the reason is what `kubectl get` shows."""
+    ready = condition(report(observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY)), "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "RollingOut")
+    assert ready["message"].startswith("not every pod runs the present spec: 1 of 3 pods of acme-espeak are up to date")
+
+
+def test_a_rollout_that_does_not_come_to_an_end_is_not_ready() -> None:
+    """No container of it fails, as the log of a pod with a wrong credential may be all there is to see."""
+    overdue = report(observe(children=updating(0, "ProgressDeadlineExceeded"), schedule=DAY))
+    assert problem(overdue, "Available") == ("True", "AsSpecified")
+    assert problem(overdue, "Ready") == ("False", "ProgressDeadlineExceeded")
+    assert condition(overdue, "Ready")["message"].endswith("the previous pods keep serving")
+
+
+def test_a_suspended_tenant_is_as_its_spec_asks_and_answers_nobody() -> None:
+    said = report(asleep())
+    assert problem(said, "Ready") == ("True", "Suspended")
+    assert problem(said, "Suspended") == ("True", "Suspended")
+    assert problem(said, "Available") == ("False", "Suspended")
+    assert "spec.suspend is true: set it to false" in condition(said, "Ready")["message"]
+    TypeAdapter(TTSTenantStatus).validate_python(said)
+    awake = report(observe(children=running(), before=said))
+    assert problem(awake, "Ready") == ("True", "AsSpecified")
+    assert "Suspended" not in {each["type"] for each in awake["conditions"]}
+
+
+def test_what_a_person_must_mend_makes_a_suspended_tenant_not_ready() -> None:
+    outcome = Outcome({ref("Service", "acme"): Problem("NameTaken", "taken")})
+    assert problem(report(asleep(), outcome), "Ready") == ("False", "NameTaken")
+    assert problem(report(observe(known=[], suspend=True)), "Ready") == ("False", "ModelNotFound")
+
+
+def test_pods_that_are_stopped_are_no_failure() -> None:
+    observed = observe(children=running(), suspend=True, pods=[waits("CrashLoopBackOff", exitCode=1)])
+    assert problem(report(observed), "Ready") == ("True", "Suspended")
+
+
+def test_a_suspension_and_its_end_are_events_and_a_rollout_is_none() -> None:
+    ready, suspended = report(observe(children=running())), report(asleep())
+    rolling = report(observe(children=updating(1, "ReplicaSetUpdated"), schedule=DAY))
+    assert told(ready, suspended) == [("Normal", "Suspended")]
+    assert told(suspended, ready) == [("Normal", "Ready")]
+    assert told(ready, rolling) == []

@@ -1,0 +1,70 @@
+"""Statuses of pods as a kubelet would report them, on a control plane without nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.support.api_server import ApiServer
+from tts_operator.cluster.client import collect
+from tts_operator.cluster.errors import ClusterError
+from tts_operator.objects.kinds import POD
+from tts_operator.objects.manifest import Body, Ref
+
+
+@dataclass
+class Kubelet:
+    """Says of the namespace's pods what a kubelet would: there is no node. Deployments follow by their controller."""
+
+    api: ApiServer
+    fate: dict[str, str] = field(default_factory=dict)
+    """By image: runs, starts (for ever) or fails; an image that is not in it runs."""
+
+    async def work(self) -> None:
+        while True:
+            for pod in await collect(self.api.cluster.list(POD, self.api.namespace)):
+                fate = self.fate.get(image_of(pod["spec"]), "runs")
+                if fate != "starts" and not told(pod):
+                    await self.tell(pod, fate)
+            await asyncio.sleep(0.1)
+
+    async def tell(self, pod: Body, fate: str) -> None:
+        since = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status: dict[str, Any] = {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
+        }
+        if fate == "fails":
+            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+            container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+            status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+        try:
+            ref = Ref.of(POD, self.api.namespace, pod["metadata"]["name"])
+            await self.api.user.patch(ref, {"status": status}, "status")
+        except ClusterError:
+            return  # it is gone
+
+
+def told(pod: Body) -> bool:
+    status = pod.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    return ready or bool(status.get("containerStatuses"))
+
+
+def image_of(spec: Mapping[str, Any]) -> str:
+    return str(spec["containers"][0]["image"])
+
+
+@asynccontextmanager
+async def kubelet(api: ApiServer) -> AsyncIterator[Kubelet]:
+    found = Kubelet(api)
+    working = asyncio.create_task(found.work())
+    try:
+        yield found
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
