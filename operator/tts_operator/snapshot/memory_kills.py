@@ -41,8 +41,8 @@ def memory_problem(pod: Body, container: str, ended: Body) -> Problem:
 def served_for(pod: Body, ended: Body) -> timedelta | None:
     """Time for which the container ran that ended, if it had been ready; None if it never was.
 
-    The kubelet sets a pod's condition Ready to False when a ready container ends. If the condition has not changed since
-    the container started, it was False all the time.
+    The kubelet sets a pod's condition Ready to False when a ready container ends. If the condition has not changed
+    since the container started, it was False all the time.
     """
     started, finished = (fields.instant(ended.get(name)) for name in ("startedAt", "finishedAt"))
     ready = fields.condition(pod, "Ready")

@@ -35,7 +35,9 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "LimitRangeViolated",
         # plugin/pkg/admission/limitranger of Kubernetes: minimum, maximum, and the ratio of limit to request
-        re.compile(r"(minimum|maximum) \S+ usage per (Container|Pod) is|max limit to request ratio per (Container|Pod)"),
+        re.compile(
+            r"(minimum|maximum) \S+ usage per (Container|Pod) is|max limit to request ratio per (Container|Pod)"
+        ),
         "change the LimitRange of the namespace, or the resources in the precision of the TTSModel",
     ),
     Refusal(

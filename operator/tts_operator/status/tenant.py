@@ -14,9 +14,9 @@ from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.policies import (
     POLICIES,
     REDIS,
+    STILL_SERVING,
     STORAGE,
     SUMMARIZED,
-    THROTTLED,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
@@ -101,8 +101,8 @@ def all_conditions(inputs: PolicyInput, before: Iterable[Mapping[str, Any]]) -> 
         del problems[REDIS]
     if inputs.resolved.refused:
         del problems[STORAGE]
-    summarized = (problem for name in SUMMARIZED if (problem := problems[name]))
-    not_ready = (problem for problem in summarized if problem.reason not in THROTTLED)
+    summarized = (policy for name in SUMMARIZED for policy in POLICIES[name] if policy not in STILL_SERVING)
+    not_ready = (problem for policy in summarized if (problem := policy(inputs)))
     problems["Ready"] = next(not_ready, None) or some_pods_failing(inputs)
     notes = {name: note(inputs, name) for name in problems}
     progress = progressing(inputs)

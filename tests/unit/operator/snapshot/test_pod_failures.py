@@ -15,8 +15,8 @@ from tts_operator.snapshot.pod_failures import failures_of_deployment, failures_
 REFUSALS: dict[str, tuple[str, str, str]] = {
     # a message of the API server, the reason, a part of the advice
     "a full quota": (
-        'pods "acme-espeak-6c5d-x7k" is forbidden: exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=0,'
-        " limited: limits.cpu=1",
+        'pods "acme-espeak-6c5d-x7k" is forbidden: exceeded quota: compute, requested: limits.cpu=2,'
+        " used: limits.cpu=0, limited: limits.cpu=1",
         "QuotaExceeded",
         "ResourceQuota",
     ),
@@ -43,8 +43,8 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         "LimitRange of the namespace",
     ),
     "a limit too far above its request": (
-        'pods "acme-espeak-6c5d-x7k" is forbidden: cpu max limit to request ratio per Container is 1, but provided ratio'
-        " is 4.000000",
+        'pods "acme-espeak-6c5d-x7k" is forbidden: cpu max limit to request ratio per Container is 1, but provided'
+        " ratio is 4.000000",
         "LimitRangeViolated",
         "LimitRange of the namespace",
     ),
@@ -151,8 +151,8 @@ KILLS: dict[str, tuple[Object, str, str, str]] = {
     "an engine process, while it loads": (
         killed(ran=9 * SECOND, ready=HOUR, code=1),
         "OOMKilled",
-        "an engine process was killed because the container used more memory than its limit of 1Gi, and the server ended"
-        " before it was ready with exit code 1",
+        "an engine process was killed because the container used more memory than its limit of 1Gi, and the server"
+        " ended before it was ready with exit code 1",
         "raise the memory limit",
     ),
     "an engine process, under load": (
