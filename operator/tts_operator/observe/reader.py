@@ -94,6 +94,7 @@ async def _remaining(cluster: Cluster, key: Key) -> dict[Ref, Body]:
     """Read the metadata of children whose tenant is gone or being deleted."""
     names = (internal_secret_name, signing_secret_name, redis_secret_name, s3_secret_name)
     refs = [Ref.of(SECRET, key.namespace, name(key.name)) for name in names]
+    children: dict[Ref, Body]
     children, *secrets = await together(
         _labelled_children(cluster, key, metadata_only=True),
         *(cluster.get(ref, metadata_only=True) for ref in refs),

@@ -71,7 +71,8 @@ class Correction:
     @property
     def next_at(self) -> datetime:
         """Earliest time of the next correction."""
-        return self.last + (min(FIRST_PAUSE * 2 ** min(self.count - REPEATS, 8), LONGEST_PAUSE))
+        doublings = max(min(self.count - REPEATS, 8), 0)
+        return self.last + min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
 
 
 class Rewrite(NamedTuple):
