@@ -11,7 +11,7 @@ from tts_operator.objects.problem import Problem
 
 @dataclass(frozen=True)
 class Interference:
-    """What another program does to a child, against the operator. The endpoint works all the same."""
+    """Another program works against the operator on a child. The endpoint works all the same."""
 
     ref: Ref
     problem: Problem
@@ -37,7 +37,7 @@ class Outcome:
     redis: Problem | None = None
     """Why the tenant's user in the operator's Redis may not be current."""
     interference: tuple[Interference, ...] = ()
-    """What other programs do to children, in the order of their references."""
+    """Interference of other programs with children, in the order of their references."""
     requeue_at: datetime | None = None
     """When to reconcile again because of that."""
 
