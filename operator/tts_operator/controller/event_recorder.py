@@ -11,7 +11,7 @@ import structlog
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound, Refused
 from tts_operator.objects.kinds import EVENT, TENANT
-from tts_operator.objects.manifest import Manifest, Ref
+from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import GROUP, MANAGER
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.events import Event
@@ -48,13 +48,18 @@ class EventRecorder:
     def __init__(self) -> None:
         self._series: dict[EventKey, Series] = {}
 
-    async def record(self, cluster: Cluster, observed: Observed, event: Event, now: datetime) -> None:
-        """Create the event, or count it in the series that it continues. A refusal is only logged."""
-        key = EventKey(observed.uid, event)
+    async def record(
+        self, cluster: Cluster, observed: Observed, event: Event, now: datetime, *, regarding: Body | None = None
+    ) -> None:
+        """Create the event, or count it in the series that it continues. A refusal is only logged.
+
+        `regarding`: the object that it is about, by default the tenant.
+        """
+        key = EventKey(regarding["metadata"]["uid"] if regarding else observed.uid, event)
         series = self._series.get(key)
         try:
             if series is None or now - series.last > SERIES_GAP or not await self._counted(cluster, series, now):
-                manifest = event_manifest(observed, event, now)
+                manifest = event_manifest(observed, event, now, regarding)
                 await cluster.create(manifest)
                 self._series[key] = Series(manifest.ref, now)
         except Refused as error:
@@ -76,10 +81,11 @@ class EventRecorder:
             self._series = {key: each for key, each in self._series.items() if now - each.last <= SERIES_GAP}
 
 
-def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
-    """Event object, which `kubectl describe` shows below the tenant."""
+def event_manifest(observed: Observed, event: Event, now: datetime, regarding: Body | None = None) -> Manifest:
+    """Event object, which `kubectl describe` shows below the tenant, or below the object that it is about."""
     key = observed.key
     ref = Ref.of(EVENT, key.namespace, f"{key.name}.{secrets.token_hex(8)}")
+    about = ref_of(regarding) if regarding else Ref.of(TENANT, key.namespace, key.name)
     return Manifest(
         ref,
         {
@@ -94,11 +100,11 @@ def event_manifest(observed: Observed, event: Event, now: datetime) -> Manifest:
             "reason": event.reason,
             "note": event.message.encode()[:MAX_NOTE_BYTES].decode(errors="ignore"),
             "regarding": {
-                "apiVersion": TENANT.api_version,
-                "kind": TENANT.name,
-                "namespace": key.namespace,
-                "name": key.name,
-                "uid": observed.uid,
+                "apiVersion": about.api_version,
+                "kind": about.kind,
+                "namespace": about.namespace,
+                "name": about.name,
+                "uid": regarding["metadata"]["uid"] if regarding else observed.uid,
             },
         },
     )

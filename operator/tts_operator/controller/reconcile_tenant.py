@@ -1,6 +1,7 @@
 """One reconcile of a tenant: observe -> resolve -> build -> plan -> apply -> report -> requeue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 
 from tts_operator.clock import Clock
@@ -8,7 +9,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.claims import Claims
 from tts_operator.controller.event_recorder import EventRecorder
-from tts_operator.controller.report import report
+from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
@@ -16,8 +17,9 @@ from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
 from tts_operator.observe.sources import Sources
+from tts_operator.plan.interference import InterferenceRecord
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import follow, plan
+from tts_operator.plan.plan import follow, leftovers, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -26,6 +28,8 @@ from tts_operator.rollout.situation import Mode, mode_of
 from tts_operator.scheduled_scaling.precompute import Requeue, next_requeue
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
+from tts_operator.status.claim import claimed_by
+from tts_operator.status.events import interference_events
 from tts_operator.status.tenant import status
 
 RELEASE = "ttsfleet-system/tts-operator"
@@ -53,6 +57,7 @@ class ReconcileContext:
     rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
     events: EventRecorder = field(default_factory=EventRecorder)
+    interference: InterferenceRecord = field(default_factory=InterferenceRecord)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
@@ -75,6 +80,7 @@ class ReconcileContext:
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
+        self.interference.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
         self.stores.departed(observed)
 
@@ -89,6 +95,8 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     if reading.deleting:
         context.record(reading)
         context.forget(reading)
+        own = reading.body is not None and claimed_by(reading.body) == context.release
+        await report_deletion(context.cluster, reading, clock.now(), context.events, own=own)
         return None  # owner references delete the children
     observed = await context.claims.hold(reading, clock.now())
     if observed is None:  # the tenant of another release
@@ -104,18 +112,31 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         resolved = resolved.waiting(waits, changes)
         desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
         actions = plan(desired, observed) if desired else follow(with_last_schedule(resolved), observed)
+        admitted = context.interference.admit(actions, observed, clock.now())
         stores.before_apply(key)
-        outcome = await executor.run(actions)
+        outcome = await executor.run(admitted.actions)
     finally:  # even if leadership ends midway: what was applied counts as rolling
         limiter.mark_applied(key, changes.keys() - waits.keys(), executor.outcome.deployments)
     outcome = await stores.after_apply(resolved, outcome)
-    await report(context.cluster, observed, status(resolved, observed, outcome), clock.now(), context.events)
-    return requeue(outcome, next_requeue(resolved), clock)
+    now = clock.now()
+    outcome = context.interference.record(admitted, observed, outcome, now)
+    if desired is not None:
+        outcome = replace(outcome, interference=(*outcome.interference, *leftovers(desired, observed)))
+    after, repeated = status(resolved, observed, outcome), interference_events(outcome)
+    await report(context.cluster, observed, after, now, context.events, repeated=repeated)
+    return requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
 
 
 def rollout_modes(resolved: Resolved) -> dict[str, Mode]:
     """Rollout mode of each pool, which is that of its model."""
     return {pool.name: mode_of(pool.model.metadata.annotations) for pool in resolved.pools if pool.model is not None}
+
+
+def earliest(scheduled: Requeue | None, at: datetime | None) -> Requeue | None:
+    """The scheduled requeue, or an earlier one at this time, after which the schedule is looked at again."""
+    if at is None or (scheduled is not None and scheduled.at <= at):
+        return scheduled
+    return Requeue(at)
 
 
 def requeue(outcome: Outcome, scheduled: Requeue | None, clock: Clock) -> Requeue | None:

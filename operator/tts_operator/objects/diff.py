@@ -179,6 +179,11 @@ def schema(path: Path) -> Path:
     return tuple(name for name in path if not name.startswith("["))
 
 
+def field_name(path: Path) -> str:
+    """Whole name of a path, for messages."""
+    return ".".join(path).replace(".[", "[")
+
+
 def path_name(path: Path) -> str:
     """Short name of a path for logs: without the fields that most paths have in common."""
     shown = list(path)

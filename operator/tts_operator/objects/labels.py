@@ -5,6 +5,8 @@ from tts_operator.objects.names import GROUP, MANAGER, pool_name
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED = f"{MANAGED_BY}={MANAGER}"
 """Selector of every child of every tenant, and of its pods."""
+NOT_MANAGED = f"{MANAGED_BY}!={MANAGER}"
+"""Selector of every object that is not the operator's."""
 TENANT_LABEL = f"{GROUP}/tenant"
 MODEL_LABEL = f"{GROUP}/model"
 POOL_LABEL = f"{GROUP}/pool"

@@ -11,10 +11,15 @@ from tts_operator.cluster.errors import Refused
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.signing_keys import SigningKeys, due, generate
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, NAMESPACE, POD, SECRET, TENANT
-from tts_operator.objects.labels import selector
+from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SECRET, TENANT
+from tts_operator.objects.labels import NOT_MANAGED, selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
-from tts_operator.objects.names import internal_secret_name, signing_secret_name
+from tts_operator.objects.names import (
+    internal_secret_name,
+    redis_secret_name,
+    s3_secret_name,
+    signing_secret_name,
+)
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
 from tts_operator.observe.sources import Sources, together
@@ -26,7 +31,7 @@ async def observe(sources: Sources, key: Key, now: datetime, *, unmounted: bool 
     """Read everything about one tenant. Raises ClusterError. `unmounted` is that of `read_stores`."""
     body = await sources.cluster.get(tenant_ref(key))
     if body is None or "deletionTimestamp" in body["metadata"]:
-        return Observed(key=key, body=body, tenant=None)
+        return Observed(key=key, body=body, tenant=None, remaining=await _remaining(sources.cluster, key))
     observed = await _read_objects(sources, key, body)
     if observed.tenant is None or observed.deleting:
         return observed
@@ -46,9 +51,10 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
     names = {model.name for model in tenant.value.spec.models} if tenant.value else set()
     internal_ref = Ref.of(SECRET, key.namespace, internal_secret_name(key.name))
     signing_ref = Ref.of(SECRET, key.namespace, signing_secret_name(key.name))
-    models, children, pods, namespace, internal, signing, keys = await together(
+    models, children, autoscalers, pods, namespace, internal, signing, keys = await together(
         read_models(cluster, names),
         _labelled_children(cluster, key),
+        collect(cluster.list(HORIZONTAL_POD_AUTOSCALER, key.namespace, NOT_MANAGED)),
         collect(cluster.list(POD, key.namespace, selector(key.name))),
         cluster.get(Ref.of(NAMESPACE, "", key.namespace)),
         cluster.get(internal_ref),
@@ -66,6 +72,7 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
         model_errors=models.errors,
         published=await read_published(cluster, names, models),
         children={**children, **secrets},
+        foreign_autoscalers=autoscalers,
         pods=pods,
         namespace_labels=namespace_metadata.get("labels") or {},
         namespace_terminating="deletionTimestamp" in namespace_metadata,
@@ -77,10 +84,25 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
     )
 
 
-async def _labelled_children(cluster: Cluster, key: Key) -> dict[Ref, Body]:
+async def _labelled_children(cluster: Cluster, key: Key, *, metadata_only: bool = False) -> dict[Ref, Body]:
     kinds = [kind for kind in CHILDREN if kind.listed]
-    lists = await together(*(collect(cluster.list(kind, key.namespace, selector(key.name))) for kind in kinds))
+    labels = selector(key.name)
+    lists = await together(
+        *(collect(cluster.list(kind, key.namespace, labels, metadata_only=metadata_only)) for kind in kinds)
+    )
     return {ref_of(child): child for children in lists for child in children}
+
+
+async def _remaining(cluster: Cluster, key: Key) -> dict[Ref, Body]:
+    """Read the metadata of children whose tenant is gone or being deleted."""
+    names = (internal_secret_name, signing_secret_name, redis_secret_name, s3_secret_name)
+    refs = [Ref.of(SECRET, key.namespace, name(key.name)) for name in names]
+    children: dict[Ref, Body]
+    children, *secrets = await together(
+        _labelled_children(cluster, key, metadata_only=True),
+        *(cluster.get(ref, metadata_only=True) for ref in refs),
+    )
+    return children | {ref: secret for ref, secret in zip(refs, secrets, strict=True) if secret is not None}
 
 
 class _KeysSecret(NamedTuple):

@@ -33,6 +33,8 @@ class Scale:
     resource_version: str | None
     """resourceVersion as observed; None: the one returned by this plan's Apply of the same Deployment."""
     why: str
+    creates: bool = False
+    """Whether it is the first write of the replicas, which completes a creation."""
 
     def __str__(self) -> str:
         return f"scale {self.ref} to {self.replicas}: {self.why}"

@@ -1,9 +1,10 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
+from tts_operator.objects.field_managers import finalizers_text
 from tts_operator.objects.fields import replicas
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import POD
@@ -13,6 +14,7 @@ from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.outcome import Interference
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
@@ -52,8 +54,8 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
-        if holders := foreign_finalizers(live):
-            yield Refuse(manifest.ref, deletion_blocked(holders))
+        if foreign_finalizers(live):
+            yield Refuse(manifest.ref, deletion_blocked(live))
         return  # its deletion enqueues the tenant, which then creates it again
     if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
         # Replaced at once: pods are annotated with its hash later in this plan.
@@ -68,8 +70,8 @@ def name_taken(live: Body, key: Key) -> Problem:
     """Problem of a child whose name an object has that the tenant does not control."""
     owner = controller_of(live) or {}
     ours = is_labelled(live, key)
-    if terminating(live) and ours and (holders := foreign_finalizers(live)):
-        return deletion_blocked(holders)
+    if terminating(live) and ours and foreign_finalizers(live):
+        return deletion_blocked(live)
     if not owner and ours:
         return Problem(
             "Orphaned",
@@ -90,12 +92,22 @@ def foreign_finalizers(live: Body) -> list[str]:
     return [name for name in live["metadata"].get("finalizers") or () if name not in COLLECTOR_FINALIZERS]
 
 
-def deletion_blocked(holders: Sequence[str]) -> Problem:
-    """Problem of a child that is being deleted, and cannot be created again before it is gone."""
-    named = ", ".join(holders)
+def deletion_blocked(live: Body) -> Problem:
+    """Problem of an object that is being deleted, and that finalizers of other programs hold."""
+    named = finalizers_text(live, foreign_finalizers(live))
     return Problem(
         "DeletionBlocked",
         f"is being deleted, and metadata.finalizers holds it: {named}; the program that set it must remove it",
+    )
+
+
+def leftovers(desired: Desired, observed: Observed) -> tuple[Interference, ...]:
+    """Children that are no longer wanted, and that finalizers of other programs hold."""
+    wanted = {manifest.ref for manifest in desired.manifests}
+    return tuple(
+        Interference(ref, deletion_blocked(live))
+        for ref, live in sorted(observed.children.items(), key=lambda child: child[0])
+        if ref not in wanted and is_labelled(live, observed.key) and terminating(live) and foreign_finalizers(live)
     )
 
 
@@ -123,7 +135,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     elif current == 0:
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
-        yield Scale(ref, target, version, "never scaled before")
+        yield Scale(ref, target, version, "never scaled before", creates=True)
 
 
 def never_scaled(live: Body) -> bool:

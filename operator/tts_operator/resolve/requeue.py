@@ -1,4 +1,4 @@
-"""When to requeue a tenant for what is not watched: Secrets, and the labels of namespaces.
+"""When to requeue a tenant for what is not watched: Secrets, labels of namespaces, and HPAs of somebody else.
 
 A person who reads in a condition what is missing creates it, and expects the condition to change soon. The longer it is
 missing, the longer the interval, because hundreds of tenants may wait for theirs.
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tts_operator.objects import fields
 from tts_operator.resolve.resolved import Resolved
+from tts_operator.snapshot import lookup
 
 MIN_INTERVAL = timedelta(seconds=20)
 INTERVALS_PER_ABSENCE = 10
@@ -23,6 +24,8 @@ def requeue_times(resolved: Resolved) -> Iterator[datetime]:
         yield resolved.now + MIN_INTERVAL
     if resolved.lacks_keys and not resolved.suspended:
         yield next_poll(resolved, "Available")
+    if any(lookup.rival_autoscalers(resolved.observed, pool.name) for pool in resolved.pools):
+        yield next_poll(resolved, "ScalingActive")
     if any(problem.reason in NAMESPACE_REASONS for problem in resolved.model_problems):
         yield next_poll(resolved, "ModelsResolved")
 

@@ -24,6 +24,7 @@ FATAL = frozenset(
     {
         "CrashLoopBackOff",
         "OOMKilled",
+        "OOMKilledUnderLoad",
         "ImagePullBackOff",
         "ErrImagePull",
         "ErrImageNeverPull",

@@ -25,6 +25,22 @@ def autoscaler(observed: Observed, pool: str) -> Body | None:
     return child(observed, HORIZONTAL_POD_AUTOSCALER, pool)
 
 
+def rival_autoscalers(observed: Observed, pool: str) -> list[Body]:
+    """HPAs of somebody else that scale a pool's Deployment."""
+    unowned = (
+        live
+        for ref, live in observed.children.items()
+        if ref.kind == HORIZONTAL_POD_AUTOSCALER.name and not controlled_by(live, observed.uid)
+    )
+    return [live for live in (*observed.foreign_autoscalers, *unowned) if scales(live, pool)]
+
+
+def scales(autoscaler: Body, pool: str) -> bool:
+    """Whether an HPA scales the Deployment of this name."""
+    target = autoscaler["spec"].get("scaleTargetRef") or {}
+    return (target.get("kind"), target.get("name")) == (DEPLOYMENT.name, pool)
+
+
 def scaled_to_zero(observed: Observed, pool: str) -> bool:
     """Whether the pool's HPA has itself scaled it to zero, and will wake it (KEP-2021; Kubernetes 1.37)."""
     condition = fields.condition(autoscaler(observed, pool), "ScaledToZero")

@@ -35,6 +35,10 @@ class Observed:
     """Every TTSModel, read only while one that spec.models names does not exist."""
     children: Children = field(default_factory=dict)
     """Objects of the child kinds with the tenant's label, and foreign objects that have the name of a child."""
+    foreign_autoscalers: Sequence[Body] = ()
+    """HPAs of the namespace that are not the operator's."""
+    remaining: Children = field(default_factory=dict)
+    """Children that are left of a tenant that is gone or being deleted: their metadata only."""
     pods: Sequence[Body] = ()
     """Pods with the tenant's label."""
     namespace_labels: Mapping[str, str] = field(default_factory=dict)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from tts_operator.objects import fields
-from tts_operator.objects.fields import EXCEEDED_QUOTA
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
+from tts_operator.snapshot import memory_kills, refused_pods
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 """Waiting reasons of a healthy container."""
@@ -18,17 +18,16 @@ ADVICE = {
     "InvalidImageName": "correct the image of the TTSModel",
     "ContainerEnded": "read the pod's log with `kubectl logs --previous`",
     "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
-    "OOMKilled": "raise the memory limit of the TTSModel's precision",
     "Unschedulable": "free capacity, or lower the resource requests of its TTSModel",
-    "QuotaExceeded": "raise the namespace's ResourceQuota, or lower the replica count",
-    "AdmissionDenied": "ask the owner of the admission policy",
+    **memory_kills.ADVICE,
+    **refused_pods.ADVICE,
 }
 
 
 def pod_failures(deployment: Body | None, pods: Iterable[Body]) -> list[Problem]:
     """Distinct failures of one pool: first those of its pods, then those of creating pods.
 
-    A reason is Kubernetes's own, or QuotaExceeded and AdmissionDenied for pods that were not created.
+    A reason is Kubernetes's own, or one of `refused_pods` for pods that were not created.
     """
     failures = [*(failure for pod in pods for failure in failures_of_pod(pod)), *failures_of_deployment(deployment)]
     return list(dict.fromkeys(failures))
@@ -45,11 +44,11 @@ def failures_of_pod(pod: Body) -> Iterator[Problem]:
         waiting, ended = state.get("waiting"), state.get("terminated")
         loops = looping(container)
         if waiting and waiting.get("reason") not in ORDINARY:
-            yield waiting_failure(name, waiting, last)
+            yield waiting_failure(pod, container, last)
         elif ended and (ended.get("exitCode") or loops):
-            yield ended_failure(name, ended, loops=loops)
-        elif "running" in state and not container.get("ready") and (loops or last.get("reason") == "OOMKilled"):
-            yield ended_failure(name, last, loops=loops)
+            yield ended_failure(pod, container, ended, loops=loops)
+        elif "running" in state and not container.get("ready") and (loops or memory_kills.killed_for_memory(last)):
+            yield ended_failure(pod, container, last, loops=loops)
 
 
 def looping(container: Body) -> bool:
@@ -63,20 +62,23 @@ def looping(container: Body) -> bool:
     return short_lived and container.get("restartCount", 0) >= 2
 
 
-def waiting_failure(pod: str, waiting: Body, last: Body) -> Problem:
+def waiting_failure(pod: Body, container: Body, last: Body) -> Problem:
     """Failure of a waiting container. A crash loop is reported by how the container ended, which is more specific."""
+    waiting = container["state"]["waiting"]
     reason = str(waiting.get("reason") or "Waiting")
     if reason == "CrashLoopBackOff":
-        return ended_failure(pod, last, loops=True)
-    return pod_failure(reason, f"pod {pod}", str(waiting.get("message") or ""))
+        return ended_failure(pod, container, last, loops=True)
+    return pod_failure(reason, f"pod {pod['metadata']['name']}", str(waiting.get("message") or ""))
 
 
-def ended_failure(pod: str, ended: Body, *, loops: bool) -> Problem:
+def ended_failure(pod: Body, container: Body, ended: Body, *, loops: bool) -> Problem:
     """Failure of a container that ended and is restarted."""
-    if ended.get("reason") == "OOMKilled":
-        return pod_failure("OOMKilled", f"pod {pod}", "the container used more memory than its limit")
+    subject = f"pod {pod['metadata']['name']}"
+    if memory_kills.killed_for_memory(ended):
+        problem = memory_kills.memory_problem(pod, str(container.get("name", "")), ended)
+        return pod_failure(problem.reason, subject, problem.message)
     message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}"
-    return pod_failure("CrashLoopBackOff" if loops else "ContainerEnded", f"pod {pod}", message)
+    return pod_failure("CrashLoopBackOff" if loops else "ContainerEnded", subject, message)
 
 
 def failures_of_deployment(deployment: Body | None) -> Iterator[Problem]:
@@ -84,8 +86,8 @@ def failures_of_deployment(deployment: Body | None) -> Iterator[Problem]:
     failure = fields.condition(deployment, "ReplicaFailure")
     if deployment and failure and failure.get("status") == "True":
         message = str(failure.get("message", ""))
-        reason = "QuotaExceeded" if EXCEEDED_QUOTA in message else "AdmissionDenied"
-        yield pod_failure(reason, f"deployment {deployment['metadata']['name']}", message)
+        subject = f"deployment {deployment['metadata']['name']}"
+        yield pod_failure(refused_pods.refusal_reason(message), subject, message)
 
 
 def pod_failure(reason: str, subject: str, message: str) -> Problem:

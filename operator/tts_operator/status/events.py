@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tts_operator.plan.outcome import Outcome
 from tts_operator.status.conditions import condition_of
-from tts_operator.status.policies import SUSPENDED, WARNINGS
+from tts_operator.status.policies import SUSPENDED, THROTTLED, WARNINGS
 
 TRANSIENT = frozenset({"Starting", SUSPENDED, "BeingCollected", "ScaledToZero"})
 """Reasons not to be Ready that need no action: their events are of type Normal."""
@@ -31,10 +32,12 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     if closed is not None and opened != closed:
         message = f"active window changed from {closed} to {opened}{_bounds(after)}"
         result.append(Event("Normal", "WindowChanged", message))
-    for type_ in WARNINGS:
+    for type_ in (*WARNINGS, "Programmed"):
         warning = condition_of(after, type_)
-        news = warning.get("status") == "False" and warning["reason"] != condition_of(before, type_).get("reason")
-        if news and warning["reason"] != now:  # otherwise the event about Ready says it
+        if warning.get("status") != "False" or warning["reason"] == condition_of(before, type_).get("reason"):
+            continue
+        told = {now, *THROTTLED} if type_ == "Programmed" else {now}  # by the event about Ready, or by Progressing
+        if warning["reason"] not in told:
             result.append(Event("Warning", warning["reason"], warning["message"]))
     return result
 
@@ -48,6 +51,11 @@ def readiness(status: Mapping[str, Any]) -> str:
     if found.get("status") == "True" and found["reason"] != SUSPENDED:
         return "Ready"
     return str(found.get("reason", ""))
+
+
+def interference_events(outcome: Outcome) -> list[Event]:
+    """An event for each child that was corrected again: recorded each time, so that it has a count."""
+    return [Event("Warning", each.problem.reason, each.message) for each in outcome.interference if each.corrected]
 
 
 def _bounds(status: Mapping[str, Any]) -> str:

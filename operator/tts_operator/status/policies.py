@@ -1,11 +1,14 @@
 """Policies that judge a tenant, in order of precedence: the first problem is what a person must fix first."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tts_operator.objects import fields
+from tts_operator.objects.field_managers import field_managers, managers_text
+from tts_operator.objects.manifest import Body
+from tts_operator.objects.ownership import controller_of
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.outcome import Outcome
+from tts_operator.plan.outcome import Interference, Outcome
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
@@ -54,6 +57,44 @@ def write_failed(inputs: PolicyInput) -> Problem | None:
         refs_by_message.setdefault(failures[ref].message, []).append(str(ref))
     message = "; ".join(f"{', '.join(refs)}: {why}" for why, refs in refs_by_message.items())
     return Problem(failures[min(failures)].reason, message)
+
+
+def interfered(inputs: PolicyInput) -> Problem | None:
+    """Another program changes or holds a child. The endpoint works, so `Ready` stays True."""
+    return joined(each for each in inputs.outcome.interference if each.problem.reason != REPLICAS_CONTESTED)
+
+
+def replicas_contested(inputs: PolicyInput) -> Problem | None:
+    """Another program scales a pool against its HPA."""
+    return joined(each for each in inputs.outcome.interference if each.problem.reason == REPLICAS_CONTESTED)
+
+
+def joined(found: Iterable[Interference]) -> Problem | None:
+    """One problem with the reason of the first, and the messages of all."""
+    every = list(found)
+    return Problem(every[0].problem.reason, "; ".join(each.message for each in every)) if every else None
+
+
+def second_autoscaler(inputs: PolicyInput) -> Problem | None:
+    """Another HPA scales a pool: replicas go back and forth between the bounds of both."""
+    for name in pool_names(inputs):
+        rivals = lookup.rival_autoscalers(inputs.observed, name)
+        if rivals:
+            named = " and ".join(map(autoscaler_text, rivals))
+            return Problem(
+                "SecondAutoscaler",
+                f"{named} scales deploy/{name} too, and replicas go back and forth between two HPAs: delete it, or"
+                " change its spec.scaleTargetRef. The bounds of the pool are those of spec.schedule of the TTSTenant",
+            )
+    return None
+
+
+def autoscaler_text(live: Body) -> str:
+    """An HPA of somebody else: its name, its controller, and its field managers."""
+    owner, managers = controller_of(live), field_managers(live, ("spec", "scaleTargetRef"))
+    origin = [f"of {owner.get('kind')} {owner.get('name')}"] if owner else []
+    origin += [managers_text(managers)] if managers else []
+    return f"hpa/{live['metadata']['name']}" + (f" ({', '.join(origin)})" if origin else "")
 
 
 def throttled(inputs: PolicyInput) -> Problem | None:
@@ -183,8 +224,10 @@ def metrics_missing(inputs: PolicyInput) -> Problem | None:
         pinned = (
             f"; maxReplicas is pinned to {pool.bounds.min_replicas} until metrics are available" if pool.pinned else ""
         )
-        message = f"hpa/{pool.name} cannot read its metric: {active.get('message', '')}{pinned}"
-        return Problem(str(active.get("reason") or "Unknown"), message)
+        reason = str(active.get("reason") or "Unknown")
+        effect = "does not follow the load" if reason == AMBIGUOUS else "cannot read its metric"
+        advice = "; delete all but one of these HPAs, or change their selectors" if reason == AMBIGUOUS else ""
+        return Problem(reason, f"hpa/{pool.name} {effect}: {active.get('message', '')}{advice}{pinned}")
     return None
 
 
@@ -201,6 +244,9 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
 
 SUSPENDED = "Suspended"
 """Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
+AMBIGUOUS = "AmbiguousSelector"
+"""Reason of the HPA controller where several HPAs select the same pods."""
+REPLICAS_CONTESTED = "ReplicasContested"
 THROTTLED = (HALTED, PAUSED, WAITING)
 """Reasons for which a pool may not roll out a shared change yet; the first is reported."""
 REDIS = "RedisConfigured"
@@ -213,19 +259,17 @@ KEYS = "KeysConfigured"
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
-    "Programmed": (write_failed, throttled),
+    "Programmed": (write_failed, interfered, throttled),
     "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, scaled_to_zero, starting),
-    "ScalingActive": (metrics_missing,),
+    "ScalingActive": (second_autoscaler, replicas_contested, metrics_missing),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
     KEYS: (keys_missing, some_keys_unusable),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
-"""Conditions that Ready summarizes.
-
-A queued or paused rollout does not count: the previous pods keep serving. Neither does a suspension: it is what the
-spec asks for, as a Deployment of no replicas is available.
-"""
+"""Conditions that Ready summarizes, without the policies of STILL_SERVING and, of a suspended tenant, those of pods."""
+STILL_SERVING: tuple[Policy, ...] = (interfered, throttled)
+"""Policies that do not concern callers: a queued or paused rollout, and what other programs do to children."""
 WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
 """Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key."""
 

@@ -1,6 +1,6 @@
 """Status of a TTSTenant."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tts_operator.calendar import tz_database
@@ -15,10 +15,11 @@ from tts_operator.status.policies import (
     KEYS,
     POLICIES,
     REDIS,
+    STILL_SERVING,
     STORAGE,
     SUMMARIZED,
     SUSPENDED,
-    THROTTLED,
+    Policy,
     PolicyInput,
     pod_failures_of,
     some_pods_failing,
@@ -120,7 +121,7 @@ def all_conditions(
         del problems[STORAGE]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]
-    problems["Ready"] = not_ready(inputs, problems, progress)
+    problems["Ready"] = not_ready(inputs, progress)
     notes = {name: note(inputs, name) for name in problems}
     notes["Ready"] = ready_note(inputs, progress)
     problems[PROGRESSING] = progress.problem if progress.under_way else None
@@ -133,13 +134,25 @@ def all_conditions(
     return conditions(problems, notes, before, generation, now, negative={PROGRESSING, *only_true})
 
 
-def not_ready(inputs: PolicyInput, problems: Mapping[str, Problem | None], progress: Progress) -> Problem | None:
-    """The first problem of the summarized conditions that counts, else that of pods beside others that serve."""
+def not_ready(inputs: PolicyInput, progress: Progress) -> Problem | None:
+    """The first problem that concerns callers, else that of pods beside others that serve."""
+    problem = next((problem for policy in decisive_policies(inputs) if (problem := policy(inputs))), None)
+    if problem is not None or suspended(inputs):
+        return problem
+    return some_pods_failing(inputs) or stuck(progress)
+
+
+def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
+    """Policies of the summarized conditions that decide on Ready. A suspended tenant has no pods to judge.
+
+    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available.
+    """
     for name in SUMMARIZED:
-        problem = problems[name]
-        if problem is not None and problem.reason not in {*THROTTLED, SUSPENDED}:
-            return problem
-    return None if suspended(inputs) else some_pods_failing(inputs) or stuck(progress)
+        for policy in POLICIES[name]:
+            if policy is suspended and suspended(inputs):
+                return
+            if policy not in STILL_SERVING:
+                yield policy
 
 
 def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:

@@ -1,0 +1,289 @@
+"""Programs that work against the operator, on a real API server: each is named, and nobody writes for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, KubernetesUser, converge, eventually
+from tests.support.resources import Object, tenant_body
+from tts_operator.cluster.errors import Refused
+from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.objects.manifest import Body
+
+QUOTAS, LIMIT_RANGES = "/api/v1/namespaces/{}/resourcequotas", "/api/v1/namespaces/{}/limitranges"
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+REPLICA_SETS = "/apis/apps/v1/namespaces/{}/replicasets"
+
+
+async def a_tenant(api: ApiServer, **spec: Any) -> str:
+    """One that has converged; returns its pool's name."""
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key(), **spec))
+    await converge(api)
+    return f"acme-{name}"
+
+
+def context_of(api: ApiServer) -> ReconcileContext:
+    return ReconcileContext(api.cluster, SETTINGS, CLOCK)
+
+
+@contextlib.asynccontextmanager
+async def acting(act: Callable[[], Awaitable[object]], each_seconds: float) -> AsyncIterator[None]:
+    """Something that another program does again and again."""
+
+    async def forever() -> None:
+        while True:
+            with contextlib.suppress(Refused):
+                await act()
+            await asyncio.sleep(each_seconds)
+
+    task = asyncio.create_task(forever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def counted(api: ApiServer, reason: str) -> list[int]:
+    """The counts of the Event objects of a reason."""
+    return [each.get("series", {}).get("count", 1) for each in await api.events() if each["reason"] == reason]
+
+
+def other(api: ApiServer, manager: str) -> KubernetesUser:
+    return KubernetesUser(api.user.cluster, manager)
+
+
+async def fought(api: ApiServer, act: Callable[[], Awaitable[object]], type_: str, reason: str) -> str:
+    """Let somebody act while the operator reconciles, until the condition tells. Returns its message."""
+    context = context_of(api)
+
+    async def told() -> bool:
+        await act()
+        await reconcile(api.key(), context)
+        found = await api.condition(type_)
+        return (found["status"], found["reason"]) == ("False", reason)
+
+    await eventually(told, f"{type_} is False for {reason}")
+    assert len(await counted(api, reason)) == 1, "one Event object"
+    before = len([each for each in api.writes if each.kind not in {"events", "ttstenants/status"}])
+    for _ in range(15):
+        await act()
+        await reconcile(api.key(), context)
+    after = len([each for each in api.writes if each.kind not in {"events", "ttstenants/status"}])
+    assert after - before <= 2, "it pauses"
+    assert len(await counted(api, reason)) == 1, "still one"
+    message: str = (await api.condition(type_))["message"]
+    return message
+
+
+async def test_a_scaler_that_sets_zero_again_and_again(api: ApiServer) -> None:
+    pool = await a_tenant(api, schedule=DAY)
+    scaler, deployment = other(api, "night-scaler"), api.ref("Deployment", pool)
+    message = await fought(api, lambda: scaler.scale(deployment, 0), "ScalingActive", "ReplicasContested")
+    assert message.startswith(f"deploy/{pool}: field manager night-scaler keeps scaling it")
+
+
+async def test_a_scaler_that_acts_while_reconciles_run(api: ApiServer) -> None:
+    """Every second, and not in turns."""
+    pool = await a_tenant(api, schedule=DAY)
+    scaler, deployment = other(api, "night-scaler"), api.ref("Deployment", pool)
+    context = context_of(api)
+
+    async def told() -> bool:
+        await reconcile(api.key(), context)
+        return (await api.condition("ScalingActive"))["reason"] == "ReplicasContested"
+
+    async with acting(lambda: scaler.patch(deployment, {"spec": {"replicas": 0}}), 1):
+        await eventually(told, "the scaler is named")
+    assert "night-scaler" in (await api.condition("ScalingActive"))["message"]
+    assert len(await counted(api, "ReplicasContested")) == 1
+
+
+FIELDS: dict[str, tuple[str, str, Object, str]] = {
+    "bounds of the HPA": ("HorizontalPodAutoscaler", "{pool}", {"spec": {"maxReplicas": 9}}, "spec.maxReplicas"),
+    "kubectl rollout pause": ("Deployment", "{pool}", {"spec": {"paused": True}}, "spec.paused"),
+    "an open policy": ("NetworkPolicy", "{pool}", {"spec": {"ingress": [{}]}}, "spec.ingress"),
+    "limits": ("ConfigMap", "acme-quota", {"data": {"quota.json": "{}"}}, "data.quota.json"),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "change", "field"), FIELDS.values(), ids=FIELDS)
+async def test_a_field_that_is_changed_again_and_again(
+    api: ApiServer, kind: str, name: str, change: Object, field: str
+) -> None:
+    pool = await a_tenant(api, schedule=DAY)
+    program, ref = other(api, "my-gitops"), api.ref(kind, name.format(pool=pool))
+    message = await fought(api, lambda: program.patch(ref, change), "Programmed", "FieldContested")
+    assert f"{ref}: field manager my-gitops keeps changing {field}" in message
+    assert (await api.condition("Ready"))["reason"] != "FieldContested", "callers notice nothing of it"
+
+
+async def test_a_second_autoscaler_of_a_pool(api: ApiServer) -> None:
+    pool = await a_tenant(api, schedule={"default": {"minReplicas": 1, "maxReplicas": 1}})
+    rival: Object = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "keda-hpa-acme", "namespace": api.namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": pool},
+            "minReplicas": 2,
+            "maxReplicas": 4,
+        },
+    }
+    await other(api, "keda").create(rival)
+    await reconcile(api.key(), context_of(api))
+    found = await api.condition("ScalingActive")
+    assert (found["status"], found["reason"]) == ("False", "SecondAutoscaler")
+    assert found["message"].startswith(f"hpa/keda-hpa-acme (field manager keda) scales deploy/{pool} too")
+    await api.user.delete(api.ref("HorizontalPodAutoscaler", "keda-hpa-acme"))
+    await reconcile(api.key(), context_of(api))
+    assert (await api.condition("ScalingActive"))["reason"] != "SecondAutoscaler"
+
+
+def mutating_policy(api: ApiServer, expression: str) -> list[Object]:
+    """A MutatingAdmissionPolicy for Deployments of one namespace, and its binding."""
+    name = f"rewrite-{api.namespace}"
+    rule = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["deployments"],
+    }
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": api.namespace}}}
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "matchConstraints": {"resourceRules": [rule], **here},
+                "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name},
+        },
+    ]
+
+
+async def test_a_policy_that_rewrites_what_is_applied(api: ApiServer) -> None:
+    pool = await a_tenant(api, schedule=DAY)
+    policy, binding = mutating_policy(api, "Object{spec: Object.spec{minReadySeconds: 77}}")
+    await api.user.post(f"{POLICIES}/mutatingadmissionpolicies", policy)
+    await api.user.post(f"{POLICIES}/mutatingadmissionpolicybindings", binding)
+    context, deployment = context_of(api), api.ref("Deployment", pool)
+
+    async def rewritten() -> bool:
+        await api.user.patch(deployment, {"metadata": {"annotations": {"touched": str(len(api.writes))}}})
+        live = await api.get("Deployment", pool)
+        return bool(live["spec"]["minReadySeconds"] == 77)
+
+    await eventually(rewritten, "the policy is in force")
+    await reconcile(api.key(), context)
+    await reconcile(api.key(), context)
+    found = await api.condition("Programmed")
+    assert (found["status"], found["reason"]) == ("False", "RewrittenByAdmission")
+    assert f"deploy/{pool}: spec.minReadySeconds is stored as 77, and the operator sets 2" in found["message"]
+    assert (await api.condition("Ready"))["reason"] != "RewrittenByAdmission"
+    before = len(api.writes)
+    for _ in range(10):
+        await reconcile(api.key(), context)
+    assert len(api.writes) == before, "the rewritten value is left alone"
+    assert len(await counted(api, "RewrittenByAdmission")) == 1
+
+
+async def test_a_finalizer_that_holds_a_child_while_its_tenant_is_deleted(api: ApiServer) -> None:
+    """First while the tenant waits for its children, then when it is gone."""
+    await a_tenant(api)
+    quota = api.ref("ConfigMap", "acme-quota")
+    await other(api, "hold-controller").patch(quota, {"metadata": {"finalizers": ["example.com/hold"]}})
+    context = context_of(api)
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"metadata": {"finalizers": ["example.com/archive"]}})
+    await api.user.delete(api.ref("TTSTenant", "acme"))
+    await api.user.delete(quota)
+    await reconcile(api.key(), context)
+    found = await api.condition("Programmed")
+    assert (found["status"], found["reason"]) == ("False", "DeletionBlocked")
+    assert "the tenant is being deleted, and metadata.finalizers holds it: example.com/archive" in found["message"]
+    assert (
+        "cm/acme-quota: is being deleted, and metadata.finalizers holds it: example.com/hold (set by field manager"
+        in (found["message"])
+    )
+    assert "hold-controller" in found["message"]
+    before = len(api.writes)
+    await reconcile(api.key(), context)
+    assert len(api.writes) == before
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"metadata": {"finalizers": None}})
+    await reconcile(api.key(), context)
+    held = [each for each in await api.events() if each["regarding"]["kind"] == "ConfigMap"]
+    assert [(each["reason"], each["regarding"]["name"]) for each in held] == [("DeletionBlocked", "acme-quota")]
+    assert "hold-controller" in held[0]["note"]
+    await api.user.patch(quota, {"metadata": {"finalizers": None}})
+
+
+REFUSED: dict[str, tuple[str, Object, Object, str]] = {
+    # where something is created, what, the model's fields, the reason
+    "a LimitRange's maximum": (
+        LIMIT_RANGES,
+        {"kind": "LimitRange", "spec": {"limits": [{"type": "Container", "max": {"cpu": "100m", "memory": "64Mi"}}]}},
+        {},
+        "LimitRangeViolated",
+    ),
+    "a LimitRange's minimum": (
+        LIMIT_RANGES,
+        {"kind": "LimitRange", "spec": {"limits": [{"type": "Pod", "min": {"memory": "8Gi"}}]}},
+        {},
+        "LimitRangeViolated",
+    ),
+    "a LimitRange's ratio": (
+        LIMIT_RANGES,
+        {"kind": "LimitRange", "spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": "1"}}]}},
+        {},
+        "LimitRangeViolated",
+    ),
+    "a quota that is full": (
+        QUOTAS,
+        {"kind": "ResourceQuota", "spec": {"hard": {"limits.cpu": "10m"}}},
+        {},
+        "QuotaExceeded",
+    ),
+    "a quota of what the model does not limit": (
+        QUOTAS,
+        {"kind": "ResourceQuota", "spec": {"hard": {"limits.ephemeral-storage": "1Gi"}}},
+        {},
+        "QuotaRequiresResources",
+    ),
+    "a missing PriorityClass": ("", {}, {"priorityClassName": "nobody-made-it"}, "PriorityClassNotFound"),
+    "a missing RuntimeClass": ("", {}, {"runtimeClassName": "nobody-made-it"}, "RuntimeClassNotFound"),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "model", "reason"), REFUSED.values(), ids=REFUSED)
+async def test_a_refused_pod_says_who_can_change_it(
+    api: ApiServer, path: str, body: Object, model: Object, reason: str
+) -> None:
+    if path:
+        metadata = {"name": "strict", "namespace": api.namespace}
+        await api.user.post(path.format(api.namespace), {"apiVersion": "v1", **body, "metadata": metadata})
+    name = await api.publish_model(**model)
+    await api.user.create(tenant_body(name, key=api.key()))
+    context = context_of(api)
+
+    async def told() -> bool:
+        await reconcile(api.key(), context)
+        return (await api.condition("Available"))["reason"] not in {"Starting", "KeysNotFound"}
+
+    await eventually(told, "the reason is told")
+    found: Body = await api.condition("Available")
+    assert found["reason"] == reason, found["message"]
