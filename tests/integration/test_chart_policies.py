@@ -33,7 +33,10 @@ TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
 READY_SECONDS = 120
-SET = ["--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"]
+SET = [
+    *("--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"),
+    *("--set", "image.repository=example.invalid/operator,serverImage.repository=example.invalid/server"),
+]
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
 
 
