@@ -1,7 +1,7 @@
 """NetworkPolicy of a pool."""
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import collapse_addresses, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
