@@ -111,10 +111,28 @@ Origin = Annotated[
     AfterValidator(_with_valid_port),
 ]
 """URL of a server: scheme, host and port, without a path."""
+_HOST = "url(self).getHostname().lowerAscii()"
+_NUMBER = "(0x[0-9a-f]*|[0-9]+)"
+REACHABLE = field_cel(
+    (
+        f"!{_HOST}.matches('^({_NUMBER}[.])*{_NUMBER}[.]?$') || "
+        f"{_HOST}.matches('^[1-9][0-9]{{0,2}}([.](0|[1-9][0-9]{{0,2}})){{3}}$')",
+        "the host must be a name or an IP address; an IPv4 address is four decimal numbers",
+    ),
+    (
+        f"!{_HOST}.matches('^(127[.]|169[.]254[.]|.*:.*[.]|[0:]*:[0:]*1?$|fe[89ab][0-9a-f]:|[0:]*:ffff:)')"
+        f" && !{_HOST}.matches('^(localhost|.*[.]localhost|metadata([.]google[.]internal|[.]goog)?)[.]?$')",
+        "the host must not be a loopback, link-local or metadata address",
+    ),
+    (f"!{_HOST}.matches('^kubernetes[.]default([.].*)?$')", "the host must not be the API server"),
+)
+"""Rules of hosts that pods connect to. `resolve.hosts` has them in full, with those that the platform chooses."""
+StoreOrigin = Annotated[Origin, REACHABLE]
 KeySetURL = Annotated[
     str,
     StringConstraints(pattern=rf"^https://{AUTHORITY}(/[^\s#]*)?$", max_length=2048),
     AfterValidator(_with_valid_port),
+    REACHABLE,
 ]
 Hostname = Annotated[str, StringConstraints(pattern=SUBDOMAIN, max_length=253)]
 BucketName = Annotated[

@@ -19,6 +19,7 @@ from tts_operator.api.base import (
     ObjectReference,
     Origin,
     Replicas,
+    StoreOrigin,
     VoiceName,
     atomic,
     cel,
@@ -201,7 +202,7 @@ Region = Annotated[
 class S3Storage(APIModel):
     """S3-compatible object store."""
 
-    endpoint: Origin
+    endpoint: StoreOrigin
     """URL of the object store, as pods reach it."""
     region: Region = "us-east-1"
     """Region with which requests are signed."""

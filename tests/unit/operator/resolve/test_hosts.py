@@ -63,7 +63,8 @@ def test_hosts_of_the_list_and_services_of_the_namespace_are_allowed(host: str, 
     [
         "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.default.svc.cluster.local.", "10.96.0.1",
         "fd00:0::1", "localhost", "a.localhost", "metadata.google.internal",
-        "169-254-169-254.default.pod.cluster.local", "169.254.169.254", "0xa9fea9fe", "127.1", "::ffff:169.254.169.254", "fe80::1", "[::1]", "0.0.0.0",
+        "169-254-169-254.default.pod.cluster.local", "169.254.169.254",
+        "0xa9fea9fe", "127.1", "::ffff:169.254.169.254", "fe80::1", "[::1]", "0.0.0.0",
     ],
 )  # fmt: skip
 def test_no_list_allows_the_api_server_the_node_and_its_cloud(host: str) -> None:
