@@ -36,11 +36,18 @@ LOCAL_NAMES = frozenset(
 
 def disallowed_host(tenant: TTSTenant, settings: Settings) -> Problem | None:
     """The first field of the spec whose host tenants may not name."""
-    for field, url in named_urls(tenant):
+    for field, url in disallowed_urls(tenant, settings):
         host = urlsplit(url).hostname or ""
-        if fault := fault_of(host, tenant.metadata.namespace, settings):
-            return Problem("HostNotAllowed", f"{field}: host {host} {fault}")
+        fault = fault_of(host, tenant.metadata.namespace, settings)
+        return Problem("HostNotAllowed", f"{field}: host {host} {fault}")
     return None
+
+
+def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each field of the spec whose host tenants may not name, with its value."""
+    for field, url in named_urls(tenant):
+        if fault_of(urlsplit(url).hostname or "", tenant.metadata.namespace, settings):
+            yield field, url
 
 
 def named_urls(tenant: TTSTenant) -> Iterator[tuple[str, str]]:
