@@ -105,6 +105,7 @@ async def gives_everything(platform: Platform, release: Release) -> Fleet:
                 "endpoint": f"http://{audio.address}", "bucket": BUCKET, "prefix": PREFIX, "pathStyle": True,
                 "existingSecret": OURS[1],
             },
+            networkPolicy={"metricsFrom": [{"namespaceSelector": {}}]},
             tenants={
                 "playground": True, "tracing": {"endpoint": f"http://{traces.address}"},
                 "trustedProxies": [await network_of(blue.caller)],

@@ -43,6 +43,7 @@ PATIENCE_SECONDS = 30.0
 KEPT_VALUES = frozenset({"image", "serverImage", "resources"})
 """Values without which no release is complete: images, and resources, which may be removed on purpose."""
 VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
+MINIMUM = CHART / "ci" / "default-values.yaml"
 FOREIGN_KINDS = frozenset({"ServiceMonitor"})
 """Kinds that the chart can render and that other projects define; this API server does not know them."""
 
@@ -57,10 +58,16 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a collector without a scheme": ("tenants: {tracing: {endpoint: 'collector:4318'}}", "/tenants/tracing/endpoint"),
     "a proxy without a network": ("tenants: {trustedProxies: [10.4.0.1]}", "/tenants/trustedProxies/0"),
     "everybody as a proxy": ("tenants: {trustedProxies: [0.0.0.0/0]}", "/tenants/trustedProxies/0"),
-    "an issuer's address as its host": (
-        "tenants: {issuerHosts: ['https://login.example']}",
-        "/tenants/issuerHosts/0",
+    "a URL as a host": ("tenants: {allowedHosts: ['https://login.example']}", "/tenants/allowedHosts/0"),
+    "a wildcard within a name": ("tenants: {allowedHosts: ['a*.example']}", "/tenants/allowedHosts/0"),
+    "everything as a network of hosts": ("tenants: {allowedHosts: [0.0.0.0/0]}", "/tenants/allowedHosts/0"),
+    "everything as the cluster": ("tenants: {internalNetworks: ['::/0']}", "/tenants/internalNetworks/0"),
+    "a scraper that is no peer": (
+        "networkPolicy: {metricsFrom: [{matchLabels: {a: b}}]}",
+        "/networkPolicy/metricsFrom/0",
     ),
+    "no image": ("image: {repository: ''}", "image.repository is required: push the image to a registry"),
+    "no image of servers": ("serverImage: {repository: ''}", "serverImage.repository is required: push the image to a"),
     "a label that ends an expression": (
         "admissionPolicies: {allowedPodLabels: [\"team'] || true || ['\"]}",
         "/admissionPolicies/allowedPodLabels/0",
@@ -132,7 +139,7 @@ def refuse(helm: Path) -> None:
     """Check that each mistake stops the installation with a message that names it. Raises UnprovenError."""
     for story, (values, message) in REFUSED.items():
         try:
-            run(template(helm, "-"), stdin=values)
+            run([*template(helm, MINIMUM), "-f", "-"], stdin=values)
         except CommandError as error:
             if message not in str(error):
                 raise UnprovenError(f"{story}: helm's error should contain {message!r}, but it is: {error}") from error

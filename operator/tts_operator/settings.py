@@ -5,26 +5,35 @@ A field's name, type, default and docstring become the flag, its check, its vari
 of flags with the field's name before theirs: `s3.bucket` is `--s3-bucket`.
 """
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from tts_operator.api.base import URL, BucketName, DNSLabel, Hostname, ImageReference, ObjectName, Origin
+from tts_operator.api.base import URL, BucketName, DNSLabel, ImageReference, ObjectName, Origin
 from tts_operator.api.tenant import KeyPrefix, Region
+from tts_server.config.hosts import is_local, parse_host
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 DOCUMENTED = ConfigDict(use_attribute_docstrings=True)
+IPNetwork = IPv4Network | IPv6Network
 REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
     """Marks a field that no flag sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInPods:
+    """Marks a field that no pod depends on: a change of it is no change of the operator that pods roll out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,44 @@ def _networks(text: Any) -> Any:
     return networks
 
 
+def _network(text: str) -> IPNetwork:
+    """A network that is neither everything nor a part of a node. Raises ValueError."""
+    network = ip_network(text)
+    if network.prefixlen == 0 or is_local(network.network_address):
+        raise ValueError("covers everything, or lies within loopback or link-local addresses")
+    return network
+
+
+def _internal(text: Any) -> Any:
+    return tuple(map(_network, _split(text))) if isinstance(text, str) else text
+
+
+def _allowed_host(text: str) -> str:
+    """One entry of an allow-list. Raises ValueError."""
+    if "/" in text:
+        return str(_network(text))
+    wildcard, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    return text if text == "*" else f"{wildcard}{parse_host(name)}"
+
+
+def _allowed_hosts(text: Any) -> Any:
+    return tuple(map(_allowed_host, _split(text))) if isinstance(text, str) else text
+
+
+PEER_FIELDS = frozenset({"namespaceSelector", "podSelector", "ipBlock"})
+
+
+def _peers(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    peers = json.loads(text or "[]")
+    if not isinstance(peers, list) or not all(
+        isinstance(peer, dict) and peer and PEER_FIELDS.issuperset(peer) for peer in peers
+    ):
+        raise ValueError("not a list of peers")
+    return tuple(peers)
+
+
 def _redis_url(text: Any) -> Any:
     if not isinstance(text, str):
         return text
@@ -79,9 +126,24 @@ def _redis_url(text: Any) -> Any:
     return url
 
 
-IPNetwork = IPv4Network | IPv6Network
 Switch = Annotated[bool, Field(strict=True), BeforeValidator(_switch), must("be true or false")]
 Networks = Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)]
+InternalNetworks = Annotated[
+    tuple[IPNetwork, ...], BeforeValidator(_internal), must("be networks such as 10.4.0.0/16, separated by commas")
+]
+AllowedHosts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_allowed_hosts),
+    must("be names, names with *. before them, addresses and networks such as 10.4.0.0/16, separated by commas"),
+]
+Peer = Mapping[str, Any]
+"""Peer of a NetworkPolicy, as in its field `from`."""
+Peers = Annotated[
+    tuple[Peer, ...],
+    BeforeValidator(_peers),
+    must("be a JSON list of peers of a NetworkPolicy, each with namespaceSelector, podSelector or ipBlock"),
+]
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 Address = Annotated[RedisURL, BeforeValidator(_redis_url)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
@@ -147,12 +209,19 @@ class Settings:
     trusted_proxies: Networks = ()
     """Networks, as CIDRs separated by commas, of the proxies whose `X-Forwarded-For` names the caller. Default: none; a
     caller's address is the address of its connection."""
-    issuer_hosts: Annotated[
-        tuple[Hostname, ...],
-        BeforeValidator(_split),
-        must("be names of hosts in lower case, separated by commas"),
+    allowed_hosts: Annotated[AllowedHosts, NotInPods()] = ()
+    """Hosts, separated by commas, that tenants may name for their stores and issuers: names, `*.` and a suffix,
+    addresses, networks, or `*` for all. Default: only Services of the tenant's own namespace, and the hosts of
+    `--redis-url` and `--s3-endpoint`."""
+    api_server_hosts: Annotated[
+        tuple[str, ...], BeforeValidator(_split), AlsoFrom("KUBERNETES_SERVICE_HOST"), NotInPods()
     ] = ()
-    """Hosts, separated by commas, that a tenant's `spec.auth.external.jwksURL` may name. Default: any host."""
+    """Hosts of the API server, separated by commas, which no tenant may name."""
+    internal_networks: Annotated[InternalNetworks, NotInPods()] = PRIVATE
+    """Networks of the cluster, as CIDRs separated by commas, which stay closed to tenants' pods where a NetworkPolicy
+    opens a port to a host outside."""
+    metrics_from: Annotated[Peers, NotInPods()] = ()
+    """Peers that may read the metrics of tenants' pods, as the JSON of a NetworkPolicy's `from`. Default: none."""
     tracing_endpoint: Annotated[Literal[""] | URL, must("be http[s]://host[:port], without a password")] = ""
     """Address that tenants' pods send traces to, by OTLP over HTTP. Default: no traces."""
     tracing_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -202,3 +271,15 @@ class ProcessSettings:
     """Number of namespaces with a tenant that fails with a change, from which on no further tenant starts it."""
     log_level: LogLevel = "info"
     """Lowest level of log lines: `debug`, `info`, `warning` or `error`."""
+
+
+NOT_IN_PODS = frozenset(
+    name
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if any(isinstance(note, NotInPods) for note in getattr(hint, "__metadata__", ()))
+)
+
+
+def pod_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that pods may depend on, by name."""
+    return {name: value for name, value in dataclasses.asdict(settings).items() if name not in NOT_IN_PODS}

@@ -33,7 +33,10 @@ TEAM = "policed-team"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet"
 OWN = {"app.kubernetes.io/managed-by": "tts-operator", "ttsfleet.io/tenant": "acme"}
 READY_SECONDS = 120
-SET = ["--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"]
+SET = [
+    *("--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"),
+    *("--set", "image.repository=example.invalid/operator,serverImage.repository=example.invalid/server"),
+]
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
 
 
@@ -515,3 +518,42 @@ def test_a_team_with_edit_in_its_namespace_can_list_models_and_not_change_them(
 def test_who_has_not_logged_in_reads_no_models(account: OperatorAccount, control_plane: ControlPlane) -> None:
     with pytest.raises(CommandError, match="cannot list resource"):
         control_plane.kubectl("get", "ttsmodels", "--as=system:anonymous", "--as-group=system:unauthenticated")
+
+
+RIGHTS: dict[str, tuple[str, str, bool]] = {
+    # the story                        verb        namespace      whether a member of the team may
+    "edit creates":                    ("create",  TEAM,          True),
+    "edit lists":                      ("list",    TEAM,          True),
+    "edit deletes":                    ("delete",  TEAM,          True),
+    "edit in another namespace":       ("list",    NAMESPACE,     False),
+}  # fmt: skip
+
+
+def may(plane: ControlPlane, verb: str, resource: str, namespace: str, group: str) -> bool:
+    """Whether a person of this group may do it, as the API server says."""
+    person = ("--as=ada", f"--as-group={group}", "--as-group=system:authenticated")
+    try:
+        return plane.kubectl("auth", "can-i", verb, resource, "-n", namespace, *person).strip() == "yes"
+    except CommandError as error:
+        if "no" in str(error).split():
+            return False
+        raise
+
+
+def test_teams_manage_the_tenants_of_their_namespace_by_the_clusters_own_roles(
+    account: OperatorAccount, control_plane: ControlPlane
+) -> None:
+    """The chart's roles are aggregated into view and edit, which takes the controller a moment."""
+    for role in ("edit", "view"):
+        group = f"{role}ors"
+        control_plane.kubectl("-n", TEAM, "create", "rolebinding", group, f"--clusterrole={role}", f"--group={group}")
+    deadline = time.monotonic() + READY_SECONDS
+    while not may(control_plane, "create", "ttstenants", TEAM, "editors"):
+        assert time.monotonic() < deadline, "the role edit has no tenants"
+        time.sleep(0.2)
+    for verb, namespace, allowed in RIGHTS.values():
+        assert may(control_plane, verb, "ttstenants", namespace, "editors") is allowed, (verb, namespace)
+    assert may(control_plane, "list", "ttstenants", TEAM, "viewors")
+    assert not may(control_plane, "create", "ttstenants", TEAM, "viewors")
+    assert may(control_plane, "list", "ttsmodels", TEAM, "viewors"), "whoever chooses a model sees the catalogue"
+    assert not may(control_plane, "patch", "ttsmodels", TEAM, "editors")

@@ -147,6 +147,11 @@ ACCEPTED: dict[str, Object] = {
     "an engine's memory as a whole number": model(memoryLimit=100_000_000),
     "an object store by its address": tenant(storage={"s3": {**S3, "endpoint": "http://[fd00::1]:9000/"}}),
     "an object store at the last port": tenant(storage={"s3": {**S3, "publicEndpoint": "http://10.0.0.1:65535"}}),
+    **{
+        f"an object store at {host}": tenant(storage={"s3": {**S3, "endpoint": f"http://{host}"}})
+        for host in ("10.0.0.1", "1.2.3.254", "127.example", "0x.example", "kubernetes.example", "[fd00::1:ffff:2]")
+    },
+    "links for a laptop": tenant(storage={"s3": {**S3, "publicEndpoint": "http://localhost:9000"}}),
     "a prefix of several parts": tenant(storage={"s3": {**S3, "prefix": "fleet/..audio/team.a"}}),
     "a Secret whose name has dots": tenant(redis={"secretRef": {"name": "redis.acme.1"}}),
     "no pause but after paragraphs": model(
@@ -189,6 +194,52 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a port without a host": (
         tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "https://:443", "issuer": "i", "audience": "a"}}),
         "spec.auth.external.jwksURL",
+    ),
+    **{
+        f"an object store at {host}": (tenant(storage={"s3": {**S3, "endpoint": f"http://{host}"}}), message)
+        for message, hosts in {
+            "an IPv4 address is four decimal numbers": (
+                "2852039166",
+                "0xA9FEA9FE:80",
+                "169.254.43518",
+                "0251.0376.0251.0376",
+                "127.1",
+                "0.0.0.0",
+            ),
+            "the host must not be a loopback, link-local or metadata address": (
+                "169.254.169.254",
+                "127.0.0.1:9090",
+                "LOCALHOST",
+                "a.localhost.",
+                "metadata.google.internal",
+                "[::1]",
+                "[0:0:0:0:0:0:0:1]",
+                "[::]",
+                "[fe80::1]",
+                "[FEBF::1]",
+                "[::ffff:169.254.169.254]",
+                "[::ffff:a9fe:a9fe]",
+                "[0:0:0:0:0:FFFF:a9fe:a9fe]",
+                "[64:ff9b::169.254.169.254]",
+            ),
+            "the host must not be the API server": ("kubernetes.default", "Kubernetes.Default.svc.cluster.local:443"),
+        }.items()
+        for host in hosts
+    },
+    "an issuer on the link": (
+        tenant(auth={"modes": ["JWT"], "external": {"jwksURL": "https://[fe80::1]/", "issuer": "i", "audience": "a"}}),
+        "the host must not be a loopback, link-local or metadata address",
+    ),
+    "weights of the API server": (
+        model(
+            engine="Onnx",
+            source={"s3": {**S3_SOURCE, "endpoint": "https://kubernetes.default.svc/a", "sha256": "0" * 64}},
+        ),
+        "the host must not be the API server",
+    ),
+    "an engine that is this machine": (
+        model(engine="Remote", remote={"url": "http://localhost:8080/a"}),
+        "the host must not be a loopback, link-local or metadata address",
     ),
     "a region that cannot be signed for": (
         tenant(storage={"s3": {**S3, "region": "eu 1"}}),

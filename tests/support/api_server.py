@@ -29,7 +29,9 @@ from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Settings
 
-SETTINGS = Settings(server_image="example.invalid/tts-server:1", namespace="ttsfleet-system")
+SETTINGS = Settings(
+    server_image="example.invalid/tts-server:1", namespace="ttsfleet-system", allowed_hosts=("*.example", "*.store.svc")
+)
 CLOCK = SystemClock()
 DAY = {"default": {"minReplicas": 2, "maxReplicas": 4}}
 PATIENCE_SECONDS = 60.0

@@ -26,7 +26,7 @@ from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
 from tts_server.config.schema import CONFIG_FILE
 
-SETTINGS = Settings(server_image="registry.example/tts-server:1")
+SETTINGS = Settings(server_image="registry.example/tts-server:1", allowed_hosts=("*.example", "*.store.svc"))
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 """A Wednesday."""
 DAY = {"default": {"minReplicas": 3, "maxReplicas": 6}}

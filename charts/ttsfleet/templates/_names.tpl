@@ -55,10 +55,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{/* Image reference; call it with (list . .Values.image). */}}
+{{/* Image reference; call it with (list . "image"), the name of the value. */}}
 {{- define "ttsfleet.image" -}}
 {{- $root := index . 0 -}}
-{{- $image := index . 1 -}}
+{{- $image := index $root.Values (index . 1) -}}
+{{- if not $image.repository -}}
+{{- fail (printf "%s.repository is required: push the image to a registry from which the cluster pulls, and set image.repository and serverImage.repository" (index . 1)) -}}
+{{- end -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else -}}

@@ -126,7 +126,9 @@ class Identity:
 def _fetch_from(config: ExternalIssuer) -> Fetch[PublicKey]:
     async def fetch() -> Mapping[str, PublicKey]:
         try:
-            return read_key_set(await fetch_document(config.jwks_url, config.ca_file))
+            return read_key_set(
+                await fetch_document(config.jwks_url, config.ca_file, refuse_local=config.refuse_local_addresses)
+            )
         except ValueError:
             raise FetchFailed("the response is not a key set") from None
 

@@ -9,11 +9,12 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 import structlog
 
+from tts_server.config.hosts import is_local_text
 from tts_server.errors import TokensUnavailable
 
 log = structlog.get_logger(__name__)
@@ -92,17 +93,20 @@ class KeySet(Generic[Key]):
             log.info("issuer keys reloaded", keys=len(self._keys))
 
 
-async def fetch_document(url: str, trust: Path | None) -> object:
+async def fetch_document(url: str, trust: Path | None, *, refuse_local: bool = False) -> object:
     """The JSON document at `url`, within limits of time and size. Raises `FetchFailed`.
 
     Uses no proxy of the environment and follows no redirect: `url` is the only address that is contacted.
+    `refuse_local`: send nothing if that is a loopback, link-local or metadata address.
     """
+    extensions = {"trace": _refuse_local} if refuse_local else {}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     try:
         context = await asyncio.to_thread(ssl.create_default_context, cafile=None if trust is None else str(trust))
         async with (
             asyncio.timeout(FETCH_SECONDS),
             httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False, timeout=FETCH_SECONDS) as client,
-            client.stream("GET", url, headers={"Accept": "application/json", "Accept-Encoding": "identity"}) as reply,
+            client.stream("GET", url, headers=headers, extensions=extensions) as reply,
         ):
             if reply.status_code != 200:
                 raise FetchFailed(f"status {reply.status_code}")
@@ -118,3 +122,12 @@ async def fetch_document(url: str, trust: Path | None) -> object:
         raise FetchFailed(type(error).__name__) from None
     except (ValueError, RecursionError):
         raise FetchFailed("the response is not JSON") from None
+
+
+async def _refuse_local(event: str, details: dict[str, Any]) -> None:
+    """httpx's trace of a connection: before TLS begins, its other end is known."""
+    if event == "connection.connect_tcp.complete":
+        stream = details["return_value"]
+        if is_local_text(str(stream.get_extra_info("server_addr")[0])):
+            await stream.aclose()
+            raise FetchFailed("the host has a loopback, link-local or metadata address")

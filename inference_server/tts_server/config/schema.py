@@ -189,6 +189,11 @@ class ExternalIssuer(ConfigModel):
     """Value that `aud` must be or contain. It keeps tenants apart that trust the same issuer."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for `jwksUrl`; unset: the system's."""
+    refuse_local_addresses: bool = False
+    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
+
+    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
+    """
 
 
 class AuthConfig(ConfigModel):
@@ -241,6 +246,11 @@ class S3Config(ConfigModel):
     """File with the secret key."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for the endpoint; unset: the system's."""
+    refuse_local_addresses: bool = False
+    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
+
+    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
+    """
 
 
 class StorageConfig(ConfigModel):
@@ -290,6 +300,11 @@ class RedisConfig(ConfigModel):
     """File with the password. It is read for each new connection, so that rotation needs no restart."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for `rediss://`; unset, or missing beside a `urlFile`: the system's."""
+    refuse_local_addresses: bool = False
+    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
+
+    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
+    """
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:

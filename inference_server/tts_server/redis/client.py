@@ -48,6 +48,7 @@ def redis_client(config: RedisConfig) -> RedisClient:
     pool = BlockingConnectionPool(
         connection_class=FollowingConnection,
         address=_address(config),
+        refuse_local=config.refuse_local_addresses,
         credential_provider=_Password(config) if config.password_file is not None else None,
         **_options(),
     )

@@ -16,6 +16,7 @@ from redis.asyncio.connection import RedisSSLContext
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 
+from tts_server.config.hosts import is_local_text
 from tts_server.redis.address import Address
 
 
@@ -35,9 +36,10 @@ class FollowingConnection(SSLConnection):
     script are packed one by one, which takes three times as long.
     """
 
-    def __init__(self, *, address: Address, **options: Any) -> None:
+    def __init__(self, *, address: Address, refuse_local: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self._address = address
+        self._refuse_local = refuse_local
         self.ssl_context = self._trust = CurrentTrust()
 
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -60,6 +62,16 @@ class FollowingConnection(SSLConnection):
                 raise
             # The library's message shows host and port, which may be out of a Secret.
             raise RedisConnectionError(f"{self._address.name}: {_reason(error.__context__)}") from None
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """The library calls it once connected. Nothing has been sent yet, not even the password."""
+        if self._refuse_local and self._writer is not None:
+            peer = self._writer.get_extra_info("peername")
+            if peer and is_local_text(str(peer[0])):
+                raise RedisConnectionError(
+                    f"{self._address.name}: the host has a loopback, link-local or metadata address"
+                )
+        await super().on_connect_check_health(check_health)
 
 
 def _reason(error: OSError) -> str:

@@ -20,9 +20,10 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from tts_server.circuit_breaker import SERVICE, Breaker
+from tts_server.config.hosts import is_local_text
 from tts_server.config.schema import S3Config
 from tts_server.errors import StorageUnavailable
 from tts_server.storage.credentials import CredentialFiles
@@ -192,7 +193,10 @@ def _client(config: S3Config, endpoint: str) -> Minio:
         secure=address.scheme == "https",
         region=config.region,  # without it the client would send a request to sign a link
         credentials=CredentialFiles(config.access_key_file, config.secret_key_file),
-        http_client=_connections(TlsTrustStore(config.ca_file or Path(certifi.where()), needed=True)),
+        http_client=_connections(
+            TlsTrustStore(config.ca_file or Path(certifi.where()), needed=True),
+            refuse_local=config.refuse_local_addresses,
+        ),
     )
     if config.path_style:
         client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # without annotations in the library
@@ -201,8 +205,26 @@ def _client(config: S3Config, endpoint: str) -> Minio:
     return client
 
 
-def _connections(trust: TlsTrustStore) -> urllib3.PoolManager:
+class LocalAddress(urllib3.exceptions.HTTPError):
+    """The endpoint's name means an address to which no tenant may lead a server. No request was sent there."""
+
+
+def _connections(trust: TlsTrustStore, *, refuse_local: bool) -> urllib3.PoolManager:
     """A pool whose connections trust the current certificates. urllib3 itself would read them for each connection."""
+
+    def check(connection: HTTPConnection) -> None:
+        """The other end of the socket, because a name may mean another address each time that it is looked up."""
+        if refuse_local and connection.sock is not None and is_local_text(str(connection.sock.getpeername()[0])):
+            connection.close()
+            raise LocalAddress("the endpoint has a loopback, link-local or metadata address")
+
+    class PlainConnection(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            check(self)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = PlainConnection
 
     class Connection(HTTPSConnection):
         def connect(self) -> None:
@@ -211,6 +233,7 @@ def _connections(trust: TlsTrustStore) -> urllib3.PoolManager:
             except OSError as error:
                 raise urllib3.exceptions.SSLError(error) from error  # urllib3's own exception for it
             super().connect()
+            check(self)
 
     class Pool(urllib3.HTTPSConnectionPool):
         ConnectionCls = Connection
@@ -221,5 +244,5 @@ def _connections(trust: TlsTrustStore) -> urllib3.PoolManager:
         retries=urllib3.Retry(1, redirect=0, status_forcelist=(500, 502, 503, 504)),
         cert_reqs="CERT_REQUIRED",
     )
-    manager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": Pool}
     return manager

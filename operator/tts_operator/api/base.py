@@ -126,10 +126,37 @@ WebOrigin = Annotated[
     AfterValidator(_with_valid_port),
 ]
 """Origin of a web page as browsers send it, in lower case, or ``*`` for every origin."""
+_NUMBER = "(0x[0-9a-f]*|[0-9]+)"
+_END = "([:/?#]|$)"
+
+
+def _begins(expression: str) -> str:
+    """CEL: whether a URL's host begins like this. Matched as a whole: the size of a part of it has no bound for CEL."""
+    return f"self.matches('(?i)^https?://{expression}')"
+
+
+REACHABLE = field_cel(
+    (
+        f"!{_begins(f'({_NUMBER}[.])*{_NUMBER}[.]?{_END}')} || "
+        f"{_begins(f'[1-9][0-9]{{0,2}}([.](0|[1-9][0-9]{{0,2}})){{3}}{_END}')}",
+        "the host must be a name or an IP address; an IPv4 address is four decimal numbers",
+    ),
+    (
+        f"!{_begins(f'(127|169[.]254)[.][0-9.]+{_END}')}"
+        f" && !{_begins(f'([^/?#:]*[.])?localhost[.]?{_END}')}"
+        f" && !{_begins(f'metadata([.]google[.]internal|[.]goog)?[.]?{_END}')}"
+        f" && !{_begins('[[]([0:]*:[0:]*1?[]]|fe[89ab][0-9a-f]:|[0:]*:ffff:|[0-9a-f:]*[.])')}",
+        "the host must not be a loopback, link-local or metadata address, nor an IPv4 address in the form of IPv6",
+    ),
+    (f"!{_begins('kubernetes[.]default([.:/?#]|$)')}", "the host must not be the API server"),
+)
+"""Rules of hosts that pods connect to. `resolve.hosts` has them in full, with those that the platform chooses."""
+StoreOrigin = Annotated[Origin, REACHABLE]
 KeySetURL = Annotated[
     str,
     StringConstraints(pattern=rf"^https://{AUTHORITY}(/[^\s#]*)?$", max_length=2048),
     AfterValidator(_with_valid_port),
+    REACHABLE,
 ]
 Hostname = Annotated[str, StringConstraints(pattern=SUBDOMAIN, max_length=253)]
 BucketName = Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from tts_operator.api.base import (
+    REACHABLE,
     URL,
     AbsolutePath,
     APIModel,
@@ -61,7 +62,7 @@ class ImageSource(APIModel):
 class S3Source(APIModel):
     """Archive of weights in an object store; it is downloaded, verified and cached before the server starts."""
 
-    endpoint: URL
+    endpoint: Annotated[URL, REACHABLE]
     """URL of the object store."""
     bucket: BucketName
     """Name of the bucket."""
@@ -97,7 +98,7 @@ class Source(APIModel):
 class RemoteEngine(APIModel):
     """Server outside the pod that implements OpenAI's audio API."""
 
-    url: URL
+    url: Annotated[URL, REACHABLE]
     """Base URL, without /v1."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     """Model to name in requests to the server."""

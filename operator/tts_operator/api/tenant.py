@@ -20,6 +20,7 @@ from tts_operator.api.base import (
     ObjectReference,
     Origin,
     Replicas,
+    StoreOrigin,
     VoiceName,
     WebOrigin,
     atomic,
@@ -203,7 +204,7 @@ Region = Annotated[
 class S3Storage(APIModel):
     """S3-compatible object store."""
 
-    endpoint: Origin
+    endpoint: StoreOrigin
     """URL of the object store, as pods reach it."""
     region: Region = "us-east-1"
     """Region with which requests are signed."""

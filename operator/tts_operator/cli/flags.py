@@ -150,7 +150,9 @@ def _text(default: object) -> str:
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return "" if default in (None, ()) else str(default)
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return "" if default is None else str(default)
 
 
 def _value_name(flag: Flag) -> str:

@@ -12,8 +12,7 @@ from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
-from tts_operator.desired.build import build, pool_deployments
-from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
+from tts_operator.desired.build import build, pool_deployments, while_refused
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe
 from tts_operator.observe.sources import Sources
@@ -111,7 +110,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     try:
         resolved = resolved.waiting(waits, changes)
         desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
-        actions = plan(desired, observed) if desired else follow(with_last_schedule(resolved), observed)
+        actions = plan(desired, observed) if desired else follow(while_refused(resolved), observed)
         admitted = context.interference.admit(actions, observed, clock.now())
         stores.before_apply(key)
         outcome = await executor.run(admitted.actions)

@@ -20,13 +20,15 @@ ACCESS_KEY, SECRET_KEY = "accessKey", "secretKey"
 
 @dataclass(frozen=True)
 class RedisSecret:
-    """The Secret that `spec.redis` names. Of its contents the operator keeps only the port."""
+    """The Secret that `spec.redis` names. Of its contents the operator keeps only host and port."""
 
     version: str = ""
     """The Secret's `resourceVersion`; empty if it does not exist."""
     port: int | None = None
     """Port of the Redis; None if the URL is invalid."""
     problem: Problem | None = None
+    host: str = ""
+    """Host of the Redis; empty if the URL is invalid."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,10 @@ class SharedRedis:
 
     secret_name: str
     """Secret that its pods mount."""
+    host: str
+    """Host that its pods may reach; empty if it is not known, or not allowed."""
     port: int | None
-    """Port that its pods may reach; None if it is not known."""
+    """Port of that host; None if it is not known."""
     version: str = field(repr=False)
     """Version of the credentials; it changes whenever pods must reload them."""
     problem: Problem | None = None
@@ -68,7 +72,7 @@ def redis_of(
     """The tenant's own Redis, else the operator's. Without either each replica enforces its share of the limits."""
     if tenant.spec.redis is not None:
         secret = credentials.redis_secret or RedisSecret()
-        return SharedRedis(tenant.spec.redis.secret_ref.name, secret.port, secret.version, secret.problem)
+        return SharedRedis(tenant.spec.redis.secret_ref.name, secret.host, secret.port, secret.version, secret.problem)
     if default is None:
         return None
     user = redis_user_name(uid)
@@ -77,7 +81,7 @@ def redis_of(
         entries[CERTIFICATE] = credentials.redis_certificate
     version = "\n".join(entries.values())
     name = redis_secret_name(tenant.metadata.name)
-    return SharedRedis(name, default.url.port, version, entries=entries, user=user)
+    return SharedRedis(name, default.url.host, default.url.port, version, entries=entries, user=user)
 
 
 def s3_of(tenant: TTSTenant, uid: str, default: S3Default | None) -> S3Storage | None:
@@ -129,7 +133,7 @@ def parse_redis_secret(name: str, version: str, text: str | None) -> RedisSecret
     except BadRedisURL as error:
         message = f"`{URL}` of Secret {name} {error}; {REDIS_ADVICE}"
         return RedisSecret(version, problem=Problem("RedisSecretInvalid", message))
-    return RedisSecret(version, address.port)
+    return RedisSecret(version, address.port, host=address.host)
 
 
 def missing_redis_secret(name: str) -> RedisSecret:

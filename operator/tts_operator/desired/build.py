@@ -8,8 +8,8 @@ from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
-from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
-from tts_operator.desired.networkpolicy import network_policy
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler, with_last_schedule
+from tts_operator.desired.networkpolicy import closed_policies, network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
@@ -87,6 +87,11 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         },
         config_hashes=dict(hashes(resolved, current, configs, quota)),
     )
+
+
+def while_refused(resolved: Resolved) -> tuple[Manifest, ...]:
+    """Build what changes although the spec is refused: bounds by the schedule, and ways that the platform closes."""
+    return (*present(with_last_schedule(resolved)), *closed_policies(resolved))
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:

@@ -1,6 +1,5 @@
 """Sources of a pod template, and whether a change of them is throttled with those of other tenants."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import Sources, change_cause
+from tts_operator.settings import pod_settings
 from tts_operator.snapshot import lookup
 
 TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
@@ -42,7 +42,7 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
     return Sources(
         tenant=short(tenant),
         model=model_digest(model),
-        operator=short(dataclasses.asdict(resolved.settings)),
+        operator=short(pod_settings(resolved.settings)),
     )
 
 

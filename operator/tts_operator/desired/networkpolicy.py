@@ -1,29 +1,39 @@
 """NetworkPolicy of a pool."""
 
+from collections.abc import Iterable, Iterator
+from ipaddress import collapse_addresses, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from tts_operator.desired.metadata import pool_metadata
-from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
+from tts_operator.desired.metadata import child_metadata, pool_metadata
+from tts_operator.objects.kinds import NETWORK_POLICY
+from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL, pool_labels
 from tts_operator.objects.manifest import Manifest
+from tts_operator.objects.ownership import controlled_by
+from tts_operator.resolve.hosts import disallowed_urls, service_namespace
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.settings import IPNetwork, Settings
+from tts_operator.snapshot import lookup
+from tts_server.config.hosts import LOCAL, BadHost, parse_host
 from tts_server.config.schema import HTTP_PORT, METRICS_PORT
 
 DNS_PORT = 53
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """Allow requests to an entry pool from anywhere, and to other pools only from the tenant's own pods.
 
     Egress is what the role needs. An entry pool may reach DNS, the tenant's other pools, its stores and the issuer of
-    its callers' tokens; the last two by port, since a policy has no host names. A member may reach nothing, so a
-    compromised engine cannot send text out. With tracing, every pool may reach DNS and the collector.
+    its callers' tokens. A member may reach nothing, so a compromised engine cannot send text out. With tracing, every
+    pool may reach DNS and the collector. Metrics are open to the platform's scrapers alone.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
     requests: dict[str, Any] = {"ports": [policy_port("TCP", HTTP_PORT)]}
     if not entry:
         requests["from"] = [siblings]
+    scrapers = [dict(peer) for peer in resolved.settings.metrics_from]
     return Manifest.of(
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -32,11 +42,14 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [requests, {"ports": [policy_port("TCP", METRICS_PORT)]}],
+                "ingress": [
+                    requests,
+                    *([{"from": scrapers, "ports": [policy_port("TCP", METRICS_PORT)]}] if scrapers else []),
+                ],
                 "egress": [
                     dns_rule(),
                     {"to": [siblings], "ports": [policy_port("TCP", HTTP_PORT)]},
-                    *({"ports": [policy_port("TCP", number)]} for number in outside_ports(resolved)),
+                    *store_rules(resolved),
                     *tracing_rules(resolved),
                 ]
                 if entry
@@ -48,38 +61,100 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     )
 
 
+def closed_policies(resolved: Resolved) -> Iterator[Manifest]:
+    """Live policies without the way to hosts that the refused spec names and the platform does not allow.
+
+    The last accepted spec, which applies, may have the same host: it was accepted while the platform allowed it. Rules
+    that open a port to every address are those of earlier versions.
+    """
+    if resolved.tenant is None or resolved.refused is None:
+        return
+    closed: list[dict[str, Any]] = []
+    for _, url in disallowed_urls(resolved.tenant, resolved.settings):
+        host, port = host_and_port(url)
+        closed += [host_rule(resolved, host, port), {"ports": [policy_port("TCP", port)]}]
+    for ref, live in resolved.observed.children.items():
+        before = live.get("spec", {}).get("egress") or []
+        egress = [rule for rule in before if rule not in closed]
+        if ref.kind == NETWORK_POLICY.name and egress != before and controlled_by(live, resolved.uid):
+            labels = pool_labels(resolved.key.name, lookup.model_of(resolved.observed, ref.name))
+            yield Manifest.of(
+                {
+                    "apiVersion": "networking.k8s.io/v1",
+                    "kind": "NetworkPolicy",
+                    "metadata": child_metadata(resolved, ref.name, labels),
+                    "spec": {**live["spec"], "egress": egress},
+                }
+            )
+
+
 def dns_rule() -> dict[str, Any]:
     """Egress rule for DNS, to any address: clusters run it in different places."""
     return {"ports": [policy_port("UDP", DNS_PORT), policy_port("TCP", DNS_PORT)]}
 
 
 def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
-    """Egress rules for the trace collector, only in its namespace if it is a Service; empty without tracing."""
+    """Egress rule for the trace collector; empty without tracing."""
     endpoint = resolved.settings.tracing_endpoint
-    if not endpoint:
-        return []
-    rule: dict[str, Any] = {"ports": [policy_port("TCP", port_of(endpoint))]}
-    name = (urlsplit(endpoint).hostname or "").split(".")
-    if len(name) > 2 and name[2] == "svc":
-        rule["to"] = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name[1]}}}]
-    return [rule]
+    return [host_rule(resolved, *host_and_port(endpoint))] if endpoint else []
 
 
-def outside_ports(resolved: Resolved) -> list[int]:
-    """Ports of the tenant's object store, its Redis and the issuer of its callers' tokens."""
+def store_rules(resolved: Resolved) -> list[dict[str, Any]]:
+    """Egress rules for the tenant's object store, its Redis and the issuer of its callers' tokens."""
     if resolved.tenant is None:
         return []
     auth = resolved.tenant.spec.auth
-    addresses = [resolved.s3.endpoint] if resolved.s3 else []
-    addresses += [auth.external.jwks_url] if auth and auth.external else []
-    redis = {resolved.redis.port} if resolved.redis and resolved.redis.port else set()
-    return sorted({port_of(address) for address in addresses} | redis)
+    urls = [resolved.s3.endpoint] if resolved.s3 else []
+    urls += [auth.external.jwks_url] if auth and auth.external else []
+    hosts = {host_and_port(url) for url in urls}
+    if resolved.redis and resolved.redis.host and resolved.redis.port:
+        hosts.add((resolved.redis.host, resolved.redis.port))
+    return [host_rule(resolved, *each) for each in sorted(hosts, key=lambda each: (each[1], each[0]))]
 
 
-def port_of(address: str) -> int:
-    """Port of a URL, explicit or the default of its scheme."""
-    url = urlsplit(address)
-    return url.port or (443 if url.scheme == "https" else 80)
+def host_rule(resolved: Resolved, host: str, port: int) -> dict[str, Any]:
+    """Egress rule for one port of one host, as far as a policy can express it: there are no names in policies."""
+    peers = list(host_peers(host, resolved.key.namespace, resolved.settings))
+    return {"to": peers, "ports": [policy_port("TCP", port)]}
+
+
+def host_peers(host: str, namespace: str, settings: Settings) -> Iterator[dict[str, Any]]:
+    """An address is itself, a Service the namespace that has it, and any other name all that is outside the cluster."""
+    try:
+        parsed = parse_host(host)
+    except BadHost:  # the platform's own: those of tenants have been checked
+        parsed = host
+    if not isinstance(parsed, str):
+        yield {"ipBlock": {"cidr": str(ip_network(parsed))}}
+        return
+    service = service_namespace(parsed, namespace)
+    if service:
+        yield {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": service}}}
+    if not service or parsed.count(".") == 1:
+        yield from outside(settings)
+
+
+def outside(settings: Settings) -> Iterator[dict[str, Any]]:
+    """All addresses except internal ones, and the networks that the platform allows all the same."""
+    for network in EVERYWHERE:
+        yield ip_block(network, (*LOCAL, *settings.internal_networks))
+    for entry in settings.allowed_hosts:
+        if "/" in entry:
+            yield ip_block(ip_network(entry), LOCAL)
+
+
+def ip_block(network: IPNetwork, excluded: Iterable[IPNetwork]) -> dict[str, Any]:
+    """Peer with the addresses of a network, except those of others within it."""
+    kind = type(network)
+    inside = [each for each in excluded if isinstance(each, kind) and each.subnet_of(network)]  # type: ignore[arg-type]  # of one kind
+    exceptions = [str(each) for each in collapse_addresses(inside)]  # type: ignore[type-var]  # of one kind
+    return {"ipBlock": {"cidr": str(network), **({"except": exceptions} if exceptions else {})}}
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Host and port of a URL; the port is explicit or the default of its scheme."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def policy_port(protocol: str, number: int) -> dict[str, Any]:

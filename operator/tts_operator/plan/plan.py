@@ -1,6 +1,6 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
@@ -36,15 +36,14 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     ]
 
 
-def follow(autoscaler: Manifest | None, observed: Observed) -> list[Action]:
-    """The only write while a spec is refused: the HPA's bounds by the last accepted schedule."""
-    if autoscaler is None:
-        return []
-    live = observed.children.get(autoscaler.ref)
-    if live is None or terminating(live):
-        return []
-    why = difference(autoscaler.body, live)
-    return [Apply(autoscaler, why)] if why else []
+def follow(manifests: Iterable[Manifest], observed: Observed) -> list[Action]:
+    """The only writes while a spec is refused: of live children, such as the HPA's bounds by the last schedule."""
+    actions: list[Action] = []
+    for manifest in manifests:
+        live = observed.children.get(manifest.ref)
+        if live is not None and not terminating(live) and (why := difference(manifest.body, live)):
+            actions.append(Apply(manifest, why))
+    return actions
 
 
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:

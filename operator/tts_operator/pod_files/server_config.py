@@ -4,7 +4,7 @@ import json
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.tenant import S3Storage, Storage
-from tts_operator.credentials.shared_stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY, URL
+from tts_operator.credentials.shared_stores import ACCESS_KEY, CERTIFICATE, SECRET_KEY, URL, SharedRedis
 from tts_operator.objects import quantity
 from tts_operator.objects.kinds import CONFIG_MAP
 from tts_operator.objects.names import server_config_name
@@ -77,7 +77,7 @@ def server_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> ServerCo
         public_url=spec.public_url if entry else None,
         storage=storage_config(resolved, tenant),
         cache=cache_config(tenant, pool),
-        redis=redis_config() if resolved.redis else None,
+        redis=redis_config(redis) if (redis := resolved.redis) else None,
         drain_seconds=resolved.settings.drain_seconds,
         max_replicas=max(pool.bounds.max_replicas, 1),
         playground=entry and resolved.settings.playground,
@@ -176,7 +176,12 @@ def auth_config(resolved: Resolved) -> AuthConfig:
         keys_directory=None if AuthMode.NONE in modes else KEYS_DIRECTORY,  # API keys are also exchanged for tokens
         internal_directory=INTERNAL_DIRECTORY,
         signing_directory=SIGNING_DIRECTORY if AuthMode.JWT in modes else None,
-        external=ExternalIssuer(jwks_url=external.jwks_url, issuer=external.issuer, audience=external.audience)
+        external=ExternalIssuer(
+            jwks_url=external.jwks_url,
+            issuer=external.issuer,
+            audience=external.audience,
+            refuse_local_addresses=True,
+        )
         if external
         else None,
         trusted_proxies=resolved.settings.trusted_proxies or None,
@@ -200,12 +205,12 @@ def storage_config(resolved: Resolved, tenant: TTSTenant) -> StorageConfig:
         max_bytes=int(float(size) * DATA_SHARE),
         link_seconds=storage.link_seconds,
         retention_seconds=storage.retention_seconds,
-        s3=s3_config(resolved.s3) if resolved.s3 else None,
+        s3=s3_config(resolved.s3, of_tenant=storage.s3 is not None) if resolved.s3 else None,
         peers_url=None if resolved.s3 else peers_url(resolved),
     )
 
 
-def s3_config(s3: S3Storage) -> S3Config:
+def s3_config(s3: S3Storage, *, of_tenant: bool) -> S3Config:
     """Settings of the object store. Its credentials are files of a Secret, never part of server.json."""
     return S3Config(
         endpoint=s3.endpoint,
@@ -216,12 +221,17 @@ def s3_config(s3: S3Storage) -> S3Config:
         path_style=s3.path_style,
         access_key_file=S3_DIRECTORY / ACCESS_KEY,
         secret_key_file=S3_DIRECTORY / SECRET_KEY,
+        refuse_local_addresses=of_tenant,
     )
 
 
-def redis_config() -> RedisConfig:
+def redis_config(redis: SharedRedis) -> RedisConfig:
     """Settings of the Redis. Its URL includes the password, so it is a file of a Secret, never part of server.json."""
-    return RedisConfig(url_file=REDIS_DIRECTORY / URL, ca_file=REDIS_DIRECTORY / CERTIFICATE)
+    return RedisConfig(
+        url_file=REDIS_DIRECTORY / URL,
+        ca_file=REDIS_DIRECTORY / CERTIFICATE,
+        refuse_local_addresses=not redis.user,
+    )
 
 
 def cache_config(tenant: TTSTenant, pool: Pool) -> CacheConfig:

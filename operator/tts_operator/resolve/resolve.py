@@ -5,7 +5,6 @@ Never raises: what cannot be resolved becomes a problem that the status reports.
 
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from tts_operator.api import AuthMode, TTSTenant
 from tts_operator.api.support import unsupported_in_tenant
@@ -23,6 +22,7 @@ from tts_operator.resolve.ceilings import (
     tier_problem,
 )
 from tts_operator.resolve.fallback import fallback_chains
+from tts_operator.resolve.hosts import disallowed_host
 from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem, not_supported
@@ -47,7 +47,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return refuse(unresolved, Problem("Invalid", observed.tenant_error or "the stored object is not a TTSTenant"))
     if unsupported := list(unsupported_in_tenant(tenant.spec)):
         return refuse(unresolved, Problem("NotSupportedYet", not_supported(unsupported)))
-    if problem := disallowed_issuer(tenant, settings) or tier_problem(tenant, observed.namespace_labels):
+    if problem := disallowed_host(tenant, settings) or tier_problem(tenant, observed.namespace_labels):
         return refuse(unresolved, problem)
     most = max_replicas(observed.namespace_labels)
     try:
@@ -109,20 +109,6 @@ def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
         return refused
     at = change.at if change else None
     return replace(refused, following=last.pool, window=window, next_transition=change, requeue_at=at)
-
-
-def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:
-    """Refuse a key set at a host that the platform does not allow: pods fetch it from inside the cluster."""
-    external = tenant.spec.auth.external if tenant.spec.auth else None
-    if external is None or not settings.issuer_hosts:
-        return None
-    host = urlsplit(external.jwks_url).hostname
-    if host in settings.issuer_hosts:
-        return None
-    allowed = ", ".join(settings.issuer_hosts)
-    return Problem(
-        "IssuerNotAllowed", f"spec.auth.external.jwksURL: host {host} is not one of the allowed hosts: {allowed}"
-    )
 
 
 def requested_pools(

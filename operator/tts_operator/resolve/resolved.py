@@ -13,6 +13,7 @@ from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import CPU_UTILIZATION
+from tts_operator.resolve.hosts import with_allowed_host
 from tts_operator.resolve.precision import PrecisionChoice
 from tts_operator.rollout.policy import model_of
 from tts_operator.rollout.update_strategy import UpdateStrategy
@@ -117,7 +118,10 @@ class Resolved:
     @property
     def redis(self) -> SharedRedis | None:
         """The Redis in which replicas share counters; None if each replica enforces its share of the limits."""
-        return redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores) if self.tenant else None
+        if self.tenant is None:
+            return None
+        redis = redis_of(self.tenant, self.uid, self.settings.redis, self.observed.stores)
+        return redis and with_allowed_host(redis, self.key.namespace, self.settings)
 
     def waiting(self, problems: Mapping[str, Problem], changes: Mapping[str, str]) -> "Resolved":
         """A copy in which these pools are throttled: `problems` and `changes` are by pool."""

@@ -239,7 +239,7 @@ async def test_a_tenants_own_secret_is_read_for_its_port_and_stays_its_own(harne
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "counters", "namespace": api.namespace},
-            "stringData": {"url": "redis://acme:very-s3cret@redis.acme.svc:7777"},
+            "stringData": {"url": "redis://acme:very-s3cret@redis.store.svc:7777"},
         }
     )
     model = await api.publish_model()

@@ -1,5 +1,6 @@
 """The operator's flags."""
 
+import json
 import re
 import subprocess
 import sys
@@ -51,14 +52,45 @@ def test_networks_of_proxies_are_a_list() -> None:
     assert changed == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
 
 
-def test_hosts_of_issuers_are_a_list() -> None:
-    assert settings().issuer_hosts == ()
-    assert settings("--issuer-hosts=login.example, id.example").issuer_hosts == ("login.example", "id.example")
-    for bad in ("https://login.example", "*.example", "login.example:443", "ID.example"):
-        with pytest.raises(
-            FlagError, match="--issuer-hosts: must be names of hosts in lower case, separated by commas"
-        ):
-            settings(f"--issuer-hosts=id.example,{bad}")
+def test_hosts_that_tenants_may_name_are_a_list() -> None:
+    assert settings().allowed_hosts == ()
+    listed = settings("--allowed-hosts=Login.example., *.stores.svc,*, 10.9.0.0/16, fd00:9::0/64, 10.0.0.1")
+    assert listed.allowed_hosts == ("login.example", "*.stores.svc", "*", "10.9.0.0/16", "fd00:9::/64", "10.0.0.1")
+    bad = [
+        "https://a.example",
+        "a.example:443",
+        "*a.example",
+        "a.*.example",
+        "10.9.1.0/16",
+        "0.0.0.0/0",
+        "::/0",
+        "127.1",
+    ]
+    for each in (*bad, "169.254.0.0/16", "127.0.0.0/24"):
+        with pytest.raises(FlagError, match=r"--allowed-hosts: must be names, names with \*\. before them, addresses"):
+            settings(f"--allowed-hosts=id.example,{each}")
+
+
+def test_networks_of_the_cluster_are_the_private_ones_unless_told_otherwise() -> None:
+    assert ip_network("10.0.0.0/8") in settings().internal_networks
+    assert settings("--internal-networks=10.4.0.0/16").internal_networks == (ip_network("10.4.0.0/16"),)
+    with pytest.raises(FlagError, match="--internal-networks: must be networks"):
+        settings("--internal-networks=0.0.0.0/0")
+
+
+def test_the_api_server_is_where_its_pods_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    assert settings().api_server_hosts == ("10.96.0.1",)
+    assert settings("--api-server-hosts=10.96.0.1,api.example").api_server_hosts == ("10.96.0.1", "api.example")
+
+
+def test_scrapers_are_peers_of_a_network_policy() -> None:
+    assert settings().metrics_from == settings("--metrics-from=[]").metrics_from == ()
+    peers = '[{"namespaceSelector": {"matchLabels": {"team": "a"}}, "podSelector": {}}]'
+    assert settings(f"--metrics-from={peers}").metrics_from == tuple(json.loads(peers))
+    for bad in ("monitoring", "[{}]", '["monitoring"]', '{"podSelector": {}}', '[{"matchLabels": {}}]', "7"):
+        with pytest.raises(FlagError, match="--metrics-from: must be a JSON list of peers of a NetworkPolicy"):
+            settings(f"--metrics-from={bad}")
 
 
 @pytest.mark.parametrize(

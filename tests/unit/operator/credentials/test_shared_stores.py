@@ -104,8 +104,8 @@ def test_without_any_store_nothing_is_shared() -> None:
     assert (said["StorageConfigured"]["status"], said["StorageConfigured"]["reason"]) == ("True", "LocalFiles")
 
 
-def test_a_tenants_own_redis_is_mounted_and_only_its_port_is_known() -> None:
-    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390))
+def test_a_tenants_own_redis_is_mounted_and_only_its_address_is_known() -> None:
+    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390, host="counters.example"))
     found = resolve(observed("espeak", "large", stores=seen, redis=OWN_REDIS), SETTINGS, NOON)
     made = bodies(found)
     assert mounts(made)["redis"] == "counters"
@@ -119,7 +119,7 @@ def test_a_tenants_own_redis_is_mounted_and_only_its_port_is_known() -> None:
 
 
 def test_a_tenants_own_stores_go_before_the_operators() -> None:
-    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390))
+    seen = StoreCredentials(redis_secret=RedisSecret("12", 6390, host="counters.example"))
     made = bodies(by_default(observed(stores=seen, redis=OWN_REDIS, storage=OWN_S3)))
     assert (mounts(made)["redis"], mounts(made)["s3"]) == ("counters", "own")
     assert not any(body["metadata"]["name"] in {"acme-redis", "acme-s3"} for body in made)

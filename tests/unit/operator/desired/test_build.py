@@ -326,13 +326,108 @@ def test_nothing_is_built_for_a_refused_tenant() -> None:
     assert built(resolved(observe(preventDeletion=True), NOON)) is None
 
 
-@pytest.mark.parametrize(("endpoint", "number"), [("https://s3.example", 443), ("http://minio.store.svc:9000/", 9000)])
-def test_only_the_entry_pool_may_reach_the_object_store(endpoint: str, number: int) -> None:
+def namespace_peer(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+OUTSIDE: list[Object] = [
+    {
+        "ipBlock": {
+            "cidr": "0.0.0.0/0",
+            "except": [
+                "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16",
+                "172.16.0.0/12", "192.0.0.192/32", "192.168.0.0/16", "224.0.0.0/3",
+            ],
+        }
+    },
+    {"ipBlock": {"cidr": "::/0", "except": ["::/127", "fc00::/7", "fe80::/10", "ff00::/8"]}},
+]  # fmt: skip
+"""Everything that is neither internal nor local."""
+DESTINATIONS: dict[str, tuple[str, int, list[Object]]] = {
+    "a host outside": ("https://s3.corp.example", 443, OUTSIDE),
+    "a Service": ("http://minio.store.svc:9000/", 9000, [namespace_peer("store")]),
+    "a Service by its longest name": ("http://a.minio.store.svc.cluster.local", 80, [namespace_peer("store")]),
+    "a Service beside the pods": ("http://minio:9000", 9000, [namespace_peer("team-acme")]),
+    "one or the other": ("https://s3.example", 443, [namespace_peer("example"), *OUTSIDE]),
+    "an address": ("http://10.9.0.7:9000", 9000, [{"ipBlock": {"cidr": "10.9.0.7/32"}}]),
+    "an address of IPv6": ("http://[fd00:9:0::7]:9000", 9000, [{"ipBlock": {"cidr": "fd00:9::7/128"}}]),
+    "IPv4 in IPv6": ("http://[::ffff:10.9.0.7]", 80, [{"ipBlock": {"cidr": "10.9.0.7/32"}}]),
+}
+
+
+def egress_of(observed: Observed, settings: Settings = SETTINGS) -> dict[str, list[Object]]:
+    """Egress rules by pool."""
+    found = built(resolve(observed, settings, NOON))
+    assert found is not None
+    policies = [dict(each.body) for each in found.manifests if each.ref.kind == "NetworkPolicy"]
+    return {body["metadata"]["name"]: body["spec"]["egress"] for body in policies}
+
+
+def storing(endpoint: str) -> Observed:
+    """A tenant with two pools and an object store."""
     s3 = {"endpoint": endpoint, "bucket": "speech", "secretRef": {"name": "acme-s3"}}
-    found = bodies(observe("espeak", "large", known=[model(), model("large")], storage={"s3": s3}))
-    egress = {body["metadata"]["name"]: body["spec"]["egress"] for body in found if body["kind"] == "NetworkPolicy"}
-    assert {"ports": [{"protocol": "TCP", "port": number}]} in egress["acme-espeak"]
+    return observe("espeak", "large", known=[model(), model("large")], storage={"s3": s3})
+
+
+@pytest.mark.parametrize(("endpoint", "number", "peers"), DESTINATIONS.values(), ids=DESTINATIONS)
+def test_the_entry_pool_may_reach_the_host_that_the_tenant_names_and_no_other(
+    endpoint: str, number: int, peers: list[Object]
+) -> None:
+    egress = egress_of(storing(endpoint), replace(SETTINGS, allowed_hosts=("*",)))
+    assert egress["acme-espeak"][2:] == [{"to": peers, "ports": [{"protocol": "TCP", "port": number}]}]
     assert egress["acme-large"] == []
+
+
+def test_networks_that_the_platform_allows_are_open_to_names_within_them() -> None:
+    """A name outside the cluster may have a private address."""
+    allowed = ("*.corp.example", "10.9.0.0/16", "168.0.0.0/6", "fd00:9::/64")
+    settings = replace(SETTINGS, allowed_hosts=allowed, internal_networks=(ip_network("10.4.0.0/16"),))
+    (rule,) = egress_of(storing("https://s3.corp.example"), settings)["acme-espeak"][2:]
+    v4, v6, *networks = (peer["ipBlock"] for peer in rule["to"])
+    assert "10.4.0.0/16" in v4["except"]
+    assert "10.0.0.0/8" not in v4["except"]
+    assert "fe80::/10" in v6["except"]
+    assert networks == [
+        {"cidr": "10.9.0.0/16"},
+        {"cidr": "168.0.0.0/6", "except": ["168.63.129.16/32", "169.254.0.0/16"]},
+        {"cidr": "fd00:9::/64"},
+    ]
+
+
+def test_an_address_of_the_platform_in_an_odd_notation_stops_no_tenant() -> None:
+    settings = replace(SETTINGS, tracing_endpoint="http://010.9.0.7:4318")
+    assert egress_of(observe(), settings)["acme-espeak"][-1]["to"] == OUTSIDE
+
+
+def test_metrics_are_open_to_the_platforms_scrapers_and_to_nobody_else() -> None:
+    def ingress(settings: Settings) -> list[list[Object]]:
+        found = built(resolve(storing("https://s3.example"), settings, NOON))
+        assert found is not None
+        return [each.body["spec"]["ingress"] for each in found.manifests if each.ref.kind == "NetworkPolicy"]
+
+    assert "9090" not in json.dumps(ingress(SETTINGS))
+    peers = ({"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}},)
+    for rules in ingress(replace(SETTINGS, metrics_from=peers)):
+        assert rules[1:] == [{"from": list(peers), "ports": [{"protocol": "TCP", "port": 9090}]}]
+
+
+NOT_ROLLED: dict[str, dict[str, Any]] = {
+    "another host": {"allowed_hosts": ("*.example", "10.9.0.0/16")},
+    "an API server": {"api_server_hosts": ("10.96.0.1",)},
+    "a network": {"internal_networks": (ip_network("10.4.0.0/16"),)},
+    "a scraper": {"metrics_from": ({"podSelector": {}},)},
+}
+
+
+@pytest.mark.parametrize("change", NOT_ROLLED.values(), ids=NOT_ROLLED)
+def test_what_only_policies_depend_on_changes_no_deployment(change: dict[str, Any]) -> None:
+    def deployments(settings: Settings) -> list[Object]:
+        found = built(resolve(storing("https://s3.example"), settings, NOON))
+        assert found is not None
+        return [dict(each.body) for each in found.manifests if each.ref.kind == "Deployment"]
+
+    assert deployments(replace(SETTINGS, **change)) == deployments(SETTINGS)
+    assert deployments(replace(SETTINGS, docs=True)) != deployments(SETTINGS), "other settings are a change"
 
 
 def test_links_to_files_work_at_every_replica_and_links_to_a_store_need_no_help() -> None:
@@ -435,12 +530,9 @@ def test_every_pod_believes_the_platforms_proxies_and_a_change_of_them_rolls_non
     [
         (
             "http://collector.observability.svc:4318",
-            {
-                "ports": [{"protocol": "TCP", "port": 4318}],
-                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}],
-            },
+            {"ports": [{"protocol": "TCP", "port": 4318}], "to": [namespace_peer("observability")]},
         ),
-        ("https://traces.example", {"ports": [{"protocol": "TCP", "port": 443}]}),
+        ("https://traces.corp.example", {"ports": [{"protocol": "TCP", "port": 443}], "to": OUTSIDE}),
     ],
 )
 def test_traces_leave_every_pool_for_their_collector(endpoint: str, way: Object) -> None:

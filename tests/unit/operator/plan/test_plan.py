@@ -23,7 +23,7 @@ from tests.support.operator_builders import (
     settle,
 )
 from tests.support.resources import KEY, Object, model
-from tts_operator.desired.horizontalpodautoscaler import with_last_schedule
+from tts_operator.desired.build import while_refused
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.plan.plan import follow, plan
@@ -308,7 +308,7 @@ def test_a_schedule_that_somebody_broke_by_hand_is_not_followed() -> None:
 
 
 def followed(observed: Observed, now: datetime) -> list[Any]:
-    return follow(with_last_schedule(resolved(observed, now)), observed)
+    return follow(while_refused(resolved(observed, now)), observed)
 
 
 def test_a_finalizer_that_holds_a_child_is_named() -> None:

@@ -44,3 +44,11 @@ def test_a_command_is_packed_as_the_library_packs_it() -> None:
 def test_a_value_that_has_no_form_in_redis_is_refused() -> None:
     with pytest.raises(DataError):
         FollowingConnection(address=NowhereAddress()).pack_command("SET", "a", None)
+
+
+def test_the_library_still_sends_nothing_before_the_method_that_checks_the_other_end() -> None:
+    """`_writer` is its one private name here (decision 31)."""
+    connects = inspect.getsource(Connection.connect_check_health)
+    assert connects.index("self._connect()") < connects.index("self.on_connect_check_health(")
+    assert "send" not in inspect.getsource(Connection._connect)
+    assert "self._writer = writer" in inspect.getsource(Connection._connect)
