@@ -1,8 +1,6 @@
 """Whether a tenant can use a model, directly or as a fallback."""
 
-from collections.abc import Sequence
-
-from tts_operator.api.support import unsupported_in_model
+from tts_operator.api.support import not_supported, unsupported_in_model
 from tts_operator.objects.problem import Problem
 from tts_operator.snapshot.observed import Observed
 
@@ -13,11 +11,6 @@ FALLBACK_REASONS = {
     "ModelNotSupported": "FallbackNotSupported",
 }
 """Reason why a model cannot be a fallback, by the reason why it cannot be used."""
-
-
-def not_supported(phrases: Sequence[str]) -> str:
-    """One line that names the unsupported fields and what to do about them."""
-    return f"{', '.join(phrases)}: not supported yet; change or remove {'it' if len(phrases) == 1 else 'them'}"
 
 
 def fallback_not_found(model: str, name: str) -> Problem:

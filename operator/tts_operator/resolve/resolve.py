@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from tts_operator.api import AuthMode, TTSTenant
-from tts_operator.api.support import unsupported_in_tenant
+from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
 from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects.names import pool_name
@@ -25,7 +25,7 @@ from tts_operator.resolve.ceilings import (
 from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
-from tts_operator.resolve.model_checks import fallback_problem, model_problem, not_supported
+from tts_operator.resolve.model_checks import fallback_problem, model_problem
 from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
 from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
