@@ -9,7 +9,7 @@ import itertools
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,23 +107,28 @@ def person(control_plane: ControlPlane, kubeconfig: object) -> Iterator[Person]:
     trust.load_cert_chain(pair.certificate, pair.key)
     with httpx.Client(base_url=control_plane.server, verify=trust) as client:
         ann = Person(client)
-        control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespaces()))
-        control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(KNOWN))
+        control_plane.kubectl("apply", "-f", "-", input=listed(namespaces()))
+        control_plane.kubectl("apply", "-f", "-", input=listed(KNOWN))
         for name, body in BEFORE.items():
             ann.creates({**body, "metadata": {"name": name}}, CHANGING)
         for name, body in MODELS_BEFORE.items():
             ann.creates({**body, "metadata": {"name": name}})
         policies = list(release())
-        control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(policies))
+        control_plane.kubectl("apply", "-f", "-", input=listed(policies))
         try:
             control_plane.kubectl("label", "ns", CHANGING, *(f"ttsfleet.io/{key}" for key in LOWERED))
             wait_until_enforced(ann)
             yield ann
         finally:
-            control_plane.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(policies))
+            control_plane.kubectl("delete", "-f", "-", input=listed(policies))
             control_plane.kubectl("delete", "ttsm", *(body["metadata"]["name"] for body in KNOWN), *MODELS_BEFORE)
             everywhere = (*NAMESPACES, CHANGING, ELSEWHERE)
             control_plane.kubectl("delete", "namespace", *everywhere, "--wait=false")
+
+
+def listed(bodies: Iterable[Object]) -> str:
+    """Objects in JSON: a label such as 1e3 is text in PyYAML and a number in Go."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)})
 
 
 def release() -> Iterator[Object]:

@@ -71,30 +71,32 @@ applies>"). */}}
 {{/* CEL: every field of a TTSTenant that sets bounds of its first model, as {field, bounds}; call it with the name of the
 object. */}}
 {{- define "ttsfleet.scheduleBounds" -}}
-({{ . }}.spec.?schedule.?preset.hasValue() ? [dyn({'field': 'spec.schedule.preset',
-'bounds': {'minReplicas': variables.presets[?{{ . }}.spec.schedule.preset].orValue(0)}})] : [])
-+ ({{ . }}.spec.?schedule.?default.hasValue() ? [dyn({'field': 'spec.schedule.default',
-'bounds': {{ . }}.spec.schedule.default})] : [])
-+ {{ . }}.spec.?schedule.?windows.orValue([]).map(w, dyn({'field': 'spec.schedule.windows[' + w.name + ']', 'bounds': w}))
-+ {{ . }}.spec.?schedule.?exceptions.orValue([]).map(x, dyn({'field': 'spec.schedule.exceptions[' + x.name + ']', 'bounds': x}))
+({{ . }}.spec.?schedule.?preset.hasValue() ? [{'field': dyn('spec.schedule.preset'),
+'bounds': dyn({'minReplicas': variables.presets[?{{ . }}.spec.schedule.preset].orValue(0)})}] : [])
++ ({{ . }}.spec.?schedule.?default.hasValue() ? [{'field': dyn('spec.schedule.default'),
+'bounds': dyn({{ . }}.spec.schedule.default)}] : [])
++ {{ . }}.spec.?schedule.?windows.orValue([]).map(w, {'field': dyn('spec.schedule.windows[' + w.name + ']'),
+'bounds': dyn(w)})
++ {{ . }}.spec.?schedule.?exceptions.orValue([]).map(x, {'field': dyn('spec.schedule.exceptions[' + x.name + ']'),
+'bounds': dyn(x)})
 {{- end }}
 
 {{/* CEL: every field of a TTSTenant that sets bounds of another model, likewise. */}}
 {{- define "ttsfleet.modelBounds" -}}
-{{ . }}.spec.models.filter(m, has(m.minReplicas)).map(m, dyn({'field': 'spec.models[' + m.name + ']', 'bounds': m}))
+{{ . }}.spec.models.filter(m, has(m.minReplicas)).map(m, {'field': dyn('spec.models[' + m.name + ']'), 'bounds': dyn(m)})
 {{- end }}
 
 {{/* CEL: the same fields as {field, replicas}. */}}
 {{- define "ttsfleet.withReplicas" -}}
-.map(f, dyn({'field': f.field, 'replicas': f.bounds.?maxReplicas.orValue(f.bounds.minReplicas)}))
+.map(f, {'field': f.field, 'replicas': f.bounds.?maxReplicas.orValue(f.bounds.minReplicas)})
 {{- end }}
 
 {{/* CEL: the same of the fields that set bounds of the model `params`; one replica is the default. */}}
 {{- define "ttsfleet.modelReplicas" -}}
 ({{ . }}.spec.models[0].name != params.metadata.name
-? {{ . }}.spec.models.filter(m, m.name == params.metadata.name).map(m, dyn({'field': 'spec.models[' + m.name + ']',
-'bounds': has(m.minReplicas) ? dyn(m) : dyn({'minReplicas': 1})}))
-: !has({{ . }}.spec.schedule) ? [dyn({'field': 'spec.models[' + params.metadata.name + ']', 'bounds': {'minReplicas': 1}})]
+? {{ . }}.spec.models.filter(m, m.name == params.metadata.name).map(m, {'field': dyn('spec.models[' + m.name + ']'),
+'bounds': has(m.minReplicas) ? dyn(m) : dyn({'minReplicas': 1})})
+: !has({{ . }}.spec.schedule) ? [{'field': dyn('spec.models[' + params.metadata.name + ']'), 'bounds': dyn({'minReplicas': 1})}]
 : {{ include "ttsfleet.scheduleBounds" . }})
 {{- include "ttsfleet.withReplicas" . }}
 {{- end }}
