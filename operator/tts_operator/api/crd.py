@@ -47,7 +47,7 @@ class CustomResource(NamedTuple):
     scope: str
     columns: tuple[tuple[str, str, str], ...]
     """Name, type and JSONPath of each column of ``kubectl get``."""
-    unsupported: tuple[UnsupportedField[Any], ...]
+    unsupported: tuple[UnsupportedField, ...]
     """Fields whose descriptions say that they are not supported yet."""
 
 

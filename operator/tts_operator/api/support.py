@@ -1,36 +1,153 @@
 """Valid fields that this version does not support yet.
 
-A tenant or a model that sets one is not accepted: nothing is silently ignored. The tables below are the only list; the
-descriptions in the CRDs and the reference pages are generated from it.
+A tenant or a model that sets one is not accepted: nothing is silently ignored. The tables below are the only list. The
+check of a reconcile, the chart's admission policies, the descriptions in the CRDs and a section of the reference pages
+all come from them, so that a field becomes supported by removing its row.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import BaseModel
 
 from tts_operator.api.autoscaling import MetricType, Provider
 from tts_operator.api.model import Engine, TTSModelSpec
-from tts_operator.api.schedule import ScaleBounds, Schedule
 from tts_operator.api.tenant import Isolation, TTSTenantSpec
 
-S = TypeVar("S")
+
+class Condition(Protocol):
+    """Decides which values of a field are not supported, here and in CEL."""
+
+    def holds(self, value: object) -> bool:
+        """Whether this value is not supported; None stands for a field that is not set."""
+
+    def cel(self, field: str) -> str:
+        """The same as CEL; `field` is an expression whose value is optional."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Values that are not supported, as people write them; empty for all."""
+
+    @property
+    def phrase(self) -> str:
+        """Words after the path of the field that name the values; empty for all."""
 
 
 @dataclass(frozen=True)
-class UnsupportedField(Generic[S]):
+class Present:
+    """Any value."""
+
+    values: tuple[str, ...] = ()
+    phrase: str = ""
+
+    def holds(self, value: object) -> bool:
+        return value is not None
+
+    def cel(self, field: str) -> str:
+        return f"{field}.hasValue()"
+
+
+@dataclass(frozen=True)
+class HasEntries(Present):
+    """A list with entries."""
+
+    def holds(self, value: object) -> bool:
+        return bool(value)
+
+    def cel(self, field: str) -> str:
+        return f"{field}.orValue([]).size() > 0"
+
+
+@dataclass(frozen=True)
+class Equals:
+    """One value."""
+
+    value: str | int | bool
+
+    def holds(self, value: object) -> bool:
+        return value == self.value
+
+    def cel(self, field: str) -> str:
+        return f"{field} == optional.of({_literal(self.value)})"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return (_text(self.value),)
+
+    @property
+    def phrase(self) -> str:
+        return _text(self.value)
+
+
+@dataclass(frozen=True)
+class OtherThan:
+    """Every value of an enumeration except one."""
+
+    value: StrEnum
+
+    def holds(self, value: object) -> bool:
+        return value is not None and value != self.value
+
+    def cel(self, field: str) -> str:
+        return f"{field}.orValue({_literal(self.value)}) != {_literal(self.value)}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(str(each) for each in type(self.value) if each is not self.value)
+
+    @property
+    def phrase(self) -> str:
+        return f"other than {self.value}"
+
+
+@dataclass(frozen=True)
+class Above:
+    """Every larger number."""
+
+    value: int
+
+    def holds(self, value: object) -> bool:
+        return isinstance(value, int) and value > self.value
+
+    def cel(self, field: str) -> str:
+        return f"{field}.orValue({self.value}) > {self.value}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return (self.phrase,)
+
+    @property
+    def phrase(self) -> str:
+        return f"above {self.value}"
+
+
+@dataclass(frozen=True)
+class UnsupportedField:
     """A field, or some of its values, that this version does not support yet."""
 
     path: str
     """Path from the object's root, as in YAML; `[]` stands for each entry of a list."""
-    values: tuple[str, ...]
-    """Values that are not supported; empty for all."""
-    is_set: Callable[[S], bool]
-    supported: str = ""
-    """The only supported value, named where that is shorter than the list of the others."""
+    condition: Condition
 
     def __str__(self) -> str:
-        values = f"other than {self.supported}" if self.supported else " or ".join(self.values)
-        return f"{self.path} {values}".rstrip()
+        return f"{self.path} {self.condition.phrase}".rstrip()
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Values that are not supported; empty for all."""
+        return self.condition.values
+
+    def is_set(self, spec: BaseModel) -> bool:
+        """Whether the spec uses it."""
+        _, *names = self.path.split(".")
+        return any(self.condition.holds(value) for value in _values(spec, names))
+
+    def cel(self, root: str) -> str:
+        """CEL: whether the object `root` uses it."""
+        first, *names = self.path.split(".")
+        return _cel(f"{root}.{first}", names, self.condition)
 
 
 def unsupported_in_tenant(spec: TTSTenantSpec) -> Iterator[str]:
@@ -43,57 +160,65 @@ def unsupported_in_model(spec: TTSModelSpec) -> Iterator[str]:
     return _phrases(MODEL, spec)
 
 
-def _phrases(table: Iterable[UnsupportedField[S]], spec: S) -> Iterator[str]:
+def not_supported(phrases: Sequence[str]) -> str:
+    """One line that names the unsupported fields and what to do about them."""
+    return f"{', '.join(phrases)}: not supported yet; change or remove {'it' if len(phrases) == 1 else 'them'}"
+
+
+def _phrases(table: Iterable[UnsupportedField], spec: BaseModel) -> Iterator[str]:
     return (str(field) for field in table if field.is_set(spec))
 
 
-def _zero_replicas(name: str, bounds: Callable[[Schedule], Sequence[ScaleBounds]]) -> UnsupportedField[TTSTenantSpec]:
-    def has_zero(spec: TTSTenantSpec) -> bool:
-        return spec.schedule is not None and any(part.min_replicas == 0 for part in bounds(spec.schedule))
+def _values(value: object, names: Sequence[str]) -> Iterator[object]:
+    """Values of the field, one for each entry of a list on the way; none where something on the way is not set."""
+    if not names:
+        yield value
+    elif value is not None:
+        inner = getattr(value, _attribute(type(value), names[0].removesuffix("[]")))
+        for each in inner if names[0].endswith("[]") else (inner,):
+            yield from _values(each, names[1:])
 
-    return UnsupportedField(f"spec.schedule.{name}.minReplicas", ("0",), has_zero)
+
+def _attribute(model: type, name: str) -> str:
+    """Name of the attribute that holds the field of this name in YAML."""
+    fields = model.model_fields.items() if issubclass(model, BaseModel) else ()
+    return next(attribute for attribute, field in fields if (field.alias or attribute) == name)
 
 
-TENANT: tuple[UnsupportedField[TTSTenantSpec], ...] = (
-    UnsupportedField("spec.isolation", ("Shared",), lambda spec: spec.isolation is Isolation.SHARED),
-    UnsupportedField(
-        "spec.models[].minReplicas", ("0",), lambda spec: any(model.min_replicas == 0 for model in spec.models)
-    ),
-    _zero_replicas("default", lambda schedule: () if schedule.default is None else (schedule.default,)),
-    _zero_replicas("windows[]", lambda schedule: schedule.windows),
-    _zero_replicas("exceptions[]", lambda schedule: schedule.exceptions),
-    UnsupportedField(
-        "spec.schedule.preWarmSeconds",
-        ("above 0",),
-        lambda spec: spec.schedule is not None and bool(spec.schedule.pre_warm_seconds),
-    ),
-    UnsupportedField(
-        "spec.autoscaling.provider",
-        ("KEDA",),
-        lambda spec: spec.autoscaling is not None and spec.autoscaling.provider is Provider.KEDA,
-    ),
-    UnsupportedField(
-        "spec.autoscaling.metrics[].type",
-        ("InFlight", "QueueDepth"),
-        lambda spec: (
-            spec.autoscaling is not None
-            and any(metric.type is not MetricType.CPU for metric in spec.autoscaling.metrics)
-        ),
-        supported="CPU",
-    ),
-    UnsupportedField("spec.exposure", (), lambda spec: spec.exposure is not None),
-    UnsupportedField("spec.allowExternal", ("true",), lambda spec: spec.allow_external),
-    UnsupportedField("spec.preventDeletion", ("true",), lambda spec: spec.prevent_deletion),
+def _cel(root: str, names: Sequence[str], condition: Condition) -> str:
+    field = root
+    for position, name in enumerate(names):
+        field += f".?{name.removesuffix('[]')}"
+        if name.endswith("[]"):
+            return f"{field}.orValue([]).exists(e, {_cel('e', names[position + 1 :], condition)})"
+    return condition.cel(field)
+
+
+def _text(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _literal(value: str | int | bool) -> str:
+    return f"'{value}'" if isinstance(value, str) else _text(value)
+
+
+TENANT: tuple[UnsupportedField, ...] = (
+    UnsupportedField("spec.isolation", Equals(Isolation.SHARED)),
+    UnsupportedField("spec.models[].minReplicas", Equals(0)),
+    UnsupportedField("spec.schedule.default.minReplicas", Equals(0)),
+    UnsupportedField("spec.schedule.windows[].minReplicas", Equals(0)),
+    UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
+    UnsupportedField("spec.schedule.preWarmSeconds", Above(0)),
+    UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
+    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),
+    UnsupportedField("spec.exposure", Present()),
+    UnsupportedField("spec.allowExternal", Equals(True)),
+    UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 
-MODEL: tuple[UnsupportedField[TTSModelSpec], ...] = (
-    UnsupportedField(
-        "spec.engine",
-        tuple(str(engine) for engine in Engine if engine is not Engine.ESPEAK),
-        lambda spec: spec.engine is not Engine.ESPEAK,
-        supported="Espeak",
-    ),
-    UnsupportedField("spec.adapters", (), lambda spec: bool(spec.adapters)),
-    UnsupportedField("spec.accelerator", (), lambda spec: spec.accelerator is not None),
-    UnsupportedField("spec.pool", (), lambda spec: spec.pool is not None),
+MODEL: tuple[UnsupportedField, ...] = (
+    UnsupportedField("spec.engine", OtherThan(Engine.ESPEAK)),
+    UnsupportedField("spec.adapters", HasEntries()),
+    UnsupportedField("spec.accelerator", Present()),
+    UnsupportedField("spec.pool", Present()),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tts_operator.api import TTSModel
-from tts_operator.api.support import unsupported_in_model
+from tts_operator.api.support import not_supported, unsupported_in_model
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.suggestions import closest
 from tts_operator.snapshot.observed import Observed
@@ -13,13 +13,9 @@ FALLBACK_REASONS = {
     "ModelInvalid": "FallbackInvalid",
     "ModelNotAllowed": "FallbackNotAllowed",
     "ModelNotSupported": "FallbackNotSupported",
+    "AcceleratorsNotAllowed": "FallbackNotAllowed",
 }
 """Reason why a model cannot be a fallback, by the reason why it cannot be used."""
-
-
-def not_supported(phrases: Sequence[str]) -> str:
-    """One line that names the unsupported fields and what to do about them."""
-    return f"{', '.join(phrases)}: not supported yet; change or remove {'it' if len(phrases) == 1 else 'them'}"
 
 
 def fallback_not_found(model: str, name: str) -> Problem:
@@ -61,9 +57,8 @@ def model_problem(observed: Observed, name: str) -> Problem | None:
     return None
 
 
-def fallback_problem(observed: Observed, model: str, name: str) -> Problem | None:
-    """Why the model named ``name`` cannot be the fallback of ``model``; None if it can."""
-    problem = model_problem(observed, name)
+def fallback_problem(model: str, name: str, problem: Problem | None) -> Problem | None:
+    """Why the model named ``name`` cannot be the fallback of ``model``, given why it cannot be used; None if it can."""
     if problem is None:
         return None
     if problem.reason == "ModelNotFound":

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from tts_operator.api import TTSModel
-from tts_operator.api.support import unsupported_in_model
+from tts_operator.api.support import not_supported, unsupported_in_model
 from tts_operator.objects import quantity
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.pod_files.engine import local_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
-from tts_operator.resolve.model_checks import fallback_not_found, not_supported
+from tts_operator.resolve.model_checks import fallback_not_found
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
 from tts_operator.status.conditions import conditions
 
