@@ -291,8 +291,8 @@ class Settings:
     """Size of the pod's own volume, which holds audio until callers fetch it."""
     redis: RedisDefault | None = None
     s3: S3Default | None = None
-    tiers: Tiers = field(default_factory=Tiers)
-    ceilings: DefaultCeilings = field(default_factory=DefaultCeilings)
+    tiers: Annotated[Tiers, NotInPods()] = field(default_factory=Tiers)
+    ceilings: Annotated[DefaultCeilings, NotInPods()] = field(default_factory=DefaultCeilings)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference

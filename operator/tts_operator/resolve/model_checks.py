@@ -1,6 +1,6 @@
 """Whether a tenant can use a model, directly or as a fallback."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tts_operator.api import TTSModel
 from tts_operator.api.support import not_supported, unsupported_in_model

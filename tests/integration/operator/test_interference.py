@@ -97,7 +97,7 @@ async def test_a_scaler_that_acts_while_reconciles_run(api: ApiServer) -> None:
 
     async def told() -> bool:
         await reconcile(api.key(), context)
-        return (await api.condition("ScalingActive"))["reason"] == "ReplicasContested"
+        return bool((await api.condition("ScalingActive"))["reason"] == "ReplicasContested")
 
     async with acting(lambda: scaler.patch(deployment, {"spec": {"replicas": 0}}), 1):
         await eventually(told, "the scaler is named")

@@ -72,6 +72,7 @@ async def test_a_child_that_is_restored_from_a_backup_is_none_of_the_new_tenants
     tenants = kubectl("get", "ttstenants", *here, "-o", "yaml")
     await asyncio.to_thread(kubectl, "delete", "ttstenant", "acme", *here)
     await eventually(lambda: is_gone(api), "the children are collected")
+    old = dict(old)
     del old["metadata"]["resourceVersion"]
     await api.user.create(old)
     await asyncio.to_thread(kubectl, "create", "-f", "-", input=tenants)

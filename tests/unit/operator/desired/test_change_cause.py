@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, settle
-from tts_operator.desired.change_cause import SETTINGS_OUTSIDE_PODS, settings_digest
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
-from tts_operator.settings import DefaultCeilings, Settings, Tiers
+from tts_operator.settings import DefaultCeilings, Tiers, pod_settings
 
 OUTSIDE: dict[str, Any] = {
     "tiers": Tiers(requests_per_minute={"Basic": 7, "VIP": 8, "Enterprise": 9}),
@@ -19,19 +18,14 @@ OUTSIDE: dict[str, Any] = {
 }
 
 
-def test_the_list_names_settings() -> None:
-    assert set(SETTINGS_OUTSIDE_PODS) == set(OUTSIDE)
-    assert set(SETTINGS_OUTSIDE_PODS) < {field.name for field in fields(Settings)}
-
-
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_limits_of_tiers_and_ceilings_are_no_part_of_it(name: str) -> None:
-    assert settings_digest(replace(SETTINGS, **{name: OUTSIDE[name]})) == settings_digest(SETTINGS)
+    assert pod_settings(replace(SETTINGS, **{name: OUTSIDE[name]})) == pod_settings(SETTINGS)
 
 
 def test_every_other_setting_is() -> None:
-    assert settings_digest(replace(SETTINGS, version="2")) != settings_digest(SETTINGS)
-    assert settings_digest(replace(SETTINGS, max_text_characters=1)) != settings_digest(SETTINGS)
+    assert pod_settings(replace(SETTINGS, version="2")) != pod_settings(SETTINGS)
+    assert pod_settings(replace(SETTINGS, max_text_characters=1)) != pod_settings(SETTINGS)
 
 
 def test_a_change_of_tiers_and_ceilings_reaches_running_pods_and_leaves_their_deployment() -> None:
