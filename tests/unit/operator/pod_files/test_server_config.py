@@ -10,7 +10,7 @@ from tests.support.resources import model
 from tts_operator.api.model import Pauses
 from tts_server.config.schema import CorsConfig, PausesConfig, ServerConfig
 
-PAGES = {"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 60}
+PAGES: dict[str, Any] = {"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 60}
 URL = "https://speech.example/acme"
 
 
