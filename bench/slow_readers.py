@@ -1,6 +1,6 @@
 """Measures what waves of slow readers leave behind: 120 at a time read a long WAV at 4 kB/s for 20 s and close their
 connections. Memory of the server is read every second. It is at rest half a minute after 120 readers who have read only
-the first bytes: by then everything is loaded. malloc keeps up to 16 MiB of free memory.
+the first bytes: by then everything is loaded.
 """
 
 from __future__ import annotations
