@@ -33,6 +33,7 @@ class Stage:
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.tenants: dict[Key, list[str]] = {}
+        self.conditions: dict[Key, list[dict[str, str]]] = {}
         self.while_listing: Callable[[str], None] = lambda kind: None
         self.answers: defaultdict[Key, list[Requeue | Exception | None]] = defaultdict(list)
         self.after_reconcile: Callable[[Key], None] = lambda key: None
@@ -65,7 +66,8 @@ class Stage:
         if kind is TENANT:
             for key, models in dict(self.tenants).items():
                 metadata = {"namespace": key.namespace, "name": key.name}
-                yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}}
+                status = {"conditions": self.conditions.get(key, [])}
+                yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}, "status": status}
         self.while_listing(kind.name)
 
 
@@ -125,6 +127,29 @@ async def test_a_list_does_not_undo_what_was_seen_while_it_was_read(stage: Stage
         controller.model_changed("old", None)
         await asyncio.sleep(1)
         assert stage.reconciles == []
+
+
+async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:
+    def condition(type_: str, status: str, reason: str) -> dict[str, str]:
+        return {"type": type_, "status": status, "reason": reason}
+
+    asleep = [condition(type_, "True", "Suspended") for type_ in ("Ready", "Suspended")]
+    stage.tenants = {ACME: [], BETA: []}
+    stage.conditions = {
+        ACME: [*asleep, condition("Available", "False", "Suspended"), condition("Progressing", "False", "Suspended")],
+        BETA: [condition("Ready", "False", "Starting"), condition("Available", "False", "Starting")],
+    }
+
+    def counted(type_: str, status: str) -> float | None:
+        labels = {"type": type_, "status": status}
+        return stage.metrics.registry.get_sample_value("tts_operator_tenants", labels)
+
+    async with leading(controller_on(stage)):
+        await asyncio.sleep(10)
+    assert (counted("Ready", "True"), counted("Ready", "False")) == (1, 1)
+    assert counted("Available", "False") == 1
+    assert counted("Suspended", "True") == 1
+    assert counted("Progressing", "False") is None
 
 
 async def test_a_list_that_breaks_is_not_the_last_one(stage: Stage) -> None:
