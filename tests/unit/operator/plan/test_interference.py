@@ -381,3 +381,16 @@ def test_a_leftover_that_a_finalizer_holds_is_named_with_who_set_it() -> None:
         "svc/acme-gone: is being deleted, and metadata.finalizers holds it: example.com/hold (set by field manager"
         " hold-controller); the program that set it must remove it"
     )
+
+
+def test_whoever_scales_without_a_trace_leaves_one_the_next_time() -> None:
+    """The API server records a write through /scale only where somebody owned the replicas before."""
+    world = World()
+    for _ in range(2):
+        world.children[DEPLOYMENT]["spec"]["replicas"] = 0
+        world.reconcile()
+    first, second = (each for each in world.written if isinstance(each, Scale))
+    assert (first.owns, second.owns) == (False, True)
+    world.changes("Deployment", DEPLOYMENT.name, set_to("spec", "replicas", value=0), "night-scaler")
+    world.reconcile()
+    assert world.message.startswith("deploy/acme-espeak: field manager night-scaler keeps scaling it")
