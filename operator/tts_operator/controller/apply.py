@@ -60,7 +60,8 @@ class PlanExecutor:
                 self._applied[action.ref] = await self._cluster.apply(action.manifest, force=not first)
             case Scale():
                 version = action.resource_version or self._applied[action.ref]["metadata"]["resourceVersion"]
-                await self._cluster.scale(action.ref, action.replicas, version, own=action.owns)
+                write = self._cluster.own_replicas if action.owns else self._cluster.scale
+                await write(action.ref, action.replicas, version)
             case Annotate():
                 await unless_gone(self._cluster.annotate(action.ref, action.annotation, action.value))
             case Delete():
