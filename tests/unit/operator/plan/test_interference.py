@@ -299,8 +299,8 @@ def test_what_admission_rewrites_is_named_at_once_and_written_no_more() -> None:
     assert world.reconcile()
     assert world.found == [("deploy/acme-espeak", "RewrittenByAdmission")]
     assert (
-        "spec.template.spec.containers[tts-server].image is stored as mirror.example/tts-server:1, and the operator sets"
-        " registry.example/tts-server:1: a mutating admission policy or webhook" in world.message
+        "spec.template.spec.containers[tts-server].image is stored as mirror.example/tts-server:1, and the operator"
+        " sets registry.example/tts-server:1: a mutating admission policy or webhook" in world.message
     )
     world.now += SECOND
     world.reconcile()  # the annotation of the rollout that caused it goes
