@@ -157,11 +157,11 @@ class InterferenceRecord:
                 record.corrections = {
                     where: each for where, each in record.corrections.items() if where[0] != action.ref
                 }
-            if action.ref in outcome.failures or not isinstance(action, Apply | Scale):
-                continue
             stored = outcome.applied.get(action.ref)
-            if isinstance(action, Apply) and stored is None:
+            if not isinstance(action, Apply | Scale) or action.ref in outcome.failures:
                 continue
+            if action.ref not in (outcome.applied if isinstance(action, Apply) else outcome.scaled):
+                continue  # not written: a conflict with a controller is no fight
             rewritten: set[Path] = set()
             if isinstance(action, Apply) and stored is not None:
                 rewritten = note_rewrite(record, action, stored, now)
