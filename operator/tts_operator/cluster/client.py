@@ -175,6 +175,11 @@ class Cluster:
                 raise  # concurrent writes: the API server gave up after its own retries
             raise NotFound("NotFound", f"{ref} of UID {uid} is gone") from None
 
+    async def own_replicas(self, ref: Ref, replicas: int, version: str) -> None:
+        """Set replicas in the object itself, which makes this program their owner. Raises Conflict as `scale` does."""
+        change = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        await self.send(Request("PATCH", path_of(ref), {"fieldManager": SCALE_MANAGER}, change, MERGE))
+
     async def scale(self, ref: Ref, replicas: int, version: str) -> None:
         """Set replicas through /scale. Raises Conflict unless the object is still at this resourceVersion."""
         body = {

@@ -27,12 +27,13 @@ class PlanExecutor:
         self._observed = observed
         self._failures: dict[Ref, Problem] = {}
         self._applied: dict[Ref, Body] = {}
+        self._scaled: set[Ref] = set()
         self._stale = False
 
     @property
     def outcome(self) -> Outcome:
         """Result of the actions performed so far."""
-        return Outcome(dict(self._failures), dict(self._applied), self._stale)
+        return Outcome(dict(self._failures), dict(self._applied), frozenset(self._scaled), self._stale)
 
     async def run(self, actions: Sequence[Action]) -> Outcome:
         """Perform each action. One that fails does not stop the rest, except those that depend on it."""
@@ -60,7 +61,9 @@ class PlanExecutor:
                 self._applied[action.ref] = await self._cluster.apply(action.manifest, force=not first)
             case Scale():
                 version = action.resource_version or self._applied[action.ref]["metadata"]["resourceVersion"]
-                await self._cluster.scale(action.ref, action.replicas, version)
+                write = self._cluster.own_replicas if action.owns else self._cluster.scale
+                await write(action.ref, action.replicas, version)
+                self._scaled.add(action.ref)
             case Annotate():
                 await unless_gone(self._cluster.annotate(action.ref, action.annotation, action.value))
             case Delete():

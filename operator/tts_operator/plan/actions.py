@@ -35,6 +35,11 @@ class Scale:
     why: str
     creates: bool = False
     """Whether it is the first write of the replicas, which completes a creation."""
+    owns: bool = False
+    """Write the Deployment itself, not its /scale: managedFields then names whoever scales it next.
+
+    The API server does not record a write through /scale of a field that has no owner yet.
+    """
 
     def __str__(self) -> str:
         return f"scale {self.ref} to {self.replicas}: {self.why}"

@@ -123,7 +123,7 @@ class InterferenceRecord:
             if action in held or (unwritten and isinstance(action, Annotate)):
                 continue
             if action.ref not in held_refs:
-                admitted.append(action)
+                admitted.append(self._owning(action, observed))
             elif isinstance(action, Scale) and (live := observed.children.get(action.ref)) is not None:
                 version = str(live["metadata"].get("resourceVersion", ""))
                 admitted.append(replace(action, resource_version=version))
@@ -157,11 +157,11 @@ class InterferenceRecord:
                 record.corrections = {
                     where: each for where, each in record.corrections.items() if where[0] != action.ref
                 }
-            if action.ref in outcome.failures or not isinstance(action, Apply | Scale):
-                continue
             stored = outcome.applied.get(action.ref)
-            if isinstance(action, Apply) and stored is None:
+            if not isinstance(action, Apply | Scale) or action.ref in outcome.failures:
                 continue
+            if action.ref not in (outcome.applied if isinstance(action, Apply) else outcome.scaled):
+                continue  # not written: a conflict with a controller is no fight
             rewritten: set[Path] = set()
             if isinstance(action, Apply) and stored is not None:
                 rewritten = note_rewrite(record, action, stored, now)
@@ -174,6 +174,14 @@ class InterferenceRecord:
                 bump(record, where, change, field_managers(live, change.path) if live else [], now)
             corrected.add(action.ref)
         return corrected
+
+    def _owning(self, action: Action, observed: Observed) -> Action:
+        """Make the second correction of replicas one that shows who undoes it, unless that is known already."""
+        if not isinstance(action, Scale) or action.resource_version is None:
+            return action
+        record, live = self._records.get(observed.key), observed.children.get(action.ref)
+        repeats = record is not None and Field(action.ref, REPLICAS) in record.corrections
+        return replace(action, owns=repeats and live is not None and not field_managers(live, REPLICAS))
 
     def _is_held(
         self, record: Record, action: Action, actions: Sequence[Action], observed: Observed, now: datetime

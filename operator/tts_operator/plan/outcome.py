@@ -32,6 +32,8 @@ class Outcome:
     """Problem of each failed write."""
     applied: Mapping[Ref, Body] = field(default_factory=dict)
     """Applied objects, as the API server returned them."""
+    scaled: frozenset[Ref] = frozenset()
+    """Deployments whose replicas were written."""
     stale: bool = False
     """An object changed or was deleted between its reading and its write: everything must be read again."""
     redis: Problem | None = None

@@ -55,7 +55,8 @@ class World:
         """One reconcile. Returns its writes."""
         observed = observe(*self.models, children=self.children.values(), **self.spec)
         admitted = self.record.admit(plan(built(resolved(observed, self.now)), observed), observed, self.now)
-        applied = {}
+        applied: dict[Ref, Object] = {}
+        scaled: set[Ref] = set()
         for action in admitted.actions:
             match action:
                 case Apply():
@@ -67,6 +68,7 @@ class World:
                     self.admission(stored)
                     applied[action.ref] = self.children[action.ref] = stored
                 case Scale():
+                    scaled.add(action.ref)
                     self.children[action.ref]["spec"]["replicas"] = action.replicas
                     self.children[action.ref]["metadata"]["generation"] += 1
                 case Delete():
@@ -74,7 +76,9 @@ class World:
                 case _:
                     pass
         self.written += admitted.actions
-        self.outcome = self.record.record(admitted, observed, Outcome(applied=applied), self.now)
+        self.outcome = self.record.record(
+            admitted, observed, Outcome(applied=applied, scaled=frozenset(scaled)), self.now
+        )
         return admitted.actions
 
     def changes(self, kind: str, name: str, change: Callable[[Object], None], manager: str = "kubectl-edit") -> None:
@@ -381,3 +385,29 @@ def test_a_leftover_that_a_finalizer_holds_is_named_with_who_set_it() -> None:
         "svc/acme-gone: is being deleted, and metadata.finalizers holds it: example.com/hold (set by field manager"
         " hold-controller); the program that set it must remove it"
     )
+
+
+def test_whoever_scales_without_a_trace_leaves_one_the_next_time() -> None:
+    """The API server records a write through /scale only where somebody owned the replicas before."""
+    world = World()
+    for _ in range(2):
+        world.children[DEPLOYMENT]["spec"]["replicas"] = 0
+        world.reconcile()
+    first, second = (each for each in world.written if isinstance(each, Scale))
+    assert (first.owns, second.owns) == (False, True)
+    world.changes("Deployment", DEPLOYMENT.name, set_to("spec", "replicas", value=0), "night-scaler")
+    world.reconcile()
+    assert world.message.startswith("deploy/acme-espeak: field manager night-scaler keeps scaling it")
+
+
+def test_writes_that_lose_a_race_are_no_fight() -> None:
+    """The Deployment controller changes its status all the time: only replicas that were written can be undone."""
+    world = World()
+    world.children[DEPLOYMENT]["spec"]["replicas"] = 0
+    observed = observe(children=world.children.values(), **world.spec)
+    for _ in range(5):
+        admitted = world.record.admit(plan(built(resolved(observed)), observed), observed, NOON)
+        assert [str(each) for each in admitted.actions] == [
+            "scale deploy/acme-espeak to 2: woken: nothing asks for zero"
+        ]
+        assert world.record.record(admitted, observed, Outcome(stale=True), NOON).interference == ()
