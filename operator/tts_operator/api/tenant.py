@@ -135,8 +135,8 @@ class Quota(APIModel):
     max_text_characters: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Maximum characters of text in one request.
 
-    Default: 4096, or the limit of `tier` if that is less. By default at most 10000 in tier Basic, 50000 in VIP, 100000
-    in Enterprise; the platform may set other limits.
+    Default: 4096, or the limit of `tier` if that is less. By default at most 10000 in tier Basic, 50000 in VIP,
+    100000 in Enterprise; the platform may set other limits.
     """
     per_client_requests_per_minute: Limit | None = None
     """Limit per client. A client is an API key or token subject; without either, an IP address."""
