@@ -20,6 +20,7 @@ from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
+CHART_VALUES = ROOT / "charts" / "ttsfleet" / "values.yaml"
 PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}
 SCOPES = {"Cluster": "cluster-scoped", "Namespaced": "namespaced"}
 DEFAULTS_HEADER = "# Copy of values.yaml by `make generate`; do not edit.\n"
@@ -48,7 +49,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     yield chart / "templates" / "_rules.tpl", chart_rules.template()
     yield chart / "templates" / "_facts.tpl", policy_rules.template()
     # A template cannot read values.yaml itself.
-    defaults = (chart / "values.yaml").read_text(encoding="utf-8")
+    defaults = CHART_VALUES.read_text(encoding="utf-8")
     yield chart / "files" / "defaults.yaml", f"{DEFAULTS_HEADER}{defaults}"
     yield ROOT / "docs" / "reference" / "tts-server.md", programs_reference.server_page()
     yield ROOT / "docs" / "reference" / "tts-operator.md", programs_reference.operator_page()
