@@ -72,14 +72,8 @@ async def test_a_child_that_is_restored_from_a_backup_is_none_of_the_new_tenants
     tenants = kubectl("get", "ttstenants", *here, "-o", "yaml")
     await asyncio.to_thread(kubectl, "delete", "ttstenant", "acme", *here)
     await eventually(lambda: is_gone(api), "the children are collected")
-<<<<<<< HEAD
-    old = dict(old)
-    del old["metadata"]["resourceVersion"]
-    await api.user.create(old)
-=======
     metadata = {name: value for name, value in old["metadata"].items() if name != "resourceVersion"}
     await api.user.create({**old, "metadata": metadata})
->>>>>>> h-pages
     await asyncio.to_thread(kubectl, "create", "-f", "-", input=tenants)
     await eventually(lambda: is_gone(api), "what the former tenant owned is collected")
     await converge(api)
