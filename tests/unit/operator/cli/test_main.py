@@ -193,7 +193,7 @@ def test_help_says_what_is_required_and_what_is_empty(capsys: pytest.CaptureFixt
 
 def test_the_chart_sets_every_flag_and_no_other() -> None:
     template = ROOT / "charts" / "ttsfleet" / "templates" / "deployment.yaml"
-    with_values = set(re.findall(r"- (--[a-z0-9-]+)=", template.read_text(encoding="utf-8")))
+    with_values = set(re.findall(r'- (?:\{\{ printf ")?(--[a-z0-9-]+)=', template.read_text(encoding="utf-8")))
     assert with_values == {flag.name for flag in run_flags()}
 
 
