@@ -142,10 +142,10 @@ async def test_keys_that_do_not_work_are_named_until_they_are_mended(api: ApiSer
 
     async with kubelet(api):
 
-        async def is_available() -> bool:
-            return (await api.condition("Available"))["reason"] in {"KeysNotFound", "AsSpecified"}
+        async def complete() -> bool:
+            return bool((await api.condition("Progressing"))["reason"] == "Complete")
 
-        await reconciled_until(api, is_available, "pods run")
+        await reconciled_until(api, complete, "pods run")
         state, message = await told()
         assert state == ("False", "KeysUnusable")
         assert f"Secret acme-keys in namespace {api.namespace} has no entry" in message
