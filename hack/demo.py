@@ -113,7 +113,7 @@ def commands(kubeconfig: Path) -> str:
 export KUBECONFIG={shlex.quote(str(kubeconfig.resolve()))} PATH={shlex.quote(path)}:$PATH
 kubectl get ttst --all-namespaces
 kubectl -n {NAMESPACE} port-forward service/{TENANT} 8080:80 &
-curl -sS --fail-with-body --retry 30 --retry-delay 1 --retry-connrefused -o hello.wav \\
+curl -sS --fail-with-body --retry 120 --retry-delay 1 --retry-connrefused -o hello.wav \\
   http://localhost:8080/v1/audio/speech -H 'Authorization: Bearer {API_KEY}' \\
   -H 'Content-Type: application/json' -d '{body}'"""
 
