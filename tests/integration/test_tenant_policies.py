@@ -157,7 +157,7 @@ def namespaces() -> Iterator[Object]:
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-LOWERED = ("max-tier=Basic", "max-replicas=2", "max-accelerators=2")
+LOWERED = ("max-tier=Basic", "max-replicas=5", "max-accelerators=2")
 """Labels that CHANGING gets after its tenants were created."""
 PROBES: dict[str, Callable[[Person], None]] = {
     "ceilings": lambda ann: ann.tries(tenant_body(tier="Enterprise"), "ceilings-default"),
@@ -228,7 +228,7 @@ TOLD = {"TierNotAllowed", "ReplicasClamped", "AcceleratorsNotAllowed", "NotSuppo
 
 
 def reasons(body: Object, namespace: str) -> set[str]:
-    """What a reconcile says about this tenant, as far as admission should have said it."""
+    """Reasons that a reconcile gives for this tenant, as far as admission should have refused it."""
     labels = {f"ttsfleet.io/{label}": value for label, value in NAMESPACES[namespace].items()}
     spec = dict(body["spec"])
     known = [TTSModel.model_validate(each) for each in KNOWN]
@@ -306,7 +306,7 @@ def test_the_largest_tenant_is_not_too_expensive_to_judge(person: Person) -> Non
 
 BEFORE: dict[str, Object] = {
     # Tenants that exist before the policies and the labels of their namespace.
-    "high": tenant_body(tier="VIP", schedule={"default": bounds(6), "windows": [night(4)]}),
+    "high": tenant_body(tier="VIP", schedule={"default": bounds(9), "windows": [night(4)]}),
     "gpu": tenant_body("policed-gpu", schedule={"default": bounds(3)}),
     **{f"old-{position}": body for position, (body, found) in enumerate(TENANTS.values()) if found},
 }
@@ -315,9 +315,9 @@ MODELS_BEFORE = {f"policed-old-{position}": body for position, (body, found) in 
 EDITS: dict[str, tuple[str, Object, str]] = {
     # the story: (tenant, change of its spec, part of the refusal; empty if it is accepted)
     "another field": ("high", {"suspend": True}, ""),
-    "fewer replicas, still too many": ("high", {"schedule": {"default": bounds(5)}}, ""),
-    "as many in another window": ("high", {"schedule": {"windows": [{**night(6), "name": "evening"}]}}, ""),
-    "more replicas": ("high", {"schedule": {"default": bounds(7)}}, "spec.schedule.default, maxReplicas 7: above 2"),
+    "fewer replicas, still too many": ("high", {"schedule": {"default": bounds(8)}}, ""),
+    "as many in another window": ("high", {"schedule": {"windows": [{**night(9), "name": "evening"}]}}, ""),
+    "more replicas": ("high", {"schedule": {"default": bounds(10)}}, "spec.schedule.default, maxReplicas 10: above 5"),
     "a lower tier": ("high", {"tier": "Basic"}, ""),
     "a higher tier": ("high", {"tier": "Enterprise"}, "spec.tier Enterprise is above Basic"),
     "another field of a tenant with GPUs": ("gpu", {"suspend": True}, ""),
