@@ -15,11 +15,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from pydantic_core import PydanticCustomError
 
 from tts_operator.api.base import URL, BucketName, DNSLabel, Hostname, ImageReference, ObjectName, Origin
-from tts_operator.api.tenant import KeyPrefix, Region
+from tts_operator.api.tenant import KeyPrefix, Region, Tier
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 DOCUMENTED = ConfigDict(use_attribute_docstrings=True)
-REQUESTS_PER_MINUTE: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,16 @@ def _networks(text: Any) -> Any:
     return networks
 
 
+def _by_tier(text: Any) -> Any:
+    """`Basic=10,VIP=100,Enterprise=1000` as a map: every tier once, in any order."""
+    if not isinstance(text, str):
+        return text
+    pairs = [(name.strip(), number.strip()) for name, _, number in (part.partition("=") for part in text.split(","))]
+    if sorted(name for name, _ in pairs) != sorted(Tier):
+        raise ValueError("a tier is missing, unknown or named twice")
+    return {str(tier): dict(pairs)[tier] for tier in Tier}
+
+
 def _redis_url(text: Any) -> Any:
     if not isinstance(text, str):
         return text
@@ -85,6 +94,17 @@ Networks = Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)]
 Address = Annotated[RedisURL, BeforeValidator(_redis_url)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+RequestsByTier = Annotated[
+    Mapping[str, Annotated[int, Field(ge=1, le=1_000_000_000)]],
+    BeforeValidator(_by_tier),
+    must("give each tier a number from 1 to 1000000000, as Basic=10,VIP=100,Enterprise=1000"),
+]
+CharactersByTier = Annotated[
+    Mapping[str, Annotated[int, Field(ge=1, le=100_000)]],
+    BeforeValidator(_by_tier),
+    must("give each tier a number from 1 to 100000, as Basic=10000,VIP=50000,Enterprise=100000"),
+]
+TierName = Literal["Basic", "VIP", "Enterprise"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -127,6 +147,41 @@ class S3Default:
 
 
 @dataclass(frozen=True)
+class Tiers:
+    """Limits of tiers."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    requests_per_minute: RequestsByTier = field(
+        default_factory=lambda: {"Basic": 10, "VIP": 100, "Enterprise": 1000},
+    )
+    """Largest `spec.quota.requestsPerMinute` by tier, and its default."""
+    concurrent_requests: RequestsByTier = field(
+        default_factory=lambda: {"Basic": 10, "VIP": 100, "Enterprise": 1000},
+    )
+    """Largest `spec.quota.concurrentRequests` by tier."""
+    max_text_characters: CharactersByTier = field(
+        default_factory=lambda: {"Basic": 10_000, "VIP": 50_000, "Enterprise": 100_000},
+    )
+    """Largest `spec.quota.maxTextCharacters` by tier. The default of that field is 4096, or this if it is less."""
+
+
+@dataclass(frozen=True)
+class DefaultCeilings:
+    """Ceilings of namespaces without labels."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    max_tier: TierName = "Enterprise"
+    """Highest tier in namespaces without the label `ttsfleet.io/max-tier`: `Basic`, `VIP` or `Enterprise`."""
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """Most replicas of a pool in namespaces without the label `ttsfleet.io/max-replicas`."""
+    max_accelerators: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000_000
+    """Most accelerators of a pool, those of a replica times its replicas, in namespaces without the label
+    `ttsfleet.io/max-accelerators`."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings that hold for every tenant."""
 
@@ -157,10 +212,6 @@ class Settings:
     """Address that tenants' pods send traces to, by OTLP over HTTP. Default: no traces."""
     tracing_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Fraction of requests that are traced, 0 to 1. The trace ID decides, so that all pods decide alike."""
-    requests_per_minute: Annotated[Mapping[str, int], Constant()] = field(
-        default_factory=lambda: dict(REQUESTS_PER_MINUTE)
-    )
-    """Largest `spec.quota.requestsPerMinute` by tier, and its default."""
     max_text_characters: Annotated[int, Constant()] = 4096
     """Default of `spec.quota.maxTextCharacters`."""
     pre_stop_seconds: Annotated[int, Constant()] = 5
@@ -171,6 +222,8 @@ class Settings:
     """Size of the pod's own volume, which holds audio until callers fetch it."""
     redis: RedisDefault | None = None
     s3: S3Default | None = None
+    tiers: Tiers = field(default_factory=Tiers)
+    ceilings: DefaultCeilings = field(default_factory=DefaultCeilings)
 
 
 @dataclass(frozen=True)

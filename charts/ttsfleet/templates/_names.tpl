@@ -47,3 +47,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) -}}
 {{- end -}}
 {{- end }}
+
+{{/* One limit of every tier, as the operator's flags take it; call it with (list .Values.tiers "<name of the limit>"). */}}
+{{- define "ttsfleet.byTier" -}}
+{{- $tiers := index . 0 -}}{{- $limit := index . 1 -}}
+{{- range $position, $tier := list "Basic" "VIP" "Enterprise" -}}
+{{- if $position }},{{ end }}{{ $tier }}={{ int64 (index $tiers $tier $limit) }}
+{{- end -}}
+{{- end }}

@@ -123,7 +123,7 @@ class Quota(APIModel):
     concurrent_requests: Limit | None = None
     """Maximum concurrent requests, summed over all replicas.
 
-    At most 10 in tier Basic, 100 in VIP, 1000 in Enterprise.
+    By default at most 10 in tier Basic, 100 in VIP, 1000 in Enterprise; the platform may set other limits.
     """
     audio_seconds_per_day: Limit | None = None
     """Maximum seconds of audio sent per UTC day."""
@@ -132,7 +132,8 @@ class Quota(APIModel):
     max_text_characters: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Maximum characters of text in one request.
 
-    Default: 4096. At most 10000 in tier Basic, 50000 in VIP, 100000 in Enterprise.
+    Default: 4096, or the limit of `tier` if that is less. By default at most 10000 in tier Basic, 50000 in VIP,
+    100000 in Enterprise; the platform may set other limits.
     """
     per_client_requests_per_minute: Limit | None = None
     """Limit per client. A client is an API key or token subject; without either, an IP address."""
@@ -291,7 +292,10 @@ class TTSTenantSpec(APIModel):
     )
 
     tier: Tier = Tier.BASIC
-    """Service tier. Basic allows 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that."""
+    """Service tier. By default Basic allows 10, VIP 100, Enterprise 1000 requests per minute; `quota` may lower that.
+
+    The namespace's label `ttsfleet.io/max-tier` may forbid the higher ones.
+    """
     isolation: Isolation = Isolation.DEDICATED
     """Whether the tenant has its own pods (Dedicated) or uses shared ones, weighted by `tier` (Shared)."""
     scenario: Scenario | None = None

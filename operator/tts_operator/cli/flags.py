@@ -133,10 +133,15 @@ def _flags(settings: type, prefix: str, path: tuple[str, ...] = (), *, optional:
             group=(settings.__doc__ or "").rstrip("."),
             help=" ".join(schemas[field.name].get("description", "").split()),
             variables=(prefix + name.replace("-", "_").upper(), *also),
-            default=None if field.default is dataclasses.MISSING else _text(field.default),
+            default=None if (default := _default(field)) is dataclasses.MISSING else _text(default),
             schema=schemas[field.name],
             switch=switch,
         )
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """Default of a field; MISSING without one."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _group(hint: Any) -> type | None:
@@ -150,6 +155,8 @@ def _text(default: object) -> str:
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
+    if isinstance(default, Mapping):
+        return ",".join(f"{name}={value}" for name, value in default.items())
     return "" if default in (None, ()) else str(default)
 
 

@@ -14,6 +14,7 @@ from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import Sources, change_cause
+from tts_operator.settings import Settings
 from tts_operator.snapshot import lookup
 
 TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
@@ -31,6 +32,8 @@ RELOADED_MODEL_FIELDS = {
     "batching",
 }
 """Fields of a model that no pod template depends on, because servers reload them."""
+SETTINGS_OUTSIDE_PODS = ("tiers", "ceilings")
+"""Settings that no pod template depends on: the limits of tiers are in quota.json, which servers reload."""
 
 
 def sources(resolved: Resolved, pool: Pool) -> Sources:
@@ -42,13 +45,19 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
     return Sources(
         tenant=short(tenant),
         model=model_digest(model),
-        operator=short(dataclasses.asdict(resolved.settings)),
+        operator=settings_digest(resolved.settings),
     )
 
 
 def model_digest(model: TTSModel) -> str:
     """Digest of the fields of a model that pod templates depend on."""
     return short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True))
+
+
+def settings_digest(settings: Settings) -> str:
+    """Digest of the settings that pod templates depend on."""
+    part = dataclasses.asdict(settings)
+    return short({name: value for name, value in part.items() if name not in SETTINGS_OUTSIDE_PODS})
 
 
 def short(part: Any) -> str:

@@ -15,7 +15,7 @@ MAX_TIER = f"{GROUP}/max-tier"
 MAX_REPLICAS = f"{GROUP}/max-replicas"
 """Label of a namespace: the most replicas of a pool."""
 MAX_ACCELERATORS = f"{GROUP}/max-accelerators"
-"""Label of a namespace that this version reads and does not enforce."""
+"""Label of a namespace: the most accelerators of a pool."""
 
 RELEASE = f"{GROUP}/release"
 """Annotation of a TTSTenant: the release of the operator that it is to belong to, as the namespace and name of its

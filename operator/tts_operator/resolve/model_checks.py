@@ -9,6 +9,7 @@ FALLBACK_REASONS = {
     "ModelInvalid": "FallbackInvalid",
     "ModelNotAllowed": "FallbackNotAllowed",
     "ModelNotSupported": "FallbackNotSupported",
+    "AcceleratorsNotAllowed": "FallbackNotAllowed",
 }
 """Reason why a model cannot be a fallback, by the reason why it cannot be used."""
 
@@ -45,9 +46,8 @@ def model_problem(observed: Observed, name: str) -> Problem | None:
     return None
 
 
-def fallback_problem(observed: Observed, model: str, name: str) -> Problem | None:
-    """Why the model named ``name`` cannot be the fallback of ``model``; None if it can."""
-    problem = model_problem(observed, name)
+def fallback_problem(model: str, name: str, problem: Problem | None) -> Problem | None:
+    """Why the model named ``name`` cannot be the fallback of ``model``, given why it cannot be used; None if it can."""
     if problem is None:
         return None
     if problem.reason == "ModelNotFound":

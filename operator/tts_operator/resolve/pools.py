@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tts_operator.api import TenantModel, TTSTenant
+from tts_operator.api import TenantModel, TTSModel, TTSTenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.names import pool_name
 from tts_operator.resolve.fallback import FallbackChains
@@ -27,11 +27,7 @@ def model_pool(
     precision: PrecisionChoice | None = None
     loaded: tuple[str, ...] = ()
     if model is not None:
-        offered = [option.name.value for option in model.spec.precisions]
-        scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
-        precision = effective_precision(offered, tenant_model.precision, scenario)
-        allowed = (precision.name, *(each.value for each in tenant_model.allowed_precisions or ()))
-        loaded = tuple(each for each in offered if each in allowed)
+        precision, loaded = loaded_precisions(model, tenant, tenant_model)
     strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
     return Pool(
         name=name,
@@ -44,6 +40,17 @@ def model_pool(
         rollout=rollout(observed, name, strategy, now),
         deployed=lookup.deployment(observed, name) is not None,
     )
+
+
+def loaded_precisions(
+    model: TTSModel, tenant: TTSTenant, tenant_model: TenantModel
+) -> tuple[PrecisionChoice, tuple[str, ...]]:
+    """The effective precision, and the precisions that requests may select, in the model's order."""
+    offered = [option.name.value for option in model.spec.precisions]
+    scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
+    precision = effective_precision(offered, tenant_model.precision, scenario)
+    allowed = (precision.name, *(each.value for each in tenant_model.allowed_precisions or ()))
+    return precision, tuple(each for each in offered if each in allowed)
 
 
 def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains, now: datetime) -> list[Pool]:

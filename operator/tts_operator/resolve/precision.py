@@ -67,3 +67,9 @@ def combined_resources(effective: Resources, loaded: Sequence[Resources]) -> dic
         total = sum((quantity.parse(resources.get("memory", "0")) for resources in options), Decimal(0))
         result["memory"] = str(total.to_integral_value(ROUND_CEILING))
     return result
+
+
+def accelerators(effective: Resources, loaded: Sequence[Resources]) -> int:
+    """Accelerators of one replica: its extended resources, such as nvidia.com/gpu, by the limits of its precisions."""
+    amounts = (amount for name, amount in combined_resources(effective, loaded).items() if "/" in name)
+    return int(sum(map(quantity.parse, amounts), Decimal(0)).to_integral_value(ROUND_CEILING))

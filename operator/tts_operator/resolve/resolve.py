@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from tts_operator.api import AuthMode, TTSTenant
+from tts_operator.api import AuthMode, TenantModel, TTSTenant
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
 from tts_operator.credentials.signing_keys import rotation
@@ -15,11 +15,14 @@ from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import cpu_utilization
 from tts_operator.resolve.ceilings import (
+    Ceilings,
+    accelerators_problem,
     capped,
     capped_change,
     capped_state,
     ceiling_notes,
-    max_replicas,
+    ceilings_of,
+    pool_ceiling,
     tier_problem,
 )
 from tts_operator.resolve.fallback import fallback_chains
@@ -47,9 +50,10 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return refuse(unresolved, Problem("Invalid", observed.tenant_error or "the stored object is not a TTSTenant"))
     if unsupported := list(unsupported_in_tenant(tenant.spec)):
         return refuse(unresolved, Problem("NotSupportedYet", not_supported(unsupported)))
-    if problem := disallowed_issuer(tenant, settings) or tier_problem(tenant, observed.namespace_labels):
+    ceilings = ceilings_of(observed.namespace_labels, settings.ceilings)
+    if problem := disallowed_issuer(tenant, settings) or tier_problem(tenant, ceilings):
         return refuse(unresolved, problem)
-    most = max_replicas(observed.namespace_labels)
+    most = pool_ceiling(observed, tenant, tenant.spec.models[0], ceilings).replicas
     try:
         window = capped_state(schedule.state_at(tenant.spec.schedule, now), most)
         change = capped_change(schedule.next_change(tenant.spec.schedule, now), most)
@@ -57,19 +61,18 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return refuse(unresolved, Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
     metrics = missing_metrics(observed, default_pool, window.bounds, now)
-    pools, problems = requested_pools(observed, tenant, metrics, now)
+    pools, problems = requested_pools(observed, tenant, metrics, ceilings, now)
     target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
     limits = tier_limits(tenant, settings)
-    requested = [state.bounds for state in schedule.states(tenant.spec.schedule)]
-    requested += [member_bounds(each) for each in tenant.spec.models[1:]]
+    lowered = ceiling_notes(observed, tenant, schedule.states(tenant.spec.schedule), ceilings)
     hidden = [Problem("WindowNeverOpens", sentence) for sentence in schedule.never_open(tenant.spec.schedule)]
     auth = tenant.spec.auth
     resolved = replace(
         unresolved,
-        notes=(*limits.notes, *ceiling_notes(observed.namespace_labels, requested), *hidden),
+        notes=(*limits.notes, *lowered, *hidden),
         model_problems=problems,
         window=window,
         next_transition=change,
@@ -101,7 +104,9 @@ def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
     last = last_schedule(unresolved.observed)
     if last is None:
         return refused
-    most = max_replicas(unresolved.observed.namespace_labels)
+    observed, tenant = unresolved.observed, unresolved.tenant
+    ceilings = ceilings_of(observed.namespace_labels, unresolved.settings.ceilings)
+    most = pool_ceiling(observed, tenant, tenant.spec.models[0], ceilings).replicas if tenant else ceilings.replicas
     try:
         window = capped_state(schedule.state_at(last.schedule, unresolved.now), most)
         change = capped_change(schedule.next_change(last.schedule, unresolved.now), most)
@@ -126,16 +131,27 @@ def disallowed_issuer(tenant: TTSTenant, settings: Settings) -> Problem | None:
 
 
 def requested_pools(
-    observed: Observed, tenant: TTSTenant, metrics: MissingMetrics, now: datetime
+    observed: Observed, tenant: TTSTenant, metrics: MissingMetrics, ceilings: Ceilings, now: datetime
 ) -> tuple[list[Pool], tuple[Problem, ...]]:
     """The pools of the spec's models and of their fallbacks, without their roles.
 
     Also the problems of models, then of voices.
     """
-    models, most = tenant.spec.models, max_replicas(observed.namespace_labels)
-    problems = {model.name: model_problem(observed, model.name) for model in models}
-    chains = fallback_chains(problems, observed.models, lambda model, name: fallback_problem(observed, model, name))
-    bounds = [metrics.bounds, *(capped(member_bounds(model), most) for model in models[1:])]
+    models = tenant.spec.models
+
+    def problem_of(model: TenantModel) -> Problem | None:
+        return model_problem(observed, model.name) or accelerators_problem(observed, tenant, model, ceilings)
+
+    def problem_of_fallback(model: str, name: str) -> Problem | None:
+        listed = next((each for each in models if each.name == name), None)
+        return fallback_problem(model, name, problem_of(listed or TenantModel(name=name)))
+
+    def member_ceiling(model: TenantModel) -> int:
+        return pool_ceiling(observed, tenant, model, ceilings).replicas
+
+    problems = {model.name: problem_of(model) for model in models}
+    chains = fallback_chains(problems, observed.models, problem_of_fallback)
+    bounds = [metrics.bounds, *(capped(member_bounds(model), member_ceiling(model)) for model in models[1:])]
     pools = [
         model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
         for model, model_bounds in zip(models, bounds, strict=True)

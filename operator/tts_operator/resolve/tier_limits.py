@@ -8,12 +8,6 @@ from tts_operator.api.tenant import Quota
 from tts_operator.objects.problem import Problem
 from tts_operator.settings import Settings
 
-# Not in Settings: a change of any setting there rolls out every pod, and no pod depends on these.
-CONCURRENT_REQUESTS: Mapping[str, int] = {"Basic": 10, "VIP": 100, "Enterprise": 1000}
-"""Largest `spec.quota.concurrentRequests` by tier."""
-MAX_TEXT_CHARACTERS: Mapping[str, int] = {"Basic": 10_000, "VIP": 50_000, "Enterprise": 100_000}
-"""Largest `spec.quota.maxTextCharacters` by tier."""
-
 
 class TierLimits(NamedTuple):
     """Limits in effect, and a note for each that the tier lowers."""
@@ -27,7 +21,7 @@ class TierLimits(NamedTuple):
 
 def tier_limits(tenant: TTSTenant, settings: Settings) -> TierLimits:
     """The limits of the spec, lowered to those of its tier; the tier's rate where the spec sets none."""
-    quota, tier = tenant.spec.quota or Quota(), tenant.spec.tier.value
+    quota, tier, tiers = tenant.spec.quota or Quota(), tenant.spec.tier.value, settings.tiers
     notes: list[Problem] = []
 
     def lowered(name: str, requested: int | None, largest: Mapping[str, int]) -> int | None:
@@ -37,12 +31,12 @@ def tier_limits(tenant: TTSTenant, settings: Settings) -> TierLimits:
         notes.append(Problem("QuotaClamped", message))
         return largest[tier]
 
-    minute = lowered("requestsPerMinute", quota.requests_per_minute, settings.requests_per_minute)
-    concurrent = lowered("concurrentRequests", quota.concurrent_requests, CONCURRENT_REQUESTS)
-    characters = lowered("maxTextCharacters", quota.max_text_characters, MAX_TEXT_CHARACTERS)
+    minute = lowered("requestsPerMinute", quota.requests_per_minute, tiers.requests_per_minute)
+    concurrent = lowered("concurrentRequests", quota.concurrent_requests, tiers.concurrent_requests)
+    characters = lowered("maxTextCharacters", quota.max_text_characters, tiers.max_text_characters)
     return TierLimits(
-        minute or settings.requests_per_minute[tier],
+        minute or tiers.requests_per_minute[tier],
         concurrent,
-        characters or settings.max_text_characters,
+        characters or min(settings.max_text_characters, tiers.max_text_characters[tier]),
         tuple(notes),
     )

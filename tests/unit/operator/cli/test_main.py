@@ -5,12 +5,14 @@ import subprocess
 import sys
 from ipaddress import ip_network
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from tts_operator.api.tenant import Tier
 from tts_operator.cli.flags import FlagError
 from tts_operator.cli.main import main, parser, run_flags, settings_of
-from tts_operator.settings import ProcessSettings, Settings
+from tts_operator.settings import DefaultCeilings, ProcessSettings, Settings, TierName, Tiers
 
 ROOT = Path(__file__).parents[4]
 SENTENCE = re.compile(r"(?!(Of|What|Who|Whose|Whom|None|Until|Where|See|Nobody|The same)\b)[A-Z].*\.")
@@ -59,6 +61,30 @@ def test_hosts_of_issuers_are_a_list() -> None:
             FlagError, match="--issuer-hosts: must be names of hosts in lower case, separated by commas"
         ):
             settings(f"--issuer-hosts=id.example,{bad}")
+
+
+def test_limits_of_tiers_are_a_number_for_each() -> None:
+    assert settings().tiers == Tiers()
+    assert get_args(TierName) == tuple(Tier)
+    changed = settings("--tiers-concurrent-requests=VIP=7, Basic=1,Enterprise=9").tiers
+    assert changed == Tiers(concurrent_requests={"Basic": 1, "VIP": 7, "Enterprise": 9})
+    assert settings("--ceilings-max-tier=VIP", "--ceilings-max-accelerators=0").ceilings == DefaultCeilings(
+        max_tier="VIP", max_accelerators=0
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "10", "Basic=1,VIP=2", "Basic=1,VIP=2,Gold=3", "Basic=1,VIP=2,Enterprise=3,VIP=4", "Basic=1,VIP=2,Enterprise="]
+    + [f"Basic={number},VIP=1,Enterprise=1" for number in ("0", "-1", "1.5", "many", "1000000001")],
+)
+def test_limits_of_tiers_that_say_too_little_are_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(FlagError) as refusal:
+        settings(f"--tiers-requests-per-minute={text}")
+    assert refusal.value.problems == (
+        "argument --tiers-requests-per-minute: must give each tier a number from 1 to 1000000000, as"
+        " Basic=10,VIP=100,Enterprise=1000",
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +180,7 @@ def test_a_wrong_flag_the_help_and_the_crds_do_not_wait_for_the_kubernetes_clien
     assert run.returncode == 0
 
 
-QUOTED = {"--image-pull-policy", "--log-level", "--trusted-proxies"}
+QUOTED = {"--ceilings-max-tier", "--image-pull-policy", "--log-level", "--trusted-proxies"}
 """Flags of words and networks, whose values an error repeats, as it does for numbers."""
 
 

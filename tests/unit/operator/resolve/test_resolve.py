@@ -15,6 +15,7 @@ from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.resolve.resolve import resolve
+from tts_operator.settings import Tiers
 from tts_operator.snapshot.observed import Observed
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -173,6 +174,40 @@ def test_a_quota_above_the_tiers_is_lowered_and_told(
     assert {note.reason for note in found.notes} <= {"QuotaClamped"}
 
 
+TIGHT = replace(
+    SETTINGS,
+    tiers=Tiers(
+        requests_per_minute={"Basic": 3, "VIP": 30, "Enterprise": 300},
+        concurrent_requests={"Basic": 2, "VIP": 20, "Enterprise": 200},
+        max_text_characters={"Basic": 500, "VIP": 5000, "Enterprise": 50_000},
+    ),
+)
+PLATFORM: dict[str, tuple[dict[str, Any], tuple[int, int | None, int], list[str]]] = {
+    # the story: (spec, requests per minute, concurrent requests and characters, fields that are lowered)
+    "nothing is set": ({}, (3, None, 500), []),
+    "a higher tier": ({"tier": "VIP"}, (30, None, 4096), []),
+    "at the limits": (
+        {"quota": {"requestsPerMinute": 3, "concurrentRequests": 2, "maxTextCharacters": 500}},
+        (3, 2, 500),
+        [],
+    ),
+    "above them": (
+        {"tier": "VIP", "quota": {"requestsPerMinute": 31, "concurrentRequests": 21, "maxTextCharacters": 5001}},
+        (30, 20, 5000),
+        ["requestsPerMinute", "concurrentRequests", "maxTextCharacters"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "limits", "lowered"), PLATFORM.values(), ids=PLATFORM)
+def test_the_limits_of_a_tier_are_the_platforms(
+    spec: dict[str, Any], limits: tuple[int, int | None, int], lowered: list[str]
+) -> None:
+    found = resolve(observe(**spec), TIGHT, NOON)
+    assert (found.requests_per_minute, found.concurrent_requests, found.max_text_characters) == limits
+    assert [note.message.split()[0] for note in found.notes] == [f"spec.quota.{name}" for name in lowered]
+
+
 TIERS: dict[str, tuple[str, str, str]] = {
     # the story: (tier, the namespace's label, reason of the refusal)
     "above": ("Enterprise", "Basic", "TierNotAllowed"),
@@ -193,7 +228,7 @@ REPLICAS: dict[str, tuple[str, list[tuple[int, int]], list[str]]] = {
     # the story: (the namespace's label, bounds of both pools, notes); the spec asks for 3 to 6, and for 2 to 4
     "above all": ("6", [(3, 6), (2, 4)], []),
     "between": ("4", [(3, 4), (2, 4)], ["ReplicasClamped"]),
-    "below all": ("1", [(1, 1), (1, 1)], ["ReplicasClamped"]),
+    "below all": ("1", [(1, 1), (1, 1)], ["ReplicasClamped", "ReplicasClamped"]),
     "zero tears nothing down": ("0", [(3, 6), (2, 4)], ["CeilingInvalid"]),
     "no number": ("few", [(3, 6), (2, 4)], ["CeilingInvalid"]),
     "digits of another script": ("٣", [(3, 6), (2, 4)], ["CeilingInvalid"]),
@@ -219,11 +254,6 @@ def test_the_next_window_and_a_refused_spec_are_lowered_too() -> None:
     refused = resolved(observe(children=children, labels=labels, **spec, preventDeletion=True))
     assert refused.window is not None
     assert (refused.window.bounds.min_replicas, refused.window.bounds.max_replicas) == (2, 2)
-
-
-def test_a_ceiling_that_is_not_enforced_is_not_passed_over_in_silence() -> None:
-    notes = resolved(observe(labels={"ttsfleet.io/max-accelerators": "3"})).notes
-    assert [note.reason for note in notes] == ["CeilingsNotEnforced"]
 
 
 def test_a_window_that_others_hide_is_told() -> None:

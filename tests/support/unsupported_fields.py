@@ -1,0 +1,79 @@
+"""Tenants and models that set each field which is not supported yet, and others that set none."""
+
+from tests.support.full_objects import PRESET
+from tests.support.resources import Object, model_body, tenant_body
+
+ZERO = {"minReplicas": 0, "maxReplicas": 0}
+NIGHT = {"name": "night", "start": "00:00", "end": "06:00"}
+SALE = {"name": "sale", "from": "2026-11-11", "to": "2026-11-12"}
+ISSUER = {"jwksURL": "https://id.example", "issuer": "id", "audience": "tts"}
+S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
+
+TENANTS: dict[str, tuple[Object, list[str]]] = {
+    # the story: (the object, phrases of the fields that are not supported yet)
+    "the smallest tenant": (tenant_body(), []),
+    "the preset": (tenant_body(schedule=PRESET), []),
+    "defaults written out": (
+        tenant_body(isolation="Dedicated", autoscaling={"provider": "HPA"}, allowExternal=False, preventDeletion=False),
+        [],
+    ),
+    "local storage": (tenant_body(storage={"linkSeconds": 60}), []),
+    "a cache that is off": (tenant_body(cache={"enabled": False}), []),
+    "a cache": (tenant_body(cache={}), []),
+    "an object store": (tenant_body(storage={"s3": S3}), []),
+    "every limit": (
+        tenant_body(
+            quota={
+                "requestsPerDay": 1,
+                "concurrentRequests": 1,
+                "audioSecondsPerDay": 1,
+                "charactersPerDay": 1,
+                "perClientRequestsPerMinute": 1,
+            }
+        ),
+        [],
+    ),
+    "a pre-warm of nothing": (tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 0}), []),
+    "an open endpoint": (tenant_body(auth={"modes": ["None"]}), []),
+    "a suspended tenant": (tenant_body(suspend=True), []),
+    "shared isolation": (tenant_body(isolation="Shared"), ["spec.isolation Shared"]),
+    "zero for one model": (tenant_body("espeak", {"name": "b", **ZERO}), ["spec.models[].minReplicas 0"]),
+    "zero by default": (tenant_body(schedule={"default": {"minReplicas": 0}}), ["spec.schedule.default.minReplicas 0"]),
+    "zero at night": (
+        tenant_body(schedule={"default": {"minReplicas": 1}, "windows": [{**NIGHT, **ZERO}]}),
+        ["spec.schedule.windows[].minReplicas 0"],
+    ),
+    "zero on holidays": (
+        tenant_body(schedule={"default": {"minReplicas": 1}, "exceptions": [{**SALE, **ZERO}]}),
+        ["spec.schedule.exceptions[].minReplicas 0"],
+    ),
+    "a pre-warm": (
+        tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 120}),
+        ["spec.schedule.preWarmSeconds above 0"],
+    ),
+    "KEDA": (tenant_body(autoscaling={"provider": "KEDA"}), ["spec.autoscaling.provider KEDA"]),
+    "requests in flight": (
+        tenant_body(autoscaling={"metrics": [{"type": "InFlight", "averageValue": 4}]}),
+        ["spec.autoscaling.metrics[].type other than CPU"],
+    ),
+    "tokens": (tenant_body(auth={"modes": ["JWT"]}), []),
+    "tokens of another issuer": (tenant_body(auth={"modes": ["JWT"], "external": ISSUER}), []),
+    "a Redis": (tenant_body(redis={"secretRef": {"name": "r"}}), []),
+    "a way in from outside": (
+        tenant_body(exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
+        ["spec.exposure"],
+    ),
+    "text out of the cluster": (tenant_body(allowExternal=True), ["spec.allowExternal true"]),
+    "deletion prevented": (tenant_body(preventDeletion=True), ["spec.preventDeletion true"]),
+}
+WEIGHTS = {"builtIn": "slt"}
+MODELS: dict[str, tuple[Object, list[str]]] = {
+    "the smallest model": (model_body(), []),
+    "a neural engine": (
+        model_body(engine="Onnx", source=WEIGHTS),
+        ["spec.engine other than Espeak"],
+    ),
+    "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
+    "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),
+    "a pool": (model_body(pool={}), ["spec.pool"]),
+}

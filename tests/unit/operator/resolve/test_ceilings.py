@@ -1,0 +1,164 @@
+"""Ceilings of a namespace: by its labels, else by the operator's defaults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, settle
+from tests.support.resources import model, precision
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.resolve.ceilings import ceilings_of
+from tts_operator.resolve.resolve import resolve
+from tts_operator.resolve.resolved import Resolved
+from tts_operator.settings import DefaultCeilings
+
+DEFAULTS = DefaultCeilings(max_tier="VIP", max_replicas=20, max_accelerators=8)
+GPU = model("gpu", precisions=[precision("fp16", **{"nvidia.com/gpu": "2"})])
+BOTH = model("both", precisions=[precision("fp32", **{"nvidia.com/gpu": "2"}), precision("int8")])
+SLICES = model("slices", precisions=[precision("fp16", **{"nvidia.com/mig-1g.5gb": "2", "example.com/npu": "1"})])
+
+
+def label(name: str, value: str) -> dict[str, str]:
+    return {f"ttsfleet.io/{name}": value}
+
+
+LABELS: dict[str, tuple[dict[str, str], tuple[str, int, int], list[str]]] = {
+    # the story: (labels, the ceilings, beginnings of the problems)
+    "none": ({}, ("VIP", 20, 8), []),
+    "a lower tier": (label("max-tier", "Basic"), ("Basic", 20, 8), []),
+    "a higher tier than the default": (label("max-tier", "Enterprise"), ("Enterprise", 20, 8), []),
+    "a tier in lower case": (
+        label("max-tier", "basic"),
+        ("VIP", 20, 8),
+        ["namespace label ttsfleet.io/max-tier must be one of Basic, VIP, Enterprise; until then"],
+    ),
+    "replicas": (label("max-replicas", "007"), ("VIP", 7, 8), []),
+    "more replicas than the default": (label("max-replicas", "999999999"), ("VIP", 999_999_999, 8), []),
+    "zero replicas": (label("max-replicas", "0"), ("VIP", 20, 8), ["namespace label ttsfleet.io/max-replicas must"]),
+    "a number with ten digits": (
+        label("max-replicas", "1000000000"),
+        ("VIP", 20, 8),
+        ["namespace label ttsfleet.io/max-replicas must"],
+    ),
+    "no value": (label("max-replicas", ""), ("VIP", 20, 8), ["namespace label ttsfleet.io/max-replicas must"]),
+    "no accelerators": (label("max-accelerators", "0"), ("VIP", 20, 0), []),
+    "accelerators in another script": (
+        label("max-accelerators", "٣"),
+        ("VIP", 20, 8),
+        ["namespace label ttsfleet.io/max-accelerators must be a whole number from 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("labels", "ceilings", "problems"), LABELS.values(), ids=LABELS)
+def test_a_label_takes_precedence_and_one_that_means_nothing_is_told(
+    labels: dict[str, str], ceilings: tuple[str, int, int], problems: list[str]
+) -> None:
+    found = ceilings_of(labels, DEFAULTS)
+    assert (found.tier, found.replicas, found.accelerators) == ceilings
+    assert [problem.reason for problem in found.problems] == ["CeilingInvalid"] * len(problems)
+    assert all(map(str.startswith, (problem.message for problem in found.problems), problems))
+
+
+def with_defaults(*models: Any, labels: dict[str, str] | None = None, **spec: Any) -> Resolved:
+    observed = observe(*models, labels=labels, known=[model(), GPU, BOTH, SLICES], **spec)
+    return resolve(observed, replace(SETTINGS, ceilings=DEFAULTS), NOON)
+
+
+def test_the_default_tier_holds_without_a_label() -> None:
+    refused = with_defaults(tier="Enterprise").refused
+    assert refused == (
+        "TierNotAllowed",
+        "spec.tier Enterprise is above VIP, which the operator's default for namespaces without the label"
+        " ttsfleet.io/max-tier allows",
+    )
+    assert with_defaults(tier="Enterprise", labels=label("max-tier", "Enterprise")).refused is None
+
+
+def test_the_default_number_of_replicas_holds_without_a_label() -> None:
+    schedule = {"default": {"minReplicas": 2, "maxReplicas": 30}}
+    found = with_defaults(schedule=schedule)
+    assert found.pools[0].bounds == Bounds(2, 20)
+    assert [note.message for note in found.notes] == [
+        "maxReplicas 30 of espeak exceeds the operator's default for namespaces without the label"
+        " ttsfleet.io/max-replicas: 20 applies"
+    ]
+    assert with_defaults(schedule=schedule, labels=label("max-replicas", "40")).notes == ()
+
+
+ACCELERATORS: dict[str, tuple[tuple[Any, ...], str, list[tuple[int, int]], list[str]]] = {
+    # the story: (models, the label, bounds of the pools, notes and problems); the schedule asks for 3 to 6
+    "a model without any": (("espeak",), "0", [(3, 6)], []),
+    "enough": (("gpu",), "12", [(3, 6)], []),
+    "for some replicas": (("gpu",), "9", [(3, 4)], ["ReplicasClamped"]),
+    "for fewer than the minimum": (("gpu",), "5", [(2, 2)], ["ReplicasClamped"]),
+    "not for one replica": (("gpu",), "1", [(1, 1)], ["ReplicasClamped", "AcceleratorsNotAllowed"]),
+    "none allowed": (("gpu",), "0", [(1, 1)], ["ReplicasClamped", "AcceleratorsNotAllowed"]),
+    "two kinds count together": (("slices",), "9", [(3, 3)], ["ReplicasClamped"]),
+    "by the effective precision": (({"name": "both", "precision": "int8"},), "0", [(3, 6)], []),
+    "by every precision that requests may select": (
+        ({"name": "both", "precision": "int8", "allowedPrecisions": ["int8", "fp32"]},),
+        "6",
+        [(3, 3)],
+        ["ReplicasClamped"],
+    ),
+    "of a second model": (("espeak", {"name": "gpu", "minReplicas": 3}), "4", [(3, 6), (2, 2)], ["ReplicasClamped"]),
+}
+
+
+@pytest.mark.parametrize(("models", "most", "bounds", "told"), ACCELERATORS.values(), ids=ACCELERATORS)
+def test_accelerators_are_replicas_times_those_of_a_replica(
+    models: tuple[Any, ...], most: str, bounds: list[tuple[int, int]], told: list[str]
+) -> None:
+    found = with_defaults(*models, schedule=DAY, labels=label("max-accelerators", most))
+    assert [(pool.bounds.min_replicas, pool.bounds.max_replicas) for pool in found.pools] == bounds
+    assert [problem.reason for problem in (*found.notes, *found.model_problems)] == told
+
+
+def test_a_scenario_may_choose_the_precision_that_needs_an_accelerator() -> None:
+    labels = label("max-accelerators", "4")
+    assert with_defaults("both", schedule=DAY, scenario="Testing", labels=labels).notes == ()
+    (note,) = with_defaults("both", schedule=DAY, scenario="Education", labels=labels).notes
+    assert note.message == (
+        "maxReplicas 6 of both needs 12 accelerators, more than 4, which the namespace's label"
+        " ttsfleet.io/max-accelerators allows: maxReplicas 2 applies"
+    )
+
+
+def test_a_pool_whose_replica_is_above_the_ceiling_keeps_its_pods() -> None:
+    observed = observe("gpu", known=[GPU], schedule=DAY)
+    later = observe("gpu", known=[GPU], schedule=DAY, children=settle(observed), labels=label("max-accelerators", "1"))
+    found = resolved(later)
+    desired = built(found)
+    assert found.refused is None
+    assert desired is not None
+    assert found.pools[0].model is None, "it gets no other pods"
+    assert found.pools[0].bounds == Bounds(1, 1)
+    assert found.model_problems[0].message == (
+        "one replica of TTSModel gpu needs 2 accelerators, more than 1, which the namespace's label"
+        " ttsfleet.io/max-accelerators allows: choose another model, or ask the platform team"
+    )
+
+
+def test_a_fallback_that_needs_too_many_accelerators_is_left_out() -> None:
+    plain = model(fallback={"modelRef": {"name": "gpu"}})
+    for most, reasons in (("2", []), ("1", ["FallbackNotAllowed"])):
+        found = resolved(observe(known=[plain, GPU], labels=label("max-accelerators", most)))
+        assert [problem.reason for problem in found.model_problems] == reasons
+        assert len(found.pools) == 2 - len(reasons)
+    listed = {"name": "both", "precision": "int8"}
+    plain = model(fallback={"modelRef": {"name": "both"}})
+    found = resolved(observe("espeak", listed, known=[plain, BOTH], labels=label("max-accelerators", "0")))
+    assert found.model_problems == (), "a listed model is judged by its own entry"
+
+
+def test_a_refused_spec_is_lowered_by_its_accelerators_too() -> None:
+    children = settle(observe("gpu", known=[GPU], schedule=DAY))
+    labels = label("max-accelerators", "4")
+    found = resolved(observe("gpu", known=[GPU], schedule=DAY, children=children, labels=labels, preventDeletion=True))
+    assert found.refused is not None
+    assert found.window is not None
+    assert found.window.bounds == Bounds(2, 2)
