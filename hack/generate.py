@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from hack import chart_rules, programs_reference
+from hack import chart_rules, policy_rules, programs_reference
 from tts_operator.api.base import VALIDATIONS
-from tts_operator.api.crd import definitions
+from tts_operator.api.crd import RESOURCES, CustomResource, definition
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
@@ -34,20 +34,22 @@ class Plain(yaml.SafeDumper):
 
 def outputs() -> Iterator[tuple[Path, str]]:
     """Paths and contents of all generated files."""
-    for crd in definitions():
+    for resource in RESOURCES:
+        crd = definition(resource)
         text = HEADER + yaml.dump(crd, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120)
         file = f"{crd['spec']['names']['plural']}.yaml"
         yield ROOT / "crds" / file, text
         yield ROOT / "charts" / "ttsfleet" / "files" / "crds" / file, text
         names = crd["spec"]["names"]
-        yield ROOT / "docs" / "reference" / f"{names['singular']}.md", reference(crd)
+        yield ROOT / "docs" / "reference" / f"{names['singular']}.md", reference(resource, crd)
     yield ROOT / "docs" / "reference" / "metrics.md", metrics_page()
     yield ROOT / "charts" / "ttsfleet" / "templates" / "_rules.tpl", chart_rules.template()
+    yield ROOT / "charts" / "ttsfleet" / "templates" / "_facts.tpl", policy_rules.template()
     yield ROOT / "docs" / "reference" / "tts-server.md", programs_reference.server_page()
     yield ROOT / "docs" / "reference" / "tts-operator.md", programs_reference.operator_page()
 
 
-def reference(crd: dict[str, Any]) -> str:
+def reference(resource: CustomResource, crd: dict[str, Any]) -> str:
     """Page of one resource, with a row for each field."""
     names, (version,) = crd["spec"]["names"], crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
@@ -66,7 +68,25 @@ def reference(crd: dict[str, Any]) -> str:
             f"| `{path}` | {type_} | {default} | {what} |"
             for path, type_, default, what in rows(schema["properties"][part], part)
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *not_supported_yet(resource)]) + "\n"
+
+
+def not_supported_yet(resource: CustomResource) -> list[str]:
+    """Section of the fields that this version does not support."""
+    if not resource.unsupported:
+        return []
+    return [
+        "",
+        "## Not supported yet",
+        "",
+        f"A {resource.kind} that sets one of these is refused by the API server, if the chart's admission policies are"
+        " enabled, and else not accepted (`Accepted` False, reason `NotSupportedYet`). One that set it before stays"
+        " editable.",
+        "",
+        "| field | values |",
+        "| --- | --- |",
+        *(f"| `{field.path}` | {', '.join(field.values) or 'any'} |" for field in resource.unsupported),
+    ]
 
 
 def rows(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:

@@ -24,7 +24,7 @@ class Condition(Protocol):
         """Whether this value is not supported; None stands for a field that is not set."""
 
     def cel(self, field: str) -> str:
-        """The same as CEL; `field` is an expression whose value is optional."""
+        """CEL for `holds`; `field` is an expression whose value is optional."""
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class UnsupportedField:
         return any(self.condition.holds(value) for value in _values(spec, names))
 
     def cel(self, root: str) -> str:
-        """CEL: whether the object `root` uses it."""
+        """CEL for `is_set`; `root` is the variable that holds the object."""
         first, *names = self.path.split(".")
         return _cel(f"{root}.{first}", names, self.condition)
 

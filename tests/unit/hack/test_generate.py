@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from hack import generate
+from tts_operator.api.crd import RESOURCES
+from tts_operator.api.support import MODEL, TENANT
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
@@ -81,3 +83,18 @@ def test_the_reference_tells_type_bounds_default_and_rules(checkout: Path, monke
         "| `spec.suspend` | boolean | `false` | Scale the endpoint to zero replicas; keep its other objects. |" in page
     )
     assert "- isolation Shared does not allow auth.external" in page
+
+
+def test_fields_that_are_not_supported_yet_have_a_section_of_the_reference(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch)
+    for page, table in (("ttstenant.md", TENANT), ("ttsmodel.md", MODEL)):
+        section = (checkout / "docs" / "reference" / page).read_text().partition("\n## Not supported yet\n")[2]
+        assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == [
+            field.path for field in table
+        ]
+
+
+def test_a_reference_without_such_fields_has_no_such_section() -> None:
+    assert generate.not_supported_yet(RESOURCES[0]._replace(unsupported=())) == []

@@ -1,0 +1,49 @@
+{{/* Generated from operator/tts_operator/{api,calendar} by `make generate`; do not edit. */}}
+
+{{/* CEL: the tiers, lowest first. */}}
+{{- define "ttsfleet.tiers" -}}
+['Basic', 'VIP', 'Enterprise']
+{{- end }}
+
+{{/* CEL: the most replicas of each preset of a schedule. */}}
+{{- define "ttsfleet.presets" -}}
+{ 'DayNightWeekend': 3 }
+{{- end }}
+
+{{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
+{{- define "ttsfleet.unsupported.ttsmodels" -}}
+- expression: "!(object.spec.?engine.orValue('Espeak') != 'Espeak') || request.operation == 'UPDATE' && (oldObject.spec.?engine.orValue('Espeak') != 'Espeak')"
+  message: "spec.engine other than Espeak: not supported yet; change or remove it"
+- expression: "!(object.spec.?adapters.orValue([]).size() > 0) || request.operation == 'UPDATE' && (oldObject.spec.?adapters.orValue([]).size() > 0)"
+  message: "spec.adapters: not supported yet; change or remove it"
+- expression: "!(object.spec.?accelerator.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?accelerator.hasValue())"
+  message: "spec.accelerator: not supported yet; change or remove it"
+- expression: "!(object.spec.?pool.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?pool.hasValue())"
+  message: "spec.pool: not supported yet; change or remove it"
+{{- end }}
+
+{{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
+{{- define "ttsfleet.unsupported.ttstenants" -}}
+- expression: "!(object.spec.?isolation == optional.of('Shared')) || request.operation == 'UPDATE' && (oldObject.spec.?isolation == optional.of('Shared'))"
+  message: "spec.isolation Shared: not supported yet; change or remove it"
+- expression: "!(object.spec.?models.orValue([]).exists(e, e.?minReplicas == optional.of(0))) || request.operation == 'UPDATE' && (oldObject.spec.?models.orValue([]).exists(e, e.?minReplicas == optional.of(0)))"
+  message: "spec.models[].minReplicas 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?schedule.?default.?minReplicas == optional.of(0)) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?default.?minReplicas == optional.of(0))"
+  message: "spec.schedule.default.minReplicas 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?schedule.?windows.orValue([]).exists(e, e.?minReplicas == optional.of(0))) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?windows.orValue([]).exists(e, e.?minReplicas == optional.of(0)))"
+  message: "spec.schedule.windows[].minReplicas 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?schedule.?exceptions.orValue([]).exists(e, e.?minReplicas == optional.of(0))) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?exceptions.orValue([]).exists(e, e.?minReplicas == optional.of(0)))"
+  message: "spec.schedule.exceptions[].minReplicas 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?schedule.?preWarmSeconds.orValue(0) > 0) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?preWarmSeconds.orValue(0) > 0)"
+  message: "spec.schedule.preWarmSeconds above 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"
+  message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
+- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU'))"
+  message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
+- expression: "!(object.spec.?exposure.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?exposure.hasValue())"
+  message: "spec.exposure: not supported yet; change or remove it"
+- expression: "!(object.spec.?allowExternal == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?allowExternal == optional.of(true))"
+  message: "spec.allowExternal true: not supported yet; change or remove it"
+- expression: "!(object.spec.?preventDeletion == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?preventDeletion == optional.of(true))"
+  message: "spec.preventDeletion true: not supported yet; change or remove it"
+{{- end }}
