@@ -545,10 +545,10 @@ async def test_a_dead_server_leaks_nothing(store: CounterStore) -> None:
             await dying.reserve(characters=10)
         with pytest.raises(QuotaExceeded):
             await acme.reserve()
-        shift(store, "leases", 29)
+        shift(store, "leases", 10)
         with pytest.raises(QuotaExceeded):
             await acme.reserve()
-        shift(store, "leases", 1)
+        shift(store, "leases", 20)
         await acme.serve()
         assert await acme.left("concurrentRequests") == 30
         assert await acme.left("requestsPerDay") == 99
