@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from tts_operator.settings import AlsoFrom, Constant
+from tts_operator.settings import AlsoFrom, Constant, NotInPods
 
 T = TypeVar("T")
 Schema = Mapping[str, Any]
@@ -118,10 +118,10 @@ def _flags(settings: type, prefix: str, path: tuple[str, ...] = (), *, optional:
     switch = ""
     for field in dataclasses.fields(settings):
         hint, here = hints[field.name], (*path, field.name)
-        notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+        kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if any(isinstance(note, Constant) for note in notes):
             continue
-        if group := _group(hint):
+        if group := _group(kind if all(isinstance(note, NotInPods) for note in notes) else hint):
             yield from _flags(group, prefix, here, optional=field.default is None)
             continue
         name = "-".join(here).replace("_", "-")
