@@ -34,6 +34,11 @@ PAGES = (
         ROOT / "docs" / "how-to" / f"{name}.md"
         for name in (
             "install",
+            "private-registries",
+            "sizing",
+            "expose",
+            "upgrade",
+            "backup",
             "publish-a-model",
             "onboard-a-tenant",
             "schedule",
@@ -45,6 +50,7 @@ PAGES = (
             "observe",
             "playground",
             "share-a-pool",
+            "gitops",
             "troubleshoot",
             "engines",
         )

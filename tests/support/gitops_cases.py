@@ -196,5 +196,5 @@ def kstatus(body: Object) -> KStatus:
 
 def blocks(page: str, name: str) -> list[Object]:
     """The YAML documents of a page that have this comment before them."""
-    found = [part.partition("```yaml\n")[2].partition("```")[0] for part in page.split(f"<!-- {name} -->\n")[1:]]
+    found = [part.partition("```yaml norun\n")[2].partition("```")[0] for part in page.split(f"<!-- {name} -->\n")[1:]]
     return [yaml.safe_load(text) for text in found]

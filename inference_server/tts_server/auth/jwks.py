@@ -125,7 +125,7 @@ async def fetch_document(url: str, trust: Path | None, *, refuse_local: bool = F
 
 
 async def _refuse_local(event: str, details: dict[str, Any]) -> None:
-    """httpx's trace of a connection: before TLS begins, its other end is known."""
+    """Check the connection in httpx's trace: before TLS begins, its other end is known."""
     if event == "connection.connect_tcp.complete":
         stream = details["return_value"]
         if is_local_text(str(stream.get_extra_info("server_addr")[0])):

@@ -156,7 +156,7 @@ def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
 
 
 def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:
-    """What a person who reads that the tenant is ready might take it for, and it is not."""
+    """Reason why a tenant is ready that does not run, or does not run the present spec."""
     if problem := suspended(inputs):
         return problem
     if progress.done:

@@ -1,4 +1,4 @@
-"""What a pipeline may read from a tenant's conditions: whether a change runs, and whether a key works."""
+"""Pipelines read from a tenant's conditions whether a change runs, and whether a key works."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_no_command_keeps_the_defaults_of_an_older_chart(page: Path) -> None:
 
 
 def test_routes_lead_to_the_port_of_the_tenants_service() -> None:
-    route, ingress = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", EXPOSE, re.DOTALL))
+    route, ingress = (yaml.safe_load(block) for block in re.findall(r"```yaml[^\n]*\n(.*?)```", EXPOSE, re.DOTALL))
     acme = tenant().metadata
     (backend,) = route["spec"]["rules"][0]["backendRefs"]
     assert backend == {"name": acme.name, "port": TENANT_PORT}

@@ -1,4 +1,4 @@
-"""What is wrong with the entries of a Secret with API keys, as the server reads them."""
+"""Entries of a Secret with API keys are judged as the server reads them."""
 
 from __future__ import annotations
 

@@ -188,7 +188,10 @@ def test_a_fight_is_named_and_does_not_go_on_for_ever(
 
 def test_a_fight_that_ends_is_corrected_within_a_minute_and_forgotten_after_ten() -> None:
     world = World()
-    raised = lambda: world.changes("HorizontalPodAutoscaler", HPA.name, set_to("spec", "maxReplicas", value=9))  # noqa: E731
+
+    def raised() -> None:
+        world.changes("HorizontalPodAutoscaler", HPA.name, set_to("spec", "maxReplicas", value=9))
+
     world.fights(10, raised, 10 * SECOND)
     world.fights(2, lambda: None, LONGEST_PAUSE)
     assert world.children[HPA]["spec"]["maxReplicas"] == 4
@@ -357,7 +360,10 @@ def test_pods_are_not_told_of_a_configuration_that_is_held_back() -> None:
 
 def test_a_tenant_that_is_gone_is_forgotten() -> None:
     world = World()
-    raised = lambda: world.changes("HorizontalPodAutoscaler", HPA.name, set_to("spec", "maxReplicas", value=9))  # noqa: E731
+
+    def raised() -> None:
+        world.changes("HorizontalPodAutoscaler", HPA.name, set_to("spec", "maxReplicas", value=9))
+
     world.fights(6, raised)
     raised()
     assert world.reconcile() == []

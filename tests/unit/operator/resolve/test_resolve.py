@@ -84,11 +84,11 @@ VOICES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "an alias of nobody": (
         {"voiceAliases": {"alloy": "nobody"}},
-        ["spec.voiceAliases[alloy] names voice nobody, which no model of the tenant has"],
+        ["spec.voiceAliases[alloy] names voice nobody, which no model of the tenant has; their voices: de, en-us"],
     ),
     "a route to nobody": (
         {"languageRouting": [{"language": "default", "voice": "nobody"}]},
-        ["spec.languageRouting[default] names voice nobody, which no model of the tenant has"],
+        ["spec.languageRouting[default] names voice nobody, which no model of the tenant has; their voices: de, en-us"],
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What a person reads about the Secret with API keys."""
+"""Messages about the Secret with API keys."""
 
 from __future__ import annotations
 

@@ -358,7 +358,9 @@ def test_children_that_fail_alike_are_told_in_one_sentence() -> None:
 
 def test_where_nothing_runs_nothing_is_said_to_go_on() -> None:
     said = report(observe(known=[]))
-    assert condition(said, "ModelsResolved")["message"].endswith("publish the model or correct the name")
+    assert condition(said, "ModelsResolved")["message"].endswith(
+        "correct the name; models that this namespace may use: none"
+    )
 
 
 def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
