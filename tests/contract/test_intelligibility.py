@@ -24,7 +24,7 @@ MOST_WRONG = 0.063
 """1.5 times the rate that Whisper base measured for this voice on other texts: 4.2 %."""
 
 
-@pytest.mark.parametrize("speed", [1.0, 1.5])
+@pytest.mark.parametrize("speed", [1.0, 1.25])
 async def test_a_recognizer_reads_the_built_in_voice(speed: float) -> None:
     pool = WorkerPool("onnx", options={"family": "Hibari"})
     await pool.start()
