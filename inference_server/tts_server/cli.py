@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="Configuration, server.json or the same in YAML. Default: eSpeak NG, without API keys.",
+        help="Configuration, server.json or the same in YAML. Default: every installed engine, without API keys.",
     )
     root.add_argument(
         "--quota",

@@ -21,6 +21,7 @@ from tts_server.inference.client import Utterance
 from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.samples import Samples
 from tts_server.scheduling.batching import BatchPolicy
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
@@ -208,7 +209,7 @@ async def test_an_utterance_cancelled_before_the_batch_starts_is_left_out() -> N
 
 
 async def test_who_leaves_while_a_batch_begins_is_left_out_of_it() -> None:
-    process = WorkerClient(BATCHING_ENGINE, 1)
+    process = WorkerClient(WorkerCommand(BATCHING_ENGINE))
     await process.start(10)
     try:
         batch = Batch(process, [says("a"), says("b"), says("c")])

@@ -59,6 +59,12 @@ async def espeak_client() -> AsyncIterator[Harness]:
 
 
 @pytest.fixture
+async def onnx_client() -> AsyncIterator[Harness]:
+    async with started(WorkerPool("onnx", processes=2, options={"family": "Hibari"})) as engine_client:
+        yield Harness(engine_client, "heart")
+
+
+@pytest.fixture
 async def beep_client() -> AsyncIterator[Harness]:
     async with started(WorkerPool("tests.support.tone_engines:ToneEngine", processes=2)) as engine_client:
         yield Harness(engine_client, "beep")
@@ -73,7 +79,7 @@ async def remote_client() -> AsyncIterator[Harness]:
         yield Harness(engine_client, "beep")
 
 
-@pytest.fixture(params=["espeak", "beep", "remote"])
+@pytest.fixture(params=["espeak", "onnx", "beep", "remote"])
 def harness(request: pytest.FixtureRequest) -> Harness:
     found: Harness = request.getfixturevalue(f"{request.param}_client")
     return found

@@ -14,6 +14,7 @@ from tts_server.inference.client import Utterance
 from tts_server.inference.pool.slot import WorkerSlot
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.inference.wire.frames import Kind
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import SchedulingParams
@@ -59,7 +60,7 @@ async def begun(pool: WorkerPool, first: str) -> Running:
 
 
 async def test_a_worker_runs_what_was_sent_ahead_by_itself() -> None:
-    process = WorkerClient(FAILING_ENGINE, 1)
+    process = WorkerClient(WorkerCommand(FAILING_ENGINE))
     await process.start(30)
     try:
         texts = ("one", "another")

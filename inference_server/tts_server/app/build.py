@@ -266,6 +266,7 @@ class Application:
                 engine.type.lower(),
                 processes=engine.processes,
                 threads=engine.threads,
+                options=engine.options,
                 memory_limit_bytes=engine.memory_limit_bytes,
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),

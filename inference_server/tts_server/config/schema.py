@@ -7,7 +7,7 @@ The server reads either again when it changes, without a restart. The operator w
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 from pydantic.alias_generators import to_camel
@@ -63,16 +63,38 @@ class VoiceConfig(ConfigModel):
     """BCP 47 primary subtags of the languages that the voice speaks; empty: all of the model's."""
 
 
+class OnnxConfig(ConfigModel):
+    """Options of engine Onnx."""
+
+    family: Literal["Hibari"]
+    """Architecture of the graph: how text becomes its input, and its output becomes audio."""
+    files: dict[Literal["model"], Path] = {}
+    """Files of the voice, by what they are. Default: those that the server's packages contain."""
+
+
 class LocalEngine(ConfigModel):
     """An engine that runs in processes of this pod."""
 
-    type: Literal["Espeak"] = "Espeak"
+    type: Literal["Espeak", "Onnx"] = "Espeak"
+    onnx: OnnxConfig | None = None
+    """Options of engine Onnx; it needs them, and no other engine has them."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of engine processes: the pod's CPU limit divided by the model's threads."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of each engine process."""
     memory_limit_bytes: Annotated[int, Field(gt=0)] | None = None
     """Resident memory at which the watchdog restarts an engine process; unset: no watchdog."""
+
+    @model_validator(mode="after")
+    def _options_of_its_type(self) -> Self:
+        if (self.type == "Onnx") != (self.onnx is not None):
+            raise ValueError("onnx must be set for type Onnx, and for no other")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the engine's constructor, as JSON has them."""
+        return {} if self.onnx is None else self.onnx.model_dump(mode="json", exclude_unset=True)
 
 
 class PoolEngine(ConfigModel):

@@ -89,5 +89,8 @@ class BatchingEngine(Engine, Protocol):
         """
 
 
-EngineFactory = Callable[[], Engine]
-"""The object that an entry point of the group `ttsfleet.engines` names: usually the engine's class."""
+EngineFactory = Callable[..., Engine]
+"""The object that an entry point of the group `ttsfleet.engines` names: usually the engine's class.
+
+It is called with the engine's options of `server.json` as keyword arguments: none for most engines.
+"""

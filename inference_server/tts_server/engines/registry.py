@@ -10,11 +10,17 @@ from tts_server.errors import EngineUnavailable
 
 GROUP = "ttsfleet.engines"
 
-BUILT_IN: Mapping[str, str] = {"espeak": "tts_server.engines.espeak:Espeak"}
+BUILT_IN: Mapping[str, str] = {
+    "espeak": "tts_server.engines.espeak:Espeak",
+    "onnx": "tts_server.engines.onnx.engine:Onnx",
+}
 """Engines that are found without reading package metadata, which would take a worker longer than loading eSpeak."""
 
-PACKAGES: Mapping[str, tuple[str, ...]] = {"espeak": ("ttsfleet", "espeakng-loader")}
-"""Distributions that determine the audio of a built-in engine: this one, and the one with its library and voices."""
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "espeak": ("ttsfleet", "espeakng-loader"),
+    "onnx": ("ttsfleet", "hibari-tts", "onnxruntime"),
+}
+"""Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""
 
 
 def engine_factory(name: str) -> EngineFactory:

@@ -12,6 +12,7 @@ from tts_server.errors import EngineCrashed, EngineError, EngineNotReady
 from tts_server.inference.pool.dispatcher import Dispatcher
 from tts_server.inference.pool.slot import WorkerSlot
 from tts_server.inference.pool.worker_client import WorkerClient
+from tts_server.inference.pool.worker_process import WorkerCommand
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,7 @@ EXCESS = 1.25
 class WorkerSettings:
     """How the workers of one engine are started, and the memory that each may use."""
 
-    engine: str
-    threads: int
+    command: WorkerCommand
     load_timeout_seconds: float
     memory_limit_bytes: int | None
     first_audio_timeout_seconds: float
@@ -74,7 +74,7 @@ class WorkerSupervisor:
         if not self._running:
             return EngineCrashed("The engine is stopping.")
         loop = " in a crash loop" if all(slot.failures > 1 for slot in self._slots) else " not loaded"
-        return EngineNotReady(f"Engine {self._settings.engine} is{loop}; the server restarts it.")
+        return EngineNotReady(f"Engine {self._settings.command.engine} is{loop}; the server restarts it.")
 
     async def load(self) -> None:
         """Start every worker. Raises `EngineError` if one cannot load; none is left then."""
@@ -175,7 +175,7 @@ class WorkerSupervisor:
             self._dispatcher.offer(slot)
 
     async def _restart(self, slot: WorkerSlot, reason: str) -> None:
-        engine = self._settings.engine
+        engine = self._settings.command.engine
         while self._running:
             log.info("worker restarts", engine=engine, pid=slot.worker.pid, reason=reason)
             if self._on_restart is not None:
@@ -186,7 +186,7 @@ class WorkerSupervisor:
                 await slot.worker.kill()
                 if slot.failures > 1:
                     await asyncio.sleep(_backoff_seconds(slot.failures))
-                slot.worker = WorkerClient(engine, self._settings.threads)
+                slot.worker = WorkerClient(self._settings.command)
                 await slot.worker.start(self._settings.load_timeout_seconds)
             except EngineError as error:
                 log.warning("engine failed to load", engine=engine, reason=error.message)
@@ -211,7 +211,7 @@ class WorkerSupervisor:
         for slot in self._slots:
             size = slot.worker.resident_bytes() if slot.loaded else 0
             if size > limit_bytes:
-                log.error("worker killed: memory limit", engine=self._settings.engine, resident_bytes=size)
+                log.error("worker killed: memory limit", engine=self._settings.command.engine, resident_bytes=size)
                 with suppress(ProcessLookupError):
                     await slot.worker.kill()
 

@@ -9,7 +9,7 @@ from typing import Any
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.pool.replies import MemberReply, WorkerReplies, error_in
-from tts_server.inference.pool.worker_process import WorkerProcess
+from tts_server.inference.pool.worker_process import WorkerCommand, WorkerProcess
 from tts_server.inference.wire.frames import AUDIO_KINDS, Frame, Kind, json_content, json_frame
 from tts_server.scheduling.batching import BatchCost
 
@@ -25,7 +25,7 @@ class WorkerClient:
     An engine that can batch is measured at `batch_size`, unless that is below 2.
     """
 
-    def __init__(self, engine: str, threads: int, batch_size: int = 0) -> None:
+    def __init__(self, command: WorkerCommand, batch_size: int = 0) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
@@ -34,8 +34,8 @@ class WorkerClient:
         """The measured cost of a batch; None if the engine was not measured."""
         self.voice_groups: Mapping[str, str] = {}
         """Voice groups of an engine that can batch, see `BatchingEngine`."""
-        self._engine = engine
-        self._threads = threads
+        self._command = command
+        self._engine = command.engine
         self._batch_size = batch_size
         self._process: WorkerProcess | None = None
         self._replies: WorkerReplies | None = None
@@ -67,7 +67,7 @@ class WorkerClient:
         """Load and warm up. Raises `EngineError` for every failure, the system's too; no process is left then."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                self._process = await WorkerProcess.spawn(self._engine, self._threads, self._batch_size)
+                self._process = await WorkerProcess.spawn(self._command, self._batch_size)
                 self._replies = WorkerReplies(self._engine, self._process)
                 self._take_features(await self._replies.receive())
         except TimeoutError:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -16,6 +18,7 @@ from tts_server.inference.pool.dispatcher import Dispatcher, DispatchHooks
 from tts_server.inference.pool.slot import Assignment, WorkerSlot
 from tts_server.inference.pool.supervisor import WorkerSettings, WorkerSupervisor
 from tts_server.inference.pool.worker_client import WorkerClient
+from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.scheduling.batching import BatchPolicy, worth_batching
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.telemetry.tracing import span
@@ -23,6 +26,7 @@ from tts_server.telemetry.tracing import span
 log = structlog.get_logger(__name__)
 
 DEFAULT_PARAMS = SchedulingParams()
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class WorkerPool:
@@ -30,6 +34,8 @@ class WorkerPool:
 
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
+
+    `options` are the keyword arguments of the engine's constructor.
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -41,6 +47,7 @@ class WorkerPool:
         *,
         processes: int = 1,
         threads: int = 1,
+        options: Mapping[str, Any] = NO_OPTIONS,
         memory_limit_bytes: int | None = None,
         first_audio_timeout_seconds: float = 3.0,
         load_timeout_seconds: float = 120.0,
@@ -57,8 +64,9 @@ class WorkerPool:
         self._engine = engine
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._batching = batching
+        command = WorkerCommand(engine, threads, options)
         measured_size = batching.size if batching is not None else 0
-        self._slots = [WorkerSlot(WorkerClient(engine, threads, 0 if n else measured_size)) for n in range(processes)]
+        self._slots = [WorkerSlot(WorkerClient(command, 0 if n else measured_size)) for n in range(processes)]
         self._dispatcher = Dispatcher(
             self._slots,
             DispatchHooks(on_wait, on_depth, on_batch),
@@ -66,9 +74,7 @@ class WorkerPool:
             on_batch=lambda slot, batch, cost: self._supervisor.spawn(self._run_batch(slot, batch, cost)),
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
-        settings = WorkerSettings(
-            engine, threads, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds
-        )
+        settings = WorkerSettings(command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds)
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 
     @property

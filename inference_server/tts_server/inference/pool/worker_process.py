@@ -1,11 +1,15 @@
 """One worker process and its pipes, from the parent's side: start it, write to it, stop it, kill it."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -30,6 +34,18 @@ _WITHOUT_TEXT = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """What a worker process runs."""
+
+    engine: str
+    """Name of the engine, or `module:attribute`."""
+    threads: int = 1
+    """Threads that the engine's libraries may use."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the engine's constructor, as JSON has them: no secrets, any process can read them."""
+
+
 class WorkerProcess:
     """One process of `tts_server.inference.worker.main`. `pipe` reads its frames; `frames` says what may be written.
 
@@ -38,7 +54,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        engine: str,
+        command: WorkerCommand,
         process: asyncio.subprocess.Process,
         pipe: FrameReader,
         cancellations: int,
@@ -48,7 +64,7 @@ class WorkerProcess:
         self.shared_buffer = shared_buffer
         self.stderr_may_contain_text = False
         """Whether stderr may contain request text: then only its length is logged."""
-        self._engine = engine
+        self._engine = command.engine
         self._process = process
         self._group: int | None = process.pid
         """Process group; None after it was killed."""
@@ -62,13 +78,13 @@ class WorkerProcess:
         self._stderr = asyncio.create_task(self._log(process.stderr))
 
     @classmethod
-    async def spawn(cls, engine: str, threads: int, batch_size: int) -> "WorkerProcess":
+    async def spawn(cls, command: WorkerCommand, batch_size: int) -> "WorkerProcess":
         """Start a process that loads the engine. Raises OSError if the system cannot start one."""
         # Engines send no traces: the variables that name the collector may hold a credential for it.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         environment = {**inherited, "PYTHONUNBUFFERED": "1"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            environment[variable] = str(threads)
+            environment[variable] = str(command.threads)
         # The worker's ends of the pipes are closed here in any case, this process's ends only if the start fails.
         with ExitStack() as inherited_ends, ExitStack() as own_ends:
             source, sink = os.pipe()  # not asyncio's: those read small pieces, and copy them
@@ -83,13 +99,14 @@ class WorkerProcess:
                 shared = shared_buffer.descriptor
                 inherited_ends.callback(shared_buffer.close_descriptor)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "tts_server.inference.worker.main", engine, str(cancelled), str(batch_size),
-                str(shared), stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
+                sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
+                str(batch_size), str(shared), json.dumps(dict(command.options)),
+                stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
                 pass_fds=(cancelled,) if shared < 0 else (cancelled, shared),
                 env=environment, start_new_session=True,
             )  # fmt: skip
             own_ends.pop_all()
-        return cls(engine, process, pipe, cancellations, shared_buffer)
+        return cls(command, process, pipe, cancellations, shared_buffer)
 
     @property
     def pid(self) -> int:

@@ -1,7 +1,8 @@
-"""Hosts one engine in a process that may be killed: `python -m tts_server.inference.worker.main espeak 5 0 7`.
+"""Hosts one engine in a process that may be killed: `python -m tts_server.inference.worker.main espeak 5 0 7 {}`.
 
 Arguments: the engine's name; the descriptor of the pipe with cancellations; the batch size at which an engine that can
-batch is measured, not below 2; the descriptor of the shared memory (`shared_buffer.py`), -1 for none.
+batch is measured, not below 2; the descriptor of the shared memory (`shared_buffer.py`), -1 for none; the
+keyword arguments of the engine's constructor, as JSON.
 
 Frames (`frames.py`) arrive on stdin and leave on stdout. The main thread reads them and runs the engine, a second
 thread receives cancellations. The module imports little on purpose: a crashed engine is back within a fraction of a
@@ -10,6 +11,7 @@ second.
 
 import faulthandler
 import fcntl
+import json
 import os
 import sys
 import threading
@@ -53,7 +55,7 @@ def main(arguments: list[str]) -> int:
     cancellations = CancellationReader(int(arguments[1]))
     threading.Thread(target=cancellations.run, daemon=True).start()
     try:
-        engine = engine_factory(arguments[0])()
+        engine = engine_factory(arguments[0])(**json.loads(arguments[4]))
         cancellations.cancel_engine = getattr(engine, "cancel", None)
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)

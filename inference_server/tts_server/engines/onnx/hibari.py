@@ -1,0 +1,79 @@
+"""Family Hibari: small English voices distilled from Kokoro, from the package `hibari-tts` (Apache-2.0).
+
+The graph yields spectra; the package turns English text into phonemes, and spectra into samples.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tts_server.engines.onnx.family import FloatSamples
+from tts_server.engines.onnx.session import GraphSession
+from tts_server.engines.protocol import Voices
+from tts_server.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from hibari.g2p import G2P
+
+MAX_PHONEMES = 400
+"""Longest piece that the voices were trained on, as the package has it."""
+NOISE_SEED = 0
+"""Seed of the noise in consonants and breath: the same text always sounds the same."""
+_CLAUSE_END = re.compile(r"(?<=[,;:—])\s+")
+_PHONEME_LINK = re.compile(r"\](?=\()")
+"""`[word](/phonemes/)` is a command of the package's front end; text is data, so the two brackets are parted."""
+
+
+class Hibari:
+    """One voice: the graph of a file, by default `heart`, which the package contains."""
+
+    sample_rate_hz = 24_000
+    speeds = (0.25, 1.5)
+    """Measured: durations follow the speed within 5 %. Beyond, more and more phonemes would be shorter than a frame."""
+
+    def __init__(self, model: Path | None = None, voice: str = "heart") -> None:
+        """Load the graph `model`. Raises `EngineUnavailable`."""
+        try:
+            import hibari
+        except ImportError as error:
+            raise EngineUnavailable("The voice of hibari-tts is not installed. Install ttsfleet[server].") from error
+        assets = Path(hibari.__file__).parent / "assets"
+        self.session = GraphSession(model or assets / "hibari.onnx", ("ids", "speed"))
+        self.voices: Voices = {voice: ("en-us", "en")}
+        self._voice = voice
+        self._ids: dict[str, int] = json.loads((assets / "vocab.json").read_text("utf-8"))
+
+    @cached_property
+    def _front_end(self) -> "G2P":
+        from hibari.g2p import G2P
+
+        return G2P()
+
+    def phonemes(self, text: str, voice: str, language: str | None) -> Sequence[str]:
+        del voice, language  # one of each
+        whole = self._front_end(_PHONEME_LINK.sub("] ", text))
+        if not any(character.isalpha() for character in whole):  # punctuation would become a hum
+            return ()
+        if len(whole) <= MAX_PHONEMES:
+            return (whole,)
+        pieces: list[str] = []
+        for clause in _CLAUSE_END.split(whole):
+            if pieces and len(pieces[-1]) + len(clause) < MAX_PHONEMES:
+                pieces[-1] += f" {clause}"
+            else:
+                pieces.extend(clause[start : start + MAX_PHONEMES] for start in range(0, len(clause), MAX_PHONEMES))
+        return pieces
+
+    def render(self, phonemes: str, voice: str, speed: float) -> FloatSamples:
+        del voice
+        from hibari import dsp
+
+        ids = [0, *(self._ids[phoneme] for phoneme in phonemes if phoneme in self._ids), 0]
+        outputs = self.session.run({"ids": np.array([ids], np.int64), "speed": np.array([speed], np.float32)})
+        samples: FloatSamples = dsp.synth(*(output[0] for output in outputs), np.random.default_rng(NOISE_SEED))
+        return samples
