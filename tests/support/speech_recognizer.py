@@ -22,7 +22,7 @@ def recognizer() -> WhisperModel:
 
 
 def heard(samples: Samples, sample_rate_hz: int) -> str:
-    """What is said in the audio, in English."""
+    """Words in the audio, recognized as English."""
     audio = soxr.resample(as_floats(samples), sample_rate_hz, WHISPER_HZ).astype(np.float32)
     segments, _ = recognizer().transcribe(audio, language="en", beam_size=1, without_timestamps=True)
     return " ".join(segment.text.strip() for segment in segments)

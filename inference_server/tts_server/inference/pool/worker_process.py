@@ -36,7 +36,7 @@ _WITHOUT_TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """What a worker process runs."""
+    """Command of a worker process."""
 
     engine: str
     """Name of the engine, or `module:attribute`."""
