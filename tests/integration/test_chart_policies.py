@@ -345,7 +345,11 @@ STRANGERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("metadata", STRANGERS.values(), ids=STRANGERS)
 def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind: str, metadata: dict[str, Any]) -> None:
     # Any policy that denies it may answer: a Deployment's pods lack the labels of their tenant, too.
-    message = "must be controlled by a TTSTenant" + "|must have the labels of their tenant" * (kind == "Deployment")
+    others = {
+        "Deployment": "|must have the labels of their tenant",
+        "ServiceAccount": "|the only ServiceAccount of tenant",
+    }
+    message = f"must be controlled by a TTSTenant{others.get(kind, '')}"
     with pytest.raises(DeniedError, match=message):
         account.tries(changed(kind, {"metadata": metadata}))
 

@@ -142,7 +142,20 @@ def release() -> Iterator[Object]:
     )
     flags = [flag for each in sets for flag in ("--set", each)]
     version = ["--kube-version", binaries.KUBERNETES_VERSION]
-    rendered = run([helm, "template", RELEASE, chart, "-n", "ceilings-system", *version, *flags])
+    rendered = run(
+        [
+            helm,
+            "template",
+            RELEASE,
+            chart,
+            "-n",
+            "ceilings-system",
+            *version,
+            "-f",
+            chart / "ci" / "default-values.yaml",
+            *flags,
+        ]
+    )
     for body in yaml.safe_load_all(rendered):
         policy = body and body["kind"].startswith("ValidatingAdmissionPolicy")
         if policy and body["metadata"]["name"].endswith(

@@ -16,6 +16,9 @@ from tts_operator.objects.kinds import POD
 from tts_operator.objects.manifest import Body, Ref
 
 
+SCHEDULED = {"type": "PodScheduled", "status": "True"}
+
+
 @dataclass
 class Kubelet:
     """Says of the namespace's pods what a kubelet would: there is no node. Deployments follow by their controller."""
@@ -28,7 +31,7 @@ class Kubelet:
         while True:
             for pod in await collect(self.api.cluster.list(POD, self.api.namespace)):
                 fate = self.fate.get(image_of(pod["spec"]), "runs")
-                if fate != "starts" and not told(pod):
+                if not told(pod, fate):
                     await self.tell(pod, fate)
             await asyncio.sleep(0.1)
 
@@ -36,8 +39,10 @@ class Kubelet:
         since = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         status: dict[str, Any] = {
             "phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
+            "conditions": [SCHEDULED, {"type": "Ready", "status": "True", "lastTransitionTime": since}],
         }
+        if fate == "starts":
+            status = {"phase": "Pending", "conditions": [SCHEDULED]}
         if fate == "fails":
             waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
             container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
@@ -49,10 +54,13 @@ class Kubelet:
             return  # it is gone
 
 
-def told(pod: Body) -> bool:
+def told(pod: Body, fate: str) -> bool:
+    """Whether its status is that of its fate. The scheduler finds no node, and says so again and again."""
     status = pod.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
-    return ready or bool(status.get("containerStatuses"))
+    true = {each["type"] for each in status.get("conditions") or () if each["status"] == "True"}
+    if fate == "fails" or status.get("containerStatuses"):
+        return bool(status.get("containerStatuses"))
+    return true >= ({"PodScheduled"} if fate == "starts" else {"PodScheduled", "Ready"})
 
 
 def image_of(spec: Mapping[str, Any]) -> str:
