@@ -15,7 +15,6 @@ from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.kinds import POD
 from tts_operator.objects.manifest import Body, Ref
 
-
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
 
 
