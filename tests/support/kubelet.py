@@ -30,6 +30,8 @@ class Kubelet:
         while True:
             for pod in await collect(self.api.cluster.list(POD, self.api.namespace)):
                 fate = self.fate.get(image_of(pod["spec"]), "runs")
+                if fate == "starts" and "Ready" in true_conditions(pod):
+                    fate = "runs"  # it has started before
                 if not told(pod, fate):
                     await self.tell(pod, fate)
             await asyncio.sleep(0.1)
@@ -55,11 +57,15 @@ class Kubelet:
 
 def told(pod: Body, fate: str) -> bool:
     """Whether its status is that of its fate. The scheduler finds no node, and says so again and again."""
+    has_containers = bool((pod.get("status") or {}).get("containerStatuses"))
+    if fate == "fails" or has_containers:
+        return has_containers
+    return true_conditions(pod) >= ({"PodScheduled"} if fate == "starts" else {"PodScheduled", "Ready"})
+
+
+def true_conditions(pod: Body) -> set[str]:
     status = pod.get("status") or {}
-    true = {each["type"] for each in status.get("conditions") or () if each["status"] == "True"}
-    if fate == "fails" or status.get("containerStatuses"):
-        return bool(status.get("containerStatuses"))
-    return true >= ({"PodScheduled"} if fate == "starts" else {"PodScheduled", "Ready"})
+    return {each["type"] for each in status.get("conditions") or () if each["status"] == "True"}
 
 
 def image_of(spec: Mapping[str, Any]) -> str:
