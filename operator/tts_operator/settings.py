@@ -319,7 +319,7 @@ class ProcessSettings:
     """Number of tenants that are reconciled at the same time."""
     rollout_concurrent_tenants: Annotated[int, Field(ge=1, le=1000)] = 5
     """Number of tenants that roll out changes of models and of the operator at the same time. One namespace has at most
-    half of them."""
+    half of them, rounded up."""
     rollout_failure_namespaces: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of namespaces with a tenant that fails with a change, from which on no further tenant starts it."""
     log_level: LogLevel = "info"

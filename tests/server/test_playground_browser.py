@@ -24,9 +24,11 @@ LONG = "One sentence comes after the other. " * 100
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The default models of `tts-server`, and one more that always fails and falls back to espeak."""
+    """The models of `tts-server` where only eSpeak NG is installed, and one that always fails and falls back to it."""
     folder = tmp_path_factory.mktemp("laptop")
-    config = json.loads(embedded_config().model_dump_json(by_alias=True, exclude_none=True))
+    config = json.loads(
+        embedded_config({"espeakng_loader"}.__contains__).model_dump_json(by_alias=True, exclude_none=True)
+    )
     dead = {"type": "Pool", "url": "http://127.0.0.1:9"}
     grand = {"name": "grand", "engine": dead, "voices": [{"name": "grace"}], "fallback": {"model": "espeak"}}
     config["models"].append(grand)

@@ -28,7 +28,7 @@ def test_alone_it_speaks_and_says_what_it_has(tmp_path: Path) -> None:
         assert reply.status_code == 200
         assert len(reply.content) > 30_000
         said = (tmp_path / "errors").read_text()
-        assert said.startswith("espeak: ")
+        assert said.startswith("heart: 1 voices in 1 languages: en-us\nespeak: ")
         assert " en-us " in said
         assert f"curl {server.url}/v1/audio/speech" in said
         link = httpx.post(f"{server.url}/v1/tts/synthesize", json={"text": "你好，世界。 Hello."}).json()
