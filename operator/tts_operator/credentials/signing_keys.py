@@ -24,6 +24,8 @@ CURRENT = "current"
 KEY_BITS = 2048
 KID_FORMAT = "%Y%m%dT%H%M%SZ"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+UNLIKELY = datetime(3000, 1, 1, tzinfo=UTC)
+"""No operator made a key later than this; dates near the end of the calendar cannot be added to."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ def kid_of(instant: datetime) -> str:
 def created_at(kid: str) -> datetime:
     """Time in the kid; for another kid the epoch, so that a key of this operator soon replaces it."""
     try:
-        return datetime.strptime(kid, KID_FORMAT).replace(tzinfo=UTC)
+        created = datetime.strptime(kid, KID_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return LONG_AGO
+    return created if created < UNLIKELY else LONG_AGO
 
 
 def generate() -> str:

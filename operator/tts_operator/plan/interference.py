@@ -2,7 +2,8 @@
 
 Two programs that each restore their own value would write for ever. So from the third correction of a field on the
 operator names the program in the tenant's status, and writes the same value at most once a minute. A change of the
-desired value is written at once. What admission rewrites in the operator's own apply is noticed by the first one.
+desired value is written at once, and so are the objects that bind a team: a pause would be its way around them. What
+admission rewrites in the operator's own apply is noticed by the first one.
 """
 
 import json
@@ -15,7 +16,7 @@ from tts_operator.objects import fields
 from tts_operator.objects.diff import FieldChange, Path, changed, dropped, field_name, owned_fields, readable
 from tts_operator.objects.field_managers import field_managers, managers_text
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SECRET
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
@@ -32,6 +33,8 @@ FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=1)
 REWRITE_PAUSE = timedelta(minutes=5)
 """Time after which a value that admission rewrote is applied again, to see whether it still does."""
+BINDING = frozenset({CONFIG_MAP.name, SECRET.name, NETWORK_POLICY.name, HORIZONTAL_POD_AUTOSCALER.name})
+"""Kinds that hold limits of a team, which its members may edit: corrected at once, however often."""
 MAX_FIELDS_NAMED = 3
 AUTOSCALERS = frozenset({"kube-controller-manager"})
 """Field managers of replicas that move them by right: the HPA controller."""
@@ -196,6 +199,8 @@ class InterferenceRecord:
             same = {change.path: text(change.before) for change in found} == rewrite.stored
             if unchanged and same and now < rewrite.at + REWRITE_PAUSE:
                 return True
+        if action.ref.kind in BINDING:
+            return False
         known = [record.corrections.get(Field(action.ref, change.path)) for change in found]
         return all(
             each is not None and each.contested and each.value == text(change.after) and now < each.next_at
@@ -290,7 +295,7 @@ def interference(record: Record, corrected: set[Ref]) -> Iterator[Interference]:
         if each.contested:
             contested.setdefault((where.ref, reason_of(where)), {})[where.path] = each
     for (ref, reason), paths in contested.items():
-        yield Interference(ref, contested_problem(reason, paths), ref in corrected)
+        yield Interference(ref, contested_problem(ref, reason, paths), ref in corrected)
 
 
 def reason_of(where: Field) -> str:
@@ -302,15 +307,16 @@ def reason_of(where: Field) -> str:
     return "FieldContested"
 
 
-def contested_problem(reason: str, paths: Mapping[Path, Correction]) -> Problem:
+def contested_problem(ref: Ref, reason: str, paths: Mapping[Path, Correction]) -> Problem:
     """Problem of a child that another program changes again and again. It has no number that grows."""
     who = managers_text(sorted({manager for each in paths.values() for manager in each.managers} - AUTOSCALERS))
-    pause = f"meanwhile the operator corrects it at most once in {int(LONGEST_PAUSE.total_seconds())} seconds"
+    pause = f"; meanwhile the operator corrects it at most once in {int(LONGEST_PAUSE.total_seconds())} seconds"
+    if ref.kind in BINDING:
+        pause = "; the operator corrects it each time"
     if reason == "DeletedRepeatedly":
         return Problem(
             "DeletedRepeatedly",
-            "is deleted again and again by a program that only the audit log of the API server names: stop it;"
-            f" {pause}",
+            f"is deleted again and again by a program that only the audit log of the API server names: stop it{pause}",
         )
     if reason == "ReplicasContested":
         return Problem(
@@ -324,8 +330,8 @@ def contested_problem(reason: str, paths: Mapping[Path, Correction]) -> Problem:
     ]
     return Problem(
         "FieldContested",
-        f"{who} keeps changing {', '.join(limited(named))}: stop it, or change the TTSTenant or TTSModel instead;"
-        f" {pause}",
+        f"{who} keeps changing {', '.join(limited(named))}: stop it, or change the TTSTenant or TTSModel instead"
+        f"{pause}",
     )
 
 

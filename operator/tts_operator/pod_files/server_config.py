@@ -120,7 +120,7 @@ def current_model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> Mo
     try:
         models = json.loads(live_config(resolved, pool) or "{}")["models"]
         return ModelConfig.model_validate(next(each for each in models if each["name"] == model_pool.model_name))
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
         return None
 
 

@@ -18,6 +18,7 @@ from tts_operator.objects.problem import Problem
 from tts_operator.resolve.pools import loaded_precisions, member_bounds
 from tts_operator.resolve.precision import accelerators
 from tts_operator.settings import DefaultCeilings
+from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
 TIERS = tuple(tier.value for tier in Tier)
@@ -103,7 +104,19 @@ class PoolCeiling(NamedTuple):
 
 def pool_ceiling(observed: Observed, tenant: TTSTenant, tenant_model: TenantModel, ceilings: Ceilings) -> PoolCeiling:
     """The most replicas of the pool of a model: its accelerators count, too."""
-    devices = accelerators_of(observed, tenant, tenant_model)
+    return ceiling_with(accelerators_of(observed, tenant, tenant_model), ceilings)
+
+
+def running_pool_ceiling(observed: Observed, pool: str, ceilings: Ceilings) -> PoolCeiling:
+    """The most replicas of a pool as its pods are now, whatever the spec says."""
+    live = lookup.deployment(observed, pool)
+    containers = live["spec"]["template"]["spec"]["containers"] if live else ()
+    limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
+    return ceiling_with(sum(accelerators(each, []) for each in limits), ceilings)
+
+
+def ceiling_with(devices: int, ceilings: Ceilings) -> PoolCeiling:
+    """The most replicas of a pool whose replicas have so many accelerators each."""
     most = ceilings.replicas if devices == 0 else min(ceilings.replicas, max(1, ceilings.accelerators // devices))
     return PoolCeiling(most, devices)
 

@@ -40,7 +40,22 @@ def disallowed_host(tenant: TTSTenant, settings: Settings) -> Problem | None:
         host = urlsplit(url).hostname or ""
         fault = fault_of(host, tenant.metadata.namespace, settings)
         return Problem("HostNotAllowed", f"{field}: host {host} {fault}")
-    return None
+    return bucket_in_the_host(tenant, settings)
+
+
+def bucket_in_the_host(tenant: TTSTenant, settings: Settings) -> Problem | None:
+    """Refuse a Service by its short name where requests name the bucket before it: `bucket.name` is elsewhere."""
+    store = tenant.spec.storage.s3 if tenant.spec.storage else None
+    if store is None or store.path_style:
+        return None
+    host = parse_host(urlsplit(store.endpoint).hostname or "")
+    if not isinstance(host, str) or "." in host or host in settings.allowed_hosts:
+        return None
+    return Problem(
+        "HostNotAllowed",
+        f"spec.storage.s3.pathStyle: must be true for the Service {host}: otherwise requests go to"
+        f" {store.bucket}.{host}, a Service of another namespace",
+    )
 
 
 def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tts_operator.api import Schedule
 from tts_operator.objects import fields
+from tts_operator.objects.field_managers import field_managers
 from tts_operator.objects.kinds import HORIZONTAL_POD_AUTOSCALER
 from tts_operator.objects.labels import SCHEDULE
 from tts_operator.snapshot import lookup
@@ -28,7 +29,9 @@ def last_schedule(observed: Observed) -> LastSchedule | None:
     entry = lookup.selected_pool(observed)
     for name in sorted(names, key=lambda name: name != entry):  # in a cutover an older default pool has one, too
         live = lookup.autoscaler(observed, name)
-        if live is not None and (text := fields.annotation(live, SCHEDULE)):
+        if live is None or field_managers(live, ("metadata", "annotations", SCHEDULE)):
+            continue  # somebody else wrote it, who may not choose replicas
+        if text := fields.annotation(live, SCHEDULE):
             try:
                 return LastSchedule(name, Schedule.model_validate_json(text))
             except ValidationError:

@@ -22,6 +22,7 @@ from tts_operator.resolve.ceilings import (
     ceiling_notes,
     ceilings_of,
     pool_ceiling,
+    running_pool_ceiling,
     tier_problem,
 )
 from tts_operator.resolve.fallback import fallback_chains
@@ -104,9 +105,9 @@ def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
     last = last_schedule(unresolved.observed)
     if last is None:
         return refused
-    observed, tenant = unresolved.observed, unresolved.tenant
+    observed = unresolved.observed
     ceilings = ceilings_of(observed.namespace_labels, unresolved.settings.ceilings)
-    most = pool_ceiling(observed, tenant, tenant.spec.models[0], ceilings).replicas if tenant else ceilings.replicas
+    most = running_pool_ceiling(observed, last.pool, ceilings).replicas  # not by the refused spec's model
     try:
         window = capped_state(schedule.state_at(last.schedule, unresolved.now), most)
         change = capped_change(schedule.next_change(last.schedule, unresolved.now), most)

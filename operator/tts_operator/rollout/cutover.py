@@ -81,7 +81,7 @@ def parsed_config(config: Body | None) -> dict[str, Any]:
     """Content of a live server.json; empty where it is missing or no JSON object."""
     try:
         parsed = json.loads(((config or {}).get("data") or {}).get(CONFIG_FILE, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):  # whoever may edit the ConfigMap may write anything
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_operator.credentials.signing_keys import (
+    LONG_AGO,
     PERIOD,
     PUBLISH_AFTER,
     PUBLISH_BEFORE,
@@ -110,3 +112,10 @@ def test_a_generated_key_is_one_that_the_server_takes() -> None:
 
 def test_a_key_is_named_after_the_instant_at_which_it_was_made() -> None:
     assert created_at(kid_of(START)) == START
+
+
+@pytest.mark.parametrize("kid", ["99991231T235959Z", "30000101T000000Z"])
+def test_a_name_from_the_end_of_the_calendar_is_nobodys_date(kid: str) -> None:
+    assert created_at(kid) == LONG_AGO
+    stored = SigningKeys({kid: "pem", kid_of(START): "pem"}, kid_of(START), START)
+    assert rotation(stored, START).keys.current == kid_of(START)

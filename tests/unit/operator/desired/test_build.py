@@ -365,7 +365,7 @@ def egress_of(observed: Observed, settings: Settings = SETTINGS) -> dict[str, li
 
 def storing(endpoint: str) -> Observed:
     """A tenant with two pools and an object store."""
-    s3 = {"endpoint": endpoint, "bucket": "speech", "secretRef": {"name": "acme-s3"}}
+    s3 = {"endpoint": endpoint, "bucket": "speech", "secretRef": {"name": "acme-s3"}, "pathStyle": True}
     return observe("espeak", "large", known=[model(), model("large")], storage={"s3": s3})
 
 

@@ -25,6 +25,7 @@ from tests.support.operator_builders import (
 from tests.support.resources import KEY, Object, model
 from tts_operator.desired.build import while_refused
 from tts_operator.objects.labels import CONFIG_HASH
+from tts_operator.objects.labels import SCHEDULE as SCHEDULE_ANNOTATION
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.plan.plan import follow, plan
 from tts_operator.resolve.resolve import resolve
@@ -279,6 +280,16 @@ def test_a_refused_spec_leaves_the_last_accepted_schedule_its_clock(spec: dict[s
     found = resolved(observe(children=children, **spec))
     assert found.next_transition is not None
     assert found.requeue_at == found.next_transition.at == MIDNIGHT
+
+
+def test_a_schedule_that_somebody_else_wrote_is_not_followed() -> None:
+    """A team may edit its HPA, and must not choose its replicas with it while its spec is refused."""
+    children = converged(schedule=SCHEDULE)
+    metadata = child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]
+    metadata["annotations"][SCHEDULE_ANNOTATION] = '{"default": {"minReplicas": 900, "maxReplicas": 1000}}'
+    owned: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{SCHEDULE_ANNOTATION}": {}}}}
+    metadata.setdefault("managedFields", []).append({"manager": "kubectl-edit", "fieldsV1": owned})
+    assert followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT) == []
 
 
 def test_the_write_for_a_refused_spec_is_that_of_the_accepted_one() -> None:

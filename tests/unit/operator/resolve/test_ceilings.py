@@ -162,3 +162,12 @@ def test_a_refused_spec_is_lowered_by_its_accelerators_too() -> None:
     assert found.refused is not None
     assert found.window is not None
     assert found.window.bounds == Bounds(2, 2)
+
+
+def test_a_refused_spec_with_another_model_does_not_raise_what_runs() -> None:
+    children = settle(observe("gpu", known=[GPU], schedule=DAY))
+    labels = label("max-accelerators", "4")
+    found = resolved(observe("espeak", schedule=DAY, children=children, labels=labels, preventDeletion=True))
+    assert found.refused is not None
+    assert found.window is not None
+    assert found.window.bounds == Bounds(2, 2), "the pool that runs has two accelerators a replica"

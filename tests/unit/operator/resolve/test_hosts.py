@@ -103,6 +103,17 @@ def issuer(url: str) -> dict[str, Any]:
     return {"auth": {"modes": ["JWT"], "external": {"jwksURL": url, "issuer": "id", "audience": "tts"}}}
 
 
+def test_a_bucket_before_the_short_name_of_a_service_is_another_namespace() -> None:
+    """`http://svc` with the bucket `other.team` would be the Service `other` of the namespace `team`."""
+    found = resolve(observe(**s3("http://minio")), SETTINGS, NOON)
+    assert found.refused is not None
+    assert found.refused.reason == "HostNotAllowed"
+    assert found.refused.message.startswith("spec.storage.s3.pathStyle: must be true for the Service minio: ")
+    spec = s3("http://minio")
+    spec["storage"]["s3"]["pathStyle"] = True
+    assert resolve(observe(**spec), SETTINGS, NOON).refused is None
+
+
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "an object store": (
         s3("http://speech.other-team.svc:80"),

@@ -125,3 +125,10 @@ def test_a_pool_where_callers_arrive_lets_them_in_though_another_model_cannot_be
     config = json.loads(child(settle(tenant), "ConfigMap", "acme-b-server")["data"]["server.json"])
     assert (config["role"], [each["name"] for each in config["models"]]) == ("Entry", ["b"])
     assert planned(observe("b", "c", known=[model("b")], children=settle(tenant)), NOON + 6 * SECOND) == []
+
+
+def test_nothing_that_somebody_writes_into_a_configuration_stops_the_reconcile() -> None:
+    for text in ("[" * 100_000, '{"models": ' + "[" * 100_000, "nonsense", "[]"):
+        children = old_pool()
+        child(children, "ConfigMap", "acme-old-server")["data"]["server.json"] = text
+        assert any("acme-old-server" in action for action in planned(observe("old", children=children)))
