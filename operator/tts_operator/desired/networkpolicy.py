@@ -70,8 +70,8 @@ def closed_policies(resolved: Resolved) -> Iterator[Manifest]:
     if resolved.tenant is None or resolved.refused is None:
         return
     closed: list[dict[str, Any]] = []
-    for _, url in disallowed_urls(resolved.tenant, resolved.settings):
-        host, port = host_and_port(url)
+    for named in disallowed_urls(resolved.tenant, resolved.settings):
+        host, port = host_and_port(named.url)
         closed += [host_rule(resolved, host, port), {"ports": [policy_port("TCP", port)]}]
     for ref, live in resolved.observed.children.items():
         before = live.get("spec", {}).get("egress") or []

@@ -7,6 +7,7 @@ address is the server's to refuse: it connects to what the name means then.
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tts_operator.api import TTSTenant
@@ -36,10 +37,8 @@ LOCAL_NAMES = frozenset(
 
 def disallowed_host(tenant: TTSTenant, settings: Settings) -> Problem | None:
     """The first field of the spec whose host tenants may not name."""
-    for field, url in disallowed_urls(tenant, settings):
-        host = urlsplit(url).hostname or ""
-        fault = fault_of(host, tenant.metadata.namespace, settings)
-        return Problem("HostNotAllowed", f"{field}: host {host} {fault}")
+    for named in disallowed_urls(tenant, settings):
+        return Problem("HostNotAllowed", f"{named.field}: host {named.host} {named.fault}")
     return bucket_in_the_host(tenant, settings)
 
 
@@ -58,11 +57,22 @@ def bucket_in_the_host(tenant: TTSTenant, settings: Settings) -> Problem | None:
     )
 
 
-def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Each field of the spec whose host tenants may not name, with its value."""
+class DisallowedURL(NamedTuple):
+    """A field of the spec whose host tenants may not name."""
+
+    field: str
+    url: str
+    host: str
+    fault: str
+    """Why, as the end of a sentence."""
+
+
+def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[DisallowedURL]:
+    """Each field of the spec whose host tenants may not name."""
     for field, url in named_urls(tenant):
-        if fault_of(urlsplit(url).hostname or "", tenant.metadata.namespace, settings):
-            yield field, url
+        host = urlsplit(url).hostname or ""
+        if fault := fault_of(host, tenant.metadata.namespace, settings):
+            yield DisallowedURL(field, url, host, fault)
 
 
 def named_urls(tenant: TTSTenant) -> Iterator[tuple[str, str]]:
