@@ -21,7 +21,7 @@ SENTENCES = (
     "Heavy rain is expected tonight, with strong winds along the coast.",
 )
 MOST_WRONG = 0.063
-"""1.5 times the rate that Whisper base measured for this voice on other texts: 4.2 %."""
+"""A part of all words: seven of 119. A voice that is understood has fewer, one that swallows sounds has more."""
 
 
 @pytest.mark.parametrize("speed", [1.0, 1.25])

@@ -2,7 +2,8 @@
 
 A ceiling is enforced as of the next reconcile: a tier above it is refused, so that the last accepted spec stays; bounds
 are lowered, and no endpoint is torn down. A label whose value means nothing is told, and the default applies. The
-chart's admission policies refuse what is above a ceiling before it is stored: charts/ttsfleet/templates/tenant-policies.yaml.
+chart's admission policies refuse what is above a ceiling before it is stored:
+charts/ttsfleet/templates/tenant-policies.yaml.
 """
 
 import re

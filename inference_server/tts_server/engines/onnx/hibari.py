@@ -34,7 +34,7 @@ class Hibari:
 
     sample_rate_hz = 24_000
     speeds = (0.25, 1.5)
-    """Measured: durations follow the speed within 5 %. Beyond, more and more phonemes would be shorter than a frame."""
+    """Beyond, more and more phonemes would be shorter than a frame, and durations would no longer follow the speed."""
 
     def __init__(self, model: Path | None = None, voice: str = "heart") -> None:
         """Load the graph `model`. Raises `EngineUnavailable`."""

@@ -13,7 +13,7 @@ import pytest
 from tests.support.operator_builders import NOON, built, child, live, observe, owned, ref, resolved, settle
 from tests.support.resources import KEY, Object
 from tts_operator.objects.manifest import Ref
-from tts_operator.plan.actions import Action, Apply, Delete, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
 from tts_operator.plan.interference import (
     BINDING,
     LONGEST_PAUSE,
@@ -319,6 +319,22 @@ def test_what_admission_rewrites_is_named_at_once_and_written_no_more() -> None:
     assert world.fights(10, lambda: None, 10 * SECOND) == 0
     assert len(world.written) == settled
     assert world.found == [("deploy/acme-espeak", "RewrittenByAdmission")]
+
+
+def test_pods_are_not_told_of_a_configuration_that_is_held_back() -> None:
+    def emptied(body: Object) -> None:
+        """A policy that changes every quota."""
+        if body["metadata"]["name"] == "acme-quota":
+            body["data"]["quota.json"] = "{}"
+
+    world = World(admission=emptied)
+    world.changes("ConfigMap", "acme-quota", set_to("data", "quota.json", value=""))
+    world.fights(2, lambda: None)
+    assert world.found == [("cm/acme-quota", "RewrittenByAdmission")]
+    observed = observe(children=world.children.values(), **world.spec)
+    actions = plan(built(resolved(observed, world.now)), observed)
+    told = Annotate(ref("Pod", "acme-espeak-1"), "ttsfleet.io/config-hash", "2", "config 1 -> 2")
+    assert world.record.admit([*actions, told], observed, world.now).actions == []
 
 
 def test_what_admission_rewrites_is_tried_again_later_and_when_somebody_changes_it() -> None:
