@@ -16,7 +16,7 @@ from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import synthesized, until
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import BatchingConfig, ModelConfig, QuotaConfig, ServerConfig, StorageConfig
-from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
+from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.worker_client import WorkerClient
@@ -173,7 +173,8 @@ async def test_one_that_fails_fails_no_other(poison: str) -> None:
 async def test_one_that_hangs_fails_no_other() -> None:
     async with batching_pool(timeout_seconds=2) as acme:
         found = await acme.together(says("hang"), says("abc"))
-        assert isinstance(found[0], EngineTimeout)
+        # Alone again, it hangs again; where the machine is busy, it may be refused while its process starts anew.
+        assert isinstance(found[0], EngineTimeout | EngineNotReady)
         assert sizes(found) == [0, 1]
 
 

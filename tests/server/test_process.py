@@ -361,10 +361,12 @@ async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    config = {"models": [{"name": "espeak"}], "voiceAliases": {"alloy": "en-us"}, "drainSeconds": int(HANG_SECONDS)}
+    (tmp_path / "server.json").write_text(json.dumps(config | {"storage": {"directory": str(tmp_path / "audio")}}))
+    with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
         async with (
             httpx.AsyncClient(timeout=30) as client,
-            client.stream("POST", f"{server.url}/v1/audio/speech", json=LONG) as reply,
+            client.stream("POST", f"{server.url}/v1/audio/speech", json=LONG | {"model": "espeak"}) as reply,
         ):
             parts = reply.aiter_bytes()
             received = len(await anext(parts))
