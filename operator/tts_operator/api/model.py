@@ -124,7 +124,7 @@ class PrecisionOption(APIModel):
     quality: Score | None = None
     """Audio quality, from 0 to 10. Not used yet."""
     hourly_cost: Decimal | None = None
-    """Price of one replica per hour. Not used yet."""
+    """Price of one replica per hour. Default: the price of its resources, by the operator's settings."""
     resources: ResourceRequirements
     """Resource requests and limits of one replica at this precision."""
 

@@ -62,14 +62,14 @@ class PoolStatus(LenientModel):
 
 
 class Cost(LenientModel):
-    """Cost of the endpoint, as decimal strings."""
+    """Cost of the endpoint, as decimal strings in the currency of the models' `hourlyCost`."""
 
     hourly: Text
     """Hourly cost of the currently desired replicas."""
     monthly: Text
-    """Expected cost of a month with this schedule."""
+    """Cost of this calendar month at the minimum replicas of its schedule, in the schedule's time zone."""
     unscheduled_monthly: Text
-    """Expected cost of a month at the schedule's highest minimum, for comparison."""
+    """Cost of this calendar month at the highest minimum in it, as if nothing ever scaled down, for comparison."""
 
 
 class TTSTenantStatus(LenientModel):
@@ -111,7 +111,7 @@ class TTSTenantStatus(LenientModel):
     url: Annotated[str, StringConstraints(max_length=512)] | None = None
     """URL of the tenant's endpoint inside the cluster."""
     cost: Cost | None = None
-    """Cost of the endpoint. Not reported yet."""
+    """Cost of the endpoint. Unset where a model has no price: neither its own nor those of the operator's settings."""
 
 
 class ReleaseStatus(LenientModel):

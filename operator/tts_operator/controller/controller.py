@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
@@ -282,11 +282,14 @@ class Controller:
         """List everything, and enqueue it spread over this many seconds. Returns counts for the log."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
+        hourly_costs: defaultdict[str, float] = defaultdict(float)
         self._model_index.list_started()
         self._fallbacks.list_started()
         async for body in self._list_scopes(TENANT):
             tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
             conditions.update(_conditions(body))
+            if (hourly_cost := _hourly_cost(body)) is not None:
+                hourly_costs[body["metadata"]["namespace"]] += hourly_cost
         await self._list_deployments()
         models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
         self._model_index.replace(tenants)
@@ -297,6 +300,7 @@ class Controller:
         for position, key in enumerate(keys):
             self._queue.add_after(key, spread_seconds * position / len(keys))
         self._metrics.tenants(conditions)
+        self._metrics.costs(hourly_costs)
         self._metrics.last_repair.set(self._clock.now().timestamp())
         return {"tenants": len(tenants), "models": len(models)}
 
@@ -320,6 +324,12 @@ class Controller:
                 if not namespace:
                     raise
                 self._access.refused(namespace, error)
+
+
+def _hourly_cost(tenant: Body) -> float | None:
+    """The last reported cost, for the metric; None without a price."""
+    cost = (tenant.get("status") or {}).get("cost")
+    return float(cost["hourly"]) if cost else None
 
 
 def _conditions(tenant: Body) -> list[tuple[str, str]]:

@@ -77,6 +77,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         model_problems=problems,
         window=window,
         next_transition=change,
+        most_replicas=most,
         pools=(*live_pools, *(retiring_pool(observed, name) for name in drained.pools)),
         entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),

@@ -79,6 +79,8 @@ class Resolved:
     """Problems of models, in the order of the spec, then of fallbacks and voices."""
     window: State | None = None
     next_transition: Change | None = None
+    most_replicas: int = 1000
+    """Ceiling of the default model's pool, whatever the schedule says."""
     requeue_at: datetime | None = None
     """When to requeue the tenant even without an event; None for never."""
     pools: tuple[Pool, ...] = ()

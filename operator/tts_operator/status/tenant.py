@@ -11,6 +11,7 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
+from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
     KEYS,
     POLICIES,
@@ -65,6 +66,8 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
+    if (costs := cost(resolved, pools)) is not None:
+        result["cost"] = costs
     if default.precision:
         result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
     else:  # the pool keeps its last pods, so their last reported precision still holds
