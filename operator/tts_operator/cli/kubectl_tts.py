@@ -1,4 +1,4 @@
-"""Plugin of kubectl: `kubectl tts schedule`, which needs no cluster, and `kubectl tts keygen`."""
+"""Plugin of kubectl: `kubectl tts schedule` and `plan`, which need no cluster, and `kubectl tts keygen`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from tts_operator.cli.add_key import (
     secret_of_tenant,
 )
 from tts_operator.cli.api_keys import APIKey, secret_manifest
+from tts_operator.cli.arguments import instant, rfc3339
+from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
+from tts_operator.cli.tables import line
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
 from tts_operator.credentials.api_keys import NAME
 from tts_operator.objects.names import keys_secret_name
 
-RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
-YEARS = range(1900, 9000)
 DEFAULT_SPAN = timedelta(days=7)
 
 
@@ -59,7 +60,7 @@ def schedule(options: argparse.Namespace) -> int:
     start = options.start or datetime.now(UTC).replace(microsecond=0)
     end = options.end or start + DEFAULT_SPAN
     if end <= start:
-        return _fail(f"--to {_rfc3339(end)} is not later than --from {_rfc3339(start)}")
+        return _fail(f"--to {rfc3339(end)} is not later than --from {rfc3339(start)}")
     try:
         tenant = read_tenant(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
@@ -72,6 +73,15 @@ def schedule(options: argparse.Namespace) -> int:
     rows = _rows(tenant.spec.schedule, start, end)
     for part in _json(rows) if options.output == "json" else _table(rows, tenant.spec.schedule):
         print(part, end="")
+    return 0
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print what a tenant's schedule carries and costs, and what would cost less."""
+    try:
+        print(plan_text(options), end="")
+    except PlanError as error:
+        return _fail(*error.problems)
     return 0
 
 
@@ -115,7 +125,7 @@ def _json(rows: Iterator[Row]) -> Iterator[str]:
     before = "[\n"
     for row in rows:
         entry = {
-            "time": _rfc3339(row.at),
+            "time": rfc3339(row.at),
             "window": row.window,
             "minReplicas": row.bounds.min_replicas,
             "maxReplicas": row.bounds.max_replicas,
@@ -133,44 +143,22 @@ def _table(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     def cells(row: Row) -> tuple[str, ...]:
         local = row.at.astimezone(zone)
         wall = f"{local:%a}" if in_utc else f"{local:%a %Y-%m-%d %H:%M:%S %z}"
-        return (_rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        return (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
 
     header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
     first = cells(next(rows))
     widest = [header, first, *(("", "", state.window, "", "") for state in states(schedule))]
     widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
-    for line in (header, first):
-        yield _line(line, widths)
+    for each in (header, first):
+        yield line(each, widths)
     for row in rows:
-        yield _line(cells(row), widths)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "   ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
-
-
-def _rfc3339(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        yield line(cells(row), widths)
 
 
 def _fail(*problems: str) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 1
-
-
-def _instant(text: str) -> datetime:
-    """Instant in RFC 3339, whose offset is required: a time without one could be the tenant's, the reader's or UTC."""
-    problem = f"{text!r} is not a time in RFC 3339 with an offset, such as 2026-11-11T00:00:00Z or ...+08:00"
-    if not RFC3339.fullmatch(text):
-        raise argparse.ArgumentTypeError(problem)
-    try:
-        instant = datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{problem} ({error})") from error
-    if instant.year not in YEARS:
-        raise argparse.ArgumentTypeError(f"{text!r} is outside the years {YEARS[0]} to {YEARS[-1]}")
-    return instant
 
 
 def _key_name(text: str) -> str:
@@ -192,7 +180,7 @@ def _object_name(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubectl tts",
-        description="Preview schedules and make API keys for tenants of TTS Fleet.",
+        description="Preview schedules, plan costs and make API keys for tenants of TTS Fleet.",
         epilog="kubectl tts COMMAND --help lists the flags of a command.",
     )
     parser.add_argument("--version", action="version", version=version_line("kubectl-tts"))
@@ -205,6 +193,16 @@ def _parser() -> argparse.ArgumentParser:
             epilog="Example: kubectl tts schedule -f tenant.yaml --from 2026-11-11T00:00:00+08:00",
         )
     )
+    plan_command = commands.add_parser(
+        "plan",
+        help="Show what a tenant's schedule carries and costs, and what would cost less.",
+        description="Show every window of a week with its bounds, its load and the P95 of its requests, the cost of the"
+        " month, and the cheapest precision and replicas that carry the traffic. Requests are simulated with the"
+        " requestsPerSecond, quality and hourlyCost of the TTSModel.",
+        epilog="Example: kubectl tts plan -f tenant.yaml -f model.yaml --requests-per-second 20 --quality-floor 9",
+    )
+    add_plan_flags(plan_command)
+    plan_command.set_defaults(run=plan)
     _add_keygen_flags(
         commands.add_parser(
             "keygen",
@@ -233,14 +231,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from",
         dest="start",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="Start, in RFC 3339: 2026-11-11T00:00:00Z. (default: now)",
     )
     command.add_argument(
         "--to",
         dest="end",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="End, in RFC 3339; changes at this instant are not shown. (default: 7 days after --from)",
     )
