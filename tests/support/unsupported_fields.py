@@ -47,6 +47,10 @@ TENANTS: dict[str, tuple[Object, list[str]]] = {
         tenant_body(schedule={"default": {"minReplicas": 1}, "exceptions": [{**SALE, **ZERO}]}),
         ["spec.schedule.exceptions[].minReplicas 0"],
     ),
+    "zero for a while": (
+        tenant_body(schedule={"default": {"minReplicas": 1}, "override": {"until": "2026-11-30T18:00:00Z", **ZERO}}),
+        ["spec.schedule.override.minReplicas 0"],
+    ),
     "a pre-warm": (
         tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 120}),
         ["spec.schedule.preWarmSeconds above 0"],

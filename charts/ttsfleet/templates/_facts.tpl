@@ -34,6 +34,8 @@
   message: "spec.schedule.windows[].minReplicas 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?schedule.?exceptions.orValue([]).exists(e, e.?minReplicas == optional.of(0))) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?exceptions.orValue([]).exists(e, e.?minReplicas == optional.of(0)))"
   message: "spec.schedule.exceptions[].minReplicas 0: not supported yet; change or remove it"
+- expression: "!(object.spec.?schedule.?override.?minReplicas == optional.of(0)) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?override.?minReplicas == optional.of(0))"
+  message: "spec.schedule.override.minReplicas 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?schedule.?preWarmSeconds.orValue(0) > 0) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?preWarmSeconds.orValue(0) > 0)"
   message: "spec.schedule.preWarmSeconds above 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"

@@ -208,6 +208,7 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.schedule.default.minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.windows[].minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
+    UnsupportedField("spec.schedule.override.minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.preWarmSeconds", Above(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
     UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),

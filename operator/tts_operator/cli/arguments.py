@@ -57,3 +57,12 @@ def score(text: str) -> Decimal:
     if not DECIMAL.fullmatch(text) or Decimal(text) > 10:
         raise argparse.ArgumentTypeError(f"{text!r} is not a quality from 0 to 10, such as 9.5")
     return Decimal(text)
+
+
+def object_name(text: str) -> str:
+    """A name of a namespace, tenant or Secret."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
+        )
+    return text

@@ -1,10 +1,9 @@
-"""Plugin of kubectl: `kubectl tts schedule` and `plan`, which need no cluster, and `kubectl tts keygen`."""
+"""Plugin of kubectl: `kubectl tts schedule` and `plan` need no cluster, `override` and `keygen` change one."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -17,15 +16,15 @@ from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.add_key import (
-    KeyNotAddedError,
-    Kubectl,
     add_key,
     revoke_command,
     secret_of_name,
     secret_of_tenant,
 )
 from tts_operator.cli.api_keys import APIKey, secret_manifest
-from tts_operator.cli.arguments import instant, rfc3339
+from tts_operator.cli.arguments import instant, object_name, rfc3339
+from tts_operator.cli.kubectl import Kubectl, KubectlError
+from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.tables import line
@@ -85,6 +84,15 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
+def override_replicas(options: argparse.Namespace) -> int:
+    """Set or end the override of a tenant's bounds."""
+    try:
+        print(override(options, datetime.now(UTC)), end="")
+    except KubectlError as error:
+        return _fail(str(error))
+    return 0
+
+
 def keygen(options: argparse.Namespace) -> int:
     """Add a new key to a tenant's Secret and print it, or print a Secret with its hash as YAML."""
     key = APIKey.new(options.name)
@@ -101,7 +109,7 @@ def keygen(options: argparse.Namespace) -> int:
         else:
             secret = secret_of_tenant(kubectl, options.tenant, options.namespace)
         add_key(kubectl, secret, key)
-    except KeyNotAddedError as error:
+    except KubectlError as error:
         return _fail(str(error))
     print(key.secret)
     print(
@@ -169,14 +177,6 @@ def _key_name(text: str) -> str:
     return text
 
 
-def _object_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
-        )
-    return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubectl tts",
@@ -203,6 +203,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_plan_flags(plan_command)
     plan_command.set_defaults(run=plan)
+    override_command = commands.add_parser(
+        "override",
+        help="Set other replica bounds for a limited time.",
+        description="Set replica bounds of a tenant that take precedence over its calendar for a time. They end by"
+        " themselves.",
+        epilog="Example: kubectl tts override acme -n team-acme --min 6 --max 20 --for 2h",
+    )
+    add_override_flags(override_command)
+    override_command.set_defaults(run=override_replicas)
     _add_keygen_flags(
         commands.add_parser(
             "keygen",
@@ -250,14 +259,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
 
 def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
     target = command.add_mutually_exclusive_group(required=True)
-    target.add_argument("--tenant", type=_object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
+    target.add_argument("--tenant", type=object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
     target.add_argument(
         "--secret",
-        type=_object_name,
+        type=object_name,
         metavar="NAME",
         help="Name of the Secret, as in spec.auth.apiKeysSecretRef of a tenant.",
     )
-    command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
+    command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
     command.add_argument(
         "--name",
         type=_key_name,

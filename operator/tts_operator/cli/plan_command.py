@@ -14,6 +14,7 @@ from typing import Any
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
 from tts_operator.cli.arguments import instant, money, number, rfc3339, score
+from tts_operator.cli.kubectl_yaml import JSON
 from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
 from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan, make_plan
@@ -111,7 +112,8 @@ def plan_text(options: argparse.Namespace) -> str:
 
 
 def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
-    objects, problems = [], []
+    objects: list[JSON] = []
+    problems: list[str] = []
     for path in options.filename:
         try:
             objects += documents(path)

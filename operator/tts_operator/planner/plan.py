@@ -222,7 +222,10 @@ def _levers(
     week: Mapping[State, _WindowWeek],
     hours: Mapping[State, Decimal],
 ) -> Iterator[Lever]:
-    """Yield the cost after each step, from the best quality, sized for the week's peak, around the clock, without a cache."""
+    """Yield the cost after each step.
+
+    The first is the best quality, sized for the week's peak, around the clock, without a cache.
+    """
     best = max((each for each in precisions if each.hourly_price is not None), key=lambda each: each.quality or 0)
     uncached = Workload(NO_CACHE, question.workload.service_variation)
     peak = max((part.peak or 0.0 for part in week.values()), default=0.0)

@@ -328,5 +328,5 @@ def test_keygen_without_kubectl_says_so(
     assert main(["keygen", "--tenant", "acme"]) == 1
     assert capsys.readouterr() == (
         "",
-        "error: kubectl is not on the PATH; install it, or print the Secret with -o yaml\n",
+        "error: kubectl is not on the PATH; install it\n",
     )

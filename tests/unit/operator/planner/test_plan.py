@@ -57,7 +57,7 @@ def counts(plan: Plan, name: str) -> dict[str, int | None]:
 
 def test_the_written_schedule_is_told_with_its_hours_load_and_bill() -> None:
     plan = make_plan(asked(workload=Workload()))
-    told = [(each.state.window, each.state.bounds, each.hours, each.peak) for each in plan.written]
+    told = [(each.state.window, each.state.bounds, int(each.hours), each.peak) for each in plan.written]
     assert told == [
         ("night", Bounds(1, 1), 42, NIGHT),
         ("day", Bounds(3, 3), 90, DAY),
