@@ -26,6 +26,7 @@ class PlanExecutor:
         self._cluster = cluster
         self._observed = observed
         self._failures: dict[Ref, Problem] = {}
+        self._unwritten: set[Ref] = set()
         self._applied: dict[Ref, Body] = {}
         self._scaled: set[Ref] = set()
         self._stale = False
@@ -38,7 +39,7 @@ class PlanExecutor:
     async def run(self, actions: Sequence[Action]) -> Outcome:
         """Perform each action. One that fails does not stop the rest, except those that depend on it."""
         for action in actions:
-            if not depends_on_failure(action, self._failures):
+            if not depends_on_failure(action, self._unwritten):
                 await self._try(action)
         self._log(actions)
         return self.outcome
@@ -50,9 +51,14 @@ class PlanExecutor:
             if isinstance(action, Scale | Delete):
                 self._stale = True
             else:
-                self._failures[action.ref] = error.problem
+                self._fail(action, error.problem)
         except Refused as error:
-            self._failures[action.ref] = error.problem
+            self._fail(action, error.problem)
+
+    def _fail(self, action: Action, problem: Problem) -> None:
+        self._failures[action.ref] = problem
+        if not (isinstance(action, Refuse) and action.lingers):
+            self._unwritten.add(action.ref)
 
     async def _perform(self, action: Action) -> None:
         match action:
@@ -92,14 +98,14 @@ class PlanExecutor:
             log.warning("write failed", tenant=tenant, child=str(ref), reason=problem.reason, message=problem.message)
 
 
-def depends_on_failure(action: Action, failures: Collection[Ref]) -> bool:
+def depends_on_failure(action: Action, unwritten: Collection[Ref]) -> bool:
     """Whether an earlier failure makes this write useless or wrong.
 
     A pod that is annotated with the hash of a configuration that was not written would never be annotated again.
     """
     if isinstance(action, Annotate):
-        return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in failures)
-    return isinstance(action, Scale) and action.ref in failures
+        return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in unwritten)
+    return isinstance(action, Scale) and action.ref in unwritten
 
 
 async def unless_gone(write: Awaitable[None]) -> None:

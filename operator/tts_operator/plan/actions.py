@@ -73,10 +73,12 @@ class Delete:
 
 @dataclass(frozen=True)
 class Refuse:
-    """No write, and a failure in the outcome: a foreign object has the name of a child."""
+    """No write, and a failure in the outcome: a foreign object has the name of a child, or a finalizer holds one."""
 
     ref: Ref
     problem: Problem
+    lingers: bool = False
+    """The child is the tenant's own, and is kept as desired until it is gone: what depends on it goes on."""
 
     def __str__(self) -> str:
         return f"refuse {self.ref}: {self.problem.reason}"

@@ -161,7 +161,7 @@ class InterferenceRecord:
                     where: each for where, each in record.corrections.items() if where[0] != action.ref
                 }
             stored = outcome.applied.get(action.ref)
-            if not isinstance(action, Apply | Scale) or action.ref in outcome.failures:
+            if not isinstance(action, Apply | Scale):
                 continue
             if action.ref not in (outcome.applied if isinstance(action, Apply) else outcome.scaled):
                 continue  # not written: a conflict with a controller is no fight

@@ -41,8 +41,8 @@ def follow(manifests: Iterable[Manifest], observed: Observed) -> list[Action]:
     actions: list[Action] = []
     for manifest in manifests:
         live = observed.children.get(manifest.ref)
-        if live is not None and not terminating(live) and (why := difference(manifest.body, live)):
-            actions.append(Apply(manifest, why))
+        if live is not None and (why := difference(manifest.body, live)):
+            actions.append(Apply(manifest.of_uid(live) if terminating(live) else manifest, why))
     return actions
 
 
@@ -53,8 +53,7 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
-        if foreign_finalizers(live):
-            yield Refuse(manifest.ref, deletion_blocked(live))
+        yield from lingers(manifest, live)
         return  # its deletion enqueues the tenant, which then creates it again
     if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
         # Replaced at once: pods are annotated with its hash later in this plan.
@@ -63,6 +62,18 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
     if why := difference(manifest.body, live):
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why))
+
+
+def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
+    """Keep a child as desired while its deletion takes time: a NetworkPolicy, for one, holds until it is gone.
+
+    Its replicas are left alone, because the Deployment controller no longer follows them.
+    """
+    fixed = live.get("immutable") and live.get("data") != manifest.body.get("data")
+    if not fixed and (why := difference(manifest.body, live)):
+        yield Apply(manifest.of_uid(live), f"{why}, while it is being deleted")
+    if foreign_finalizers(live):
+        yield Refuse(manifest.ref, deletion_blocked(live), lingers=not fixed)
 
 
 def name_taken(live: Body, key: Key) -> Problem:

@@ -5,12 +5,11 @@ second costs one write for each HPA and no read; the reconcile follows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.objects.diff import difference
-from tts_operator.objects.manifest import Manifest
 from tts_operator.plan.actions import Apply
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
@@ -48,10 +47,4 @@ def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
             continue
         before, after = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
         if why := difference(after.body, before.body):
-            yield Apply(with_uid(after, str(live["metadata"]["uid"])), why)
-
-
-def with_uid(manifest: Manifest, uid: str) -> Manifest:
-    """Restrict an apply to the object of this UID: if that one is gone it is a conflict, and creates nothing."""
-    metadata = {**manifest.body["metadata"], "uid": uid}
-    return replace(manifest, body={**manifest.body, "metadata": metadata})
+            yield Apply(after.of_uid(live), why)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, KubernetesUser, converge, eventually
 from tests.support.resources import Object, tenant_body
 from tts_operator.cluster.errors import Refused
-from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.objects.manifest import Body
 
 QUOTAS, LIMIT_RANGES = "/api/v1/namespaces/{}/resourcequotas", "/api/v1/namespaces/{}/limitranges"
@@ -238,6 +238,40 @@ async def test_a_finalizer_that_holds_a_child_while_its_tenant_is_deleted(api: A
     assert [(each["reason"], each["regarding"]["name"]) for each in held] == [("DeletionBlocked", "acme-quota")]
     assert "hold-controller" in held[0]["note"]
     await api.user.patch(quota, {"metadata": {"finalizers": None}})
+
+
+HELD: dict[str, tuple[str, str, Object]] = {
+    # kind, name, what is written into it while it is held
+    "an open policy": ("NetworkPolicy", "{pool}", {"spec": {"ingress": [{}], "egress": [{}]}}),
+    "limits": ("ConfigMap", "acme-quota", {"data": {"quota.json": "{}"}}),
+    "bounds of the HPA": ("HorizontalPodAutoscaler", "{pool}", {"spec": {"maxReplicas": 900}}),
+    "a field of the Deployment": ("Deployment", "{pool}", {"spec": {"minReadySeconds": 900}}),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "change"), HELD.values(), ids=HELD)
+async def test_a_child_that_a_finalizer_holds_is_corrected_all_the_same(
+    api: ApiServer, kind: str, name: str, change: Object
+) -> None:
+    ref = api.ref(kind, name.format(pool=await a_tenant(api, schedule=DAY)))
+    before = await api.get(kind, ref.name)
+    await api.user.patch(ref, {"metadata": {"finalizers": ["example.com/hold"]}})
+    await api.user.delete(ref)
+    await api.user.patch(ref, change)
+    context = context_of(api)
+    with pytest.raises(ReconcileFailed, match="DeletionBlocked"):
+        await reconcile(api.key(), context)
+    after = await api.get(kind, ref.name)
+    for part in change:
+        assert {name: after[part][name] for name in change[part]} == {name: before[part][name] for name in change[part]}
+    assert (await api.condition("Programmed"))["reason"] == "DeletionBlocked"
+    writes = len(api.writes)
+    with pytest.raises(ReconcileFailed):
+        await reconcile(api.key(), context)
+    assert len(api.writes) == writes, "nothing more to write while it is held"
+    await api.user.patch(ref, {"metadata": {"finalizers": None}})
+    await converge(api)
+    assert (await api.get(kind, ref.name))["metadata"]["uid"] != before["metadata"]["uid"]
 
 
 REFUSED: dict[str, tuple[str, Object, Object, str]] = {

@@ -22,7 +22,8 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.objects.manifest import Body, Manifest, Ref
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
+from tts_operator.objects.problem import Problem
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
 from tts_operator.rollout.policy import PoolKey
 from tts_operator.rollout.situation import MAX_CONCURRENT_TENANTS
 from tts_operator.status.events import Event
@@ -62,6 +63,30 @@ async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(a
     outcome = await PlanExecutor(cluster, observe()).run([Scale(DEPLOYMENT, 1, "7", "woken")])
     assert outcome.failures == {}
     assert outcome.stale
+
+
+class Applying:
+    """Takes every apply, and notes the annotations of pods."""
+
+    def __init__(self) -> None:
+        self.annotated: list[Ref] = []
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        return dict(manifest.body)
+
+    async def annotate(self, ref: Ref, *_: Any) -> None:
+        self.annotated.append(ref)
+
+
+@pytest.mark.parametrize("lingers", [True, False])
+async def test_pods_are_told_of_limits_that_were_written_although_a_finalizer_holds_them(lingers: bool) -> None:
+    cluster = Applying()
+    held = Refuse(CONFIG, Problem("DeletionBlocked", "held"), lingers=lingers)
+    limits = Apply(Manifest(CONFIG, {"metadata": {"name": "acme-quota"}}), "changed")
+    executor = PlanExecutor(cast("Cluster", cast("Any", cluster)), observe())
+    outcome = await executor.run([limits, held, NUDGE] if lingers else [held, NUDGE])
+    assert outcome.failures == {CONFIG: held.problem}
+    assert cluster.annotated == ([POD] if lingers else [])
 
 
 class Stuck:

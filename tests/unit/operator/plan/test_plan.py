@@ -334,6 +334,55 @@ def test_a_finalizer_that_holds_a_child_is_named() -> None:
     assert "metadata.finalizers holds it: example.com/audit;" in refusal.problem.message
 
 
+LINGERING: dict[str, tuple[str, str, Edit, list[str]]] = {
+    # what is being deleted, what happened to it: what is written, besides the report of a finalizer
+    "a policy that was opened": (
+        "NetworkPolicy",
+        "acme-espeak",
+        lambda children: child(children, "NetworkPolicy", "acme-espeak")["spec"].update(ingress=[{}]),
+        ["apply netpol/acme-espeak: ingress changed, while it is being deleted"],
+    ),
+    "limits that were raised": (
+        "ConfigMap",
+        "acme-quota",
+        lambda children: child(children, "ConfigMap", "acme-quota")["data"].update({"quota.json": "{}"}),
+        ["apply cm/acme-quota: quota.json changed, while it is being deleted"],
+    ),
+    "limits that were raised and frozen": (
+        "ConfigMap",
+        "acme-quota",
+        lambda children: child(children, "ConfigMap", "acme-quota").update(immutable=True, data={"quota.json": "{}"}),
+        [],
+    ),
+    "an HPA with other bounds": (
+        "HorizontalPodAutoscaler",
+        "acme-espeak",
+        lambda children: child(children, "HorizontalPodAutoscaler", "acme-espeak")["spec"].update(maxReplicas=900),
+        ["apply hpa/acme-espeak: max 900 -> 6, while it is being deleted"],
+    ),
+    "replicas, which its controller no longer follows": ("Deployment", "acme-espeak", replicas(0), []),
+    "nothing": ("Service", "acme", nothing, []),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "event", "expected"), LINGERING.values(), ids=LINGERING)
+@pytest.mark.parametrize("finalizer", ["example.com/hold", "foregroundDeletion"])
+def test_a_child_is_kept_as_desired_until_it_is_gone(
+    kind: str, name: str, event: Edit, expected: list[str], finalizer: str
+) -> None:
+    children = converged(schedule=DAY)
+    going = child(children, kind, name)
+    going["metadata"] |= {"deletionTimestamp": "2026-11-04T11:00:00Z", "finalizers": [finalizer]}
+    event(children)
+    found = actions(observe(children=children, schedule=DAY))
+    applies = [each for each in found if isinstance(each, Apply)]
+    assert [str(each) for each in applies] == expected
+    assert all(each.manifest.body["metadata"]["uid"] == going["metadata"]["uid"] for each in applies), "creates nothing"
+    held = [each for each in found if isinstance(each, Refuse)]
+    assert found == [*applies, *held], "nothing else"
+    assert len(held) == (finalizer == "example.com/hold"), "the garbage collector's own finalizer is no news"
+
+
 def test_a_finalizer_that_holds_a_child_of_a_namesake_is_named() -> None:
     children = converged()
     metadata = child(children, "Service", "acme")["metadata"]
