@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from tts_operator.api.model import LONGEST_CHAIN
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body
+from tts_operator.snapshot.accepted import accepted_models
 
 
 class ModelIndex:
@@ -97,8 +98,8 @@ def named_fallback(model: Body) -> str | None:
 
 
 def named_models(tenant: Body) -> frozenset[str]:
-    """Models that a stored tenant references. It need not be valid."""
+    """Models that a stored tenant references, by its spec or the last accepted one. It need not be valid."""
     spec = tenant.get("spec") or {}
-    return frozenset(
-        str(model["name"]) for model in spec.get("models") or () if isinstance(model, Mapping) and "name" in model
-    )
+    models = spec.get("models") or ()
+    named = (str(each["name"]) for each in models if isinstance(each, Mapping) and "name" in each)
+    return accepted_models(tenant).union(named)

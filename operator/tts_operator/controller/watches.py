@@ -117,7 +117,7 @@ class KopfWatch:
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._sink.delivered(TENANT.plural, version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
-            if not self._prints.changed(without_status(body), gone=type == "DELETED"):
+            if not self._prints.changed(without_status(body, keep=("acceptedSpec",)), gone=type == "DELETED"):
                 self._sink.status_changed(key)
                 return
             models = () if type == "DELETED" else named_models(body)

@@ -8,8 +8,8 @@ from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
-from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler, with_last_schedule
-from tts_operator.desired.networkpolicy import closed_policies, network_policy
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
@@ -21,6 +21,7 @@ from tts_operator.objects.names import internal_secret_name, server_config_name
 from tts_operator.pod_files.server_config import live_config
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.cutover import is_entry
+from tts_operator.snapshot import lookup
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,19 @@ def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
 
 
 def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desired | None:
-    """Build every child of one tenant; None for a refused spec, whose last good children stay.
+    """Build every child of one tenant; None where no spec can be followed: its last good children stay.
 
     `deployments` are those of `pool_deployments`. They come first because the rollout limiter decides on their changes:
     a pool that waits keeps its Deployment, and the settings in its server.json that its running pods cannot change.
     """
     tenant = resolved.tenant
-    if tenant is None or resolved.refused is not None or resolved.observed.deleting:
+    if tenant is None or not resolved.followed or resolved.observed.deleting:
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
     # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
     started = [pool for pool in current if pool.deployed or not resolved.suspended]
+    retiring = [pool for pool in resolved.pools if pool.retiring and lookup.autoscaler(resolved.observed, pool.name)]
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -73,7 +75,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *present(peers_service(resolved)),
         *(deployments[pool.name].manifest for pool in started if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
-        *(horizontal_pod_autoscaler(resolved, pool) for pool in started),
+        *(horizontal_pod_autoscaler(resolved, pool) for pool in (*started, *retiring)),  # ceilings hold for all
         tenant_service(resolved),
     ]
     wanted = {manifest.ref for manifest in manifests}
@@ -87,11 +89,6 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         },
         config_hashes=dict(hashes(resolved, current, configs, quota)),
     )
-
-
-def while_refused(resolved: Resolved) -> tuple[Manifest, ...]:
-    """Build what changes although the spec is refused: bounds by the schedule, and ways that the platform closes."""
-    return (*present(with_last_schedule(resolved)), *closed_policies(resolved))
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:

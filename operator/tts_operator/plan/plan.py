@@ -1,6 +1,6 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
 from tts_operator.objects.diff import difference
@@ -24,7 +24,7 @@ COLLECTOR_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     """Actions that turn observed into desired, in order of execution, deletes last.
 
-    Empty when they agree: converged means zero writes. Empty also for None, a refused spec: children stay as they are.
+    Empty when they agree: converged means zero writes. Empty also for None, no spec: children stay as they are.
     """
     if desired is None:
         return []
@@ -34,16 +34,6 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
         *annotations(desired, observed),
         *deletes(desired, observed),
     ]
-
-
-def follow(manifests: Iterable[Manifest], observed: Observed) -> list[Action]:
-    """The only writes while a spec is refused: of live children, such as the HPA's bounds by the last schedule."""
-    actions: list[Action] = []
-    for manifest in manifests:
-        live = observed.children.get(manifest.ref)
-        if live is not None and (why := difference(manifest.body, live)):
-            actions.append(Apply(manifest.of_uid(live) if terminating(live) else manifest, why))
-    return actions
 
 
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:

@@ -75,6 +75,14 @@ def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[Disallowe
             yield DisallowedURL(field, url, host, fault)
 
 
+def blocked_urls(tenant: TTSTenant, settings: Settings) -> set[str]:
+    """URLs of the spec that pods must not reach."""
+    blocked = {named.url for named in disallowed_urls(tenant, settings)}
+    if tenant.spec.storage and tenant.spec.storage.s3 and bucket_in_the_host(tenant, settings):
+        blocked.add(tenant.spec.storage.s3.endpoint)
+    return blocked
+
+
 def named_urls(tenant: TTSTenant) -> Iterator[tuple[str, str]]:
     """Each field of the spec whose URL pods connect to, with its value.
 

@@ -70,9 +70,7 @@ class Resolved:
     settings: Settings
     now: datetime
     refused: Problem | None = None
-    """Why the spec as a whole cannot be followed: nothing is built, and the last good children stay."""
-    following: str = ""
-    """While the spec is refused: name of the pool that follows the last accepted schedule; empty without one."""
+    """Why the stored spec as a whole cannot be followed. With pools, the last accepted one is followed instead."""
     notes: tuple[Problem, ...] = ()
     """Fields of the spec that have no effect, or another than written; everything else converges."""
     model_problems: tuple[Problem, ...] = ()
@@ -101,13 +99,18 @@ class Resolved:
         return self.observed.key
 
     @property
+    def followed(self) -> bool:
+        """Whether a spec is followed: the stored one or, while that is refused, the last accepted one."""
+        return bool(self.pools)
+
+    @property
     def uid(self) -> str:
         """The tenant's UID."""
         return self.observed.uid
 
     @property
     def tenant(self) -> TTSTenant | None:
-        """The stored tenant; None if it does not parse."""
+        """The tenant with the spec that is followed; None if it does not parse."""
         return self.observed.tenant
 
     @property
@@ -140,7 +143,7 @@ class Resolved:
     @property
     def needs_keys(self) -> bool:
         """Whether its callers authenticate by API keys, or by tokens that they get for them."""
-        if self.tenant is None or self.refused:
+        if self.tenant is None or not self.followed:
             return False
         if self.auth_modes == (AuthMode.NONE,):
             return False

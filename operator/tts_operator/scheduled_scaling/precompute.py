@@ -32,7 +32,7 @@ def next_requeue(resolved: Resolved) -> Requeue | None:
     if resolved.requeue_at is None:
         return None
     transition = resolved.next_transition
-    if transition is None or transition.at != resolved.requeue_at or resolved.refused is not None:
+    if transition is None or transition.at != resolved.requeue_at or not resolved.followed:
         return Requeue(resolved.requeue_at)
     then = resolve(resolved.observed, resolved.settings, transition.at)
     return Requeue(resolved.requeue_at, transition=True, precompute=tuple(precompute(resolved, then)))

@@ -34,8 +34,11 @@ def refused(inputs: PolicyInput) -> Problem | None:
     problem = inputs.resolved.refused
     if problem is None or not accepted_before(inputs):
         return problem
-    clock = ", and its schedule goes on" if inputs.resolved.following else ""
-    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{clock}")
+    if not inputs.resolved.followed:
+        return Problem(problem.reason, f"{problem.message}; until then everything stays as it is")
+    changes = [each.message for each in inputs.resolved.notes if each.message not in problem.message]
+    but = f", except that {'; '.join(changes)}" if changes else ""
+    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{but}")
 
 
 def model_unusable(inputs: PolicyInput) -> Problem | None:
@@ -107,8 +110,8 @@ def throttled(inputs: PolicyInput) -> Problem | None:
 
 
 def suspended(inputs: PolicyInput) -> Problem | None:
-    """`spec.suspend` is set. While the spec is refused it has no effect, and running pods keep serving."""
-    if not inputs.resolved.suspended or (inputs.resolved.refused and has_replicas(inputs.observed)):
+    """`spec.suspend` is set. Without a spec that is followed it has no effect, and running pods keep serving."""
+    if not inputs.resolved.suspended or (not inputs.resolved.followed and has_replicas(inputs.observed)):
         return None
     return Problem("Suspended", "spec.suspend is true: set it to false to start the endpoint")
 
@@ -127,7 +130,7 @@ def never_accepted(inputs: PolicyInput) -> Problem | None:
 
 def accepted_before(inputs: PolicyInput) -> bool:
     """Whether this spec or an earlier one was accepted: one that was suspended left a status and no Deployments."""
-    return bool(pool_names(inputs) or inputs.observed.status.get("pools"))
+    return bool(inputs.resolved.followed or pool_names(inputs) or inputs.observed.status.get("pools"))
 
 
 def pool_failing(inputs: PolicyInput) -> Problem | None:
@@ -275,8 +278,8 @@ WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:
-    """Pools of the resolved spec; of a refused spec, those that are deployed."""
-    if not inputs.resolved.refused:
+    """Pools of the spec that is followed; without one, those that are deployed."""
+    if inputs.resolved.followed:
         return [pool.name for pool in inputs.resolved.pools]
     return sorted(ref.name for ref in inputs.observed.children if ref.kind == "Deployment")
 

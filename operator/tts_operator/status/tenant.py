@@ -9,6 +9,7 @@ from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
+from tts_operator.snapshot.accepted import accepted_text, spec_text
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.policies import (
@@ -37,10 +38,12 @@ from tts_operator.status.progressing import (
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
-    """The whole status. While the spec is refused, only conditions and the fields of the schedule change."""
+    """The whole status. Where no spec is followed, only conditions change."""
     inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
-    result = {**before, **schedule_fields(resolved)} if resolved.refused else status_fields(inputs)
+    result = status_fields(inputs) if resolved.followed else before
+    if text := followed_text(resolved):
+        result["acceptedSpec"] = text
     if "release" in before:  # claimed before anything else is written
         result["release"] = before["release"]
     progress = progressing(inputs)
@@ -73,12 +76,20 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
     return result
 
 
+def followed_text(resolved: Resolved) -> str:
+    """The spec that is followed, as it was stored; empty without one, or if it is too long."""
+    body = resolved.observed.body
+    if body is None or not resolved.followed:
+        return ""
+    return accepted_text(body) if resolved.refused else spec_text(body)
+
+
 def schedule_fields(resolved: Resolved) -> dict[str, Any]:
-    """Fields that the schedule determines; empty while the spec is refused and no earlier schedule is followed."""
+    """Fields that the schedule determines."""
     result: dict[str, Any] = {}
     if resolved.window:
         result["activeWindow"] = resolved.window.window
-    if resolved.following or (resolved.tenant and not resolved.refused and resolved.tenant.spec.schedule):
+    if resolved.tenant and resolved.tenant.spec.schedule:
         result["timeZoneDatabase"] = tz_database.VERSION
     if change := resolved.next_transition:
         result["nextTransition"] = {
@@ -115,9 +126,9 @@ def all_conditions(
         name: next((problem for policy in policies if (problem := policy(inputs))), None)
         for name, policies in POLICIES.items()
     }
-    if inputs.resolved.refused or inputs.resolved.redis is None:
+    if not inputs.resolved.followed or inputs.resolved.redis is None:
         del problems[REDIS]
-    if inputs.resolved.refused:
+    if not inputs.resolved.followed:
         del problems[STORAGE]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]

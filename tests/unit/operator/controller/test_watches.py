@@ -80,6 +80,24 @@ def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:
     assert prints.changed(without_status(hpa(metadata={"uid": "1", "name": "acme", "labels": {}})), gone=False)
 
 
+def test_a_spec_that_was_accepted_is_news_of_a_tenant_whose_status_has_it() -> None:
+    """It names models, whose changes concern the tenant from now on."""
+    prints = Fingerprints()
+
+    def news(status: dict[str, Any]) -> bool:
+        return prints.changed(without_status(hpa(status=status), keep=("acceptedSpec",)), gone=False)
+
+    assert [
+        news({"replicas": "1/3"}),
+        news({"acceptedSpec": "{}"}),
+        news({"acceptedSpec": "{}", "replicas": "3/3"}),
+    ] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:
     assert set(WATCHED) == {*CHILDREN, POD} - {SECRET}
 

@@ -21,13 +21,12 @@ from tests.support.operator_builders import (
     ref,
     resolved,
     settle,
+    while_refused,
 )
 from tests.support.resources import KEY, Object, model
-from tts_operator.desired.build import while_refused
 from tts_operator.objects.labels import CONFIG_HASH
-from tts_operator.objects.labels import SCHEDULE as SCHEDULE_ANNOTATION
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
-from tts_operator.plan.plan import follow, plan
+from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
 
@@ -263,63 +262,64 @@ def test_an_immutable_child_of_the_right_content_is_left_alone() -> None:
     assert planned(observe(children=children)) == []
 
 
-REFUSED_SPECS: dict[str, dict[str, Any]] = {
-    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
-    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
-    "another schedule, with a field that is not supported": {"schedule": DAY, "preventDeletion": True},
-    "no schedule, with a field that is not supported": {"preventDeletion": True},
+DRIFT: dict[str, tuple[Edit, list[str]]] = {
+    # what happened to a child while the spec is refused, and its repair
+    "nothing": (nothing, []),
+    "an HPA was deleted": (
+        remove("HorizontalPodAutoscaler", "acme-other"),
+        ["apply hpa/acme-other: missing"],
+    ),
+    "a policy was opened": (
+        lambda children: child(children, "NetworkPolicy", "acme-other")["spec"].update(ingress=[{}]),
+        ["apply netpol/acme-other: ingress changed"],
+    ),
+    "limits were raised": (
+        lambda children: child(children, "ConfigMap", "acme-quota")["data"].update({"quota.json": "{}"}),
+        ["apply cm/acme-quota: quota.json changed"],
+    ),
+    "a pod template was changed": (
+        lambda children: child(children, "Deployment", "acme-espeak")["spec"].update(minReadySeconds=900),
+        ["apply deploy/acme-espeak: minReadySeconds 900 -> 2"],
+    ),
+    "the endpoint was scaled to zero": (replicas(0), ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"]),
 }
 
 
-@pytest.mark.parametrize("spec", REFUSED_SPECS.values(), ids=REFUSED_SPECS)
-def test_a_refused_spec_leaves_the_last_accepted_schedule_its_clock(spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("event", "expected"), DRIFT.values(), ids=DRIFT)
+def test_while_a_spec_is_refused_every_child_is_kept_as_the_last_accepted_one_has_it(
+    event: Edit, expected: list[str]
+) -> None:
+    spec: dict[str, Any] = {"schedule": SCHEDULE}
+    children = settle(observe("espeak", "other", **spec))
+    event(children)
+    reading = while_refused(observe("espeak", "other", children=children, **spec))
+    assert planned(reading) == expected
+
+
+def test_while_a_spec_is_refused_the_last_accepted_one_keeps_its_clock() -> None:
     children = converged(schedule=SCHEDULE)
-    assert followed(observe(children=children, **spec), NOON) == []
-    (night,) = followed(observe(children=children, **spec), MIDNIGHT)
-    assert str(night) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
-    found = resolved(observe(children=children, **spec))
+    reading = while_refused(observe(children=children, schedule=SCHEDULE))
+    assert planned(reading) == []
+    assert "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2" in planned(reading, MIDNIGHT)
+    found = resolved(reading)
     assert found.next_transition is not None
     assert found.requeue_at == found.next_transition.at == MIDNIGHT
 
 
-def test_a_schedule_that_somebody_else_wrote_is_not_followed() -> None:
-    """A team may edit its HPA, and must not choose its replicas with it while its spec is refused."""
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
+    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
+}
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["it is the stored one", "it is the last accepted one"])
+@pytest.mark.parametrize("spec", UNKNOWN.values(), ids=UNKNOWN)
+def test_children_of_a_spec_that_cannot_be_followed_stay_as_they_are(spec: dict[str, Any], *, refused: bool) -> None:
+    """An older version of the operator may find one that a newer one accepted."""
     children = converged(schedule=SCHEDULE)
-    metadata = child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]
-    metadata["annotations"][SCHEDULE_ANNOTATION] = '{"default": {"minReplicas": 900, "maxReplicas": 1000}}'
-    owned: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{SCHEDULE_ANNOTATION}": {}}}}
-    metadata.setdefault("managedFields", []).append({"manager": "kubectl-edit", "fieldsV1": owned})
-    assert followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT) == []
-
-
-def test_the_write_for_a_refused_spec_is_that_of_the_accepted_one() -> None:
-    children = converged(schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]})
-    (night,) = followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT)
-    accepted = observe(
-        children=children, schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]}
-    )
-    (wanted,) = [
-        action
-        for action in plan(built(resolved(accepted, MIDNIGHT)), accepted)
-        if isinstance(action, Apply) and action.ref.kind == "HorizontalPodAutoscaler"
-    ]
-    assert isinstance(night, Apply)
-    assert night.manifest == wanted.manifest
-
-
-def test_without_an_accepted_schedule_nothing_moves() -> None:
-    for children in (converged(), []):
-        assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
-
-
-def test_a_schedule_that_somebody_broke_by_hand_is_not_followed() -> None:
-    children = converged(schedule=SCHEDULE)
-    child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]["annotations"]["ttsfleet.io/schedule"] = "{"
-    assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
-
-
-def followed(observed: Observed, now: datetime) -> list[Any]:
-    return follow(while_refused(resolved(observed, now)), observed)
+    child(children, "NetworkPolicy", "acme-espeak")["spec"]["ingress"] = [{}]
+    reading = observe(children=children, **spec)
+    assert planned(while_refused(reading) if refused else reading, MIDNIGHT) == []
 
 
 def test_a_finalizer_that_holds_a_child_is_named() -> None:
@@ -458,14 +458,6 @@ def test_what_is_not_surely_ours_is_not_deleted(metadata: dict[str, Any]) -> Non
     stray = {**child(children, "ConfigMap", "acme-quota"), "data": {}}
     stray["metadata"] = {**stray["metadata"], "name": "stray", **metadata}
     assert planned(observe(children=[*children, stray])) == []
-
-
-def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
-    children = converged()
-    going = child(children, "Service", "acme")
-    going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
-    going["spec"]["selector"] = {}
-    assert planned(observe(children=children)) == []
 
 
 def test_a_paused_deployment_is_resumed_and_one_that_is_not_needs_no_write() -> None:

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import NOON, SETTINGS, built, observe, settle
+from tests.support.operator_builders import NOON, SETTINGS, built, observe, settle, while_refused
 from tests.support.resources import KEY
 from tts_operator.credentials.shared_stores import StoreCredentials, parse_redis_secret
-from tts_operator.desired.build import while_refused
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import follow
+from tts_operator.plan.plan import plan
 from tts_operator.resolve.hosts import fault_of, service_namespace
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import RedisDefault, S3Default, Settings
@@ -179,27 +178,24 @@ def test_a_host_that_is_taken_off_the_list_is_out_of_reach_while_all_else_stays(
     spec = s3("http://minio.store.svc:9000") | issuer("https://login.example")
     children = settle(observe("espeak", **spec))
     reading = observe("espeak", children=children, **spec)
-    assert follow(while_refused(resolve(reading, SETTINGS, NOON)), reading) == [], "both are allowed"
-    fewer = resolve(reading, replace(SETTINGS, allowed_hosts=("login.example",)), NOON)
-    assert fewer.refused is not None
-    (action,) = follow(while_refused(fewer), reading)
+    fewer = replace(SETTINGS, allowed_hosts=("login.example",))
+    refusal = resolve(reading, fewer, NOON).refused
+    assert refusal is not None
+    assert refusal.reason == "HostNotAllowed"
+    actions = plan(built(resolve(while_refused(reading, refusal), fewer, NOON)), reading)
+    assert [str(each) for each in actions] == ["apply netpol/acme-espeak: egress changed"]
     before = next(each for each in children if each["kind"] == "NetworkPolicy")["spec"]
-    after = action.manifest.body["spec"]  # type: ignore[union-attr]  # it is an Apply
+    after = actions[0].manifest.body["spec"]  # type: ignore[union-attr]  # it is an Apply
     ports = [[port["port"] for rule in policy["egress"] for port in rule["ports"]] for policy in (before, after)]
     assert (9000 in ports[0], 9000 in ports[1], 443 in ports[1]) == (True, False, True)
     assert after["ingress"] == before["ingress"]
 
 
-def test_what_an_earlier_version_opened_to_everywhere_is_closed() -> None:
-    children = settle(observe("espeak", **s3("http://minio.store.svc:9000")))
-    policy = next(each for each in children if each["kind"] == "NetworkPolicy")
-    policy["spec"]["egress"][-1] = {"ports": [{"protocol": "TCP", "port": 80}]}
-    reading = observe("espeak", children=children, **s3("http://169.254.169.254"))
-    (action,) = follow(while_refused(resolve(reading, SETTINGS, NOON)), reading)
-    assert 80 not in [port["port"] for rule in action.manifest.body["spec"]["egress"] for port in rule["ports"]]  # type: ignore[union-attr]  # it is an Apply
-
-
 def test_a_bad_host_beside_a_good_one_that_runs_closes_nothing() -> None:
     children = settle(observe("espeak", **s3("http://minio.store.svc:9000")))
-    reading = observe("espeak", children=children, **s3("http://speech.other-team.svc"))
-    assert follow(while_refused(resolve(reading, SETTINGS, NOON)), reading) == []
+    refusal = resolve(
+        observe("espeak", children=children, **s3("http://speech.other-team.svc")), SETTINGS, NOON
+    ).refused
+    assert refusal is not None
+    accepted = observe("espeak", children=children, **s3("http://minio.store.svc:9000"))
+    assert plan(built(resolve(while_refused(accepted, refusal), SETTINGS, NOON)), accepted) == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, settle, stamp
+from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, stamp, while_refused
 from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds
@@ -214,17 +214,13 @@ def test_replicas_are_lowered_to_the_namespaces(label: str, bounds: list[tuple[i
     assert [note.reason for note in found.notes] == notes
 
 
-def test_the_next_window_and_a_refused_spec_are_lowered_too() -> None:
+def test_the_next_window_is_lowered_too() -> None:
     night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 9, "maxReplicas": 12}
     spec: dict[str, Any] = {"schedule": {**DAY, "windows": [night]}}
     labels = {"ttsfleet.io/max-replicas": "2"}
     change = resolved(observe(labels=labels, **spec)).next_transition
     assert change is not None
     assert (change.bounds.min_replicas, change.bounds.max_replicas) == (2, 2)
-    children = settle(observe(**spec))
-    refused = resolved(observe(children=children, labels=labels, **spec, preventDeletion=True))
-    assert refused.window is not None
-    assert (refused.window.bounds.min_replicas, refused.window.bounds.max_replicas) == (2, 2)
 
 
 def test_a_window_that_others_hide_is_told() -> None:
@@ -345,3 +341,6 @@ def test_whatever_is_asked_and_found_resolving_never_raises(
     observed = observe(*entries, known=[model(name) for name in known], **spec)
     found = resolve(observed, SETTINGS, now)
     assert (built(found) is None) == (found.refused is not None)
+    accepted = resolve(while_refused(observed), SETTINGS, now)
+    assert accepted.refused is not None
+    assert (built(accepted) is None) == (found.refused is not None), "one that this version cannot follow stays"
