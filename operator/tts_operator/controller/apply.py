@@ -7,11 +7,12 @@ import structlog
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
+from tts_operator.objects.additions import json_patch
 from tts_operator.objects.kinds import CONFIG_MAP, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import name_taken
 from tts_operator.snapshot.observed import Observed
@@ -48,8 +49,10 @@ class PlanExecutor:
         try:
             await self._perform(action)
         except (Conflict, NotFound) as error:
-            if isinstance(action, Scale | Delete):
+            if isinstance(action, Remove | Scale | Delete):
                 self._stale = True
+                if isinstance(action, Remove):
+                    self._unwritten.add(action.ref)  # what follows goes with the next reading
             else:
                 self._fail(action, error.problem)
         except Refused as error:
@@ -57,7 +60,7 @@ class PlanExecutor:
 
     def _fail(self, action: Action, problem: Problem) -> None:
         self._failures[action.ref] = problem
-        if not (isinstance(action, Refuse) and action.lingers):
+        if not isinstance(action, Remove) and not (isinstance(action, Refuse) and action.lingers):
             self._unwritten.add(action.ref)
 
     async def _perform(self, action: Action) -> None:
@@ -65,8 +68,11 @@ class PlanExecutor:
             case Apply():
                 first = await self._is_first(action)
                 self._applied[action.ref] = await self._cluster.apply(action.manifest, force=not first)
+            case Remove():
+                patch = json_patch(action.additions, action.resource_version)
+                self._applied[action.ref] = await self._cluster.json_patch(action.ref, patch)
             case Scale():
-                version = action.resource_version or self._applied[action.ref]["metadata"]["resourceVersion"]
+                version = action.resource_version or self._applied_version(action.ref)
                 write = self._cluster.own_replicas if action.owns else self._cluster.scale
                 await write(action.ref, action.replicas, version)
                 self._scaled.add(action.ref)
@@ -76,6 +82,12 @@ class PlanExecutor:
                 await unless_gone(self._cluster.delete(action.ref, action.uid))
             case Refuse():
                 raise Refused(*action.problem)
+
+    def _applied_version(self, ref: Ref) -> str:
+        """The resourceVersion after this plan's other writes. Raises Conflict if none was made."""
+        if ref not in self._applied:
+            raise Conflict("Conflict", f"{ref} was not written")
+        return str(self._applied[ref]["metadata"]["resourceVersion"])
 
     async def _is_first(self, action: Apply) -> bool:
         """Whether this apply creates the object. Raises Refused if a foreign object has its name.
@@ -105,7 +117,7 @@ def depends_on_failure(action: Action, unwritten: Collection[Ref]) -> bool:
     """
     if isinstance(action, Annotate):
         return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in unwritten)
-    return isinstance(action, Scale) and action.ref in unwritten
+    return isinstance(action, Apply | Scale) and action.ref in unwritten
 
 
 async def unless_gone(write: Awaitable[None]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
+from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import difference
 from tts_operator.objects.field_managers import finalizers_text
 from tts_operator.objects.fields import replicas
@@ -13,7 +14,7 @@ from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.plan.outcome import Interference
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -45,13 +46,24 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
     if live is not None and terminating(live):
         yield from lingers(manifest, live)
         return  # its deletion enqueues the tenant, which then creates it again
-    if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
+    if live is not None and is_fixed(manifest, live):
         # Replaced at once: pods are annotated with its hash later in this plan.
         yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
         live = None
-    if why := difference(manifest.body, live):
+    why = difference(manifest.body, live)
+    removals = list(removes(manifest, live, labels=bool(why)))
+    yield from removals
+    if why:
         yield Apply(manifest, why, create=live is None)
-    yield from scales(manifest.ref, desired, observed, applied=bool(why))
+    yield from scales(manifest.ref, desired, observed, applied=bool(why or removals))
+
+
+def removes(manifest: Manifest, live: Body | None, *, labels: bool) -> Iterator[Remove]:
+    """Remove of what others have added to a child, before anything else of it is written."""
+    if live is not None and (labels or additions(manifest.body, live)):
+        found = additions(manifest.body, live, labels=True)
+        if found:
+            yield Remove(manifest, tuple(found), str(live["metadata"].get("resourceVersion", "")))
 
 
 def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
@@ -59,11 +71,21 @@ def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
 
     Its replicas are left alone, because the Deployment controller no longer follows them.
     """
-    fixed = live.get("immutable") and live.get("data") != manifest.body.get("data")
-    if not fixed and (why := difference(manifest.body, live)):
+    fixed = is_fixed(manifest, live)
+    why = "" if fixed else difference(manifest.body, live)
+    if not fixed:
+        yield from removes(manifest, live, labels=bool(why))
+    if why:
         yield Apply(manifest.of_uid(live), f"{why}, while it is being deleted")
     if foreign_finalizers(live):
         yield Refuse(manifest.ref, deletion_blocked(live), lingers=not fixed)
+
+
+def is_fixed(manifest: Manifest, live: Body) -> bool:
+    """Whether an immutable ConfigMap or Secret has another content than it should: no write can change it."""
+    if not live.get("immutable"):
+        return False
+    return live.get("data") != manifest.body.get("data") or bool(additions(manifest.body, live))
 
 
 def name_taken(live: Body, key: Key) -> Problem:

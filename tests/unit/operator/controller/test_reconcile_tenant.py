@@ -18,12 +18,13 @@ from tts_operator.controller.apply import PlanExecutor, depends_on_failure
 from tts_operator.controller.event_recorder import EventRecorder, event_manifest
 from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, reconcile
 from tts_operator.controller.report import report
+from tts_operator.objects.additions import Addition
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.rollout.policy import PoolKey
 from tts_operator.rollout.situation import MAX_CONCURRENT_TENANTS
 from tts_operator.snapshot.accepted import spec_text
@@ -88,6 +89,22 @@ async def test_pods_are_told_of_limits_that_were_written_although_a_finalizer_ho
     outcome = await executor.run([limits, held, NUDGE] if lingers else [held, NUDGE])
     assert outcome.failures == {CONFIG: held.problem}
     assert cluster.annotated == ([POD] if lingers else [])
+
+
+class Moved(Applying):
+    """An object that has changed since it was observed."""
+
+    async def json_patch(self, *_: Any) -> Object:
+        raise Conflict("Conflict", "the object has been modified")
+
+
+async def test_nothing_more_is_written_to_an_object_that_moved_on() -> None:
+    """What was added stands elsewhere now: the next reading, at once, decides again."""
+    manifest = Manifest(DEPLOYMENT, {"metadata": {"name": "acme-espeak"}})
+    evil = Addition(("spec", "evil"), ("spec", "evil"), "1")
+    executor = PlanExecutor(cast("Cluster", cast("Any", Moved())), observe())
+    outcome = await executor.run([Remove(manifest, (evil,), "7"), Apply(manifest, "changed"), WAKE])
+    assert (outcome.stale, outcome.failures, outcome.applied) == (True, {}, {})
 
 
 class Stuck:

@@ -244,6 +244,15 @@ def test_what_is_left_of_a_namesake_is_waited_for() -> None:
     assert (str(refusal.ref), refusal.problem.reason) == ("svc/acme", "BeingCollected")
 
 
+def test_an_immutable_child_with_another_entry_is_replaced_too() -> None:
+    children = converged()
+    child(children, "ConfigMap", "acme-quota").update(immutable=True, binaryData={"evil": "AA=="})
+    assert planned(observe(children=children)) == [
+        "delete cm/acme-quota: immutable: replaced",
+        "apply cm/acme-quota: missing",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
 def test_an_immutable_child_of_another_content_is_replaced(kind: str) -> None:
     children = settle(observe("espeak", "espeak-de"))
@@ -304,6 +313,21 @@ def test_while_a_spec_is_refused_the_last_accepted_one_keeps_its_clock() -> None
     found = resolved(reading)
     assert found.next_transition is not None
     assert found.requeue_at == found.next_transition.at == MIDNIGHT
+
+
+def test_what_others_added_goes_first_and_by_the_version_that_was_observed() -> None:
+    children = converged(schedule=DAY)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["template"]["spec"]["containers"].append({"name": "evil", "image": "evil:1"})
+    deployment["spec"]["template"]["metadata"]["labels"]["team"] = "a"
+    deployment["spec"].update(minReadySeconds=900, replicas=0)
+    found = actions(observe(children=children, schedule=DAY))
+    assert [str(each) for each in found] == [
+        "remove from deploy/acme-espeak: labels.team, containers[evil]",
+        "apply deploy/acme-espeak: minReadySeconds 900 -> 2",
+        "scale deploy/acme-espeak to 3: woken: nothing asks for zero",
+    ]
+    assert (found[0].resource_version, found[2].resource_version) == ("41", None)
 
 
 UNKNOWN: dict[str, dict[str, Any]] = {
