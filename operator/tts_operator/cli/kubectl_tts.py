@@ -27,8 +27,8 @@ from tts_operator.cli.add_key import (
 from tts_operator.cli.api_keys import APIKey, secret_manifest
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
-from tts_operator.credentials.api_keys import NAME
 from tts_operator.objects.names import keys_secret_name
+from tts_server.config.api_keys import NAME
 
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
 YEARS = range(1900, 9000)
