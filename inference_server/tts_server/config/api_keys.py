@@ -22,11 +22,12 @@ def is_key_file(name: str) -> bool:
     return not name.startswith(".")
 
 
-def shown_name(name: str, position: int) -> str:
-    """The name of a key for logs and messages; its position and length if it may be a key itself."""
+def shown_name(name: str, position: int | None = None) -> str:
+    """The name of a key for logs and messages; its length, and its position if known, if it may be a key itself."""
     if NAME.fullmatch(name) and not may_be_a_key(name):
         return name
-    return f"number {position} (its name of {len(name)} characters may be a key, and is not shown)"
+    which = "one" if position is None else f"number {position}"
+    return f"{which} (its name of {len(name)} characters may be a key, and is not shown)"
 
 
 def may_be_a_key(name: str) -> bool:

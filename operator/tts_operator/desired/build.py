@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tts_operator.api import TTSTenant
+from tts_operator.calendar.bounds import Bounds
 from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
@@ -34,6 +35,8 @@ class Desired:
     """Live children that stay as they are, because what they are built from is missing for now."""
     replicas: Mapping[Ref, int]
     """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
+    bounds: Mapping[Ref, Bounds]
+    """By Deployment: bounds of its HPA."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
 
@@ -87,6 +90,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
             deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
             for pool in current
         },
+        bounds={deployment_ref(resolved, pool): pool.bounds for pool in current},
         config_hashes=dict(hashes(resolved, current, configs, quota)),
     )
 

@@ -143,6 +143,8 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake.
 
     Zero is the HPA's own if it says ScaledToZero: it then wakes the Deployment, which it leaves alone at another zero.
+    Replicas beyond the bounds, as a second HPA leaves them behind, are the HPA's to correct unless it says that it
+    cannot.
     """
     target = desired.replicas.get(ref)
     live = observed.children.get(ref)
@@ -158,6 +160,16 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
         yield Scale(ref, target, version, "never scaled before", creates=True)
+    elif (bounded := within_bounds(current, ref, desired, observed)) != current:
+        yield Scale(ref, bounded, version, "beyond the bounds, and the HPA does not act")
+
+
+def within_bounds(current: int, ref: Ref, desired: Desired, observed: Observed) -> int:
+    """The replicas, moved into the bounds if the pool's own HPA cannot do that and no other one scales the pool."""
+    bounds = desired.bounds.get(ref)
+    if bounds is None or lookup.scales_by_load(observed, ref.name) or lookup.rival_autoscalers(observed, ref.name):
+        return current
+    return min(max(current, bounds.min_replicas, 1), max(bounds.max_replicas, 1))
 
 
 def never_scaled(live: Body) -> bool:

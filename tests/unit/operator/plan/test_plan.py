@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,6 +59,20 @@ def slept(status: str = "True") -> Edit:
         child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
 
     return edit
+
+
+def blind(condition: str = "ScalingActive", status: str = "False") -> Edit:
+    """The HPA says whether it can act."""
+
+    def edit(children: list[Object]) -> None:
+        found = {"type": condition, "status": status, "reason": "FailedGetResourceMetric", "message": "no metrics"}
+        child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [found]}
+
+    return edit
+
+
+def both(first: Edit, second: Edit) -> Edit:
+    return lambda children: (first(children), second(children))
 
 
 def nothing(children: list[Object]) -> None:
@@ -130,6 +145,34 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         {"schedule": SCHEDULE},
         MIDNIGHT,
         ["apply cm/acme-espeak-server: server.json changed", "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"],
+    ),
+    "somebody left more replicas than the bounds, and the HPA acts": (
+        {"schedule": DAY},
+        both(replicas(40), blind(status="True")),
+        {"schedule": DAY},
+        NOON,
+        [],
+    ),
+    "somebody left more replicas than the bounds, and the HPA has no metrics": (
+        {"schedule": DAY},
+        both(replicas(40), blind()),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 6: beyond the bounds, and the HPA does not act"],
+    ),
+    "somebody left fewer, and the HPA cannot scale": (
+        {"schedule": DAY},
+        both(replicas(1), blind("AbleToScale")),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: beyond the bounds, and the HPA does not act"],
+    ),
+    "the HPA has no metrics within its bounds": (
+        {"schedule": DAY},
+        both(replicas(5), blind()),
+        {"schedule": DAY},
+        NOON,
+        [],
     ),
     "a lower quota": (
         {"tier": "VIP"},
@@ -204,6 +247,15 @@ def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:
 
 def actions(observed: Observed, now: datetime = NOON) -> list[Any]:
     return list(plan(built(resolve(observed, SETTINGS, now)), observed))
+
+
+def test_while_a_second_autoscaler_moves_replicas_the_operator_does_not_join_in() -> None:
+    children = converged(schedule=DAY)
+    both(replicas(40), blind())(children)
+    rival = {"metadata": {"name": "keda"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}}}
+    reading = observe(children=children, schedule=DAY)
+    assert planned(replace(reading, foreign_autoscalers=[rival])) == []
+    assert planned(reading) == ["scale deploy/acme-espeak to 6: beyond the bounds, and the HPA does not act"]
 
 
 def test_a_scale_carries_the_version_that_was_observed() -> None:
