@@ -165,13 +165,15 @@ def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
     """A pool's HPA has scaled it to zero by its metric."""
     for name in unavailable_pools(inputs):
         if lookup.scaled_to_zero(inputs.observed, name):
-            return Problem("ScaledToZero", f"hpa/{name} has scaled the pool to zero and starts it again on demand")
+            return Problem(SCALED_TO_ZERO, f"hpa/{name} has scaled the pool to zero and starts it again on demand")
     return None
 
 
 def starting(inputs: PolicyInput) -> Problem | None:
     """A pool has no available pod yet, and no failure is known."""
     for name in unavailable_pools(inputs):
+        if lookup.scaled_to_zero(inputs.observed, name):
+            continue
         return Problem("Starting", f"no pod of {name} is ready yet{serving_fallback(inputs, name)}")
     return None
 
@@ -247,6 +249,8 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
 
 SUSPENDED = "Suspended"
 """Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
+SCALED_TO_ZERO = "ScaledToZero"
+"""Reason of Available, and of Ready, which is True, where an HPA has scaled a pool to zero."""
 AMBIGUOUS = "AmbiguousSelector"
 """Reason of the HPA controller where several HPAs select the same pods."""
 REPLICAS_CONTESTED = "ReplicasContested"
@@ -263,7 +267,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, interfered, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, scaled_to_zero, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, starting, scaled_to_zero),
     "ScalingActive": (second_autoscaler, replicas_contested, metrics_missing),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),

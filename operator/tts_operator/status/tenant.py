@@ -10,6 +10,7 @@ from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import accepted_text, spec_text
+from tts_operator.snapshot.memory_kills import past_kills
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.policies import (
@@ -23,6 +24,8 @@ from tts_operator.status.policies import (
     Policy,
     PolicyInput,
     pod_failures_of,
+    pool_names,
+    scaled_to_zero,
     some_pods_failing,
     suspended,
 )
@@ -156,13 +159,14 @@ def not_ready(inputs: PolicyInput, progress: Progress) -> Problem | None:
 def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
     """Policies of the summarized conditions that decide on Ready. A suspended tenant has no pods to judge.
 
-    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available.
+    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available. Nor is a pool
+    that its HPA has scaled to zero, and starts on demand.
     """
     for name in SUMMARIZED:
         for policy in POLICIES[name]:
             if policy is suspended and suspended(inputs):
                 return
-            if policy not in STILL_SERVING:
+            if policy not in (*STILL_SERVING, scaled_to_zero):
                 yield policy
 
 
@@ -171,8 +175,15 @@ def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:
     if problem := suspended(inputs):
         return problem
     if progress.done:
-        return None
+        return scaled_to_zero(inputs)
     return Problem(progress.problem.reason, f"not every pod runs the present spec: {progress.problem.message}")
+
+
+def killed_before(inputs: PolicyInput) -> Problem | None:
+    """Containers that were killed for memory lately and serve again."""
+    pods = (pod for name in pool_names(inputs) for pod in lookup.pods_of(inputs.observed, name))
+    kills = [kill.problem for kill in past_kills(pods, inputs.resolved.now)]
+    return Problem(kills[0].reason, "; ".join(each.message for each in kills)) if kills else None
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:
@@ -180,6 +191,8 @@ def note(inputs: PolicyInput, name: str) -> Problem | None:
     notes = inputs.resolved.notes
     if name == "Accepted" and notes:
         return Problem(notes[0].reason, "; ".join(each.message for each in notes))
+    if name == "Available":
+        return killed_before(inputs)
     if name == STORAGE and inputs.resolved.s3 is None:
         return Problem(
             "LocalFiles",
