@@ -25,6 +25,10 @@ class ModelIndex:
         """Models that the tenant references."""
         return self._models.get(key, frozenset())
 
+    def within(self, namespace: str) -> list[Key]:
+        """Tenants of a namespace."""
+        return sorted(key for key in self._models if key.namespace == namespace)
+
     def record(self, key: Key, models: Iterable[str]) -> frozenset[str]:
         """Record the models that a tenant references; none if it is gone. Returns the models whose tenants changed."""
         self._seen.add(key)

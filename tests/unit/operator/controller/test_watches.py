@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tts_operator.controller.fingerprints import Fingerprints, without_status
+from tts_operator.controller.fingerprints import Fingerprints, labels_alone, without_status
 from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings, tenant_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, POD, SECRET
@@ -96,6 +96,18 @@ def test_a_spec_that_was_accepted_is_news_of_a_tenant_whose_status_has_it() -> N
         True,
         False,
     ]
+
+
+def test_only_labels_are_news_of_a_namespace() -> None:
+    prints = Fingerprints()
+
+    def news(**metadata: Any) -> bool:
+        return prints.changed(labels_alone({"metadata": {"uid": "1", "name": "team", **metadata}}), gone=False)
+
+    assert news(labels={"a": "b"})
+    assert not news(labels={"a": "b"}, annotations={"c": "d"}, resourceVersion="9")
+    assert news(labels={"a": "c"})
+    assert news()
 
 
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:
