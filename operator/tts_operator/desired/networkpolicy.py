@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
-from tts_operator.resolve.hosts import blocked_urls, service_namespace
+from tts_operator.resolve.hosts import blocked_urls, named_by_platform, service_namespace
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.settings import IPNetwork, Settings
 from tts_server.config.hosts import LOCAL, BadHost, parse_host
@@ -101,7 +101,7 @@ def host_peers(host: str, namespace: str, settings: Settings) -> Iterator[dict[s
     if not isinstance(parsed, str):
         yield {"ipBlock": {"cidr": str(ip_network(parsed))}}
         return
-    service = service_namespace(parsed, namespace)
+    service = service_namespace(parsed, namespace, platform=named_by_platform(parsed, settings))
     if service:
         yield {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": service}}}
     if not service or parsed.count(".") == 1:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.operator_builders import NOON, SETTINGS, built, observe, settle, while_refused
 from tests.support.resources import KEY
 from tts_operator.credentials.shared_stores import StoreCredentials, parse_redis_secret
+from tts_operator.desired.networkpolicy import host_peers
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.hosts import fault_of, service_namespace
@@ -22,7 +23,11 @@ from tts_server.config.redis_url import parse_redis_url
 
 ALLOWED = ("login.example", "*.stores.svc", "10.9.0.0/16", "fd00:9::/64", "192.168.7.7")
 LISTED = replace(SETTINGS, allowed_hosts=ALLOWED, api_server_hosts=("10.96.0.1",))
-TRUSTING = replace(SETTINGS, allowed_hosts=("*", "*.svc", "*.cluster.local"), api_server_hosts=("10.96.0.1", "fd00::1"))
+TRUSTING = replace(
+    SETTINGS,
+    allowed_hosts=("*", "*.svc", "*.cluster.local"),
+    api_server_hosts=("10.96.0.1", "[fd00::1]", "API.internal.example."),
+)
 
 HOSTS: dict[str, tuple[str, bool]] = {
     # the story                       host                                    whether it may be named
@@ -63,6 +68,9 @@ def test_hosts_of_the_list_and_services_of_the_namespace_are_allowed(host: str, 
     "host",
     [
         "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.default.svc.cluster.local.", "10.96.0.1",
+        "10-0-0-1.kubernetes.default.svc", "a.b.kubernetes.default", "kubernetes.default.svc.corp.example",
+        "::ffff:10.96.0.1", "64:ff9b::10.96.0.1", "64:ff9b::a60:1", "2002:a60:1::", "api.internal.example.",
+        "10-1-2-3.team-red.pod.corp.example", "fd00--1.team-red.pod.fleet.internal",
         "fd00:0::1", "localhost", "a.localhost", "metadata.google.internal",
         "169-254-169-254.default.pod.cluster.local", "169.254.169.254",
         "0xa9fea9fe", "127.1", "::ffff:169.254.169.254", "fe80::1", "[::1]", "0.0.0.0",
@@ -75,7 +83,9 @@ def test_no_list_allows_the_api_server_the_node_and_its_cloud(host: str) -> None
 
 def test_the_api_server_is_beside_the_tenants_of_one_namespace() -> None:
     assert fault_of("kubernetes", "default", TRUSTING) == "is never allowed: it is the API server"
+    assert fault_of("10-0-0-1.kubernetes", "default", TRUSTING), "DNS adds the namespace"
     assert fault_of("kubernetes", "team-acme", TRUSTING) == ""
+    assert fault_of("default.kubernetes.example", "team-acme", TRUSTING) == ""
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["{0}", "0x{0:x}", "0{0:o}"]))
@@ -157,21 +167,61 @@ def test_a_redis_elsewhere_stays_out_of_reach_and_costs_nobody_the_endpoint(host
     assert "s3cret" not in str(said)
 
 
-@pytest.mark.parametrize(
-    ("host", "namespace"),
-    [
-        ("redis", "team-acme"),
-        ("redis.stores", "stores"),
-        ("redis.stores.svc", "stores"),
-        ("redis.stores.svc.cluster.local", "stores"),
-        ("redis-0.redis.stores.svc.fleet.internal", "stores"),
-        ("svc.svc.svc", "svc"),
-        ("login.example.com", ""),
-        ("a.svc.example", ""),
-    ],
-)
-def test_the_namespace_of_a_service_is_in_its_name(host: str, namespace: str) -> None:
-    assert service_namespace(host, "team-acme") == namespace
+NAMES: dict[str, tuple[str, str, str]] = {
+    # the name                                    namespace if a tenant chose it, and if the platform did
+    "redis":                                       ("redis", "team-acme", "team-acme"),
+    "in two parts":                                ("redis.stores", "", "stores"),
+    "in two parts, of the tenant's namespace":     ("redis.team-acme", "team-acme", "team-acme"),
+    "in three":                                    ("redis.stores.svc", "stores", "stores"),
+    "with the cluster's domain":                   ("redis.stores.svc.cluster.local", "stores", "stores"),
+    "a replica":                                   ("redis-0.redis.stores.svc.cluster.local", "stores", "stores"),
+    "with another domain":                         ("redis-0.redis.stores.svc.fleet.internal", "", "stores"),
+    "a host of the corporation":                   ("x.team-red.svc.corp.example", "", "team-red"),
+    "svc three times":                             ("svc.svc.svc", "svc", "svc"),
+    "a namespace alone":                           ("stores.svc", "", "svc"),
+    "the domain alone":                            ("svc.cluster.local", "", ""),
+    "a host outside":                              ("login.example.com", "", ""),
+    "svc in its second part":                      ("a.svc.example", "", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "chosen", "listed"), NAMES.values(), ids=NAMES)
+def test_the_namespace_of_a_service_is_in_its_name(host: str, chosen: str, listed: str) -> None:
+    """Whoever chooses `x.team-red.svc.corp.example` must not open the way to the namespace team-red."""
+    assert service_namespace(host, "team-acme") == chosen
+    assert service_namespace(host, "team-acme", platform=True) == listed
+
+
+def peers(host: str, *allowed: str) -> tuple[set[str], bool]:
+    """Namespaces that a policy opens for a host, and whether it opens what is outside the cluster."""
+    found = list(host_peers(host, "team-acme", replace(SETTINGS, allowed_hosts=allowed)))
+    named = [each["namespaceSelector"]["matchLabels"].values() for each in found if "namespaceSelector" in each]
+    return {name for names in named for name in names}, any("ipBlock" in each for each in found)
+
+
+OPENED: dict[str, tuple[str, tuple[str, ...], set[str], bool]] = {
+    # host, list of the platform, namespaces, whether what is outside is open
+    "a Service beside the tenant, whatever name it stands for": ("minio", (), {"team-acme"}, False),
+    "a name below a wildcard that looks like a Service elsewhere": (
+        "x.red.svc.corp.example",
+        ("*.example",),
+        set(),
+        True,
+    ),
+    "a name of two parts below a wildcard": ("red.example", ("*.example",), set(), True),
+    "a name of two parts that the platform lists": ("minio.stores", ("minio.stores",), {"stores"}, True),
+    "the same as others write it": ("minio.stores", ("MinIO.stores.",), {"stores"}, True),
+    "a Service below a wildcard": ("minio.stores.svc", ("*.stores.svc",), {"stores"}, False),
+    "any name, of the tenant's namespace": ("minio.team-acme", ("*",), {"team-acme"}, True),
+}
+
+
+@pytest.mark.parametrize(("host", "allowed", "namespaces", "outside"), OPENED.values(), ids=OPENED)
+def test_a_policy_opens_what_the_name_means_and_no_more(
+    host: str, allowed: tuple[str, ...], namespaces: set[str], *, outside: bool
+) -> None:
+    """An ExternalName Service stands for any host, so the way to a Service leads to pods of its namespace alone."""
+    assert peers(host, *allowed) == (namespaces, outside)
 
 
 def test_a_host_that_is_taken_off_the_list_is_out_of_reach_while_all_else_stays() -> None:
