@@ -36,8 +36,6 @@
   message: "spec.schedule.exceptions[].minReplicas 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?schedule.?override.?minReplicas == optional.of(0)) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?override.?minReplicas == optional.of(0))"
   message: "spec.schedule.override.minReplicas 0: not supported yet; change or remove it"
-- expression: "!(object.spec.?schedule.?preWarmSeconds.orValue(0) > 0) || request.operation == 'UPDATE' && (oldObject.spec.?schedule.?preWarmSeconds.orValue(0) > 0)"
-  message: "spec.schedule.preWarmSeconds above 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"
   message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU'))"

@@ -302,7 +302,7 @@ class TTSModelSpec(APIModel):
     fallback: Fallback | None = None
     """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Measured time from the start of a pod to its first audio. Not used yet."""
+    """Measured time from the start of a pod to its first audio: the default of `spec.schedule.preWarmSeconds`."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

@@ -6,6 +6,9 @@ from pydantic import Field, StringConstraints
 
 from tts_operator.api.base import LenientModel, list_map
 
+MAX_SPEC_CHARACTERS = 262_144
+"""Most characters of a spec that is kept in the status: a larger one is not followed while a later one is refused."""
+
 Text = Annotated[str, StringConstraints(max_length=512)]
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}), StringConstraints(max_length=64)]
 
@@ -92,6 +95,8 @@ class TTSTenantStatus(LenientModel):
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
+    accepted_spec: Annotated[str, StringConstraints(max_length=MAX_SPEC_CHARACTERS)] | None = None
+    """Last accepted `spec`, as JSON. While a later one is refused, the operator follows this one."""
     active_window: Text | None = None
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None

@@ -29,8 +29,8 @@ from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.tables import line
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
-from tts_operator.credentials.api_keys import NAME
 from tts_operator.objects.names import keys_secret_name
+from tts_server.config.api_keys import NAME
 
 DEFAULT_SPAN = timedelta(days=7)
 

@@ -29,7 +29,7 @@ from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
-from tts_operator.status.policies import SUSPENDED
+from tts_operator.status.policies import SCALED_TO_ZERO, SUSPENDED
 from tts_operator.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -109,6 +109,12 @@ class Controller:
         for model in affected:
             self._queue.add(model_key(model))
         for key in sorted({key for model in affected for key in self._model_index.tenants(model)}):
+            self._timetable.changed(key)
+            self._queue.add(key)
+
+    def namespace_changed(self, name: str) -> None:
+        """Handle the event of a namespace with other labels: they limit its tenants, and models allow it by them."""
+        for key in self._model_index.within(name):
             self._timetable.changed(key)
             self._queue.add(key)
 
@@ -338,5 +344,5 @@ def _conditions(tenant: Body) -> list[tuple[str, str]]:
     return [
         (condition["type"], condition["status"])
         for condition in conditions
-        if (condition["status"], condition["reason"]) != ("False", SUSPENDED)
+        if condition["status"] != "False" or condition["reason"] not in (SUSPENDED, SCALED_TO_ZERO)
     ]
