@@ -19,19 +19,23 @@ class Rule:
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     comment: str = ""
+    cluster_wide_verbs: tuple[str, ...] = ()
+    """Further verbs where the operator is not confined to namespaces."""
 
 
 def rules(kinds: Iterable[Kind]) -> list[Rule]:
     """Rules that grant these kinds' verbs. Neighbours of one group with the same verbs share a rule."""
     single = [rule for kind in kinds for rule in _rules_of(kind)]
     return [
-        Rule(group, tuple(resource for rule in same for resource in rule.resources), verbs, comment)
-        for (group, verbs, comment), same in groupby(single, lambda rule: (rule.group, rule.verbs, rule.comment))
+        Rule(group, tuple(resource for rule in same for resource in rule.resources), verbs, comment, more)
+        for (group, verbs, comment, more), same in groupby(
+            single, lambda rule: (rule.group, rule.verbs, rule.comment, rule.cluster_wide_verbs)
+        )
     ]
 
 
 def _rules_of(kind: Kind) -> Iterator[Rule]:
-    yield Rule(kind.group, (kind.plural,), kind.verbs, kind.comment)
+    yield Rule(kind.group, (kind.plural,), kind.verbs, kind.comment, kind.cluster_wide_verbs)
     for name, verbs in kind.subresources:
         yield Rule(kind.group, (f"{kind.plural}/{name}",), verbs)
 
@@ -79,6 +83,8 @@ def _yaml(rule: Rule, *, by_name: bool) -> str:
     # RBAC cannot limit `create` by name: the API server does not know the name when it authorizes the request.
     create = f"{head}  verbs: [create]\n" if "create" in rule.verbs else ""
     others = ", ".join(verb for verb in rule.verbs if verb != "create")
+    if rule.cluster_wide_verbs:  # one object has a name only for an operator that is confined
+        others += f"{{{{ if not . }}}}, {', '.join(rule.cluster_wide_verbs)}{{{{ end }}}}"
     names = "  {{- with . }}\n  resourceNames: [{{ . | quote }}]\n  {{- end }}\n"
     return f"{create}{head}{names}  verbs: [{others}]\n"
 

@@ -64,6 +64,9 @@ class EventForwarder:
     def model_changed(self, name: str, fallback: str | None) -> None:
         self._controller.model_changed(name, fallback)
 
+    def namespace_changed(self, name: str) -> None:
+        self._controller.namespace_changed(name)
+
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)
 
@@ -121,7 +124,7 @@ def watching(watches: WatchSupervisor, checks: ClusterChecks) -> tuple[Coroutine
     access = checks.access
 
     def watch() -> None:
-        watches.watch(scopes_of(access.readable, confined=access.confined))
+        watches.watch(scopes_of(access.readable, confined=access.confined, labels=access.labels_readable))
 
     def restored() -> None:
         watches.restart("the API server's storage was restored from an older copy")

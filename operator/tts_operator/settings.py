@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from tts_operator.api.base import URL, BucketName, DNSLabel, ImageReference, ObjectName, Origin
+from tts_operator.api.base import URL, BucketName, Decimal, DNSLabel, ImageReference, ObjectName, Origin
 from tts_operator.api.tenant import KeyPrefix, Region, Tier
 from tts_server.config.hosts import is_local, parse_host
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
@@ -123,6 +123,16 @@ def _by_tier(text: Any) -> Any:
     return {str(tier): dict(pairs)[tier] for tier in Tier}
 
 
+def _prices(text: Any) -> Any:
+    """`nvidia.com/gpu=2.10` as a map from resources to prices."""
+    if not isinstance(text, str):
+        return text
+    pairs = [(name.strip(), price.strip()) for name, _, price in (part.partition("=") for part in _split(text))]
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a resource is named twice")
+    return dict(pairs)
+
+
 def _redis_url(text: Any) -> Any:
     if not isinstance(text, str):
         return text
@@ -165,6 +175,16 @@ CharactersByTier = Annotated[
     Mapping[str, Annotated[int, Field(ge=1, le=100_000)]],
     BeforeValidator(_by_tier),
     must("give each tier a number from 1 to 100000, as Basic=10000,VIP=50000,Enterprise=100000"),
+]
+Price = Annotated[
+    Decimal | None,
+    BeforeValidator(lambda text: text or None),
+    must("be a price with a decimal point, such as 0.0316"),
+]
+PriceByResource = Annotated[
+    Mapping[Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=317)], Decimal],
+    BeforeValidator(_prices),
+    must("give a price to each extended resource, as nvidia.com/gpu=2.10, separated by commas"),
 ]
 TierName = Literal["Basic", "VIP", "Enterprise"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -244,6 +264,20 @@ class DefaultCeilings:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """Prices of resources, for models that give none."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    cpu_hour: Price = None
+    """Price of one CPU for an hour, in the currency of `hourlyCost`. Default: no price."""
+    memory_gib_hour: Price = None
+    """Price of one GiB of memory for an hour. Default: no price."""
+    extended_resources_hour: PriceByResource = field(default_factory=dict)
+    """Price of one unit of each extended resource for an hour, as `nvidia.com/gpu=2.10`, separated by commas."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings that hold for every tenant."""
 
@@ -293,6 +327,7 @@ class Settings:
     s3: S3Default | None = None
     tiers: Annotated[Tiers, NotInPods()] = field(default_factory=Tiers)
     ceilings: Annotated[DefaultCeilings, NotInPods()] = field(default_factory=DefaultCeilings)
+    prices: Annotated[Prices, NotInPods()] = field(default_factory=Prices)
 
 
 @dataclass(frozen=True)

@@ -181,3 +181,55 @@ def test_secrets_from_files_add_to_each_other(
         plane.kubectl("apply", "--server-side", flag, "-f", "-", input=manifest)
         kept.add(name)
     assert hashes(plane, namespace).keys() == kept
+
+
+def schedule_of(plane: ControlPlane, namespace: str) -> dict[str, object] | None:
+    stored = yaml.safe_load(plane.kubectl("get", "ttst", "acme", "-n", namespace, "-o", "yaml"))
+    found: dict[str, object] | None = stored["spec"].get("schedule")
+    return found
+
+
+def test_an_override_is_set_over_a_calendar_and_ended(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calendar = {"timeZone": "Asia/Shanghai", "preset": "DayNightWeekend"}
+    body = tenant_body(key=Key(namespace, "acme"), schedule=calendar)
+    plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(body))
+    command = ["override", "acme", "-n", namespace]
+    assert main([*command, "--min=6", "--max=20", "--until=2099-11-30T18:00:00Z"]) == 0
+    assert capsys.readouterr().out == (
+        "acme has 6 to 20 replicas until 2099-11-30T18:00:00Z (Tue 02:00 Asia/Shanghai)\n"
+    )
+    override = {"minReplicas": 6, "maxReplicas": 20, "until": "2099-11-30T18:00:00Z"}
+    assert schedule_of(plane, namespace) == {**calendar, "override": override}
+    # The file in version control does not name it, and leaves it in place when it is applied again.
+    plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(body))
+    assert schedule_of(plane, namespace) == {**calendar, "override": override}
+    assert main([*command, "--clear"]) == 0
+    assert schedule_of(plane, namespace) == calendar
+    assert main([*command, "--clear"]) == 0
+    assert capsys.readouterr().out == "acme follows its calendar again\nacme has no override\n"
+
+
+def test_a_tenant_without_a_calendar_can_be_overridden(plane: ControlPlane, namespace: str) -> None:
+    onboard(plane, namespace)
+    assert main(["override", "acme", "-n", namespace, "--min=2", "--for=90m"]) == 0
+    found = schedule_of(plane, namespace)
+    assert found is not None
+    assert found["default"] == {"minReplicas": 1}
+
+
+def test_an_override_that_cannot_be_says_why(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onboard(plane, namespace)
+    for arguments, problem in (
+        (["nobody", "--min=2", "--for=1h"], f"there is no TTSTenant nobody in namespace {namespace}"),
+        (["acme", "--for=1h"], "--min is required; end an override with --clear"),
+        (["acme", "--min=3", "--max=2", "--for=1h"], "--max 2 is less than --min 3"),
+        (["acme", "--min=3", "--clear"], "--clear takes neither --min nor --max"),
+        (["acme", "--min=3", "--until=2001-01-01T00:00:00Z"], "--until 2001-01-01T00:00:00Z is past"),
+    ):
+        assert main(["override", "-n", namespace, *arguments]) == 1
+        assert problem in capsys.readouterr().err
+    assert schedule_of(plane, namespace) is None

@@ -92,6 +92,11 @@ ACCEPTED: dict[str, Object] = {
     **{f"time zone {name}": scheduled(timeZone=name) for name in ZONES_WITHOUT_A_SLASH},
     "time zone of three parts": scheduled(timeZone="America/Argentina/Buenos_Aires"),
     "time zone with digits": scheduled(timeZone="Etc/GMT-8"),
+    "an exception of some hours": scheduled(
+        exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-12", "start": "20:00", "end": "24:00", **DAY}]
+    ),
+    "an override": scheduled(override={"until": "2026-11-30T18:00:00Z", "minReplicas": 6, "maxReplicas": 20}),
+    "an override that ends in another zone": scheduled(override={"until": "2026-11-30T18:00:00.5+08:00", **DAY}),
     "an exception of one day": scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-11", **DAY}]),
     "a second model with bounds": tenant(models=[{"name": "a"}, {"name": "b", "minReplicas": 1, "maxReplicas": 2}]),
     "routing with a default": tenant(languageRouting=[{"language": "default", "voice": "en-us"}]),
@@ -443,6 +448,31 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "an exception that ends before it begins": (
         scheduled(exceptions=[{"name": "x", "from": "2026-11-12", "to": "2026-11-11", **DAY}]),
         "from must not be later than to",
+    ),
+    "an exception whose hours cross midnight": (
+        scheduled(
+            exceptions=[
+                {"name": "x", "from": "2026-11-11", "to": "2026-11-12", "start": "22:00", "end": "06:00", **DAY}
+            ]
+        ),
+        "hours of an exception do not cross midnight",
+    ),
+    "an exception that never starts": (
+        scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-12", "end": "06:00", **DAY}]),
+        "set both start and end",
+    ),
+    "an override without an end": (scheduled(override=DAY), "spec.schedule.override.until"),
+    "an override that ends at no instant": (
+        scheduled(override={"until": "2026-11-30 18:00", **DAY}),
+        "spec.schedule.override.until",
+    ),
+    "an override that ends on 30 February": (
+        scheduled(override={"until": "2026-02-30T18:00:00Z", **DAY}),
+        "spec.schedule.override.until",
+    ),
+    "an override with more at least than at most": (
+        scheduled(override={"until": "2026-11-30T18:00:00Z", "minReplicas": 7, "maxReplicas": 3}),
+        MAX_RULE,
     ),
     "a date that is none": (
         scheduled(exceptions=[{"name": "x", "from": "2026-02-30", "to": "2026-03-01", **DAY}]),

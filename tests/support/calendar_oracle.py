@@ -29,12 +29,16 @@ class Reading(NamedTuple):
 
 
 def read(spec: Spec, instant: datetime) -> Reading:
+    override = spec.get("override")
+    if override and instant.timestamp() < datetime.fromisoformat(override["until"]).timestamp():
+        return reading("override", override)
     wall = instant.astimezone(ZoneInfo(spec.get("timeZone", "UTC")))
     text = wall.isoformat()
     today, clock = text[:10], text[11:26]
     today_name, yesterday_name = DAY_NAMES[wall.weekday()], DAY_NAMES[wall.weekday() - 1]
     for exception in spec.get("exceptions", []):
-        if exception["from"] <= today <= exception["to"]:
+        hours = exception.get("start", "00:00"), exception.get("end", "24:00")
+        if exception["from"] <= today <= exception["to"] and hours[0] <= clock < hours[1]:
             return reading(exception["name"], exception)
     rules = PRESET if spec.get("preset") == "DayNightWeekend" else spec
     for window in rules.get("windows", []):

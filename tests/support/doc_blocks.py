@@ -42,6 +42,7 @@ PAGES = (
             "publish-a-model",
             "onboard-a-tenant",
             "schedule",
+            "cost",
             "call",
             "keys",
             "tokens",

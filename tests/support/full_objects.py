@@ -59,8 +59,17 @@ FULL_TENANT = tenant_body(
             {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
         ],
         "exceptions": [
-            {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20}
+            {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20},
+            {
+                "name": "eve",
+                "from": "2026-12-24",
+                "to": "2026-12-24",
+                "start": "08:00",
+                "end": "24:00",
+                "minReplicas": 4,
+            },
         ],
+        "override": {"until": "2026-11-30T18:00:00Z", "minReplicas": 6, "maxReplicas": 20},
     },
     autoscaling={"provider": "HPA", "metrics": [{"type": "CPU", "averageUtilization": 70}]},
     rollout={"strategy": "Auto"},

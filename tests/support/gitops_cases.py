@@ -82,6 +82,17 @@ def asleep() -> Observed:
     return observe(children=settle(observe(children=running(), suspend=True)), suspend=True)
 
 
+def dozing() -> Observed:
+    """A tenant whose HPA has scaled it to zero by its metric."""
+    children = running()
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["replicas"] = 0
+    answering(deployment)
+    found = {"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "no requests"}
+    child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [found]}
+    return observe(children=children)
+
+
 def missing_fallback() -> Observed:
     known = [model(fallback=falls_back_to("gone"))]
     return observe(known=known, children=settle(observe(known=known)))
@@ -132,6 +143,7 @@ TENANTS: dict[str, Case] = {
         told(observe(children=running(), keys=KeyEntries(1, plain=("app",)))), "Healthy", "Current", "Current"
     ),
     "suspended": Case(told(asleep()), "Suspended", "Current", "Current"),
+    "scaled to zero by its HPA": Case(told(dozing()), "Suspended", "Current", "Current"),
     "being suspended": Case(told(observe(children=running(), suspend=True)), "Progressing", "InProgress", "InProgress"),
     "refused, never accepted": Case(told(observe(preventDeletion=True)), "Degraded", "Failed", "Failed"),
     "refused, the last spec applies": Case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from tts_operator.objects.kinds import KINDS
 from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import MANAGER
+from tts_operator.objects.problem import Problem
 from tts_operator.plan.actions import Apply, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -63,6 +65,14 @@ def observe(
         key_entries=keys if isinstance(keys, KeyEntries) else KeyEntries(usable=1 if keys else 0),
         internal_token="a-token",
     )
+
+
+NOT_SUPPORTED = Problem("NotSupportedYet", "spec.preventDeletion true: not supported yet; change or remove it")
+
+
+def while_refused(accepted: Observed, refusal: Problem = NOT_SUPPORTED) -> Observed:
+    """The reading of what was accepted last, while the stored spec is refused."""
+    return replace(accepted, refusal=refusal)
 
 
 def with_fallbacks(names: Iterable[str], known: Mapping[str, TTSModel]) -> dict[str, TTSModel | None]:

@@ -31,7 +31,11 @@ def role() -> dict[str, Any]:
         "kind": "ClusterRole",
         "metadata": {"name": GROUP},
         "rules": [
-            {"apiGroups": [rule.group], "resources": list(rule.resources), "verbs": list(rule.verbs)}
+            {
+                "apiGroups": [rule.group],
+                "resources": list(rule.resources),
+                "verbs": [*rule.verbs, *rule.cluster_wide_verbs],
+            }
             for rule in rules(KINDS)
         ],
     }

@@ -33,7 +33,7 @@ TENANTS: dict[str, tuple[Object, list[str]]] = {
         ),
         [],
     ),
-    "a pre-warm of nothing": (tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 0}), []),
+    "a pre-warm": (tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 120}), []),
     "an open endpoint": (tenant_body(auth={"modes": ["None"]}), []),
     "a suspended tenant": (tenant_body(suspend=True), []),
     "shared isolation": (tenant_body(isolation="Shared"), ["spec.isolation Shared"]),
@@ -47,9 +47,9 @@ TENANTS: dict[str, tuple[Object, list[str]]] = {
         tenant_body(schedule={"default": {"minReplicas": 1}, "exceptions": [{**SALE, **ZERO}]}),
         ["spec.schedule.exceptions[].minReplicas 0"],
     ),
-    "a pre-warm": (
-        tenant_body(schedule={"default": {"minReplicas": 1}, "preWarmSeconds": 120}),
-        ["spec.schedule.preWarmSeconds above 0"],
+    "zero for a while": (
+        tenant_body(schedule={"default": {"minReplicas": 1}, "override": {"until": "2026-11-30T18:00:00Z", **ZERO}}),
+        ["spec.schedule.override.minReplicas 0"],
     ),
     "KEDA": (tenant_body(autoscaling={"provider": "KEDA"}), ["spec.autoscaling.provider KEDA"]),
     "requests in flight": (

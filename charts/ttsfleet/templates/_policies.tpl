@@ -79,6 +79,8 @@ object. */}}
 'bounds': dyn(w)})
 + {{ . }}.spec.?schedule.?exceptions.orValue([]).map(x, {'field': dyn('spec.schedule.exceptions[' + x.name + ']'),
 'bounds': dyn(x)})
++ ({{ . }}.spec.?schedule.?override.hasValue() ? [{'field': dyn('spec.schedule.override'),
+'bounds': dyn({{ . }}.spec.schedule.override)}] : [])
 {{- end }}
 
 {{/* CEL: every field of a TTSTenant that sets bounds of another model, likewise. */}}

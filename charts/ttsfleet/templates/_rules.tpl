@@ -59,7 +59,7 @@
   {{- with . }}
   resourceNames: [{{ . | quote }}]
   {{- end }}
-  verbs: [get]
+  verbs: [get{{ if not . }}, list, watch{{ end }}]
 {{- end }}
 
 {{/* Takes the name of the only object to grant access to; empty for all. */}}

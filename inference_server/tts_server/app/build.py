@@ -12,6 +12,7 @@ import structlog
 from tts_server.app.asgi import asgi
 from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
+from tts_server.config.api_keys import shown_name
 from tts_server.config.files import BrokenFile, FailedForNow, read_model
 from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
 from tts_server.config.watcher import Reload, Watcher
@@ -209,7 +210,10 @@ class Application:
             raise FailedForNow(error.strerror or "not readable") from None
         self.server.keyring = replace(self.server.keyring, digests=digests, token=token)
         if auth.keys_directory:
-            log.info("API keys reloaded", keys=sorted(digests))
+            log.info(
+                "API keys reloaded",
+                keys=[shown_name(name, position) for position, name in enumerate(sorted(digests), 1)],
+            )
 
     async def _watch_limits(self) -> None:
         """Update metrics of limits periodically: limits recover without requests, which update them otherwise."""

@@ -11,7 +11,7 @@ import structlog
 
 from tts_server.auth.jws import looks_like_token
 from tts_server.auth.network import network_of
-from tts_server.config.api_keys import is_key_file, key_digest
+from tts_server.config.api_keys import is_key_file, key_digest, shown_name
 from tts_server.config.schema import AuthConfig, AuthMode
 from tts_server.errors import TokenExpired, Unauthenticated
 
@@ -116,14 +116,16 @@ async def _bearer_of(token: bytes, keyring: Keyring, verify: VerifyToken) -> Cal
 def read_digests(directory: Path) -> dict[str, bytes]:
     """The API keys in a mounted Secret, one file each. A file without a SHA-256 is logged by name and ignored."""
     digests: dict[str, bytes] = {}
-    for file in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if not is_key_file(file.name) or not file.is_file():
-            continue
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    files = [file for file in found if is_key_file(file.name) and file.is_file()]
+    for position, file in enumerate(files, 1):
         digest = key_digest(file.read_bytes())
         if digest is not None:
             digests[file.name] = digest
         else:
-            log.error("API key ignored: its file must contain a SHA-256 in hexadecimal", key=file.name)
+            log.error(
+                "API key ignored: its file must contain a SHA-256 in hexadecimal", key=shown_name(file.name, position)
+            )
     return digests
 
 

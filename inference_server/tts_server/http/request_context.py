@@ -13,6 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tts_server.auth.authenticate import Caller
+from tts_server.config.api_keys import shown_name
 from tts_server.errors import Draining
 from tts_server.http.errors import error_response
 from tts_server.pipeline.request import RequestStats
@@ -141,7 +142,7 @@ class RequestContextMiddleware:
             if account.spoken_by:
                 fields["spoken_by"] = account.spoken_by
         if context.caller.key:
-            fields["key_name"] = context.caller.key
+            fields["key_name"] = shown_name(context.caller.key)
         if context.failure:
             fields["error"] = context.failure
         if context.span.is_recording():

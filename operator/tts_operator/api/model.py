@@ -124,7 +124,7 @@ class PrecisionOption(APIModel):
     quality: Score | None = None
     """Audio quality, from 0 to 10. Not used yet."""
     hourly_cost: Decimal | None = None
-    """Price of one replica per hour. Not used yet."""
+    """Price of one replica per hour. Default: the price of its resources, by the operator's settings."""
     resources: ResourceRequirements
     """Resource requests and limits of one replica at this precision."""
 
@@ -302,7 +302,7 @@ class TTSModelSpec(APIModel):
     fallback: Fallback | None = None
     """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Measured time from the start of a pod to its first audio. Not used yet."""
+    """Measured time from the start of a pod to its first audio: the default of `spec.schedule.preWarmSeconds`."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

@@ -1,7 +1,8 @@
 """The schedule of a tenant or of a shared pool. `tts_operator.calendar` evaluates it."""
 
+import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -15,6 +16,14 @@ def _existing_date(text: str) -> str:
     return text
 
 
+def _instant(text: str) -> str:
+    if not RFC3339.fullmatch(text):
+        raise ValueError("not an instant in RFC 3339 with an offset, such as 2026-11-30T18:00:00Z")
+    datetime.fromisoformat(text.upper()).astimezone(UTC)  # raises ValueError for 30 February, OverflowError for year 0
+    return text
+
+
+RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})", re.ASCII)
 StartTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 EndTime = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
 LocalDate = Annotated[
@@ -44,6 +53,10 @@ LENGTH_RULE = (
     "start and end must differ; omit both for the whole day",
 )
 EXTENT_RULE = ("has(self.start) || has(self.days)", "a window requires start and end, or days, or both")
+HOURS_RULE = (
+    "!has(self.start) || !has(self.end) || self.start < self.end",
+    "end must be later than start: hours of an exception do not cross midnight",
+)
 ORDER_RULE = ("self.from <= self.to", "from must not be later than to")
 PRESET_RULE = (
     "!has(self.preset) || (!has(self.default) && !has(self.windows))",
@@ -125,7 +138,7 @@ class Window(ScaleBounds):
 class CalendarException(ScaleBounds):
     """Range of local dates with its own replica bounds. It takes precedence over every window."""
 
-    model_config = cel(ORDER_RULE, BOUNDS_RULE)
+    model_config = cel(ORDER_RULE, PAIR_RULE, HOURS_RULE, BOUNDS_RULE)
 
     name: DNSLabel
     """Name shown in `status.activeWindow`."""
@@ -133,18 +146,48 @@ class CalendarException(ScaleBounds):
     """First local date, YYYY-MM-DD."""
     to: LocalDate
     """Last local date, inclusive."""
+    start: StartTime | None = None
+    """Local time, as HH:MM, from which the exception holds on each of the dates. Omit `start` and `end` for the day."""
+    end: EndTime | None = None
+    """Local time, exclusive, until which the exception holds on each of the dates; later than `start`. 24:00 is the end
+    of the day."""
 
     @model_validator(mode="after")
-    def dates_are_in_order(self) -> Self:
-        """Raises ValueError for what ORDER_RULE refuses; dates of this form sort as they follow each other."""
+    def dates_and_times_are_in_order(self) -> Self:
+        """Raises ValueError for what ORDER_RULE, PAIR_RULE and HOURS_RULE refuse.
+
+        Dates and times of these forms sort as they follow each other.
+        """
         _check(self.from_ <= self.to, ORDER_RULE)
+        _check((self.start is None) == (self.end is None), PAIR_RULE)
+        _check(self.start is None or self.end is None or self.start < self.end, HOURS_RULE)
         return self
+
+
+class Override(ScaleBounds):
+    """Replica bounds for a limited time. They take precedence over the whole calendar."""
+
+    model_config = cel(BOUNDS_RULE)
+
+    until: Annotated[
+        str,
+        StringConstraints(max_length=35),
+        AfterValidator(_instant),
+        Field(json_schema_extra={"format": "date-time"}),
+    ]
+    """Instant, in RFC 3339 such as 2026-11-30T18:00:00Z, from which the calendar applies again."""
+
+    @property
+    def ends_at(self) -> datetime:
+        """The instant `until`, in UTC."""
+        return datetime.fromisoformat(self.until.upper()).astimezone(UTC)
 
 
 class Schedule(APIModel):
     """Replica bounds by time of day, day of the week and date.
 
-    Exceptions take precedence over windows, windows over the default; in each list the first match is active.
+    An override takes precedence over exceptions, these over windows, windows over the default; in each list the first
+    match is active.
     """
 
     model_config = cel(
@@ -174,6 +217,8 @@ class Schedule(APIModel):
     """Parts of the day or week with their own bounds; the first match is active."""
     exceptions: Annotated[tuple[CalendarException, ...], Field(max_length=64), atomic(UNIQUE_EXCEPTIONS)] = ()
     """Ranges of dates with their own bounds, such as holidays; the first match is active."""
+    override: Override | None = None
+    """Bounds for a limited time, above exceptions and windows; `status.activeWindow` is then `override`."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Time before a window with a higher minimum at which the minimum is raised. Default: the model's `loadSeconds`."""
 

@@ -6,6 +6,9 @@ from pydantic import Field, StringConstraints
 
 from tts_operator.api.base import LenientModel, list_map
 
+MAX_SPEC_CHARACTERS = 262_144
+"""Most characters of a spec that is kept in the status: a larger one is not followed while a later one is refused."""
+
 Text = Annotated[str, StringConstraints(max_length=512)]
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}), StringConstraints(max_length=64)]
 
@@ -62,14 +65,14 @@ class PoolStatus(LenientModel):
 
 
 class Cost(LenientModel):
-    """Cost of the endpoint, as decimal strings."""
+    """Cost of the endpoint, as decimal strings in the currency of the models' `hourlyCost`."""
 
     hourly: Text
     """Hourly cost of the currently desired replicas."""
     monthly: Text
-    """Expected cost of a month with this schedule."""
+    """Cost of this calendar month at the minimum replicas of its schedule, in the schedule's time zone."""
     unscheduled_monthly: Text
-    """Expected cost of a month at the schedule's highest minimum, for comparison."""
+    """Cost of this calendar month at the highest minimum in it, as if nothing ever scaled down, for comparison."""
 
 
 class TTSTenantStatus(LenientModel):
@@ -92,6 +95,8 @@ class TTSTenantStatus(LenientModel):
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
+    accepted_spec: Annotated[str, StringConstraints(max_length=MAX_SPEC_CHARACTERS)] | None = None
+    """Last accepted `spec`, as JSON. While a later one is refused, the operator follows this one."""
     active_window: Text | None = None
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
@@ -111,7 +116,7 @@ class TTSTenantStatus(LenientModel):
     url: Annotated[str, StringConstraints(max_length=512)] | None = None
     """URL of the tenant's endpoint inside the cluster."""
     cost: Cost | None = None
-    """Cost of the endpoint. Not reported yet."""
+    """Cost of the endpoint. Unset where a model has no price: neither its own nor those of the operator's settings."""
 
 
 class ReleaseStatus(LenientModel):

@@ -103,27 +103,6 @@ class OtherThan:
 
 
 @dataclass(frozen=True)
-class Above:
-    """Every larger number."""
-
-    value: int
-
-    def holds(self, value: object) -> bool:
-        return isinstance(value, int) and value > self.value
-
-    def cel(self, field: str) -> str:
-        return f"{field}.orValue({self.value}) > {self.value}"
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        return (self.phrase,)
-
-    @property
-    def phrase(self) -> str:
-        return f"above {self.value}"
-
-
-@dataclass(frozen=True)
 class UnsupportedField:
     """A field, or some of its values, that this version does not support yet."""
 
@@ -208,7 +187,7 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.schedule.default.minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.windows[].minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
-    UnsupportedField("spec.schedule.preWarmSeconds", Above(0)),
+    UnsupportedField("spec.schedule.override.minReplicas", Equals(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
     UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),
     UnsupportedField("spec.exposure", Present()),

@@ -7,7 +7,9 @@ Everything here is a pure function of its arguments. Semantics, where a schedule
   and a window inside it does not open.
 - A window that crosses midnight belongs to the day on which it starts, and `days` are those days. Its part after
   midnight belongs to the calendar's previous date, even if that date was skipped.
-- Exceptions take precedence over windows, windows over the default; in each list the first match is active.
+- Exceptions take precedence over windows, windows over the default; in each list the first match is active. An override
+  takes precedence over all of them until it ends, and is as if it were not there from then on.
+- Hours of an exception are those of each of its dates. Outside of them the date is one like any other.
 - The state is the name of the window and its bounds. Two adjacent windows are a change even if their bounds are equal;
   a window that continues into its own next day (Saturday into Sunday) is none.
 """
@@ -23,7 +25,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tts_operator.api import Schedule, Window
-from tts_operator.calendar.bounds import DEFAULT_WINDOW, UNSCHEDULED, Bounds, Change, State
+from tts_operator.calendar.bounds import DEFAULT_WINDOW, OVERRIDE_WINDOW, UNSCHEDULED, Bounds, Change, State
 
 MINUTES_A_DAY = 24 * 60
 WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -56,8 +58,9 @@ def states(schedule: Schedule | None) -> list[State]:
     if schedule is None:
         return [UNSCHEDULED]
     calendar = Calendar.of(schedule)
-    windows, exceptions = calendar.windows, calendar.exceptions
-    return [calendar.default, *(each.state for each in windows), *(each.state for each in exceptions)]
+    overridden = [] if calendar.override is None else [calendar.override.state]
+    entries = (*calendar.windows, *calendar.exceptions)
+    return [calendar.default, *(each.state for each in entries), *overridden]
 
 
 def never_open(schedule: Schedule | None) -> list[str]:
@@ -99,11 +102,28 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class _Exception:
-    """A range of local dates, both inclusive."""
+    """A range of local dates, both inclusive, and the minutes of these days: [opens, closes)."""
 
     state: State
     first: date
     last: date
+    opens: int
+    closes: int
+
+    @property
+    def whole_days(self) -> bool:
+        return (self.opens, self.closes) == (0, MINUTES_A_DAY)
+
+    def covers(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """A state that holds before an instant (UTC)."""
+
+    state: State
+    ends_at: datetime
 
 
 PRESETS: dict[str, tuple[State, tuple[_Window, ...]]] = {
@@ -126,6 +146,7 @@ class Calendar:
     default: State
     windows: Sequence[_Window]
     exceptions: Sequence[_Exception]
+    override: _Override | None = None
 
     @classmethod
     def of(cls, schedule: Schedule) -> Calendar:
@@ -141,20 +162,27 @@ class Calendar:
                 _state(each.name, each.min_replicas, each.max_replicas),
                 first=date.fromisoformat(each.from_),
                 last=date.fromisoformat(each.to),
+                opens=0 if each.start is None else _minute(each.start),
+                closes=MINUTES_A_DAY if each.end is None else _minute(each.end),
             )
             for each in schedule.exceptions
         )
-        return cls(time_zone(schedule.time_zone), default, windows, exceptions)
+        override = None
+        if (given := schedule.override) is not None:
+            override = _Override(_state(OVERRIDE_WINDOW, given.min_replicas, given.max_replicas), given.ends_at)
+        return cls(time_zone(schedule.time_zone), default, windows, exceptions, override)
 
     def state_at(self, instant: datetime) -> State:
         if instant.tzinfo is None:
             raise ValueError(f"{instant} has no time zone: an instant must be aware")
+        if self.override is not None and instant < self.override.ends_at:
+            return self.override.state
         local = instant.astimezone(self.zone)
-        day = local.date()
-        exception = self._exception_on(day)
-        if exception is not None:
-            return exception.state
-        return self._state_in_week(day.weekday(), 60 * local.hour + local.minute)
+        day, minute = local.date(), 60 * local.hour + local.minute
+        for exception in self.exceptions:
+            if exception.covers(day) and exception.opens <= minute < exception.closes:
+                return exception.state
+        return self._state_in_week(day.weekday(), minute)
 
     def next_change(self, instant: datetime) -> Change | None:
         now = self.state_at(instant)
@@ -174,8 +202,12 @@ class Calendar:
                 now = state
                 yield Change(candidate, state.window, state.bounds)
 
-    def _exception_on(self, day: date) -> _Exception | None:
-        return next((each for each in self.exceptions if each.first <= day <= each.last), None)
+    def _changes_within(self, day: date) -> bool:
+        """Whether the state may change within a local date."""
+        covering = next((each for each in self.exceptions if each.covers(day)), None)
+        if covering is None:
+            return self._changes_within_a_week
+        return not covering.whole_days
 
     def _state_in_week(self, weekday: int, minute: int) -> State:
         return next((window.state for window in self.windows if window.is_active(weekday, minute)), self.default)
@@ -191,9 +223,9 @@ class Calendar:
 
     @cached_property
     def _minutes(self) -> tuple[int, ...]:
-        """Minutes of a local day at which some window may open or close."""
-        edges = {0} | {edge % MINUTES_A_DAY for window in self.windows for edge in (window.opens, window.closes)}
-        return tuple(sorted(edges))
+        """Minutes of a local day at which some window or exception may open or close."""
+        entries = (*self.windows, *self.exceptions)
+        return tuple(sorted({0} | {edge % MINUTES_A_DAY for each in entries for edge in (each.opens, each.closes)}))
 
     @cached_property
     def _changes_within_a_week(self) -> bool:
@@ -211,7 +243,10 @@ class Calendar:
         """
         waiting: list[datetime] = []
         last = after = after.astimezone(UTC)
-        for day in self._days_with_edges(after.astimezone(self.zone).date()):
+        if self.override is not None and self.override.ends_at > after:
+            # Nothing changes before it ends, and then the calendar is as if it had never been there.
+            yield (last := self.override.ends_at)
+        for day in self._days_with_edges(last.astimezone(self.zone).date()):
             # Offsets from UTC are shorter than a day: nothing on this date happens before this.
             safe = datetime.combine(day, time(), UTC) - timedelta(days=1)
             while waiting and waiting[0] <= safe:
@@ -229,7 +264,7 @@ class Calendar:
         """Local dates with a possible edge, in order, from the day before `today`.
 
         They start with the day before because a clock that is set back over midnight shows yesterday's edges again.
-        Dates inside an exception are skipped, and so are all others if windows never change the state.
+        Dates on which an exception holds all day are skipped, and so are all others if windows never change the state.
         """
         one_day = timedelta(days=1)
         borders = sorted(
@@ -239,7 +274,7 @@ class Calendar:
         day = today - one_day
         while day <= LAST_DATE:
             yield day
-            if self._changes_within_a_week and self._exception_on(day) is None:
+            if self._changes_within(day):
                 day += one_day
                 continue
             border = next((border for border in borders if border > day), None)

@@ -6,23 +6,20 @@ docs/decisions/0035-keygen-writes-the-secret.md says why this is not left to `ku
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tts_operator.cli.api_keys import APIKey, entry, secret_manifest
+from tts_operator.cli.kubectl import FIELD_MANAGER, Kubectl, KubectlError
 from tts_operator.objects.names import GROUP, keys_secret_name
 
 ATTEMPTS = 5
 """Writes that are tried while others change the same Secret."""
-KUBECTL_SECONDS = 60
-FIELD_MANAGER = "kubectl-tts"
 Body = Mapping[str, Any]
 
 
-class KeyNotAddedError(Exception):
+class KeyNotAddedError(KubectlError):
     """Reason why no key was added: a sentence that says what to change."""
 
 
@@ -33,33 +30,6 @@ class KeysSecret:
     tenant: str
     name: str
     namespace: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kubectl:
-    """Runs kubectl with the reader's own kubeconfig; `flags` choose another cluster or namespace."""
-
-    flags: tuple[str, ...] = ()
-
-    def run(self, *words: str, stdin: str = "") -> str:
-        """Run one command and return what it printed. Raises KeyNotAddedError with kubectl's own sentence."""
-        program = shutil.which("kubectl")
-        if program is None:
-            raise KeyNotAddedError("kubectl is not on the PATH; install it, or print the Secret with -o yaml")
-        try:
-            done = subprocess.run(
-                [program, *words, *self.flags],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=KUBECTL_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise KeyNotAddedError(f"kubectl {words[0]} did not end within {KUBECTL_SECONDS} seconds") from error
-        if done.returncode != 0:
-            raise KeyNotAddedError(f"kubectl {words[0]}: {done.stderr.strip()}")
-        return done.stdout
 
 
 def secret_of_tenant(kubectl: Kubectl, tenant: str, namespace: str | None) -> KeysSecret:
@@ -95,7 +65,7 @@ def add_key(kubectl: Kubectl, secret: KeysSecret, key: APIKey) -> None:
             else:
                 manifest = secret_manifest(key, secret.name, secret.namespace)
                 kubectl.run("create", f"--field-manager={FIELD_MANAGER}", "--filename=-", stdin=manifest)
-        except KeyNotAddedError as error:
+        except KubectlError as error:
             # "the object has been modified", or made meanwhile: somebody else has added a key.
             if "(Conflict)" in str(error) or "(AlreadyExists)" in str(error):
                 continue

@@ -1,10 +1,9 @@
-"""Plugin of kubectl: `kubectl tts schedule`, which needs no cluster, and `kubectl tts keygen`."""
+"""Plugin of kubectl: `kubectl tts schedule` and `plan` need no cluster, `override` and `keygen` change one."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -17,21 +16,22 @@ from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.add_key import (
-    KeyNotAddedError,
-    Kubectl,
     add_key,
     revoke_command,
     secret_of_name,
     secret_of_tenant,
 )
 from tts_operator.cli.api_keys import APIKey, secret_manifest
+from tts_operator.cli.arguments import instant, object_name, rfc3339
+from tts_operator.cli.kubectl import Kubectl, KubectlError
+from tts_operator.cli.override_command import add_override_flags, override
+from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
+from tts_operator.cli.tables import line
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
-from tts_operator.credentials.api_keys import NAME
 from tts_operator.objects.names import keys_secret_name
+from tts_server.config.api_keys import NAME
 
-RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
-YEARS = range(1900, 9000)
 DEFAULT_SPAN = timedelta(days=7)
 
 
@@ -59,7 +59,7 @@ def schedule(options: argparse.Namespace) -> int:
     start = options.start or datetime.now(UTC).replace(microsecond=0)
     end = options.end or start + DEFAULT_SPAN
     if end <= start:
-        return _fail(f"--to {_rfc3339(end)} is not later than --from {_rfc3339(start)}")
+        return _fail(f"--to {rfc3339(end)} is not later than --from {rfc3339(start)}")
     try:
         tenant = read_tenant(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
@@ -72,6 +72,24 @@ def schedule(options: argparse.Namespace) -> int:
     rows = _rows(tenant.spec.schedule, start, end)
     for part in _json(rows) if options.output == "json" else _table(rows, tenant.spec.schedule):
         print(part, end="")
+    return 0
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print what a tenant's schedule carries and costs, and what would cost less."""
+    try:
+        print(plan_text(options), end="")
+    except PlanError as error:
+        return _fail(*error.problems)
+    return 0
+
+
+def override_replicas(options: argparse.Namespace) -> int:
+    """Set or end the override of a tenant's bounds."""
+    try:
+        print(override(options, datetime.now(UTC)), end="")
+    except KubectlError as error:
+        return _fail(str(error))
     return 0
 
 
@@ -91,7 +109,7 @@ def keygen(options: argparse.Namespace) -> int:
         else:
             secret = secret_of_tenant(kubectl, options.tenant, options.namespace)
         add_key(kubectl, secret, key)
-    except KeyNotAddedError as error:
+    except KubectlError as error:
         return _fail(str(error))
     print(key.secret)
     print(
@@ -115,7 +133,7 @@ def _json(rows: Iterator[Row]) -> Iterator[str]:
     before = "[\n"
     for row in rows:
         entry = {
-            "time": _rfc3339(row.at),
+            "time": rfc3339(row.at),
             "window": row.window,
             "minReplicas": row.bounds.min_replicas,
             "maxReplicas": row.bounds.max_replicas,
@@ -133,44 +151,22 @@ def _table(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     def cells(row: Row) -> tuple[str, ...]:
         local = row.at.astimezone(zone)
         wall = f"{local:%a}" if in_utc else f"{local:%a %Y-%m-%d %H:%M:%S %z}"
-        return (_rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        return (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
 
     header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
     first = cells(next(rows))
     widest = [header, first, *(("", "", state.window, "", "") for state in states(schedule))]
     widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
-    for line in (header, first):
-        yield _line(line, widths)
+    for each in (header, first):
+        yield line(each, widths)
     for row in rows:
-        yield _line(cells(row), widths)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "   ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
-
-
-def _rfc3339(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        yield line(cells(row), widths)
 
 
 def _fail(*problems: str) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 1
-
-
-def _instant(text: str) -> datetime:
-    """Instant in RFC 3339, whose offset is required: a time without one could be the tenant's, the reader's or UTC."""
-    problem = f"{text!r} is not a time in RFC 3339 with an offset, such as 2026-11-11T00:00:00Z or ...+08:00"
-    if not RFC3339.fullmatch(text):
-        raise argparse.ArgumentTypeError(problem)
-    try:
-        instant = datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{problem} ({error})") from error
-    if instant.year not in YEARS:
-        raise argparse.ArgumentTypeError(f"{text!r} is outside the years {YEARS[0]} to {YEARS[-1]}")
-    return instant
 
 
 def _key_name(text: str) -> str:
@@ -181,18 +177,10 @@ def _key_name(text: str) -> str:
     return text
 
 
-def _object_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a name in Kubernetes: use at most 63 lower-case letters, digits and dashes"
-        )
-    return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubectl tts",
-        description="Preview schedules and make API keys for tenants of TTS Fleet.",
+        description="Preview schedules, plan costs and make API keys for tenants of TTS Fleet.",
         epilog="kubectl tts COMMAND --help lists the flags of a command.",
     )
     parser.add_argument("--version", action="version", version=version_line("kubectl-tts"))
@@ -205,6 +193,25 @@ def _parser() -> argparse.ArgumentParser:
             epilog="Example: kubectl tts schedule -f tenant.yaml --from 2026-11-11T00:00:00+08:00",
         )
     )
+    plan_command = commands.add_parser(
+        "plan",
+        help="Show what a tenant's schedule carries and costs, and what would cost less.",
+        description="Show every window of a week with its bounds, its load and the P95 of its requests, the cost of the"
+        " month, and the cheapest precision and replicas that carry the traffic. Requests are simulated with the"
+        " requestsPerSecond, quality and hourlyCost of the TTSModel.",
+        epilog="Example: kubectl tts plan -f tenant.yaml -f model.yaml --requests-per-second 20 --quality-floor 9",
+    )
+    add_plan_flags(plan_command)
+    plan_command.set_defaults(run=plan)
+    override_command = commands.add_parser(
+        "override",
+        help="Set other replica bounds for a limited time.",
+        description="Set replica bounds of a tenant that take precedence over its calendar for a time. They end by"
+        " themselves.",
+        epilog="Example: kubectl tts override acme -n team-acme --min 6 --max 20 --for 2h",
+    )
+    add_override_flags(override_command)
+    override_command.set_defaults(run=override_replicas)
     _add_keygen_flags(
         commands.add_parser(
             "keygen",
@@ -233,14 +240,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from",
         dest="start",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="Start, in RFC 3339: 2026-11-11T00:00:00Z. (default: now)",
     )
     command.add_argument(
         "--to",
         dest="end",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="End, in RFC 3339; changes at this instant are not shown. (default: 7 days after --from)",
     )
@@ -252,14 +259,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
 
 def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
     target = command.add_mutually_exclusive_group(required=True)
-    target.add_argument("--tenant", type=_object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
+    target.add_argument("--tenant", type=object_name, metavar="NAME", help="Name of the tenant that reads the Secret.")
     target.add_argument(
         "--secret",
-        type=_object_name,
+        type=object_name,
         metavar="NAME",
         help="Name of the Secret, as in spec.auth.apiKeysSecretRef of a tenant.",
     )
-    command.add_argument("-n", "--namespace", type=_object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
+    command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
     command.add_argument(
         "--name",
         type=_key_name,

@@ -1,4 +1,4 @@
-"""Reads a TTSTenant from a file and reports what the API server would refuse, without a cluster.
+"""Reads TTSTenants and TTSModels from files and reports what the API server would refuse, without a cluster.
 
 The API models decide, strictly; their errors become sentences for the author of the file.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tts_operator.api import TTSTenant
+from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.api.base import field_path
 from tts_operator.calendar.calendar import UnknownTimeZone, time_zone
 from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
 from tts_operator.objects.names import API_VERSION, GROUP
 
+T = TypeVar("T", bound=BaseModel)
 STDIN = "-"
 MAX_BYTES = 16 << 20
 """Size of a file: JSON of about 4,000 tenants as kubectl prints it."""
@@ -46,7 +48,17 @@ class TenantFileError(Exception):
 
 def read_tenant(path: str, name: str | None = None, namespace: str | None = None) -> TTSTenant:
     """The file's only TTSTenant, or the one of this name; "-" reads standard input. Raises TenantFileError."""
-    tenants = [document for document in _documents(_text(path)) if _is_tenant(document)]
+    return tenant_in(documents(path), name, namespace)
+
+
+def documents(path: str) -> list[JSON]:
+    """Every object of the file, those of a List one by one; "-" reads standard input. Raises TenantFileError."""
+    return list(_documents(_text(path)))
+
+
+def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str | None = None) -> TTSTenant:
+    """The only TTSTenant among the objects, or the one of this name. Raises TenantFileError."""
+    tenants = [document for document in objects if _is(document, "TTSTenant")]
     named = [
         document
         for document in tenants
@@ -61,7 +73,13 @@ def read_tenant(path: str, name: str | None = None, namespace: str | None = None
         raise TenantFileError(
             f"{len(named)} TTSTenants found ({names}); choose one with --tenant NAME and -n NAMESPACE"
         )
-    return _validated(named[0])
+    return _tenant(named[0])
+
+
+def models_in(objects: Iterable[JSON]) -> dict[str, TTSModel]:
+    """Every TTSModel among the objects, by name. Raises TenantFileError."""
+    models = (_validated(document, TTSModel) for document in objects if _is(document, "TTSModel"))
+    return {model.metadata.name: model for model in models}
 
 
 def _text(path: str) -> str:
@@ -91,10 +109,10 @@ def _documents(text: str) -> Iterator[JSON]:
         raise TenantFileError(f"cannot be read as YAML: {error}") from error
 
 
-def _is_tenant(document: JSON) -> bool:
+def _is(document: JSON, kind: str) -> bool:
     if not isinstance(document, dict):
         return False
-    return document.get("kind") == "TTSTenant" and str(document.get("apiVersion")).startswith(f"{GROUP}/")
+    return document.get("kind") == kind and str(document.get("apiVersion")).startswith(f"{GROUP}/")
 
 
 def _name(document: JSON) -> str:
@@ -107,22 +125,26 @@ def _metadata(document: JSON, field: str) -> str:
     return str(metadata.get(field) or "") if isinstance(metadata, dict) else ""
 
 
-def _validated(document: JSON) -> TTSTenant:
-    written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
-    try:
-        # Strict, as the API server is: "3" is not a number, and true is not 1.
-        tenant = TTSTenant.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
-    except ValidationError as error:
-        details = error.errors()
-        inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
-        # If a list and its entry both have an error, the entry's says more.
-        raise TenantFileError(*(_problem(detail) for detail in details if detail["loc"] not in inner)) from error
+def _tenant(document: JSON) -> TTSTenant:
+    tenant = _validated(document, TTSTenant)
     if tenant.spec.schedule is not None:
         try:
             time_zone(tenant.spec.schedule.time_zone)
         except UnknownTimeZone as error:
             raise TenantFileError(f"spec.schedule.timeZone: {error}") from error
     return tenant
+
+
+def _validated(document: JSON, kind: type[T]) -> T:
+    written = {key: value for key, value in document.items() if key != "status"} if isinstance(document, dict) else {}
+    try:
+        # Strict, as the API server is: "3" is not a number, and true is not 1.
+        return kind.model_validate_json(json.dumps(_without_nulls(written)), strict=True)
+    except ValidationError as error:
+        details = error.errors()
+        inner = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+        # If a list and its entry both have an error, the entry's says more.
+        raise TenantFileError(*(_problem(detail) for detail in details if detail["loc"] not in inner)) from error
 
 
 def _without_nulls(value: JSON) -> JSON:

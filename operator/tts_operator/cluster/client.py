@@ -7,7 +7,7 @@ Between the two the process may have been frozen for a minute.
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -27,6 +27,7 @@ config: Any = kubernetes.aio.config
 APPLY = "application/apply-patch+yaml; charset=utf-8"
 """The library does not recognise the type with its charset, and sends the body unchanged: see `yaml_text`."""
 MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -51,7 +52,7 @@ class Request:
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Body | None = None
+    body: Body | Sequence[Body] | None = None
     content_type: str = JSON
     accept: str = JSON
 
@@ -197,6 +198,10 @@ class Cluster:
     async def patch(self, ref: Ref, change: Body) -> None:
         """Merge-patch fields of an existing object. Raises NotFound without one."""
         await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, change, MERGE))
+
+    async def json_patch(self, ref: Ref, operations: Sequence[Body]) -> Body:
+        """Apply a JSON Patch. Returns the object as stored. Raises Conflict as the operations ask for."""
+        return await self.send(Request("PATCH", path_of(ref), {"fieldManager": MANAGER}, operations, JSON_PATCH))
 
     async def delete(self, ref: Ref, uid: str) -> None:
         """Delete in the background. Raises Conflict where the object of this name has another UID."""

@@ -7,11 +7,12 @@ import structlog
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
+from tts_operator.objects.additions import json_patch
 from tts_operator.objects.kinds import CONFIG_MAP, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import name_taken
 from tts_operator.snapshot.observed import Observed
@@ -26,6 +27,7 @@ class PlanExecutor:
         self._cluster = cluster
         self._observed = observed
         self._failures: dict[Ref, Problem] = {}
+        self._unwritten: set[Ref] = set()
         self._applied: dict[Ref, Body] = {}
         self._scaled: set[Ref] = set()
         self._stale = False
@@ -38,7 +40,7 @@ class PlanExecutor:
     async def run(self, actions: Sequence[Action]) -> Outcome:
         """Perform each action. One that fails does not stop the rest, except those that depend on it."""
         for action in actions:
-            if not depends_on_failure(action, self._failures):
+            if not depends_on_failure(action, self._unwritten):
                 await self._try(action)
         self._log(actions)
         return self.outcome
@@ -47,20 +49,30 @@ class PlanExecutor:
         try:
             await self._perform(action)
         except (Conflict, NotFound) as error:
-            if isinstance(action, Scale | Delete):
+            if isinstance(action, Remove | Scale | Delete):
                 self._stale = True
+                if isinstance(action, Remove):
+                    self._unwritten.add(action.ref)  # what follows goes with the next reading
             else:
-                self._failures[action.ref] = error.problem
+                self._fail(action, error.problem)
         except Refused as error:
-            self._failures[action.ref] = error.problem
+            self._fail(action, error.problem)
+
+    def _fail(self, action: Action, problem: Problem) -> None:
+        self._failures[action.ref] = problem
+        if not isinstance(action, Remove) and not (isinstance(action, Refuse) and action.lingers):
+            self._unwritten.add(action.ref)
 
     async def _perform(self, action: Action) -> None:
         match action:
             case Apply():
                 first = await self._is_first(action)
                 self._applied[action.ref] = await self._cluster.apply(action.manifest, force=not first)
+            case Remove():
+                patch = json_patch(action.additions, action.resource_version)
+                self._applied[action.ref] = await self._cluster.json_patch(action.ref, patch)
             case Scale():
-                version = action.resource_version or self._applied[action.ref]["metadata"]["resourceVersion"]
+                version = action.resource_version or self._applied_version(action.ref)
                 write = self._cluster.own_replicas if action.owns else self._cluster.scale
                 await write(action.ref, action.replicas, version)
                 self._scaled.add(action.ref)
@@ -70,6 +82,12 @@ class PlanExecutor:
                 await unless_gone(self._cluster.delete(action.ref, action.uid))
             case Refuse():
                 raise Refused(*action.problem)
+
+    def _applied_version(self, ref: Ref) -> str:
+        """The resourceVersion after this plan's other writes. Raises Conflict if none was made."""
+        if ref not in self._applied:
+            raise Conflict("Conflict", f"{ref} was not written")
+        return str(self._applied[ref]["metadata"]["resourceVersion"])
 
     async def _is_first(self, action: Apply) -> bool:
         """Whether this apply creates the object. Raises Refused if a foreign object has its name.
@@ -92,14 +110,14 @@ class PlanExecutor:
             log.warning("write failed", tenant=tenant, child=str(ref), reason=problem.reason, message=problem.message)
 
 
-def depends_on_failure(action: Action, failures: Collection[Ref]) -> bool:
+def depends_on_failure(action: Action, unwritten: Collection[Ref]) -> bool:
     """Whether an earlier failure makes this write useless or wrong.
 
     A pod that is annotated with the hash of a configuration that was not written would never be annotated again.
     """
     if isinstance(action, Annotate):
-        return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in failures)
-    return isinstance(action, Scale) and action.ref in failures
+        return any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in unwritten)
+    return isinstance(action, Apply | Scale) and action.ref in unwritten
 
 
 async def unless_gone(write: Awaitable[None]) -> None:

@@ -11,7 +11,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.objects.fields import decimal
-from tts_operator.objects.kinds import KINDS, MODEL, TENANT, Kind, Scope
+from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.objects.labels import MANAGED
 from tts_operator.telemetry.watch_health import WatchHealth
 
@@ -47,6 +47,20 @@ class ClusterChecks:
                 except ClusterError as error:
                     log.warning("API server unreachable", kind=kind.name, error=str(error))
                 await asyncio.sleep(STARTUP_RETRY_SECONDS)
+        self.access.labels_readable = await self._may_list_namespaces()
+        if not self.access.labels_readable:
+            log.info("namespaces are not watched: a changed label takes effect with the next periodic list")
+
+    async def _may_list_namespaces(self) -> bool:
+        """Whether the operator may watch the namespaces themselves: roles of an older chart do not grant it."""
+        if self.access.confined:
+            return False
+        try:
+            await self.cluster.revision(NAMESPACE)
+        except ClusterError as error:
+            log.warning("namespaces may not be listed", error=str(error))
+            return False
+        return True
 
     async def probe(self, access_checked: Callable[[], None], restored: Callable[[], None]) -> None:
         """Keep asking. Calls `access_checked` each time, and `restored` if storage went back to an older copy."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
-from tts_operator.status.policies import SUSPENDED
+from tts_operator.status.policies import SCALED_TO_ZERO, SUSPENDED
 from tts_operator.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -109,6 +109,12 @@ class Controller:
         for model in affected:
             self._queue.add(model_key(model))
         for key in sorted({key for model in affected for key in self._model_index.tenants(model)}):
+            self._timetable.changed(key)
+            self._queue.add(key)
+
+    def namespace_changed(self, name: str) -> None:
+        """Handle the event of a namespace with other labels: they limit its tenants, and models allow it by them."""
+        for key in self._model_index.within(name):
             self._timetable.changed(key)
             self._queue.add(key)
 
@@ -282,11 +288,14 @@ class Controller:
         """List everything, and enqueue it spread over this many seconds. Returns counts for the log."""
         tenants: dict[Key, frozenset[str]] = {}
         conditions: Counter[tuple[str, str]] = Counter()
+        hourly_costs: defaultdict[str, float] = defaultdict(float)
         self._model_index.list_started()
         self._fallbacks.list_started()
         async for body in self._list_scopes(TENANT):
             tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
             conditions.update(_conditions(body))
+            if (hourly_cost := _hourly_cost(body)) is not None:
+                hourly_costs[body["metadata"]["namespace"]] += hourly_cost
         await self._list_deployments()
         models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
         self._model_index.replace(tenants)
@@ -297,6 +306,7 @@ class Controller:
         for position, key in enumerate(keys):
             self._queue.add_after(key, spread_seconds * position / len(keys))
         self._metrics.tenants(conditions)
+        self._metrics.costs(hourly_costs)
         self._metrics.last_repair.set(self._clock.now().timestamp())
         return {"tenants": len(tenants), "models": len(models)}
 
@@ -322,11 +332,17 @@ class Controller:
                 self._access.refused(namespace, error)
 
 
+def _hourly_cost(tenant: Body) -> float | None:
+    """The last reported cost, for the metric; None without a price."""
+    cost = (tenant.get("status") or {}).get("cost")
+    return float(cost["hourly"]) if cost else None
+
+
 def _conditions(tenant: Body) -> list[tuple[str, str]]:
     """Type and status of each condition, for the metric. What is False because of a suspension is no failure."""
     conditions = (tenant.get("status") or {}).get("conditions") or ()
     return [
         (condition["type"], condition["status"])
         for condition in conditions
-        if (condition["status"], condition["reason"]) != ("False", SUSPENDED)
+        if condition["status"] != "False" or condition["reason"] not in (SUSPENDED, SCALED_TO_ZERO)
     ]

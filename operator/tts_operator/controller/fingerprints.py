@@ -33,9 +33,17 @@ def fingerprint(body: Mapping[str, Any]) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def without_status(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object without its status: what people write."""
-    return {name: part for name, part in body.items() if name != "status"}
+def without_status(body: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The object without its status, except for the fields in `keep`: what people write."""
+    status = body.get("status") or {}
+    kept = {name: status[name] for name in keep if name in status}
+    return {name: part for name, part in body.items() if name != "status"} | ({"status": kept} if kept else {})
+
+
+def labels_alone(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's UID and labels."""
+    metadata = body["metadata"]
+    return {"metadata": {"uid": metadata["uid"], "labels": dict(metadata.get("labels") or {})}}
 
 
 def _without_ignored(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from tts_operator.api.model import LONGEST_CHAIN
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body
+from tts_operator.snapshot.accepted import accepted_models
 
 
 class ModelIndex:
@@ -23,6 +24,10 @@ class ModelIndex:
     def models(self, key: Key) -> frozenset[str]:
         """Models that the tenant references."""
         return self._models.get(key, frozenset())
+
+    def within(self, namespace: str) -> list[Key]:
+        """Tenants of a namespace."""
+        return sorted(key for key in self._models if key.namespace == namespace)
 
     def record(self, key: Key, models: Iterable[str]) -> frozenset[str]:
         """Record the models that a tenant references; none if it is gone. Returns the models whose tenants changed."""
@@ -97,8 +102,8 @@ def named_fallback(model: Body) -> str | None:
 
 
 def named_models(tenant: Body) -> frozenset[str]:
-    """Models that a stored tenant references. It need not be valid."""
+    """Models that a stored tenant references, by its spec or the last accepted one. It need not be valid."""
     spec = tenant.get("spec") or {}
-    return frozenset(
-        str(model["name"]) for model in spec.get("models") or () if isinstance(model, Mapping) and "name" in model
-    )
+    models = spec.get("models") or ()
+    named = (str(each["name"]) for each in models if isinstance(each, Mapping) and "name" in each)
+    return accepted_models(tenant).union(named)

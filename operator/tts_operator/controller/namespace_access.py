@@ -15,6 +15,8 @@ class NamespaceAccess:
     def __init__(self, namespaces: tuple[str, ...] = (), skipped: Callable[[int], object] = lambda _: None) -> None:
         """`skipped` is called with the number of skipped namespaces whenever it changes."""
         self.named = namespaces
+        self.labels_readable = False
+        """Whether the operator may watch the namespaces themselves; one that is confined never does."""
         self._refused: set[str] = set()
         self._skipped = skipped
 

@@ -12,13 +12,13 @@ from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
-from tts_operator.desired.build import build, pool_deployments, while_refused
+from tts_operator.desired.build import build, pool_deployments
 from tts_operator.objects.keys import Key
-from tts_operator.observe.reader import observe
+from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.interference import InterferenceRecord
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import follow, leftovers, plan
+from tts_operator.plan.plan import leftovers, plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -101,16 +101,23 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     if observed is None:  # the tenant of another release
         limiter.leave_queue(key)  # it may have been queued here before it moved
         return None
-    context.record(observed)
     resolved = resolve(observed, context.settings, clock.now())
+    if resolved.refused is not None:
+        settled = stores.is_settled(key)
+        accepted = await observe_accepted(
+            context.sources, observed, resolved.refused, clock.now(), unmounted=not settled
+        )
+        if accepted is not None:
+            observed, resolved = accepted, resolve(accepted, context.settings, clock.now())
+    context.record(observed)
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
     waits = limiter.admit(key, changes, rollout_modes(resolved))
     executor = PlanExecutor(context.cluster, observed)
     try:
         resolved = resolved.waiting(waits, changes)
-        desired = build(resolved, deployments)  # None for a refused spec: the last good children stay
-        actions = plan(desired, observed) if desired else follow(while_refused(resolved), observed)
+        desired = build(resolved, deployments)  # None where no spec can be followed: the last good children stay
+        actions = plan(desired, observed)
         admitted = context.interference.admit(actions, observed, clock.now())
         stores.before_apply(key)
         outcome = await executor.run(admitted.actions)

@@ -18,10 +18,10 @@ import aiohttp
 import kopf
 
 from tts_operator.cluster.client import PAGE, collection_path
-from tts_operator.controller.fingerprints import Fingerprints, without_status
+from tts_operator.controller.fingerprints import Fingerprints, labels_alone, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
 from tts_operator.objects.keys import Key, model_key
-from tts_operator.objects.kinds import DEPLOYMENT, KINDS, MODEL, TENANT, Kind
+from tts_operator.objects.kinds import DEPLOYMENT, KINDS, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.objects.labels import MANAGED, TENANT_LABEL
 from tts_operator.objects.names import GROUP
 from tts_operator.telemetry.watch_activity import WatchActivity
@@ -51,6 +51,9 @@ class EventSink(Protocol):
 
     def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None: ...
 
+    def namespace_changed(self, name: str) -> None:
+        """Labels of a namespace changed: ceilings, or what models ask for in `allowedNamespaces`."""
+
     def status_changed(self, key: Key) -> None:
         """Only the status of a tenant or a model changed: most often the operator itself wrote it."""
 
@@ -72,10 +75,14 @@ class WatchScope:
         return tuple(collection_path(kind, self.namespace) for kind in self.kinds)
 
 
-def scopes_of(namespaces: tuple[str, ...], *, confined: bool) -> tuple[WatchScope, ...]:
-    """Scopes of an operator that is confined to these namespaces, or of one for the whole cluster."""
+def scopes_of(namespaces: tuple[str, ...], *, confined: bool, labels: bool = True) -> tuple[WatchScope, ...]:
+    """Scopes of an operator that is confined to these namespaces, or of one for the whole cluster.
+
+    `labels`: one for the whole cluster watches the namespaces themselves, too, if it may.
+    """
     if not confined:
-        return (WatchScope("", (TENANT, MODEL, *WATCHED)),)
+        everything = WatchScope("", (TENANT, MODEL, *WATCHED))
+        return (everything, WatchScope("", (NAMESPACE,))) if labels else (everything,)
     return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *WATCHED)) for namespace in namespaces))
 
 
@@ -117,7 +124,7 @@ class KopfWatch:
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._sink.delivered(TENANT.plural, version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
-            if not self._prints.changed(without_status(body), gone=type == "DELETED"):
+            if not self._prints.changed(without_status(body, keep=("acceptedSpec",)), gone=type == "DELETED"):
                 self._sink.status_changed(key)
                 return
             models = () if type == "DELETED" else named_models(body)
@@ -141,9 +148,15 @@ class KopfWatch:
                     self._sink.deployment_changed(dict(body), gone=gone)
                 self._sink.child_changed(owner)
 
+        async def namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
+            self._sink.delivered(NAMESPACE.plural, version(body))
+            metadata = body["metadata"]
+            if self._prints.changed(labels_alone(body), gone=type == "DELETED"):
+                self._sink.namespace_changed(metadata["name"])
+
         kopf.on.login(registry=registry)(self._login)
         for kind in self._scope.kinds:
-            handler = {TENANT: tenant, MODEL: model}.get(kind, child)
+            handler = {TENANT: tenant, MODEL: model, NAMESPACE: namespace}.get(kind, child)
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(handler)
         return registry
 
@@ -197,6 +210,9 @@ class ForwardToLoop:
 
     def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None:
         self._call(functools.partial(self._sink.deployment_changed, deployment, gone=gone))
+
+    def namespace_changed(self, name: str) -> None:
+        self._call(self._sink.namespace_changed, name)
 
     def status_changed(self, key: Key) -> None:
         self._call(self._sink.status_changed, key)

@@ -6,19 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tts_server.config.api_keys import HEX_DIGITS, is_key_file, key_digest
+from tts_server.config.api_keys import HEX_DIGITS, is_key_file, key_digest, shown_name
 
 PREFIX = "tts_"
 """Prefix by which people and secret scanners recognize a key."""
-NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
-"""Names that both an entry of a Secret and a field manager may have."""
 PLAIN_KEY = re.compile(r"[!-~]{16,}")
 """A word as long as a credential. A placeholder such as TODO is shorter."""
 HEXADECIMAL = re.compile(rf"[0-9A-Fa-f]{{{HEX_DIGITS}}}")
 
 
 class KeyEntries(NamedTuple):
-    """Entries of a Secret with API keys, by name. No value is kept."""
+    """Entries of a Secret with API keys, by name as it may be shown. No value is kept."""
 
     usable: int = 0
     """Number of entries that hold a hash."""
@@ -31,7 +29,8 @@ class KeyEntries(NamedTuple):
 def key_entries(data: Mapping[str, bytes]) -> KeyEntries:
     """Sort the entries of a Secret, as files of its volume, by what the server makes of them."""
     entries = {name: content for name, content in sorted(data.items()) if is_key_file(name)}
-    unusable = {name: content for name, content in entries.items() if key_digest(content) is None}
+    named = ((shown_name(name, position), content) for position, (name, content) in enumerate(entries.items(), 1))
+    unusable = {name: content for name, content in named if key_digest(content) is None}
     plain = tuple(name for name, content in unusable.items() if looks_plain(content))
     return KeyEntries(len(entries) - len(unusable), plain, tuple(name for name in unusable if name not in plain))
 

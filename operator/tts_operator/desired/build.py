@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tts_operator.api import TTSTenant
+from tts_operator.calendar.bounds import Bounds
 from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
-from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler, with_last_schedule
-from tts_operator.desired.networkpolicy import closed_policies, network_policy
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
@@ -21,6 +22,7 @@ from tts_operator.objects.names import internal_secret_name, server_config_name
 from tts_operator.pod_files.server_config import live_config
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.cutover import is_entry
+from tts_operator.snapshot import lookup
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Desired:
     """Live children that stay as they are, because what they are built from is missing for now."""
     replicas: Mapping[Ref, int]
     """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
+    bounds: Mapping[Ref, Bounds]
+    """By Deployment: bounds of its HPA."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
 
@@ -47,18 +51,19 @@ def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
 
 
 def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desired | None:
-    """Build every child of one tenant; None for a refused spec, whose last good children stay.
+    """Build every child of one tenant; None where no spec can be followed: its last good children stay.
 
     `deployments` are those of `pool_deployments`. They come first because the rollout limiter decides on their changes:
     a pool that waits keeps its Deployment, and the settings in its server.json that its running pods cannot change.
     """
     tenant = resolved.tenant
-    if tenant is None or resolved.refused is not None or resolved.observed.deleting:
+    if tenant is None or not resolved.followed or resolved.observed.deleting:
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
     # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
     started = [pool for pool in current if pool.deployed or not resolved.suspended]
+    retiring = [pool for pool in resolved.pools if pool.retiring and lookup.autoscaler(resolved.observed, pool.name)]
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -73,7 +78,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *present(peers_service(resolved)),
         *(deployments[pool.name].manifest for pool in started if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
-        *(horizontal_pod_autoscaler(resolved, pool) for pool in started),
+        *(horizontal_pod_autoscaler(resolved, pool) for pool in (*started, *retiring)),  # ceilings hold for all
         tenant_service(resolved),
     ]
     wanted = {manifest.ref for manifest in manifests}
@@ -85,13 +90,9 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
             deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
             for pool in current
         },
+        bounds={deployment_ref(resolved, pool): pool.bounds for pool in current},
         config_hashes=dict(hashes(resolved, current, configs, quota)),
     )
-
-
-def while_refused(resolved: Resolved) -> tuple[Manifest, ...]:
-    """Build what changes although the spec is refused: bounds by the schedule, and ways that the platform closes."""
-    return (*present(with_last_schedule(resolved)), *closed_policies(resolved))
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:

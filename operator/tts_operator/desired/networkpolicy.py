@@ -5,15 +5,12 @@ from ipaddress import collapse_addresses, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from tts_operator.desired.metadata import child_metadata, pool_metadata
-from tts_operator.objects.kinds import NETWORK_POLICY
-from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL, pool_labels
+from tts_operator.desired.metadata import pool_metadata
+from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
-from tts_operator.objects.ownership import controlled_by
-from tts_operator.resolve.hosts import disallowed_urls, service_namespace
+from tts_operator.resolve.hosts import blocked_urls, named_by_platform, service_namespace
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.settings import IPNetwork, Settings
-from tts_operator.snapshot import lookup
 from tts_server.config.hosts import LOCAL, BadHost, parse_host
 from tts_server.config.schema import HTTP_PORT, METRICS_PORT
 
@@ -61,33 +58,6 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     )
 
 
-def closed_policies(resolved: Resolved) -> Iterator[Manifest]:
-    """Live policies without the way to hosts that the refused spec names and the platform does not allow.
-
-    The last accepted spec, which applies, may have the same host: it was accepted while the platform allowed it. Rules
-    that open a port to every address are those of earlier versions.
-    """
-    if resolved.tenant is None or resolved.refused is None:
-        return
-    closed: list[dict[str, Any]] = []
-    for named in disallowed_urls(resolved.tenant, resolved.settings):
-        host, port = host_and_port(named.url)
-        closed += [host_rule(resolved, host, port), {"ports": [policy_port("TCP", port)]}]
-    for ref, live in resolved.observed.children.items():
-        before = live.get("spec", {}).get("egress") or []
-        egress = [rule for rule in before if rule not in closed]
-        if ref.kind == NETWORK_POLICY.name and egress != before and controlled_by(live, resolved.uid):
-            labels = pool_labels(resolved.key.name, lookup.model_of(resolved.observed, ref.name))
-            yield Manifest.of(
-                {
-                    "apiVersion": "networking.k8s.io/v1",
-                    "kind": "NetworkPolicy",
-                    "metadata": child_metadata(resolved, ref.name, labels),
-                    "spec": {**live["spec"], "egress": egress},
-                }
-            )
-
-
 def dns_rule() -> dict[str, Any]:
     """Egress rule for DNS, to any address: clusters run it in different places."""
     return {"ports": [policy_port("UDP", DNS_PORT), policy_port("TCP", DNS_PORT)]}
@@ -100,13 +70,17 @@ def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
 
 
 def store_rules(resolved: Resolved) -> list[dict[str, Any]]:
-    """Egress rules for the tenant's object store, its Redis and the issuer of its callers' tokens."""
+    """Egress rules for the tenant's object store, its Redis and the issuer of its callers' tokens.
+
+    A host that the platform no longer allows has none, although the last accepted spec, which applies, names it.
+    """
     if resolved.tenant is None:
         return []
     auth = resolved.tenant.spec.auth
     urls = [resolved.s3.endpoint] if resolved.s3 else []
     urls += [auth.external.jwks_url] if auth and auth.external else []
-    hosts = {host_and_port(url) for url in urls}
+    blocked = blocked_urls(resolved.tenant, resolved.settings)
+    hosts = {host_and_port(url) for url in urls if url not in blocked}
     if resolved.redis and resolved.redis.host and resolved.redis.port:
         hosts.add((resolved.redis.host, resolved.redis.port))
     return [host_rule(resolved, *each) for each in sorted(hosts, key=lambda each: (each[1], each[0]))]
@@ -127,7 +101,7 @@ def host_peers(host: str, namespace: str, settings: Settings) -> Iterator[dict[s
     if not isinstance(parsed, str):
         yield {"ipBlock": {"cidr": str(ip_network(parsed))}}
         return
-    service = service_namespace(parsed, namespace)
+    service = service_namespace(parsed, namespace, platform=named_by_platform(parsed, settings))
     if service:
         yield {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": service}}}
     if not service or parsed.count(".") == 1:

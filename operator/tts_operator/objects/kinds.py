@@ -47,6 +47,8 @@ class Kind:
     """The chart limits access to one object by its name (resourceNames) where that is known."""
     health_checked: bool = False
     """Objects change without the operator's writes: the watch health check compares their versions."""
+    cluster_wide_verbs: tuple[str, ...] = ()
+    """Further RBAC verbs of an operator that is not confined to namespaces."""
     comment: str = ""
     """Comment above the kind's first RBAC rule."""
 
@@ -123,7 +125,15 @@ SECRET = Kind(
     comment="By name only: permission to list or watch Secrets would be permission to read all of them.",
 )
 EVENT = Kind("events.k8s.io/v1", "Event", "events", ("create", "patch"))
-NAMESPACE = Kind("v1", "Namespace", "namespaces", ("get",), scope=Scope.CLUSTER, by_name=True)
+NAMESPACE = Kind(
+    "v1",
+    "Namespace",
+    "namespaces",
+    ("get",),
+    scope=Scope.CLUSTER,
+    by_name=True,
+    cluster_wide_verbs=("list", "watch"),
+)
 LEASE = Kind(
     "coordination.k8s.io/v1", "Lease", "leases", ("create", "get", "update"), scope=Scope.OPERATOR, by_name=True
 )

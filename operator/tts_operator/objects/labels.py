@@ -32,8 +32,6 @@ ROLLOUT = f"{GROUP}/rollout"
 """Annotation of a Deployment: the last shared change that it rolled out, as `rollout.policy` names it."""
 ROLLOUT_MODE = f"{GROUP}/rollout-mode"
 """Annotation of a TTSModel: how its pools roll out shared changes, as `rollout.situation.Mode` names it."""
-SCHEDULE = f"{GROUP}/schedule"
-"""Annotation of the default pool's HPA: the schedule of the last accepted spec, as JSON."""
 SIGNING_SINCE = f"{GROUP}/signing-since"
 """Annotation of the Secret with signing keys: RFC 3339 instant at which the current one began to sign."""
 

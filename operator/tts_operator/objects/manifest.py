@@ -41,6 +41,11 @@ class Manifest:
         """Take the reference from the body's own apiVersion, kind and metadata."""
         return cls(ref_of(body), body)
 
+    def of_uid(self, live: Body) -> "Manifest":
+        """Restrict an apply to this live object: if it is gone meanwhile, that is a conflict, and creates nothing."""
+        metadata = {**self.body["metadata"], "uid": str(live["metadata"].get("uid", ""))}
+        return Manifest(self.ref, {**self.body, "metadata": metadata})
+
 
 def ref_of(body: Body) -> Ref:
     """Reference to a whole object, by its apiVersion, kind and metadata."""

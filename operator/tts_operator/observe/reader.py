@@ -20,10 +20,12 @@ from tts_operator.objects.names import (
     s3_secret_name,
     signing_secret_name,
 )
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
 from tts_operator.observe.sources import Sources, together
 from tts_operator.observe.store_credentials import read_stores
+from tts_operator.snapshot.accepted import accepted_tenant
 from tts_operator.snapshot.observed import Observed, keys_secret_of
 
 
@@ -32,7 +34,27 @@ async def observe(sources: Sources, key: Key, now: datetime, *, unmounted: bool 
     body = await sources.cluster.get(tenant_ref(key))
     if body is None or "deletionTimestamp" in body["metadata"]:
         return Observed(key=key, body=body, tenant=None, remaining=await _remaining(sources.cluster, key))
-    observed = await _read_objects(sources, key, body)
+    parsed = parse(TTSTenant, body)
+    observed = await _read_objects(sources, key, body, parsed.value)
+    return await _with_stores(sources, replace(observed, tenant_error=parsed.error), now, unmounted=unmounted)
+
+
+async def observe_accepted(
+    sources: Sources, refused: Observed, refusal: Problem, now: datetime, *, unmounted: bool = False
+) -> Observed | None:
+    """Read again what the last accepted spec names, which applies while this one is refused. None without one.
+
+    Raises ClusterError.
+    """
+    tenant = accepted_tenant(refused.body) if refused.body else None
+    if refused.body is None or tenant is None:
+        return None
+    observed = await _read_objects(sources, refused.key, refused.body, tenant)
+    return await _with_stores(sources, replace(observed, refusal=refusal), now, unmounted=unmounted)
+
+
+async def _with_stores(sources: Sources, observed: Observed, now: datetime, *, unmounted: bool) -> Observed:
+    """Add what concerns the tenant's stores and its signing keys."""
     if observed.tenant is None or observed.deleting:
         return observed
     stores = await read_stores(sources, observed, observed.tenant, unmounted=unmounted)
@@ -44,11 +66,10 @@ async def observe(sources: Sources, key: Key, now: datetime, *, unmounted: bool 
     )
 
 
-async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
+async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenant | None) -> Observed:
     """Read the tenant's models, children, pods and namespace concurrently."""
     cluster, uid = sources.cluster, str(body["metadata"]["uid"])
-    tenant = parse(TTSTenant, body)
-    names = {model.name for model in tenant.value.spec.models} if tenant.value else set()
+    names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref.of(SECRET, key.namespace, internal_secret_name(key.name))
     signing_ref = Ref.of(SECRET, key.namespace, signing_secret_name(key.name))
     models, children, autoscalers, pods, namespace, internal, signing, keys = await together(
@@ -59,15 +80,14 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
         cluster.get(Ref.of(NAMESPACE, "", key.namespace)),
         cluster.get(internal_ref),
         cluster.get(signing_ref),  # even without JWT: one of an earlier spec is to be deleted
-        _keys_secret(cluster, Ref.of(SECRET, key.namespace, keys_secret_of(key, tenant.value))),
+        _keys_secret(cluster, Ref.of(SECRET, key.namespace, keys_secret_of(key, tenant))),
     )
     secrets = {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
     namespace_metadata = (namespace or {}).get("metadata") or {}
     return Observed(
         key=key,
         body=body,
-        tenant=tenant.value,
-        tenant_error=tenant.error,
+        tenant=tenant,
         models=models.models,
         model_errors=models.errors,
         published=await read_published(cluster, names, models),
@@ -80,7 +100,7 @@ async def _read_objects(sources: Sources, key: Key, body: Body) -> Observed:
         keys_secret_version=keys.version,
         key_entries=keys.entries,
         internal_token=stored_token(internal, uid) or sources.token(),
-        signing=stored_signing_keys(signing if issues_tokens(tenant.value) else None, uid),
+        signing=stored_signing_keys(signing if issues_tokens(tenant) else None, uid),
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tts_operator.objects.additions import Addition
+from tts_operator.objects.diff import path_name
 from tts_operator.objects.manifest import Manifest, Ref
 from tts_operator.objects.problem import Problem
 
@@ -25,13 +27,32 @@ class Apply:
 
 
 @dataclass(frozen=True)
+class Remove:
+    """Remove what others have added in places that are closed to them."""
+
+    manifest: Manifest
+    additions: tuple[Addition, ...]
+    resource_version: str
+    """resourceVersion as observed: positions in lists are those of this version."""
+
+    @property
+    def ref(self) -> Ref:
+        """Object that is written."""
+        return self.manifest.ref
+
+    def __str__(self) -> str:
+        named = ", ".join(path_name(each.path) for each in self.additions)
+        return f"remove from {self.ref}: {named}"
+
+
+@dataclass(frozen=True)
 class Scale:
     """Write replicas through /scale, under the scale manager's name."""
 
     ref: Ref
     replicas: int
     resource_version: str | None
-    """resourceVersion as observed; None: the one returned by this plan's Apply of the same Deployment."""
+    """resourceVersion as observed; None: the one returned by this plan's other writes of the same Deployment."""
     why: str
     creates: bool = False
     """Whether it is the first write of the replicas, which completes a creation."""
@@ -73,13 +94,15 @@ class Delete:
 
 @dataclass(frozen=True)
 class Refuse:
-    """No write, and a failure in the outcome: a foreign object has the name of a child."""
+    """No write, and a failure in the outcome: a foreign object has the name of a child, or a finalizer holds one."""
 
     ref: Ref
     problem: Problem
+    lingers: bool = False
+    """The child is the tenant's own, and is kept as desired until it is gone: what depends on it goes on."""
 
     def __str__(self) -> str:
         return f"refuse {self.ref}: {self.problem.reason}"
 
 
-Action = Apply | Scale | Annotate | Delete | Refuse
+Action = Apply | Remove | Scale | Annotate | Delete | Refuse

@@ -10,16 +10,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tts_operator.objects import fields
+from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import FieldChange, Path, changed, dropped, field_name, owned_fields, readable
 from tts_operator.objects.field_managers import field_managers, managers_text
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Remove, Scale
 from tts_operator.plan.outcome import Interference, Outcome
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -78,8 +79,20 @@ class Correction:
         return self.last + min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
 
 
+class WriteOf(NamedTuple):
+    """A child, and whether it is applied or others' additions are removed from it."""
+
+    ref: Ref
+    removes: bool
+
+    @classmethod
+    def action(cls, action: Apply | Remove) -> Self:
+        """The write that an action is."""
+        return cls(action.ref, isinstance(action, Remove))
+
+
 class Rewrite(NamedTuple):
-    """Apply of which the API server stored something else."""
+    """Write of which the API server stored something else."""
 
     manifest: str
     stored: Mapping[Path, str]
@@ -93,7 +106,7 @@ class Record:
     """History of one tenant's children."""
 
     corrections: dict[Field, Correction] = field(default_factory=dict)
-    rewrites: dict[Ref, Rewrite] = field(default_factory=dict)
+    rewrites: dict[WriteOf, Rewrite] = field(default_factory=dict)
 
 
 class Admitted(NamedTuple):
@@ -120,16 +133,18 @@ class InterferenceRecord:
         if record is not None:
             held = [each for each in actions if self._is_held(record, each, actions, observed, now)]
         held_refs = {action.ref for action in held if isinstance(action, Apply)}
+        written = {action.ref for action in actions if isinstance(action, Apply | Remove) and action not in held}
         unwritten = any(ref.kind in {CONFIG_MAP.name, SECRET.name} for ref in held_refs)
         admitted: list[Action] = []
         for action in actions:
             if action in held or (unwritten and isinstance(action, Annotate)):
                 continue
-            if action.ref not in held_refs:
+            if isinstance(action, Scale) and action.resource_version is None and action.ref not in written:
+                if (live := observed.children.get(action.ref)) is not None:
+                    version = str(live["metadata"].get("resourceVersion", ""))
+                    admitted.append(replace(action, resource_version=version))
+            elif action.ref not in held_refs or isinstance(action, Remove | Scale):
                 admitted.append(self._owning(action, observed))
-            elif isinstance(action, Scale) and (live := observed.children.get(action.ref)) is not None:
-                version = str(live["metadata"].get("resourceVersion", ""))
-                admitted.append(replace(action, resource_version=version))
         return Admitted(admitted, held)
 
     def record(self, admitted: Admitted, observed: Observed, outcome: Outcome, now: datetime) -> Outcome:
@@ -137,8 +152,9 @@ class InterferenceRecord:
         record = self._records.get(observed.key) or Record()
         record.corrections = {where: each for where, each in record.corrections.items() if now - each.last < QUIET_TIME}
         corrected = self._count(record, admitted, observed, outcome, now)
-        planned = {action.ref for action in (*admitted.actions, *admitted.held) if isinstance(action, Apply)}
-        record.rewrites = {ref: each for ref, each in record.rewrites.items() if ref in planned}
+        writes = [each for each in (*admitted.actions, *admitted.held) if isinstance(each, Apply | Remove)]
+        planned = {WriteOf.action(each) for each in writes}
+        record.rewrites = {write: each for write, each in record.rewrites.items() if write in planned}
         foreign_scaling(record, observed, now)
         if record.corrections or record.rewrites:
             self._records[observed.key] = record
@@ -161,12 +177,12 @@ class InterferenceRecord:
                     where: each for where, each in record.corrections.items() if where[0] != action.ref
                 }
             stored = outcome.applied.get(action.ref)
-            if not isinstance(action, Apply | Scale) or action.ref in outcome.failures:
+            if not isinstance(action, Apply | Remove | Scale):
                 continue
-            if action.ref not in (outcome.applied if isinstance(action, Apply) else outcome.scaled):
+            if action.ref not in (outcome.scaled if isinstance(action, Scale) else outcome.applied):
                 continue  # not written: a conflict with a controller is no fight
             rewritten: set[Path] = set()
-            if isinstance(action, Apply) and stored is not None:
+            if isinstance(action, Apply | Remove) and stored is not None:
                 rewritten = note_rewrite(record, action, stored, now)
             live = observed.children.get(action.ref)
             for change in corrections(action, admitted.actions, live):
@@ -189,12 +205,13 @@ class InterferenceRecord:
     def _is_held(
         self, record: Record, action: Action, actions: Sequence[Action], observed: Observed, now: datetime
     ) -> bool:
-        if not isinstance(action, Apply | Scale):
+        if not isinstance(action, Apply | Remove | Scale):
             return False
         found = list(corrections(action, actions, observed.children.get(action.ref)))
         if not found:
             return False
-        if isinstance(action, Apply) and (rewrite := record.rewrites.get(action.ref)) is not None:
+        rewrite = None if isinstance(action, Scale) else record.rewrites.get(WriteOf.action(action))
+        if isinstance(action, Apply | Remove) and rewrite is not None:
             unchanged = rewrite.manifest == text(action.manifest.body)
             same = {change.path: text(change.before) for change in found} == rewrite.stored
             if unchanged and same and now < rewrite.at + REWRITE_PAUSE:
@@ -208,11 +225,14 @@ class InterferenceRecord:
         )
 
 
-def corrections(action: Apply | Scale, actions: Sequence[Action], live: Body | None) -> Iterator[FieldChange]:
+def corrections(action: Apply | Remove | Scale, actions: Sequence[Action], live: Body | None) -> Iterator[FieldChange]:
     """Fields that an action sets to other values than they have."""
     if isinstance(action, Scale):
         if live is not None and not action.creates:
             yield FieldChange(REPLICAS, fields.replicas(live), action.replicas)
+        return
+    if isinstance(action, Remove):
+        yield from (each.change for each in action.additions)
         return
     if action.create or live is None:
         was_immutable = any(isinstance(each, Delete) and each.ref == action.ref for each in actions)
@@ -256,15 +276,21 @@ def foreign_scaling(record: Record, observed: Observed, now: datetime) -> None:
         record.corrections[where].seen = generation
 
 
-def note_rewrite(record: Record, action: Apply, stored: Body, now: datetime) -> set[Path]:
-    """Record whether the API server stored something else than was applied. Returns the fields."""
-    found = list(changed(action.manifest.body, stored, ()))
+def note_rewrite(record: Record, action: Apply | Remove, stored: Body, now: datetime) -> set[Path]:
+    """Record whether the API server stored something else than was written. Returns the fields."""
+    write = WriteOf.action(action)
+    if isinstance(action, Apply):
+        found = list(changed(action.manifest.body, stored, ()))
+    else:
+        removed = {each.path for each in action.additions}
+        left = additions(action.manifest.body, stored, labels=True)
+        found = [each.change for each in left if each.path in removed]
     if not found:
-        record.rewrites.pop(action.ref, None)
+        record.rewrites.pop(write, None)
         return set()
     values = {change.path: text(change.before) for change in found}
     problem = rewritten(action.ref, found)
-    record.rewrites[action.ref] = Rewrite(text(action.manifest.body), values, problem, now)
+    record.rewrites[write] = Rewrite(text(action.manifest.body), values, problem, now)
     return set(values)
 
 
@@ -273,6 +299,8 @@ def rewritten(ref: Ref, found: Sequence[FieldChange]) -> Problem:
 
     def sentence(change: FieldChange) -> str:
         values = (change.before, change.after)
+        if change.after is None:
+            return f"{field_name(change.path)} is added again"
         if ref.kind == SECRET.name or not all(map(readable, values)):
             return f"{field_name(change.path)} is stored with another value than the operator's"
         return f"{field_name(change.path)} is stored as {change.before}, and the operator sets {change.after}"
@@ -288,8 +316,8 @@ def rewritten(ref: Ref, found: Sequence[FieldChange]) -> Problem:
 
 def interference(record: Record, corrected: set[Ref]) -> Iterator[Interference]:
     """Interference with each child, by reason."""
-    for ref, rewrite in sorted(record.rewrites.items()):
-        yield Interference(ref, rewrite.problem, ref in corrected)
+    for write, rewrite in sorted(record.rewrites.items()):
+        yield Interference(write.ref, rewrite.problem, write.ref in corrected)
     contested: dict[tuple[Ref, str], dict[Path, Correction]] = {}
     for where, each in sorted(record.corrections.items(), key=lambda item: item[0]):
         if each.contested:

@@ -1,8 +1,9 @@
 """Compares desired with observed objects, and plans the writes that make them agree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
+from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import difference
 from tts_operator.objects.field_managers import finalizers_text
 from tts_operator.objects.fields import replicas
@@ -13,7 +14,7 @@ from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import MANAGER
 from tts_operator.objects.ownership import controlled_by, controller_of
 from tts_operator.objects.problem import Problem
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.plan.outcome import Interference
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -24,7 +25,7 @@ COLLECTOR_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
 def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     """Actions that turn observed into desired, in order of execution, deletes last.
 
-    Empty when they agree: converged means zero writes. Empty also for None, a refused spec: children stay as they are.
+    Empty when they agree: converged means zero writes. Empty also for None, no spec: children stay as they are.
     """
     if desired is None:
         return []
@@ -36,16 +37,6 @@ def plan(desired: Desired | None, observed: Observed) -> list[Action]:
     ]
 
 
-def follow(manifests: Iterable[Manifest], observed: Observed) -> list[Action]:
-    """The only writes while a spec is refused: of live children, such as the HPA's bounds by the last schedule."""
-    actions: list[Action] = []
-    for manifest in manifests:
-        live = observed.children.get(manifest.ref)
-        if live is not None and not terminating(live) and (why := difference(manifest.body, live)):
-            actions.append(Apply(manifest, why))
-    return actions
-
-
 def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterator[Action]:
     """Apply of one child, followed by the scale of its replicas."""
     live = observed.children.get(manifest.ref)
@@ -53,16 +44,48 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
-        if foreign_finalizers(live):
-            yield Refuse(manifest.ref, deletion_blocked(live))
+        yield from lingers(manifest, live)
         return  # its deletion enqueues the tenant, which then creates it again
-    if live is not None and live.get("immutable") and live.get("data") != manifest.body.get("data"):
+    if live is not None and is_fixed(manifest, live):
         # Replaced at once: pods are annotated with its hash later in this plan.
         yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
         live = None
-    if why := difference(manifest.body, live):
+    why = difference(manifest.body, live)
+    removals = list(removes(manifest, live, labels=bool(why)))
+    yield from removals
+    if why:
         yield Apply(manifest, why, create=live is None)
-    yield from scales(manifest.ref, desired, observed, applied=bool(why))
+    yield from scales(manifest.ref, desired, observed, applied=bool(why or removals))
+
+
+def removes(manifest: Manifest, live: Body | None, *, labels: bool) -> Iterator[Remove]:
+    """Remove of what others have added to a child, before anything else of it is written."""
+    if live is not None and (labels or additions(manifest.body, live)):
+        found = additions(manifest.body, live, labels=True)
+        if found:
+            yield Remove(manifest, tuple(found), str(live["metadata"].get("resourceVersion", "")))
+
+
+def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
+    """Keep a child as desired while its deletion takes time: a NetworkPolicy, for one, holds until it is gone.
+
+    Its replicas are left alone, because the Deployment controller no longer follows them.
+    """
+    fixed = is_fixed(manifest, live)
+    why = "" if fixed else difference(manifest.body, live)
+    if not fixed:
+        yield from removes(manifest, live, labels=bool(why))
+    if why:
+        yield Apply(manifest.of_uid(live), f"{why}, while it is being deleted")
+    if foreign_finalizers(live):
+        yield Refuse(manifest.ref, deletion_blocked(live), lingers=not fixed)
+
+
+def is_fixed(manifest: Manifest, live: Body) -> bool:
+    """Whether an immutable ConfigMap or Secret has another content than it should: no write can change it."""
+    if not live.get("immutable"):
+        return False
+    return live.get("data") != manifest.body.get("data") or bool(additions(manifest.body, live))
 
 
 def name_taken(live: Body, key: Key) -> Problem:
@@ -120,6 +143,8 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     """Scale of a Deployment, only where the HPA does not own its replicas: at creation, at zero and at wake.
 
     Zero is the HPA's own if it says ScaledToZero: it then wakes the Deployment, which it leaves alone at another zero.
+    Replicas beyond the bounds, as a second HPA leaves them behind, are the HPA's to correct unless it says that it
+    cannot.
     """
     target = desired.replicas.get(ref)
     live = observed.children.get(ref)
@@ -135,6 +160,16 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
         yield Scale(ref, target, version, "never scaled before", creates=True)
+    elif (bounded := within_bounds(current, ref, desired, observed)) != current:
+        yield Scale(ref, bounded, version, "beyond the bounds, and the HPA does not act")
+
+
+def within_bounds(current: int, ref: Ref, desired: Desired, observed: Observed) -> int:
+    """The replicas, moved into the bounds if the pool's own HPA cannot do that and no other one scales the pool."""
+    bounds = desired.bounds.get(ref)
+    if bounds is None or lookup.scales_by_load(observed, ref.name) or lookup.rival_autoscalers(observed, ref.name):
+        return current
+    return min(max(current, bounds.min_replicas, 1), max(bounds.max_replicas, 1))
 
 
 def never_scaled(live: Body) -> bool:

@@ -4,9 +4,11 @@ Never allowed are hosts that belong to the node, to its cloud or to Kubernetes. 
 address is the server's to refuse: it connects to what the name means then.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
+from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,12 +16,14 @@ from tts_operator.api import TTSTenant
 from tts_operator.credentials.shared_stores import SharedRedis
 from tts_operator.objects.problem import Problem
 from tts_operator.settings import Settings
-from tts_server.config.hosts import Address, BadHost, is_local, parse_host
+from tts_server.config.hosts import Address, BadHost, embedded, is_local, parse_host
 
 CHART_VALUE = "tenants.allowedHosts"
 CLUSTER_DOMAIN = "cluster.local"
 API_SERVER = ("kubernetes", "default")
 """Name and namespace of the API server's Service."""
+DASHED_ADDRESS = re.compile(r"[0-9]{1,3}(-[0-9]{1,3}){3}|[0-9a-f]{0,4}(-[0-9a-f]{0,4}){2,7}")
+"""The first label of a name by which cluster DNS answers with an address of a pod."""
 LOCAL_NAMES = frozenset(
     {
         "localhost",
@@ -75,6 +79,14 @@ def disallowed_urls(tenant: TTSTenant, settings: Settings) -> Iterator[Disallowe
             yield DisallowedURL(field, url, host, fault)
 
 
+def blocked_urls(tenant: TTSTenant, settings: Settings) -> set[str]:
+    """URLs of the spec that pods must not reach."""
+    blocked = {named.url for named in disallowed_urls(tenant, settings)}
+    if tenant.spec.storage and tenant.spec.storage.s3 and bucket_in_the_host(tenant, settings):
+        blocked.add(tenant.spec.storage.s3.endpoint)
+    return blocked
+
+
 def named_urls(tenant: TTSTenant) -> Iterator[tuple[str, str]]:
     """Each field of the spec whose URL pods connect to, with its value.
 
@@ -117,11 +129,24 @@ def fault_of(text: str, namespace: str, settings: Settings) -> str:
 
 
 def is_api_server(host: Address | str, namespace: str, settings: Settings) -> bool:
-    """Whether the host is the API server, by the name of its Service or by an address of it."""
+    """Whether the host is the API server, by the name of its Service or by an address of it.
+
+    Cluster DNS also answers for what precedes the name of a Service, such as 10-0-0-1.kubernetes.default.svc. An
+    address may be written inside an IPv6 one, for a translator.
+    """
+    known = {parsed for text in settings.api_server_hosts if (parsed := parsed_or_none(text)) is not None}
     if not isinstance(host, str):
-        return any(str(host) == address.strip("[]") for address in settings.api_server_hosts)
-    named = tuple(host.split("."))
-    return named[:2] == API_SERVER or (*named, namespace) == API_SERVER or host in settings.api_server_hosts
+        return any(each in known for each in (host, *embedded(host)))
+    labels = host.split(".")
+    return host in known or API_SERVER in pairwise(labels) or API_SERVER in pairwise((*labels[-1:], namespace))
+
+
+def parsed_or_none(text: str) -> Address | str | None:
+    """The host, or None if it has an ambiguous notation."""
+    try:
+        return parse_host(text)
+    except BadHost:
+        return None
 
 
 def is_node_or_cloud(host: Address | str) -> bool:
@@ -131,7 +156,10 @@ def is_node_or_cloud(host: Address | str) -> bool:
     """
     if not isinstance(host, str):
         return is_local(host)
-    return host in LOCAL_NAMES or host.endswith((".localhost", ".pod", f".pod.{CLUSTER_DOMAIN}"))
+    if host in LOCAL_NAMES or host.endswith((".localhost", ".pod", f".pod.{CLUSTER_DOMAIN}")):
+        return True
+    first, *others = host.split(".")
+    return DASHED_ADDRESS.fullmatch(first) is not None and "pod" in others  # in clusters with a domain of their own
 
 
 def is_own_service(host: Address | str, namespace: str) -> bool:
@@ -162,14 +190,27 @@ def matches(entry: str, host: Address | str) -> bool:
         return False
 
 
-def service_namespace(host: str, namespace: str) -> str:
+def named_by_platform(host: str, settings: Settings) -> bool:
+    """Whether the platform itself names this very host: it knows whether it means a Service."""
+    tracing = urlsplit(settings.tracing_endpoint).hostname or ""
+    named = (*settings.allowed_hosts, *store_hosts(settings), tracing)
+    return any(parsed_or_none(each) == host for each in named if each)
+
+
+def service_namespace(host: str, namespace: str, *, platform: bool = False) -> str:
     """The namespace of the Service that pods of this namespace reach by the name; empty for no Service.
 
-    A name of two parts may be a Service or a host outside: DNS tries the Service first.
+    A policy opens a port to that namespace. So of what a tenant chooses, `x.team.svc.corp.example` is a host outside,
+    and so is a name of two parts in which `team` may be a domain: both would open the way to a namespace that the
+    platform did not think of. Of what the `platform` names, the first is a Service of a cluster with another domain,
+    and the second may be either: DNS tries the Service first.
     """
     labels = host.split(".")
     if len(labels) == 1:
         return namespace
-    if "svc" in labels[2:]:
+    of_service = host.removesuffix(f".{CLUSTER_DOMAIN}").split(".")
+    if len(of_service) > 2 and of_service[-1] == "svc":
+        return of_service[-2]
+    if platform and "svc" in labels[2:]:
         return labels[len(labels) - 2 - labels[::-1].index("svc")]
-    return labels[1] if len(labels) == 2 else ""
+    return labels[1] if len(labels) == 2 and (platform or labels[1] == namespace) else ""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from tts_operator.objects import fields
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.snapshot import lookup
+from tts_operator.snapshot.memory_kills import past_kills
 
 MIN_INTERVAL = timedelta(seconds=20)
 INTERVALS_PER_ABSENCE = 10
@@ -22,6 +23,8 @@ def requeue_times(resolved: Resolved) -> Iterator[datetime]:
     """Each time at which to read again what is missing; none where nothing is."""
     if (resolved.redis and resolved.redis.problem) or resolved.observed.stores.s3_problem:
         yield resolved.now + MIN_INTERVAL
+    for name in {pool.name for pool in resolved.pools}:
+        yield from (kill.until for kill in past_kills(lookup.pods_of(resolved.observed, name), resolved.now))
     if resolved.lacks_keys and not resolved.suspended:
         yield next_poll(resolved, "Available")
     if any(lookup.rival_autoscalers(resolved.observed, pool.name) for pool in resolved.pools):

@@ -6,9 +6,10 @@ Never raises: what cannot be resolved becomes a problem that the status reports.
 from dataclasses import replace
 from datetime import datetime
 
-from tts_operator.api import AuthMode, TenantModel, TTSTenant
+from tts_operator.api import AuthMode, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
+from tts_operator.calendar.pre_warm import pre_warm
 from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
@@ -27,7 +28,6 @@ from tts_operator.resolve.ceilings import (
 )
 from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.hosts import disallowed_host
-from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem
 from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
@@ -38,21 +38,30 @@ from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_pro
 from tts_operator.rollout.cutover import cutover
 from tts_operator.rollout.draining import draining
 from tts_operator.settings import Settings
+from tts_operator.snapshot.accepted import with_tier
 from tts_operator.snapshot.observed import Observed
 
 
 def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
-    """Resolve the spec as of `now`; `refused` is set if it cannot be followed as a whole."""
+    """Resolve the spec as of `now`; `refused` is set if it cannot be followed as a whole.
+
+    With `observed.refusal` it is the last accepted one, which applies as far as the platform allows it now: its tier is
+    lowered to the namespace's, and hosts that are no longer allowed are out of reach.
+    """
+    ceilings = ceilings_of(observed.namespace_labels, settings.ceilings)
+    lowered_tier = tier_problem(observed.tenant, ceilings) if observed.refusal and observed.tenant else None
+    if lowered_tier is not None:
+        observed = with_tier(observed, ceilings.tier)
     tenant = observed.tenant
-    unresolved = Resolved(observed, settings, now)
+    unresolved = Resolved(observed, settings, now, refused=observed.refusal)
     if observed.deleting:
         return replace(unresolved, refused=Problem("Invalid", "the tenant is being deleted"))
     if tenant is None:
         return refuse(unresolved, Problem("Invalid", observed.tenant_error or "the stored object is not a TTSTenant"))
     if unsupported := list(unsupported_in_tenant(tenant.spec)):
         return refuse(unresolved, Problem("NotSupportedYet", not_supported(unsupported)))
-    ceilings = ceilings_of(observed.namespace_labels, settings.ceilings)
-    if problem := disallowed_host(tenant, settings) or tier_problem(tenant, ceilings):
+    problem = disallowed_host(tenant, settings) or tier_problem(tenant, ceilings)
+    if problem and not observed.refusal:
         return refuse(unresolved, problem)
     most = pool_ceiling(observed, tenant, tenant.spec.models[0], ceilings).replicas
     try:
@@ -61,7 +70,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     except schedule.UnknownTimeZone as error:
         return refuse(unresolved, Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
-    metrics = missing_metrics(observed, default_pool, window.bounds, now)
+    lead = pre_warm_seconds(tenant, observed.models[tenant.spec.models[0].name])
+    warmed = pre_warm(tenant.spec.schedule, now, lead, most)
+    metrics = missing_metrics(observed, default_pool, warmed.bounds, now)
     pools, problems = requested_pools(observed, tenant, metrics, ceilings, now)
     target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
     live_pools = with_roles(observed, pools, target)
@@ -73,11 +84,18 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     auth = tenant.spec.auth
     resolved = replace(
         unresolved,
-        notes=(*limits.notes, *lowered, *hidden),
+        notes=(*((lowered_tier,) if lowered_tier else ()), *limits.notes, *lowered, *hidden),
         model_problems=problems,
         window=window,
         next_transition=change,
-        pools=(*live_pools, *(retiring_pool(observed, name) for name in drained.pools)),
+        pre_warmed=warmed,
+        most_replicas=most,
+        pools=tuple(
+            replace(pool, bounds=capped(pool.bounds, running_pool_ceiling(observed, pool.name, ceilings).replicas))
+            if pool.retiring
+            else pool
+            for pool in (*live_pools, *(retiring_pool(observed, name) for name in drained.pools))
+        ),
         entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
@@ -89,6 +107,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     )
     times = [
         change and change.at,
+        warmed.changes_at,
         target.requeue_at,
         drained.requeue_at,
         metrics.requeue_at,
@@ -99,22 +118,17 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
 
 
+def pre_warm_seconds(tenant: TTSTenant, model: TTSModel | None) -> int:
+    """Time before a window with a higher minimum at which the minimum is raised: the tenant's, else the model's."""
+    schedule = tenant.spec.schedule
+    if schedule is not None and schedule.pre_warm_seconds is not None:
+        return schedule.pre_warm_seconds
+    return model.spec.load_seconds if model else 0
+
+
 def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
-    """A refused spec: the children stay as they are, and replicas go on by the last accepted schedule."""
-    refused = replace(unresolved, refused=problem)
-    last = last_schedule(unresolved.observed)
-    if last is None:
-        return refused
-    observed = unresolved.observed
-    ceilings = ceilings_of(observed.namespace_labels, unresolved.settings.ceilings)
-    most = running_pool_ceiling(observed, last.pool, ceilings).replicas  # not by the refused spec's model
-    try:
-        window = capped_state(schedule.state_at(last.schedule, unresolved.now), most)
-        change = capped_change(schedule.next_change(last.schedule, unresolved.now), most)
-    except schedule.UnknownTimeZone:  # this operator's database is another one
-        return refused
-    at = change.at if change else None
-    return replace(refused, following=last.pool, window=window, next_transition=change, requeue_at=at)
+    """A spec that cannot be followed, not even as the last accepted one: the children stay as they are."""
+    return replace(unresolved, refused=unresolved.refused or problem)
 
 
 def requested_pools(

@@ -8,6 +8,7 @@ from typing import Literal
 from tts_operator.api import AuthMode, TTSModel, TTSTenant
 from tts_operator.api.tenant import S3Storage
 from tts_operator.calendar.bounds import Bounds, Change, State
+from tts_operator.calendar.pre_warm import PreWarmed
 from tts_operator.credentials.shared_stores import SharedRedis, redis_of, s3_of
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
@@ -70,15 +71,17 @@ class Resolved:
     settings: Settings
     now: datetime
     refused: Problem | None = None
-    """Why the spec as a whole cannot be followed: nothing is built, and the last good children stay."""
-    following: str = ""
-    """While the spec is refused: name of the pool that follows the last accepted schedule; empty without one."""
+    """Why the stored spec as a whole cannot be followed. With pools, the last accepted one is followed instead."""
     notes: tuple[Problem, ...] = ()
     """Fields of the spec that have no effect, or another than written; everything else converges."""
     model_problems: tuple[Problem, ...] = ()
     """Problems of models, in the order of the spec, then of fallbacks and voices."""
     window: State | None = None
     next_transition: Change | None = None
+    pre_warmed: PreWarmed | None = None
+    """Bounds of the default model's pool with pre-warming."""
+    most_replicas: int = 1000
+    """Ceiling of the default model's pool, whatever the schedule says."""
     requeue_at: datetime | None = None
     """When to requeue the tenant even without an event; None for never."""
     pools: tuple[Pool, ...] = ()
@@ -101,13 +104,18 @@ class Resolved:
         return self.observed.key
 
     @property
+    def followed(self) -> bool:
+        """Whether a spec is followed: the stored one or, while that is refused, the last accepted one."""
+        return bool(self.pools)
+
+    @property
     def uid(self) -> str:
         """The tenant's UID."""
         return self.observed.uid
 
     @property
     def tenant(self) -> TTSTenant | None:
-        """The stored tenant; None if it does not parse."""
+        """The tenant with the spec that is followed; None if it does not parse."""
         return self.observed.tenant
 
     @property
@@ -140,7 +148,7 @@ class Resolved:
     @property
     def needs_keys(self) -> bool:
         """Whether its callers authenticate by API keys, or by tokens that they get for them."""
-        if self.tenant is None or self.refused:
+        if self.tenant is None or not self.followed:
             return False
         if self.auth_modes == (AuthMode.NONE,):
             return False

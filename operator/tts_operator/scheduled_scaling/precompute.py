@@ -5,12 +5,11 @@ second costs one write for each HPA and no read; the reconcile follows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.objects.diff import difference
-from tts_operator.objects.manifest import Manifest
 from tts_operator.plan.actions import Apply
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
@@ -23,7 +22,7 @@ class Requeue:
 
     at: datetime
     transition: bool = False
-    """Whether it is a transition of the schedule."""
+    """Whether it is a transition of the schedule, or the beginning of a pre-warming."""
     precompute: tuple[Apply, ...] = ()
     """Writes of that instant, valid unless the tenant, its models or its children change before."""
 
@@ -32,10 +31,11 @@ def next_requeue(resolved: Resolved) -> Requeue | None:
     """Next requeue of a tenant, with the writes of its transition if it is one; None for never."""
     if resolved.requeue_at is None:
         return None
-    transition = resolved.next_transition
-    if transition is None or transition.at != resolved.requeue_at or resolved.refused is not None:
+    opens_at = resolved.next_transition.at if resolved.next_transition else None
+    warms_at = resolved.pre_warmed.changes_at if resolved.pre_warmed else None
+    if resolved.requeue_at not in {opens_at, warms_at} or not resolved.followed:
         return Requeue(resolved.requeue_at)
-    then = resolve(resolved.observed, resolved.settings, transition.at)
+    then = resolve(resolved.observed, resolved.settings, resolved.requeue_at)
     return Requeue(resolved.requeue_at, transition=True, precompute=tuple(precompute(resolved, then)))
 
 
@@ -48,10 +48,4 @@ def precompute(now: Resolved, then: Resolved) -> Iterator[Apply]:
             continue
         before, after = horizontal_pod_autoscaler(now, pool), horizontal_pod_autoscaler(then, later[pool.name])
         if why := difference(after.body, before.body):
-            yield Apply(with_uid(after, str(live["metadata"]["uid"])), why)
-
-
-def with_uid(manifest: Manifest, uid: str) -> Manifest:
-    """Restrict an apply to the object of this UID: if that one is gone it is a conflict, and creates nothing."""
-    metadata = {**manifest.body["metadata"], "uid": uid}
-    return replace(manifest, body={**manifest.body, "metadata": metadata})
+            yield Apply(after.of_uid(live), why)

@@ -47,6 +47,13 @@ def scaled_to_zero(observed: Observed, pool: str) -> bool:
     return condition is not None and condition.get("status") == "True"
 
 
+def scales_by_load(observed: Observed, pool: str) -> bool:
+    """Whether the pool's HPA does not say that it cannot: a new one says nothing yet."""
+    live = autoscaler(observed, pool)
+    conditions = (fields.condition(live, name) for name in ("AbleToScale", "ScalingActive"))
+    return live is None or not any(each is not None and each.get("status") == "False" for each in conditions)
+
+
 def autoscaler_bounds(observed: Observed, pool: str) -> Bounds | None:
     """Bounds that a pool's HPA has now."""
     live = autoscaler(observed, pool)

@@ -1,6 +1,8 @@
 """Containers that the kernel ended for want of memory: when it happened tells what to change."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from tts_operator.objects import fields
 from tts_operator.objects.manifest import Body
@@ -15,6 +17,46 @@ ADVICE = {
     " spread the load over more replicas; raise the memory limit if one request alone needs more",
 }
 MINUTE = timedelta(minutes=1)
+TOLD_FOR = timedelta(hours=1)
+"""Time for which a kill is told after it, although the pod is ready again."""
+
+
+class PastKill(NamedTuple):
+    """A kill for memory of a container that serves again."""
+
+    problem: Problem
+    until: datetime
+    """When it is no longer told."""
+
+
+def past_kills(pods: Iterable[Body], now: datetime) -> Iterator[PastKill]:
+    """Kills within the last hour of containers that are ready again: the next may take the last replica.
+
+    Whether one came at the start or under load is no longer to be seen, since the pod's condition Ready has changed
+    again. A container that is ready with the same memory had enough to start.
+    """
+    for pod in pods:
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            finished = fields.instant(ended.get("finishedAt"))
+            if not container.get("ready") or not killed_for_memory(ended) or finished is None:
+                continue
+            if now < (until := finished + TOLD_FOR):
+                yield PastKill(past_problem(pod, container, ended, finished), until)
+
+
+def past_problem(pod: Body, container: Body, ended: Body, finished: datetime) -> Problem:
+    """Reason, cause and advice of a kill for memory after which the container is ready again."""
+    limit = memory_limit(pod, str(container.get("name", "")))
+    started = fields.instant(ended.get("startedAt"))
+    ran = f" after {duration(finished - started)}" if started else ""
+    restarts = int(container.get("restartCount", 1))
+    message = (
+        f"pod {pod['metadata']['name']}: the container used more memory than"
+        f" {f'its limit of {limit}' if limit else 'the node had'} and was killed{ran} at {finished:%Y-%m-%dT%H:%M:%SZ}"
+        f" ({restarts} restart{'s' * (restarts != 1)}); it is ready again; {ADVICE[UNDER_LOAD]}"
+    )
+    return Problem(UNDER_LOAD, message)
 
 
 def killed_for_memory(ended: Body) -> bool:

@@ -11,6 +11,7 @@ from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import keys_secret_name
+from tts_operator.objects.problem import Problem
 
 Children = Mapping[Ref, Body]
 """Live objects of the child kinds, whole, by reference."""
@@ -24,7 +25,9 @@ class Observed:
     body: Body | None
     """The stored TTSTenant; None once it is gone."""
     tenant: TTSTenant | None
-    """`body`, parsed; None where it is gone or does not parse."""
+    """`body`, parsed; None where it is gone or does not parse. While `refusal` is set: with the last accepted spec."""
+    refusal: Problem | None = None
+    """Why the stored spec is refused, where `tenant` has the last accepted one instead."""
     tenant_error: str | None = None
     """Why the stored object does not parse, in one line."""
     models: Mapping[str, TTSModel | None] = field(default_factory=dict)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tts_operator.plan.outcome import Outcome
+from tts_operator.snapshot.memory_kills import UNDER_LOAD
 from tts_operator.status.conditions import condition_of
-from tts_operator.status.policies import SUSPENDED, THROTTLED, WARNINGS
+from tts_operator.status.policies import SCALED_TO_ZERO, SUSPENDED, THROTTLED, WARNINGS
 
-TRANSIENT = frozenset({"Starting", SUSPENDED, "BeingCollected", "ScaledToZero"})
+TRANSIENT = frozenset({"Starting", SUSPENDED, "BeingCollected", SCALED_TO_ZERO})
 """Reasons not to be Ready that need no action: their events are of type Normal."""
 
 
@@ -32,6 +33,9 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     if closed is not None and opened != closed:
         message = f"active window changed from {closed} to {opened}{_bounds(after)}"
         result.append(Event("Normal", "WindowChanged", message))
+    killed, known = condition_of(after, "Available"), condition_of(before, "Available")
+    if killed.get("reason") == UNDER_LOAD and killed["status"] == "True" and killed["message"] != known.get("message"):
+        result.append(Event("Warning", killed["reason"], killed["message"]))
     for type_ in (*WARNINGS, "Programmed"):
         warning = condition_of(after, type_)
         if warning.get("status") != "False" or warning["reason"] == condition_of(before, type_).get("reason"):
@@ -48,7 +52,7 @@ def readiness(status: Mapping[str, Any]) -> str:
     A rollout beside pods that serve is no event: Ready stays True, and Progressing tells it.
     """
     found = condition_of(status, "Ready")
-    if found.get("status") == "True" and found["reason"] != SUSPENDED:
+    if found.get("status") == "True" and found["reason"] not in (SUSPENDED, SCALED_TO_ZERO):
         return "Ready"
     return str(found.get("reason", ""))
 

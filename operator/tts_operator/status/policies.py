@@ -15,6 +15,7 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import pod_failures
 from tts_operator.status.api_keys import keys_not_found, keys_unusable
+from tts_operator.status.conditions import timestamp
 
 
 class PolicyInput(NamedTuple):
@@ -34,8 +35,11 @@ def refused(inputs: PolicyInput) -> Problem | None:
     problem = inputs.resolved.refused
     if problem is None or not accepted_before(inputs):
         return problem
-    clock = ", and its schedule goes on" if inputs.resolved.following else ""
-    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{clock}")
+    if not inputs.resolved.followed:
+        return Problem(problem.reason, f"{problem.message}; until then everything stays as it is")
+    changes = [each.message for each in inputs.resolved.notes if each.message not in problem.message]
+    but = f", except that {'; '.join(changes)}" if changes else ""
+    return Problem(problem.reason, f"{problem.message}; until then the last accepted spec applies{but}")
 
 
 def model_unusable(inputs: PolicyInput) -> Problem | None:
@@ -107,8 +111,8 @@ def throttled(inputs: PolicyInput) -> Problem | None:
 
 
 def suspended(inputs: PolicyInput) -> Problem | None:
-    """`spec.suspend` is set. While the spec is refused it has no effect, and running pods keep serving."""
-    if not inputs.resolved.suspended or (inputs.resolved.refused and has_replicas(inputs.observed)):
+    """`spec.suspend` is set. Without a spec that is followed it has no effect, and running pods keep serving."""
+    if not inputs.resolved.suspended or (not inputs.resolved.followed and has_replicas(inputs.observed)):
         return None
     return Problem("Suspended", "spec.suspend is true: set it to false to start the endpoint")
 
@@ -127,7 +131,7 @@ def never_accepted(inputs: PolicyInput) -> Problem | None:
 
 def accepted_before(inputs: PolicyInput) -> bool:
     """Whether this spec or an earlier one was accepted: one that was suspended left a status and no Deployments."""
-    return bool(pool_names(inputs) or inputs.observed.status.get("pools"))
+    return bool(inputs.resolved.followed or pool_names(inputs) or inputs.observed.status.get("pools"))
 
 
 def pool_failing(inputs: PolicyInput) -> Problem | None:
@@ -162,13 +166,15 @@ def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
     """A pool's HPA has scaled it to zero by its metric."""
     for name in unavailable_pools(inputs):
         if lookup.scaled_to_zero(inputs.observed, name):
-            return Problem("ScaledToZero", f"hpa/{name} has scaled the pool to zero and starts it again on demand")
+            return Problem(SCALED_TO_ZERO, f"hpa/{name} has scaled the pool to zero and starts it again on demand")
     return None
 
 
 def starting(inputs: PolicyInput) -> Problem | None:
     """A pool has no available pod yet, and no failure is known."""
     for name in unavailable_pools(inputs):
+        if lookup.scaled_to_zero(inputs.observed, name):
+            continue
         return Problem("Starting", f"no pod of {name} is ready yet{serving_fallback(inputs, name)}")
     return None
 
@@ -209,8 +215,24 @@ def some_pods_failing(inputs: PolicyInput) -> Problem | None:
             if name in without_room:
                 advice = "the old pods keep serving; free capacity or set spec.rollout.strategy to Replace"
                 return Problem("NoRoomToSurge", f"{messages}; {advice}")
+            if problem := no_capacity(inputs, name, messages):
+                return problem
             return Problem(failures[0].reason, f"{messages}; the other pods keep serving")
     return None
+
+
+def no_capacity(inputs: PolicyInput, pool: str, messages: str) -> Problem | None:
+    """Pods that are started before a window find no room: there is still time to make some."""
+    resolved = inputs.resolved
+    opening = resolved.pre_warmed.window if resolved.pre_warmed else None
+    if opening is None or not resolved.pools or pool != resolved.pools[0].name:
+        return None
+    at = timestamp(opening.at)
+    return Problem(
+        "NoCapacityForNextWindow",
+        f"window {opening.window} opens at {at} with at least {opening.bounds.min_replicas} replicas, and not all of"
+        f" them run: {messages}; free capacity or add nodes; the other pods keep serving",
+    )
 
 
 def metrics_missing(inputs: PolicyInput) -> Problem | None:
@@ -244,6 +266,8 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
 
 SUSPENDED = "Suspended"
 """Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
+SCALED_TO_ZERO = "ScaledToZero"
+"""Reason of Available, and of Ready, which is True, where an HPA has scaled a pool to zero."""
 AMBIGUOUS = "AmbiguousSelector"
 """Reason of the HPA controller where several HPAs select the same pods."""
 REPLICAS_CONTESTED = "ReplicasContested"
@@ -260,7 +284,7 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, interfered, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, scaled_to_zero, starting),
+    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, starting, scaled_to_zero),
     "ScalingActive": (second_autoscaler, replicas_contested, metrics_missing),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
@@ -275,8 +299,8 @@ WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:
-    """Pools of the resolved spec; of a refused spec, those that are deployed."""
-    if not inputs.resolved.refused:
+    """Pools of the spec that is followed; without one, those that are deployed."""
+    if inputs.resolved.followed:
         return [pool.name for pool in inputs.resolved.pools]
     return sorted(ref.name for ref in inputs.observed.children if ref.kind == "Deployment")
 

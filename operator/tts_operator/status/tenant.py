@@ -9,8 +9,11 @@ from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
+from tts_operator.snapshot.accepted import accepted_text, spec_text
+from tts_operator.snapshot.memory_kills import past_kills
 from tts_operator.snapshot.observed import Observed
 from tts_operator.status.conditions import conditions, timestamp
+from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
     KEYS,
     POLICIES,
@@ -22,6 +25,8 @@ from tts_operator.status.policies import (
     Policy,
     PolicyInput,
     pod_failures_of,
+    pool_names,
+    scaled_to_zero,
     some_pods_failing,
     suspended,
 )
@@ -37,10 +42,12 @@ from tts_operator.status.progressing import (
 
 
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
-    """The whole status. While the spec is refused, only conditions and the fields of the schedule change."""
+    """The whole status. Where no spec is followed, only conditions change."""
     inputs = PolicyInput(resolved, observed, outcome)
     before = dict(observed.status)
-    result = {**before, **schedule_fields(resolved)} if resolved.refused else status_fields(inputs)
+    result = status_fields(inputs) if resolved.followed else before
+    if text := followed_text(resolved):
+        result["acceptedSpec"] = text
     if "release" in before:  # claimed before anything else is written
         result["release"] = before["release"]
     progress = progressing(inputs)
@@ -65,6 +72,8 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
+    if (costs := cost(resolved, pools)) is not None:
+        result["cost"] = costs
     if default.precision:
         result["precision"], result["precisionReason"] = default.precision.name, default.precision.message
     else:  # the pool keeps its last pods, so their last reported precision still holds
@@ -73,12 +82,20 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
     return result
 
 
+def followed_text(resolved: Resolved) -> str:
+    """The spec that is followed, as it was stored; empty without one, or if it is too long."""
+    body = resolved.observed.body
+    if body is None or not resolved.followed:
+        return ""
+    return accepted_text(body) if resolved.refused else spec_text(body)
+
+
 def schedule_fields(resolved: Resolved) -> dict[str, Any]:
-    """Fields that the schedule determines; empty while the spec is refused and no earlier schedule is followed."""
+    """Fields that the schedule determines."""
     result: dict[str, Any] = {}
     if resolved.window:
         result["activeWindow"] = resolved.window.window
-    if resolved.following or (resolved.tenant and not resolved.refused and resolved.tenant.spec.schedule):
+    if resolved.tenant and resolved.tenant.spec.schedule:
         result["timeZoneDatabase"] = tz_database.VERSION
     if change := resolved.next_transition:
         result["nextTransition"] = {
@@ -115,9 +132,9 @@ def all_conditions(
         name: next((problem for policy in policies if (problem := policy(inputs))), None)
         for name, policies in POLICIES.items()
     }
-    if inputs.resolved.refused or inputs.resolved.redis is None:
+    if not inputs.resolved.followed or inputs.resolved.redis is None:
         del problems[REDIS]
-    if inputs.resolved.refused:
+    if not inputs.resolved.followed:
         del problems[STORAGE]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]
@@ -145,13 +162,14 @@ def not_ready(inputs: PolicyInput, progress: Progress) -> Problem | None:
 def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
     """Policies of the summarized conditions that decide on Ready. A suspended tenant has no pods to judge.
 
-    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available.
+    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available. Nor is a pool
+    that its HPA has scaled to zero, and starts on demand.
     """
     for name in SUMMARIZED:
         for policy in POLICIES[name]:
             if policy is suspended and suspended(inputs):
                 return
-            if policy not in STILL_SERVING:
+            if policy not in (*STILL_SERVING, scaled_to_zero):
                 yield policy
 
 
@@ -160,8 +178,15 @@ def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:
     if problem := suspended(inputs):
         return problem
     if progress.done:
-        return None
+        return scaled_to_zero(inputs)
     return Problem(progress.problem.reason, f"not every pod runs the present spec: {progress.problem.message}")
+
+
+def killed_before(inputs: PolicyInput) -> Problem | None:
+    """Containers that were killed for memory lately and serve again."""
+    pods = (pod for name in pool_names(inputs) for pod in lookup.pods_of(inputs.observed, name))
+    kills = [kill.problem for kill in past_kills(pods, inputs.resolved.now)]
+    return Problem(kills[0].reason, "; ".join(each.message for each in kills)) if kills else None
 
 
 def note(inputs: PolicyInput, name: str) -> Problem | None:
@@ -169,6 +194,8 @@ def note(inputs: PolicyInput, name: str) -> Problem | None:
     notes = inputs.resolved.notes
     if name == "Accepted" and notes:
         return Problem(notes[0].reason, "; ".join(each.message for each in notes))
+    if name == "Available":
+        return killed_before(inputs)
     if name == STORAGE and inputs.resolved.s3 is None:
         return Problem(
             "LocalFiles",

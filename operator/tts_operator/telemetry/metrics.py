@@ -13,7 +13,10 @@ LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300)
 
 
 class Metrics:
-    """Metrics of one operator. Labels are kinds, verbs and condition types: their number does not grow with tenants."""
+    """Metrics of one operator. Labels are kinds, verbs, condition types and, for costs, namespaces.
+
+    Their number does not grow with tenants.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -52,6 +55,13 @@ class Metrics:
             "tts_operator_api_writes",
             "Writes sent to the API server, by verb, kind and result.",
             ["verb", "kind", "result"],
+            registry=self.registry,
+        )
+        self.hourly_cost = Gauge(
+            "tts_operator_hourly_cost",
+            "Hourly cost of the desired replicas of a namespace's tenants, at the last full list. Tenants whose models"
+            " have no price are left out.",
+            ["namespace"],
             registry=self.registry,
         )
         self.waiting = Gauge(
@@ -93,6 +103,12 @@ class Metrics:
         self.conditions.clear()
         for (type_, status), count in counts.items():
             self.conditions.labels(type_, status).set(count)
+
+    def costs(self, hourly: Mapping[str, float]) -> None:
+        """Replace the hourly costs by namespace."""
+        self.hourly_cost.clear()
+        for namespace, amount in hourly.items():
+            self.hourly_cost.labels(namespace).set(amount)
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""

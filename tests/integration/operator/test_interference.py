@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, KubernetesUser, converge, eventually
 from tests.support.resources import Object, tenant_body
+from tts_operator.cluster.client import Request, path_of
 from tts_operator.cluster.errors import Refused
-from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
-from tts_operator.objects.manifest import Body
+from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
+from tts_operator.objects.additions import additions
+from tts_operator.objects.diff import difference
+from tts_operator.objects.manifest import Body, Manifest
 
 QUOTAS, LIMIT_RANGES = "/api/v1/namespaces/{}/resourcequotas", "/api/v1/namespaces/{}/limitranges"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
+STRATEGIC = "application/strategic-merge-patch+json"
 REPLICA_SETS = "/apis/apps/v1/namespaces/{}/replicasets"
 
 
@@ -149,9 +155,16 @@ async def test_a_second_autoscaler_of_a_pool(api: ApiServer) -> None:
     found = await api.condition("ScalingActive")
     assert (found["status"], found["reason"]) == ("False", "SecondAutoscaler")
     assert found["message"].startswith(f"hpa/keda-hpa-acme (field manager keda) scales deploy/{pool} too")
+    await api.user.scale(api.ref("Deployment", pool), 3)
     await api.user.delete(api.ref("HorizontalPodAutoscaler", "keda-hpa-acme"))
     await reconcile(api.key(), context_of(api))
     assert (await api.condition("ScalingActive"))["reason"] != "SecondAutoscaler"
+
+    async def back() -> bool:
+        await reconcile(api.key(), context_of(api))
+        return bool((await api.get("Deployment", pool))["spec"]["replicas"] == 1)
+
+    await eventually(back, "what it left behind is within the bounds, by the HPA or by the operator")
 
 
 def mutating_policy(api: ApiServer, expression: str) -> list[Object]:
@@ -238,6 +251,121 @@ async def test_a_finalizer_that_holds_a_child_while_its_tenant_is_deleted(api: A
     assert [(each["reason"], each["regarding"]["name"]) for each in held] == [("DeletionBlocked", "acme-quota")]
     assert "hold-controller" in held[0]["note"]
     await api.user.patch(quota, {"metadata": {"finalizers": None}})
+
+
+def other_pod(**fields: Any) -> Object:
+    return {"spec": {"template": {"spec": fields}}}
+
+
+ADDED: dict[str, tuple[str, str, Object]] = {
+    # kind, name, strategic merge patch that adds something: of a list, an element
+    "a container": ("Deployment", "{pool}", other_pod(containers=[{"name": "evil", "image": "evil:1"}])),
+    "a variable": (
+        "Deployment",
+        "{pool}",
+        other_pod(containers=[{"name": "tts-server", "env": [{"name": "LD_PRELOAD", "value": "/data/evil.so"}]}]),
+    ),
+    "accelerators": (
+        "Deployment",
+        "{pool}",
+        other_pod(containers=[{"name": "tts-server", "resources": {"limits": {"nvidia.com/gpu": "8"}}}]),
+    ),
+    "another entry in place of server.json": (
+        "Deployment",
+        "{pool}",
+        other_pod(
+            volumes=[{"name": "server", "configMap": {"items": [{"key": "server.json", "path": "config.json"}]}}]
+        ),
+    ),
+    "an entry of a ConfigMap": ("ConfigMap", "acme-quota", {"data": {"evil": "{}"}}),
+    "a port of a Service": (
+        "Service",
+        "acme",
+        {"spec": {"ports": [{"name": "evil", "port": 22, "protocol": "TCP", "targetPort": 22}]}},
+    ),
+    "an address of a Service": ("Service", "acme", {"spec": {"externalIPs": ["203.0.113.7"]}}),
+}
+
+
+@pytest.mark.parametrize("manager", ["kubectl-patch", "tts-operator"])
+@pytest.mark.parametrize(("kind", "name", "change"), ADDED.values(), ids=ADDED)
+async def test_what_others_add_to_a_child_is_removed_whatever_they_call_themselves(
+    api: ApiServer, kind: str, name: str, change: Object, manager: str
+) -> None:
+    ref = api.ref(kind, name.format(pool=await a_tenant(api, schedule=DAY)))
+    before = await api.get(kind, ref.name)
+    query = {"fieldManager": manager}
+    await api.user.cluster.send(Request("PATCH", path_of(ref), query, change, STRATEGIC))
+    await converge(api)
+    assert without_server_fields(await api.get(kind, ref.name)) == without_server_fields(before)
+
+
+async def test_what_others_may_add_stays_and_costs_no_write(api: ApiServer) -> None:
+    pool = await a_tenant(api, schedule=DAY)
+    deployment, before = api.ref("Deployment", pool), len(api.writes)
+    change = other_pod(tolerations=[{"key": "gpu", "operator": "Exists"}])
+    change["spec"]["template"]["metadata"] = {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}
+    change["metadata"] = {"labels": {"team": "a"}, "annotations": {"example.com/a": "b"}}
+    await api.user.patch(deployment, change)
+    await converge(api)
+    assert "deployments" not in {each.kind for each in api.writes[before:]}
+    live = await api.get("Deployment", pool)
+    assert live["spec"]["template"]["spec"]["tolerations"] == change["spec"]["template"]["spec"]["tolerations"]
+
+
+FOLDER = Path(__file__).parents[2] / "unit" / "operator" / "desired" / "golden"
+GOLDEN = {file.stem: file.read_text() for file in sorted(FOLDER.glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("text", GOLDEN.values(), ids=GOLDEN)
+async def test_what_the_api_server_makes_of_a_child_is_no_difference(api: ApiServer, text: str) -> None:
+    """Its defaults are nobody's additions, and a converged tenant costs no write."""
+    for body in yaml.safe_load_all(text):
+        manifest = Manifest.of({**body, "metadata": {**body["metadata"], "namespace": api.namespace}})
+        stored = {**await api.cluster.apply(manifest, force=True), "kind": body["kind"]}
+        assert difference(manifest.body, stored) == ""
+        assert additions(manifest.body, stored, labels=True) == []
+
+
+def without_server_fields(body: Body) -> Object:
+    """The object without what every write changes."""
+    changing = {"generation", "resourceVersion", "managedFields", "annotations"}
+    metadata = {name: value for name, value in body["metadata"].items() if name not in changing}
+    return {**{name: value for name, value in body.items() if name != "status"}, "metadata": metadata}
+
+
+HELD: dict[str, tuple[str, str, Object]] = {
+    # kind, name, what is written into it while it is held
+    "an open policy": ("NetworkPolicy", "{pool}", {"spec": {"ingress": [{}], "egress": [{}]}}),
+    "limits": ("ConfigMap", "acme-quota", {"data": {"quota.json": "{}"}}),
+    "bounds of the HPA": ("HorizontalPodAutoscaler", "{pool}", {"spec": {"maxReplicas": 900}}),
+    "a field of the Deployment": ("Deployment", "{pool}", {"spec": {"minReadySeconds": 90}}),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "change"), HELD.values(), ids=HELD)
+async def test_a_child_that_a_finalizer_holds_is_corrected_all_the_same(
+    api: ApiServer, kind: str, name: str, change: Object
+) -> None:
+    ref = api.ref(kind, name.format(pool=await a_tenant(api, schedule=DAY)))
+    before = await api.get(kind, ref.name)
+    await api.user.patch(ref, {"metadata": {"finalizers": ["example.com/hold"]}})
+    await api.user.delete(ref)
+    await api.user.patch(ref, change)
+    context = context_of(api)
+    with pytest.raises(ReconcileFailed, match="DeletionBlocked"):
+        await reconcile(api.key(), context)
+    after = await api.get(kind, ref.name)
+    for part in change:
+        assert {name: after[part][name] for name in change[part]} == {name: before[part][name] for name in change[part]}
+    assert (await api.condition("Programmed"))["reason"] == "DeletionBlocked"
+    writes = len(api.writes)
+    with pytest.raises(ReconcileFailed):
+        await reconcile(api.key(), context)
+    assert len(api.writes) == writes, "nothing more to write while it is held"
+    await api.user.patch(ref, {"metadata": {"finalizers": None}})
+    await converge(api)
+    assert (await api.get(kind, ref.name))["metadata"]["uid"] != before["metadata"]["uid"]
 
 
 REFUSED: dict[str, tuple[str, Object, Object, str]] = {

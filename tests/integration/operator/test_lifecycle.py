@@ -7,8 +7,10 @@ import base64
 import pytest
 
 from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, planned, specs
-from tests.support.resources import tenant_body
+from tests.support.resources import Object, tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.objects.kinds import NAMESPACE
+from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
 
 
@@ -219,6 +221,32 @@ async def test_a_spec_that_is_not_supported_yet_keeps_the_last_good_children(api
     condition = await api.condition("Accepted")
     assert (condition["status"], condition["reason"]) == ("False", "NotSupportedYet")
     assert "preventDeletion" in condition["message"]
+
+
+async def test_while_a_spec_is_refused_children_are_kept_as_the_last_accepted_one_has_them(api: ApiServer) -> None:
+    """With another model, so that nothing of the refused spec can be what they are kept by."""
+    name, other = await api.publish_model(), await api.publish_model()
+    await api.user.create(tenant_body(name, schedule=DAY, key=api.key()))
+    await converge(api)
+    before = specs(await api.children())
+    change = {"models": [{"name": other}], "schedule": None, "preventDeletion": True}
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": change})
+    await converge(api)
+    assert specs(await api.children()) == before
+    await api.user.patch(api.ref("NetworkPolicy", f"acme-{name}"), {"spec": {"ingress": [{}], "egress": [{}]}})
+    await api.user.patch(api.ref("ConfigMap", "acme-quota"), {"data": {"quota.json": "{}"}})
+    await api.user.delete(api.ref("PodDisruptionBudget", f"acme-{name}"))
+    await converge(api)
+    assert specs(await api.children()) == before
+    label: Object = {"metadata": {"labels": {"ttsfleet.io/max-replicas": "1"}}}
+    await api.user.patch(Ref.of(NAMESPACE, "", api.namespace), label)
+    await converge(api)
+    bounds = (await api.get("HorizontalPodAutoscaler", f"acme-{name}"))["spec"]
+    assert (bounds["minReplicas"], bounds["maxReplicas"]) == (1, 1)
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"preventDeletion": False}})
+    await converge(api)
+    assert (await api.condition("Accepted"))["status"] == "True"
+    assert f"acme-{other}" in {ref.name for ref in await api.children() if ref.kind == "Deployment"}
 
 
 async def test_replicas_are_in_no_apply_set(api: ApiServer) -> None:

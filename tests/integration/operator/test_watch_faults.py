@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -97,6 +97,27 @@ async def gets_children(plane: ControlPlane, within_seconds: float) -> None:
 async def has_quota(plane: ControlPlane, namespace: str) -> bool:
     found = await asyncio.to_thread(plane.kubectl, "get", "cm", "acme-quota", "-n", namespace, "--ignore-not-found")
     return bool(found)
+
+
+async def test_a_label_of_a_namespace_takes_effect_at_once(plane: ControlPlane, tmp_path: Path) -> None:
+    """The periodic list comes after an hour."""
+    namespace, name = f"team-{next(NUMBERS)}", f"espeak-{next(NUMBERS)}"
+    await asyncio.to_thread(plane.kubectl, "create", "namespace", namespace)
+    tenant = tenant_body(name, key=Key(namespace, "acme"), schedule={"default": {"minReplicas": 2, "maxReplicas": 4}})
+
+    async def most() -> str:
+        output = ("-o", "jsonpath={.spec.maxReplicas}", "--ignore-not-found")
+        return str(await asyncio.to_thread(plane.kubectl, "get", "hpa", f"acme-{name}", "-n", namespace, *output))
+
+    async with operator(plane, tmp_path):
+        await asyncio.to_thread(apply, plane, model_body(name), tenant)
+        await eventually(lambda: is_equal(most, "4"), "the tenant has its children")
+        await asyncio.to_thread(plane.kubectl, "label", "namespace", namespace, "ttsfleet.io/max-replicas=3")
+        await eventually(lambda: is_equal(most, "3"), "the ceiling holds", 20)
+
+
+async def is_equal(found: Callable[[], Awaitable[str]], wanted: str) -> bool:
+    return await found() == wanted
 
 
 REFUSALS = [("ttstenants", status) for status in (400, 401, 403, 404, 410, 500)] + [("pods", 401), ("services", 404)]

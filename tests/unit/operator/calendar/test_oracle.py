@@ -44,6 +44,11 @@ def clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
+hours = st.lists(minutes, min_size=2, max_size=2, unique=True).map(
+    lambda pair: {"start": clock(min(pair)), "end": clock(max(pair))}
+)
+
+
 @st.composite
 def windows(draw: st.DrawFn) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
@@ -80,11 +85,17 @@ def calendars(draw: st.DrawFn) -> tuple[Spec, datetime]:
         spec |= {"default": draw(bounds), "windows": draw(windows())}
     today = start.astimezone(ZoneInfo(zone)).date()
     spec["exceptions"] = [
-        {"name": f"exception-{index}", "from": str(first), "to": str(first + timedelta(days=length)), **draw(bounds)}
+        {"name": f"exception-{index}", "from": str(first), "to": str(first + timedelta(days=length))}
+        | draw(bounds)
+        | draw(st.one_of(st.just({}), hours))
         for index in range(draw(st.integers(0, 2)))
         for first in [today + timedelta(days=draw(st.integers(-3, 5)))]
         for length in [draw(st.integers(0, 3))]
     ]
+    if draw(st.integers(0, 3)) == 0:
+        # On a whole minute: the oracle looks at no other.
+        until = start.replace(second=0, microsecond=0) + timedelta(minutes=draw(st.integers(-60, 60 * 60)))
+        spec["override"] = {"until": until.isoformat(), **draw(bounds)}
     return spec, start
 
 

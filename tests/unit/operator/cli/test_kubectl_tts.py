@@ -141,10 +141,11 @@ def test_what_kubectl_get_printed_can_be_read(tmp_path: Path, capsys: pytest.Cap
 def test_a_schedule_that_the_operator_refuses_until_later_is_shown_with_a_warning(
     tenant: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tenant.write_text(TENANT.replace("    windows:", "    preWarmSeconds: 60\n    windows:"))
+    zero = "{until: '2026-01-01T00:00:00Z', minReplicas: 0}"
+    tenant.write_text(TENANT.replace("    windows:", f"    override: {zero}\n    windows:"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
     warning = (
-        "warning: spec.schedule.preWarmSeconds above 0 is not supported yet; the operator will reject this tenant\n"
+        "warning: spec.schedule.override.minReplicas 0 is not supported yet; the operator will reject this tenant\n"
     )
     assert capsys.readouterr().err == warning
 
@@ -328,5 +329,5 @@ def test_keygen_without_kubectl_says_so(
     assert main(["keygen", "--tenant", "acme"]) == 1
     assert capsys.readouterr() == (
         "",
-        "error: kubectl is not on the PATH; install it, or print the Secret with -o yaml\n",
+        "error: kubectl is not on the PATH; install it\n",
     )

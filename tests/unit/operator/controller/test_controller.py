@@ -129,6 +129,18 @@ async def test_a_list_does_not_undo_what_was_seen_while_it_was_read(stage: Stage
         assert stage.reconciles == []
 
 
+async def test_other_labels_of_a_namespace_concern_its_tenants_alone(stage: Stage) -> None:
+    controller = controller_on(stage)
+    elsewhere = Key("other-team", "acme")
+    stage.tenants = {ACME: ["a"], BETA: ["a"], elsewhere: ["a"]}
+    async with leading(controller):
+        await asyncio.sleep(10)
+        stage.reconciles.clear()
+        controller.namespace_changed("team")
+        await asyncio.sleep(1)
+        assert [key for _, key in stage.reconciles] == [ACME, BETA]
+
+
 async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:
     def condition(type_: str, status: str, reason: str) -> dict[str, str]:
         return {"type": type_, "status": status, "reason": reason}
@@ -136,7 +148,12 @@ async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:
     asleep = [condition(type_, "True", "Suspended") for type_ in ("Ready", "Suspended")]
     stage.tenants = {ACME: [], BETA: []}
     stage.conditions = {
-        ACME: [*asleep, condition("Available", "False", "Suspended"), condition("Progressing", "False", "Suspended")],
+        ACME: [
+            *asleep,
+            condition("Available", "False", "Suspended"),
+            condition("Progressing", "False", "Suspended"),
+            condition("Available", "False", "ScaledToZero"),
+        ],
         BETA: [condition("Ready", "False", "Starting"), condition("Available", "False", "Starting")],
     }
 

@@ -9,22 +9,25 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.operator_builders import NOON, SETTINGS, observe, ref, settle
+from tests.support.operator_builders import DAY, NOON, SETTINGS, child, observe, ref, settle
 from tests.support.resources import KEY, UID, Object, model, stored, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Request
 from tts_operator.cluster.errors import Conflict, NotFound, Refused
 from tts_operator.controller.apply import PlanExecutor, depends_on_failure
 from tts_operator.controller.event_recorder import EventRecorder, event_manifest
-from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, reconcile
 from tts_operator.controller.report import report
+from tts_operator.objects.additions import Addition
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import Kind
 from tts_operator.objects.labels import CONFIG_HASH
-from tts_operator.objects.manifest import Body, Manifest, Ref
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
+from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
+from tts_operator.objects.problem import Problem
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Refuse, Remove, Scale
 from tts_operator.rollout.policy import PoolKey
 from tts_operator.rollout.situation import MAX_CONCURRENT_TENANTS
+from tts_operator.snapshot.accepted import spec_text
 from tts_operator.status.events import Event
 
 DEPLOYMENT, CONFIG, POD = ref("Deployment", "acme-espeak"), ref("ConfigMap", "acme-quota"), ref("Pod", "acme-espeak-1")
@@ -62,6 +65,46 @@ async def test_a_deployment_that_moved_on_or_went_is_read_again_and_no_failure(a
     outcome = await PlanExecutor(cluster, observe()).run([Scale(DEPLOYMENT, 1, "7", "woken")])
     assert outcome.failures == {}
     assert outcome.stale
+
+
+class Applying:
+    """Takes every apply, and notes the annotations of pods."""
+
+    def __init__(self) -> None:
+        self.annotated: list[Ref] = []
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        return dict(manifest.body)
+
+    async def annotate(self, ref: Ref, *_: Any) -> None:
+        self.annotated.append(ref)
+
+
+@pytest.mark.parametrize("lingers", [True, False])
+async def test_pods_are_told_of_limits_that_were_written_although_a_finalizer_holds_them(lingers: bool) -> None:
+    cluster = Applying()
+    held = Refuse(CONFIG, Problem("DeletionBlocked", "held"), lingers=lingers)
+    limits = Apply(Manifest(CONFIG, {"metadata": {"name": "acme-quota"}}), "changed")
+    executor = PlanExecutor(cast("Cluster", cast("Any", cluster)), observe())
+    outcome = await executor.run([limits, held, NUDGE] if lingers else [held, NUDGE])
+    assert outcome.failures == {CONFIG: held.problem}
+    assert cluster.annotated == ([POD] if lingers else [])
+
+
+class Moved(Applying):
+    """An object that has changed since it was observed."""
+
+    async def json_patch(self, *_: Any) -> Object:
+        raise Conflict("Conflict", "the object has been modified")
+
+
+async def test_nothing_more_is_written_to_an_object_that_moved_on() -> None:
+    """What was added stands elsewhere now: the next reading, at once, decides again."""
+    manifest = Manifest(DEPLOYMENT, {"metadata": {"name": "acme-espeak"}})
+    evil = Addition(("spec", "evil"), ("spec", "evil"), "1")
+    executor = PlanExecutor(cast("Cluster", cast("Any", Moved())), observe())
+    outcome = await executor.run([Remove(manifest, (evil,), "7"), Apply(manifest, "changed"), WAKE])
+    assert (outcome.stale, outcome.failures, outcome.applied) == (True, {}, {})
 
 
 class Stuck:
@@ -102,9 +145,9 @@ class LosingLeadership(Cluster):
         return SERVING.children.get(ref)
 
     async def list(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[Body]:
-        for child in SERVING.children.values():
-            if child["kind"] == kind.name:
-                yield child
+        for live in SERVING.children.values():
+            if live["kind"] == kind.name:
+                yield live
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Object:
         if self.reached.is_set():
@@ -162,6 +205,59 @@ async def test_a_tenant_that_moved_to_another_release_is_queued_no_more() -> Non
     assert limiter.admit(KEY, {"acme-large": change}), "it must wait"
     assert await reconcile(KEY, context) is None
     assert limiter.waiting == 0
+
+
+class WithRefusedSpec(Cluster):
+    """A tenant whose present spec is refused and names another model; its last accepted one made these children."""
+
+    def __init__(self, children: list[Object], status: Object) -> None:
+        self._children = {ref_of(child): child for child in children}
+        self._status = status
+        self.applied: list[str] = []
+        self.reported: Body = {}
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
+        if ref.kind == "TTSTenant":
+            return {**stored(tenant_body("other", preventDeletion=True)), "status": self._status}
+        if ref.kind == "TTSModel":
+            return model(ref.name).model_dump(mode="json", by_alias=True)
+        return {"metadata": {"name": ref.name}} if ref.kind == "Namespace" else self._children.get(ref)
+
+    async def list(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[Body]:
+        for live in self._children.values():
+            if live["kind"] == kind.name:
+                yield live
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        if manifest.ref.kind != "Event":
+            self.applied.append(str(manifest.ref))
+        return {**manifest.body, "metadata": {**manifest.body["metadata"], "resourceVersion": "42"}}
+
+    async def create(self, manifest: Manifest) -> Body:
+        return manifest.body
+
+    async def apply_status(self, ref: Ref, uid: str, status: Body, manager: str = "") -> None:
+        self.reported = status
+
+
+async def test_while_a_spec_is_refused_what_the_last_accepted_one_names_is_read_and_kept() -> None:
+    """Decided by the stored copy alone: the present spec names a model that must not get a pool."""
+    accepted = observe("espeak", schedule=DAY)
+    children = settle(accepted)
+    child(children, "NetworkPolicy", "acme-espeak")["spec"]["egress"] = [{}]
+    status = {
+        "release": RELEASE,
+        "acceptedSpec": spec_text(accepted.body or {}),
+        "conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}],
+    }
+    cluster = WithRefusedSpec(children, status)
+    await reconcile(KEY, ReconcileContext(cluster, SETTINGS, SystemClock()))
+    assert cluster.applied == ["netpol/acme-espeak"]
+    assert cluster.reported["acceptedSpec"] == status["acceptedSpec"]
+    assert [pool["model"] for pool in cluster.reported["pools"]] == ["espeak"]
+    forgotten = WithRefusedSpec(children, {"release": RELEASE})
+    await reconcile(KEY, ReconcileContext(forgotten, SETTINGS, SystemClock()))
+    assert forgotten.applied == [], "nothing is known that could be followed"
 
 
 class Colliding(Cluster):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tts_operator.controller.fingerprints import Fingerprints, without_status
+from tts_operator.controller.fingerprints import Fingerprints, labels_alone, without_status
 from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings, tenant_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, POD, SECRET
@@ -78,6 +78,36 @@ def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:
     prints.changed(without_status(hpa()), gone=False)
     assert not prints.changed(without_status(hpa(status={"replicas": "3/3"})), gone=False)
     assert prints.changed(without_status(hpa(metadata={"uid": "1", "name": "acme", "labels": {}})), gone=False)
+
+
+def test_a_spec_that_was_accepted_is_news_of_a_tenant_whose_status_has_it() -> None:
+    """It names models, whose changes concern the tenant from now on."""
+    prints = Fingerprints()
+
+    def news(status: dict[str, Any]) -> bool:
+        return prints.changed(without_status(hpa(status=status), keep=("acceptedSpec",)), gone=False)
+
+    assert [
+        news({"replicas": "1/3"}),
+        news({"acceptedSpec": "{}"}),
+        news({"acceptedSpec": "{}", "replicas": "3/3"}),
+    ] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_only_labels_are_news_of_a_namespace() -> None:
+    prints = Fingerprints()
+
+    def news(**metadata: Any) -> bool:
+        return prints.changed(labels_alone({"metadata": {"uid": "1", "name": "team", **metadata}}), gone=False)
+
+    assert news(labels={"a": "b"})
+    assert not news(labels={"a": "b"}, annotations={"c": "d"}, resourceVersion="9")
+    assert news(labels={"a": "c"})
+    assert news()
 
 
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:

@@ -47,6 +47,13 @@ def test_an_entry_is_sorted_by_what_it_holds(content: str, kind: str) -> None:
     assert key_entries({"app": content.encode()}) == expected[kind]
 
 
+def test_an_entry_whose_name_is_a_key_is_told_by_its_position() -> None:
+    """Somebody mixed up name and value: neither may appear in a status."""
+    found = key_entries({"app": HASH.encode(), KEY: b"mobile", "zoo": b"TODO"})
+    assert KEY not in str(found)
+    assert found.malformed == (f"number 2 (its name of {len(KEY)} characters may be a key, and is not shown)", "zoo")
+
+
 def test_bytes_that_are_no_text_are_no_key() -> None:
     assert key_entries({"app": b"\xff\xfe" * 20}) == KeyEntries(0, malformed=("app",))
 

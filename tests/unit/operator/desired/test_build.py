@@ -288,7 +288,7 @@ def test_a_model_that_went_missing_keeps_its_pods_while_bounds_and_limits_conver
     now: dict[str, Any] = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
     assert planned(observe(known=[], children=children, **now)) == [
         "apply cm/acme-quota: quota.json changed",
-        "apply hpa/acme-espeak: annotations added, min 1 -> 3, max 1 -> 6",
+        "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
         "scale deploy/acme-espeak to 3: never scaled before",
     ]
 
@@ -348,7 +348,7 @@ DESTINATIONS: dict[str, tuple[str, int, list[Object]]] = {
     "a Service": ("http://minio.store.svc:9000/", 9000, [namespace_peer("store")]),
     "a Service by its longest name": ("http://a.minio.store.svc.cluster.local", 80, [namespace_peer("store")]),
     "a Service beside the pods": ("http://minio:9000", 9000, [namespace_peer("team-acme")]),
-    "one or the other": ("https://s3.example", 443, [namespace_peer("example"), *OUTSIDE]),
+    "a host outside that a Service may be called, too": ("https://s3.example", 443, OUTSIDE),
     "an address": ("http://10.9.0.7:9000", 9000, [{"ipBlock": {"cidr": "10.9.0.7/32"}}]),
     "an address of IPv6": ("http://[fd00:9:0::7]:9000", 9000, [{"ipBlock": {"cidr": "fd00:9::7/128"}}]),
     "IPv4 in IPv6": ("http://[::ffff:10.9.0.7]", 80, [{"ipBlock": {"cidr": "10.9.0.7/32"}}]),

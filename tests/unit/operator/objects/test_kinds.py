@@ -14,7 +14,18 @@ from hack.chart_rules import Rule, rules, template
 from tests.support.operator_builders import DAY, desired, observe
 from tests.support.resources import model
 from tts_operator.cluster.client import collection_path, path_of
-from tts_operator.objects.kinds import CHILDREN, CONFIG_MAP, KINDS, LEASE, SECRET, SERVICE, TENANT, Kind, kind_of
+from tts_operator.objects.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    KINDS,
+    LEASE,
+    NAMESPACE,
+    SECRET,
+    SERVICE,
+    TENANT,
+    Kind,
+    kind_of,
+)
 from tts_operator.objects.manifest import Ref
 
 PACKAGE = Path(tts_operator.__path__[0])
@@ -66,6 +77,11 @@ def test_create_is_never_limited_by_name_because_the_api_server_cannot_check_it(
     create, others = yaml.safe_load("\n".join(lines))
     assert (create["verbs"], create.get("resourceNames")) == (["create"], None)
     assert (others["verbs"], others.get("resourceNames")) == (["get", "update"], ["mine"])
+
+
+def test_all_namespaces_may_be_watched_unless_the_operator_is_confined() -> None:
+    text = template().partition(f'define "ttsfleet.rules.{NAMESPACE.plural}" -}}}}')[2].partition("{{/*")[0]
+    assert "verbs: [get{{ if not . }}, list, watch{{ end }}]" in text
 
 
 def test_no_other_module_spells_a_label_or_an_annotation() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.operator_builders import NOON, built, child, live, observe, owned, ref, resolved, settle
 from tests.support.resources import KEY, Object
 from tts_operator.objects.manifest import Ref
-from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Scale
+from tts_operator.plan.actions import Action, Annotate, Apply, Delete, Remove, Scale
 from tts_operator.plan.interference import (
     BINDING,
     LONGEST_PAUSE,
@@ -74,6 +74,11 @@ class World:
                     self.children[action.ref]["metadata"]["generation"] += 1
                 case Delete():
                     del self.children[action.ref]
+                case Remove():
+                    without = live(action.manifest, at=self.now)
+                    without["spec"].setdefault("replicas", self.children[action.ref]["spec"].get("replicas", 1))
+                    self.admission(without)
+                    applied[action.ref] = self.children[action.ref] = without
                 case _:
                     pass
         self.written += admitted.actions
@@ -425,3 +430,46 @@ def test_writes_that_lose_a_race_are_no_fight() -> None:
             "scale deploy/acme-espeak to 2: woken: nothing asks for zero"
         ]
         assert world.record.record(admitted, observed, Outcome(stale=True), NOON).interference == ()
+
+
+def sidecar(body: Object) -> None:
+    body["spec"]["template"]["spec"]["containers"].append({"name": "agent", "image": "agent:1"})
+
+
+def test_who_adds_a_container_again_and_again_is_named_and_the_operator_pauses() -> None:
+    world = World()
+    writes = world.fights(20, lambda: world.changes("Deployment", "acme-espeak", sidecar, manager="injector"))
+    assert REPEATS <= writes <= REPEATS + 2
+    assert world.found == [("deploy/acme-espeak", "FieldContested")]
+    assert "field manager injector keeps changing spec.template.spec.containers[agent]" in world.message
+
+
+def test_what_a_webhook_adds_to_every_write_is_told_by_the_first_and_left_alone() -> None:
+    world = World(admission=sidecar)
+    world.changes("Deployment", "acme-espeak", sidecar)
+    assert [str(each) for each in world.reconcile()] == [
+        "remove from deploy/acme-espeak: containers[agent]",
+    ]
+    assert world.found == [("deploy/acme-espeak", "RewrittenByAdmission")]
+    assert "spec.template.spec.containers[agent] is added again: a mutating admission policy" in world.message
+    assert world.fights(10, lambda: None) == 0
+    world.now += REWRITE_PAUSE
+    assert len(world.reconcile()) == 1
+
+
+def test_an_addition_and_a_change_of_one_child_are_held_back_each_by_itself() -> None:
+    world = World(admission=sidecar)
+    world.changes("Deployment", "acme-espeak", sidecar)
+    world.reconcile()
+    world.changes("Deployment", "acme-espeak", lambda body: body["spec"].update(minReadySeconds=900))
+    assert [str(each) for each in world.reconcile()] == ["apply deploy/acme-espeak: minReadySeconds 900 -> 2"]
+
+
+def test_a_scale_that_would_follow_a_removal_goes_alone_while_that_is_held_back() -> None:
+    world = World(admission=sidecar)
+    world.changes("Deployment", "acme-espeak", sidecar)
+    world.reconcile()
+    world.children[DEPLOYMENT]["spec"]["replicas"] = 0
+    (scale,) = world.reconcile()
+    assert isinstance(scale, Scale)
+    assert scale.resource_version == world.children[DEPLOYMENT]["metadata"]["resourceVersion"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,13 +22,12 @@ from tests.support.operator_builders import (
     ref,
     resolved,
     settle,
+    while_refused,
 )
 from tests.support.resources import KEY, Object, model
-from tts_operator.desired.build import while_refused
 from tts_operator.objects.labels import CONFIG_HASH
-from tts_operator.objects.labels import SCHEDULE as SCHEDULE_ANNOTATION
 from tts_operator.plan.actions import Annotate, Apply, Delete, Refuse, Scale
-from tts_operator.plan.plan import follow, plan
+from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.snapshot.observed import Observed
 
@@ -59,6 +59,20 @@ def slept(status: str = "True") -> Edit:
         child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
 
     return edit
+
+
+def blind(condition: str = "ScalingActive", status: str = "False") -> Edit:
+    """The HPA says whether it can act."""
+
+    def edit(children: list[Object]) -> None:
+        found = {"type": condition, "status": status, "reason": "FailedGetResourceMetric", "message": "no metrics"}
+        child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [found]}
+
+    return edit
+
+
+def both(first: Edit, second: Edit) -> Edit:
+    return lambda children: (first(children), second(children))
 
 
 def nothing(children: list[Object]) -> None:
@@ -131,6 +145,34 @@ PLANS: dict[str, tuple[dict[str, Any], Edit, dict[str, Any], datetime, list[str]
         {"schedule": SCHEDULE},
         MIDNIGHT,
         ["apply cm/acme-espeak-server: server.json changed", "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"],
+    ),
+    "somebody left more replicas than the bounds, and the HPA acts": (
+        {"schedule": DAY},
+        both(replicas(40), blind(status="True")),
+        {"schedule": DAY},
+        NOON,
+        [],
+    ),
+    "somebody left more replicas than the bounds, and the HPA has no metrics": (
+        {"schedule": DAY},
+        both(replicas(40), blind()),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 6: beyond the bounds, and the HPA does not act"],
+    ),
+    "somebody left fewer, and the HPA cannot scale": (
+        {"schedule": DAY},
+        both(replicas(1), blind("AbleToScale")),
+        {"schedule": DAY},
+        NOON,
+        ["scale deploy/acme-espeak to 3: beyond the bounds, and the HPA does not act"],
+    ),
+    "the HPA has no metrics within its bounds": (
+        {"schedule": DAY},
+        both(replicas(5), blind()),
+        {"schedule": DAY},
+        NOON,
+        [],
     ),
     "a lower quota": (
         {"tier": "VIP"},
@@ -207,6 +249,15 @@ def actions(observed: Observed, now: datetime = NOON) -> list[Any]:
     return list(plan(built(resolve(observed, SETTINGS, now)), observed))
 
 
+def test_while_a_second_autoscaler_moves_replicas_the_operator_does_not_join_in() -> None:
+    children = converged(schedule=DAY)
+    both(replicas(40), blind())(children)
+    rival = {"metadata": {"name": "keda"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}}}
+    reading = observe(children=children, schedule=DAY)
+    assert planned(replace(reading, foreign_autoscalers=[rival])) == []
+    assert planned(reading) == ["scale deploy/acme-espeak to 6: beyond the bounds, and the HPA does not act"]
+
+
 def test_a_scale_carries_the_version_that_was_observed() -> None:
     children = converged()
     assert actions(observe(children=children, suspend=True)) == [
@@ -245,6 +296,15 @@ def test_what_is_left_of_a_namesake_is_waited_for() -> None:
     assert (str(refusal.ref), refusal.problem.reason) == ("svc/acme", "BeingCollected")
 
 
+def test_an_immutable_child_with_another_entry_is_replaced_too() -> None:
+    children = converged()
+    child(children, "ConfigMap", "acme-quota").update(immutable=True, binaryData={"evil": "AA=="})
+    assert planned(observe(children=children)) == [
+        "delete cm/acme-quota: immutable: replaced",
+        "apply cm/acme-quota: missing",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
 def test_an_immutable_child_of_another_content_is_replaced(kind: str) -> None:
     children = settle(observe("espeak", "espeak-de"))
@@ -263,63 +323,79 @@ def test_an_immutable_child_of_the_right_content_is_left_alone() -> None:
     assert planned(observe(children=children)) == []
 
 
-REFUSED_SPECS: dict[str, dict[str, Any]] = {
-    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
-    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
-    "another schedule, with a field that is not supported": {"schedule": DAY, "preventDeletion": True},
-    "no schedule, with a field that is not supported": {"preventDeletion": True},
+DRIFT: dict[str, tuple[Edit, list[str]]] = {
+    # what happened to a child while the spec is refused, and its repair
+    "nothing": (nothing, []),
+    "an HPA was deleted": (
+        remove("HorizontalPodAutoscaler", "acme-other"),
+        ["apply hpa/acme-other: missing"],
+    ),
+    "a policy was opened": (
+        lambda children: child(children, "NetworkPolicy", "acme-other")["spec"].update(ingress=[{}]),
+        ["apply netpol/acme-other: ingress changed"],
+    ),
+    "limits were raised": (
+        lambda children: child(children, "ConfigMap", "acme-quota")["data"].update({"quota.json": "{}"}),
+        ["apply cm/acme-quota: quota.json changed"],
+    ),
+    "a pod template was changed": (
+        lambda children: child(children, "Deployment", "acme-espeak")["spec"].update(minReadySeconds=900),
+        ["apply deploy/acme-espeak: minReadySeconds 900 -> 2"],
+    ),
+    "the endpoint was scaled to zero": (replicas(0), ["scale deploy/acme-espeak to 3: woken: nothing asks for zero"]),
 }
 
 
-@pytest.mark.parametrize("spec", REFUSED_SPECS.values(), ids=REFUSED_SPECS)
-def test_a_refused_spec_leaves_the_last_accepted_schedule_its_clock(spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("event", "expected"), DRIFT.values(), ids=DRIFT)
+def test_while_a_spec_is_refused_every_child_is_kept_as_the_last_accepted_one_has_it(
+    event: Edit, expected: list[str]
+) -> None:
+    spec: dict[str, Any] = {"schedule": SCHEDULE}
+    children = settle(observe("espeak", "other", **spec))
+    event(children)
+    reading = while_refused(observe("espeak", "other", children=children, **spec))
+    assert planned(reading) == expected
+
+
+def test_while_a_spec_is_refused_the_last_accepted_one_keeps_its_clock() -> None:
     children = converged(schedule=SCHEDULE)
-    assert followed(observe(children=children, **spec), NOON) == []
-    (night,) = followed(observe(children=children, **spec), MIDNIGHT)
-    assert str(night) == "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2"
-    found = resolved(observe(children=children, **spec))
+    reading = while_refused(observe(children=children, schedule=SCHEDULE))
+    assert planned(reading) == []
+    assert "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2" in planned(reading, MIDNIGHT)
+    found = resolved(reading)
     assert found.next_transition is not None
     assert found.requeue_at == found.next_transition.at == MIDNIGHT
 
 
-def test_a_schedule_that_somebody_else_wrote_is_not_followed() -> None:
-    """A team may edit its HPA, and must not choose its replicas with it while its spec is refused."""
-    children = converged(schedule=SCHEDULE)
-    metadata = child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]
-    metadata["annotations"][SCHEDULE_ANNOTATION] = '{"default": {"minReplicas": 900, "maxReplicas": 1000}}'
-    owned: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{SCHEDULE_ANNOTATION}": {}}}}
-    metadata.setdefault("managedFields", []).append({"manager": "kubectl-edit", "fieldsV1": owned})
-    assert followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT) == []
-
-
-def test_the_write_for_a_refused_spec_is_that_of_the_accepted_one() -> None:
-    children = converged(schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]})
-    (night,) = followed(observe(children=children, **REFUSED_SPECS["a field that is not supported"]), MIDNIGHT)
-    accepted = observe(
-        children=children, schedule=SCHEDULE, autoscaling={"metrics": [{"type": "CPU", "averageUtilization": 35}]}
-    )
-    (wanted,) = [
-        action
-        for action in plan(built(resolved(accepted, MIDNIGHT)), accepted)
-        if isinstance(action, Apply) and action.ref.kind == "HorizontalPodAutoscaler"
+def test_what_others_added_goes_first_and_by_the_version_that_was_observed() -> None:
+    children = converged(schedule=DAY)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["template"]["spec"]["containers"].append({"name": "evil", "image": "evil:1"})
+    deployment["spec"]["template"]["metadata"]["labels"]["team"] = "a"
+    deployment["spec"].update(minReadySeconds=900, replicas=0)
+    found = actions(observe(children=children, schedule=DAY))
+    assert [str(each) for each in found] == [
+        "remove from deploy/acme-espeak: labels.team, containers[evil]",
+        "apply deploy/acme-espeak: minReadySeconds 900 -> 2",
+        "scale deploy/acme-espeak to 3: woken: nothing asks for zero",
     ]
-    assert isinstance(night, Apply)
-    assert night.manifest == wanted.manifest
+    assert (found[0].resource_version, found[2].resource_version) == ("41", None)
 
 
-def test_without_an_accepted_schedule_nothing_moves() -> None:
-    for children in (converged(), []):
-        assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
+    "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
+}
 
 
-def test_a_schedule_that_somebody_broke_by_hand_is_not_followed() -> None:
+@pytest.mark.parametrize("refused", [False, True], ids=["it is the stored one", "it is the last accepted one"])
+@pytest.mark.parametrize("spec", UNKNOWN.values(), ids=UNKNOWN)
+def test_children_of_a_spec_that_cannot_be_followed_stay_as_they_are(spec: dict[str, Any], *, refused: bool) -> None:
+    """An older version of the operator may find one that a newer one accepted."""
     children = converged(schedule=SCHEDULE)
-    child(children, "HorizontalPodAutoscaler", "acme-espeak")["metadata"]["annotations"]["ttsfleet.io/schedule"] = "{"
-    assert followed(observe(children=children, schedule=SCHEDULE, allowExternal=True), MIDNIGHT) == []
-
-
-def followed(observed: Observed, now: datetime) -> list[Any]:
-    return follow(while_refused(resolved(observed, now)), observed)
+    child(children, "NetworkPolicy", "acme-espeak")["spec"]["ingress"] = [{}]
+    reading = observe(children=children, **spec)
+    assert planned(while_refused(reading) if refused else reading, MIDNIGHT) == []
 
 
 def test_a_finalizer_that_holds_a_child_is_named() -> None:
@@ -332,6 +408,55 @@ def test_a_finalizer_that_holds_a_child_is_named() -> None:
     assert isinstance(refusal, Refuse)
     assert refusal.problem.reason == "DeletionBlocked"
     assert "metadata.finalizers holds it: example.com/audit;" in refusal.problem.message
+
+
+LINGERING: dict[str, tuple[str, str, Edit, list[str]]] = {
+    # what is being deleted, what happened to it: what is written, besides the report of a finalizer
+    "a policy that was opened": (
+        "NetworkPolicy",
+        "acme-espeak",
+        lambda children: child(children, "NetworkPolicy", "acme-espeak")["spec"].update(ingress=[{}]),
+        ["apply netpol/acme-espeak: ingress changed, while it is being deleted"],
+    ),
+    "limits that were raised": (
+        "ConfigMap",
+        "acme-quota",
+        lambda children: child(children, "ConfigMap", "acme-quota")["data"].update({"quota.json": "{}"}),
+        ["apply cm/acme-quota: quota.json changed, while it is being deleted"],
+    ),
+    "limits that were raised and frozen": (
+        "ConfigMap",
+        "acme-quota",
+        lambda children: child(children, "ConfigMap", "acme-quota").update(immutable=True, data={"quota.json": "{}"}),
+        [],
+    ),
+    "an HPA with other bounds": (
+        "HorizontalPodAutoscaler",
+        "acme-espeak",
+        lambda children: child(children, "HorizontalPodAutoscaler", "acme-espeak")["spec"].update(maxReplicas=900),
+        ["apply hpa/acme-espeak: max 900 -> 6, while it is being deleted"],
+    ),
+    "replicas, which its controller no longer follows": ("Deployment", "acme-espeak", replicas(0), []),
+    "nothing": ("Service", "acme", nothing, []),
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "event", "expected"), LINGERING.values(), ids=LINGERING)
+@pytest.mark.parametrize("finalizer", ["example.com/hold", "foregroundDeletion"])
+def test_a_child_is_kept_as_desired_until_it_is_gone(
+    kind: str, name: str, event: Edit, expected: list[str], finalizer: str
+) -> None:
+    children = converged(schedule=DAY)
+    going = child(children, kind, name)
+    going["metadata"] |= {"deletionTimestamp": "2026-11-04T11:00:00Z", "finalizers": [finalizer]}
+    event(children)
+    found = actions(observe(children=children, schedule=DAY))
+    applies = [each for each in found if isinstance(each, Apply)]
+    assert [str(each) for each in applies] == expected
+    assert all(each.manifest.body["metadata"]["uid"] == going["metadata"]["uid"] for each in applies), "creates nothing"
+    held = [each for each in found if isinstance(each, Refuse)]
+    assert found == [*applies, *held], "nothing else"
+    assert len(held) == (finalizer == "example.com/hold"), "the garbage collector's own finalizer is no news"
 
 
 def test_a_finalizer_that_holds_a_child_of_a_namesake_is_named() -> None:
@@ -409,14 +534,6 @@ def test_what_is_not_surely_ours_is_not_deleted(metadata: dict[str, Any]) -> Non
     stray = {**child(children, "ConfigMap", "acme-quota"), "data": {}}
     stray["metadata"] = {**stray["metadata"], "name": "stray", **metadata}
     assert planned(observe(children=[*children, stray])) == []
-
-
-def test_a_child_on_its_way_out_is_left_alone_until_it_is_gone() -> None:
-    children = converged()
-    going = child(children, "Service", "acme")
-    going["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
-    going["spec"]["selector"] = {}
-    assert planned(observe(children=children)) == []
 
 
 def test_a_paused_deployment_is_resumed_and_one_that_is_not_needs_no_write() -> None:

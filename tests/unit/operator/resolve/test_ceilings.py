@@ -7,13 +7,25 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, settle
+from tests.support.operator_builders import (
+    DAY,
+    NOON,
+    SETTINGS,
+    built,
+    observe,
+    resolved,
+    settle,
+    while_refused,
+)
 from tests.support.resources import model, precision
 from tts_operator.calendar.bounds import Bounds
+from tts_operator.plan.outcome import Outcome
+from tts_operator.plan.plan import plan
 from tts_operator.resolve.ceilings import ceilings_of
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.settings import DefaultCeilings
+from tts_operator.status.tenant import status
 
 DEFAULTS = DefaultCeilings(max_tier="VIP", max_replicas=20, max_accelerators=8)
 GPU = model("gpu", precisions=[precision("fp16", **{"nvidia.com/gpu": "2"})])
@@ -155,19 +167,41 @@ def test_a_fallback_that_needs_too_many_accelerators_is_left_out() -> None:
     assert found.model_problems == (), "a listed model is judged by its own entry"
 
 
-def test_a_refused_spec_is_lowered_by_its_accelerators_too() -> None:
-    children = settle(observe("gpu", known=[GPU], schedule=DAY))
-    labels = label("max-accelerators", "4")
-    found = resolved(observe("gpu", known=[GPU], schedule=DAY, children=children, labels=labels, preventDeletion=True))
+def test_a_label_that_was_lowered_holds_for_members_and_their_accelerators_while_the_spec_is_refused() -> None:
+    spec: dict[str, Any] = {"schedule": DAY}
+    models = ("gpu", {"name": "espeak", "minReplicas": 5, "maxReplicas": 9})
+    children = settle(observe(*models, known=[GPU, model("espeak")], **spec))
+    labels = label("max-accelerators", "4") | label("max-replicas", "3")
+    reading = observe(*models, known=[GPU, model("espeak")], children=children, labels=labels, **spec)
+    found = resolved(while_refused(reading))
     assert found.refused is not None
-    assert found.window is not None
-    assert found.window.bounds == Bounds(2, 2)
+    assert [pool.bounds for pool in found.pools] == [Bounds(2, 2), Bounds(3, 3)]
+    assert [str(each) for each in plan(built(found), reading) if "hpa" in str(each)] == [
+        "apply hpa/acme-gpu: min 3 -> 2, max 6 -> 2",
+        "apply hpa/acme-espeak: min 5 -> 3, max 9 -> 3",
+    ]
 
 
-def test_a_refused_spec_with_another_model_does_not_raise_what_runs() -> None:
-    children = settle(observe("gpu", known=[GPU], schedule=DAY))
-    labels = label("max-accelerators", "4")
-    found = resolved(observe("espeak", schedule=DAY, children=children, labels=labels, preventDeletion=True))
-    assert found.refused is not None
-    assert found.window is not None
-    assert found.window.bounds == Bounds(2, 2), "the pool that runs has two accelerators a replica"
+def test_a_tier_that_was_lowered_lowers_the_limits_of_the_spec_that_is_refused_for_it() -> None:
+    spec: dict[str, Any] = {"tier": "Enterprise", "quota": {"requestsPerMinute": 300}}
+    children = settle(observe(**spec))
+    reading = observe(children=children, labels=label("max-tier", "Basic"), **spec)
+    refusal = resolved(reading).refused
+    assert refusal is not None
+    assert refusal.reason == "TierNotAllowed"
+    found = resolved(while_refused(reading, refusal))
+    assert found.requests_per_minute == SETTINGS.tiers.requests_per_minute["Basic"]
+    assert [str(each) for each in plan(built(found), reading)] == ["apply cm/acme-quota: quota.json changed"]
+    said = next(each for each in status(found, reading, Outcome())["conditions"] if each["type"] == "Accepted")
+    assert (said["status"], said["reason"]) == ("False", "TierNotAllowed")
+    assert "until then the last accepted spec applies, except that spec.quota.requestsPerMinute 300" in said["message"]
+
+
+def test_a_pool_on_its_way_out_has_the_namespaces_ceiling_too() -> None:
+    """It stays until the pool that replaces it is ready, which may be never."""
+    children = settle(observe("old", schedule=DAY))
+    reading = observe("new", children=children, schedule=DAY, labels=label("max-replicas", "2"))
+    found = resolved(reading)
+    (old,) = [pool for pool in found.pools if pool.retiring]
+    assert (old.name, old.bounds) == ("acme-old", Bounds(2, 2))
+    assert "apply hpa/acme-old: min 3 -> 2, max 6 -> 2" in [str(each) for each in plan(built(found), reading)]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import NOON, SETTINGS, built, observe, settle
+from tests.support.operator_builders import NOON, SETTINGS, built, observe, settle, while_refused
 from tests.support.resources import KEY
 from tts_operator.credentials.shared_stores import StoreCredentials, parse_redis_secret
-from tts_operator.desired.build import while_refused
+from tts_operator.desired.networkpolicy import host_peers
 from tts_operator.plan.outcome import Outcome
-from tts_operator.plan.plan import follow
+from tts_operator.plan.plan import plan
 from tts_operator.resolve.hosts import fault_of, service_namespace
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import RedisDefault, S3Default, Settings
@@ -23,7 +23,11 @@ from tts_server.config.redis_url import parse_redis_url
 
 ALLOWED = ("login.example", "*.stores.svc", "10.9.0.0/16", "fd00:9::/64", "192.168.7.7")
 LISTED = replace(SETTINGS, allowed_hosts=ALLOWED, api_server_hosts=("10.96.0.1",))
-TRUSTING = replace(SETTINGS, allowed_hosts=("*", "*.svc", "*.cluster.local"), api_server_hosts=("10.96.0.1", "fd00::1"))
+TRUSTING = replace(
+    SETTINGS,
+    allowed_hosts=("*", "*.svc", "*.cluster.local"),
+    api_server_hosts=("10.96.0.1", "[fd00::1]", "API.internal.example."),
+)
 
 HOSTS: dict[str, tuple[str, bool]] = {
     # the story                       host                                    whether it may be named
@@ -64,6 +68,9 @@ def test_hosts_of_the_list_and_services_of_the_namespace_are_allowed(host: str, 
     "host",
     [
         "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.default.svc.cluster.local.", "10.96.0.1",
+        "10-0-0-1.kubernetes.default.svc", "a.b.kubernetes.default", "kubernetes.default.svc.corp.example",
+        "::ffff:10.96.0.1", "64:ff9b::10.96.0.1", "64:ff9b::a60:1", "2002:a60:1::", "api.internal.example.",
+        "10-1-2-3.team-red.pod.corp.example", "fd00--1.team-red.pod.fleet.internal",
         "fd00:0::1", "localhost", "a.localhost", "metadata.google.internal",
         "169-254-169-254.default.pod.cluster.local", "169.254.169.254",
         "0xa9fea9fe", "127.1", "::ffff:169.254.169.254", "fe80::1", "[::1]", "0.0.0.0",
@@ -76,7 +83,9 @@ def test_no_list_allows_the_api_server_the_node_and_its_cloud(host: str) -> None
 
 def test_the_api_server_is_beside_the_tenants_of_one_namespace() -> None:
     assert fault_of("kubernetes", "default", TRUSTING) == "is never allowed: it is the API server"
+    assert fault_of("10-0-0-1.kubernetes", "default", TRUSTING), "DNS adds the namespace"
     assert fault_of("kubernetes", "team-acme", TRUSTING) == ""
+    assert fault_of("default.kubernetes.example", "team-acme", TRUSTING) == ""
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["{0}", "0x{0:x}", "0{0:o}"]))
@@ -158,48 +167,85 @@ def test_a_redis_elsewhere_stays_out_of_reach_and_costs_nobody_the_endpoint(host
     assert "s3cret" not in str(said)
 
 
-@pytest.mark.parametrize(
-    ("host", "namespace"),
-    [
-        ("redis", "team-acme"),
-        ("redis.stores", "stores"),
-        ("redis.stores.svc", "stores"),
-        ("redis.stores.svc.cluster.local", "stores"),
-        ("redis-0.redis.stores.svc.fleet.internal", "stores"),
-        ("svc.svc.svc", "svc"),
-        ("login.example.com", ""),
-        ("a.svc.example", ""),
-    ],
-)
-def test_the_namespace_of_a_service_is_in_its_name(host: str, namespace: str) -> None:
-    assert service_namespace(host, "team-acme") == namespace
+NAMES: dict[str, tuple[str, str, str]] = {
+    # the name                                    namespace if a tenant chose it, and if the platform did
+    "redis":                                       ("redis", "team-acme", "team-acme"),
+    "in two parts":                                ("redis.stores", "", "stores"),
+    "in two parts, of the tenant's namespace":     ("redis.team-acme", "team-acme", "team-acme"),
+    "in three":                                    ("redis.stores.svc", "stores", "stores"),
+    "with the cluster's domain":                   ("redis.stores.svc.cluster.local", "stores", "stores"),
+    "a replica":                                   ("redis-0.redis.stores.svc.cluster.local", "stores", "stores"),
+    "with another domain":                         ("redis-0.redis.stores.svc.fleet.internal", "", "stores"),
+    "a host of the corporation":                   ("x.team-red.svc.corp.example", "", "team-red"),
+    "svc three times":                             ("svc.svc.svc", "svc", "svc"),
+    "a namespace alone":                           ("stores.svc", "", "svc"),
+    "the domain alone":                            ("svc.cluster.local", "", ""),
+    "a host outside":                              ("login.example.com", "", ""),
+    "svc in its second part":                      ("a.svc.example", "", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "chosen", "listed"), NAMES.values(), ids=NAMES)
+def test_the_namespace_of_a_service_is_in_its_name(host: str, chosen: str, listed: str) -> None:
+    """Whoever chooses `x.team-red.svc.corp.example` must not open the way to the namespace team-red."""
+    assert service_namespace(host, "team-acme") == chosen
+    assert service_namespace(host, "team-acme", platform=True) == listed
+
+
+def peers(host: str, *allowed: str) -> tuple[set[str], bool]:
+    """Namespaces that a policy opens for a host, and whether it opens what is outside the cluster."""
+    found = list(host_peers(host, "team-acme", replace(SETTINGS, allowed_hosts=allowed)))
+    named = [each["namespaceSelector"]["matchLabels"].values() for each in found if "namespaceSelector" in each]
+    return {name for names in named for name in names}, any("ipBlock" in each for each in found)
+
+
+OPENED: dict[str, tuple[str, tuple[str, ...], set[str], bool]] = {
+    # host, list of the platform, namespaces, whether what is outside is open
+    "a Service beside the tenant, whatever name it stands for": ("minio", (), {"team-acme"}, False),
+    "a name below a wildcard that looks like a Service elsewhere": (
+        "x.red.svc.corp.example",
+        ("*.example",),
+        set(),
+        True,
+    ),
+    "a name of two parts below a wildcard": ("red.example", ("*.example",), set(), True),
+    "a name of two parts that the platform lists": ("minio.stores", ("minio.stores",), {"stores"}, True),
+    "the same as others write it": ("minio.stores", ("MinIO.stores.",), {"stores"}, True),
+    "a Service below a wildcard": ("minio.stores.svc", ("*.stores.svc",), {"stores"}, False),
+    "any name, of the tenant's namespace": ("minio.team-acme", ("*",), {"team-acme"}, True),
+}
+
+
+@pytest.mark.parametrize(("host", "allowed", "namespaces", "outside"), OPENED.values(), ids=OPENED)
+def test_a_policy_opens_what_the_name_means_and_no_more(
+    host: str, allowed: tuple[str, ...], namespaces: set[str], *, outside: bool
+) -> None:
+    """An ExternalName Service stands for any host, so the way to a Service leads to pods of its namespace alone."""
+    assert peers(host, *allowed) == (namespaces, outside)
 
 
 def test_a_host_that_is_taken_off_the_list_is_out_of_reach_while_all_else_stays() -> None:
     spec = s3("http://minio.store.svc:9000") | issuer("https://login.example")
     children = settle(observe("espeak", **spec))
     reading = observe("espeak", children=children, **spec)
-    assert follow(while_refused(resolve(reading, SETTINGS, NOON)), reading) == [], "both are allowed"
-    fewer = resolve(reading, replace(SETTINGS, allowed_hosts=("login.example",)), NOON)
-    assert fewer.refused is not None
-    (action,) = follow(while_refused(fewer), reading)
+    fewer = replace(SETTINGS, allowed_hosts=("login.example",))
+    refusal = resolve(reading, fewer, NOON).refused
+    assert refusal is not None
+    assert refusal.reason == "HostNotAllowed"
+    actions = plan(built(resolve(while_refused(reading, refusal), fewer, NOON)), reading)
+    assert [str(each) for each in actions] == ["apply netpol/acme-espeak: egress changed"]
     before = next(each for each in children if each["kind"] == "NetworkPolicy")["spec"]
-    after = action.manifest.body["spec"]  # type: ignore[union-attr]  # it is an Apply
+    after = actions[0].manifest.body["spec"]  # type: ignore[union-attr]  # it is an Apply
     ports = [[port["port"] for rule in policy["egress"] for port in rule["ports"]] for policy in (before, after)]
     assert (9000 in ports[0], 9000 in ports[1], 443 in ports[1]) == (True, False, True)
     assert after["ingress"] == before["ingress"]
 
 
-def test_what_an_earlier_version_opened_to_everywhere_is_closed() -> None:
-    children = settle(observe("espeak", **s3("http://minio.store.svc:9000")))
-    policy = next(each for each in children if each["kind"] == "NetworkPolicy")
-    policy["spec"]["egress"][-1] = {"ports": [{"protocol": "TCP", "port": 80}]}
-    reading = observe("espeak", children=children, **s3("http://169.254.169.254"))
-    (action,) = follow(while_refused(resolve(reading, SETTINGS, NOON)), reading)
-    assert 80 not in [port["port"] for rule in action.manifest.body["spec"]["egress"] for port in rule["ports"]]  # type: ignore[union-attr]  # it is an Apply
-
-
 def test_a_bad_host_beside_a_good_one_that_runs_closes_nothing() -> None:
     children = settle(observe("espeak", **s3("http://minio.store.svc:9000")))
-    reading = observe("espeak", children=children, **s3("http://speech.other-team.svc"))
-    assert follow(while_refused(resolve(reading, SETTINGS, NOON)), reading) == []
+    refusal = resolve(
+        observe("espeak", children=children, **s3("http://speech.other-team.svc")), SETTINGS, NOON
+    ).refused
+    assert refusal is not None
+    accepted = observe("espeak", children=children, **s3("http://minio.store.svc:9000"))
+    assert plan(built(resolve(while_refused(accepted, refusal), SETTINGS, NOON)), accepted) == []

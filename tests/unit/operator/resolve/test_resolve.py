@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, settle, stamp
+from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, stamp, while_refused
 from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
-from tts_operator.calendar.bounds import Bounds
+from tts_operator.calendar.bounds import Bounds, State
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Tiers
 from tts_operator.snapshot.observed import Observed
@@ -214,17 +214,13 @@ def test_replicas_are_lowered_to_the_namespaces(label: str, bounds: list[tuple[i
     assert [note.reason for note in found.notes] == notes
 
 
-def test_the_next_window_and_a_refused_spec_are_lowered_too() -> None:
+def test_the_next_window_is_lowered_too() -> None:
     night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 9, "maxReplicas": 12}
     spec: dict[str, Any] = {"schedule": {**DAY, "windows": [night]}}
     labels = {"ttsfleet.io/max-replicas": "2"}
     change = resolved(observe(labels=labels, **spec)).next_transition
     assert change is not None
     assert (change.bounds.min_replicas, change.bounds.max_replicas) == (2, 2)
-    children = settle(observe(**spec))
-    refused = resolved(observe(children=children, labels=labels, **spec, preventDeletion=True))
-    assert refused.window is not None
-    assert (refused.window.bounds.min_replicas, refused.window.bounds.max_replicas) == (2, 2)
 
 
 def test_a_window_that_others_hide_is_told() -> None:
@@ -345,3 +341,32 @@ def test_whatever_is_asked_and_found_resolving_never_raises(
     observed = observe(*entries, known=[model(name) for name in known], **spec)
     found = resolve(observed, SETTINGS, now)
     assert (built(found) is None) == (found.refused is not None)
+    accepted = resolve(while_refused(observed), SETTINGS, now)
+    assert accepted.refused is not None
+    assert (built(accepted) is None) == (found.refused is not None), "one that this version cannot follow stays"
+
+
+@pytest.mark.parametrize(
+    ("lead", "load_seconds", "minimum"),
+    [(None, 0, 3), (None, 700, 5), (0, 700, 3), (599, 0, 3), (600, 0, 5)],
+    ids=["no lead", "the model's", "none, whatever the model says", "too short", "long enough"],
+)
+def test_the_minimum_rises_before_a_window_by_the_tenants_lead_or_the_models(
+    lead: int | None, load_seconds: int, minimum: int
+) -> None:
+    """NOON is ten minutes before the window."""
+    rush = {"name": "rush", "start": "12:10", "end": "14:00", "minReplicas": 5}
+    schedule = {**DAY, "windows": [rush], **({} if lead is None else {"preWarmSeconds": lead})}
+    found = resolved(observe(known=[model(loadSeconds=load_seconds)], schedule=schedule))
+    assert found.pools[0].bounds == Bounds(minimum, 6)
+    assert found.window is not None
+    assert found.window.window == "default"
+
+
+def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:
+    override = {"until": "2026-11-04T14:30:00+01:00", "minReplicas": 8, "maxReplicas": 20}
+    found = resolved(observe(schedule={**DAY, "override": override}))
+    assert found.window == State("override", Bounds(8, 20))
+    assert found.requeue_at == NOON + timedelta(minutes=90)
+    over = resolved(observe(schedule={**DAY, "override": override}), NOON + timedelta(minutes=90))
+    assert over.window == State("default", Bounds(3, 6))

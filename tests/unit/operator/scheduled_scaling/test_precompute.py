@@ -81,3 +81,13 @@ def test_each_pool_with_bounds_of_its_own_stays_as_it_is() -> None:
     assert found is not None
     assert [str(move.ref) for move in found.precompute] == ["hpa/acme-espeak"]
     assert found.at > NOON
+
+
+def test_a_pre_warming_is_prepared_like_a_transition() -> None:
+    """NOON is in the night of this calendar."""
+    window = {"name": "evening", "start": "20:00", "end": "23:00", "minReplicas": 5, "maxReplicas": 9}
+    found = settled(schedule={**CALENDAR, "windows": [window], "preWarmSeconds": 300})
+    assert found is not None
+    assert (found.at, found.transition) == (datetime(2026, 11, 4, 19, 55, tzinfo=UTC), True)
+    (move,) = found.precompute
+    assert str(move) == "apply hpa/acme-espeak: min 3 -> 5"

@@ -24,6 +24,7 @@ from tests.support.operator_builders import (
     settle,
     stamp,
     unschedulable,
+    while_refused,
 )
 from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
@@ -76,6 +77,9 @@ def blind(children: list[Object]) -> list[Object]:
 def slept(children: list[Object]) -> list[Object]:
     condition = {"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "no requests"}
     child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"] = {"conditions": [condition]}
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["replicas"] = 0
+    answering(deployment)
     return children
 
 
@@ -123,13 +127,6 @@ CAUSES: dict[str, tuple[Observed, dict[str, tuple[str, str]], str, str, str]] = 
         "svc/acme: exists",
     ),
     "pods that start": (observe(children=running(0), pods=[pod()]), {}, "Available", "Starting", "acme-espeak"),
-    "a pool that its HPA scaled to zero": (
-        observe(children=slept(running(0))),
-        {},
-        "Available",
-        "ScaledToZero",
-        "hpa/acme-espeak has scaled the pool to zero",
-    ),
     "nothing there yet": (observe(), {}, "Available", "Starting", "acme-espeak"),
     "an image that is not there": (
         observe(children=running(0), pods=[waits("ErrImagePull", "not found")]),
@@ -266,6 +263,62 @@ def test_cause(observed: Observed, failures: dict[str, tuple[str, str]], type_: 
     assert others <= {"Available", "KeysConfigured"}, "one cause, one condition"
 
 
+def test_a_pool_that_its_autoscaler_scaled_to_zero_is_ready_and_not_available() -> None:
+    """It does what the spec asks for, as a suspended one does; while another pool starts, it is not ready."""
+    said = report(observe(children=slept(running(0))))
+    assert problem(said, "Available") == ("False", "ScaledToZero")
+    assert problem(said, "Ready") == ("True", "ScaledToZero")
+    assert condition(said, "Ready")["message"].startswith("hpa/acme-espeak has scaled the pool to zero")
+    assert [each.type for each in events(report(observe()), said) if each.reason == "ScaledToZero"] == ["Normal"]
+    children = slept(settle(observe("espeak", "other")))
+    answering(child(children, "Deployment", "acme-other"), 0)
+    said = report(observe("espeak", "other", children=children))
+    assert problem(said, "Ready") == problem(said, "Available") == ("False", "Starting")
+    children = slept(running(0))
+    assert problem(report(observe(children=children, keys=False)), "Ready") == ("False", "KeysNotFound")
+
+
+def killed(ago: timedelta, *, ready: bool = True, restarts: int = 1) -> Object:
+    """A pod whose container was killed for memory so long ago."""
+    at = NOON - ago
+    ended = {
+        "reason": "OOMKilled",
+        "exitCode": 137,
+        "startedAt": stamp(at - timedelta(minutes=5)),
+        "finishedAt": stamp(at),
+    }
+    found = {"name": "tts-server", "ready": ready, "restartCount": restarts}
+    state = {"state": {"running": {}}, "lastState": {"terminated": ended}}
+    return pod(containerStatuses=[found | state])
+
+
+def test_a_kill_for_memory_is_told_for_an_hour_after_the_pod_is_ready_again() -> None:
+    observed = observe(children=running(), pods=[killed(timedelta(minutes=59), restarts=3)])
+    said = report(observed)
+    assert problem(said, "Available") == ("True", "OOMKilledUnderLoad")
+    assert condition(said, "Available")["message"].startswith(
+        "pod acme-espeak-1: the container used more memory than the node had and was killed after 5 minutes at"
+        " 2026-11-04T11:01:00Z (3 restarts); it is ready again; lower limits.cpu"
+    )
+    assert problem(said, "Ready")[0] == "True"
+    assert resolved(observed).requeue_at == NOON + timedelta(minutes=1), "it is looked at again when the hour is over"
+    assert problem(report(observed, later=timedelta(minutes=1)), "Available") == ("True", "AsSpecified")
+    assert resolved(observed, NOON + timedelta(minutes=1)).requeue_at is None
+
+
+def test_every_kill_is_an_event() -> None:
+    first = report(observe(children=running(), pods=[killed(timedelta(minutes=9))]))
+    again = report(observe(children=running(), pods=[killed(timedelta(minutes=1), restarts=2)]))
+    assert [each.reason for each in events(report(observe(children=running())), first)] == ["OOMKilledUnderLoad"]
+    assert events(first, first) == []
+    assert [(each.type, each.reason) for each in events(first, again)] == [("Warning", "OOMKilledUnderLoad")]
+
+
+def test_a_pod_that_is_not_ready_again_is_a_failure() -> None:
+    said = report(observe(children=running(0), pods=[killed(timedelta(minutes=9), ready=False)]))
+    assert problem(said, "Available")[0] == "False"
+
+
 def test_a_tenant_that_speaks_is_ready() -> None:
     said = report(observe(children=running(schedule=DAY), schedule=DAY))
     assert {each["type"]: each["status"] for each in said["conditions"]} == dict.fromkeys(
@@ -286,9 +339,12 @@ def test_a_tenant_that_speaks_is_ready() -> None:
 def test_a_tenant_that_was_born_suspended_and_is_refused_later_was_accepted() -> None:
     before = report(observe(suspend=True))
     assert problem(before, "Available") == ("False", "Suspended")
-    said = report(observe(before=before, suspend=True, preventDeletion=True))
+    said = report(while_refused(observe(before=before, suspend=True)))
     assert problem(said, "Available") == ("False", "Suspended")
     assert condition(said, "Accepted")["message"].endswith("; until then the last accepted spec applies")
+    said = report(observe(before=before, suspend=True, preventDeletion=True))
+    assert problem(said, "Available") == ("False", "Suspended")
+    assert condition(said, "Accepted")["message"].endswith("; until then everything stays as it is")
 
 
 def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
@@ -299,11 +355,11 @@ def test_a_tenant_that_was_never_accepted_has_nothing_that_answers() -> None:
 
 
 def test_a_refused_spec_says_that_the_last_accepted_one_goes_on_with_its_clock() -> None:
-    children = running(schedule={"preset": "DayNightWeekend"})
-    before = {"activeWindow": "night", "pools": [], "replicas": "3/3"}
-    said = report(observe(children=children, before=before, schedule=DAY, preventDeletion=True))
+    schedule = {"preset": "DayNightWeekend"}
+    before = {"activeWindow": "night", "pools": [], "replicas": "0/0"}
+    said = report(while_refused(observe(children=running(schedule=schedule), before=before, schedule=schedule)))
     accepted = next(each for each in said["conditions"] if each["type"] == "Accepted")
-    assert accepted["message"].endswith("until then the last accepted spec applies, and its schedule goes on")
+    assert accepted["message"].endswith("until then the last accepted spec applies")
     assert said["activeWindow"] == "day"
     assert said["nextTransition"] == {
         "time": "2026-11-05T00:00:00Z",
@@ -317,7 +373,7 @@ def test_a_refused_spec_says_that_the_last_accepted_one_goes_on_with_its_clock()
 def test_the_whole_status() -> None:
     children = running(2, schedule=DAY)
     said = report(observe(children=children, schedule={"preset": "DayNightWeekend"}))
-    del said["conditions"]
+    del said["conditions"], said["acceptedSpec"]
     assert said == {
         "observedGeneration": 4,
         "activeWindow": "day",
@@ -369,6 +425,23 @@ def test_a_pod_that_is_ready_but_not_routed_to_yet_answers_nobody() -> None:
     said = report(observe(children=children))
     assert problem(said, "Available") == ("False", "Starting")
     assert said["pools"][0]["ready"] == 1
+
+
+def test_before_a_window_that_needs_more_a_lack_of_room_is_told() -> None:
+    """NOON is ten minutes before the window."""
+    rush = {"name": "rush", "start": "12:10", "end": "14:00", "minReplicas": 4}
+    schedule = {**DAY, "windows": [rush], "preWarmSeconds": 900}
+    pods = [pod(**unschedulable(NOON - timedelta(minutes=3)))]
+    said = report(observe(children=running(3, schedule=schedule), pods=pods, schedule=schedule))
+    assert (said["activeWindow"], said["pools"][0]["min"]) == ("default", 4)
+    assert problem(said, "Available") == ("True", "AsSpecified")
+    assert problem(said, "Ready") == ("False", "NoCapacityForNextWindow")
+    assert condition(said, "Ready")["message"].startswith(
+        "window rush opens at 2026-11-04T12:10:00Z with at least 4 replicas, and not all of them run: "
+    )
+    late = {**schedule, "preWarmSeconds": 60}
+    said = report(observe(children=running(2, schedule=late), pods=pods, schedule=late))
+    assert problem(said, "Ready") == ("False", "Unschedulable")
 
 
 def test_some_pods_that_fail_beside_others_that_answer_are_not_passed_over() -> None:

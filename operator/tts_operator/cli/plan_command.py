@@ -1,0 +1,261 @@
+"""`kubectl tts plan`: what a tenant's schedule carries and costs, and what would cost less. It needs no cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.calendar.calendar import time_zone
+from tts_operator.cli.arguments import instant, money, number, rfc3339, score
+from tts_operator.cli.kubectl_yaml import JSON
+from tts_operator.cli.tables import table
+from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
+from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan, make_plan
+from tts_operator.planner.queueing import Workload
+from tts_operator.planner.traffic import COLUMNS, Traffic, TrafficError
+from tts_operator.resolve.pools import loaded_precisions
+from tts_operator.settings import Prices
+
+CENT = Decimal("0.01")
+
+
+class PlanError(Exception):
+    """Input from which no plan can be made. Each problem is a sentence that says what to write."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def add_plan_flags(command: argparse.ArgumentParser) -> None:
+    """Add the flags of `kubectl tts plan`."""
+    command.add_argument(
+        "-f",
+        "--filename",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="File with the TTSTenant or with TTSModels, in YAML or JSON; - reads standard input. Repeat it for several"
+        " files. (required)",
+    )
+    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
+    command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant.")
+    load = command.add_mutually_exclusive_group()
+    load.add_argument(
+        "--traffic",
+        metavar="CSV",
+        help=f"File with the requests of a week, local time: a line {','.join(COLUMNS)}, then such as Mon,9,12.5.",
+    )
+    load.add_argument(
+        "--requests-per-second", type=number(0, 1_000_000), metavar="N", help="The same traffic in every hour."
+    )
+    command.add_argument(
+        "--cache-ratio",
+        type=number(0, 1),
+        default=0.0,
+        metavar="N",
+        help="Fraction of requests, 0 to 1, that the cache answers. (default: 0)",
+    )
+    command.add_argument(
+        "--p95-seconds",
+        type=number(0.001, 3600),
+        default=3.0,
+        metavar="N",
+        help="Longest P95 of a request, from its arrival to its end. (default: 3)",
+    )
+    command.add_argument(
+        "--quality-floor",
+        type=score,
+        default=Decimal(),
+        metavar="N",
+        help="Lowest quality, 0 to 10, of a precision that may be recommended. (default: none)",
+    )
+    command.add_argument(
+        "--cpu-hour", type=money, metavar="PRICE", help="Price of a CPU hour, for models without hourlyCost."
+    )
+    command.add_argument(
+        "--memory-gib-hour", type=money, metavar="PRICE", help="Price of a GiB hour, for models without hourlyCost."
+    )
+    command.add_argument(
+        "--from", dest="start", type=instant, metavar="TIME", help="Start of the week, in RFC 3339. (default: now)"
+    )
+    command.add_argument(
+        "-o", "--output", choices=("json", "table"), default="table", help="Format of the output. (default: table)"
+    )
+
+
+def plan_text(options: argparse.Namespace) -> str:
+    """The plan as text, or as JSON. Raises PlanError."""
+    tenant, model = _read(options)
+    precision, _ = loaded_precisions(model, tenant, tenant.spec.models[0])
+    plan = make_plan(
+        Question(
+            schedule=tenant.spec.schedule,
+            model=model,
+            precision=precision.name,
+            start=options.start or datetime.now(UTC).replace(second=0, microsecond=0),
+            traffic=_traffic(options),
+            workload=Workload(options.cache_ratio),
+            quality_floor=options.quality_floor,
+            target_seconds=options.p95_seconds,
+            prices=Prices(cpu_hour=options.cpu_hour, memory_gib_hour=options.memory_gib_hour),
+        )
+    )
+    return _json(plan) if options.output == "json" else "".join(_text(plan))
+
+
+def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
+    objects: list[JSON] = []
+    problems: list[str] = []
+    for path in options.filename:
+        try:
+            objects += documents(path)
+        except TenantFileError as error:
+            problems += (f"{'standard input' if path == STDIN else path}: {problem}" for problem in error.problems)
+    if problems:
+        raise PlanError(*problems)
+    try:
+        tenant, models = tenant_in(objects, options.tenant, options.namespace), models_in(objects)
+    except TenantFileError as error:
+        raise PlanError(*error.problems) from None
+    name = tenant.spec.models[0].name
+    if name not in models:
+        raise PlanError(
+            f"TTSModel {name} is in none of the files; add it: kubectl get ttsmodel {name} -o yaml > model.yaml, and"
+            " -f model.yaml"
+        )
+    return tenant, models[name]
+
+
+def _traffic(options: argparse.Namespace) -> Traffic | None:
+    if options.requests_per_second is not None:
+        return Traffic.constant(options.requests_per_second)
+    if options.traffic is None:
+        return None
+    try:
+        with Path(options.traffic).open(encoding="utf-8", newline="") as file:
+            return Traffic.of_csv(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(
+            f"{options.traffic}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        ) from None
+    except TrafficError as error:
+        raise PlanError(f"{options.traffic}: {error}") from None
+
+
+def _text(plan: Plan) -> Iterator[str]:
+    question = plan.question
+    zone = question.schedule.time_zone if question.schedule else "UTC"
+    name, local = question.model.metadata.name, time_zone(zone)
+    yield f"{name} at {question.precision}, week from {question.start.astimezone(local):%a %Y-%m-%d %H:%M} {zone}\n\n"
+    yield from table([WINDOW_HEADER, *map(_window_cells, plan.written)])
+    month = f"{plan.month[0].astimezone(local):%Y-%m}"
+    yield f"\nCost of {month} at the minimum of each window: {_money(plan.written_monthly)}\n\n"
+    states = [window.state.window for window in plan.written]
+    yield from table(
+        [(*PRECISION_HEADER, *states, "MONTH", "NOTE"), *(_precision_cells(plan, each) for each in plan.precisions)]
+    )
+    if plan.question.traffic is None:
+        yield "\nWithout --traffic or --requests-per-second nothing can be recommended.\n"
+        return
+    if plan.chosen is None:
+        yield "\nNo precision of the model meets the floor and the target: see NOTE.\n"
+        return
+    yield "\n"
+    yield from table([LEVER_HEADER, *_lever_cells(plan)])
+
+
+WINDOW_HEADER = ("WINDOW", "HOURS", "MIN", "MAX", "PEAK/S", "P95 AT MIN", "P95 AT MAX")
+PRECISION_HEADER = ("PRECISION", "QUALITY", "PRICE/H")
+LEVER_HEADER = ("REPLICAS NEEDED", "MONTH", "SAVED")
+
+
+def _window_cells(window: WindowPlan) -> tuple[str, ...]:
+    bounds = window.state.bounds
+    return (
+        window.state.window,
+        f"{window.hours:.4g}",
+        str(bounds.min_replicas),
+        str(bounds.max_replicas),
+        "-" if window.peak is None else f"{window.peak:g}",
+        _seconds(window.p95_at_min),
+        _seconds(window.p95_at_max),
+    )
+
+
+def _precision_cells(plan: Plan, precision: PrecisionPlan) -> tuple[str, ...]:
+    note = precision.problem or ("cheapest" if precision is plan.chosen else "")
+    return (
+        precision.name,
+        "-" if precision.quality is None else str(precision.quality),
+        "-" if precision.hourly_price is None else f"{precision.hourly_price:f}",
+        *("-" if window.needed is None else str(window.needed) for window in precision.windows),
+        _money(precision.monthly),
+        note,
+    )
+
+
+def _lever_cells(plan: Plan) -> Iterator[tuple[str, ...]]:
+    first = plan.levers[0].monthly
+    for lever in plan.levers:
+        saved = 1 - lever.monthly / first if first else Decimal()
+        yield lever.name, _money(lever.monthly), f"{saved:.0%}"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return "overloaded" if math.isinf(seconds) else f"{seconds:.2f} s"
+
+
+def _money(amount: Decimal | None) -> str:
+    return "-" if amount is None else f"{amount.quantize(CENT, ROUND_HALF_UP):f}"
+
+
+def _json(plan: Plan) -> str:
+    def window(each: WindowPlan) -> dict[str, Any]:
+        return {
+            "window": each.state.window,
+            "minReplicas": each.state.bounds.min_replicas,
+            "maxReplicas": each.state.bounds.max_replicas,
+            "hoursPerWeek": float(each.hours),
+            "peakRequestsPerSecond": each.peak,
+            "p95SecondsAtMin": _finite(each.p95_at_min),
+            "p95SecondsAtMax": _finite(each.p95_at_max),
+            "replicasNeeded": each.needed,
+        }
+
+    def precision(each: PrecisionPlan) -> dict[str, Any]:
+        return {
+            "precision": each.name,
+            "quality": None if each.quality is None else str(each.quality),
+            "hourlyCost": None if each.hourly_price is None else f"{each.hourly_price:f}",
+            "monthly": None if each.monthly is None else _money(each.monthly),
+            "problem": each.problem or None,
+            "windows": [window(one) for one in each.windows],
+        }
+
+    content = {
+        "from": rfc3339(plan.question.start),
+        "month": {"from": rfc3339(plan.month[0]), "to": rfc3339(plan.month[1])},
+        "model": plan.question.model.metadata.name,
+        "precision": plan.question.precision,
+        "windows": [window(each) for each in plan.written],
+        "monthly": None if plan.written_monthly is None else _money(plan.written_monthly),
+        "precisions": [precision(each) for each in plan.precisions],
+        "recommended": plan.chosen.name if plan.chosen else None,
+        "levers": [{"name": lever.name, "monthly": _money(lever.monthly)} for lever in plan.levers],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _finite(seconds: float | None) -> float | None:
+    """JSON has no infinity: an overloaded queue has no P95."""
+    return None if seconds is None or math.isinf(seconds) else round(seconds, 3)

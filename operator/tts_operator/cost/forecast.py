@@ -1,0 +1,59 @@
+"""Replica hours of a schedule in a calendar month, at its minimum bounds: load beyond them cannot be foreseen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from tts_operator.api import Schedule
+from tts_operator.calendar import calendar
+
+SECONDS_AN_HOUR = 3600
+SCHEDULES_REMEMBERED = 4096
+"""Months that are remembered. Tenants with equal schedules share one; an entry is about 1 kB."""
+
+
+class MonthlyReplicas(NamedTuple):
+    """Replica hours of one pool in a month."""
+
+    scheduled: Decimal
+    """Sum over the month of the minimum at each instant."""
+    unscheduled: Decimal
+    """The month's hours times the highest minimum in it, as if nothing ever scaled down."""
+
+
+@lru_cache(maxsize=SCHEDULES_REMEMBERED)
+def replica_hours(schedule: Schedule | None, start: datetime, end: datetime, most: int) -> MonthlyReplicas:
+    """Replica hours between two instants, of at most `most` replicas. Raises UnknownTimeZone."""
+    minimum = highest = min(calendar.state_at(schedule, start).bounds.min_replicas, most)
+    since, seconds = start, Decimal()
+    for change in calendar.changes(schedule, start, end):
+        seconds += minimum * _seconds(change.at - since)
+        since, minimum = change.at, min(change.bounds.min_replicas, most)
+        highest = max(highest, minimum)
+    seconds += minimum * _seconds(end - since)
+    return MonthlyReplicas(seconds / SECONDS_AN_HOUR, highest * _seconds(end - start) / SECONDS_AN_HOUR)
+
+
+def constant_hours(replicas: int, start: datetime, end: datetime) -> MonthlyReplicas:
+    """Replica hours between two instants of a pool that follows no schedule."""
+    hours = replicas * _seconds(end - start) / SECONDS_AN_HOUR
+    return MonthlyReplicas(hours, hours)
+
+
+def month_of(schedule: Schedule | None, instant: datetime) -> tuple[datetime, datetime]:
+    """Beginning and end of the calendar month, in the schedule's time zone, that contains an instant.
+
+    A bill is for a calendar month, and the forecast changes with it only: not at every reconcile. Raises
+    UnknownTimeZone.
+    """
+    zone = UTC if schedule is None else calendar.time_zone(schedule.time_zone)
+    first = instant.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
+    following = (first.replace(tzinfo=None) + timedelta(days=31)).replace(day=1)
+    return first.astimezone(UTC), following.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _seconds(duration: timedelta) -> Decimal:
+    return Decimal(duration // timedelta(microseconds=1)) / 1_000_000
