@@ -198,7 +198,17 @@ class LanguageRoute(ConfigModel):
     voice: str
 
 
-class ExternalIssuer(ConfigModel):
+class RemoteHost(ConfigModel):
+    """A host that the server sends requests to."""
+
+    refuse_local_addresses: bool = False
+    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
+
+    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
+    """
+
+
+class ExternalIssuer(RemoteHost):
     """Issuer of access tokens that are accepted besides the server's own: RS256 or ES256, with `exp` and `sub`."""
 
     jwks_url: Annotated[
@@ -211,11 +221,6 @@ class ExternalIssuer(ConfigModel):
     """Value that `aud` must be or contain. It keeps tenants apart that trust the same issuer."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for `jwksUrl`; unset: the system's."""
-    refuse_local_addresses: bool = False
-    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
-
-    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
-    """
 
 
 class AuthConfig(ConfigModel):
@@ -246,7 +251,7 @@ class CorsConfig(ConfigModel):
     """How long a browser may keep the permission."""
 
 
-class S3Config(ConfigModel):
+class S3Config(RemoteHost):
     """An object store. The bucket must exist."""
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#@]+/?$"), AfterValidator(with_an_authority)]
@@ -268,11 +273,6 @@ class S3Config(ConfigModel):
     """File with the secret key."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for the endpoint; unset: the system's."""
-    refuse_local_addresses: bool = False
-    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
-
-    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
-    """
 
 
 class StorageConfig(ConfigModel):
@@ -306,7 +306,7 @@ class CacheConfig(ConfigModel):
     """Size up to which audio is shared through Redis; larger audio is shared through the store."""
 
 
-class RedisConfig(ConfigModel):
+class RedisConfig(RemoteHost):
     """Store that replicas share: counters, refresh tokens, small audio. Speech works without it."""
 
     url: Annotated[str, Field(pattern=r"^rediss?://[^/@?#\s]+(/[0-9]{1,4})?$", max_length=512)] | None = None
@@ -322,11 +322,6 @@ class RedisConfig(ConfigModel):
     """File with the password. It is read for each new connection, so that rotation needs no restart."""
     ca_file: Path | None = None
     """CA certificates (PEM) trusted for `rediss://`; unset, or missing beside a `urlFile`: the system's."""
-    refuse_local_addresses: bool = False
-    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
-
-    The operator sets it for hosts that a tenant names: a name of the tenant's may mean any address.
-    """
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:

@@ -99,7 +99,7 @@ class Moved(Applying):
 
 
 async def test_nothing_more_is_written_to_an_object_that_moved_on() -> None:
-    """What was added stands elsewhere now: the next reading, at once, decides again."""
+    """The addition stands elsewhere now: the next reading, at once, decides again."""
     manifest = Manifest(DEPLOYMENT, {"metadata": {"name": "acme-espeak"}})
     evil = Addition(("spec", "evil"), ("spec", "evil"), "1")
     executor = PlanExecutor(cast("Cluster", cast("Any", Moved())), observe())

@@ -1,4 +1,4 @@
-"""What others add to a child is undone where it is closed to them, and left alone everywhere else."""
+"""Additions of others to a child are undone where it is closed to them, and left alone everywhere else."""
 
 from __future__ import annotations
 
