@@ -56,7 +56,7 @@ class Detector:
         languages: dict[str, str] = {}
         for language in [*([default] if default else []), *known]:
             languages.setdefault(
-                _code(language), language
+                code_of(language), language
             )  # of two varieties of one language, the default or the first
         self._by_script: dict[str, list[str]] = {}
         for language in languages.values():
@@ -129,7 +129,7 @@ class Detector:
         chinese = [each for each in han if each != japanese]
         if any(run.script == KANA for run in letters(text)):
             return japanese
-        cantonese = next((each for each in chinese if _code(each) == "yue"), None)
+        cantonese = next((each for each in chinese if code_of(each) == "yue"), None)
         if cantonese is not None and _CANTONESE.search(text):
             return cantonese
         others = [each for each in chinese if each != cantonese] or chinese
@@ -144,11 +144,11 @@ class Detector:
         likelihoods = self._likelihoods.get(sample)
         if likelihoods is None:
             likelihoods = self._likelihoods[sample] = self._identify(sample)
-        by_code = {_code(language): language for language in candidates}
+        by_code = {code_of(language): language for language in candidates}
         ranked = sorted((code for code in by_code if code in likelihoods), key=lambda code: -likelihoods[code])
         if not ranked:
             return expected
-        best, least = likelihoods[ranked[0]], likelihoods.get(_code(expected))
+        best, least = likelihoods[ranked[0]], likelihoods.get(code_of(expected))
         margin = MARGIN * math.sqrt(len(sample.encode("utf-8", "replace")))
         return by_code[ranked[0]] if least is not None and best - least > margin else expected
 
@@ -162,7 +162,7 @@ def needs_statistics(default: str | None, known: tuple[str, ...]) -> bool:
     for language in (default, *known):
         for script in scripts(language):
             if script not in {HAN, KANA}:
-                codes.setdefault(script, set()).add(_code(language))
+                codes.setdefault(script, set()).add(code_of(language))
     return any(len(each) > 1 for each in codes.values())
 
 
@@ -186,7 +186,8 @@ def _deciding(sentence: str) -> Iterator[Letters]:
             yield run
 
 
-def _code(language: str) -> str:
+def code_of(language: str) -> str:
+    """Return the ISO 639 code by which the primary subtag of a BCP 47 language is compared: `zh` for `cmn`."""
     primary = language.partition("-")[0].lower()
     return _CODES.get(primary, primary)
 
