@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from tts_server.text.language_detection import code_of
 
@@ -40,7 +42,7 @@ class Rewritten:
 
 
 class SpokenForms:
-    """Rewrites texts in some of `LANGUAGES`. Loads a grammar when it first needs one: a third of a second and 43 MB."""
+    """Rewrites texts in some of `LANGUAGES`. Loads a grammar when it first needs one."""
 
     def __init__(
         self,
@@ -93,11 +95,64 @@ class _Unread(Exception):  # noqa: N818 - named after what happened
 
 @cache
 def load_grammar(language: str) -> Grammar:
-    """Load the grammar of a language. Raises ImportError without `wetext`."""
-    from wetext import Normalizer
+    """Load the two graphs of a language: one tags what a text contains, the other writes that in words.
 
-    normalize: Grammar = Normalizer(lang=language, operator="tn").normalize
-    return normalize
+    `wetext` itself would load those of all its languages, in both directions, and take ten times as long. Raises an
+    exception if its files are not where they are expected.
+    """
+    import kaldifst
+
+    package = find_spec("wetext")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("wetext is not installed")
+    folder = Path(package.submodule_search_locations[0]) / "fsts" / language / "tn"
+    tag, verbalize = (kaldifst.TextNormalizer(str(folder / f"{name}.fst")) for name in ("tagger", "verbalizer"))
+
+    def grammar(text: str) -> str:
+        spoken: str = verbalize(in_spoken_order(tag(text), language))
+        return spoken
+
+    return grammar
+
+
+_ORDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "en": {
+        "date": ("preserve_order", "text", "day", "month", "year"),
+        "money": ("integer_part", "fractional_part", "quantity", "currency_maj"),
+    },
+    "zh": {
+        "date": ("year", "month", "day"),
+        "fraction": ("denominator", "numerator"),
+        "measure": ("denominator", "numerator", "value"),
+        "money": ("value", "currency"),
+        "time": ("noon", "hour", "minute", "second"),
+    },
+}
+"""Order in which the fields of a tag are read, as in `wetext.constants`."""
+_TAG = re.compile(r"\s*(\w+) \{((?:\s*\w+: \"(?:[^\"\\]|\\.)*\")+) \}\s*", re.DOTALL)
+_FIELD = re.compile(r"\s*(\w+): \"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
+
+
+def in_spoken_order(tagged: str, language: str) -> str:
+    """Sort the fields of each tag, `date { month: "may" day: "fifth" }`, as they are read. Raises ValueError."""
+    tags: list[str] = []
+    end = 0
+    while end < len(tagged):
+        tag = _TAG.match(tagged, end)
+        if tag is None:
+            raise ValueError("not a sequence of tags")
+        end = tag.end()
+        fields = dict(_FIELD.findall(tag[2]))
+        order = _ORDERS[language].get(tag[1], ()) if fields.get("preserve_order") != "true" else ()
+        names = [*(name for name in order if name in fields), *(name for name in fields if name not in order)]
+        tags.append(f"{tag[1]} {{{''.join(_field(name, fields[name]) for name in names)} }}")
+    if not tags:
+        raise ValueError("no tag")
+    return " ".join(tags)
+
+
+def _field(name: str, value: str) -> str:
+    return f' {name}: "{value}"'
 
 
 def _english_pieces(text: str) -> Iterator[tuple[int, int]]:
@@ -134,7 +189,12 @@ _DECADES = {
     "60": "sixties", "70": "seventies", "80": "eighties", "90": "nineties",
 }  # fmt: skip
 _MONEY = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny")}
-_MONTHS = "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:t(?:ember)?)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?"
+_MONTHS = (
+    "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:t(?:ember)?)?|Oct(?:ober)?|"
+    "Nov(?:ember)?|Dec(?:ember)?"
+)
+_SCALES = r"\s*(?:million|billion|trillion|thousand|k\b|m\b|bn\b)"
+_WINS = "获胜|取胜|胜|领先|落后|战平|告负|落败|击败|大胜"
 _CHINESE_DIGITS = "零一二三四五六七八九"
 
 
@@ -178,9 +238,12 @@ def _decade(years: re.Match[str]) -> str:
 
 _RULES: Mapping[str, tuple[Rule, ...]] = {
     "en": (
-        (re.compile(r"(?<![\w.,/-])(?:\+\d{1,3}[ -]?)?(?:\(\d{2,4}\) ?|\d{3,4}[ -])\d{3,4}[ -]\d{3,4}(?![\w-])"), _phone),
+        (
+            re.compile(r"(?<![\w.,/-])(?:\+\d{1,3}[ -]?)?(?:\(\d{2,4}\) ?|\d{3,4}[ -])\d{3,4}[ -]\d{3,4}(?![\w-])"),
+            _phone,
+        ),
         (re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,]\d|\d)"), lambda number: number[0].replace(" ", ",")),
-        (re.compile(r"([$€£])(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d\d))?(?![\d.,]\d|\d|\s*(?:million|billion|trillion|thousand|k\b|m\b|bn\b))"), _money),
+        (re.compile(rf"([$€£])(\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.(\d\d))?(?![\d.,]\d|\d|{_SCALES})"), _money),
         (re.compile(r"(?<![\d.,/:-])([1-9])000(?![\d.,:/-]?\d)"), r"\1,000"),
         (re.compile(r"(?<![\d.,])(?=1,\d{3}(?![\d,]))"), "one "),  # the grammar leaves it out
         (re.compile(r"(?<!\d)1¢"), "1 cent"),
@@ -199,7 +262,7 @@ _RULES: Mapping[str, tuple[Rule, ...]] = {
     "zh": (
         (re.compile(r"(\d+(?:\.\d+)?%)\s?[-–~～至]\s?(?=\d+(?:\.\d+)?%)"), r"\1到"),
         (re.compile(r"(?<![\d/.])(\d{1,3})/(\d{1,3})(?![\d/.])"), r"\2分之\1"),
-        (re.compile(r"(?<![\d.-])(\d{1,3})[-–](\d{1,3})(?=\s?(?:获胜|取胜|胜|领先|落后|战平|告负|落败|击败|大胜))"), r"\1比\2"),
+        (re.compile(rf"(?<![\d.-])(\d{{1,3}})[-–](\d{{1,3}})(?=\s?(?:{_WINS}))"), r"\1比\2"),
         (
             re.compile(r"(?<=[A-Z])\d{3,5}(?![\d.%/:-]|[A-Za-z])|(?<=[A-Z]座)\d{3,5}(?!\d)"),
             lambda number: _chinese_one_by_one(number[0]),
