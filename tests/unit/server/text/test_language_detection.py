@@ -159,8 +159,8 @@ def test_a_hundred_thousand_characters_take_linear_time(unit: str) -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["Guten Morgen, wie geht es dir? ", "the quick brown fox ", "word", "你好", "こんにちは。", "안녕", "Привет", "3kg",
-             "佢哋", ". ", "\n", "\n\n", "<lang=de>", "</lang>", "é", "\u0301", "½", "x" * 300, "字" * 120, "🙂", "12 "]
+            ["Guten Morgen, wie geht es dir? ", "the quick brown fox ", "word", "你好", "こんにちは。", "안녕", "3kg",
+             "佢哋", ". ", "\n", "\n\n", "<lang=de>", "</lang>", "é", "\u0301", "½", "x" * 300, "字" * 120, "🙂", "Привет"]
         ),
         max_size=40,
     ).map("".join)
