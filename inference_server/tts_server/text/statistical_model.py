@@ -6,6 +6,7 @@ and not before a request needs it or `preload` is called. See docs/decisions/004
 
 import asyncio
 from collections.abc import Mapping
+from functools import cache
 
 import structlog
 
@@ -33,8 +34,9 @@ class StatisticalModel:
         return self._loading.result() if self._loading.done() else await asyncio.shield(self._loading)
 
 
+@cache
 def load() -> Identify:
-    """Load the model: takes most of a second."""
+    """Load the model, once in a process: takes most of a second."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier: LanguageIdentifier = LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -1,38 +1,22 @@
 """Numbers become the words that are read for them; everything else stays, and nothing ever raises."""
 
-import csv
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.text_tables import spoken_forms, words
 from tts_server.text.spoken_forms import LANGUAGES, LONGEST_CHARACTERS, MOST_SECONDS, Grammar, Rewritten, SpokenForms
 
-SUPPORT = Path(__file__).parents[3] / "support"
-
-
-def table(language: str) -> list[tuple[str, str, list[str]]]:
-    """Rows of kind, text, and every expected reading."""
-    with (SUPPORT / f"spoken_forms.{language}.tsv").open(encoding="utf-8") as file:
-        return [(row[0], row[1], row[2].split("|")) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-
-
-ROWS = [(language, *row) for language in LANGUAGES for row in table(language)]
-
-
-def words(text: str, language: str) -> str:
-    """Words without case and punctuation; the English `and` inside numbers may be there or not."""
-    plain = re.sub(r"[^\w\s']|_", " ", text.lower().replace("〇", "零"))
-    return "".join(plain.split()) if language == "zh" else " ".join(word for word in plain.split() if word != "and")
+ROWS = [(language, *row) for language in LANGUAGES for row in spoken_forms(language)]
 
 
 def test_the_table_has_75_texts_of_each_language() -> None:
-    assert [len(table(language)) for language in LANGUAGES] == [75, 75]
+    assert [len(spoken_forms(language)) for language in LANGUAGES] == [75, 75]
     kinds = {"cardinal", "ordinal", "date", "time", "money", "range", "unit", "phone", "percent", "fraction"}
-    assert all(kinds <= {kind for kind, _, _ in table(language)} for language in LANGUAGES)
+    assert all(kinds <= {kind for kind, _, _ in spoken_forms(language)} for language in LANGUAGES)
 
 
 @pytest.mark.parametrize(("language", "kind", "text", "expected"), ROWS, ids=[f"{row[0]} {row[2]}" for row in ROWS])
