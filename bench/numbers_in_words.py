@@ -1,7 +1,7 @@
 """Measures how many of 150 texts with numbers a front end reads as a person would, with and without normalization.
 
 A text is read right if its phonemes are those of one of the readings that tests/support/spoken_forms.*.tsv has. The
-rules before the grammar were written with that table in view: it says what is read right, not how often other texts are.
+rules before the grammar were written with that table in view: it does not say how often other texts are read right.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The statistical model that tells languages of one script apart: `py3langid`, 139 languages.
 
-It takes most of a second and 76 MB to load, so that only servers load it that route several languages of one script,
+It takes a second of a core and 90 MB to load, so that only servers load it that route several languages of one script,
 and not before a request needs it or `preload` is called. See docs/decisions/0044-language-of-a-text.md.
 """
 
@@ -36,7 +36,7 @@ class StatisticalModel:
 
 @cache
 def load() -> Identify:
-    """Load the model, once in a process: takes most of a second."""
+    """Load the model, once in a process: takes a second of a core."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier: LanguageIdentifier = LanguageIdentifier.from_model_file(MODEL_FILE)
