@@ -44,7 +44,7 @@ async def pools() -> AsyncIterator[dict[str, WorkerPool]]:
 
 @pytest.fixture
 def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Where each utterance begins in the samples of the reply."""
+    """Positions of the beginnings of utterances in the samples of the reply."""
     found: list[int] = []
     written = 0
     begin, write = SampleBuffer.begin_utterance, SampleBuffer.write

@@ -33,7 +33,7 @@ class WorkerSettings:
     first_audio_timeout_seconds: float
     """How long utterances wait for a worker while none is loaded."""
     on_unread: Callable[[str], None] = lambda _: None
-    """See `WorkerClient`."""
+    """Called with the reason of each part of a text whose numbers could not be written in words."""
 
 
 class WorkerSupervisor:
