@@ -37,6 +37,8 @@ MEASUREMENTS = {
     "slow_readers": "Memory after slow readers",
     "engine_alone": "The engine alone",
     "degradation": "Requests answered while an engine fails",
+    "language_accuracy": "Language of a text",
+    "numbers_in_words": "Numbers in words",
 }
 """Modules of this package, in the order of the page: each has `measure() -> list[Figure] | Result`, sync or async."""
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +16,8 @@ from prometheus_client import generate_latest
 from tests.support.replies import refusal
 from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, StorageConfig
+from tts_server.text.language_detection import Identify
+from tts_server.text.statistical_model import StatisticalModel, load
 
 KEY = "tts_correct-horse-battery-staple"
 
@@ -47,6 +50,47 @@ async def test_audio_is_kept_behind_a_link(acme: RunningApp) -> None:
     audio = await acme.client.get(said["audio_url"])
     assert audio.headers["content-type"] == "audio/wav"
     assert len(audio.content) == 44 + 3 * 3200
+
+
+async def test_a_text_in_a_routed_language_has_the_voice_of_that_language(acme: RunningApp) -> None:
+    german = "Der Zug nach Hamburg fährt heute von Gleis neun ab."
+    await acme.synthesize(text=f"The train is late today, I am afraid. {german} 请稍等。")
+    found = [(utterance.voice, utterance.language) for utterance in acme.engine_clients["tone"].spoken]
+    assert found == [("ann", "en"), ("bob", "de")]
+    assert [utterance.voice for utterance in acme.engine_clients["bass"].spoken] == ["mei"]
+
+
+async def test_a_long_text_is_compared_in_a_thread(acme: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop goes on while a text of many sentences is split."""
+    threads: set[bool] = set()
+    identify = load()
+
+    def noted(text: str) -> Mapping[str, float]:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return identify(text)
+
+    async def model(self: StatisticalModel) -> Identify:
+        return noted
+
+    monkeypatch.setattr(StatisticalModel, "identify", model)
+    await acme.synthesize(text="Please wait for the next announcement. " * 20)
+    assert threads == {False}
+
+
+async def test_without_the_model_text_is_in_the_default_language(
+    acme: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(self: StatisticalModel) -> None:
+        return None
+
+    monkeypatch.setattr(StatisticalModel, "identify", none)
+    await acme.synthesize(text="Der Zug nach Hamburg fährt heute von Gleis neun ab.")
+    assert [utterance.voice for utterance in acme.engine_clients["tone"].spoken] == ["ann"]
+
+
+async def test_the_language_of_the_request_is_not_detected(acme: RunningApp) -> None:
+    await acme.synthesize(text="The train is late today, I am afraid.", language="de")
+    assert [utterance.language for utterance in acme.engine_clients["tone"].spoken] == ["de"]
 
 
 async def test_accept_audio_answers_with_the_audio(acme: RunningApp) -> None:

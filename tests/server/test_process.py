@@ -36,6 +36,15 @@ def test_alone_it_speaks_and_says_what_it_has(tmp_path: Path) -> None:
         assert server.end() == 0
 
 
+def test_what_tells_languages_and_writes_numbers_is_not_imported_before_it_is_needed() -> None:
+    """Most servers and workers never need it, and it would take most of the time to start."""
+    unneeded = "{'py3langid', 'wetext', 'kaldifst', 'contractions'}"
+    program = (
+        f"import sys, tts_server.app.build, tts_server.inference.worker.main; print({unneeded} & sys.modules.keys())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"set()\n"
+
+
 def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     with running(tmp_path) as server, httpx.Client() as client:
         client.get(f"{server.url}/healthz")  # a connection that stays open

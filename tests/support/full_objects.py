@@ -33,6 +33,7 @@ FULL_MODEL = model_body(
         "lineMilliseconds": 300,
         "paragraphMilliseconds": 540,
     },
+    normalizedLanguages=["en", "zh"],
     threads=1,
     memoryLimit="96Mi",
     firstAudioTimeoutSeconds=3,

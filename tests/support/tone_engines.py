@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,17 @@ class ToneEngine:
         for character in text:
             pitch_hz = (200 if voice == "beep" else 100) + ord(character) % 600
             yield (0.5 * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.float32)
+
+
+class WordsEngine(ToneEngine):
+    """Asks for words instead of numbers. To `loaded?` it says one character, two if what writes them is loaded."""
+
+    normalized_languages = ("en",)
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        if text == "loaded?":
+            text = "ab" if {"kaldifst", "wetext", "tts_server.text"} & sys.modules.keys() else "a"
+        yield from super().speak(text, voice, language, speed)
 
 
 class StopSpeaking(Exception):  # noqa: N818 - it is an order

@@ -278,6 +278,8 @@ class Application:
                 batching=_batch_policy(model),
                 on_batch=metrics.batch_size.labels(model.name).observe,
                 on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
+                normalized_languages=engine.normalized_languages,
+                on_unread=lambda reason: metrics.unread_numbers.labels(model.name, reason).inc(),
             )
         return RemoteEngineClient(
             engine.url,

@@ -40,5 +40,6 @@ def weights(model: ModelConfig) -> str:
         return model.weights_digest
     engine = model.engine
     if isinstance(engine, LocalEngine):
-        return f"{engine.type} {engine_version(engine.type.lower())} {json.dumps(engine.options, sort_keys=True)}"
+        settings = json.dumps([engine.options, engine.normalized_languages], sort_keys=True)
+        return f"{engine.type} {engine_version(engine.type.lower())} {settings}"
     return f"{engine.type} {engine.url}"

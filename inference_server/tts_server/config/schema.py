@@ -84,6 +84,11 @@ class LocalEngine(ConfigModel):
     """Threads of each engine process."""
     memory_limit_bytes: Annotated[int, Field(gt=0)] | None = None
     """Resident memory at which the watchdog restarts an engine process; unset: no watchdog."""
+    normalized_languages: Annotated[tuple[Literal["en", "zh"], ...], Field(max_length=2)] | None = None
+    """Languages whose numbers, dates, money and units are written in words before the engine gets them.
+
+    Unset: those that the engine reads badly, English and Chinese for Espeak. Empty: none.
+    """
 
     @model_validator(mode="after")
     def _options_of_its_type(self) -> Self:

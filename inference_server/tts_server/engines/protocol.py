@@ -48,6 +48,9 @@ class Engine(Protocol):
         An engine may have `pause_scales`, a mapping from speeds to the length of the pauses that it makes inside a
         text, relative to speed 1.0: pauses between two calls follow it. By default pauses shorten as words do.
 
+        An engine may have `normalized_languages`, a tuple of `en` and `zh`: numbers, dates, money and units in texts of
+        these languages are written in words before it gets them. By default it gets them as they are.
+
         An engine that computes for long between two parts may also have a method `cancel()`: it is called from another
         thread, while `speak` runs, when the audio is no longer needed.
         """

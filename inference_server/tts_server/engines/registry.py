@@ -17,7 +17,7 @@ BUILT_IN: Mapping[str, str] = {
 """Engines that are found without reading package metadata, which would take a worker longer than loading eSpeak."""
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "espeak": ("ttsfleet", "espeakng-loader"),
+    "espeak": ("ttsfleet", "espeakng-loader", "wetext"),
     "onnx": ("ttsfleet", "hibari-tts", "onnxruntime"),
 }
 """Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""

@@ -1,5 +1,6 @@
 """Serves one request: admit, prepare the text, route, look up the cache, synthesize."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,7 @@ from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_stream import SampleStream
 from tts_server.telemetry.tracing import span
 from tts_server.text import Segment, passages, segments
+from tts_server.text.language_detection import FEWEST_LETTERS, SAMPLE_CHARACTERS, needs_statistics
 
 
 async def synthesize(request: SpeechRequest, server: ServerState, stats: RequestStats) -> SpeechResponse:
@@ -51,7 +53,7 @@ async def synthesize(request: SpeechRequest, server: ServerState, stats: Request
             with span("admit"):
                 admitted = await _admit(server, snapshot.config, request)
         with span("text"):
-            utterances = _route(request, snapshot, stats)
+            utterances = await _route(request, server, snapshot, stats)
         stream = await _open_stream(_Job(utterances, request, snapshot, server, stats))
         await stream.start()
     except BaseException:  # a client that disconnected gets its quota back too
@@ -79,34 +81,54 @@ async def _admit(server: ServerState, config: ServerConfig, request: SpeechReque
     return admitted
 
 
-def _route(request: SpeechRequest, snapshot: ServingSnapshot, stats: RequestStats) -> list[RoutedUtterance]:
+async def _route(
+    request: SpeechRequest, server: ServerState, snapshot: ServingSnapshot, stats: RequestStats
+) -> list[RoutedUtterance]:
     """Return the utterances of the reply, and note model and voice for metrics. Raises `RequestError`."""
     model = requested_model(snapshot.catalogue, request.selector)
     stats.model = model.name
     decision = select_voice(snapshot.catalogue, request.selector, model)
     stats.voice = decision.voice.name if decision.voice is not None else ""
-    utterances = route(snapshot.catalogue, decision, request.selector, _segments(request, decision, snapshot))
+    sentences = await _segments(request, server, decision, snapshot)
+    utterances = route(snapshot.catalogue, decision, request.selector, sentences)
     stats.model, stats.voice = utterances[0].model, utterances[0].utterance.voice
     stats.precision = utterances[0].utterance.precision
     return utterances
 
 
-def _segments(request: SpeechRequest, decision: RoutingDecision, snapshot: ServingSnapshot) -> list[Segment]:
+async def _segments(
+    request: SpeechRequest, server: ServerState, decision: RoutingDecision, snapshot: ServingSnapshot
+) -> list[Segment]:
     if request.prepared:
         return [Segment(request.text, request.selector.language)]
-    sentences = segments(
+    split = partial(
+        segments,
         request.text,
         default_language=decision.default_language,
         routed_languages=decision.routed_languages,
         requested_language=request.selector.language,
         param=request.text_param,
     )
+    sentences: list[Segment]
+    if _needs_statistics(request, decision):
+        identify = await server.language_model.identify()
+        # A long text is compared sentence by sentence: other requests do not wait for that.
+        long = len(request.text) > SAMPLE_CHARACTERS
+        sentences = await asyncio.to_thread(split, identify=identify) if long else split(identify=identify)
+    else:
+        sentences = split()
     if len(sentences) == 1:
         return sentences
     models = {model_for(snapshot.catalogue, decision, language) for language in {one.language for one in sentences}}
     if any(snapshot.catalogue.models[model].config.pauses.sentences_apart for model in models):
         return sentences
     return passages(sentences, min(snapshot.engine_clients[model].passage_characters for model in models))
+
+
+def _needs_statistics(request: SpeechRequest, decision: RoutingDecision) -> bool:
+    if request.selector.language is not None or len(request.text) < FEWEST_LETTERS:
+        return False
+    return needs_statistics(decision.default_language, tuple(decision.routed_languages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tts_server.quota.limit_table import METERED
 from tts_server.quota.limits import LimitStatus
 from tts_server.routing.catalogue import catalogue, missing_voices
 from tts_server.routing.fallback import Chains, can_serve
+from tts_server.routing.voice_selection import VoiceSelector, select_voice
 from tts_server.scheduling.fair_queue import Priority
 from tts_server.storage.peers import Peers
 from tts_server.storage.protocol import Store
@@ -26,6 +27,8 @@ from tts_server.storage.signed_links import Links
 from tts_server.synthesis.guard import BreakerGuard
 from tts_server.telemetry.metrics import Metrics
 from tts_server.telemetry.tracing import NoTracing, Tracing
+from tts_server.text.language_detection import needs_statistics
+from tts_server.text.statistical_model import StatisticalModel
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,7 @@ class ServerState:
         self.metrics = Metrics()
         self.tracing: Tracing = NoTracing()
         self.threads = EncodingThreads()
+        self.language_model = StatisticalModel()
         self.draining = False
         self._make_engine_client = make_engine_client
         self._changing = asyncio.Lock()
@@ -117,6 +121,9 @@ class ServerState:
             )
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
             _log_models(config, engine_clients, added)
+            decision = select_voice(names, VoiceSelector(model=None, voice=None), names.default_model)
+            if needs_statistics(decision.default_language, names.routed_languages):
+                self.language_model.preload()
             if old is not None:
                 unused = [
                     engine_client

@@ -8,6 +8,7 @@ import structlog
 from tts_server.circuit_breaker import Breaker, BreakerSettings, Now, Permit
 from tts_server.errors import EngineError, EngineGivenUp
 from tts_server.inference.client import EngineClient
+from tts_server.synthesis.loudness import LoudnessMeters
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ class BreakerGuard:
         self.engine_client = engine_client
         self.breaker = Breaker(now, settings)
         self.has_fallback = False
+        self.loudness = LoudnessMeters()
+        """Loudness of the engine's voices, as far as it was needed."""
         self._model = model
 
     @property

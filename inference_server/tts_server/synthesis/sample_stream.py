@@ -2,6 +2,8 @@
 
 speak(utterance 1) pause speak(utterance 2) ...   ->   SampleBuffer   ->   read() by EncodedStream
 
+Where a reply has several voices, the later ones get the loudness of the first.
+
 The next utterance is due shortly before the client has played what is synthesized; queues order by that. A slow reader
 stops the synthesis between two utterances, never inside one, so that no worker is held up. An utterance is synthesized
 a second time if its engine fails before any of its samples were read, after other utterances were; samples that were
@@ -22,6 +24,7 @@ from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 from tts_server.synthesis.joins import Join, pause_scale
+from tts_server.synthesis.loudness import LoudnessMatch, MatchedAudio
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_buffer import SampleBuffer
 from tts_server.telemetry.tracing import Span, span
@@ -126,6 +129,8 @@ class SampleStream:
 
     def _begin(self) -> None:
         buffer = self._buffer = SampleBuffer(self.sample_rate_hz)
+        voices = {(routed.model, routed.utterance.voice) for routed in self._utterances}
+        self._loudness = LoudnessMatch() if len(voices) > 1 else None
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda _: buffer.wake_reader())
 
@@ -204,13 +209,24 @@ class SampleStream:
         resampler = None
         if engine_client.sample_rate_hz != self.sample_rate_hz:
             resampler = Resampler(engine_client.sample_rate_hz, self.sample_rate_hz)
+        matched = self._matched(routed)
         async with aclosing(engine_client.speak(routed.utterance, params)) as parts:
             async for part in parts:
                 if buffer.utterance_is_silent:
                     utterance_span.add_event("first audio")
-                buffer.write(join.feed(part if resampler is None else resampler.feed(part)))
+                samples = part if resampler is None else resampler.feed(part)
+                buffer.write(join.feed(samples if matched is None else matched.feed(samples)))
         if resampler is not None:
-            buffer.write(join.feed(resampler.finish()))
+            rest = resampler.finish()
+            buffer.write(join.feed(rest if matched is None else matched.feed(rest)))
+        if matched is not None:
+            buffer.write(join.feed(matched.finish()))
+
+    def _matched(self, routed: RoutedUtterance) -> MatchedAudio | None:
+        if self._loudness is None:
+            return None
+        meters = self._plan.guards[routed.model].loudness
+        return self._loudness.begin(meters.of(routed.utterance.voice, self.sample_rate_hz))
 
     def _due(self) -> float | None:
         """When the next utterance is needed, on `time.monotonic()`; None: at once."""

@@ -90,6 +90,10 @@ class Metrics:
             "tts_segment_retries", "Segments synthesized again, because the engine failed after audio was sent.",
             ("model",), registry=self.registry,
         )  # fmt: skip
+        self.unread_numbers = Counter(
+            "tts_unread_numbers", "Parts of texts whose numbers could not be written in words, by reason.",
+            ("model", "reason"), registry=self.registry,
+        )  # fmt: skip
         self.breaker_state = Gauge(
             "tts_breaker_state", "State of each engine's circuit breaker: 0 closed, 1 half-open, 2 open.", ("model",),
             registry=self.registry,

@@ -6,5 +6,5 @@ from tts_server.text.segments import Segment, segments
 
 __all__ = ["TEXT_VERSION", "Pause", "Segment", "passages", "segments"]
 
-TEXT_VERSION = 2
+TEXT_VERSION = 3
 """Version of the text processing, part of the cache key. Raise it when segments of the same text change."""

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tts_server.errors import TextRejected
-from tts_server.text.language_detection import has_detectable_script, is_silent, script_runs
+from tts_server.text.language_detection import Detector, Identify, is_silent
 from tts_server.text.language_tags import untag
 from tts_server.text.languages import match
 from tts_server.text.normalization import WORD_BREAK, normalized
 from tts_server.text.parts import LONGEST_CHARACTERS, parts
 from tts_server.text.pauses import Pause, pause_after
-from tts_server.text.sentences import sentences
+from tts_server.text.sentences import lines, sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +30,25 @@ def segments(
     default_language: str | None = None,
     routed_languages: Collection[str] = (),
     requested_language: str | None = None,
+    identify: Identify | None = None,
     param: str = "input",
 ) -> list[Segment]:
-    """Split `text` for synthesis. The language of a part is that of its tag, the request, its script, or the default.
+    """Split `text` for synthesis. The language of a part is that of its tag, the request, detection, or the default.
 
     `routed_languages` are those that the tenant has voices for: only these, the default and the requested language
-    are known to tags and detected by script. Latin text takes the default language, whatever it is written in. Every
-    character that is not a space or a tag is in exactly one segment, in order, as `normalized` writes it.
+    are known to tags and to detection. Without `identify`, which compares languages of one script, text in a script of
+    several known languages takes the default. Every character that is not a space or a tag is in exactly one segment,
+    in order, as `normalized` writes it.
 
     Raises `TextRejected`, with `param`, for empty text and for an unclosed tag.
     """
     others = [language for language in (requested_language, default_language) if language]
     known = [*routed_languages, *(language for language in others if match(language, routed_languages) is None)]
     found: list[Segment] = []
+    detector = Detector(default_language, known, identify)
     # Tags first: a sign that only resembles `<` begins none.
     for tagged in untag(text, known, param=param):
-        for segment in _split(normalized(tagged.text), tagged.language or requested_language, default_language, known):
+        for segment in _split(normalized(tagged.text), tagged.language or requested_language, detector):
             if segment.text:
                 found.append(segment)
             elif found:  # line breaks alone
@@ -55,27 +58,26 @@ def segments(
     return _joined(found)
 
 
-def _split(text: str, fixed: str | None, default: str | None, known: Collection[str]) -> Iterator[Segment]:
+def _split(text: str, fixed: str | None, detector: Detector) -> Iterator[Segment]:
     """Yield the segments of a text under one tag; those without text are line breaks between others."""
-    one_language = fixed is not None or not has_detectable_script(text)
-    language = default if fixed is None else fixed
-    for sentence in sentences(text, language):
-        for piece, piece_language in ((sentence, language),) if one_language else _languages(sentence, default, known):
-            for part in parts(piece):
-                yield Segment(part.replace(WORD_BREAK, "").strip(), piece_language, pause_after(part))
+    for sentence, language in _sentences(text, fixed, detector):
+        for part in parts(sentence):
+            yield Segment(part.replace(WORD_BREAK, "").strip(), language, pause_after(part))
 
 
-def _languages(sentence: str, default: str | None, known: Collection[str]) -> Iterator[tuple[str, str | None]]:
-    """Split the sentence into pieces of one language each; neighbours of the same language stay one piece."""
-    piece, language = "", default
-    for run in script_runs(sentence):
-        run_language = (match(run.language, known) if run.language else None) or default
-        if piece and run_language != language:
-            yield piece, language
-            piece = ""
-        piece, language = piece + run.text, run_language
-    if piece:
-        yield piece, language
+def _sentences(text: str, fixed: str | None, detector: Detector) -> Iterator[tuple[str, str | None]]:
+    """Yield sentences, and parts of those in several languages: each in one language, with the spaces behind it."""
+    if fixed is not None or not detector.may_differ(text):
+        language = detector.default if fixed is None else fixed
+        for sentence in sentences(text, language):
+            yield sentence, language
+        return
+    whole = detector.language(text, detector.default)
+    for line in lines(text):
+        around = detector.language(line, whole)
+        for sentence in sentences(line, around):
+            for run in detector.runs(sentence, around):
+                yield run.text, run.language
 
 
 def _joined(found: list[Segment]) -> list[Segment]:

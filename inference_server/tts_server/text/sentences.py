@@ -32,16 +32,21 @@ _END_CHARACTERS = 48
 """Length of the end of a sentence in which the rules look."""
 
 
+def lines(text: str) -> Iterator[str]:
+    """Yield the lines of `text`, each with the line breaks and the spaces behind it: together, every character."""
+    yield from (line for line in _LINE.findall(text) if line)
+
+
 def sentences(text: str, language: str | None = None) -> Iterator[str]:
     """Yield the sentences of `text` with the spaces and line breaks behind them: together, every character of it.
 
     `text` is normalized. `language` is a BCP 47 tag; a language without rules has those of English.
     """
     code = (language or "en").partition("-")[0].lower()
-    for line in _LINE.findall(text):
+    for line in lines(text):
         if words := line.rstrip():
             yield from _sentences_of_line(words, line[len(words) :], code)
-        elif line:
+        else:
             yield line
 
 

@@ -44,6 +44,13 @@ POSITIVE_RULE = ("quantity(string(self)).isGreaterThan(quantity('0'))", "memoryL
 MemoryLimit = Annotated[Quantity, AfterValidator(_positive), field_cel(POSITIVE_RULE)]
 
 
+class NormalizedLanguage(StrEnum):
+    """Language with a grammar for numbers."""
+
+    EN = "en"
+    ZH = "zh"
+
+
 class Engine(StrEnum):
     """Engine type."""
 
@@ -293,6 +300,11 @@ class TTSModelSpec(APIModel):
     """Dynamic batching, for engines that support it. Batches are used where they are measured to be faster."""
     pauses: Pauses | None = None
     """Silence between parts of a text that the engine synthesizes one by one. Default: that of eSpeak NG."""
+    normalized_languages: Annotated[tuple[NormalizedLanguage, ...], Field(max_length=2), list_set()] | None = None
+    """Languages whose numbers, dates, money and units are written in words before the engine gets them.
+
+    Default: those that the engine reads badly, `en` and `zh` for Espeak. An empty list leaves every text as it is.
+    """
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one engine process. A pod runs as many processes as fit its CPU limit."""
     memory_limit: MemoryLimit | None = None

@@ -25,8 +25,10 @@ def local_engine(model: TTSModel, precision: str) -> LocalEngine:
     resources = next(option.resources for option in model.spec.precisions if option.name == precision)
     cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
     limit = model.spec.memory_limit
+    normalized = model.spec.normalized_languages
     return LocalEngine(
         processes=min(max(int(cores / model.spec.threads), 1), 64),
         threads=model.spec.threads,
         memory_limit_bytes=quantity.whole(limit) if limit else None,
+        normalized_languages=None if normalized is None else tuple(each.value for each in normalized),
     )

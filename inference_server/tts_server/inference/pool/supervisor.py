@@ -32,6 +32,8 @@ class WorkerSettings:
     memory_limit_bytes: int | None
     first_audio_timeout_seconds: float
     """How long utterances wait for a worker while none is loaded."""
+    on_unread: Callable[[str], None] = lambda _: None
+    """Called with the reason of each part of a text whose numbers could not be written in words."""
 
 
 class WorkerSupervisor:
@@ -186,7 +188,7 @@ class WorkerSupervisor:
                 await slot.worker.kill()
                 if slot.failures > 1:
                     await asyncio.sleep(_backoff_seconds(slot.failures))
-                slot.worker = WorkerClient(self._settings.command)
+                slot.worker = WorkerClient(self._settings.command, on_unread=self._settings.on_unread)
                 await slot.worker.start(self._settings.load_timeout_seconds)
             except EngineError as error:
                 log.warning("engine failed to load", engine=engine, reason=error.message)

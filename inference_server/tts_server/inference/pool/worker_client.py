@@ -1,7 +1,7 @@
 """One worker, from the parent's side: start it, have it synthesize, stop it, kill it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any
@@ -22,10 +22,13 @@ _values_of = attrgetter(*_FIELDS)
 class WorkerClient:
     """A worker and its requests: one utterance at a time and perhaps the next, or one batch.
 
-    An engine that can batch is measured at `batch_size`, unless that is below 2.
+    An engine that can batch is measured at `batch_size`, unless that is below 2. `on_unread` is called with the reason
+    of each part of a text whose numbers could not be written in words.
     """
 
-    def __init__(self, command: WorkerCommand, batch_size: int = 0) -> None:
+    def __init__(
+        self, command: WorkerCommand, batch_size: int = 0, on_unread: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
         self.passage_characters = 0
@@ -37,6 +40,7 @@ class WorkerClient:
         self._command = command
         self._engine = command.engine
         self._batch_size = batch_size
+        self._on_unread = on_unread
         self._process: WorkerProcess | None = None
         self._replies: WorkerReplies | None = None
         self._sent = 0
@@ -109,6 +113,9 @@ class WorkerClient:
         """Return the next samples of the current utterance, None after the last. Raises as `EngineClient.speak`."""
         replies = self._running()
         frame = await replies.receive_within(timeout_seconds)
+        while frame[0] is Kind.UNREAD:
+            self._count_unread(frame[1])
+            frame = await replies.receive_within(timeout_seconds)
         if frame[0] in AUDIO_KINDS:
             return await replies.samples(frame)
         self._pending = False
@@ -126,6 +133,9 @@ class WorkerClient:
         while True:
             replies = self._running()
             kind, payload = await replies.receive_within(timeout_seconds)
+            if kind is Kind.UNREAD:
+                self._count_unread(payload)
+                continue
             if kind is Kind.MEMBER:
                 yield await replies.member(payload, len(self._numbers))
                 continue
@@ -149,7 +159,7 @@ class WorkerClient:
             for number in self._numbers:
                 self._cancel(number)
             async with asyncio.timeout(CANCEL_SECONDS):
-                while (await self._replies.receive())[0] in AUDIO_KINDS | {Kind.MEMBER}:
+                while (await self._replies.receive())[0] in AUDIO_KINDS | {Kind.MEMBER, Kind.UNREAD}:
                     pass
         except (EngineError, TimeoutError):
             await self.kill()
@@ -170,6 +180,11 @@ class WorkerClient:
         """Kill it with all processes that it has started, and wait for its end. Safe to call twice."""
         if self._process is not None:
             await self._process.kill()
+
+    def _count_unread(self, payload: memoryview) -> None:
+        content: Mapping[str, Any] = json_content(payload)
+        for reason in content["reasons"]:
+            self._on_unread(str(reason))
 
     def _take_features(self, frame: Frame) -> None:
         """Take what the worker's READY frame says of its engine. Raises what an ERROR frame holds."""

@@ -35,7 +35,9 @@ class WorkerPool:
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
 
-    `options` are the keyword arguments of the engine's constructor.
+    `options` are the keyword arguments of the engine's constructor. Numbers in `normalized_languages`, by default in
+    those that the engine asks for, are written in words before it gets them; `on_unread` is called with the reason
+    where that fails.
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -56,6 +58,8 @@ class WorkerPool:
         on_depth: Callable[[str, int], None] = lambda _, __: None,
         batching: BatchPolicy | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
+        normalized_languages: tuple[str, ...] | None = None,
+        on_unread: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
@@ -64,9 +68,10 @@ class WorkerPool:
         self._engine = engine
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._batching = batching
-        command = WorkerCommand(engine, threads, options)
+        command = WorkerCommand(engine, threads, options, normalized_languages)
         measured_size = batching.size if batching is not None else 0
-        self._slots = [WorkerSlot(WorkerClient(command, 0 if n else measured_size)) for n in range(processes)]
+        sizes = [measured_size, *[0] * (processes - 1)]
+        self._slots = [WorkerSlot(WorkerClient(command, size, on_unread)) for size in sizes]
         self._dispatcher = Dispatcher(
             self._slots,
             DispatchHooks(on_wait, on_depth, on_batch),
@@ -74,7 +79,9 @@ class WorkerPool:
             on_batch=lambda slot, batch, cost: self._supervisor.spawn(self._run_batch(slot, batch, cost)),
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
-        settings = WorkerSettings(command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds)
+        settings = WorkerSettings(
+            command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds, on_unread
+        )
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 
     @property

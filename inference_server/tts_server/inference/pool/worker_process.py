@@ -44,6 +44,8 @@ class WorkerCommand:
     """Threads that the engine's libraries may use."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the engine's constructor, as JSON has them: no secrets, any process can read them."""
+    normalized_languages: tuple[str, ...] | None = None
+    """Languages whose numbers are written in words before the engine gets them; None: those that it asks for."""
 
 
 class WorkerProcess:
@@ -101,6 +103,7 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
+                json.dumps(command.normalized_languages),
                 stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
                 pass_fds=(cancelled,) if shared < 0 else (cancelled, shared),
                 env=environment, start_new_session=True,

@@ -8,6 +8,9 @@ worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each 
                    `pause_scales` (see `Engine`; pairs), and of an engine that can batch `voice_groups` and the measured
                    cost of a batch, `batch` (`size`, `single_seconds`, `batch_seconds`).
 
+Before the first AUDIO of a SPEAK or a BATCH there may be some UNREAD (JSON: `reasons`): numbers in the text that could
+not be written in words, or none yet, while what writes them is loaded.
+
 BATCH (JSON: `utterances`) replaces SPEAK for several utterances at once. AUDIO, DONE and ERROR are then inside MEMBER
 frames, whose payload begins with the inner kind and the number of the utterance in its batch; a DONE outside ends the
 batch. Cancellations count the utterances of a batch one by one.
@@ -46,6 +49,7 @@ class Kind(IntEnum):
     SHARED = 0x48
     DONE = 0x44
     ERROR = 0x45
+    UNREAD = 0x55
 
 
 AUDIO_KINDS = frozenset({Kind.AUDIO, Kind.SHARED})

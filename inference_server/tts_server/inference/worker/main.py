@@ -1,8 +1,9 @@
-"""Hosts one engine in a process that may be killed: `python -m tts_server.inference.worker.main espeak 5 0 7 {}`.
+"""Hosts one engine in a process that may be killed: `python -m tts_server.inference.worker.main espeak 5 0 7 {} null`.
 
 Arguments: the engine's name; the descriptor of the pipe with cancellations; the batch size at which an engine that can
 batch is measured, not below 2; the descriptor of the shared memory (`shared_buffer.py`), -1 for none; the
-keyword arguments of the engine's constructor, as JSON.
+keyword arguments of the engine's constructor, as JSON; the languages whose numbers are written in words before the
+engine gets them, as JSON, null for those that the engine asks for.
 
 Frames (`frames.py`) arrive on stdin and leave on stdout. The main thread reads them and runs the engine, a second
 thread receives cancellations. The module imports little on purpose: a crashed engine is back within a fraction of a
@@ -39,6 +40,7 @@ from tts_server.inference.wire.shared_buffer import SharedBufferWriter
 from tts_server.inference.worker.batches import batching, measure, run_batch
 from tts_server.inference.worker.cancellation import READ_BYTES, CancellationReader
 from tts_server.inference.worker.lifetime import die_with_parent, exit_worker
+from tts_server.inference.worker.normalization import Normalization
 from tts_server.malloc_tuning import keep_freed_memory
 from tts_server.samples import as_samples
 
@@ -57,6 +59,7 @@ def main(arguments: list[str]) -> int:
     try:
         engine = engine_factory(arguments[0])(**json.loads(arguments[4]))
         cancellations.cancel_engine = getattr(engine, "cancel", None)
+        normalization = Normalization(engine, json.loads(arguments[5]), lambda: _write(sink, _unread([])))
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)
         features = _passage_feature(engine) | _pause_feature(engine) | _batch_feature(engine, int(arguments[2]))
@@ -66,6 +69,9 @@ def main(arguments: list[str]) -> int:
     ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices} | features
     _write(sink, json_frame(Kind.READY, ready))
     for kind, wanted in _requests(source):
+        utterances = wanted["utterances"] if kind is Kind.BATCH else [wanted]
+        if reasons := [reason for utterance in utterances for reason in normalization.rewrite(utterance)]:
+            _write(sink, _unread(reasons))
         if kind is Kind.BATCH:
             _serve_batch(engine, wanted["utterances"], cancellations, sink)
         else:
@@ -165,6 +171,10 @@ def _warm_up(engine: Engine) -> None:
     voice, languages = next(iter(engine.voices.items()))
     for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
         as_samples(part)
+
+
+def _unread(reasons: list[str]) -> bytes:
+    return json_frame(Kind.UNREAD, {"reasons": reasons})
 
 
 def _report(sink: int, error: Exception) -> None:
