@@ -112,7 +112,9 @@ class SpeechServerEngine(ConfigModel):
     protocol: Literal["OpenAI", "DashScope"] = "OpenAI"
     """OpenAI: `POST {url}{pathPrefix}/audio/speech`. DashScope: Sambert of Alibaba Cloud, by WebSocket at `url`."""
     url: Annotated[
-        str, Field(pattern=r"^(https?|wss?)://[^/@?#\s]+(/[^?#\s]*)?$", max_length=2048), AfterValidator(with_an_authority)
+        str,
+        Field(pattern=r"^(https?|wss?)://[^/@?#\s]+(/[^?#\s]*)?$", max_length=2048),
+        AfterValidator(with_an_authority),
     ]
     """URL of the server, without credentials. A Sidecar's host is 127.0.0.1. Redirects are not followed."""
     path_prefix: Annotated[str, Field(pattern=r"^(/[^/?#\s]+)*$", max_length=256)] = "/v1"

@@ -167,6 +167,11 @@ def _rate_parameter(parameters: str) -> int:
     """The rate in `audio/pcm; rate=24000`; 0 if there is none that is a rate."""
     pairs: Iterator[tuple[str, str, str]] = (part.strip().partition("=") for part in parameters.split(";"))
     for name, _, value in pairs:
-        if name in {"rate", "sample_rate", "samplerate"} and value.isascii() and value.isdigit() and int(value) in RATES:
+        if (
+            name in {"rate", "sample_rate", "samplerate"}
+            and value.isascii()
+            and value.isdigit()
+            and int(value) in RATES
+        ):
             return int(value)
     return 0

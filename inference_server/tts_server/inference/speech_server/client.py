@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_PARAMS = SchedulingParams()
 WORDLESS_SECONDS = 0.1
-"""Silence that stands for a text without letters and digits, of which a server may make no audio."""
+"""Silence that stands for a text without letters and digits, which a server may refuse, or make no audio of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,9 @@ class SpeechServerClient:
                     async for part in parts:
                         yield part
             except ServerFault as fault:
+                if fault.word in {"empty", "text_refused"} and not any(map(str.isalnum, utterance.text)):
+                    yield np.zeros(round(WORDLESS_SECONDS * self.sample_rate_hz), np.int16)
+                    return
                 if fault.began or attempt == self._options.retries or fault.word not in {"cut", "unreachable"}:
                     if not self.ready:
                         raise self._stopped() from fault
@@ -174,13 +177,13 @@ class SpeechServerClient:
             if (passed := check.passed(samples)) is not None:
                 yield passed
         if not heard:
-            if any(character.isalnum() for character in utterance.text):
-                raise ServerFault("empty", began=True)
-            yield np.zeros(round(WORDLESS_SECONDS * self.sample_rate_hz), np.int16)
+            raise ServerFault("empty", began=True)
         if (silence := check.held()).size:  # a text in a script that the voice does not know
             yield silence
 
-    async def _next(self, answer: AsyncGenerator[AnswerPart], limit_seconds: float, *, heard: bool) -> AnswerPart | None:
+    async def _next(
+        self, answer: AsyncGenerator[AnswerPart], limit_seconds: float, *, heard: bool
+    ) -> AnswerPart | None:
         """The next part of the answer; None at its end."""
         try:
             async with asyncio.timeout(max(limit_seconds, 0.0)):

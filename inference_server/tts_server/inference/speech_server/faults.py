@@ -40,10 +40,13 @@ class Fault:
 FAULTS: Mapping[str, Fault] = {
     "text_refused": Fault(TextRejected, "refuses this text: shorten or change it."),
     "key_refused": Fault(RemoteRejected, "refuses its API key; the platform team must correct it."),
-    "key_missing": Fault(RemoteRejected, "needs an API key, whose file cannot be read; the platform team must correct it."),
+    "key_missing": Fault(
+        RemoteRejected, "needs an API key, whose file cannot be read; the platform team must correct it."
+    ),
     "not_found": Fault(RemoteRejected, "has no such model or path; the platform team must correct the TTSModel."),
     "request_refused": Fault(
-        RemoteRejected, "refuses the voice or another setting of the model; the platform team must correct the TTSModel."
+        RemoteRejected,
+        "refuses the voice or another setting of the model; the platform team must correct the TTSModel.",
     ),
     "redirected": Fault(RemoteRejected, "redirects requests; the platform team must write its final URL."),
     "too_many_requests": Fault(RemoteBusy, "takes no more requests for now."),

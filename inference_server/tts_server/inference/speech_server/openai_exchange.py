@@ -4,7 +4,8 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class OpenAIExchange:
             request = self._client.build_request(
                 "POST", self._url, content=body_of(call), headers=self._headers(), extensions=self._extensions
             )
-            async with _streamed(self._client, request) as response:
+            async with aclosing(await self._client.send(request, stream=True)) as response:
                 began = True
                 if response.status_code != httpx.codes.OK:
                     raise fault_of_answer(response.status_code, response.headers, await _beginning(response))
@@ -77,22 +78,6 @@ class OpenAIExchange:
         key = self._key.read()
         headers = {"Content-Type": "application/json", "Accept": "audio/*", "Accept-Encoding": "identity"}
         return headers | ({"Authorization": f"Bearer {key}"} if key else {})
-
-
-class _streamed:
-    """A response whose body is read part by part. Leaving the block before its end closes the connection."""
-
-    def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
-        self._client, self._request = client, request
-        self._response: httpx.Response | None = None
-
-    async def __aenter__(self) -> httpx.Response:
-        self._response = await self._client.send(self._request, stream=True)
-        return self._response
-
-    async def __aexit__(self, *details: object) -> None:
-        if self._response is not None:
-            await self._response.aclose()
 
 
 def body_of(call: SpeechCall) -> bytes:
@@ -110,22 +95,22 @@ def body_of(call: SpeechCall) -> bytes:
 
 def word_of(error: httpx.HTTPError) -> str:
     """The word for a failed connection."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, ServerFault) for cause in causes):
-        return next(cause.word for cause in causes if isinstance(cause, ServerFault))
     if isinstance(error, httpx.ConnectTimeout):
         return "connect_timeout"
     if isinstance(error, httpx.ConnectError):
-        if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return "tls_failed"
-        if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return "unknown_host"
-        if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-            return "connection_refused"
-        return "unreachable"
+        causes = list(_causes(error))
+        return next((word for kind, word in CAUSES if any(isinstance(each, kind) for each in causes)), "unreachable")
     if isinstance(error, httpx.RemoteProtocolError) and not _was_closed(error):
         return "bad_http"
     return "cut"
+
+
+CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLError, "tls_failed"),
+    (socket.gaierror, "unknown_host"),
+    (ConnectionRefusedError, "connection_refused"),
+)
+"""The word by the operating system's error behind a connection that failed."""
 
 
 def _was_closed(error: httpx.RemoteProtocolError) -> bool:
@@ -134,7 +119,8 @@ def _was_closed(error: httpx.RemoteProtocolError) -> bool:
     return "disconnected" in text or "closed connection" in text
 
 
-def _causes(error: BaseException | None) -> Any:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and all that led to it: anyio groups the errors of a host's addresses."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

@@ -30,7 +30,10 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, params: SchedulingParams, cost: float) -> AsyncIterator[None]:
-        """Hold a turn. Raises `Overloaded` after `params.max_wait_seconds`, and what `refuse` refuses the queue with."""
+        """Hold a turn.
+
+        Raises `Overloaded` after `params.max_wait_seconds`, and what `refuse` refuses the queue with.
+        """
         if self._free is None:
             yield
             return
