@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,50 @@ async def speaks(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWri
         await stream(server, writer, samples.tobytes(), "audio/pcm")
     else:
         await stream(server, writer, wav(samples, size=0xFFFFFFFF), "audio/wav")
+
+
+def serves(
+    *,
+    formats: Sequence[str] = ("wav", "pcm"),
+    rate_hz: int = RATE_HZ,
+    voices: Sequence[str] = ("ann", "bob"),
+    key: str = "",
+    ignores_speed: bool = False,
+) -> Behaviour:
+    """Answer as a whole speech server: its lists, its formats, and refusals of names that it does not have."""
+
+    async def behave(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        body = asked.body
+        if key and asked.headers.get("authorization") != f"Bearer {key}":
+            answer = refuses(401, {"error": {"message": "No."}})
+        elif asked.path.endswith("/models"):
+            answer = answers({"data": [{"id": "kokoro"}]})
+        elif asked.path.endswith("/voices"):
+            answer = answers({"voices": list(voices)})
+        elif body["model"] != "kokoro":
+            answer = refuses(404, {"error": {"message": "No.", "code": "model_not_found"}})
+        elif body["voice"] not in voices:
+            answer = refuses(422, {"detail": [{"loc": ["body", "voice"]}]})
+        elif body["response_format"] not in formats or not body["input"].strip():
+            answer = refuses(400, {"error": {"message": "No.", "param": "response_format"}})
+        else:
+            samples = tone(str(body["input"]), 1.0 if ignores_speed else float(body["speed"]), rate_hz)
+            raw = body["response_format"] == "pcm"
+            answer = sends(samples.tobytes() if raw else wav(samples, rate_hz), "audio/pcm" if raw else "audio/wav")
+        await answer(server, asked, writer)
+
+    return behave
+
+
+def answers(document: object) -> Behaviour:
+    """Answer 200 with a JSON document."""
+
+    async def behave(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps(document).encode()
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+    return behave
 
 
 def sends(audio: bytes, content_type: str = "audio/wav") -> Behaviour:

@@ -110,10 +110,10 @@ class SpeechServerEngine(ConfigModel):
 
     type: Literal["Remote", "Sidecar"]
     protocol: Literal["OpenAI", "DashScope"] = "OpenAI"
-    """OpenAI: `POST {url}{pathPrefix}/audio/speech`. DashScope: Sambert of Alibaba Cloud, by WebSocket at `url`."""
+    """OpenAI: `POST {url}{pathPrefix}/audio/speech`. DashScope: Sambert of Alibaba Cloud, over a WebSocket."""
     url: Annotated[
         str,
-        Field(pattern=r"^(https?|wss?)://[^/@?#\s]+(/[^?#\s]*)?$", max_length=2048),
+        Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$", max_length=2048),
         AfterValidator(with_an_authority),
     ]
     """URL of the server, without credentials. A Sidecar's host is 127.0.0.1. Redirects are not followed."""
@@ -151,10 +151,7 @@ class SpeechServerEngine(ConfigModel):
 
     @model_validator(mode="after")
     def _of_its_type(self) -> Self:
-        scheme, _, rest = self.url.partition("://")
-        if (self.protocol == "DashScope") != scheme.startswith("ws"):
-            raise ValueError("url begins with wss:// or ws:// for protocol DashScope, else with https:// or http://")
-        if self.type == "Sidecar" and rest.partition("/")[0].rpartition(":")[0] != "127.0.0.1":
+        if self.type == "Sidecar" and not self.url.startswith("http://127.0.0.1:"):
             raise ValueError("url of a Sidecar is http://127.0.0.1:<port>")
         return self
 

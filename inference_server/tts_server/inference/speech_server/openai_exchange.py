@@ -35,7 +35,7 @@ class OpenAIExchange:
         refuse_local_addresses: bool = False,
     ) -> None:
         self._url = url
-        self._key = APIKey(api_key_file)
+        self.key = APIKey(api_key_file)
         self._trust = TlsTrustStore(ca_file, needed=True) if url.startswith("https:") else None
         # The client limits the waits for audio: those are no waits for one read.
         self._timeout = httpx.Timeout(None, connect=connect_timeout_seconds)
@@ -75,7 +75,7 @@ class OpenAIExchange:
             raise ServerFault(word_of(error), began=began) from error
 
     def _headers(self) -> Mapping[str, str]:
-        key = self._key.read()
+        key = self.key.read()
         headers = {"Content-Type": "application/json", "Accept": "audio/*", "Accept-Encoding": "identity"}
         return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
