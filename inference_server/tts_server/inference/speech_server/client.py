@@ -41,8 +41,8 @@ class ServerOptions:
     """The server's voices by the model's own."""
     response_format: str = "wav"
     sample_rate_hz: int = 24_000
-    stretches: bool = False
-    """Whether the speed is changed here."""
+    speeds: tuple[float, float] = (0.25, 4.0)
+    """The range of speeds that the server is asked for; what is beyond it is done here."""
     fields: Mapping[str, JsonValue] = field(default_factory=dict)
     first_audio_timeout_seconds: float = 3.0
     silence_timeout_seconds: float = 10.0
@@ -149,9 +149,10 @@ class SpeechServerClient:
         options = self._options
         reader: AudioReader | None = None
         check = OutputCheck(utterance, self.sample_rate_hz)
-        stretch = TimeStretch(self.sample_rate_hz, utterance.speed) if options.stretches else None
+        call = self._call(utterance)
+        stretch = TimeStretch(self.sample_rate_hz, utterance.speed / call.speed)
         heard = False
-        async with aclosing(self._exchange.call(self._call(utterance))) as answer:
+        async with aclosing(self._exchange.call(call)) as answer:
             deadline = time.monotonic() + options.first_audio_timeout_seconds
             while True:
                 limit = options.silence_timeout_seconds if heard else deadline - time.monotonic()
@@ -160,17 +161,13 @@ class SpeechServerClient:
                     break
                 if reader is None:
                     reader = AudioReader(options.response_format, self.sample_rate_hz, part.content_type)
-                samples = reader.feed(part.data)
-                if stretch is not None:
-                    samples = stretch.feed(samples)
+                samples = stretch.feed(reader.feed(part.data))
                 if samples.size:
                     heard = True
                     if (passed := check.passed(samples)) is not None:
                         yield passed
         assert reader is not None  # noqa: S101 - an answer has a first part
-        samples = reader.finish()
-        if stretch is not None:
-            samples = np.concatenate([stretch.feed(samples), stretch.finish()])
+        samples = np.concatenate([stretch.feed(reader.finish()), stretch.finish()])
         self._tell_rate(reader)
         if samples.size:
             heard = True
@@ -197,7 +194,7 @@ class SpeechServerClient:
             text=utterance.text,
             model=options.upstream_model or options.model,
             voice=options.voices.get(utterance.voice, utterance.voice),
-            speed=1.0 if options.stretches else utterance.speed,
+            speed=min(max(utterance.speed, options.speeds[0]), options.speeds[1]),
             response_format=options.response_format,
             sample_rate_hz=options.sample_rate_hz,
             fields=dict(options.fields),

@@ -17,6 +17,8 @@ from tts_server.inference.speech_server.exchange import AnswerPart, SpeechCall
 from tts_server.inference.speech_server.faults import ServerFault, fault_of_answer
 from tts_server.tls import TlsTrustStore
 
+SPEEDS = (0.25, 4.0)
+"""Range of `speed`."""
 LARGEST_REFUSAL_BYTES = 16_384
 KEEPALIVE_SECONDS = 5.0
 """How long a connection stays open unused: less than the servers' own limit, which closes it under a request."""
