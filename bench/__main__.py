@@ -32,6 +32,7 @@ MEASUREMENTS = {
     "fast_path": "What goes round FastAPI",
     "streams": "First audio at 1, 4 and 16 streams",
     "peers": "Hand-made servers beside ours",
+    "remote": "Another speech server behind ours",
     "published": "Loads that others publish",
     "soak": "Half an hour of mixed load",
     "slow_readers": "Memory after slow readers",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from tts_operator.cli.main import run_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
+from tts_server.engine_check.cli import parser as check_parser
 
 GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {
@@ -70,6 +71,11 @@ def server_page() -> str:
     for flag in flags(server_parser()):
         what = str(flag.help).removesuffix(" (default: %(default)s)")
         lines.append(f"| `{flag.option_strings[0]}` | {shown(flag.default)} | {what} |")
+    lines += ["", "## tts-server check-engine", "", str(check_parser().description), ""]
+    lines += ["| flag | default | description |", "| --- | --- | --- |"]
+    for flag in flags(check_parser()):
+        what = str(flag.help).removesuffix(" (default: %(default)s)")
+        lines.append(f"| `{flag.option_strings[-1]}` | {shown(flag.default)} | {what} |")
     for name, (model, what) in FILES.items():
         schema = model.model_json_schema(by_alias=True)
         lines += ["", f"## {name}", "", what, *COLUMNS]
@@ -114,6 +120,8 @@ def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return str(schema["const"])
     if "enum" in schema:
         return " \\| ".join(map(str, schema["enum"]))
+    if "type" not in schema:
+        return "any JSON value"
     if schema["type"] == "array":
         return f"list of {kind(root, resolved(root, schema['items']))}"
     if isinstance(schema.get("additionalProperties"), dict):

@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHOWN_LANGUAGES = 200
+CHECK_ENGINE = "check-engine"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
+    given = sys.argv[1:] if arguments is None else arguments
     with ended_by_signals():
         try:
-            return _serve(_parsed(arguments))
+            if given[:1] == [CHECK_ENGINE]:
+                from tts_server.engine_check.cli import main as check_engine
+
+                return check_engine(given[1:])
+            return _serve(_parsed(given))
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package == __package__:  # a mistake in this project, which no extra mends
@@ -78,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
     from tts_server.config.schema import HTTP_PORT, METRICS_PORT
 
     root = argparse.ArgumentParser(
-        prog="tts-server", description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own."
+        prog="tts-server",
+        description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own.",
+        epilog=f"tts-server {CHECK_ENGINE} URL says what another speech server can; see tts-server {CHECK_ENGINE} -h.",
     )
     root.add_argument("--host", default="127.0.0.1", help="Address to listen on. (default: %(default)s)")
     root.add_argument(

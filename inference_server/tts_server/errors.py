@@ -29,6 +29,9 @@ TTSError
         ├─ EngineCrashed        the worker died or broke the protocol
         ├─ InvalidAudio         the audio cannot be the text: not numbers, silence, far too long
         ├─ EngineNotReady       no process of the engine is loaded: it starts, or its starts fail
+        │    └─ RemoteBusy           the model's speech server takes no more requests for now
+        ├─ RemoteRejected       the model's speech server rejects the key, the model or the voice
+        ├─ RemoteUnreachable    the model's speech server cannot be reached
         └─ EngineGivenUp        the circuit breaker is open after repeated failures
 
 `code` names the error in responses and metrics. A message says what happened, where, and what to do; it never contains
@@ -216,6 +219,8 @@ class EngineError(TTSError):
     """Synthesis failed: the engine returned no audio, or samples that are no audio."""
 
     code = "engine_error"
+    counts: ClassVar[bool] = True
+    """Whether the circuit breaker counts it as a failure of the engine."""
 
 
 class EngineUnavailable(EngineError):
@@ -250,6 +255,25 @@ class EngineNotReady(EngineError):
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class RemoteBusy(EngineNotReady):
+    """The model's speech server works, but takes no more requests for now. Retry after `retry_after_seconds`."""
+
+    code = "remote_busy"
+    counts = False
+
+
+class RemoteRejected(EngineError):
+    """The model's speech server rejects the key, the model or the voice: the platform team must correct the model."""
+
+    code = "remote_rejected"
+
+
+class RemoteUnreachable(EngineError):
+    """The model's speech server cannot be reached: no address, no connection, no trusted certificate."""
+
+    code = "remote_unreachable"
 
 
 class EngineGivenUp(EngineError):

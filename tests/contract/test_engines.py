@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import structlog
 
+from tests.support.server_process import running
+from tests.support.speech_servers import client_of, scripted_server
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import (
@@ -79,7 +81,48 @@ async def remote_client() -> AsyncIterator[Harness]:
         yield Harness(engine_client, "beep")
 
 
-@pytest.fixture(params=["espeak", "onnx", "beep", "remote"])
+@pytest.fixture
+async def scripted_client() -> AsyncIterator[Harness]:
+    async with (
+        scripted_server() as server,
+        client_of(server.url, first_audio_timeout_seconds=HANG_SECONDS) as engine_client,
+    ):
+        yield Harness(engine_client, "ann")
+
+
+@pytest.fixture(scope="module")
+def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A whole tts-server with the built-in voice, in a process of its own."""
+    folder = tmp_path_factory.mktemp("second-server")
+    (folder / "server.json").write_text(
+        json.dumps(
+            {
+                "models": [
+                    {
+                        "name": "heart",
+                        "engine": {"type": "Onnx", "onnx": {"family": "Hibari"}, "processes": 2},
+                        "voices": [{"name": "heart", "languages": ["en"]}],
+                        "firstAudioTimeoutSeconds": HANG_SECONDS,
+                    }
+                ],
+                "storage": {"directory": str(folder / "audio")},
+                "maxWaitSeconds": HANG_SECONDS,
+            }
+        )
+    )
+    with running(folder, f"--config={folder / 'server.json'}") as server:
+        yield server.url
+
+
+@pytest.fixture
+async def server_client(second_server: str) -> AsyncIterator[Harness]:
+    async with client_of(
+        second_server, model="heart", voices={"ann": "heart"}, first_audio_timeout_seconds=HANG_SECONDS
+    ) as engine_client:
+        yield Harness(engine_client, "ann")
+
+
+@pytest.fixture(params=["espeak", "onnx", "beep", "remote", "scripted", "server"])
 def harness(request: pytest.FixtureRequest) -> Harness:
     found: Harness = request.getfixturevalue(f"{request.param}_client")
     return found

@@ -49,6 +49,7 @@ def named(base: Object, name: str) -> Object:
     return changed(base, {"metadata.name": name})
 
 
+SIDECAR: Object = {"image": "kokoro:1", "port": 8880, "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
 ZONES_WITHOUT_A_SLASH = ("GMT", "Singapore", "EST5EDT", "W-SU", "NZ-CHAT", "GMT+0", "PRC", "Etc/GMT+12")
 NIGHT = {"start": "00:00", "end": "06:00"}
 ACCEPTED: dict[str, Object] = {
@@ -66,7 +67,34 @@ ACCEPTED: dict[str, Object] = {
     "weights in an image": model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
     "weights in an object store": model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "0" * 64}}),
     "a remote engine": model(engine="Remote", remote={"url": "https://speech.example"}),
-    "a sidecar": model(engine="Sidecar", sidecar={"image": "kokoro:1", "port": 8880}),
+    "a remote engine with every option": model(
+        engine="Remote",
+        remote={
+            "url": "https://speech.example/tts",
+            "protocol": "OpenAI",
+            "pathPrefix": "",
+            "model": "kokoro",
+            "voices": {"en-us": "af_heart"},
+            "responseFormat": "pcm",
+            "speed": "Here",
+            "maxConcurrentRequests": 8,
+            "silenceTimeoutSeconds": 4,
+            "retries": 0,
+        },
+    ),
+    "a sidecar": model(engine="Sidecar", sidecar=SIDECAR),
+    "a sidecar with every option": model(
+        engine="Sidecar",
+        sidecar={
+            **SIDECAR,
+            "command": ["/serve"],
+            "args": ["--port", "8880"],
+            "env": [{"name": "THREADS", "value": "2"}],
+            "readinessPath": "/v1/models",
+            "runAsUser": 1000,
+            "writablePaths": ["/tmp"],
+        },
+    ),
     "a voice with an adapter": model(
         voices=[{"name": "en-us", "adapter": "legal"}],
         adapters=[{"name": "legal", "source": {"image": {"reference": "legal:1"}}}],
@@ -303,8 +331,32 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "remote without Remote": (model(remote={"url": "https://x.example"}), "remote is required for engine Remote"),
     "a remote address of another scheme": (model(engine="Remote", remote={"url": "ftp://x"}), "spec.remote.url"),
     "Sidecar without sidecar": (model(engine="Sidecar"), "sidecar is required for engine Sidecar"),
+    "a sidecar on the server's port": (
+        model(engine="Sidecar", sidecar={**SIDECAR, "port": 8080}),
+        "port must not be 8080 or 9090, on which the server container listens",
+    ),
+    "a sidecar without resources": (
+        model(engine="Sidecar", sidecar={"image": "kokoro:1", "port": 8880}),
+        "spec.sidecar.resources",
+    ),
+    "a remote's path with a query": (
+        model(engine="Remote", remote={"url": "https://x.example", "pathPrefix": "/v1?a=b"}),
+        "spec.remote.pathPrefix",
+    ),
+    "a remote's address with a query": (
+        model(engine="Remote", remote={"url": "https://x.example/?a=b"}),
+        "spec.remote.url",
+    ),
+    "a voice of a remote without a name": (
+        model(engine="Remote", remote={"url": "https://x.example", "voices": {"": "a"}}),
+        "a voice must have 1 to 128 characters",
+    ),
+    "a format that a remote cannot be asked for": (
+        model(engine="Remote", remote={"url": "https://x.example", "responseFormat": "mp3"}),
+        "spec.remote.responseFormat",
+    ),
     "a sidecar's port out of range": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 0}),
+        model(engine="Sidecar", sidecar={**SIDECAR, "port": 0}),
         "spec.sidecar.port",
     ),
     "a voice of an unknown adapter": (
@@ -357,11 +409,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "spec.storage.s3.endpoint",
     ),
     "a sidecar that runs as root": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "runAsUser": 0}),
+        model(engine="Sidecar", sidecar={**SIDECAR, "runAsUser": 0}),
         "spec.sidecar.runAsUser",
     ),
     "a writable path that is relative": (
-        model(engine="Sidecar", sidecar={"image": "x", "port": 80, "writablePaths": ["cache"]}),
+        model(engine="Sidecar", sidecar={**SIDECAR, "writablePaths": ["cache"]}),
         "spec.sidecar.writablePaths[0]",
     ),
     "an alias of two models": (

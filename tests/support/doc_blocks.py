@@ -54,6 +54,7 @@ PAGES = (
             "gitops",
             "troubleshoot",
             "engines",
+            "speech-servers",
         )
     ),
 )

@@ -80,7 +80,7 @@ FULL_TENANT = tenant_body(
     redis={"secretRef": {"name": "acme-redis"}},
     cors={"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 3600},
     publicURL="https://speech.example/acme",
-    allowExternal=False,
+    allowExternal=True,
     preventDeletion=False,
     suspend=False,
 )

@@ -63,15 +63,25 @@ TENANTS: dict[str, tuple[Object, list[str]]] = {
         tenant_body(exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
         ["spec.exposure"],
     ),
-    "text out of the cluster": (tenant_body(allowExternal=True), ["spec.allowExternal true"]),
+    "text out of the cluster": (tenant_body(allowExternal=True), []),
     "deletion prevented": (tenant_body(preventDeletion=True), ["spec.preventDeletion true"]),
 }
 WEIGHTS = {"builtIn": "slt"}
+REMOTE = {"url": "https://speech.example"}
+SIDECAR = {"image": "kokoro:1", "port": 8880, "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
 MODELS: dict[str, tuple[Object, list[str]]] = {
     "the smallest model": (model_body(), []),
     "a neural engine": (
         model_body(engine="Onnx", source=WEIGHTS),
-        ["spec.engine other than Espeak"],
+        ["spec.engine Onnx"],
+    ),
+    "CosyVoice": (model_body(engine="CosyVoice", source=WEIGHTS), ["spec.engine CosyVoice"]),
+    "IndexTTS": (model_body(engine="IndexTTS", source=WEIGHTS), ["spec.engine IndexTTS"]),
+    "a speech server elsewhere": (model_body(engine="Remote", remote=REMOTE), []),
+    "a speech server in the pod": (model_body(engine="Sidecar", sidecar=SIDECAR), []),
+    "a speech server with a key": (
+        model_body(engine="Remote", remote={**REMOTE, "secretRef": {"name": "key"}}),
+        ["spec.remote.secretRef"],
     ),
     "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),

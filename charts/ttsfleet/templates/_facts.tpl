@@ -12,8 +12,14 @@
 
 {{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
 {{- define "ttsfleet.unsupported.ttsmodels" -}}
-- expression: "!(object.spec.?engine.orValue('Espeak') != 'Espeak') || request.operation == 'UPDATE' && (oldObject.spec.?engine.orValue('Espeak') != 'Espeak')"
-  message: "spec.engine other than Espeak: not supported yet; change or remove it"
+- expression: "!(object.spec.?engine == optional.of('Onnx')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('Onnx'))"
+  message: "spec.engine Onnx: not supported yet; change or remove it"
+- expression: "!(object.spec.?engine == optional.of('CosyVoice')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('CosyVoice'))"
+  message: "spec.engine CosyVoice: not supported yet; change or remove it"
+- expression: "!(object.spec.?engine == optional.of('IndexTTS')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('IndexTTS'))"
+  message: "spec.engine IndexTTS: not supported yet; change or remove it"
+- expression: "!(object.spec.?remote.?secretRef.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?remote.?secretRef.hasValue())"
+  message: "spec.remote.secretRef: not supported yet; change or remove it"
 - expression: "!(object.spec.?adapters.orValue([]).size() > 0) || request.operation == 'UPDATE' && (oldObject.spec.?adapters.orValue([]).size() > 0)"
   message: "spec.adapters: not supported yet; change or remove it"
 - expression: "!(object.spec.?accelerator.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?accelerator.hasValue())"
@@ -42,8 +48,6 @@
   message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
 - expression: "!(object.spec.?exposure.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?exposure.hasValue())"
   message: "spec.exposure: not supported yet; change or remove it"
-- expression: "!(object.spec.?allowExternal == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?allowExternal == optional.of(true))"
-  message: "spec.allowExternal true: not supported yet; change or remove it"
 - expression: "!(object.spec.?preventDeletion == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?preventDeletion == optional.of(true))"
   message: "spec.preventDeletion true: not supported yet; change or remove it"
 {{- end }}

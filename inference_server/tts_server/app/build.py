@@ -14,12 +14,14 @@ from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
 from tts_server.config.api_keys import shown_name
 from tts_server.config.files import BrokenFile, FailedForNow, read_model
-from tts_server.config.schema import LocalEngine, ModelConfig, QuotaConfig, ServerConfig
+from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, QuotaConfig, ServerConfig
 from tts_server.config.watcher import Reload, Watcher
 from tts_server.errors import EngineError, EngineUnavailable, StorageUnavailable
 from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
+from tts_server.inference.speech_server.client import ServerHooks
+from tts_server.inference.speech_server.factory import speech_server_client
 from tts_server.malloc_tuning import give_back_freed_memory
 from tts_server.pipeline.server import MakeEngineClient, ServerState, quota_key
 from tts_server.quota.admission import Admission
@@ -281,11 +283,22 @@ class Application:
                 normalized_languages=engine.normalized_languages,
                 on_unread=lambda reason: metrics.unread_numbers.labels(model.name, reason).inc(),
             )
-        return RemoteEngineClient(
-            engine.url,
+        if isinstance(engine, PoolEngine):
+            return RemoteEngineClient(
+                engine.url,
+                model.name,
+                token=self._token,
+                first_audio_timeout_seconds=model.first_audio_timeout_seconds,
+            )
+        return speech_server_client(
+            engine,
             model.name,
-            token=self._token,
             first_audio_timeout_seconds=model.first_audio_timeout_seconds,
+            hooks=ServerHooks(
+                on_outcome=lambda outcome: metrics.remote_requests.labels(model.name, outcome).inc(),
+                on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
+                on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
+            ),
         )
 
     def _token(self) -> str | None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
 from tts_server.config.http_url import with_an_authority
@@ -110,7 +110,58 @@ class PoolEngine(ConfigModel):
     """Base URL of the pool's Service, without a path."""
 
 
-Engine = Annotated[LocalEngine | PoolEngine, Field(discriminator="type")]
+class SpeechServerEngine(ConfigModel):
+    """Another speech server: one outside this pod (Remote), or in another container of it (Sidecar)."""
+
+    type: Literal["Remote", "Sidecar"]
+    protocol: Literal["OpenAI", "DashScope"] = "OpenAI"
+    """OpenAI: `POST {url}{pathPrefix}/audio/speech`. DashScope: Sambert of Alibaba Cloud, over a WebSocket."""
+    url: Annotated[
+        str,
+        Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$", max_length=2048),
+        AfterValidator(with_an_authority),
+    ]
+    """URL of the server, without credentials. A Sidecar's host is 127.0.0.1. Redirects are not followed."""
+    path_prefix: Annotated[str, Field(pattern=r"^(/[^/?#\s]+)*$", max_length=256)] = "/v1"
+    """Path before `/audio/speech`."""
+    model: Annotated[str, Field(min_length=1)] | None = None
+    """Model to name in requests to the server; unset: this model's name."""
+    voices: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    """The server's voices by this model's; a voice that is not listed has the same name there."""
+    api_key_file: Path | None = None
+    """File with the key that is sent as `Authorization: Bearer`. It is read again when it changes."""
+    ca_file: Path | None = None
+    """CA certificates (PEM) trusted for `https://`; unset: the system's."""
+    response_format: Literal["wav", "pcm"] = "wav"
+    """Format to ask for. The header of `wav` states the sample rate, for `pcm` it must be `sampleRateHz`."""
+    sample_rate_hz: Annotated[int, Field(ge=8_000, le=192_000)] = 24_000
+    """Sample rate of the server's audio. Audio whose header states another rate is resampled to this one."""
+    speed: Literal["Passed", "Here"] = "Passed"
+    """Who changes the speed: the server, from the field `speed`, or this server, which stretches its audio."""
+    request_fields: dict[str, JsonValue] = {}
+    """Further fields of each request's body, as the server documents them."""
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Maximum wait for a connection. The model's `firstAudioTimeoutSeconds` limits the whole wait for first audio."""
+    silence_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Maximum wait between two parts of the audio."""
+    max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Maximum requests at the same time; more are queued here. Unset: the server says when it has too many."""
+    retries: Annotated[int, Field(ge=0, le=3)] = 1
+    """Further attempts after a connection that fails before the first byte of the answer."""
+    refuse_local_addresses: bool = False
+    """Refuses to connect where the host turns out to be a loopback, link-local or metadata address.
+
+    The operator sets it for every Remote.
+    """
+
+    @model_validator(mode="after")
+    def _of_its_type(self) -> Self:
+        if self.type == "Sidecar" and not self.url.startswith("http://127.0.0.1:"):
+            raise ValueError("url of a Sidecar is http://127.0.0.1:<port>")
+        return self
+
+
+Engine = Annotated[LocalEngine | PoolEngine | SpeechServerEngine, Field(discriminator="type")]
 
 
 class FallbackVoice(ConfigModel):

@@ -74,7 +74,7 @@ class Attempt:
             return
         if error is None:
             self._guard.breaker.succeeded(self._permit)
-        elif isinstance(error, EngineError):
+        elif isinstance(error, EngineError) and error.counts:
             self._guard.failed(self._permit)
-        else:  # the client disconnected, or the queue refused the utterance
+        else:  # the client disconnected, the queue refused the utterance, or the engine works and asks to wait
             self._guard.breaker.abandoned(self._permit)

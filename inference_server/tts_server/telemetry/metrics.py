@@ -102,6 +102,10 @@ class Metrics:
             "tts_fallbacks", "Responses by a fallback model, by the model that failed.", ("model", "reason"),
             registry=self.registry,
         )  # fmt: skip
+        self.remote_requests = Counter(
+            "tts_remote_requests", "Requests to a model's speech server, by outcome: ok, cancelled, or the fault.",
+            ("model", "outcome"), registry=self.registry,
+        )  # fmt: skip
         self.queue_depth = Gauge(
             "tts_queue_depth", "Utterances queued for an engine.", ("tenant", "model"), registry=self.registry
         )

@@ -1,14 +1,13 @@
-"""Sources of a model's weights, and engines outside the server: remote ones and sidecars."""
+"""Sources of a model's weights."""
 
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from tts_operator.api.base import (
     REACHABLE,
     URL,
-    AbsolutePath,
     APIModel,
     BucketName,
     DNSLabel,
@@ -16,11 +15,7 @@ from tts_operator.api.base import (
     ObjectName,
     ObjectReference,
     Path,
-    Port,
-    atomic,
     cel,
-    list_map,
-    list_set,
 )
 
 SHA256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
@@ -93,44 +88,3 @@ class Source(APIModel):
     """Archive of the weights in an object store."""
     built_in: DNSLabel | None = None
     """Name of weights that are part of the server image."""
-
-
-class RemoteEngine(APIModel):
-    """Server outside the pod that implements OpenAI's audio API."""
-
-    url: Annotated[URL, REACHABLE]
-    """Base URL, without /v1."""
-    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    """Model to name in requests to the server."""
-    secret_ref: ObjectReference | None = None
-    """Secret in the operator's namespace with `apiKey`."""
-
-
-class EnvironmentVariable(APIModel):
-    """One variable of a container."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
-    """Name of the variable."""
-    value: Annotated[str, StringConstraints(max_length=4096)] = ""
-    """Value of the variable; references to other variables are not expanded."""
-
-
-class SidecarEngine(APIModel):
-    """Server in the same pod that implements OpenAI's audio API."""
-
-    image: ImageReference
-    """Image of the container."""
-    port: Port
-    """Port on which the container listens."""
-    args: Annotated[tuple[Annotated[str, StringConstraints(max_length=1024)], ...], Field(max_length=64), atomic()] = ()
-    """Arguments of the container."""
-    env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), list_map("name")] = ()
-    """Environment variables of the container."""
-    model: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    """Model to name in requests to the server."""
-    readiness_path: Annotated[str, StringConstraints(pattern=r"^/.*$", max_length=256)] = "/health"
-    """Path that returns 200 when the container is ready."""
-    run_as_user: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
-    """User ID of the container. Default: that of the server container."""
-    writable_paths: Annotated[tuple[AbsolutePath, ...], Field(max_length=16), list_set()] = ()
-    """Directories with a writable emptyDir volume; the rest of the file system is read-only."""

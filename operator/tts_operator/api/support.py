@@ -191,12 +191,14 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
     UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),
     UnsupportedField("spec.exposure", Present()),
-    UnsupportedField("spec.allowExternal", Equals(True)),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 
 MODEL: tuple[UnsupportedField, ...] = (
-    UnsupportedField("spec.engine", OtherThan(Engine.ESPEAK)),
+    UnsupportedField("spec.engine", Equals(Engine.ONNX)),
+    UnsupportedField("spec.engine", Equals(Engine.COSYVOICE)),
+    UnsupportedField("spec.engine", Equals(Engine.INDEX_TTS)),
+    UnsupportedField("spec.remote.secretRef", Present()),
     UnsupportedField("spec.adapters", HasEntries()),
     UnsupportedField("spec.accelerator", Present()),
     UnsupportedField("spec.pool", Present()),

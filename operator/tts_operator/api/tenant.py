@@ -384,7 +384,7 @@ class TTSTenantSpec(APIModel):
     exposure: Exposure | None = None
     """Route through a Gateway for callers outside the cluster."""
     allow_external: bool = False
-    """Allow fallbacks that send text outside the cluster."""
+    """Allow fallbacks that send text outside the cluster: those with engine Remote, unless it is a Service of it."""
     prevent_deletion: bool = False
     """Keep the endpoint when the TTSTenant is deleted."""
     suspend: bool = False

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.desired.sidecar import sidecar_container, sidecar_volumes
 from tts_operator.objects.labels import ENGINE_HASH, POOL_LABEL, pool_labels
 from tts_operator.objects.manifest import Manifest
 from tts_operator.objects.names import (
@@ -95,8 +96,10 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
             topology_spread(pool, "topology.kubernetes.io/zone"),
         ],
         "containers": [container(resolved, pool)],
-        "volumes": volumes(resolved, pool),
+        "volumes": [*volumes(resolved, pool), *sidecar_volumes(pool, settings.data_size_limit)],
     }
+    if (sidecar := sidecar_container(pool, settings.image_pull_policy)) is not None:
+        spec["initContainers"] = [sidecar]
     if model.spec.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret.name} for secret in model.spec.image_pull_secrets]
     if model.spec.runtime_class_name:

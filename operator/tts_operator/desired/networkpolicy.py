@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
+from tts_operator.pod_files.server_config import current_model_config
+from tts_operator.pod_files.speech_server import speech_server_engine
 from tts_operator.resolve.hosts import blocked_urls, named_by_platform, service_namespace
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.settings import IPNetwork, Settings
 from tts_server.config.hosts import LOCAL, BadHost, parse_host
-from tts_server.config.schema import HTTP_PORT, METRICS_PORT
+from tts_server.config.schema import HTTP_PORT, METRICS_PORT, SpeechServerEngine
 
 DNS_PORT = 53
 EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -22,8 +24,9 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
     """Allow requests to an entry pool from anywhere, and to other pools only from the tenant's own pods.
 
     Egress is what the role needs. An entry pool may reach DNS, the tenant's other pools, its stores and the issuer of
-    its callers' tokens. A member may reach nothing, so a compromised engine cannot send text out. With tracing, every
-    pool may reach DNS and the collector. Metrics are open to the platform's scrapers alone.
+    its callers' tokens. A member may reach nothing, so a compromised engine cannot send text out. The pool of a model
+    with engine Remote may reach DNS and its speech server, too. With tracing, every pool may reach DNS and the
+    collector. Metrics are open to the platform's scrapers alone.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -47,11 +50,12 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                     dns_rule(),
                     {"to": [siblings], "ports": [policy_port("TCP", HTTP_PORT)]},
                     *store_rules(resolved),
+                    *remote_rules(resolved, pool),
                     *tracing_rules(resolved),
                 ]
                 if entry
                 else [dns_rule(), *out]
-                if (out := tracing_rules(resolved))
+                if (out := [*remote_rules(resolved, pool), *tracing_rules(resolved)])
                 else [],
             },
         }
@@ -67,6 +71,19 @@ def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
     """Egress rule for the trace collector; empty without tracing."""
     endpoint = resolved.settings.tracing_endpoint
     return [host_rule(resolved, *host_and_port(endpoint))] if endpoint else []
+
+
+def remote_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
+    """Egress rules for the speech server of the pool's model, as its pods' server.json names it and as it is to be.
+
+    The two differ while pods wait for their rollout: they keep the engine that they have.
+    """
+    current = current_model_config(resolved, pool, pool)
+    engines = [current.engine] if current is not None else []
+    if pool.model is not None:
+        engines += [each] if (each := speech_server_engine(pool.model)) else []
+    urls = [each.url for each in engines if isinstance(each, SpeechServerEngine) and each.type == "Remote"]
+    return [host_rule(resolved, *each) for each in sorted({host_and_port(url) for url in urls})]
 
 
 def store_rules(resolved: Resolved) -> list[dict[str, Any]]:

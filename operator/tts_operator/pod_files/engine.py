@@ -3,8 +3,9 @@
 from tts_operator.api import TTSModel
 from tts_operator.objects import quantity
 from tts_operator.pod_files.serialize import digest, to_json
+from tts_operator.pod_files.speech_server import speech_server_engine
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_server.config.schema import LocalEngine
+from tts_server.config.schema import LocalEngine, SpeechServerEngine
 
 
 def server_image(resolved: Resolved, pool: Pool) -> str:
@@ -15,9 +16,17 @@ def server_image(resolved: Resolved, pool: Pool) -> str:
 def engine_hash(pool: Pool) -> str:
     """Hash of the settings that need new pods. Voices, aliases and limits are not among them: servers reload those."""
     model, precision = pool.served
-    engine = local_engine(model, precision.name)
+    engine = own_engine(model, precision.name)
     loaded = ",".join(sorted(pool.loaded))
-    return digest(model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz))
+    sidecar = () if model.spec.sidecar is None else (to_json(model.spec.sidecar),)
+    return digest(
+        model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz), *sidecar
+    )
+
+
+def own_engine(model: TTSModel, precision: str) -> LocalEngine | SpeechServerEngine:
+    """Engine settings of the pool that serves the model: a speech server's, or those of its own processes."""
+    return speech_server_engine(model) or local_engine(model, precision)
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:

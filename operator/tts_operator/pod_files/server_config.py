@@ -10,7 +10,7 @@ from tts_operator.objects.kinds import CONFIG_MAP
 from tts_operator.objects.names import server_config_name
 from tts_operator.pod_files.addresses import peers_url, pool_url
 from tts_operator.pod_files.audio_version import weights_digest
-from tts_operator.pod_files.engine import local_engine
+from tts_operator.pod_files.engine import own_engine
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
 from tts_server.config.schema import (
@@ -93,7 +93,7 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
     weights = weights_digest(resolved, model_pool, current.weights_digest if current else None)
     config = ModelConfig(
         name=model_pool.model_name,
-        engine=local_engine(model, precision.name)
+        engine=own_engine(model, precision.name)
         if local
         else PoolEngine(url=pool_url(model_pool.name, resolved.key.namespace)),
         languages=model.spec.languages,

@@ -111,7 +111,8 @@ def pool_ceiling(observed: Observed, tenant: TTSTenant, tenant_model: TenantMode
 def running_pool_ceiling(observed: Observed, pool: str, ceilings: Ceilings) -> PoolCeiling:
     """The most replicas of a pool as its pods are now, whatever the spec says."""
     live = lookup.deployment(observed, pool)
-    containers = live["spec"]["template"]["spec"]["containers"] if live else ()
+    pod = live["spec"]["template"]["spec"] if live else {}
+    containers = (*pod.get("containers", ()), *(pod.get("initContainers") or ()))
     limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
     return ceiling_with(sum(accelerators(each, []) for each in limits), ceilings)
 
@@ -129,7 +130,8 @@ def accelerators_of(observed: Observed, tenant: TTSTenant, tenant_model: TenantM
         return 0
     choice, loaded = loaded_precisions(model, tenant, tenant_model)
     limits = {option.name.value: option.resources.limits for option in model.spec.precisions}
-    return accelerators(limits[choice.name], [limits[name] for name in loaded])
+    sidecar = accelerators(model.spec.sidecar.resources.limits, []) if model.spec.sidecar is not None else 0
+    return accelerators(limits[choice.name], [limits[name] for name in loaded]) + sidecar
 
 
 def accelerators_problem(

@@ -14,6 +14,7 @@ FALLBACK_REASONS = {
     "ModelNotAllowed": "FallbackNotAllowed",
     "ModelNotSupported": "FallbackNotSupported",
     "AcceleratorsNotAllowed": "FallbackNotAllowed",
+    "ModelHostNotAllowed": "FallbackNotAllowed",
 }
 """Reason why a model cannot be a fallback, by the reason why it cannot be used."""
 

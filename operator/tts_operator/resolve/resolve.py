@@ -26,6 +26,7 @@ from tts_operator.resolve.ceilings import (
     running_pool_ceiling,
     tier_problem,
 )
+from tts_operator.resolve.external import external_fallback_problem, remote_host_problem
 from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.hosts import disallowed_host
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
@@ -73,7 +74,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     lead = pre_warm_seconds(tenant, observed.models[tenant.spec.models[0].name])
     warmed = pre_warm(tenant.spec.schedule, now, lead, most)
     metrics = missing_metrics(observed, default_pool, warmed.bounds, now)
-    pools, problems = requested_pools(observed, tenant, metrics, ceilings, now)
+    pools, problems = requested_pools(observed, tenant, metrics, ceilings, now, settings=settings)
     target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
@@ -132,7 +133,13 @@ def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
 
 
 def requested_pools(
-    observed: Observed, tenant: TTSTenant, metrics: MissingMetrics, ceilings: Ceilings, now: datetime
+    observed: Observed,
+    tenant: TTSTenant,
+    metrics: MissingMetrics,
+    ceilings: Ceilings,
+    now: datetime,
+    *,
+    settings: Settings,
 ) -> tuple[list[Pool], tuple[Problem, ...]]:
     """The pools of the spec's models and of their fallbacks, without their roles.
 
@@ -141,11 +148,19 @@ def requested_pools(
     models = tenant.spec.models
 
     def problem_of(model: TenantModel) -> Problem | None:
-        return model_problem(observed, model.name) or accelerators_problem(observed, tenant, model, ceilings)
+        published = observed.models.get(model.name)
+        return (
+            model_problem(observed, model.name)
+            or (published and remote_host_problem(published, settings))
+            or accelerators_problem(observed, tenant, model, ceilings)
+        )
 
     def problem_of_fallback(model: str, name: str) -> Problem | None:
         listed = next((each for each in models if each.name == name), None)
-        return fallback_problem(model, name, problem_of(listed or TenantModel(name=name)))
+        published = observed.models.get(name)
+        return fallback_problem(model, name, problem_of(listed or TenantModel(name=name))) or (
+            published and external_fallback_problem(tenant, model, published)
+        )
 
     def member_ceiling(model: TenantModel) -> int:
         return pool_ceiling(observed, tenant, model, ceilings).replicas

@@ -96,7 +96,8 @@ def served_for(pod: Body, ended: Body) -> timedelta | None:
 
 def memory_limit(pod: Body, container: str) -> str:
     """Memory limit of a container; empty without one."""
-    for each in (pod.get("spec") or {}).get("containers") or ():
+    spec = pod.get("spec") or {}
+    for each in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         if each.get("name") == container:
             return str(((each.get("resources") or {}).get("limits") or {}).get("memory", ""))
     return ""

@@ -11,11 +11,12 @@ from tts_operator.objects import quantity
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
-from tts_operator.pod_files.engine import local_engine
+from tts_operator.pod_files.engine import own_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
 from tts_operator.status.conditions import conditions
+from tts_server.config.schema import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def bad_mode(model: TTSModel) -> Problem | None:
 def tight_memory(model: TTSModel) -> Problem | None:
     """A note if the engine processes may use more memory together than the pod: the kernel may kill it."""
     for option in model.spec.precisions:
-        engine, limit = local_engine(model, option.name), option.resources.limits.get("memory")
-        if limit is None or engine.memory_limit_bytes is None:
+        engine, limit = own_engine(model, option.name), option.resources.limits.get("memory")
+        if limit is None or not isinstance(engine, LocalEngine) or engine.memory_limit_bytes is None:
             continue
         needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_MEMORY_BYTES
         if needed_bytes > quantity.parse(limit):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tts_server.cli import main, parser
+from tts_server.cli import CHECK_ENGINE, main, parser
+from tts_server.engine_check.cli import NAME
+from tts_server.engine_check.cli import parser as check_parser
 
 SENTENCE = re.compile(
     r"(?!(Of|What|Who|Whose|Whom|None|Until|Where|See|Nobody|The same)\b)[A-Z].*\.( \(default: .*\))?"
@@ -35,11 +37,36 @@ def test_a_flag_that_makes_no_sense_is_refused_by_name(
 
 def test_every_flag_is_documented_by_a_sentence_and_listed_in_the_reference() -> None:
     reference = (Path(__file__).parents[3] / "docs" / "reference" / "tts-server.md").read_text(encoding="utf-8")
-    flags = [action for action in parser()._actions if action.dest != "help"]
+    parsers = (parser(), check_parser())
+    flags = [each for one in parsers for each in one._actions if each.option_strings and each.dest != "help"]
     for flag in flags:
         assert SENTENCE.fullmatch(flag.help or ""), flag.help
-        assert f"| `{flag.option_strings[0]}` |" in reference
+        assert f"| `{flag.option_strings[-1]}` |" in reference
     assert reference.count("| `--") == len(flags)
+
+
+def test_the_help_names_the_command_that_checks_another_server() -> None:
+    assert CHECK_ENGINE == NAME
+    assert f"tts-server {NAME} URL" in parser().format_help()
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["speech.example"], "must begin with http:// or https://"),
+        (["http://speech.example", "--timeout=0"], "must be a number of seconds"),
+        (["http://speech.example", "--at-once=1000"], "must be a whole number from 1 to 64"),
+        (["http://speech.example", "-o", "xml"], "invalid choice"),
+        ([], "the following arguments are required: URL"),
+    ],
+)
+def test_a_wrong_flag_of_the_check_ends_with_2(
+    flags: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([CHECK_ENGINE, *flags])
+    assert left.value.code == 2
+    assert problem in capsys.readouterr().err
 
 
 def test_a_wrong_flag_and_the_help_do_not_wait_for_the_server() -> None:

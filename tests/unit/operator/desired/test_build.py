@@ -93,6 +93,24 @@ TENANTS: dict[str, Observed] = {
             },
         },
     ),
+    "speech-servers": observe(
+        "remote",
+        "sidecar",
+        known=[
+            model("remote", engine="Remote", remote={"url": "https://speech.partner.example", "model": "kokoro"}),
+            model(
+                "sidecar",
+                engine="Sidecar",
+                sidecar={
+                    "image": "registry.example/kokoro:1",
+                    "port": 8880,
+                    "args": ["--threads=2"],
+                    "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+                    "writablePaths": ["/tmp"],
+                },
+            ),
+        ],
+    ),
 }
 
 

@@ -21,9 +21,9 @@ from tts_operator.snapshot.observed import Observed
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a field that comes later": ({"preventDeletion": True}, "NotSupportedYet", "spec.preventDeletion true"),
     "two of them": (
-        {"preventDeletion": True, "allowExternal": True},
+        {"preventDeletion": True, "isolation": "Shared"},
         "NotSupportedYet",
-        "spec.allowExternal true, spec.preventDeletion true: not supported yet; change or remove them",
+        "spec.isolation Shared, spec.preventDeletion true: not supported yet; change or remove them",
     ),
     "a zone that the tz database lacks": (
         {"schedule": {**DAY, "timeZone": "Mars/Olympus"}},

@@ -1,0 +1,339 @@
+"""Asks a speech server, one question after the other. No question takes longer than its timeout."""
+
+import asyncio
+import json
+import statistics
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from tts_server.engine_check.findings import ErrorFound, Findings, FormatFound, StreamFound, judge, nearest_rate_hz
+from tts_server.inference.speech_server.audio import AudioReader
+from tts_server.inference.speech_server.exchange import SpeechCall
+from tts_server.inference.speech_server.factory import SPEECH_PATH
+from tts_server.inference.speech_server.faults import FAULTS, ServerFault, fault_of_answer
+from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of, word_of
+from tts_server.tls import TlsTrustStore
+
+SHORT = "The quick brown fox jumps."
+LONG = (
+    "When the first light of the morning reached the valley, the river was already awake, and so were the people who"
+    " lived beside it. They had learned long ago that the water rises without a warning, and that a boat must be ready"
+    " before it is needed. So every child could row before it could read, and every house had a door that faced the"
+    " hill."
+)
+FORMATS = ("wav", "pcm", "mp3", "opus", "flac", "aac")
+MAGIC = (
+    (b"RIFF", "wav"),
+    (b"ID3", "mp3"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"\xff\xf1", "aac"),
+    (b"\xff\xf9", "aac"),
+)
+FIRST_AUDIO_ROUNDS = 5
+LEAST_CANCEL_SECONDS = 0.5
+"""Shortest synthesis at which it shows whether a hang-up was noticed."""
+NOWHERE = "no-such-name-b7f3"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How to reach the server, and what to say."""
+
+    url: str
+    path_prefix: str = "/v1"
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    model: str = ""
+    voice: str = ""
+    text: str = SHORT
+    long_text: str = LONG
+    timeout_seconds: float = 60.0
+    at_once: int = 4
+
+
+@dataclass(slots=True)
+class Heard:
+    """One answer with its times."""
+
+    outcome: str
+    status: int = 0
+    content_type: str = ""
+    data: bytearray = field(default_factory=bytearray)
+    first_audio_seconds: float = 0.0
+    seconds: float = 0.0
+    parts: int = 0
+    samples: int = 0
+    rate_hz: int = 0
+
+    @property
+    def audio_seconds(self) -> float:
+        return self.samples / self.rate_hz if self.rate_hz else 0.0
+
+
+async def check(question: Question) -> Findings:
+    """Ask everything. The findings have a problem if the server cannot be used. Raises `OSError` for `ca_file`."""
+    checker = _Checker(question)
+    await checker.open()
+    try:
+        await checker.run()
+    except ServerFault as fault:
+        checker.findings.problem = f"the speech server {FAULTS[fault.word].sentence.removesuffix('.')}"
+    finally:
+        await checker.close()
+    judge(checker.findings)
+    return checker.findings
+
+
+class _Checker:
+    """One check under way."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._base = question.url.rstrip("/") + question.path_prefix
+        self._exchange = self._exchange_with(question.api_key_file)
+        self._http: httpx.AsyncClient | None = None
+        self.findings = Findings(question.url, question.path_prefix, question.model, question.voice)
+
+    def _exchange_with(self, key_file: Path | None) -> OpenAIExchange:
+        question = self._question
+        return OpenAIExchange(
+            question.url.rstrip("/") + question.path_prefix + SPEECH_PATH,
+            api_key_file=key_file,
+            ca_file=question.ca_file,
+            connect_timeout_seconds=min(5.0, question.timeout_seconds),
+        )
+
+    async def open(self) -> None:
+        await self._exchange.open()
+        verify = TlsTrustStore(self._question.ca_file, needed=True).context() if self._base[:6] == "https:" else False
+        self._http = httpx.AsyncClient(
+            verify=verify, timeout=self._question.timeout_seconds, trust_env=False, follow_redirects=False
+        )
+
+    async def close(self) -> None:
+        await self._exchange.close()
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def run(self) -> None:
+        """Ask in an order in which each answer helps with the next question. Raises `ServerFault` if nothing works."""
+        findings = self.findings
+        findings.models = await self._listed("/models")
+        findings.voices = await self._listed("/audio/voices", "/voices")
+        findings.model = findings.model or next(iter(findings.models), "tts-1")
+        findings.voice = findings.voice or next(iter(findings.voices), "alloy")
+        await self._ask_formats()
+        if not findings.response_format:
+            if (first := findings.formats["wav"]).outcome != "ok":
+                raise ServerFault(first.outcome)
+            return
+        await self._ask_first_audio()
+        await self._ask_stream_and_cancel()
+        await self._ask_speed()
+        await self._ask_at_once()
+        await self._ask_errors()
+
+    async def _listed(self, *paths: str) -> list[str]:
+        """Names that one of the paths lists, in any of the shapes that speech servers use."""
+        for path in paths:
+            try:
+                response = await self._get(path)
+                if response.status_code == httpx.codes.OK:
+                    return names_in(response.json())
+            except (httpx.HTTPError, ValueError, RecursionError):
+                continue
+        return []
+
+    async def _get(self, path: str) -> httpx.Response:
+        assert self._http is not None  # noqa: S101 - it is open
+        key = self._exchange.key.read()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return await self._http.get(self._base + quote(path), headers=headers)
+
+    def _call(self, text: str = "", *, response_format: str = "", speed: float = 1.0, **names: str) -> SpeechCall:
+        return SpeechCall(
+            text=text or self._question.text,
+            model=names.get("model", self.findings.model),
+            voice=names.get("voice", self.findings.voice),
+            speed=speed,
+            response_format=response_format or self.findings.response_format or "wav",
+            sample_rate_hz=24_000,
+        )
+
+    async def _hear(self, call: SpeechCall, exchange: OpenAIExchange | None = None) -> Heard:
+        """Synthesize, and measure. Never raises: the outcome is `ok`, or the word of a fault."""
+        heard = Heard("ok")
+        reader = None
+        started = time.perf_counter()
+        try:
+            async with (
+                asyncio.timeout(self._question.timeout_seconds),
+                aclosing((exchange or self._exchange).call(call)) as answer,
+            ):
+                async for part in answer:
+                    heard.content_type = heard.content_type or part.content_type
+                    if not part.data:
+                        continue
+                    heard.parts += 1
+                    heard.data += part.data
+                    if call.response_format in {"wav", "pcm"}:
+                        reader = reader or AudioReader(call.response_format, call.sample_rate_hz, heard.content_type)
+                        heard.samples += reader.feed(part.data).size
+                    if (heard.samples or reader is None) and not heard.first_audio_seconds:
+                        heard.first_audio_seconds = time.perf_counter() - started
+            if reader is not None:
+                heard.samples += reader.finish().size
+                heard.rate_hz = call.sample_rate_hz
+            if not heard.data:
+                heard.outcome = "empty"
+        except ServerFault as fault:
+            heard.outcome, heard.status = fault.word, fault.status
+        except TimeoutError:
+            heard.outcome = "stalled" if heard.samples else "first_audio_timeout"
+        heard.seconds = time.perf_counter() - started
+        return heard
+
+    async def _ask_formats(self) -> None:
+        wav_seconds = 0.0
+        for name in FORMATS:
+            heard = await self._hear(self._call(response_format=name))
+            rate_hz, seconds = 0, 0.0
+            if heard.outcome == "ok" and name == "wav":
+                reader = AudioReader("wav", 24_000, heard.content_type)
+                reader.feed(bytes(heard.data))
+                rate_hz, seconds = reader.found_rate_hz, heard.audio_seconds
+                wav_seconds = seconds
+            elif heard.outcome == "ok" and name == "pcm":
+                reader = AudioReader("pcm", 24_000, heard.content_type)
+                reader.feed(bytes(heard.data))
+                if reader.found_format == "wav":
+                    heard.outcome = "wrong_format"
+                elif reader.found_rate_hz != 24_000:  # the content type says so
+                    rate_hz = reader.found_rate_hz
+                else:
+                    rate_hz = nearest_rate_hz(len(heard.data) // 2, wav_seconds) if wav_seconds else 24_000
+                seconds = len(heard.data) / 2 / rate_hz if rate_hz else 0.0
+            found = _format_of(bytes(heard.data[:16])) or ("pcm" if name == "pcm" and heard.outcome == "ok" else "")
+            self.findings.formats[name] = FormatFound(
+                heard.outcome, heard.status, heard.content_type, found, rate_hz, round(seconds, 3)
+            )
+            if heard.outcome in {"connection_refused", "unknown_host", "tls_failed", "key_refused", "connect_timeout"}:
+                raise ServerFault(heard.outcome)
+
+    async def _ask_first_audio(self) -> None:
+        rounds = [await self._hear(self._call()) for _ in range(FIRST_AUDIO_ROUNDS)]
+        spoken = [heard.first_audio_seconds for heard in rounds if heard.outcome == "ok"]
+        if spoken:
+            self.findings.first_audio_seconds = round(statistics.median(spoken), 4)
+
+    async def _ask_stream_and_cancel(self) -> None:
+        whole = await self._hear(self._call(self._question.long_text))
+        if whole.outcome != "ok":
+            characters = len(self._question.long_text)
+            self.findings.notes.append(f"a text of {characters} characters ends with {whole.outcome}")
+            return
+        self.findings.stream = StreamFound(
+            round(whole.first_audio_seconds, 4), round(whole.seconds, 4), whole.parts, round(whole.audio_seconds, 3)
+        )
+        if whole.seconds < LEAST_CANCEL_SECONDS:
+            return  # too fast to tell
+        alone = await self._hear(self._call())
+        begun = asyncio.create_task(self._hear(self._call(self._question.long_text)))
+        await asyncio.sleep(0.25 * whole.seconds)
+        beside = asyncio.create_task(self._hear(self._call()))
+        await asyncio.wait([beside, begun])
+        if beside.result().seconds < alone.seconds + 0.25 * whole.seconds:
+            return  # it speaks both at once: a request behind one that was cancelled would tell nothing
+        cancelled = asyncio.create_task(self._hear(self._call(self._question.long_text)))
+        await asyncio.sleep(0.25 * whole.seconds)
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        after = await self._hear(self._call())
+        noticed = after.outcome == "ok" and after.seconds < alone.seconds + 0.35 * whole.seconds
+        self.findings.cancel = "noticed" if noticed else "ignored"
+
+    async def _ask_speed(self) -> None:
+        normal, fast = await self._hear(self._call()), await self._hear(self._call(speed=2.0))
+        if fast.outcome != "ok":
+            self.findings.speed = "refused"
+        elif normal.outcome == "ok" and normal.samples:
+            self.findings.speed = "honoured" if fast.samples < 0.75 * normal.samples else "ignored"
+
+    async def _ask_at_once(self) -> None:
+        alone = await self._hear(self._call())
+        started = time.perf_counter()
+        heard = await asyncio.gather(*(self._hear(self._call()) for _ in range(self._question.at_once)))
+        seconds = time.perf_counter() - started
+        self.findings.at_once = len(heard)
+        self.findings.spoken_at_once = sum(each.outcome == "ok" for each in heard)
+        if alone.outcome == "ok" and seconds > 0:
+            self.findings.parallel = round(self.findings.spoken_at_once * alone.seconds / seconds, 2)
+
+    async def _ask_errors(self) -> None:
+        errors = self.findings.errors
+        errors["unknown model"] = await self._refusal(self._call(model=NOWHERE))
+        errors["unknown voice"] = await self._refusal(self._call(voice=NOWHERE))
+        errors["empty text"] = await self._refusal(self._call(" "))
+        if self._question.api_key_file is not None:
+            without = self._exchange_with(None)
+            await without.open()
+            try:
+                heard = await self._hear(self._call(), without)
+            finally:
+                await without.close()
+            self.findings.key_needed = heard.outcome != "ok"
+
+    async def _refusal(self, call: SpeechCall) -> ErrorFound:
+        """The answer to a call that should be refused, with the shape of its body."""
+        assert self._http is not None  # noqa: S101 - it is open
+        key = self._exchange.key.read()
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        try:
+            response = await self._http.post(self._base + SPEECH_PATH, content=body_of(call), headers=headers)
+        except httpx.HTTPError as error:
+            return ErrorFound(word_of(error))
+        if response.status_code == httpx.codes.OK:
+            return ErrorFound("accepted" if response.content else "empty", 200)
+        fault = fault_of_answer(response.status_code, response.headers, response.content)
+        return ErrorFound(fault.word, response.status_code, shape_of(response.content))
+
+
+def names_in(document: object) -> list[str]:
+    """Names in a list of models or voices: OpenAI's `data[].id`, `voices[]` of strings or objects, or a bare list."""
+    if isinstance(document, dict):
+        listed = next((document[key] for key in ("data", "voices", "models") if key in document), [])
+        document = list(listed) if isinstance(listed, dict) else listed
+    names: list[str] = []
+    for entry in document if isinstance(document, list) else ():
+        name = entry
+        if isinstance(entry, dict):
+            name = next((entry[key] for key in ("id", "name", "voice_id", "voice") if key in entry), None)
+        if isinstance(name, str) and name and name not in names:
+            names.append(name)
+    return names
+
+
+def shape_of(body: bytes) -> str:
+    """How a refusal is written."""
+    if not body.strip():
+        return "empty"
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return "html" if body.lstrip()[:1] == b"<" else "text"
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, dict) and "message" in error:
+        return "openai"
+    return "fastapi" if isinstance(document, dict) and "detail" in document else "json"
+
+
+def _format_of(head: bytes) -> str:
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in {0xE2, 0xE4, 0xE6}:
+        return "mp3"
+    return next((name for magic, name in MAGIC if head.startswith(magic)), "")

@@ -1,0 +1,45 @@
+"""One utterance's exchange with a speech server: the seam between the engine client and a protocol."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydantic import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechCall:
+    """What to ask a speech server for, in its own names."""
+
+    text: str
+    model: str
+    voice: str
+    speed: float
+    response_format: str
+    sample_rate_hz: int
+    fields: dict[str, JsonValue] = field(default_factory=dict)
+    """Further fields of the request's body."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart:
+    """A part of an answer. The first one may be empty: it says that the answer has begun, and its content type."""
+
+    data: bytes
+    content_type: str = ""
+
+
+class Exchange(Protocol):
+    """Speaks the protocol of one speech server."""
+
+    async def open(self) -> None:
+        """Prepare for calls, without any connection yet. Raises `OSError` for CA certificates that cannot be read."""
+
+    def call(self, call: SpeechCall) -> AsyncGenerator[AnswerPart]:
+        """Yield the parts of the answer as they arrive, the first one at least. Raises `ServerFault`.
+
+        `aclose()` ends the connection at once, so that the server can stop.
+        """
+
+    async def close(self) -> None:
+        """Close every connection; calls under way fail. Safe to call twice."""
