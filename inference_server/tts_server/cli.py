@@ -26,10 +26,18 @@ SHOWN_LANGUAGES = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
+    """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag.
+
+    With `fetch-model` as the first argument it downloads a model's files instead.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
     with ended_by_signals():
         try:
-            return _serve(_parsed(arguments))
+            if given[:1] == ["fetch-model"]:
+                from tts_server.model_files import command
+
+                return command.run(given[1:])
+            return _serve(_parsed(given))
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package == __package__:  # a mistake in this project, which no extra mends
@@ -78,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     from tts_server.config.schema import HTTP_PORT, METRICS_PORT
 
     root = argparse.ArgumentParser(
-        prog="tts-server", description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own."
+        prog="tts-server",
+        description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own.",
+        epilog="`tts-server fetch-model --help` describes the download of a model's files.",
     )
     root.add_argument("--host", default="127.0.0.1", help="Address to listen on. (default: %(default)s)")
     root.add_argument(
@@ -218,7 +228,10 @@ def _hint(error: EngineError) -> str:
 def _fail(message: str) -> int:
     import structlog
 
+    from tts_server.termination import write_termination_message
+
     structlog.get_logger(__name__).error("tts-server does not start", reason=message)
+    write_termination_message(message)
     return _complain(message)
 
 
