@@ -34,9 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     with ended_by_signals():
         try:
             if given[:1] == ["fetch-model"]:
-                from tts_server.model_files import command
+                from tts_server.model_files import cli
 
-                return command.run(given[1:])
+                return cli.run(given[1:])
             return _serve(_parsed(given))
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]

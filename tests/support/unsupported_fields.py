@@ -70,8 +70,12 @@ WEIGHTS = {"builtIn": "slt"}
 MODELS: dict[str, tuple[Object, list[str]]] = {
     "the smallest model": (model_body(), []),
     "a neural engine": (
-        model_body(engine="Onnx", source=WEIGHTS),
-        ["spec.engine other than Espeak"],
+        model_body(engine="Onnx", source={"builtIn": "heart"}, onnx={"family": "Hibari"}),
+        [],
+    ),
+    "an engine with a checkout of its own": (
+        model_body(engine="CosyVoice", source=WEIGHTS),
+        ["spec.engine other than Espeak and Onnx"],
     ),
     "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),

@@ -220,7 +220,8 @@ def _refusal(file: Download, response: urllib3.BaseHTTPResponse) -> Exception:
         expired = _expired_at(file)
         if expired is not None and expired <= datetime.now(UTC):
             return FetchFailed(
-                f"{file.path}: its URL expired at {expired:%Y-%m-%dT%H:%M:%SZ}; the operator renews it: see that it runs"
+                f"{file.path}: its URL expired at {expired:%Y-%m-%dT%H:%M:%SZ}; see that the operator runs: it renews"
+                " URLs in time"
             )
         return FetchFailed(
             f"{file.path} may not be read: {what}; the object does not exist, or the Secret of"

@@ -26,7 +26,8 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
     Egress is what the role needs. An entry pool may reach DNS, the tenant's other pools, its stores and the issuer of
     its callers' tokens. A member may reach nothing, so a compromised engine cannot send text out. With tracing, every
-    pool may reach DNS and the collector. Metrics are open to the platform's scrapers alone.
+    pool may reach DNS and the collector; with files in an object store, DNS and that store. Metrics are open to the
+    platform's scrapers alone.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -51,10 +52,11 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                     {"to": [siblings], "ports": [policy_port("TCP", HTTP_PORT)]},
                     *store_rules(resolved),
                     *tracing_rules(resolved),
+                    *source_rules(resolved, pool),
                 ]
                 if entry
                 else [dns_rule(), *out]
-                if (out := tracing_rules(resolved))
+                if (out := [*tracing_rules(resolved), *source_rules(resolved, pool)])
                 else [],
             },
         }
@@ -97,6 +99,16 @@ def tracing_rules(resolved: Resolved) -> list[dict[str, Any]]:
     """Egress rule for the trace collector; empty without tracing."""
     endpoint = resolved.settings.tracing_endpoint
     return [host_rule(resolved, *host_and_port(endpoint))] if endpoint else []
+
+
+def source_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
+    """Egress rule for the object store with the files of the pool's model; empty where they are elsewhere.
+
+    A policy cannot tell containers apart: the server can reach the store, too.
+    """
+    model = resolved.observed.models.get(pool.model_name)  # also while it cannot be used: its pods may start anew
+    source = model.spec.source.s3 if model and model.spec.source else None
+    return [host_rule(resolved, *host_and_port(source.endpoint))] if source else []
 
 
 def store_rules(resolved: Resolved) -> list[dict[str, Any]]:

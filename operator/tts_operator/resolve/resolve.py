@@ -33,6 +33,7 @@ from tts_operator.resolve.model_checks import fallback_problem, model_problem
 from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
 from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.resolve.source_urls import urls_renewed_at
 from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
 from tts_operator.rollout.cutover import cutover
@@ -94,6 +95,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         metrics.requeue_at,
         signing and signing.requeue_at,
         *(pool.rollout.requeue_at for pool in pools),
+        *(urls_renewed_at(observed, pool, now) for pool in pools),
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
