@@ -20,6 +20,7 @@ import pytest
 from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, ObjectStore
 from tts_operator.api.source import S3Source
 from tts_operator.credentials.presigned_url import S3Keys, presigned_url
+from tts_server.cli import main
 from tts_server.config.schema import Download, Downloads
 from tts_server.model_files.fetch import FetchFailed, FetchLimits, fetch
 
@@ -151,7 +152,7 @@ class Store(http.server.BaseHTTPRequestHandler):
 def store(answer: Callable[[Store], None]) -> Iterator[Downloads]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
     server.answer = answer  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/model.onnx?X-Amz-Signature=secret"
         yield Downloads(files=(Download(path="model.onnx", url=url, sha256=SHA),))
@@ -259,21 +260,17 @@ def test_other_answers_are_not_tried_again(status: int, words: str, tmp_path: Pa
         fetch(downloads, tmp_path, pause=lambda _: pytest.fail("it was tried again"))
 
 
-def command(folder: Path, downloads: Downloads, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `tts-server fetch-model`."""
-    listed = folder / "downloads.json"
+def arguments(folder: Path, downloads: Downloads) -> list[str]:
+    """Arguments of `tts-server` for these files."""
+    listed, target = folder / "downloads.json", folder / "model"
     listed.write_text(json.dumps(downloads.model_dump(mode="json", by_alias=True)))
-    target = folder / "model"
-    target.mkdir(exist_ok=True)
-    program = [sys.executable, "-c", "import sys; from tts_server.cli import main; sys.exit(main())", "fetch-model"]
-    given = ["--downloads", str(listed), "--directory", str(target), *flags]
-    return subprocess.run([*program, *given], check=False, capture_output=True, text=True, timeout=60, **options)
+    target.mkdir()
+    return ["fetch-model", "--downloads", str(listed), "--directory", str(target)]
 
 
-def test_the_command_ends_with_0_and_says_what_it_did(bucket: Bucket, tmp_path: Path) -> None:
-    ran = command(tmp_path, bucket.downloads())
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout == "1 files are complete; 1 of them were downloaded now\n"
+def test_the_command_says_what_it_did(bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path, bucket.downloads())) == 0
+    assert capsys.readouterr() == ("1 files are complete; 1 of them were downloaded now\n", "")
     assert names(tmp_path / "model") == ["model.onnx"]
 
 
@@ -281,20 +278,28 @@ def test_a_full_disk_ends_the_command_with_one_sentence(bucket: Bucket, tmp_path
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
 
-    ran = command(tmp_path, bucket.downloads(), preexec_fn=small_files)
-    assert ran.returncode == 1
-    assert ran.stderr == (
+    program = [sys.executable, "-c", "import sys; from tts_server.cli import main; sys.exit(main())"]
+    given = [*program, *arguments(tmp_path, bucket.downloads())]
+    ran = subprocess.run(given, check=False, capture_output=True, text=True, timeout=60, preexec_fn=small_files)
+    assert (ran.returncode, ran.stderr) == (
+        1,
         "tts-server fetch-model: the volume is full while model.onnx is written: raise spec.source.s3.sizeLimit of the"
-        " TTSModel, and see that the node has room\n"
+        " TTSModel, and see that the node has room\n",
     )
     assert names(tmp_path / "model") == [".model.onnx.part"]
 
 
-def test_a_list_that_cannot_be_read_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
-    ran = command(
-        tmp_path, Downloads(files=(Download(path="a", url="http://x/a", sha256=SHA),)), "--downloads", "/none"
-    )
-    assert (ran.returncode, ran.stderr) == (1, "tts-server fetch-model: /none: No such file or directory\n")
+def test_a_list_that_cannot_be_read_ends_the_command_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch-model", "--downloads", "/none"]) == 1
+    assert capsys.readouterr().err == "tts-server fetch-model: /none: No such file or directory\n"
+
+
+@pytest.mark.parametrize("flag", ["--max-bytes", "--deadline-seconds"])
+def test_a_limit_is_a_number_above_0(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["fetch-model", flag, "0"])
+    assert left.value.code == 2
+    assert f"argument {flag}: must be a whole number above 0, not '0'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../up", "a//b", "a/./b"])

@@ -93,7 +93,7 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$",
 
 
 RELATIVE_RULE = (
-    "!self.startsWith('/') && self.split('/').all(part, part != '..')",
+    "!self.matches('^/|(^|/)[.][.](/|$)')",
     "a path must be relative and stay inside its source",
 )
 

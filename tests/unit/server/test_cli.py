@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tts_server.cli import main, parser
+from tts_server.model_files.cli import parser as fetch_parser
 
 SENTENCE = re.compile(
     r"(?!(Of|What|Who|Whose|Whom|None|Until|Where|See|Nobody|The same)\b)[A-Z].*\.( \(default: .*\))?"
@@ -35,7 +36,8 @@ def test_a_flag_that_makes_no_sense_is_refused_by_name(
 
 def test_every_flag_is_documented_by_a_sentence_and_listed_in_the_reference() -> None:
     reference = (Path(__file__).parents[3] / "docs" / "reference" / "tts-server.md").read_text(encoding="utf-8")
-    flags = [action for action in parser()._actions if action.dest != "help"]
+    parsers = (parser(), fetch_parser())
+    flags = [action for each in parsers for action in each._actions if action.dest != "help"]
     for flag in flags:
         assert SENTENCE.fullmatch(flag.help or ""), flag.help
         assert f"| `{flag.option_strings[0]}` |" in reference
