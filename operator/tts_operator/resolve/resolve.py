@@ -30,7 +30,14 @@ from tts_operator.resolve.hosts import disallowed_host
 from tts_operator.resolve.last_schedule import last_schedule
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem
-from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
+from tts_operator.resolve.pools import (
+    fallback_pools,
+    member_bounds,
+    model_pool,
+    precision_notes,
+    retiring_pool,
+    with_roles,
+)
 from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.resolve.source_urls import urls_renewed_at
@@ -74,7 +81,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     auth = tenant.spec.auth
     resolved = replace(
         unresolved,
-        notes=(*limits.notes, *lowered, *hidden),
+        notes=(*limits.notes, *lowered, *hidden, *precision_notes(tenant, pools)),
         model_problems=problems,
         window=window,
         next_transition=change,
