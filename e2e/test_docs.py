@@ -28,6 +28,7 @@ from tests.support.doc_blocks import (
 
 pytestmark = pytest.mark.timeout(1200)
 EXAMPLES = ROOT / "examples"
+OF_THE_DEMO = ("model-espeak.yaml", "tenant.yaml")
 MODEL, NAMESPACE = "ttsmodel/espeak", f"namespace/{demo.NAMESPACE}"
 
 
@@ -58,7 +59,8 @@ async def desk(platform: Platform, tmp_path: Path) -> AsyncIterator[Desk]:
         if not was_there:
             await kube.kubectl("delete", what, "--ignore-not-found", "--timeout=300s")
     if before[NAMESPACE]:
-        await kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(EXAMPLES))
+        files = [word for file in OF_THE_DEMO for word in ("-f", str(EXAMPLES / file))]
+        await kube.kubectl("apply", "--server-side", "--force-conflicts", *files)
 
 
 async def exists(kube: Kube, what: str) -> bool:

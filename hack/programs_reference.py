@@ -14,6 +14,7 @@ from tts_operator.cli.main import run_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
 from tts_server.engine_check.cli import parser as check_parser
+from tts_server.model_files.cli import parser as fetch_parser
 
 GENERATED = "<!-- Generated from {} by `make generate`; do not edit. -->"
 FILES: Mapping[str, tuple[type[BaseModel], str]] = {
@@ -68,14 +69,20 @@ def server_page() -> str:
         "| flag | default | description |",
         "| --- | --- | --- |",
     ]
-    for flag in flags(server_parser()):
-        what = str(flag.help).removesuffix(" (default: %(default)s)")
-        lines.append(f"| `{flag.option_strings[0]}` | {shown(flag.default)} | {what} |")
+    lines += flag_rows(server_parser())
+    lines += [
+        "",
+        "## tts-server fetch-model",
+        "",
+        f"{fetch_parser().description} The operator runs it as an init container for a TTSModel with `spec.source.s3`.",
+        "It ends with exit code 1 after one sentence, which a condition of the TTSTenant repeats.",
+        "",
+        "| flag | default | description |",
+        "| --- | --- | --- |",
+        *flag_rows(fetch_parser()),
+    ]
     lines += ["", "## tts-server check-engine", "", str(check_parser().description), ""]
-    lines += ["| flag | default | description |", "| --- | --- | --- |"]
-    for flag in flags(check_parser()):
-        what = str(flag.help).removesuffix(" (default: %(default)s)")
-        lines.append(f"| `{flag.option_strings[-1]}` | {shown(flag.default)} | {what} |")
+    lines += ["| flag | default | description |", "| --- | --- | --- |", *flag_rows(check_parser())]
     for name, (model, what) in FILES.items():
         schema = model.model_json_schema(by_alias=True)
         lines += ["", f"## {name}", "", what, *COLUMNS]
@@ -83,6 +90,13 @@ def server_page() -> str:
             f"| `{path}` | {type_} | {default} | {text} |" for path, type_, default, text in rows(schema, schema, "")
         ]
     return "\n".join(lines) + "\n"
+
+
+def flag_rows(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Row of each flag of a parser."""
+    for flag in flags(parser):
+        what = str(flag.help).removesuffix(" (default: %(default)s)")
+        yield f"| `{flag.option_strings[-1]}` | {shown(flag.default)} | {what} |"
 
 
 def flags(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHOWN_LANGUAGES = 200
 CHECK_ENGINE = "check-engine"
+FETCH_MODEL = "fetch-model"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag."""
+    """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag.
+
+    With `check-engine` or `fetch-model` as the first argument it does that instead.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     with ended_by_signals():
         try:
@@ -35,6 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
                 from tts_server.engine_check.cli import main as check_engine
 
                 return check_engine(given[1:])
+            if given[:1] == [FETCH_MODEL]:
+                from tts_server.model_files import cli
+
+                return cli.run(given[1:])
             return _serve(_parsed(given))
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
@@ -86,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="tts-server",
         description="Serve text-to-speech over HTTP: OpenAI's speech API and this server's own.",
-        epilog=f"tts-server {CHECK_ENGINE} URL says what another speech server can; see tts-server {CHECK_ENGINE} -h.",
+        epilog=f"tts-server {CHECK_ENGINE} URL says what another speech server can; tts-server {FETCH_MODEL} downloads"
+        f" the files of a model. See tts-server {CHECK_ENGINE} -h and tts-server {FETCH_MODEL} -h.",
     )
     root.add_argument("--host", default="127.0.0.1", help="Address to listen on. (default: %(default)s)")
     root.add_argument(
@@ -226,7 +235,10 @@ def _hint(error: EngineError) -> str:
 def _fail(message: str) -> int:
     import structlog
 
+    from tts_server.termination import write_termination_message
+
     structlog.get_logger(__name__).error("tts-server does not start", reason=message)
+    write_termination_message(message)
     return _complain(message)
 
 

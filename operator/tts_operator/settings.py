@@ -16,8 +16,18 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from tts_operator.api.base import URL, BucketName, Decimal, DNSLabel, ImageReference, ObjectName, Origin
-from tts_operator.api.tenant import KeyPrefix, Region, Tier
+from tts_operator.api.base import (
+    URL,
+    BucketName,
+    Decimal,
+    DNSLabel,
+    ImageReference,
+    KeyPrefix,
+    ObjectName,
+    Origin,
+    Region,
+)
+from tts_operator.api.tenant import Tier
 from tts_server.config.hosts import is_local, parse_host
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 

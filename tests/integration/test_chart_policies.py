@@ -379,6 +379,17 @@ def test_no_secret_of_another_type_may_be_made(
         account.tries(body)
 
 
+MODEL_FILES: dict[str, dict[str, Any]] = {
+    "an image": {"image": {"reference": "registry.example/voices:1"}},
+    "a claim, read-only": {"persistentVolumeClaim": {"claimName": "voices", "readOnly": True}},
+}
+
+
+@pytest.mark.parametrize("volume", MODEL_FILES.values(), ids=MODEL_FILES)
+def test_pods_may_mount_the_files_of_their_model(account: OperatorAccount, volume: dict[str, Any]) -> None:
+    account.tries(mounting(volume))
+
+
 ROOT = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, "runAsUser": 0}
 BAD_PODS: dict[str, tuple[dict[str, Any], str]] = {
     "host network": (pod_with({"hostNetwork": True}), "of their node"),

@@ -11,7 +11,11 @@ MODEL = model_body(languages=["en"], voices=[{"name": "en-us"}], precisions=[{"n
 TENANT = tenant_body(key=Key("default", "acme"))
 DAY = {"minReplicas": 3, "maxReplicas": 6}
 S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
-S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "key": "m.tgz", "secretRef": {"name": "s"}}
+S3_FILE = {"path": "model.onnx", "sha256": "0" * 64}
+S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "files": [S3_FILE], "secretRef": {"name": "s"}}
+CLAIM = {"persistentVolumeClaim": {"claimName": "voices"}}
+HIBARI = {"family": "Hibari", "files": {"model": "model.onnx"}}
+PIPER = {"family": "Piper", "files": {"model": "joe.onnx", "config": "joe.onnx.json"}}
 
 
 def changed(base: Object, changes: Object) -> Object:
@@ -62,10 +66,35 @@ ACCEPTED: dict[str, Object] = {
     "cpu in requests and memory in limits": model(
         precisions=[{"name": "fp32", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}]
     ),
-    "an engine with weights and its source": model(engine="Onnx", source={"builtIn": "slt"}),
+    "a voice of the image": model(engine="Onnx", source={"builtIn": "heart"}, onnx={"family": "Hibari"}),
+    "another voice of the image": model(engine="Onnx", source={"builtIn": "kokoro"}, onnx={"family": "Kokoro"}),
+    "a voice on a claim, with a revision": model(
+        engine="Onnx",
+        source={"persistentVolumeClaim": {"claimName": "voices", "path": "en", "revision": "2026-11-30.2"}},
+        onnx=PIPER,
+    ),
+    "a graph of its own at every precision": model(
+        engine="Onnx",
+        source=CLAIM,
+        onnx={"family": "Kokoro", "files": {"voices": "voices.npz"}},
+        precisions=[
+            {"name": "fp32", "resources": RESOURCES, "files": {"model": "kokoro-fp32.onnx"}},
+            {"name": "int8", "resources": RESOURCES, "files": {"model": "kokoro-int8.onnx"}},
+        ],
+    ),
     "weights on a claim": model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
     "weights in an image": model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
-    "weights in an object store": model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "0" * 64}}),
+    "a voice in an object store": model(engine="Onnx", source={"s3": S3_SOURCE}, onnx=HIBARI),
+    "a voice in another region's store": model(
+        engine="Onnx",
+        source={
+            "s3": {**S3_SOURCE, "region": "eu-central-1", "prefix": "voices/en", "pathStyle": True, "sizeLimit": "1Gi"}
+        },
+        onnx=HIBARI,
+    ),
+    "a voice in an image": model(
+        engine="Onnx", source={"image": {"reference": "voices:1", "pullPolicy": "Always"}}, onnx=HIBARI
+    ),
     "a remote engine": model(engine="Remote", remote={"url": "https://speech.example"}),
     "a remote engine with every option": model(
         engine="Remote",
@@ -152,7 +181,7 @@ ACCEPTED: dict[str, Object] = {
     "a fallback": model(fallback={"modelRef": {"name": "piper"}, "voices": [{"language": "zh", "voice": "cmn"}]}),
     "a voice of some of the languages": model(languages=["en", "de"], voices=[{"name": "v", "languages": ["de"]}]),
     "a folder of a claim": model(
-        engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "voices/..hidden/en"}}
+        engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "voices/..hidden/en"}}, onnx=HIBARI
     ),
     "requests up to their limits": model(
         precisions=[
@@ -266,7 +295,8 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "weights of the API server": (
         model(
             engine="Onnx",
-            source={"s3": {**S3_SOURCE, "endpoint": "https://kubernetes.default.svc/a", "sha256": "0" * 64}},
+            source={"s3": {**S3_SOURCE, "endpoint": "https://kubernetes.default.svc"}},
+            onnx=HIBARI,
         ),
         "the host must not be the API server",
     ),
@@ -314,18 +344,102 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "spec.precisions[0].resources.limits.cpu",
     ),
     "an engine without its weights": (
-        model(engine="Onnx"),
+        model(engine="Onnx", onnx=HIBARI),
         "source is required for engines Onnx, CosyVoice and IndexTTS",
     ),
     "weights for an engine without": (
         model(source={"builtIn": "slt"}),
         "source is allowed only for engines Onnx, CosyVoice and IndexTTS",
     ),
-    "two sources": (model(engine="Onnx", source={"builtIn": "a", "image": {"reference": "b"}}), SOURCE_RULE),
-    "an empty source": (model(engine="Onnx", source={}), SOURCE_RULE),
+    "two sources": (
+        model(engine="Onnx", source={"builtIn": "heart", "image": {"reference": "b"}}, onnx=HIBARI),
+        SOURCE_RULE,
+    ),
+    "an empty source": (model(engine="Onnx", source={}, onnx=HIBARI), SOURCE_RULE),
+    "Onnx without its options": (model(engine="Onnx", source=CLAIM), "onnx is required for engine Onnx"),
+    "options of Onnx for another engine": (model(onnx=HIBARI), "onnx is required for engine Onnx, and not allowed"),
+    "an unknown family": (model(engine="Onnx", source=CLAIM, onnx={**HIBARI, "family": "Vits"}), "spec.onnx.family"),
+    "a graph of no name": (
+        model(engine="Onnx", source=CLAIM, onnx={"family": "Hibari"}),
+        "onnx.files.model is required: the path of the graph in the source",
+    ),
+    "a precision without a graph": (
+        model(
+            engine="Onnx",
+            source=CLAIM,
+            onnx={"family": "Hibari"},
+            precisions=[
+                {"name": "fp32", "resources": RESOURCES, "files": {"model": "a.onnx"}},
+                {"name": "int8", "resources": RESOURCES},
+            ],
+        ),
+        "onnx.files.model is required: the path of the graph in the source",
+    ),
+    "a Piper voice without its configuration": (
+        model(engine="Onnx", source=CLAIM, onnx={**HIBARI, "family": "Piper"}),
+        "onnx.files.config is required for family Piper",
+    ),
+    "a voice that no image has": (
+        model(engine="Onnx", source={"builtIn": "slt"}, onnx={"family": "Hibari"}),
+        "source.builtIn must be heart, with onnx.family Hibari, or kokoro, with onnx.family Kokoro",
+    ),
+    "a voice of the image in another family": (
+        model(engine="Onnx", source={"builtIn": "heart"}, onnx={"family": "Kokoro"}),
+        "source.builtIn must be heart, with onnx.family Hibari, or kokoro, with onnx.family Kokoro",
+    ),
+    "files beside those of the image": (
+        model(engine="Onnx", source={"builtIn": "heart"}, onnx=HIBARI),
+        "files are not allowed with source.builtIn",
+    ),
+    "files at a precision, beside those of the image": (
+        model(
+            engine="Onnx",
+            source={"builtIn": "heart"},
+            onnx={"family": "Hibari"},
+            precisions=[{"name": "fp32", "resources": RESOURCES, "files": {"model": "a.onnx"}}],
+        ),
+        "files are not allowed with source.builtIn",
+    ),
+    "files of an engine without": (
+        model(precisions=[{"name": "fp32", "resources": RESOURCES, "files": {"model": "a.onnx"}}]),
+        "precisions[].files are allowed only for engine Onnx",
+    ),
+    "a file that is not fetched": (
+        model(engine="Onnx", source={"s3": S3_SOURCE}, onnx={**HIBARI, "files": {"model": "other.onnx"}}),
+        "every path in onnx.files and precisions[].files must be one of source.s3.files",
+    ),
+    "a file of a precision that is not fetched": (
+        model(
+            engine="Onnx",
+            source={"s3": S3_SOURCE},
+            onnx=HIBARI,
+            precisions=[{"name": "fp32", "resources": RESOURCES, "files": {"model": "other.onnx"}}],
+        ),
+        "every path in onnx.files and precisions[].files must be one of source.s3.files",
+    ),
+    "a file outside the source": (
+        model(engine="Onnx", source=CLAIM, onnx={**HIBARI, "files": {"model": "../model.onnx"}}),
+        "a path must be relative and stay inside its source",
+    ),
+    "a download outside its directory": (
+        model(engine="Onnx", source={"s3": {**S3_SOURCE, "files": [{**S3_FILE, "path": "/etc/passwd"}]}}, onnx=HIBARI),
+        "a path must be relative and stay inside its source",
+    ),
+    "a store without files": (
+        model(engine="Onnx", source={"s3": {**S3_SOURCE, "files": []}}, onnx=HIBARI),
+        "spec.source.s3.files",
+    ),
+    "a revision with a space": (
+        model(
+            engine="Onnx",
+            source={"persistentVolumeClaim": {"claimName": "voices", "revision": "of today"}},
+            onnx=HIBARI,
+        ),
+        "spec.source.persistentVolumeClaim.revision",
+    ),
     "a checksum that is none": (
-        model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "abc"}}),
-        "spec.source.s3.sha256",
+        model(engine="Onnx", source={"s3": {**S3_SOURCE, "files": [{**S3_FILE, "sha256": "abc"}]}}, onnx=HIBARI),
+        "spec.source.s3.files[0].sha256",
     ),
     "Remote without remote": (model(engine="Remote"), "remote is required for engine Remote"),
     "remote without Remote": (model(remote={"url": "https://x.example"}), "remote is required for engine Remote"),
@@ -392,12 +506,12 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "spec.fallback must name another model",
     ),
     "a path out of the volume": (
-        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "a/../../b"}}),
-        "path must be relative and stay inside the volume",
+        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "a/../../b"}}, onnx=HIBARI),
+        "a path must be relative and stay inside its source",
     ),
     "a path from the root": (
-        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "/etc"}}),
-        "path must be relative and stay inside the volume",
+        model(engine="Onnx", source={"persistentVolumeClaim": {"claimName": "m", "path": "/etc"}}, onnx=HIBARI),
+        "a path must be relative and stay inside its source",
     ),
     "an image with a space": (model(image="a b"), "spec.image"),
     "a password in an address": (

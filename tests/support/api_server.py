@@ -244,7 +244,7 @@ def essence(child: Body) -> Any:
     for owner in metadata.get("ownerReferences") or ():  # server.json names the tenant's UID
         text = text.replace(owner["uid"], "UID")
     # While old and new pods serve side by side, cached audio has a version of that moment: it is not compared.
-    return json.loads(re.sub(r'\\"weightsDigest\\": \\"[0-9a-f]+\\"', "WEIGHTS", text))
+    return json.loads(re.sub(r'\\"weightsDigest\\": \\"[0-9a-f-]+\\"', "WEIGHTS", text))
 
 
 async def exists(cluster: Cluster, ref: Ref) -> bool:

@@ -40,6 +40,7 @@ PAGES = (
             "upgrade",
             "backup",
             "publish-a-model",
+            "publish-a-voice",
             "onboard-a-tenant",
             "schedule",
             "cost",

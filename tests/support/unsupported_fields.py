@@ -72,8 +72,8 @@ SIDECAR = {"image": "kokoro:1", "port": 8880, "resources": {"limits": {"cpu": "1
 MODELS: dict[str, tuple[Object, list[str]]] = {
     "the smallest model": (model_body(), []),
     "a neural engine": (
-        model_body(engine="Onnx", source=WEIGHTS),
-        ["spec.engine Onnx"],
+        model_body(engine="Onnx", source={"builtIn": "heart"}, onnx={"family": "Hibari"}),
+        [],
     ),
     "CosyVoice": (model_body(engine="CosyVoice", source=WEIGHTS), ["spec.engine CosyVoice"]),
     "IndexTTS": (model_body(engine="IndexTTS", source=WEIGHTS), ["spec.engine IndexTTS"]),

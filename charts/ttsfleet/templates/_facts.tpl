@@ -12,8 +12,6 @@
 
 {{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
 {{- define "ttsfleet.unsupported.ttsmodels" -}}
-- expression: "!(object.spec.?engine == optional.of('Onnx')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('Onnx'))"
-  message: "spec.engine Onnx: not supported yet; change or remove it"
 - expression: "!(object.spec.?engine == optional.of('CosyVoice')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('CosyVoice'))"
   message: "spec.engine CosyVoice: not supported yet; change or remove it"
 - expression: "!(object.spec.?engine == optional.of('IndexTTS')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('IndexTTS'))"
@@ -44,7 +42,7 @@
   message: "spec.schedule.override.minReplicas 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"
   message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
-- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU'))"
+- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU']))) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU'])))"
   message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
 - expression: "!(object.spec.?exposure.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?exposure.hasValue())"
   message: "spec.exposure: not supported yet; change or remove it"

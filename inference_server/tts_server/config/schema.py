@@ -9,7 +9,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from tts_server.config.http_url import with_an_authority
@@ -26,8 +35,12 @@ SIGNING_DIRECTORY = Path("/etc/ttsfleet/signing")
 S3_DIRECTORY = Path("/etc/ttsfleet/s3")
 REDIS_DIRECTORY = Path("/etc/ttsfleet/redis")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
+MODEL_DIRECTORY = Path("/srv/ttsfleet/model")
+"""Files of a pool's model that are not part of the image."""
+MODEL_SOURCE_DIRECTORY = Path("/etc/ttsfleet/model-source")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"
+DOWNLOADS_FILE = "downloads.json"
 
 
 class ConfigModel(BaseModel):
@@ -66,9 +79,9 @@ class VoiceConfig(ConfigModel):
 class OnnxConfig(ConfigModel):
     """Options of engine Onnx."""
 
-    family: Literal["Hibari"]
+    family: Literal["Hibari", "Kokoro", "Piper"]
     """Architecture of the graph: how text becomes its input, and its output becomes audio."""
-    files: dict[Literal["model"], Path] = {}
+    files: dict[Literal["model", "voices", "vocabulary", "config"], Path] = {}
     """Files of the voice, by what they are. Default: those that the server's packages contain."""
 
 
@@ -89,6 +102,8 @@ class LocalEngine(ConfigModel):
 
     Unset: those that the engine reads badly, English and Chinese for Espeak. Empty: none.
     """
+    revision: str | None = None
+    """Revision of the engine's files. When it changes, new processes read them; the old ones finish what they have."""
 
     @model_validator(mode="after")
     def _options_of_its_type(self) -> Self:
@@ -497,3 +512,27 @@ class QuotaConfig(ConfigModel):
     """Maximum requests of one client in any 60 seconds. A client is an API key or token subject, else an IP address."""
     max_text_characters: Annotated[int, Field(ge=1)] = 4096
     """Maximum characters of one request's text."""
+
+
+class Download(ConfigModel):
+    """One file that `tts-server fetch-model` downloads."""
+
+    path: Annotated[str, Field(min_length=1, max_length=256)]
+    """Place of the file, relative to the directory for all of them."""
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/\S*$"), AfterValidator(with_an_authority)]
+    """Presigned URL of the file. It is a secret: whoever has it may read the file until it expires."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the file, in hexadecimal."""
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        if path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
+            raise ValueError("must be relative, and stay inside the directory")
+        return path
+
+
+class Downloads(ConfigModel):
+    """Content of `downloads.json`: the files of a model in an object store."""
+
+    files: Annotated[tuple[Download, ...], Field(min_length=1)]

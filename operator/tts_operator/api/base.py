@@ -89,8 +89,51 @@ Alias = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_le
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
 """BCP 47 tag: a primary subtag such as ``zh``, or one with a region such as ``en-GB``."""
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][!-~]*$", min_length=1, max_length=512)]
-Path = Annotated[str, StringConstraints(pattern=PRINTABLE, min_length=1, max_length=1024)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=256)]
+
+
+RELATIVE_RULE = (
+    "!self.matches('^/|(^|/)[.][.](/|$)')",
+    "a path must be relative and stay inside its source",
+)
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(RELATIVE_RULE[1])
+    return path
+
+
+RelativePath = Annotated[
+    str,
+    StringConstraints(pattern=PRINTABLE, min_length=1, max_length=256),
+    AfterValidator(_inside),
+    field_cel(RELATIVE_RULE),
+]
+"""Path of a file or a directory, relative to the place where a model's files are."""
+PREFIX_RULE = (
+    "self.split('/').all(part, part != '.' && part != '..')",
+    "prefix must not contain . or .. as a path segment",
+)
+
+
+def _without_dot_segments(prefix: str) -> str:
+    if {".", ".."}.intersection(prefix.split("/")):
+        raise ValueError(PREFIX_RULE[1])
+    return prefix
+
+
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=512),
+    AfterValidator(_without_dot_segments),
+    field_cel(PREFIX_RULE),
+]
+
+
+Region = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", min_length=1, max_length=63)
+]
 
 
 def _with_valid_port(address: str) -> str:

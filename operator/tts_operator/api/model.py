@@ -1,9 +1,9 @@
 """TTSModel: a model that the platform team publishes. Only it may set images, arguments and resources."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
@@ -27,9 +27,10 @@ from tts_operator.api.base import (
     list_set,
     unique,
 )
-from tts_operator.api.engine import Source
+from tts_operator.api.engine import OnnxEngine, OnnxFiles
 from tts_operator.api.resources import ResourceRequirements
 from tts_operator.api.schedule import Schedule
+from tts_operator.api.source import Source
 from tts_operator.api.speech_server import RemoteEngine, SidecarEngine
 from tts_operator.api.status import TTSModelStatus
 from tts_operator.objects import quantity
@@ -103,6 +104,8 @@ class PrecisionOption(APIModel):
     """Audio quality, from 0 to 10. Not used yet."""
     hourly_cost: Decimal | None = None
     """Price of one replica per hour. Default: the price of its resources, by the operator's settings."""
+    files: OnnxFiles | None = None
+    """Files of engine Onnx at this precision. Default, also of each single file: `onnx.files`."""
     resources: ResourceRequirements
     """Resource requests and limits of one replica at this precision."""
 
@@ -204,6 +207,24 @@ class SharedPool(APIModel):
 
 
 ENGINES_WITH_SOURCE = "['Onnx', 'CosyVoice', 'IndexTTS']"
+ONNX_NEEDS_OPTIONS = "onnx is required for engine Onnx, and not allowed for others"
+SOURCE_REQUIRED = "source is required for engines Onnx, CosyVoice and IndexTTS"
+_BUILT_IN = "(has(self.source) && has(self.source.builtIn))"
+_MOUNTED = "(has(self.onnx) && has(self.source) && !has(self.source.builtIn))"
+
+
+def _everywhere(file: str) -> str:
+    """CEL: whether engine Onnx has this file at every precision."""
+    return (
+        f"(has(self.onnx.files) && has(self.onnx.files.{file}))"
+        f" || self.precisions.all(p, has(p.files) && has(p.files.{file}))"
+    )
+
+
+def _in_store(files: str) -> str:
+    """CEL: whether each of these files is one of the object store's."""
+    names = ", ".join(f"?{files}.?{name}" for name in OnnxFiles.model_fields)
+    return f"[{names}].all(path, self.source.s3.files.exists(f, f.path == path))"
 
 
 class TTSModelSpec(APIModel):
@@ -212,11 +233,38 @@ class TTSModelSpec(APIModel):
     model_config = cel(
         (
             f"!(self.engine in {ENGINES_WITH_SOURCE}) || has(self.source)",
-            "source is required for engines Onnx, CosyVoice and IndexTTS",
+            SOURCE_REQUIRED,
         ),
         (
             f"self.engine in {ENGINES_WITH_SOURCE} || !has(self.source)",
             "source is allowed only for engines Onnx, CosyVoice and IndexTTS",
+        ),
+        ("has(self.onnx) == (self.engine == 'Onnx')", ONNX_NEEDS_OPTIONS),
+        (
+            f"!has(self.onnx) || !{_BUILT_IN} || (self.source.builtIn == 'heart' && self.onnx.family == 'Hibari')"
+            " || (self.source.builtIn == 'kokoro' && self.onnx.family == 'Kokoro')",
+            "source.builtIn must be heart, with onnx.family Hibari, or kokoro, with onnx.family Kokoro",
+        ),
+        (
+            f"!{_BUILT_IN} || ((!has(self.onnx) || !has(self.onnx.files)) && self.precisions.all(p, !has(p.files)))",
+            "files are not allowed with source.builtIn: the server image contains them",
+        ),
+        (
+            "has(self.onnx) || self.precisions.all(p, !has(p.files))",
+            "precisions[].files are allowed only for engine Onnx",
+        ),
+        (
+            f"!{_MOUNTED} || {_everywhere('model')}",
+            "onnx.files.model is required: the path of the graph in the source; or files.model of every precision",
+        ),
+        (
+            f"!{_MOUNTED} || self.onnx.family != 'Piper' || {_everywhere('config')}",
+            "onnx.files.config is required for family Piper: the path of the voice's configuration in the source",
+        ),
+        (
+            f"!{_MOUNTED} || !has(self.source.s3) || ((!has(self.onnx.files) || {_in_store('self.onnx.files')})"
+            f" && self.precisions.all(p, !has(p.files) || {_in_store('p.files')}))",
+            "every path in onnx.files and precisions[].files must be one of source.s3.files",
         ),
         (
             "has(self.remote) == (self.engine == 'Remote')",
@@ -248,7 +296,9 @@ class TTSModelSpec(APIModel):
     image_pull_secrets: Annotated[tuple[ObjectReference, ...], Field(max_length=8), list_map("name")] = ()
     """Secrets with which the kubelet pulls the image; they must exist in the tenant's namespace."""
     source: Source | None = None
-    """Source of the weights."""
+    """Source of the model's files."""
+    onnx: OnnxEngine | None = None
+    """Options of engine Onnx."""
     remote: RemoteEngine | None = None
     """Options of engine Remote."""
     sidecar: SidecarEngine | None = None
@@ -294,6 +344,15 @@ class TTSModelSpec(APIModel):
     """Name of the pods' RuntimeClass."""
     priority_class_name: ObjectName | None = None
     """Name of the pods' PriorityClass."""
+
+    @model_validator(mode="after")
+    def _engine_has_its_parts(self) -> Self:
+        """What pods are built from; the API server lets objects through that were stored before it had the rules."""
+        if (self.engine is Engine.ONNX) != (self.onnx is not None):
+            raise ValueError(ONNX_NEEDS_OPTIONS)
+        if self.engine is Engine.ONNX and self.source is None:
+            raise ValueError(SOURCE_REQUIRED)
+        return self
 
 
 class TTSModel(APIModel):

@@ -83,23 +83,24 @@ class Equals:
 
 @dataclass(frozen=True)
 class OtherThan:
-    """Every value of an enumeration except one."""
+    """Every value of an enumeration except some."""
 
-    value: StrEnum
+    supported: tuple[StrEnum, ...]
 
     def holds(self, value: object) -> bool:
-        return value is not None and value != self.value
+        return value is not None and value not in self.supported
 
     def cel(self, field: str) -> str:
-        return f"{field}.orValue({_literal(self.value)}) != {_literal(self.value)}"
+        listed = ", ".join(map(_literal, self.supported))
+        return f"!({field}.orValue({_literal(self.supported[0])}) in [{listed}])"
 
     @property
     def values(self) -> tuple[str, ...]:
-        return tuple(str(each) for each in type(self.value) if each is not self.value)
+        return tuple(str(each) for each in type(self.supported[0]) if each not in self.supported)
 
     @property
     def phrase(self) -> str:
-        return f"other than {self.value}"
+        return f"other than {' and '.join(self.supported)}"
 
 
 @dataclass(frozen=True)
@@ -189,13 +190,12 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.override.minReplicas", Equals(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
-    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),
+    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan((MetricType.CPU,))),
     UnsupportedField("spec.exposure", Present()),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 
 MODEL: tuple[UnsupportedField, ...] = (
-    UnsupportedField("spec.engine", Equals(Engine.ONNX)),
     UnsupportedField("spec.engine", Equals(Engine.COSYVOICE)),
     UnsupportedField("spec.engine", Equals(Engine.INDEX_TTS)),
     UnsupportedField("spec.remote.secretRef", Present()),

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from tts_operator.api.autoscaling import Autoscaling
 from tts_operator.api.base import (
@@ -13,12 +13,14 @@ from tts_operator.api.base import (
     BucketName,
     DNSLabel,
     Hostname,
+    KeyPrefix,
     KeySetURL,
     ModelName,
     ObjectMeta,
     ObjectName,
     ObjectReference,
     Origin,
+    Region,
     Replicas,
     StoreOrigin,
     VoiceName,
@@ -175,31 +177,6 @@ class Auth(APIModel):
     """Secret whose values are SHA-256 hashes of API keys, in hexadecimal. Default: `<tenant>-keys`."""
     external: ExternalIssuer | None = None
     """Issuer of tokens that are accepted besides the tenant's own."""
-
-
-PREFIX_RULE = (
-    "self.split('/').all(part, part != '.' && part != '..')",
-    "prefix must not contain . or .. as a path segment",
-)
-
-
-def _without_dot_segments(prefix: str) -> str:
-    if {".", ".."}.intersection(prefix.split("/")):
-        raise ValueError(PREFIX_RULE[1])
-    return prefix
-
-
-KeyPrefix = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=512),
-    AfterValidator(_without_dot_segments),
-    field_cel(PREFIX_RULE),
-]
-
-
-Region = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$", min_length=1, max_length=63)
-]
 
 
 class S3Storage(APIModel):

@@ -10,6 +10,7 @@ from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
@@ -18,7 +19,7 @@ from tts_operator.desired.serviceaccount import service_account
 from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SECRET
 from tts_operator.objects.labels import POOL_LABEL
 from tts_operator.objects.manifest import Manifest, Ref
-from tts_operator.objects.names import internal_secret_name, server_config_name
+from tts_operator.objects.names import internal_secret_name, server_config_name, source_secret_name
 from tts_operator.pod_files.server_config import live_config
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.cutover import is_entry
@@ -71,6 +72,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *present(signing_secret(resolved)),
         *present(redis_secret(resolved)),
         *present(s3_secret(resolved)),
+        *(secret for pool in current for secret in present(source_secret(resolved, pool))),
         quota,
         *configs.values(),
         *(network_policy(resolved, pool) for pool in current),
@@ -118,8 +120,11 @@ def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | 
 def retained_pools(resolved: Resolved, pool: Pool) -> Iterator[Ref]:
     """Children of a pool that stay although they are not built now."""
     config = Ref.of(CONFIG_MAP, resolved.key.namespace, server_config_name(resolved.key.name, pool.model_name))
+    urls = Ref.of(SECRET, resolved.key.namespace, source_secret_name(resolved.key.name, pool.model_name))
     if not pool.retiring:
         yield from (config, deployment_ref(resolved, pool))
+        if pool.model is None or any(downloads_in_use(resolved, pool)):
+            yield urls
         return
     yield Ref.of(SECRET, resolved.key.namespace, internal_secret_name(resolved.key.name))
     yield config

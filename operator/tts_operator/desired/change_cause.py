@@ -48,7 +48,8 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
 
 def model_digest(model: TTSModel) -> str:
     """Digest of the fields of a model that pod templates depend on."""
-    return short(model.spec.model_dump(mode="json", exclude=RELOADED_MODEL_FIELDS, exclude_defaults=True))
+    reloaded = {**dict.fromkeys(RELOADED_MODEL_FIELDS, True), "source": {"persistent_volume_claim": {"revision"}}}
+    return short(model.spec.model_dump(mode="json", exclude=reloaded, exclude_defaults=True))
 
 
 def short(part: Any) -> str:

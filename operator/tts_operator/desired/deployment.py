@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tts_operator.desired.metadata import pool_metadata
+from tts_operator.desired.model_source import UNPRIVILEGED, init_containers, model_mounts, model_volumes
 from tts_operator.desired.sidecar import sidecar_container, sidecar_volumes
 from tts_operator.objects.labels import ENGINE_HASH, POOL_LABEL, pool_labels
 from tts_operator.objects.manifest import Manifest
@@ -98,8 +99,11 @@ def pod_spec(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "containers": [container(resolved, pool)],
         "volumes": [*volumes(resolved, pool), *sidecar_volumes(pool, settings.data_size_limit)],
     }
+    init = init_containers(resolved, pool, resources(pool))
     if (sidecar := sidecar_container(pool, settings.image_pull_policy)) is not None:
-        spec["initContainers"] = [sidecar]
+        init = [*init, sidecar]
+    if init:
+        spec["initContainers"] = init
     if model.spec.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret.name} for secret in model.spec.image_pull_secrets]
     if model.spec.runtime_class_name:
@@ -120,6 +124,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "server": (CONFIG_DIRECTORY, True),
         "signing": (SIGNING_DIRECTORY, True),
         "tmp": (PurePath("/tmp"), False),  # noqa: S108 - the pod's own volume
+        **model_mounts(pool),
     }
     if resolved.s3 is not None:
         mounts["s3"] = (S3_DIRECTORY, True)
@@ -157,11 +162,7 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
         "livenessProbe": probe("/healthz", period=10, timeout=5, failures=3),
         # uvicorn refuses new connections right after SIGTERM: the pod must leave the Service before that.
         "lifecycle": {"preStop": {"sleep": {"seconds": settings.pre_stop_seconds}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": UNPRIVILEGED,
         "volumeMounts": [
             {"name": name, "mountPath": str(path), **({"readOnly": True} if read_only else {})}
             for name, (path, read_only) in sorted(mounts.items())
@@ -189,6 +190,7 @@ def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
         {"name": "data", "emptyDir": {"sizeLimit": resolved.settings.data_size_limit}},
         {"name": "internal", "secret": {"secretName": internal_secret_name(tenant), "optional": True}},
         {"name": "keys", "secret": {"secretName": resolved.keys_secret, "optional": True}},
+        *model_volumes(resolved, pool),
         {"name": "quota", "configMap": {"name": quota_config_name(tenant)}},
         *([{"name": "redis", "secret": {"secretName": redis.secret_name, "optional": True}}] if redis else []),
         *([{"name": "s3", "secret": {"secretName": s3.secret_ref.name, "optional": True}}] if s3 else []),

@@ -25,8 +25,8 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
 
     Egress is what the role needs. An entry pool may reach DNS, the tenant's other pools, its stores and the issuer of
     its callers' tokens. A member may reach nothing, so a compromised engine cannot send text out. The pool of a model
-    with engine Remote may reach DNS and its speech server, too. With tracing, every pool may reach DNS and the
-    collector. Metrics are open to the platform's scrapers alone.
+    with engine Remote may reach DNS and its speech server, too; one with files in an object store, DNS and that store.
+    With tracing, every pool may reach DNS and the collector. Metrics are open to the platform's scrapers alone.
     """
     siblings = {"podSelector": {"matchLabels": {TENANT_LABEL: resolved.key.name}}}
     entry = pool.role == "Entry"
@@ -52,10 +52,17 @@ def network_policy(resolved: Resolved, pool: Pool) -> Manifest:
                     *store_rules(resolved),
                     *remote_rules(resolved, pool),
                     *tracing_rules(resolved),
+                    *source_rules(resolved, pool),
                 ]
                 if entry
                 else [dns_rule(), *out]
-                if (out := [*remote_rules(resolved, pool), *tracing_rules(resolved)])
+                if (
+                    out := [
+                        *remote_rules(resolved, pool),
+                        *tracing_rules(resolved),
+                        *source_rules(resolved, pool),
+                    ]
+                )
                 else [],
             },
         }
@@ -84,6 +91,16 @@ def remote_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
         engines += [each] if (each := speech_server_engine(pool.model)) else []
     urls = [each.url for each in engines if isinstance(each, SpeechServerEngine) and each.type == "Remote"]
     return [host_rule(resolved, *each) for each in sorted({host_and_port(url) for url in urls})]
+
+
+def source_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
+    """Egress rule for the object store with the files of the pool's model; empty where they are elsewhere.
+
+    A policy cannot tell containers apart: the server can reach the store, too.
+    """
+    model = resolved.observed.models.get(pool.model_name)  # also while it cannot be used: its pods may start anew
+    source = model.spec.source.s3 if model and model.spec.source else None
+    return [host_rule(resolved, *host_and_port(source.endpoint))] if source else []
 
 
 def store_rules(resolved: Resolved) -> list[dict[str, Any]]:

@@ -16,6 +16,12 @@ SCALE_MANAGER = "tts-operator-scale"
 MAX_MANAGER_LENGTH = 128
 """Characters of a field manager's name."""
 CONTAINER = "tts-server"
+FETCH_CONTAINER = "fetch-model"
+"""Init container that downloads a model's files."""
+MODEL_VOLUME = "model"
+"""Volume with the files of a pool's model."""
+SOURCE_VOLUME = "model-source"
+"""Volume with the presigned URLs of these files."""
 MAX_NAME_LENGTH = 63
 """Characters of a label value and of a DNS label."""
 
@@ -38,6 +44,11 @@ def server_config_name(tenant: str, model: str) -> str:
 def quota_config_name(tenant: str) -> str:
     """ConfigMap with the tenant's ``quota.json``."""
     return f"{tenant}-quota"
+
+
+def source_secret_name(tenant: str, model: str) -> str:
+    """Secret with presigned URLs of the model's files, for a model whose files are in an object store."""
+    return fitted(f"{tenant}-{model}-source")
 
 
 def service_account_name(tenant: str) -> str:

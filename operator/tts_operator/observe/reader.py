@@ -21,6 +21,7 @@ from tts_operator.objects.names import (
     signing_secret_name,
 )
 from tts_operator.objects.problem import Problem
+from tts_operator.observe.model_sources import read_source_credentials, read_source_secrets
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
 from tts_operator.observe.sources import Sources, together
@@ -58,9 +59,11 @@ async def _with_stores(sources: Sources, observed: Observed, now: datetime, *, u
     if observed.tenant is None or observed.deleting:
         return observed
     stores = await read_stores(sources, observed, observed.tenant, unmounted=unmounted)
+    credentials = await read_source_credentials(sources.cluster, observed.models, sources.settings.namespace)
+    observed = replace(observed, source_credentials=credentials)
     return replace(
         observed,
-        children={**observed.children, **stores.secrets},
+        children={**observed.children, **stores.secrets, **await read_source_secrets(sources.cluster, observed)},
         stores=stores.credentials,
         signing=await _with_new_key(observed.signing, now) if issues_tokens(observed.tenant) else observed.signing,
     )

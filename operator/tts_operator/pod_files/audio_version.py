@@ -10,11 +10,19 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import finished
 from tts_operator.snapshot import lookup
 
+REVISION_MARK = "-"
 REVISION = "deployment.kubernetes.io/revision"
 """Annotation by the Deployment controller: it counts rollouts."""
 
 
-def weights_digest(resolved: Resolved, pool: Pool, current: str | None) -> str:
+def weights_digest(resolved: Resolved, pool: Pool, current: str | None, revision: str | None = None) -> str:
+    """Identifies the audio of the running pods, which read this revision of the files on a claim."""
+    pods, _, _ = (current or "").partition(REVISION_MARK)
+    version = pods_digest(resolved, pool, pods or None)
+    return version if revision is None else f"{version}{REVISION_MARK}{digest(revision)}"
+
+
+def pods_digest(resolved: Resolved, pool: Pool, current: str | None) -> str:
     """Identifies the audio of the running pods: it differs whenever their audio may differ.
 
     It is derived from the image and engine of the running pods, not of the desired ones: a throttled pool keeps its

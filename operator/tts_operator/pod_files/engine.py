@@ -1,11 +1,14 @@
 """Engine options of server.json."""
 
 from tts_operator.api import TTSModel
+from tts_operator.api.engine import OnnxFiles
+from tts_operator.api.model import PrecisionOption
 from tts_operator.objects import quantity
+from tts_operator.pod_files.model_files import model_directory, revision, source_digest
 from tts_operator.pod_files.serialize import digest, to_json
 from tts_operator.pod_files.speech_server import speech_server_engine
 from tts_operator.resolve.resolved import Pool, Resolved
-from tts_server.config.schema import LocalEngine, SpeechServerEngine
+from tts_server.config.schema import LocalEngine, OnnxConfig, SpeechServerEngine
 
 
 def server_image(resolved: Resolved, pool: Pool) -> str:
@@ -14,14 +17,21 @@ def server_image(resolved: Resolved, pool: Pool) -> str:
 
 
 def engine_hash(pool: Pool) -> str:
-    """Hash of the settings that need new pods. Voices, aliases and limits are not among them: servers reload those."""
+    """Hash of the settings that need new pods.
+
+    Voices, aliases, limits and the revision of a model's files are not among them: servers reload those.
+    """
     model, precision = pool.served
     engine = own_engine(model, precision.name)
+    if isinstance(engine, LocalEngine):
+        engine = engine.model_copy(update={"revision": None})
     loaded = ",".join(sorted(pool.loaded))
-    sidecar = () if model.spec.sidecar is None else (to_json(model.spec.sidecar),)
-    return digest(
-        model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz), *sidecar
-    )
+    parts = [model.metadata.name, model.spec.engine.value, to_json(engine), loaded, str(model.spec.sample_rate_hz)]
+    if model.spec.sidecar is not None:
+        parts.append(to_json(model.spec.sidecar))
+    if source := source_digest(model):
+        parts.append(source)
+    return digest(*parts)
 
 
 def own_engine(model: TTSModel, precision: str) -> LocalEngine | SpeechServerEngine:
@@ -31,13 +41,31 @@ def own_engine(model: TTSModel, precision: str) -> LocalEngine | SpeechServerEng
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:
     """Engine settings of a pod: as many processes as fit its CPU limit, 1 to 64."""
-    resources = next(option.resources for option in model.spec.precisions if option.name == precision)
+    option = next(option for option in model.spec.precisions if option.name == precision)
+    resources = option.resources
     cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
     limit = model.spec.memory_limit
     normalized = model.spec.normalized_languages
+    onnx = onnx_config(model, option)
     return LocalEngine(
+        type="Espeak" if onnx is None else "Onnx",
+        onnx=onnx,
         processes=min(max(int(cores / model.spec.threads), 1), 64),
         threads=model.spec.threads,
         memory_limit_bytes=quantity.whole(limit) if limit else None,
         normalized_languages=None if normalized is None else tuple(each.value for each in normalized),
+        revision=revision(model),
+    )
+
+
+def onnx_config(model: TTSModel, option: PrecisionOption) -> OnnxConfig | None:
+    """Options of engine Onnx at one precision, with the paths of its files in pods; None for another engine."""
+    if model.spec.onnx is None:
+        return None
+    files = (option.files or OnnxFiles()).over(model.spec.onnx.files)
+    directory = model_directory(model)
+    if directory is None:
+        return OnnxConfig(family=model.spec.onnx.family.value)
+    return OnnxConfig.model_validate(
+        {"family": model.spec.onnx.family.value, "files": {name: str(directory / path) for name, path in files.items()}}
     )

@@ -11,6 +11,7 @@ from tts_operator.objects.names import server_config_name
 from tts_operator.pod_files.addresses import peers_url, pool_url
 from tts_operator.pod_files.audio_version import weights_digest
 from tts_operator.pod_files.engine import own_engine
+from tts_operator.pod_files.model_files import revision
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.snapshot import lookup
 from tts_server.config.schema import (
@@ -30,6 +31,7 @@ from tts_server.config.schema import (
     FallbackConfig,
     FallbackVoice,
     LanguageRoute,
+    LocalEngine,
     ModelConfig,
     PausesConfig,
     PoolEngine,
@@ -90,7 +92,9 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
     model, precision = model_pool.served
     local = model_pool is pool
     current = current_model_config(resolved, model_pool, pool)
-    weights = weights_digest(resolved, model_pool, current.weights_digest if current else None)
+    weights = weights_digest(
+        resolved, model_pool, current.weights_digest if current else None, served_revision(resolved, model_pool)
+    )
     config = ModelConfig(
         name=model_pool.model_name,
         engine=own_engine(model, precision.name)
@@ -113,6 +117,14 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
     # Settings that need new pods stay until the pods roll: in a new file they would affect the running pods at once.
     fixed = ("precision", "allowed_precisions", "sample_rate_hz", *(("engine",) if local else ()))
     return config.model_copy(update={name: getattr(current, name) for name in fixed})
+
+
+def served_revision(resolved: Resolved, pool: Pool) -> str | None:
+    """Revision of the files that the pool's pods read: a throttled pool keeps the engine settings that it has."""
+    if not pool.throttled:
+        return revision(pool.served[0])
+    current = current_model_config(resolved, pool, pool)
+    return current.engine.revision if current is not None and isinstance(current.engine, LocalEngine) else None
 
 
 def current_model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfig | None:

@@ -15,6 +15,9 @@ FALLBACK_REASONS = {
     "ModelNotSupported": "FallbackNotSupported",
     "AcceleratorsNotAllowed": "FallbackNotAllowed",
     "ModelHostNotAllowed": "FallbackNotAllowed",
+    "SourceSecretNotFound": "FallbackSourceUnusable",
+    "SourceSecretInvalid": "FallbackSourceUnusable",
+    "SourceSecretForbidden": "FallbackSourceUnusable",
 }
 """Reason why a model cannot be a fallback, by the reason why it cannot be used."""
 
@@ -55,7 +58,8 @@ def model_problem(observed: Observed, name: str) -> Problem | None:
         )
     if unsupported := list(unsupported_in_model(model.spec)):
         return Problem("ModelNotSupported", f"TTSModel {name}: {not_supported(unsupported)}")
-    return None
+    credentials = observed.source_credentials.get(name)
+    return credentials.problem if credentials else None
 
 
 def fallback_problem(model: str, name: str, problem: Problem | None) -> Problem | None:

@@ -1,12 +1,13 @@
 """Pools of a tenant: for the models of its spec, for their fallbacks, and for pools that are still in use."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tts_operator.api import TenantModel, TTSModel, TTSTenant
+from tts_operator.api import Engine, TenantModel, TTSModel, TTSTenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.names import pool_name
+from tts_operator.objects.problem import Problem
 from tts_operator.resolve.fallback import FallbackChains
 from tts_operator.resolve.precision import PrecisionChoice, effective_precision
 from tts_operator.resolve.resolved import Pool, Role
@@ -45,12 +46,30 @@ def model_pool(
 def loaded_precisions(
     model: TTSModel, tenant: TTSTenant, tenant_model: TenantModel
 ) -> tuple[PrecisionChoice, tuple[str, ...]]:
-    """The effective precision, and the precisions that requests may select, in the model's order."""
+    """The effective precision, and the precisions that requests may select, in the model's order.
+
+    A pod of engine Onnx has one graph, that of the effective precision: requests cannot select another one.
+    """
     offered = [option.name.value for option in model.spec.precisions]
     scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
     precision = effective_precision(offered, tenant_model.precision, scenario)
-    allowed = (precision.name, *(each.value for each in tenant_model.allowed_precisions or ()))
+    allowed = {precision.name}
+    if model.spec.engine is not Engine.ONNX:
+        allowed |= {each.value for each in tenant_model.allowed_precisions or ()}
     return precision, tuple(each for each in offered if each in allowed)
+
+
+def precision_notes(tenant: TTSTenant, pools: Sequence[Pool]) -> Iterator[Problem]:
+    """A note for each model with `allowedPrecisions` that its pods do not load."""
+    for entry, pool in zip(tenant.spec.models, pools, strict=False):  # pools of fallbacks follow
+        left_out = [each.value for each in entry.allowed_precisions or () if each.value not in pool.loaded]
+        offered = {option.name.value for option in pool.model.spec.precisions} if pool.model else set()
+        if named := ", ".join(name for name in left_out if name in offered):
+            yield Problem(
+                "PrecisionNotLoaded",
+                f"spec.models[{entry.name}].allowedPrecisions: requests cannot select {named}, because a pod of engine"
+                f" Onnx loads one precision, here {', '.join(pool.loaded)}; list a second model for the other one",
+            )
 
 
 def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains, now: datetime) -> list[Pool]:

@@ -15,8 +15,17 @@ from tts_operator.snapshot.memory_kills import past_kills
 MIN_INTERVAL = timedelta(seconds=20)
 INTERVALS_PER_ABSENCE = 10
 """The interval grows to this part of the time for which the condition has been False."""
-NAMESPACE_REASONS = frozenset({"ModelNotAllowed", "FallbackNotAllowed"})
-"""Problems of models that a label of the namespace fixes."""
+UNWATCHED_REASONS = frozenset(
+    {
+        "ModelNotAllowed",
+        "FallbackNotAllowed",
+        "SourceSecretNotFound",
+        "SourceSecretInvalid",
+        "SourceSecretForbidden",
+        "FallbackSourceUnusable",
+    }
+)
+"""Problems of models that a label of the namespace fixes, or a Secret."""
 
 
 def requeue_times(resolved: Resolved) -> Iterator[datetime]:
@@ -29,7 +38,7 @@ def requeue_times(resolved: Resolved) -> Iterator[datetime]:
         yield next_poll(resolved, "Available")
     if any(lookup.rival_autoscalers(resolved.observed, pool.name) for pool in resolved.pools):
         yield next_poll(resolved, "ScalingActive")
-    if any(problem.reason in NAMESPACE_REASONS for problem in resolved.model_problems):
+    if any(problem.reason in UNWATCHED_REASONS for problem in resolved.model_problems):
         yield next_poll(resolved, "ModelsResolved")
 
 

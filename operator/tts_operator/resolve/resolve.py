@@ -31,9 +31,17 @@ from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.hosts import disallowed_host
 from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem
-from tts_operator.resolve.pools import fallback_pools, member_bounds, model_pool, retiring_pool, with_roles
+from tts_operator.resolve.pools import (
+    fallback_pools,
+    member_bounds,
+    model_pool,
+    precision_notes,
+    retiring_pool,
+    with_roles,
+)
 from tts_operator.resolve.requeue import requeue_times
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.resolve.source_urls import urls_renewed_at
 from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
 from tts_operator.rollout.cutover import cutover
@@ -85,7 +93,13 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     auth = tenant.spec.auth
     resolved = replace(
         unresolved,
-        notes=(*((lowered_tier,) if lowered_tier else ()), *limits.notes, *lowered, *hidden),
+        notes=(
+            *((lowered_tier,) if lowered_tier else ()),
+            *limits.notes,
+            *lowered,
+            *hidden,
+            *precision_notes(tenant, pools),
+        ),
         model_problems=problems,
         window=window,
         next_transition=change,
@@ -114,6 +128,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         metrics.requeue_at,
         signing and signing.requeue_at,
         *(pool.rollout.requeue_at for pool in pools),
+        *(urls_renewed_at(observed, pool, now) for pool in pools),
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))

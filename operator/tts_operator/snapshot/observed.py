@@ -6,6 +6,7 @@ from typing import Any
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.credentials.api_keys import KeyEntries
+from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.credentials.shared_stores import StoreCredentials
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
@@ -59,6 +60,8 @@ class Observed:
     """Stored signing keys, with a new one where rotation is due; empty without JWT."""
     stores: StoreCredentials = field(default_factory=StoreCredentials)
     """Credentials for the tenant's Redis and object store."""
+    source_credentials: Mapping[str, SourceCredentials] = field(default_factory=dict)
+    """Credentials for the files of each model that are in an object store, by model."""
 
     @property
     def uid(self) -> str:

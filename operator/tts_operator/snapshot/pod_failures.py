@@ -6,12 +6,13 @@ from datetime import timedelta
 from tts_operator.objects import fields
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
-from tts_operator.snapshot import memory_kills, refused_pods
+from tts_operator.snapshot import memory_kills, model_volumes, refused_pods
 
 ORDINARY = frozenset({"ContainerCreating", "PodInitializing"})
 """Waiting reasons of a healthy container."""
 BACKOFF_RESET = timedelta(minutes=10)
 """Run time after which the kubelet resets a container's restart backoff: the crash loop is over."""
+IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 ADVICE = {
     "ImagePullBackOff": "check image and imagePullSecrets of the TTSModel",
     "ErrImagePull": "check image and imagePullSecrets of the TTSModel",
@@ -20,6 +21,7 @@ ADVICE = {
     "CrashLoopBackOff": "read the pod's log with `kubectl logs --previous`",
     "Unschedulable": "free capacity, or lower the resource requests of its TTSModel",
     **memory_kills.ADVICE,
+    **model_volumes.ADVICE,
     **refused_pods.ADVICE,
 }
 
@@ -38,7 +40,8 @@ def failures_of_pod(pod: Body) -> Iterator[Problem]:
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     scheduled = fields.condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "Unschedulable":
-        yield pod_failure("Unschedulable", f"pod {name}", str(scheduled.get("message", "")))
+        message = str(scheduled.get("message", ""))
+        yield pod_failure(model_volumes.unschedulable_reason(message), f"pod {name}", message)
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")
@@ -47,8 +50,13 @@ def failures_of_pod(pod: Body) -> Iterator[Problem]:
             yield waiting_failure(pod, container, last)
         elif ended and (ended.get("exitCode") or loops):
             yield ended_failure(pod, container, ended, loops=loops)
-        elif "running" in state and not container.get("ready") and (loops or memory_kills.killed_for_memory(last)):
+        elif "running" in state and not container.get("ready") and (loops or told_while_running(container, last)):
             yield ended_failure(pod, container, last, loops=loops)
+
+
+def told_while_running(container: Body, last: Body) -> bool:
+    """Whether the first end of a container is reported although it runs again: the same end is likely to follow."""
+    return memory_kills.killed_for_memory(last) or (model_volumes.fetches(container) and bool(last.get("exitCode")))
 
 
 def looping(container: Body) -> bool:
@@ -68,7 +76,10 @@ def waiting_failure(pod: Body, container: Body, last: Body) -> Problem:
     reason = str(waiting.get("reason") or "Waiting")
     if reason == "CrashLoopBackOff":
         return ended_failure(pod, container, last, loops=True)
-    return pod_failure(reason, f"pod {pod['metadata']['name']}", str(waiting.get("message") or ""))
+    subject, message = f"pod {pod['metadata']['name']}", str(waiting.get("message") or "")
+    if reason in IMAGE_REASONS and (volume := model_volumes.unpulled_volume(pod, message)):
+        return Problem(reason, f"{subject}: {volume}")
+    return pod_failure(reason, subject, message)
 
 
 def ended_failure(pod: Body, container: Body, ended: Body, *, loops: bool) -> Problem:
@@ -77,7 +88,10 @@ def ended_failure(pod: Body, container: Body, ended: Body, *, loops: bool) -> Pr
     if memory_kills.killed_for_memory(ended):
         problem = memory_kills.memory_problem(pod, str(container.get("name", "")), ended)
         return pod_failure(problem.reason, subject, problem.message)
-    message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}"
+    words = model_volumes.last_words(ended)
+    if model_volumes.fetches(container):
+        return pod_failure(model_volumes.NOT_FETCHED, subject, words or "the files of the model were not fetched")
+    message = f"the container ended with exit code {ended.get('exitCode', 'unknown')}{f': {words}' if words else ''}"
     return pod_failure("CrashLoopBackOff" if loops else "ContainerEnded", subject, message)
 
 

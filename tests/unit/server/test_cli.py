@@ -10,6 +10,7 @@ import pytest
 from tts_server.cli import CHECK_ENGINE, main, parser
 from tts_server.engine_check.cli import NAME
 from tts_server.engine_check.cli import parser as check_parser
+from tts_server.model_files.cli import parser as fetch_parser
 
 SENTENCE = re.compile(
     r"(?!(Of|What|Who|Whose|Whom|None|Until|Where|See|Nobody|The same)\b)[A-Z].*\.( \(default: .*\))?"
@@ -37,7 +38,7 @@ def test_a_flag_that_makes_no_sense_is_refused_by_name(
 
 def test_every_flag_is_documented_by_a_sentence_and_listed_in_the_reference() -> None:
     reference = (Path(__file__).parents[3] / "docs" / "reference" / "tts-server.md").read_text(encoding="utf-8")
-    parsers = (parser(), check_parser())
+    parsers = (parser(), check_parser(), fetch_parser())
     flags = [each for one in parsers for each in one._actions if each.option_strings and each.dest != "help"]
     for flag in flags:
         assert SENTENCE.fullmatch(flag.help or ""), flag.help

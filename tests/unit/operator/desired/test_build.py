@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.onnx_models import CLAIM, IMAGE, KEYS, onnx_model, s3_source
 from tests.support.operator_builders import (
     DAY,
     NOON,
@@ -30,6 +31,7 @@ from tests.support.operator_builders import (
     settle,
 )
 from tests.support.resources import KEY, Object, model, precision
+from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.desired.build import Desired
 from tts_operator.objects.labels import pool_labels
@@ -111,6 +113,19 @@ TENANTS: dict[str, Observed] = {
             ),
         ],
     ),
+    "voices-from-elsewhere": replace(
+        observe(
+            "espeak",
+            "claimed",
+            "pulled",
+            known=[
+                onnx_model(source=s3_source(), precisions=[precision("int8")]),
+                onnx_model("claimed", CLAIM),
+                onnx_model("pulled", IMAGE),
+            ],
+        ),
+        source_credentials={"espeak": SourceCredentials(KEYS)},
+    ),
 }
 
 
@@ -171,6 +186,10 @@ def test_callers_reach_no_pod_of_a_tenant_whose_pool_has_the_same_name() -> None
     assert not selected <= pool_labels("acme-b", "c").items()
 
 
+VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "image"}
+"""Kinds of volumes that Pod Security admits and the operator uses."""
+
+
 @pytest.mark.parametrize("name", TENANTS)
 def test_pods_pass_pod_security_restricted(name: str) -> None:
     for body in bodies(TENANTS[name]):
@@ -179,13 +198,13 @@ def test_pods_pass_pod_security_restricted(name: str) -> None:
         pod = body["spec"]["template"]["spec"]
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         assert pod["automountServiceAccountToken"] is False
-        for each in pod["containers"]:
+        for each in (*pod["containers"], *pod.get("initContainers", ())):
             assert each["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
                 "readOnlyRootFilesystem": True,
             }
-        assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", "configMap", "secret", "emptyDir"}
+        assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", *VOLUMES}
 
 
 @pytest.mark.parametrize("name", TENANTS)

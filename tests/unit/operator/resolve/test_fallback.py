@@ -166,7 +166,7 @@ UNUSABLE: dict[str, tuple[list[TTSModel], str]] = {
     "missing": ([], "FallbackNotFound"),
     "not for this namespace": ([model("small", allowedNamespaces={"matchLabels": {"t": "b"}})], "FallbackNotAllowed"),
     "of an engine that comes later": (
-        [model("small", engine="Onnx", source={"builtIn": "slt"})],
+        [model("small", engine="CosyVoice", source={"builtIn": "slt"})],
         "FallbackNotSupported",
     ),
 }

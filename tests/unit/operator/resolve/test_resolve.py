@@ -10,10 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, resolved, stamp, while_refused
+from tests.support.onnx_models import observe_store, onnx_model, s3_source
+from tests.support.operator_builders import (
+    DAY,
+    NOON,
+    SETTINGS,
+    built,
+    falls_back_to,
+    observe,
+    resolved,
+    stamp,
+    while_refused,
+)
 from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel
 from tts_operator.calendar.bounds import Bounds, State
+from tts_operator.credentials.model_sources import SourceCredentials
+from tts_operator.objects.problem import Problem
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Tiers
 from tts_operator.snapshot.observed import Observed
@@ -300,6 +313,36 @@ def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
         ("fp32", "NotOffered"),
     ]
     assert [pool.loaded for pool in pools] == [("int8",), ("fp32", "int8"), ("fp32",)]
+
+
+def test_a_pod_of_engine_onnx_loads_one_graph_and_says_which_precisions_requests_cannot_select() -> None:
+    precisions = [precision("fp32"), precision("int8")]
+    entry = {"name": "espeak", "precision": "int8", "allowedPrecisions": ["fp32", "fp16", "int8"]}
+    found = resolved(observe(entry, known=[onnx_model(precisions=precisions)]))
+    assert found.pools[0].loaded == ("int8",)
+    assert [(note.reason, note.message) for note in found.notes] == [
+        (
+            "PrecisionNotLoaded",
+            "spec.models[espeak].allowedPrecisions: requests cannot select fp32, because a pod of engine Onnx loads one"
+            " precision, here int8; list a second model for the other one",
+        )
+    ]
+    assert resolved(observe(entry, known=[model(precisions=precisions)])).notes == ()
+
+
+def test_a_secret_that_a_model_lacks_is_looked_for() -> None:
+    missing = SourceCredentials(problem=Problem("SourceSecretNotFound", ""))
+    assert resolved(observe_store(credentials=missing)).requeue_at == NOON + timedelta(seconds=20)
+
+
+def test_a_fallback_whose_files_cannot_be_fetched_is_left_out() -> None:
+    missing = SourceCredentials(problem=Problem("SourceSecretNotFound", "the Secret does not exist"))
+    known = [model(fallback=falls_back_to("stored")), onnx_model("stored", s3_source())]
+    found = resolved(replace(observe(known=known), source_credentials={"stored": missing}))
+    assert [(each.reason, each.message) for each in found.model_problems] == [
+        ("FallbackSourceUnusable", "TTSModel espeak falls back to stored: the Secret does not exist")
+    ]
+    assert [pool.model_name for pool in found.pools] == ["espeak"]
 
 
 def test_api_keys_are_asked_for_unless_the_tenant_says_otherwise() -> None:

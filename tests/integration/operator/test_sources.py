@@ -1,0 +1,76 @@
+"""Models whose files come from elsewhere, on a real API server: what it stores, and who may read what."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from tests.support.api_server import SETTINGS, ApiServer, converge, planned
+from tests.support.onnx_models import CLAIM, HIBARI, IMAGE, s3_source
+from tests.support.resources import Object, tenant_body
+from tts_operator.cluster.errors import Conflict
+from tts_operator.objects.kinds import SECRET
+from tts_operator.objects.manifest import Ref
+
+
+@pytest.fixture
+async def reader(api: ApiServer) -> AsyncIterator[Ref]:
+    """Secret in the operator's namespace with the keys of an object store, for this test alone."""
+    with suppress(Conflict):  # another test has made it
+        await api.user.post("/api/v1/namespaces", {"metadata": {"name": SETTINGS.namespace}})
+    secret = Ref.of(SECRET, SETTINGS.namespace, f"reader-of-{api.namespace}")
+    await api.user.put(keys_of(secret, "one"))
+    yield secret
+    await api.user.delete(secret)
+
+
+def keys_of(secret: Ref, secret_key: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": secret.name, "namespace": secret.namespace},
+        "stringData": {"accessKey": "reader", "secretKey": secret_key},
+    }
+
+
+def url_of(secret: Object) -> str:
+    ((text),) = secret["data"].values()
+    return str(json.loads(base64.b64decode(text))["files"][0]["url"])
+
+
+async def test_every_source_through_the_api_server_leaves_an_empty_plan(api: ApiServer, reader: Ref) -> None:
+    """A claim, an image and an object store; a key that is rotated signs anew, and one that is missing is named."""
+    sources = (s3_source(secretRef={"name": reader.name}), CLAIM, IMAGE)
+    names = [await api.publish_model(engine="Onnx", source=source, onnx=HIBARI) for source in sources]
+    await api.user.create(tenant_body(*names, key=api.key()))
+    await converge(api)
+    assert await planned(api) == []
+    assert (await api.condition("Programmed"))["status"] == "True"
+    volumes = [
+        next(
+            each
+            for each in (await api.get("Deployment", f"acme-{name}"))["spec"]["template"]["spec"]["volumes"]
+            if each["name"] == "model"
+        )
+        for name in names
+    ]
+    assert [sorted(each) for each in volumes] == [
+        ["emptyDir", "name"],
+        ["name", "persistentVolumeClaim"],
+        ["image", "name"],
+    ]
+    before = url_of(await api.get("Secret", f"acme-{names[0]}-source"))
+    await api.user.put(keys_of(reader, "two"))
+    await converge(api)
+    after = url_of(await api.get("Secret", f"acme-{names[0]}-source"))
+    assert after != before
+    await api.user.put({**keys_of(reader, "two"), "stringData": {"accessKey": "reader"}})
+    await converge(api)
+    resolved = await api.condition("ModelsResolved")
+    assert (resolved["status"], resolved["reason"]) == ("False", "SourceSecretInvalid")
+    assert f"Secret {SETTINGS.namespace}/{reader.name}, named by spec.source.s3.secretRef" in resolved["message"]
+    assert url_of(await api.get("Secret", f"acme-{names[0]}-source")) == after, "pods may start anew"
