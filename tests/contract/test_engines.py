@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from tests.support.timeouts import HANG_SECONDS
+from tests.support.torch_models import cosyvoice_options, index_tts_options
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import (
     EngineCrashed,
@@ -65,6 +66,18 @@ async def onnx_client() -> AsyncIterator[Harness]:
 
 
 @pytest.fixture
+async def cosyvoice_client(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with started(WorkerPool("cosyvoice", processes=2, options=cosyvoice_options(tmp_path))) as engine_client:
+        yield Harness(engine_client, "英文女")
+
+
+@pytest.fixture
+async def indextts_client(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with started(WorkerPool("indextts", processes=2, options=index_tts_options(tmp_path))) as engine_client:
+        yield Harness(engine_client, "anna")
+
+
+@pytest.fixture
 async def beep_client() -> AsyncIterator[Harness]:
     async with started(WorkerPool("tests.support.tone_engines:ToneEngine", processes=2)) as engine_client:
         yield Harness(engine_client, "beep")
@@ -79,7 +92,7 @@ async def remote_client() -> AsyncIterator[Harness]:
         yield Harness(engine_client, "beep")
 
 
-@pytest.fixture(params=["espeak", "onnx", "beep", "remote"])
+@pytest.fixture(params=["espeak", "onnx", "cosyvoice", "indextts", "beep", "remote"])
 def harness(request: pytest.FixtureRequest) -> Harness:
     found: Harness = request.getfixturevalue(f"{request.param}_client")
     return found

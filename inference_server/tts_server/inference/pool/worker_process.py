@@ -44,6 +44,8 @@ class WorkerCommand:
     """Threads that the engine's libraries may use."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the engine's constructor, as JSON has them: no secrets, any process can read them."""
+    python: str = sys.executable
+    """Interpreter: one for which this package is installed, and what the engine needs."""
 
 
 class WorkerProcess:
@@ -99,7 +101,7 @@ class WorkerProcess:
                 shared = shared_buffer.descriptor
                 inherited_ends.callback(shared_buffer.close_descriptor)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
+                command.python, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
                 stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
                 pass_fds=(cancelled,) if shared < 0 else (cancelled, shared),
