@@ -12,7 +12,7 @@ from typing import Any
 
 EXAMPLES = {1: "cosyvoice", 2: "cosyvoice2", 3: "cosyvoice3"}
 SIZES = {
-    r"(text_encoder_input_size|llm_input_size|llm_output_size|dim): \d+": r"\1: 64",
+    r"\b(text_encoder_input_size|llm_input_size|llm_output_size|dim): \d+": r"\1: 64",
     r"\b(input_size|output_size): (512|1024)": r"\1: 64",
     r"linear_units: \d+": "linear_units: 64",
     r"(attention_heads|num_heads|heads): \d+": r"\1: 2",

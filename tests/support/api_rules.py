@@ -13,6 +13,17 @@ DAY = {"minReplicas": 3, "maxReplicas": 6}
 S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
 S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "key": "m.tgz", "secretRef": {"name": "s"}}
 
+COSYVOICE: Object = {
+    "engine": "CosyVoice",
+    "source": {"persistentVolumeClaim": {"claimName": "models"}},
+    "cosyVoice": {"modelPath": "pretrained_models/CosyVoice-300M-SFT", "codePath": "CosyVoice"},
+}
+INDEX_TTS: Object = {
+    "engine": "IndexTTS",
+    "source": {"image": {"reference": "weights:1"}},
+    "indexTTS": {"prompts": [{"voice": "anna", "wav": "voices/anna.wav"}]},
+}
+
 
 def changed(base: Object, changes: Object) -> Object:
     """``base`` with each dotted path set; None removes it."""
@@ -62,8 +73,14 @@ ACCEPTED: dict[str, Object] = {
         precisions=[{"name": "fp32", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}]
     ),
     "an engine with weights and its source": model(engine="Onnx", source={"builtIn": "slt"}),
-    "weights on a claim": model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
-    "weights in an image": model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
+    "weights on a claim": model(**COSYVOICE),
+    "weights in an image": model(**INDEX_TTS),
+    "a recording in a folder whose name has two dots": model(
+        **{**COSYVOICE, "cosyVoice": {"prompts": [{"voice": "a", "wav": "voices/..hidden/a.wav"}]}}
+    ),
+    "emotions of a recording": model(
+        **{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionPercent": [10] * 8}]}}
+    ),
     "weights in an object store": model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "0" * 64}}),
     "a remote engine": model(engine="Remote", remote={"url": "https://speech.example"}),
     "a sidecar": model(engine="Sidecar", sidecar={"image": "kokoro:1", "port": 8880}),
@@ -293,6 +310,50 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a checksum that is none": (
         model(engine="Onnx", source={"s3": {**S3_SOURCE, "sha256": "abc"}}),
         "spec.source.s3.sha256",
+    ),
+    "CosyVoice without its options": (
+        model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
+        "cosyVoice is required for engine CosyVoice",
+    ),
+    "options of CosyVoice for another engine": (model(cosyVoice={}), "cosyVoice is required for engine CosyVoice"),
+    "IndexTTS without its options": (
+        model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
+        "indexTTS is required for engine IndexTTS",
+    ),
+    "CosyVoice with 8 bits": (
+        model(**COSYVOICE, precisions=[{"name": "int8", "resources": RESOURCES}]),
+        "engines CosyVoice and IndexTTS have the precisions fp32 and fp16",
+    ),
+    "a recording outside the source": (
+        model(**{**COSYVOICE, "cosyVoice": {"prompts": [{"voice": "a", "wav": "../a.wav"}]}}),
+        "wav must be relative and stay inside the source",
+    ),
+    "code outside the source": (
+        model(**{**COSYVOICE, "cosyVoice": {"codePath": "/usr/lib"}}),
+        "codePath must be relative and stay inside the source",
+    ),
+    "weights outside the source": (
+        model(**{**INDEX_TTS, "indexTTS": {"modelPath": "a/../..", "prompts": [{"voice": "a", "wav": "a.wav"}]}}),
+        "modelPath must be relative and stay inside the source",
+    ),
+    "an emotion outside the source": (
+        model(**{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionWav": "/b.wav"}]}}),
+        "emotionWav must be relative and stay inside the source",
+    ),
+    "two emotions": (
+        model(
+            **{
+                **INDEX_TTS,
+                "indexTTS": {
+                    "prompts": [{"voice": "a", "wav": "a.wav", "emotionWav": "b.wav", "emotionPercent": [10] * 8}]
+                },
+            }
+        ),
+        "set either emotionWav or emotionPercent",
+    ),
+    "seven emotions": (
+        model(**{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionPercent": [10] * 7}]}}),
+        "emotionPercent",
     ),
     "Remote without remote": (model(engine="Remote"), "remote is required for engine Remote"),
     "remote without Remote": (model(remote={"url": "https://x.example"}), "remote is required for engine Remote"),

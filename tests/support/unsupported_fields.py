@@ -71,7 +71,15 @@ MODELS: dict[str, tuple[Object, list[str]]] = {
     "the smallest model": (model_body(), []),
     "a neural engine": (
         model_body(engine="Onnx", source=WEIGHTS),
-        ["spec.engine other than Espeak"],
+        ["spec.engine other than Espeak and CosyVoice and IndexTTS"],
+    ),
+    "an engine with a checkout": (
+        model_body(
+            engine="CosyVoice",
+            source={"persistentVolumeClaim": {"claimName": "models"}},
+            cosyVoice={"codePath": "code"},
+        ),
+        [],
     ),
     "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),

@@ -164,7 +164,7 @@ def main(arguments: list[str]) -> int:
         RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
         return 0
     differences = [
-        f"{name} {file}: {'changed' if recorded[name]['interface'][file] != described else 'same interface, other text'}"
+        f"{name} {file}: " + ("changed" if recorded[name]["interface"][file] != described else "only its text differs")
         for name in PROJECTS
         for file, described in record[name]["interface"].items()
         if recorded[name]["files"][file] != record[name]["files"][file]

@@ -12,8 +12,8 @@
 
 {{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
 {{- define "ttsfleet.unsupported.ttsmodels" -}}
-- expression: "!(object.spec.?engine.orValue('Espeak') != 'Espeak') || request.operation == 'UPDATE' && (oldObject.spec.?engine.orValue('Espeak') != 'Espeak')"
-  message: "spec.engine other than Espeak: not supported yet; change or remove it"
+- expression: "!(!(object.spec.?engine.orValue('Espeak') in ['Espeak', 'CosyVoice', 'IndexTTS'])) || request.operation == 'UPDATE' && (!(oldObject.spec.?engine.orValue('Espeak') in ['Espeak', 'CosyVoice', 'IndexTTS']))"
+  message: "spec.engine other than Espeak and CosyVoice and IndexTTS: not supported yet; change or remove it"
 - expression: "!(object.spec.?adapters.orValue([]).size() > 0) || request.operation == 'UPDATE' && (oldObject.spec.?adapters.orValue([]).size() > 0)"
   message: "spec.adapters: not supported yet; change or remove it"
 - expression: "!(object.spec.?accelerator.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?accelerator.hasValue())"
@@ -38,7 +38,7 @@
   message: "spec.schedule.preWarmSeconds above 0: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"
   message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
-- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, e.?type.orValue('CPU') != 'CPU'))"
+- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU']))) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU'])))"
   message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
 - expression: "!(object.spec.?exposure.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?exposure.hasValue())"
   message: "spec.exposure: not supported yet; change or remove it"

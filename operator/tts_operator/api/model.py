@@ -30,6 +30,7 @@ from tts_operator.api.base import (
 from tts_operator.api.engine import RemoteEngine, SidecarEngine, Source
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSModelStatus
+from tts_operator.api.torch_engines import CosyVoiceEngine, IndexTTSEngine
 from tts_operator.objects import quantity
 from tts_operator.objects.names import API_VERSION
 
@@ -241,6 +242,18 @@ class TTSModelSpec(APIModel):
             "source is allowed only for engines Onnx, CosyVoice and IndexTTS",
         ),
         (
+            "has(self.cosyVoice) == (self.engine == 'CosyVoice')",
+            "cosyVoice is required for engine CosyVoice, and not allowed for others",
+        ),
+        (
+            "has(self.indexTTS) == (self.engine == 'IndexTTS')",
+            "indexTTS is required for engine IndexTTS, and not allowed for others",
+        ),
+        (
+            "!(self.engine in ['CosyVoice', 'IndexTTS']) || self.precisions.all(p, p.name != 'int8')",
+            "engines CosyVoice and IndexTTS have the precisions fp32 and fp16",
+        ),
+        (
             "has(self.remote) == (self.engine == 'Remote')",
             "remote is required for engine Remote, and not allowed for others",
         ),
@@ -271,6 +284,10 @@ class TTSModelSpec(APIModel):
     """Secrets with which the kubelet pulls the image; they must exist in the tenant's namespace."""
     source: Source | None = None
     """Source of the weights."""
+    cosy_voice: CosyVoiceEngine | None = None
+    """Options of engine CosyVoice."""
+    index_tts: Annotated[IndexTTSEngine | None, Field(alias="indexTTS")] = None
+    """Options of engine IndexTTS."""
     remote: RemoteEngine | None = None
     """Options of engine Remote."""
     sidecar: SidecarEngine | None = None

@@ -83,23 +83,24 @@ class Equals:
 
 @dataclass(frozen=True)
 class OtherThan:
-    """Every value of an enumeration except one."""
+    """Every value of an enumeration except some."""
 
-    value: StrEnum
+    supported: tuple[StrEnum, ...]
 
     def holds(self, value: object) -> bool:
-        return value is not None and value != self.value
+        return value is not None and value not in self.supported
 
     def cel(self, field: str) -> str:
-        return f"{field}.orValue({_literal(self.value)}) != {_literal(self.value)}"
+        listed = ", ".join(map(_literal, self.supported))
+        return f"!({field}.orValue({_literal(self.supported[0])}) in [{listed}])"
 
     @property
     def values(self) -> tuple[str, ...]:
-        return tuple(str(each) for each in type(self.value) if each is not self.value)
+        return tuple(str(each) for each in type(self.supported[0]) if each not in self.supported)
 
     @property
     def phrase(self) -> str:
-        return f"other than {self.value}"
+        return f"other than {' and '.join(self.supported)}"
 
 
 @dataclass(frozen=True)
@@ -210,14 +211,14 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
     UnsupportedField("spec.schedule.preWarmSeconds", Above(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
-    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan(MetricType.CPU)),
+    UnsupportedField("spec.autoscaling.metrics[].type", OtherThan((MetricType.CPU,))),
     UnsupportedField("spec.exposure", Present()),
     UnsupportedField("spec.allowExternal", Equals(True)),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 
 MODEL: tuple[UnsupportedField, ...] = (
-    UnsupportedField("spec.engine", OtherThan(Engine.ESPEAK)),
+    UnsupportedField("spec.engine", OtherThan((Engine.ESPEAK, Engine.COSYVOICE, Engine.INDEX_TTS))),
     UnsupportedField("spec.adapters", HasEntries()),
     UnsupportedField("spec.accelerator", Present()),
     UnsupportedField("spec.pool", Present()),

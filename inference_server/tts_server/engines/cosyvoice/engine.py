@@ -82,7 +82,8 @@ class CosyVoice:
         self._version, class_name = _model_class(directory)
         require_files(directory, FILES[self._version], class_name)
         recordings = {
-            name: Prompt(**{**prompt, "wav": Path(prompt["wav"])}) for name, prompt in (prompts or {}).items()
+            name: Prompt(Path(prompt["wav"]), prompt.get("text", ""), prompt.get("instruction", ""))
+            for name, prompt in (prompts or {}).items()
         }
         modes = {name: prompt_mode(name, prompt, self._version) for name, prompt in recordings.items()}
         for name, prompt in recordings.items():

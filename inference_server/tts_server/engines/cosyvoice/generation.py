@@ -1,9 +1,9 @@
 """Control over the thread in which CosyVoice generates speech tokens: it can be stopped, and its failures are known.
 
-Upstream's `CosyVoiceModel.tts` starts `llm_job` in a thread and polls a dictionary that the thread fills, token by
-token, until `llm_end_dict` says that it has ended. Upstream never ends the thread early, so that after a cancellation it
-would compete with the next utterance; and a thread that fails never sets `llm_end_dict`, so that a stream would poll for
-ever. Both threads look tokens up in that dictionary: here is one that raises instead.
+Upstream's `CosyVoiceModel.tts` starts `llm_job` in a thread, and polls a dictionary that the thread fills until
+`llm_end_dict` says that it has ended. Upstream never ends the thread early: after a cancellation it would compete with
+the next utterance. And a thread that fails never sets `llm_end_dict`: a stream would poll for ever. Both threads look
+tokens up in that dictionary; here is one that raises instead.
 """
 
 import threading

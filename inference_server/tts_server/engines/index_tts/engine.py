@@ -90,7 +90,7 @@ class IndexTTS:
             "use_cuda_kernel": use_cuda_kernel,
         }
         known = {"use_qwen_emo": False, "aux_paths": auxiliary_paths(directory)}
-        self._null = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+        self._null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
         with redirect_stdout(self._null):
             options = accepted(make, wanted, known, self._release.class_name)
             self._model = load(make, options, directory)
