@@ -67,13 +67,13 @@ async def onnx_client() -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def cosyvoice_client(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with started(WorkerPool("cosyvoice", processes=2, options=cosyvoice_options(tmp_path))) as engine_client:
+    async with started(WorkerPool("cosyvoice", options=cosyvoice_options(tmp_path))) as engine_client:
         yield Harness(engine_client, "英文女")
 
 
 @pytest.fixture
 async def indextts_client(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with started(WorkerPool("indextts", processes=2, options=index_tts_options(tmp_path))) as engine_client:
+    async with started(WorkerPool("indextts", options=index_tts_options(tmp_path))) as engine_client:
         yield Harness(engine_client, "anna")
 
 

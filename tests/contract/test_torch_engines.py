@@ -192,7 +192,7 @@ COMPLAINTS: dict[str, tuple[str, Options, Callable[[dict[str, Any]], None], str]
     # the story: (the engine, its options, what is changed, the complaint)
     "no weights at all": ("cosyvoice", cosyvoice_options, without("cosyvoice.yaml"), "no file cosyvoice.yaml, "),
     "a file of the weights": ("cosyvoice", cosyvoice_options, without("flow.pt"), r"flow\.pt is missing or empty"),
-    "a folder that is no checkout": ("cosyvoice", cosyvoice_options, with_(code_directory="/usr"), "checkout of github"),
+    "no checkout": ("cosyvoice", cosyvoice_options, with_(code_directory="/usr"), "checkout of github"),
     "no submodule": ("cosyvoice", cosyvoice_options, no_submodule, "Matcha-TTS is missing or empty: clone"),
     "no PyTorch": ("cosyvoice", cosyvoice_options, no_torch, "PyTorch is not installed for .*torch-engines.md"),
     "fp16 without a GPU": ("cosyvoice", cosyvoice_options, with_(fp16=True), "fp16 of engine CosyVoice needs a CUDA"),

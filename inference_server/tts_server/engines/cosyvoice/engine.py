@@ -34,7 +34,7 @@ from tts_server.engines.pytorch.checkout import (
     require_torch,
     use_checkout,
 )
-from tts_server.engines.pytorch.low_rank import Adapters
+from tts_server.engines.pytorch.low_rank import Adapters, read_adapters
 from tts_server.engines.pytorch.weights import ModuleWeights
 from tts_server.errors import EngineError, EngineUnavailable
 
@@ -109,7 +109,7 @@ class CosyVoice:
         self._generation = TokenGeneration(self._model.model)
         self._adapters = Adapters(
             ModuleWeights(self._torch, self._model.model.llm),
-            {name: Path(path) for name, path in (adapters or {}).items()},
+            read_adapters(adapters or {}),
         )
         self._speakers = self._registered(recordings, modes, voice_adapters or {}, set(adapters or {}))
         self.voices: Voices = {

@@ -21,7 +21,7 @@ from tts_server.engines.index_tts.release import CONFIG_FILE, auxiliary_paths, r
 from tts_server.engines.onnx.time_stretch import at_speed
 from tts_server.engines.protocol import Voices
 from tts_server.engines.pytorch.checkout import Project, accepted, import_code, load, require_torch, use_checkout
-from tts_server.engines.pytorch.low_rank import Adapters
+from tts_server.engines.pytorch.low_rank import Adapters, read_adapters
 from tts_server.engines.pytorch.weights import ModuleWeights
 from tts_server.errors import EngineError, EngineUnavailable
 
@@ -37,8 +37,9 @@ SEED = 0
 """Seed of the sampling: the same text sounds the same on the same device."""
 EMOTIONS = 8
 """Number of upstream's emotions: happy, angry, sad, afraid, disgusted, melancholic, surprised, calm."""
-_COMMAND = re.compile(r"<\|[^|<>]*\|>|<([^|<>\n]+)\|[^<>\n]*>")
-"""Upstream's commands in a text: `<word|pronunciation>`, `<|SPECIAL_TOKEN_1|>`. Text is data: only the word is kept."""
+_COMMAND = re.compile(r"<[^|>\n]*\|[^>\n]*>")
+"""Upstream's commands in a text: `<word|pronunciation>`, `<|SPECIAL_TOKEN_1|>`. Text is data: they lose their brackets."""
+_BRACKETS = str.maketrans("<|>", "   ")
 
 FloatSamples = NDArray[np.float32]
 
@@ -95,9 +96,7 @@ class IndexTTS:
             options = accepted(make, wanted, known, self._release.class_name)
             self._model = load(make, options, directory)
         self.sample_rate_hz = self._release.sample_rate_hz
-        self._adapters = Adapters(
-            ModuleWeights(self._torch, self._model.gpt), {name: Path(path) for name, path in (adapters or {}).items()}
-        )
+        self._adapters = Adapters(ModuleWeights(self._torch, self._model.gpt), read_adapters(adapters or {}))
         self._empty_cache = _cache(self._model)
         self._stopped = False
         # Upstream reports its progress between the steps of a part, and so can be ended there.
@@ -162,8 +161,8 @@ class IndexTTS:
 
 
 def speakable(text: str) -> str:
-    """Return `text` without what upstream's front end takes for commands."""
-    return _COMMAND.sub(lambda found: found[1] or " ", text)
+    """Return `text` without what upstream's front end takes for commands; their words stay."""
+    return _COMMAND.sub(lambda found: found[0].translate(_BRACKETS), text)
 
 
 def _speakers(

@@ -60,10 +60,10 @@ class Change:
 class Adapters:
     """The adapters of one model, of which at most one is folded in at a time."""
 
-    def __init__(self, weights: Weights, folders: Mapping[str, Path]) -> None:
-        """Read all of them. Raises `EngineUnavailable` for one that does not fit the model."""
+    def __init__(self, weights: Weights, adapters: Mapping[str, Mapping[str, Change]]) -> None:
+        """Take the changes of each adapter by the module's path. Raises `EngineUnavailable` if one does not fit."""
         self._weights = weights
-        self._changes = {name: _placed(name, read_adapter(folder), weights) for name, folder in folders.items()}
+        self._changes = {name: placed(name, changes, weights) for name, changes in adapters.items()}
         touched = {weight for changes in self._changes.values() for weight in changes}
         self._originals = {weight: weights.read(weight) for weight in sorted(touched)}
         """Copies: taking a change away again would leave its rounding behind."""
@@ -80,6 +80,11 @@ class Adapters:
         for weight, change in after.items():
             self._weights.write(weight, self._originals[weight] + change.values())
         self._selected = name
+
+
+def read_adapters(folders: Mapping[str, str]) -> dict[str, dict[str, Change]]:
+    """Return the changes of each adapter. Raises `EngineUnavailable`."""
+    return {name: read_adapter(Path(folder)) for name, folder in folders.items()}
 
 
 def read_adapter(folder: Path) -> dict[str, Change]:
@@ -142,7 +147,7 @@ def _matrix(entry: Mapping[str, Any], data: bytes) -> Matrix:
     return values.reshape(entry["shape"]).astype(np.float32)
 
 
-def _placed(adapter: str, changes: Mapping[str, Change], weights: Weights) -> dict[str, Change]:
+def placed(adapter: str, changes: Mapping[str, Change], weights: Weights) -> dict[str, Change]:
     """Return the changes by the name of the model's weight: the one that ends with the module's path."""
     names = tuple(weights.names())
     placed = {}
