@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import structlog
 
+from tests.support.timeouts import HANG_SECONDS
 from tests.support.torch_models import CHECKOUT, adapter, cosyvoice_options, index_tts_options, recording, written
 from tests.support.worker_pools import rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, InvalidAudio
@@ -35,7 +36,8 @@ each_engine = pytest.mark.parametrize(("engine", "options", "voice"), CASES.valu
 
 @asynccontextmanager
 async def started(engine: str, options: dict[str, Any], **changes: Any) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(engine, options=options, **changes)
+    patient: dict[str, Any] = {"first_audio_timeout_seconds": HANG_SECONDS}
+    pool = WorkerPool(engine, options=options, **patient | changes)
     await pool.start()
     try:
         yield pool
@@ -82,7 +84,7 @@ async def test_a_cancellation_ends_the_autoregressive_steps(
 ) -> None:
     """`stall` takes a quarter of an hour: the worker is free again only because its steps end."""
     reasons: list[str] = []
-    async with started(engine, options(tmp_path), first_audio_timeout_seconds=0.5, on_restart=reasons.append) as pool:
+    async with started(engine, options(tmp_path), first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
         before = pool.pids
         with pytest.raises(EngineTimeout):
             await rest_of(pool.speak(Utterance("stall", voice, speed=0.5)))  # a stream of CosyVoice would have begun

@@ -53,6 +53,7 @@ PAGES = (
             "gitops",
             "troubleshoot",
             "engines",
+            "torch-engines",
         )
     ),
 )

@@ -38,7 +38,7 @@ SEED = 0
 EMOTIONS = 8
 """Number of upstream's emotions: happy, angry, sad, afraid, disgusted, melancholic, surprised, calm."""
 _COMMAND = re.compile(r"<[^|>\n]*\|[^>\n]*>")
-"""Upstream's commands in a text: `<word|pronunciation>`, `<|SPECIAL_TOKEN_1|>`. Text is data: they lose their brackets."""
+"""Upstream's commands in a text: `<word|pronunciation>`, `<|SPECIAL_TOKEN_1|>`. They lose their brackets."""
 _BRACKETS = str.maketrans("<|>", "   ")
 
 FloatSamples = NDArray[np.float32]
