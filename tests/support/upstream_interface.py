@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--commits", nargs=2, default=["", ""], help="commits of copies without history")
     parser.add_argument("--packages", type=Path, help="folder with the unpacked packages of PyPI, by name")
     options = parser.parse_args(arguments)
-    record = {
+    record: dict[str, Any] = {
         name: {
             "repository": repository,
             "commit": commit or _commit(checkout),
