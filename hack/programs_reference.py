@@ -115,9 +115,18 @@ def rows(root: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Itera
         types = dict.fromkeys(kind(root, member) for member in members)
         yield here, " or ".join(types), default, " ".join(what.replace("``", "`").split()).replace("|", "\\|")
         for member in members:
-            inner = resolved(root, member.get("items", member))
+            below, inner = entries(root, member)
             if "properties" in inner:
-                yield from rows(root, inner, here + "[]" if "items" in member else here)
+                yield from rows(root, inner, here + below)
+
+
+def entries(root: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """How the path goes on below a field, and the schema there: of a list's or a map's entries, or its own."""
+    if "items" in schema:
+        return "[]", resolved(root, schema["items"])
+    if isinstance(schema.get("additionalProperties"), dict):
+        return ".*", resolved(root, schema["additionalProperties"])
+    return "", schema
 
 
 def resolved(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -139,7 +148,7 @@ def kind(root: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         return f"list of {kind(root, resolved(root, schema['items']))}"
     if isinstance(schema.get("additionalProperties"), dict):
-        return f"map of {kind(root, schema['additionalProperties'])}"
+        return f"map of {kind(root, resolved(root, schema['additionalProperties']))}"
     form = str(schema.get("format", schema["type"]))
     return FORMATS.get(form, form) + bounds(schema)
 

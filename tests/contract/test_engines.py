@@ -18,6 +18,7 @@ import structlog
 from tests.support.server_process import running
 from tests.support.speech_servers import client_of, scripted_server
 from tests.support.timeouts import HANG_SECONDS
+from tests.support.torch_models import cosyvoice_options, index_tts_options
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import (
     EngineCrashed,
@@ -64,6 +65,18 @@ async def espeak_client() -> AsyncIterator[Harness]:
 async def onnx_client() -> AsyncIterator[Harness]:
     async with started(WorkerPool("onnx", processes=2, options={"family": "Hibari"})) as engine_client:
         yield Harness(engine_client, "heart")
+
+
+@pytest.fixture
+async def cosyvoice_client(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with started(WorkerPool("cosyvoice", options=cosyvoice_options(tmp_path))) as engine_client:
+        yield Harness(engine_client, "英文女")
+
+
+@pytest.fixture
+async def indextts_client(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with started(WorkerPool("indextts", options=index_tts_options(tmp_path))) as engine_client:
+        yield Harness(engine_client, "anna")
 
 
 @pytest.fixture
@@ -122,7 +135,7 @@ async def server_client(second_server: str) -> AsyncIterator[Harness]:
         yield Harness(engine_client, "ann")
 
 
-@pytest.fixture(params=["espeak", "onnx", "beep", "remote", "scripted", "server"])
+@pytest.fixture(params=["espeak", "onnx", "cosyvoice", "indextts", "beep", "remote", "scripted", "server"])
 def harness(request: pytest.FixtureRequest) -> Harness:
     found: Harness = request.getfixturevalue(f"{request.param}_client")
     return found

@@ -17,6 +17,17 @@ CLAIM = {"persistentVolumeClaim": {"claimName": "voices"}}
 HIBARI = {"family": "Hibari", "files": {"model": "model.onnx"}}
 PIPER = {"family": "Piper", "files": {"model": "joe.onnx", "config": "joe.onnx.json"}}
 
+COSYVOICE: Object = {
+    "engine": "CosyVoice",
+    "source": {"persistentVolumeClaim": {"claimName": "models"}},
+    "cosyVoice": {"modelPath": "pretrained_models/CosyVoice-300M-SFT", "codePath": "CosyVoice"},
+}
+INDEX_TTS: Object = {
+    "engine": "IndexTTS",
+    "source": {"image": {"reference": "weights:1"}},
+    "indexTTS": {"prompts": [{"voice": "anna", "wav": "voices/anna.wav"}]},
+}
+
 
 def changed(base: Object, changes: Object) -> Object:
     """``base`` with each dotted path set; None removes it."""
@@ -82,8 +93,6 @@ ACCEPTED: dict[str, Object] = {
             {"name": "int8", "resources": RESOURCES, "files": {"model": "kokoro-int8.onnx"}},
         ],
     ),
-    "weights on a claim": model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
-    "weights in an image": model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
     "a voice in an object store": model(engine="Onnx", source={"s3": S3_SOURCE}, onnx=HIBARI),
     "a voice in another region's store": model(
         engine="Onnx",
@@ -94,6 +103,14 @@ ACCEPTED: dict[str, Object] = {
     ),
     "a voice in an image": model(
         engine="Onnx", source={"image": {"reference": "voices:1", "pullPolicy": "Always"}}, onnx=HIBARI
+    ),
+    "weights on a claim": model(**COSYVOICE),
+    "weights in an image": model(**INDEX_TTS),
+    "a recording in a folder whose name has two dots": model(
+        **{**COSYVOICE, "cosyVoice": {"prompts": [{"voice": "a", "wav": "voices/..hidden/a.wav"}]}}
+    ),
+    "emotions of a recording": model(
+        **{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionPercent": [10] * 8}]}}
     ),
     "a remote engine": model(engine="Remote", remote={"url": "https://speech.example"}),
     "a remote engine with every option": model(
@@ -440,6 +457,50 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a checksum that is none": (
         model(engine="Onnx", source={"s3": {**S3_SOURCE, "files": [{**S3_FILE, "sha256": "abc"}]}}, onnx=HIBARI),
         "spec.source.s3.files[0].sha256",
+    ),
+    "CosyVoice without its options": (
+        model(engine="CosyVoice", source={"persistentVolumeClaim": {"claimName": "models"}}),
+        "cosyVoice is required for engine CosyVoice",
+    ),
+    "options of CosyVoice for another engine": (model(cosyVoice={}), "cosyVoice is required for engine CosyVoice"),
+    "IndexTTS without its options": (
+        model(engine="IndexTTS", source={"image": {"reference": "weights:1"}}),
+        "indexTTS is required for engine IndexTTS",
+    ),
+    "CosyVoice with 8 bits": (
+        model(**COSYVOICE, precisions=[{"name": "int8", "resources": RESOURCES}]),
+        "engines CosyVoice and IndexTTS have the precisions fp32 and fp16",
+    ),
+    "a recording outside the source": (
+        model(**{**COSYVOICE, "cosyVoice": {"prompts": [{"voice": "a", "wav": "../a.wav"}]}}),
+        "wav a path must be relative and stay inside its source",
+    ),
+    "code outside the source": (
+        model(**{**COSYVOICE, "cosyVoice": {"codePath": "/usr/lib"}}),
+        "codePath a path must be relative and stay inside its source",
+    ),
+    "weights outside the source": (
+        model(**{**INDEX_TTS, "indexTTS": {"modelPath": "a/../..", "prompts": [{"voice": "a", "wav": "a.wav"}]}}),
+        "modelPath a path must be relative and stay inside its source",
+    ),
+    "an emotion outside the source": (
+        model(**{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionWav": "/b.wav"}]}}),
+        "emotionWav a path must be relative and stay inside its source",
+    ),
+    "two emotions": (
+        model(
+            **{
+                **INDEX_TTS,
+                "indexTTS": {
+                    "prompts": [{"voice": "a", "wav": "a.wav", "emotionWav": "b.wav", "emotionPercent": [10] * 8}]
+                },
+            }
+        ),
+        "set either emotionWav or emotionPercent",
+    ),
+    "seven emotions": (
+        model(**{**INDEX_TTS, "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav", "emotionPercent": [10] * 7}]}}),
+        "emotionPercent",
     ),
     "Remote without remote": (model(engine="Remote"), "remote is required for engine Remote"),
     "remote without Remote": (model(remote={"url": "https://x.example"}), "remote is required for engine Remote"),

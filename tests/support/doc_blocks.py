@@ -56,6 +56,7 @@ PAGES = (
             "troubleshoot",
             "engines",
             "speech-servers",
+            "torch-engines",
         )
     ),
 )

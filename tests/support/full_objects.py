@@ -91,7 +91,12 @@ DESIGN_MODEL = model_body(
     "cosyvoice-300m-sft",
     engine="CosyVoice",
     image="registry.example/tts-server-cosyvoice:1.0",
-    source={"persistentVolumeClaim": {"claimName": "models", "path": "CosyVoice-300M-SFT"}},
+    source={"persistentVolumeClaim": {"claimName": "models"}},
+    cosyVoice={
+        "modelPath": "CosyVoice-300M-SFT",
+        "codePath": "CosyVoice",
+        "prompts": [{"voice": "clone", "wav": "voices/clone.wav", "text": "Words of the recording."}],
+    },
     languages=["zh", "en", "ja", "ko", "yue"],
     voices=[
         {"name": "中文女", "languages": ["zh"]},
@@ -108,9 +113,9 @@ DESIGN_MODEL = model_body(
             "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
         },
         {
-            "name": "int8",
-            "requestsPerSecond": 42,
-            "quality": "8.7",
+            "name": "fp32",
+            "requestsPerSecond": 14,
+            "quality": "9.5",
             "hourlyCost": "0.80",
             "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}},
         },

@@ -75,13 +75,19 @@ MODELS: dict[str, tuple[Object, list[str]]] = {
         model_body(engine="Onnx", source={"builtIn": "heart"}, onnx={"family": "Hibari"}),
         [],
     ),
-    "CosyVoice": (model_body(engine="CosyVoice", source=WEIGHTS), ["spec.engine CosyVoice"]),
-    "IndexTTS": (model_body(engine="IndexTTS", source=WEIGHTS), ["spec.engine IndexTTS"]),
     "a speech server elsewhere": (model_body(engine="Remote", remote=REMOTE), []),
     "a speech server in the pod": (model_body(engine="Sidecar", sidecar=SIDECAR), []),
     "a speech server with a key": (
         model_body(engine="Remote", remote={**REMOTE, "secretRef": {"name": "key"}}),
         ["spec.remote.secretRef"],
+    ),
+    "an engine with a checkout": (
+        model_body(
+            engine="CosyVoice",
+            source={"persistentVolumeClaim": {"claimName": "models"}},
+            cosyVoice={"codePath": "code"},
+        ),
+        [],
     ),
     "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),

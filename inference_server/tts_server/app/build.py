@@ -1,6 +1,7 @@
 """The composition root: builds the application from two files and some folders, and reloads them."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from tts_server.app.asgi import asgi
+from tts_server.app.engine_python import engine_python
 from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
 from tts_server.config.api_keys import shown_name
@@ -18,7 +20,7 @@ from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, Quota
 from tts_server.config.watcher import Reload, Watcher
 from tts_server.errors import EngineError, EngineUnavailable, StorageUnavailable
 from tts_server.inference.client import EngineClient
-from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.pool.worker_pool import LOAD_SECONDS, WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.inference.speech_server.client import ServerHooks
 from tts_server.inference.speech_server.factory import speech_server_client
@@ -273,6 +275,8 @@ class Application:
                 processes=engine.processes,
                 threads=engine.threads,
                 options=engine.options,
+                python=engine_python(engine, os.environ),
+                load_timeout_seconds=engine.load_seconds or LOAD_SECONDS,
                 memory_limit_bytes=engine.memory_limit_bytes,
                 first_audio_timeout_seconds=model.first_audio_timeout_seconds,
                 on_restart=lambda reason: restarts.labels(model.name, reason).inc(),

@@ -9,20 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    IPvAnyNetwork,
-    JsonValue,
-    field_validator,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, IPvAnyNetwork, JsonValue, field_validator, model_validator
 
+from tts_server.config.config_model import ConfigModel
 from tts_server.config.http_url import with_an_authority
 from tts_server.config.redis_url import parse_redis_url
+from tts_server.config.torch_engines import CosyVoiceConfig, IndexTTSConfig
 
 HTTP_PORT = 8080
 METRICS_PORT = 9090
@@ -41,14 +33,6 @@ MODEL_SOURCE_DIRECTORY = Path("/etc/ttsfleet/model-source")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"
 DOWNLOADS_FILE = "downloads.json"
-
-
-class ConfigModel(BaseModel):
-    """A part of a file: camel case there, snake case in Python. An unknown field is an error."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
 
 
 class Precision(StrEnum):
@@ -88,9 +72,20 @@ class OnnxConfig(ConfigModel):
 class LocalEngine(ConfigModel):
     """An engine that runs in processes of this pod."""
 
-    type: Literal["Espeak", "Onnx"] = "Espeak"
+    type: Literal["Espeak", "Onnx", "CosyVoice", "IndexTTS"] = "Espeak"
     onnx: OnnxConfig | None = None
     """Options of engine Onnx; it needs them, and no other engine has them."""
+    cosy_voice: CosyVoiceConfig | None = None
+    """Options of engine CosyVoice; it needs them, and no other engine has them."""
+    index_tts: Annotated[IndexTTSConfig | None, Field(alias="indexTTS")] = None
+    """Options of engine IndexTTS; it needs them, and no other engine has them."""
+    python: Path | None = None
+    """Python interpreter of the engine's processes, with this package and the engine's requirements.
+
+    Default: for CosyVoice and IndexTTS the variable `TTSFLEET_ENGINE_PYTHON`, else the server's own interpreter.
+    """
+    load_seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Maximum time for a process of the engine to load. Default: 120."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of engine processes: the pod's CPU limit divided by the model's threads."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
@@ -107,14 +102,20 @@ class LocalEngine(ConfigModel):
 
     @model_validator(mode="after")
     def _options_of_its_type(self) -> Self:
-        if (self.type == "Onnx") != (self.onnx is not None):
-            raise ValueError("onnx must be set for type Onnx, and for no other")
+        for name, options in self._options_by_type().items():
+            if (self.type == name) != (options is not None):
+                field = "indexTTS" if name == "IndexTTS" else name[0].lower() + name[1:]
+                raise ValueError(f"{field} must be set for type {name}, and for no other")
         return self
+
+    def _options_by_type(self) -> dict[str, OnnxConfig | CosyVoiceConfig | IndexTTSConfig | None]:
+        return {"Onnx": self.onnx, "CosyVoice": self.cosy_voice, "IndexTTS": self.index_tts}
 
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the engine's constructor, as JSON has them."""
-        return {} if self.onnx is None else self.onnx.model_dump(mode="json", exclude_unset=True)
+        options = self._options_by_type().get(self.type)
+        return {} if options is None else options.model_dump(mode="json", exclude_unset=True)
 
 
 class PoolEngine(ConfigModel):

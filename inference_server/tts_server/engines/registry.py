@@ -11,13 +11,17 @@ from tts_server.errors import EngineUnavailable
 GROUP = "ttsfleet.engines"
 
 BUILT_IN: Mapping[str, str] = {
+    "cosyvoice": "tts_server.engines.cosyvoice.engine:CosyVoice",
     "espeak": "tts_server.engines.espeak:Espeak",
+    "indextts": "tts_server.engines.index_tts.engine:IndexTTS",
     "onnx": "tts_server.engines.onnx.engine:Onnx",
 }
 """Engines that are found without reading package metadata, which would take a worker longer than loading eSpeak."""
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "cosyvoice": ("ttsfleet",),
     "espeak": ("ttsfleet", "espeakng-loader", "wetext"),
+    "indextts": ("ttsfleet",),
     "onnx": ("ttsfleet", "hibari-tts", "onnxruntime"),
 }
 """Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""

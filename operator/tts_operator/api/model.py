@@ -33,6 +33,7 @@ from tts_operator.api.schedule import Schedule
 from tts_operator.api.source import Source
 from tts_operator.api.speech_server import RemoteEngine, SidecarEngine
 from tts_operator.api.status import TTSModelStatus
+from tts_operator.api.torch_engines import CosyVoiceEngine, IndexTTSEngine
 from tts_operator.objects import quantity
 from tts_operator.objects.names import API_VERSION
 
@@ -267,6 +268,18 @@ class TTSModelSpec(APIModel):
             "every path in onnx.files and precisions[].files must be one of source.s3.files",
         ),
         (
+            "has(self.cosyVoice) == (self.engine == 'CosyVoice')",
+            "cosyVoice is required for engine CosyVoice, and not allowed for others",
+        ),
+        (
+            "has(self.indexTTS) == (self.engine == 'IndexTTS')",
+            "indexTTS is required for engine IndexTTS, and not allowed for others",
+        ),
+        (
+            "!(self.engine in ['CosyVoice', 'IndexTTS']) || self.precisions.all(p, p.name != 'int8')",
+            "engines CosyVoice and IndexTTS have the precisions fp32 and fp16",
+        ),
+        (
             "has(self.remote) == (self.engine == 'Remote')",
             "remote is required for engine Remote, and not allowed for others",
         ),
@@ -299,6 +312,10 @@ class TTSModelSpec(APIModel):
     """Source of the model's files."""
     onnx: OnnxEngine | None = None
     """Options of engine Onnx."""
+    cosy_voice: CosyVoiceEngine | None = None
+    """Options of engine CosyVoice."""
+    index_tts: Annotated[IndexTTSEngine | None, Field(alias="indexTTS")] = None
+    """Options of engine IndexTTS."""
     remote: RemoteEngine | None = None
     """Options of engine Remote."""
     sidecar: SidecarEngine | None = None

@@ -13,7 +13,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from tts_operator.api.autoscaling import MetricType, Provider
-from tts_operator.api.model import Engine, TTSModelSpec
+from tts_operator.api.model import TTSModelSpec
 from tts_operator.api.tenant import Isolation, TTSTenantSpec
 
 
@@ -196,8 +196,6 @@ TENANT: tuple[UnsupportedField, ...] = (
 )
 
 MODEL: tuple[UnsupportedField, ...] = (
-    UnsupportedField("spec.engine", Equals(Engine.COSYVOICE)),
-    UnsupportedField("spec.engine", Equals(Engine.INDEX_TTS)),
     UnsupportedField("spec.remote.secretRef", Present()),
     UnsupportedField("spec.adapters", HasEntries()),
     UnsupportedField("spec.accelerator", Present()),

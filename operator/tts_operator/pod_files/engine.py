@@ -7,6 +7,7 @@ from tts_operator.objects import quantity
 from tts_operator.pod_files.model_files import model_directory, revision, source_digest
 from tts_operator.pod_files.serialize import digest, to_json
 from tts_operator.pod_files.speech_server import speech_server_engine
+from tts_operator.pod_files.torch_engines import LOAD_SECONDS, cosyvoice_config, index_tts_config
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import LocalEngine, OnnxConfig, SpeechServerEngine
 
@@ -40,17 +41,22 @@ def own_engine(model: TTSModel, precision: str) -> LocalEngine | SpeechServerEng
 
 
 def local_engine(model: TTSModel, precision: str) -> LocalEngine:
-    """Engine settings of a pod: as many processes as fit its CPU limit, 1 to 64."""
+    """Engine settings of a pod: as many processes as fit its CPU limit, 1 to 64; 1 on a device."""
     option = next(option for option in model.spec.precisions if option.name == precision)
     resources = option.resources
     cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
     limit = model.spec.memory_limit
     normalized = model.spec.normalized_languages
     onnx = onnx_config(model, option)
+    cosyvoice, index_tts = cosyvoice_config(model, precision), index_tts_config(model, precision)
+    has_device = any("/" in name for name in resources.limits)
     return LocalEngine(
-        type="Espeak" if onnx is None else "Onnx",
+        type="Onnx" if onnx else "CosyVoice" if cosyvoice else "IndexTTS" if index_tts else "Espeak",
         onnx=onnx,
-        processes=min(max(int(cores / model.spec.threads), 1), 64),
+        cosy_voice=cosyvoice,
+        index_tts=index_tts,
+        load_seconds=LOAD_SECONDS if cosyvoice or index_tts else None,
+        processes=1 if has_device else min(max(int(cores / model.spec.threads), 1), 64),
         threads=model.spec.threads,
         memory_limit_bytes=quantity.whole(limit) if limit else None,
         normalized_languages=None if normalized is None else tuple(each.value for each in normalized),

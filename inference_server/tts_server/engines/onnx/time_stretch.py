@@ -16,6 +16,13 @@ SEARCH_SECONDS = 0.0075
 
 def faster(samples: FloatSamples, sample_rate_hz: int, speed: float) -> FloatSamples:
     """Shorten `samples` to 1/speed of their duration; `speed` is 1.0 or more."""
+    return at_speed(samples, sample_rate_hz, speed)
+
+
+def at_speed(samples: FloatSamples, sample_rate_hz: int, speed: float) -> FloatSamples:
+    """Return `samples` with 1/speed of their duration; `speed` is from 0.25 to 4.0."""
+    if speed == 1.0:
+        return samples
     half = int(FRAME_SECONDS * sample_rate_hz) // 2
     search = int(SEARCH_SECONDS * sample_rate_hz)
     frames = int(samples.size / speed / half)

@@ -1,6 +1,7 @@
 """A pool of worker processes of one local engine, as an engine client."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
@@ -26,6 +27,8 @@ from tts_server.telemetry.tracing import span
 log = structlog.get_logger(__name__)
 
 DEFAULT_PARAMS = SchedulingParams()
+LOAD_SECONDS = 120.0
+"""How long a process may load by default."""
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -35,9 +38,9 @@ class WorkerPool:
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
 
-    `options` are the keyword arguments of the engine's constructor. Numbers in `normalized_languages`, by default in
-    those that the engine asks for, are written in words before it gets them; `on_unread` is called with the reason
-    where that fails.
+    `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes. Numbers
+    in `normalized_languages`, by default in those that the engine asks for, are written in words before it gets them;
+    `on_unread` is called with the reason where that fails.
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -50,9 +53,10 @@ class WorkerPool:
         processes: int = 1,
         threads: int = 1,
         options: Mapping[str, Any] = NO_OPTIONS,
+        python: str = sys.executable,
         memory_limit_bytes: int | None = None,
         first_audio_timeout_seconds: float = 3.0,
-        load_timeout_seconds: float = 120.0,
+        load_timeout_seconds: float = LOAD_SECONDS,
         on_restart: Callable[[str], None] | None = None,
         on_wait: Callable[[str, float], None] = lambda _, __: None,
         on_depth: Callable[[str, int], None] = lambda _, __: None,
@@ -68,7 +72,7 @@ class WorkerPool:
         self._engine = engine
         self._first_audio_timeout_seconds = first_audio_timeout_seconds
         self._batching = batching
-        command = WorkerCommand(engine, threads, options, normalized_languages)
+        command = WorkerCommand(engine, threads, options, normalized_languages, python)
         measured_size = batching.size if batching is not None else 0
         sizes = [measured_size, *[0] * (processes - 1)]
         self._slots = [WorkerSlot(WorkerClient(command, size, on_unread)) for size in sizes]

@@ -1,0 +1,1 @@
+"""Runs the real code of CosyVoice and IndexTTS with small random weights: `python -m hack.torch_engines --help`."""
