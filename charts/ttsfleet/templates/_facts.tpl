@@ -12,10 +12,6 @@
 
 {{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
 {{- define "ttsfleet.unsupported.ttsmodels" -}}
-- expression: "!(object.spec.?engine == optional.of('CosyVoice')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('CosyVoice'))"
-  message: "spec.engine CosyVoice: not supported yet; change or remove it"
-- expression: "!(object.spec.?engine == optional.of('IndexTTS')) || request.operation == 'UPDATE' && (oldObject.spec.?engine == optional.of('IndexTTS'))"
-  message: "spec.engine IndexTTS: not supported yet; change or remove it"
 - expression: "!(object.spec.?remote.?secretRef.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?remote.?secretRef.hasValue())"
   message: "spec.remote.secretRef: not supported yet; change or remove it"
 - expression: "!(object.spec.?adapters.orValue([]).size() > 0) || request.operation == 'UPDATE' && (oldObject.spec.?adapters.orValue([]).size() > 0)"

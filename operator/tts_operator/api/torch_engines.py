@@ -4,33 +4,18 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tts_operator.api.base import APIModel, Path, VoiceName, atomic, cel, list_map
+from tts_operator.api.base import APIModel, RelativePath, VoiceName, atomic, cel, list_map
 
-INSIDE = "(!self.{0}.startsWith('/') && self.{0}.split('/').all(part, part != '..'))"
-"""CEL: whether a path is relative and stays inside the source."""
 PromptText = Annotated[str, StringConstraints(max_length=1024)]
 Percent = Annotated[int, Field(ge=0, le=100)]
-
-
-def _inside(*fields: str, optional: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
-    """Rules that paths stay inside the source."""
-    return tuple(
-        (
-            f"!has(self.{name}) || {INSIDE.format(name)}" if name in optional else INSIDE.format(name),
-            f"{name} must be relative and stay inside the source",
-        )
-        for name in (*fields, *optional)
-    )
 
 
 class CosyVoicePrompt(APIModel):
     """Recording whose voice CosyVoice imitates. With neither text nor instruction only the voice is taken from it."""
 
-    model_config = cel(*_inside("wav"))
-
     voice: VoiceName
     """Name of the voice."""
-    wav: Path
+    wav: RelativePath
     """Path in the source: a WAV file of at most 30 s, at 16,000 Hz or more."""
     text: PromptText = ""
     """Words of the recording: the voice then also speaks in its manner."""
@@ -41,11 +26,9 @@ class CosyVoicePrompt(APIModel):
 class CosyVoiceEngine(APIModel):
     """Options of engine CosyVoice."""
 
-    model_config = cel(*_inside(optional=("modelPath", "codePath")))
-
-    model_path: Path = "."
+    model_path: RelativePath = "."
     """Folder of the weights in the source."""
-    code_path: Path | None = None
+    code_path: RelativePath | None = None
     """Checkout of CosyVoice in the source, with its submodules. Default: the image contains the code."""
     load_jit: bool = False
     """Uses the compiled modules (`*.zip`) of the weights. CosyVoice 1 and 2, with a GPU."""
@@ -61,15 +44,14 @@ class IndexTTSPrompt(APIModel):
     """Recording whose voice IndexTTS imitates. The emotion is that of the recording, unless a field says otherwise."""
 
     model_config = cel(
-        *_inside("wav", optional=("emotionWav",)),
         ("!has(self.emotionWav) || !has(self.emotionPercent)", "set either emotionWav or emotionPercent"),
     )
 
     voice: VoiceName
     """Name of the voice."""
-    wav: Path
+    wav: RelativePath
     """Path in the source: an audio file, whose first 15 s are used."""
-    emotion_wav: Path | None = None
+    emotion_wav: RelativePath | None = None
     """Path in the source: a recording of the emotion. IndexTTS 2 and later, as the next two fields."""
     emotion_percent: Annotated[tuple[Percent, ...], Field(min_length=8, max_length=8), atomic()] | None = None
     """Strengths, in percent, of happy, angry, sad, afraid, disgusted, melancholic, surprised and calm."""
@@ -80,11 +62,9 @@ class IndexTTSPrompt(APIModel):
 class IndexTTSEngine(APIModel):
     """Options of engine IndexTTS."""
 
-    model_config = cel(*_inside(optional=("modelPath", "codePath")))
-
-    model_path: Path = "."
+    model_path: RelativePath = "."
     """Folder of the weights in the source."""
-    code_path: Path | None = None
+    code_path: RelativePath | None = None
     """Checkout of IndexTTS in the source. Default: the image contains the code."""
     prompts: Annotated[tuple[IndexTTSPrompt, ...], Field(min_length=1, max_length=64), list_map("voice")]
     """Recordings: IndexTTS has no other voices."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tts_operator.api import TTSModel
+from tts_operator.pod_files.model_files import model_directory
 from tts_server.config.schema import MODEL_DIRECTORY, Precision
 from tts_server.config.torch_engines import CosyVoiceConfig, CosyVoicePrompt, IndexTTSConfig, IndexTTSPrompt
 
@@ -16,14 +17,16 @@ def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
     if engine is None:
         return None
     return CosyVoiceConfig(
-        model_directory=_mounted(engine.model_path),
-        code_directory=_mounted(engine.code_path) if engine.code_path else None,
+        model_directory=_mounted(model, engine.model_path),
+        code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
         load_jit=engine.load_jit,
         load_trt=engine.load_trt,
         stream=engine.stream,
         prompts={
-            prompt.voice: CosyVoicePrompt(wav=_mounted(prompt.wav), text=prompt.text, instruction=prompt.instruction)
+            prompt.voice: CosyVoicePrompt(
+                wav=_mounted(model, prompt.wav), text=prompt.text, instruction=prompt.instruction
+            )
             for prompt in engine.prompts
         },
     )
@@ -38,18 +41,18 @@ def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
     for prompt in engine.prompts:
         strengths = tuple(percent / 100 for percent in prompt.emotion_percent) if prompt.emotion_percent else None
         prompts[prompt.voice] = IndexTTSPrompt(
-            wav=_mounted(prompt.wav),
-            emotion_wav=_mounted(prompt.emotion_wav) if prompt.emotion_wav else None,
+            wav=_mounted(model, prompt.wav),
+            emotion_wav=_mounted(model, prompt.emotion_wav) if prompt.emotion_wav else None,
             emotion_strengths=strengths,
             emotion_weight=prompt.emotion_weight_percent / 100,
         )
     return IndexTTSConfig(
-        model_directory=_mounted(engine.model_path),
-        code_directory=_mounted(engine.code_path) if engine.code_path else None,
+        model_directory=_mounted(model, engine.model_path),
+        code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
         prompts=prompts,
     )
 
 
-def _mounted(path: str) -> Path:
-    return MODEL_DIRECTORY / path
+def _mounted(model: TTSModel, path: str) -> Path:
+    return Path(model_directory(model) or MODEL_DIRECTORY) / path

@@ -38,9 +38,9 @@ class WorkerPool:
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
 
-    `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes. Numbers
-    in `normalized_languages`, by default in those that the engine asks for, are written in words before it gets them;
-    `on_unread` is called with the reason where that fails.
+    `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes.
+    Numbers in `normalized_languages`, by default in those that the engine asks for, are written in words before it gets
+    them; `on_unread` is called with the reason where that fails.
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
