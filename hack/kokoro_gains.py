@@ -36,9 +36,7 @@ def main() -> int:
     measured: dict[str, float] = {}
     for voice, tags in kokoro.voices.items():
         texts = TEXTS[tags[0].partition("-")[0]]
-        parts = [
-            kokoro.render(piece, voice, 1.0) for text in texts for piece in kokoro.phonemes(text, voice, tags[0])
-        ]
+        parts = [kokoro.render(piece, voice, 1.0) for text in texts for piece in kokoro.phonemes(text, voice, tags[0])]
         samples = np.concatenate(parts) / np.float32(gain(parse_blend(voice)))
         measured[voice] = loudness(samples, kokoro.sample_rate_hz)
         print(f"{voice} {measured[voice]:.2f} LUFS, highest sample {np.abs(samples).max():.2f}", flush=True)

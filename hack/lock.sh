@@ -12,10 +12,10 @@ lock() {
     --no-emit-find-links --custom-compile-command "hack/lock.sh" -o "requirements/$out.txt" pyproject.toml "$@"
 }
 # The images install subsets of the tested versions: dev is resolved first and constrains the others.
-lock dev --extra operator --extra server --extra espeak --extra aac --extra tracing --group dev "$@"
+lock dev --extra operator --extra server --extra espeak --extra kokoro --extra aac --extra tracing --group dev "$@"
 lock bench --group bench --constraint requirements/dev.txt
 lock operator --extra operator --constraint requirements/dev.txt
-lock server --extra server --extra espeak --extra aac --extra tracing --constraint requirements/dev.txt
+lock server --extra server --extra espeak --extra kokoro --extra aac --extra tracing --constraint requirements/dev.txt
 # Build tools of the wheel in an image, without the project's dependencies.
 "${uv[@]}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "hack/lock.sh" -o requirements/build.txt --group pyproject.toml:build \

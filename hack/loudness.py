@@ -8,7 +8,12 @@ ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
 # The two filters of annex 1 as analogue prototypes, so that they hold at any sample rate: centre frequency in hertz,
 # quality, and for the shelf its gain in decibels. After Brecht De Man, "Evaluation of implementations of the EBU R128
 # loudness measurement", AES 145 (2018).
-SHELF_HZ, SHELF_Q, SHELF_DECIBELS, SHELF_EXPONENT = 1681.974450955533, 0.7071752369554196, 3.999843853973347, 0.4996667741545416
+SHELF_HZ, SHELF_Q, SHELF_DECIBELS, SHELF_EXPONENT = (
+    1681.974450955533,
+    0.7071752369554196,
+    3.999843853973347,
+    0.4996667741545416,
+)
 HIGH_PASS_HZ, HIGH_PASS_Q = 38.13547087602444, 0.5003270373238773
 
 Numbers = NDArray[np.float64]
@@ -47,7 +52,9 @@ def _weighted(samples: Numbers, sample_rate_hz: int) -> Numbers:
 def _shelf(z: NDArray[np.complex128], sample_rate_hz: int) -> NDArray[np.complex128]:
     k, high = np.tan(np.pi * SHELF_HZ / sample_rate_hz), 10 ** (SHELF_DECIBELS / 20)
     middle = high**SHELF_EXPONENT
-    above = (high + middle * k / SHELF_Q + k * k) + 2 * (k * k - high) * z + (high - middle * k / SHELF_Q + k * k) * z**2
+    above = (
+        (high + middle * k / SHELF_Q + k * k) + 2 * (k * k - high) * z + (high - middle * k / SHELF_Q + k * k) * z**2
+    )
     below = (1 + k / SHELF_Q + k * k) + 2 * (k * k - 1) * z + (1 - k / SHELF_Q + k * k) * z**2
     return np.asarray(above / below)
 

@@ -66,10 +66,14 @@ class VoiceConfig(ConfigModel):
 class OnnxConfig(ConfigModel):
     """Options of engine Onnx."""
 
-    family: Literal["Hibari"]
+    family: Literal["Hibari", "Kokoro"]
     """Architecture of the graph: how text becomes its input, and its output becomes audio."""
-    files: dict[Literal["model"], Path] = {}
-    """Files of the voice, by what they are. Default: those that the server's packages contain."""
+    files: dict[Literal["model", "voices", "vocabulary"], Path] = {}
+    """Files of the voice, by what they are. Default: those of the server's packages, and of `tts-install-kokoro`.
+
+    Both families have a `model`. Kokoro has `voices`, a folder of `.bin` files or an archive by `numpy.savez`, and
+    `vocabulary`, a JSON object of phonemes and numbers.
+    """
 
 
 class LocalEngine(ConfigModel):

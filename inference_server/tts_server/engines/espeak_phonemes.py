@@ -12,7 +12,13 @@ import os
 import re
 import sys
 
-from tts_server.engines.espeak import AUDIO_OUTPUT_SYNCHRONOUS, CHARS_UTF8, INITIALIZE_DONT_EXIT, load_library, speakable
+from tts_server.engines.espeak import (
+    AUDIO_OUTPUT_SYNCHRONOUS,
+    CHARS_UTF8,
+    INITIALIZE_DONT_EXIT,
+    load_library,
+    speakable,
+)
 from tts_server.errors import EngineUnavailable
 
 # From espeak-ng/speak_lib.h of 1.52: espeak_TextToPhonemes.

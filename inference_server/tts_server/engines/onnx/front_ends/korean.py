@@ -51,9 +51,7 @@ class Korean:
     """Korean in Hangul."""
 
     def __call__(self, text: str) -> str:
-        tokens = (
-            pronounced(token) if "가" <= token[0] <= "힣" else token for token in _TOKEN.findall(spoken(text))
-        )
+        tokens = (pronounced(token) if "가" <= token[0] <= "힣" else token for token in _TOKEN.findall(spoken(text)))
         return _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(tokens))
 
 
@@ -72,8 +70,7 @@ def pronounced(word: str) -> str:
         _meet(one, next_one)
     syllables[-1].coda = _HEARD[syllables[-1].coda]
     return "".join(
-        _sound(syllable, syllables[index - 1].coda if index else None)
-        for index, syllable in enumerate(syllables)
+        _sound(syllable, syllables[index - 1].coda if index else None) for index, syllable in enumerate(syllables)
     )
 
 

@@ -9,7 +9,9 @@ _NATIVE_ONES = ("", "한", "두", "세", "네", "다섯", "여섯", "일곱", "�
 _NATIVE_TENS = ("", "열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔")
 _NATIVE_COUNTERS = "시간|시|개월|개|명|사람|살|마리|권|잔|병|번째|번|가지|군데|그루|송이|켤레|대"
 _SINO_COUNTERS = frozenset({"개월"})
-_NUMBER = re.compile(rf"(?P<number>\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.(?P<fraction>\d+))?(?P<gap> ?)(?P<counter>{_NATIVE_COUNTERS})?")
+_NUMBER = re.compile(
+    rf"(?P<number>\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.(?P<fraction>\d+))?(?P<gap> ?)(?P<counter>{_NATIVE_COUNTERS})?"
+)
 _SIGNS = {"%": "퍼센트", "℃": "도", "°": "도", "$": "달러", "₩": "원", "€": "유로", "&": "그리고"}
 _TELEPHONE = re.compile(r"\d+(?:-\d+)+")
 _MONEY = re.compile(r"([$₩€])\s?(\d[\d,.]*\d|\d)")
@@ -62,7 +64,7 @@ def _read(found: re.Match[str]) -> str:
     if fraction:
         point = "".join(_DIGITS[int(digit)] for digit in fraction)
         word = f"{sino(digits)}점{point}"
-    elif counter and counter not in _SINO_COUNTERS and len(digits) <= 2 and 0 < int(digits) and digits[0] != "0":
+    elif counter and counter not in _SINO_COUNTERS and len(digits) <= 2 and int(digits) > 0 and digits[0] != "0":
         word = native(int(digits))
     else:
         word = sino(digits)
