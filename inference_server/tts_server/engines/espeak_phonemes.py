@@ -1,9 +1,9 @@
 """Turns text into phonemes with eSpeak NG, in a process of its own: `python -m tts_server.engines.espeak_phonemes`.
 
-The library is under the GPL: no other process loads it. Lines of stdin are requests, lines of stdout replies, both JSON:
-`{"voice": "it", "texts": ["ciao", ...]}` gives `{"phonemes": ["t^ʃˈaːo", ...]}` or `{"error": "..."}`. The first line of
-stdout is `{}` once the library is loaded, or an error. The phonemes of a text are IPA; letters of one sound, such as those
-of an affricate, are tied by `^`. The process ends with its stdin.
+The library is under the GPL: no other process loads it. Lines of stdin are requests, lines of stdout replies, both
+JSON: `{"voice": "it", "texts": ["ciao", ...]}` gives `{"phonemes": ["t^ʃˈaːo", ...]}` or `{"error": "..."}`. The first
+line of stdout is `{}` once the library is loaded, or an error. The phonemes of a text are IPA; letters of one sound,
+such as those of an affricate, are tied by `^`. The process ends with its stdin.
 """
 
 import ctypes

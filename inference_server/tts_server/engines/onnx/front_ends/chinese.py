@@ -1,7 +1,7 @@
 """Mandarin: words by jieba, readings by pypinyin, numbers by cn2an (all MIT), sounds by the tables below.
 
-The tables are the IPA of standard Mandarin in the notation of Kokoro's vocabulary, in which an arrow behind the vowel is
-the tone: https://en.wikipedia.org/wiki/Help:IPA/Mandarin. Kokoro was trained without tone sandhi in its input.
+The tables are the IPA of standard Mandarin in the notation of Kokoro's vocabulary, in which an arrow behind the vowel
+is the tone: https://en.wikipedia.org/wiki/Help:IPA/Mandarin. Kokoro was trained without tone sandhi in its input.
 """
 
 import re
@@ -11,7 +11,8 @@ _HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _RUN = re.compile(rf"[{_HAN}]+|[^{_HAN}]+")
 _PUNCTUATION = str.maketrans({
     "、": ", ", "，": ", ", "。": ". ", "．": ". ", "！": "! ", "：": ": ", "；": "; ", "？": "? ", "…": "… ",
-    "《": " “", "》": "” ", "「": " “", "」": "” ", "『": " “", "』": "” ", "【": " “", "】": "” ", "（": " (", "）": ") ",
+    "）": ") ", "《": " “", "》": "” ", "「": " “", "」": "” ", "『": " “", "』": "” ", "【": " “", "】": "” ",
+    "（": " (",
 })  # fmt: skip
 _TONES = {"1": "→", "2": "↗", "3": "↓", "4": "↘", "5": ""}
 _INITIALS = {
@@ -77,7 +78,12 @@ class Chinese:
         initials = read(word, style=style.INITIALS, strict=True)
         finals = read(word, style=style.FINALS_TONE3, strict=True, neutral_tone_with_five=True)
         for initial, final in zip(initials, finals, strict=True):
-            yield syllable(initial, final)
+            yield syllable(initial, final) or self._interjection(word)
+
+    def _interjection(self, word: str) -> str:
+        """Read a syllable without a vowel, such as 嗯: strict pinyin has neither an initial nor a final for it."""
+        read = self._pinyin.lazy_pinyin(word, style=self._pinyin.Style.TONE3, neutral_tone_with_five=True)
+        return syllable("", read[0]) if len(read) == 1 else ""
 
 
 def load(language: str) -> Chinese:

@@ -22,11 +22,12 @@ TIMEOUT_SECONDS = 5.0
 _READ_BYTES = 65_536
 # Punctuation inside a number belongs to it: 3,5 and 10:30.
 _PUNCTUATION = re.compile(r"""(\s*(?:(?:(?<!\d)[.,:]|[.,:](?!\d)|[;!?…—"“”()¡¿«»।])\s*)+)""")
-_SPACE_BEFORE = re.compile(r"\s+(?=[.,:;!?…”)])")
+_STRAY_SPACE = re.compile(r"\s+(?=[.,:;!?…”)])|(?<=[“(])\s+")
 _MARKS = str.maketrans({"«": "“", "»": "”", "¡": None, "¿": None, "।": "."})
 # Kokoro's vocabulary has one letter for each of these pairs.
 _ONE_LETTER = {
-    "aɪ": "I", "aʊ": "W", "dz": "ʣ", "dʒ": "ʤ", "eɪ": "A", "oʊ": "O", "əʊ": "Q", "ss": "S", "ts": "ʦ", "tʃ": "ʧ", "ɔɪ": "Y",
+    "aɪ": "I", "aʊ": "W", "dz": "ʣ", "dʒ": "ʤ", "eɪ": "A", "oʊ": "O", "əʊ": "Q", "ss": "S", "ts": "ʦ", "tʃ": "ʧ",
+    "ɔɪ": "Y",
 }  # fmt: skip
 _PAIRS = re.compile("|".join(f"{pair[0]}{re.escape(TIE)}{pair[1]}" for pair in _ONE_LETTER))
 
@@ -97,11 +98,11 @@ class Espeak:
         read = self._process.phonemes(self._voice, pieces[::2])
         pieces[::2] = map(in_vocabulary, read)
         pieces[1::2] = (mark.translate(_MARKS) for mark in pieces[1::2])
-        return _SPACE_BEFORE.sub("", "".join(pieces)).strip()
+        return _STRAY_SPACE.sub("", "".join(pieces)).strip()
 
 
 def in_vocabulary(phonemes: str) -> str:
-    """Return IPA with ties in the notation of Kokoro: one letter for a diphthong or an affricate, no ties or hyphens."""
+    """Return IPA with ties in the notation of Kokoro: one letter for a diphthong or an affricate, and no ties."""
     joined = _PAIRS.sub(lambda found: _ONE_LETTER[found[0].replace(TIE, "")], phonemes)
     return joined.replace(TIE, "").replace("-", "")
 

