@@ -25,8 +25,8 @@ from tts_server.errors import EngineUnavailable
 PHONEMES_IPA = 0x02
 PHONEMES_TIE = 0x80
 TIE = "^"
-_LANGUAGE_SWITCH = re.compile(r"\([a-z]{2,3}(?:-[a-z0-9-]+)?\)")
-"""`(en)` before a word that the library reads as another language."""
+_LANGUAGE_SWITCH = re.compile(r"\([a-z0-9^-]+\)")
+"""`(en)`, tied as if it were a sound, before a word that the library reads as another language."""
 
 
 class Phonemizer:

@@ -42,7 +42,7 @@ class Kokoro:
     """The graph with all voices whose languages can be read on this machine."""
 
     sample_rate_hz = 24_000
-    speeds = (0.5, 2.0)
+    speeds = (0.25, 1.5)
     blends_voices = True
 
     def __init__(self, model: Path | None = None, voices: Path | None = None, vocabulary: Path | None = None) -> None:

@@ -1,5 +1,6 @@
 """The languages of Kokoro: which front end reads each, and what has to be installed for it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,9 @@ _BY_SCRIPT = {
     Script.LATIN: "en-us", Script.HAN: "zh", Script.JAPANESE: "ja", Script.HANGUL: "ko", Script.DEVANAGARI: "hi",
 }  # fmt: skip
 """The language of a word whose script the text's own language does not have."""
+_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which some front ends cannot take."""
+_SPACE_BEFORE_PUNCTUATION = re.compile(r"\s+(?=[,.:;!?…”)])")
 
 
 @cache
@@ -72,8 +76,9 @@ def front_end(tag: str) -> FrontEnd:
 
 def read(text: str, tag: str) -> str:
     """Return the phonemes of `text`, words of other scripts by their own front ends. Raises `EngineError`."""
-    parts = (_read_run(run, tag, script) for script, run in script_runs(text, LANGUAGES[tag].script))
-    return " ".join(filter(None, parts))
+    runs = script_runs(_UNREADABLE.sub(" ", text), LANGUAGES[tag].script)
+    parts = (_read_run(run, tag, script) for script, run in runs)
+    return _SPACE_BEFORE_PUNCTUATION.sub("", " ".join(filter(None, (part.strip() for part in parts))))
 
 
 def _read_run(run: str, tag: str, script: Script) -> str:
