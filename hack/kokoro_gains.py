@@ -46,10 +46,14 @@ def main() -> int:
         "gains_decibels": {voice: round(TARGET_LUFS - lufs, 1) for voice, lufs in sorted(measured.items())},
     }
     Path(GAINS_FILE).write_text(json.dumps(table, indent=2) + "\n", "utf-8")
+    print(f"heart of Hibari with its gain: {_loudness_of_heart():.2f} LUFS")
+    return 0
+
+
+def _loudness_of_heart() -> float:
     heart = Hibari()
     parts = [heart.render(piece, "heart", 1.0) for text in TEXTS["en"] for piece in heart.phonemes(text, "heart", "en")]
-    print(f"heart of Hibari, for comparison: {loudness(np.concatenate(parts), heart.sample_rate_hz):.2f} LUFS")
-    return 0
+    return loudness(np.concatenate(parts), heart.sample_rate_hz)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ Voices = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class VoiceFeatures:
-    """What an engine says of its voices besides their names and languages; most say nothing."""
+    """An engine's facts about its voices besides their names and languages; most engines state none."""
 
     genders: Mapping[str, str] = field(default_factory=dict)
     """Voice names with `female` or `male`, as far as it is known."""

@@ -37,7 +37,7 @@ class EngineClient(Protocol):
 
     @property
     def voice_features(self) -> VoiceFeatures:
-        """What the engine says of its voices besides. Known once `start` has returned."""
+        """Genders and blends, as far as the engine states them. Known once `start` has returned."""
 
     @property
     def passage_characters(self) -> int:

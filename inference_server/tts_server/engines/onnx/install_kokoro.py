@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (InstallError, OSError) as error:
         sys.stderr.write(f"tts-install-kokoro: {error}\n")
         return 1
-    sys.stdout.write(f"Kokoro is installed in {target}: `tts-server` speaks with it from its next start on.\n")
+    sys.stdout.write(f"Kokoro is installed in {target}.\n")
     return 0
 
 
