@@ -1,5 +1,6 @@
 """`tts-install-kokoro`: what it writes is complete and checked, whatever goes wrong."""
 
+import base64
 import hashlib
 import http.server
 import io
@@ -42,7 +43,7 @@ ARCHIVE = archive_of_voices()
 def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash of the archive above in place of the real one, which is 27 MB; the graph is the real one."""
     monkeypatch.delenv(REGISTRY_VARIABLE, raising=False)
-    digest = install_kokoro.base64.b64encode(hashlib.sha512(ARCHIVE).digest()).decode()
+    digest = base64.b64encode(hashlib.sha512(ARCHIVE).digest()).decode()
     monkeypatch.setattr(install_kokoro, "VOICES_SHA512", digest)
 
 

@@ -4,6 +4,7 @@ Most of it runs in the test's own process: a worker would load 400 MB for each c
 """
 
 import asyncio
+import importlib.util
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -111,7 +112,7 @@ def test_without_espeak_its_languages_are_not_offered_and_the_log_says_why(
 ) -> None:
     languages.missing.cache_clear()
     languages.front_end.cache_clear()
-    find = languages.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(languages, "find_spec", lambda name: None if name == "espeakng_loader" else find(name))
     try:
         found = Kokoro()

@@ -105,7 +105,7 @@ def _rest(coda: str) -> str:
 
 
 def _meet_h(one: Syllable, other: Syllable) -> None:
-    """Let ㅎ change what follows: it aspirates ㄱ, ㄷ, ㅈ, makes ㅅ tense, and is silent before a vowel: 좋다, 많소, 많아."""
+    """Let ㅎ aspirate ㄱ, ㄷ and ㅈ, make ㅅ tense, and be silent before a vowel: 좋다, 많소, 많아."""
     rest = _rest(one.coda)
     if other.onset in _ASPIRATED:
         one.coda, other.onset = rest, _ASPIRATED[other.onset]

@@ -19,7 +19,8 @@ def speech(peak: float, seconds: float = 0.5) -> FloatSamples:
     """A tone whose loudness swells and falls, with `peak` as its highest sample."""
     time = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     tone = np.sin(2 * np.pi * 150 * time) * np.sin(np.pi * time / seconds) ** 2
-    return (peak * tone / np.abs(tone).max()).astype(np.float32)
+    scaled: FloatSamples = (peak * tone / np.abs(tone).max()).astype(np.float32)
+    return scaled
 
 
 def test_speech_below_the_ceiling_is_not_touched() -> None:
