@@ -12,10 +12,10 @@ lock() {
     --no-emit-find-links --custom-compile-command "hack/lock.sh" -o "requirements/$out.txt" pyproject.toml "$@"
 }
 # The images install subsets of the tested versions: dev is resolved first and constrains the others.
-lock dev --extra operator --extra server --extra espeak --extra aac --extra tracing --group dev "$@"
+lock dev --extra operator --extra server --extra espeak --extra kokoro --extra aac --extra tracing --group dev "$@"
 lock bench --group bench --constraint requirements/dev.txt
 lock operator --extra operator --constraint requirements/dev.txt
-lock server --extra server --extra espeak --extra aac --extra tracing --constraint requirements/dev.txt
+lock server --extra server --extra espeak --extra kokoro --extra aac --extra tracing --constraint requirements/dev.txt
 # The interpreters of the engines on PyTorch: for the images' own platform, since most of it is CUDA.
 for engine in engine-build cosyvoice index-tts; do
   build=()

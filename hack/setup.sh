@@ -22,6 +22,7 @@ if ! "$python" -c "$supported"; then
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "setup: installing pinned dependencies into .venv (about 90 s when nothing is cached)"
+# Without dependencies: the file has all of them, and leaves out one that is not needed (pyproject.toml, tool.uv).
 # Without compiling: most modules are never imported, and Python compiles those that are.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements/dev.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

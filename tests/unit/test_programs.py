@@ -29,6 +29,7 @@ PRINTING = [
     ("kubectl-tts", "--help"),
     ("kubectl-tts", "keygen --secret=speech-keys --output=yaml"),
     ("tts-server", "--help"),
+    ("tts-install-kokoro", "--help"),
 ]
 EXTRAS = {"tts-operator": "operator", "kubectl-tts": "operator", "tts-server": "server"}
 

@@ -1,16 +1,16 @@
 """Configuration of `tts-server` without a file: its own voices for the user of this machine, without keys."""
 
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
+from tts_server.config.builtin_files import kokoro_folder, user_cache
 from tts_server.config.schema import (
     FallbackConfig,
     LanguageRoute,
     LocalEngine,
     ModelConfig,
     OnnxConfig,
+    Precision,
     QuotaConfig,
     ServerConfig,
     StorageConfig,
@@ -26,29 +26,43 @@ _BRITISH = frozenset({"ballad", "echo", "fable", "onyx", "verse"})
 _ESPEAK_ROUTES = {"zh": "cmn", "ja": "ja", "ko": "ko", "de": "de", "es": "es", "fr": "fr-fr"}
 
 NEURAL_MODEL, NEURAL_VOICE = "heart", "heart"
+KOKORO_MODEL = "kokoro"
+KOKORO_FILES = "files of Kokoro"
+"""A name for `is_installed`: what `tts-install-kokoro` has installed."""
+# The best voice of each language by upstream's grades; Korean is read by the voices whose sounds are closest.
+_KOKORO_ROUTES = {"zh": "zf_xiaoxiao", "ja": "jf_alpha", "ko": "zf_xiaoxiao"}
+_KOKORO_ESPEAK_ROUTES = {"es": "ef_dora", "fr": "ff_siwis", "it": "if_sara", "pt": "pf_dora", "hi": "hf_alpha"}
+"""Languages that Kokoro reads by the phonemes of eSpeak NG."""
+KOKORO_SECONDS = 30.0
+"""Wait for first audio of Kokoro: on one busy core a long sentence takes several seconds, and so does a dictionary."""
 
 
 def is_installed(package: str) -> bool:
     """Whether the package of an engine is there. It is not imported: engines run in processes of their own."""
-    return find_spec(package) is not None
+    return kokoro_folder() is not None if package == KOKORO_FILES else find_spec(package) is not None
 
 
 def embedded_config(is_installed: Callable[[str], bool] = is_installed) -> ServerConfig:
     """Return a configuration with every installed engine, no keys, both pages, and files in the user's cache.
 
-    The neural voice is the default; eSpeak NG, an extra, has the other languages, and speaks where the voice fails.
+    The neural voice is the default; Kokoro has its nine languages, if it is installed. eSpeak NG, an extra, has all
+    others, and speaks where a voice fails.
     """
     espeak = is_installed("espeakng_loader")
+    kokoro = is_installed(KOKORO_FILES) and is_installed("hibari")
     neural = is_installed("hibari") or not espeak
     models: list[ModelConfig] = []
     routes = dict(_ESPEAK_ROUTES) if espeak else {}
+    fallback = FallbackConfig(model="espeak") if espeak else None
     if neural:
         engine = LocalEngine(type="Onnx", onnx=OnnxConfig(family="Hibari"))
-        fallback = FallbackConfig(model="espeak") if espeak else None
         models.append(ModelConfig(name=NEURAL_MODEL, engine=engine, fallback=fallback))
         voices = dict.fromkeys(_VOICES, NEURAL_VOICE)
     else:
         voices = {voice: "en-gb" if voice in _BRITISH else "en-us" for voice in _VOICES}
+    if kokoro:
+        models.append(_kokoro(fallback))
+        routes |= _KOKORO_ROUTES | (_KOKORO_ESPEAK_ROUTES if espeak else {})
     if espeak:
         models.append(ModelConfig(name="espeak", engine=LocalEngine()))
     routes["default"] = NEURAL_VOICE if neural else "en-us"
@@ -57,7 +71,7 @@ def embedded_config(is_installed: Callable[[str], bool] = is_installed) -> Serve
         model_aliases=dict.fromkeys(_MODELS, models[0].name),
         voice_aliases=voices,
         language_routing=tuple(LanguageRoute(language=language, voice=voice) for language, voice in routes.items()),
-        storage=StorageConfig(directory=_cache() / "ttsfleet" / "audio"),
+        storage=StorageConfig(directory=user_cache() / "audio"),
         drain_seconds=10,
         playground=True,
         docs=True,
@@ -69,7 +83,12 @@ def embedded_quota() -> QuotaConfig:
     return QuotaConfig()
 
 
-def _cache() -> Path:
-    """Return the cache folder of the XDG Base Directory Specification."""
-    folder = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(folder) if Path(folder).is_absolute() else Path.home() / ".cache"
+def _kokoro(fallback: FallbackConfig | None) -> ModelConfig:
+    return ModelConfig(
+        name=KOKORO_MODEL,
+        engine=LocalEngine(type="Onnx", onnx=OnnxConfig(family="Kokoro")),
+        precision=Precision.INT8,
+        allowed_precisions=(Precision.INT8,),
+        first_audio_timeout_seconds=KOKORO_SECONDS,
+        fallback=fallback,
+    )

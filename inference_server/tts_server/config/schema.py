@@ -66,7 +66,11 @@ class OnnxConfig(ConfigModel):
     family: Literal["Hibari", "Kokoro", "Piper"]
     """Architecture of the graph: how text becomes its input, and its output becomes audio."""
     files: dict[Literal["model", "voices", "vocabulary", "config"], Path] = {}
-    """Files of the voice, by what they are. Default: those that the server's packages contain."""
+    """Files of the voice, by what they are. Default: those of the server's packages, and of `tts-install-kokoro`.
+
+    Every family has a `model`. Kokoro has `voices`, a folder of `.bin` files or an archive by `numpy.savez`, and
+    `vocabulary`, a JSON object of phonemes and numbers.
+    """
 
 
 class LocalEngine(ConfigModel):

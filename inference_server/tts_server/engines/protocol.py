@@ -1,6 +1,7 @@
 """The interface of an engine: the one class to write for a new one. It runs inside a worker process."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,17 @@ Sound = AudioSamples  # the name that engines written for earlier versions impor
 
 Voices = Mapping[str, tuple[str, ...]]
 """Voice names with the BCP 47 tags of the languages that each speaks, its best language first."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFeatures:
+    """An engine's facts about its voices besides their names and languages; most engines state none."""
+
+    genders: Mapping[str, str] = field(default_factory=dict)
+    """Voice names with `female` or `male`, as far as it is known."""
+    blends: bool = False
+    """Whether `speak` takes blends of voices, see `voice_blend`."""
+
 
 WARM_UP_TEXT = "1"
 """Text that every engine can synthesize in every language: used to warm up, and to check that audio is not silent."""
@@ -50,6 +62,10 @@ class Engine(Protocol):
 
         An engine may have `normalized_languages`, a tuple of `en` and `zh`: numbers, dates, money and units in texts of
         these languages are written in words before it gets them. By default it gets them as they are.
+
+        An engine may have `voice_genders`, a mapping of voices to `female` or `male`. If its `blends_voices` is true,
+        `voice` may also be the name of a blend, such as `af_bella(0.6667)+af_sky(0.3333)`: its weights add up to 1, and
+        its language is that of its first voice.
 
         An engine that computes for long between two parts may also have a method `cancel()`: it is called from another
         thread, while `speak` runs, when the audio is no longer needed.

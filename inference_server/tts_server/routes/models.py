@@ -54,6 +54,8 @@ class VoiceObject(BaseModel):
     model: str
     languages: list[str]
     """BCP 47 primary subtags; empty: those of the model."""
+    gender: Literal["female", "male"] | None
+    """Null if the engine does not say."""
 
 
 class VoiceName(BaseModel):
@@ -112,7 +114,8 @@ async def voices(listed: CatalogueOf) -> VoiceList:
     catalogue, _ = listed
     data = [_voice(voice.name, voice) for model in catalogue.offered.values() for voice in model.voices.values()]
     for alias, name in catalogue.voice_aliases.items():
-        data += [_voice(alias, m.voices[name]) for m in catalogue.offered.values() if name in m.voices]
+        found = (model.find(name, {}) for model in catalogue.offered.values())
+        data += [_voice(alias, voice) for voice in found if voice is not None]
     names = dict.fromkeys(voice.id for voice in data)
     return VoiceList(data=data, voices=[VoiceName(id=name, name=name) for name in names])
 
@@ -130,5 +133,15 @@ def _model(name: str, model: Model, tenant: str) -> ModelObject:
     )
 
 
+def _gender(voice: Voice) -> Literal["female", "male"] | None:
+    match voice.gender:
+        case "female" | "male":
+            return voice.gender
+        case _:
+            return None
+
+
 def _voice(name: str, voice: Voice) -> VoiceObject:
-    return VoiceObject(id=name, name=voice.name, model=voice.model, languages=list(voice.languages))
+    return VoiceObject(
+        id=name, name=voice.name, model=voice.model, languages=list(voice.languages), gender=_gender(voice)
+    )

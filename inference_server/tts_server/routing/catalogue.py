@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from tts_server.config.schema import ModelConfig, Precision, ServerConfig
+from tts_server.engines.protocol import VoiceFeatures
+from tts_server.engines.voice_blend import BrokenBlend, is_blend, parse_blend
 from tts_server.errors import ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.fallback import BrokenChain, FallbackModel, chains
 from tts_server.text.languages import match
@@ -29,6 +32,8 @@ class Voice:
     name: str
     model: str
     languages: tuple[str, ...]
+    gender: str | None = None
+    """`female` or `male`; None if the engine does not say."""
 
     def speaks(self, language: str | None) -> bool:
         """Whether it speaks `language`: true for None, and for a voice whose languages are unknown."""
@@ -41,6 +46,8 @@ class Model:
 
     config: ModelConfig
     voices: Mapping[str, Voice]
+    blends_voices: bool = False
+    """Whether a request may name a blend of its voices."""
 
     @property
     def name(self) -> str:
@@ -49,6 +56,19 @@ class Model:
     @property
     def default_voice(self) -> Voice:
         return next(iter(self.voices.values()))
+
+    def find(self, name: str, aliases: Mapping[str, str]) -> Voice | None:
+        """Return the voice, or the blend, of that name or alias; None if there is none. Raises `BrokenBlend`."""
+        resolved = aliases.get(name, name)
+        voice = self.voices.get(name) or self.voices.get(resolved)
+        return self._blend(resolved, aliases) if voice is None and self.blends_voices and is_blend(resolved) else voice
+
+    def _blend(self, name: str, aliases: Mapping[str, str]) -> Voice | None:
+        blend = parse_blend(name, lambda part: part if part in self.voices else aliases.get(part, part))
+        if any(part not in self.voices for part, _ in blend):
+            return None
+        first = self.voices[blend[0].name]
+        return first if len(blend) == 1 else Voice(str(blend), self.name, first.languages)
 
     def precision(self, requested: Precision | None) -> Precision:
         """Return the precision to compute with. Raises `PrecisionNotAllowed`, which lists the allowed ones."""
@@ -85,7 +105,7 @@ class Catalogue:
             if name not in self.offered:
                 raise CatalogueError(f"modelAliases: {alias} names model {name}, which is not configured")
         for alias, name in config.voice_aliases.items():
-            if all(name not in model.voices for model in self.offered.values()):
+            if all(_found(model, name) is None for model in self.offered.values()):
                 raise CatalogueError(f"voiceAliases: {alias} names voice {name}, which no model has")
 
     @property
@@ -104,17 +124,23 @@ class Catalogue:
 
     def voice(self, name: str, model: Model) -> Voice:
         """Return the voice of that name or alias in `model`. Raises `VoiceNotFound`."""
-        voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
+        try:
+            voice = model.find(name, self.voice_aliases)
+        except BrokenBlend as error:
+            raise VoiceNotFound(str(error), param="voice") from None
         if voice is None:
+            blends = is_blend(name) and name not in self.voice_aliases
+            if blends and not model.blends_voices:
+                raise VoiceNotFound(f"Model {model.name} has no blends of voices.", param="voice")
             aliases = [alias for alias, name in self.voice_aliases.items() if name in model.voices]
             listed = _listed(list(dict.fromkeys([*aliases, *model.voices])), "/v1/audio/voices")
-            raise VoiceNotFound(f"Model {model.name} has no such voice. Its voices: {listed}.", param="voice")
+            missing = "has no voice that the blend names" if blends else "has no such voice"
+            raise VoiceNotFound(f"Model {model.name} {missing}. Its voices: {listed}.", param="voice")
         return voice
 
     def model_with_voice(self, name: str) -> Model:
         """Return the first model with that voice, else the default model, whose `VoiceNotFound` lists its voices."""
-        resolved = self.voice_aliases.get(name, name)
-        holders = (model for model in self.offered.values() if name in model.voices or resolved in model.voices)
+        holders = (model for model in self.offered.values() if _found(model, name, self.voice_aliases) is not None)
         return next(holders, self.default_model)
 
     def route(self, language: str | None, model: Model) -> Voice | None:
@@ -132,18 +158,36 @@ class Catalogue:
 
     def _voice_of_any_model(self, name: str) -> Voice:
         for model in self.offered.values():
-            voice = model.voices.get(name) or model.voices.get(self.voice_aliases.get(name, name))
+            voice = _found(model, name, self.voice_aliases)
             if voice is not None:
                 return voice
         raise CatalogueError(f"languageRouting names voice {name}, which no model has")
 
 
-def catalogue(config: ServerConfig, engine_voices: Mapping[str, EngineVoices]) -> Catalogue:
+def catalogue(
+    config: ServerConfig,
+    engine_voices: Mapping[str, EngineVoices],
+    features: Mapping[str, VoiceFeatures] = MappingProxyType({}),
+) -> Catalogue:
     """Return the names of `config` that its engines have. Raises `CatalogueError` for a name that refers to nothing."""
     names = [model.name for model in config.models]
     if len(set(names)) != len(names):
         raise CatalogueError("models: two have the same name")
-    return Catalogue([_model(model, engine_voices.get(model.name, {})) for model in config.models], config)
+    return Catalogue(
+        [
+            _model(model, engine_voices.get(model.name, {}), features.get(model.name, VoiceFeatures()))
+            for model in config.models
+        ],
+        config,
+    )
+
+
+def _found(model: Model, name: str, aliases: Mapping[str, str] = MappingProxyType({})) -> Voice | None:
+    """Return the voice of that name in `model`; None also for a blend that is not written as one."""
+    try:
+        return model.find(name, aliases)
+    except BrokenBlend:
+        return None
 
 
 def _listed(names: Sequence[str], route: str) -> str:
@@ -171,16 +215,16 @@ def missing_voices(config: ModelConfig, engine_voices: EngineVoices) -> list[str
     return [voice.name for voice in config.voices if engine_voices and voice.name not in engine_voices]
 
 
-def _model(config: ModelConfig, engine_voices: EngineVoices) -> Model:
+def _model(config: ModelConfig, engine_voices: EngineVoices, features: VoiceFeatures) -> Model:
     if config.voices:
         listed = {voice.name: voice.languages or config.languages for voice in config.voices}
     else:
         listed = dict(engine_voices)
     voices = {
-        name: Voice(name, config.name, tuple(languages))
+        name: Voice(name, config.name, tuple(languages), features.genders.get(name))
         for name, languages in listed.items()
         if not engine_voices or name in engine_voices
     }
     if not voices:
         raise CatalogueError(f"models: {config.name} has no voice that its engine has")
-    return Model(config, voices)
+    return Model(config, voices, features.blends)

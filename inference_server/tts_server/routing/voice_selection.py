@@ -92,7 +92,7 @@ def _reroute_utterance(
     catalogue: Catalogue, fallback: FallbackModel, model: Model, routed: RoutedUtterance
 ) -> RoutedUtterance:
     utterance = routed.utterance
-    languages = catalogue.models[routed.model].voices[utterance.voice].languages
+    languages = catalogue.voice(utterance.voice, catalogue.models[routed.model]).languages
     language = utterance.language or (languages[0] if languages else None)
     by_language = {entry.language: entry.voice for entry in fallback.voices}
     mapped = match(language, by_language) if language is not None else None

@@ -24,6 +24,8 @@ MAX_PHONEMES = 400
 """Longest piece that the voices were trained on, as the package has it."""
 NOISE_SEED = 0
 """Seed of the noise in consonants and breath: the same text always sounds the same."""
+LOUDNESS_GAIN = np.float32(2.06)
+"""From -26.3 LUFS to the -20 of Kokoro's voices; `python -m hack.kokoro_gains` measures both."""
 _CLAUSE_END = re.compile(r"(?<=[,;:—])\s+")
 _PHONEME_LINK = re.compile(r"\](?=\()")
 """`[word](/phonemes/)` is a command of the package's front end; text is data, so the two brackets are parted."""
@@ -75,5 +77,7 @@ class Hibari:
 
         ids = [0, *(self._ids[phoneme] for phoneme in phonemes if phoneme in self._ids), 0]
         outputs = self.session.run({"ids": np.array([ids], np.int64), "speed": np.array([speed], np.float32)})
-        samples: FloatSamples = dsp.synth(*(output[0] for output in outputs), np.random.default_rng(NOISE_SEED))
+        samples: FloatSamples = LOUDNESS_GAIN * dsp.synth(
+            *(output[0] for output in outputs), np.random.default_rng(NOISE_SEED)
+        )
         return samples

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Samples, Utterance, VoiceFeatures, Voices
 from tts_server.inference.pool.replies import MemberReply, WorkerReplies, error_in
 from tts_server.inference.pool.worker_process import WorkerCommand, WorkerProcess
 from tts_server.inference.wire.frames import AUDIO_KINDS, Frame, Kind, json_content, json_frame
@@ -31,6 +31,7 @@ class WorkerClient:
     ) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
+        self.voice_features = VoiceFeatures()
         self.passage_characters = 0
         self.pause_scales: Mapping[float, float] = {}
         self.batch_cost: BatchCost | None = None
@@ -194,6 +195,7 @@ class WorkerClient:
         ready: Mapping[str, Any] = json_content(payload)
         self.sample_rate_hz = int(ready["sample_rate_hz"])
         self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
+        self.voice_features = VoiceFeatures(ready.get("voice_genders", {}), bool(ready.get("blends_voices", False)))
         self.passage_characters = int(ready.get("passage_characters", 0))
         self.pause_scales = dict(ready.get("pause_scales", ()))
         self.voice_groups = ready.get("voice_groups", {})

@@ -12,7 +12,7 @@ import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
 from tts_server.errors import EngineError, InvalidAudio, TTSError
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Samples, Utterance, VoiceFeatures, Voices
 from tts_server.inference.output_check import OutputCheck
 from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.dispatcher import Dispatcher, DispatchHooks
@@ -67,6 +67,7 @@ class WorkerPool:
     ) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
+        self.voice_features = VoiceFeatures()
         self.passage_characters = 0
         self.pause_scales: Mapping[float, float] = {}
         self._engine = engine
@@ -106,6 +107,7 @@ class WorkerPool:
         await self._supervisor.load()
         first = self._slots[0].worker
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
+        self.voice_features = first.voice_features
         self.passage_characters, self.pause_scales = first.passage_characters, first.pause_scales
         policy = self._dispatcher.batches.policy = worth_batching(self._batching, first.batch_cost)
         if (cost := first.batch_cost) is not None:

@@ -62,7 +62,8 @@ def main(arguments: list[str]) -> int:
         normalization = Normalization(engine, json.loads(arguments[5]), lambda: _write(sink, _unread([])))
         voices = {name: list(languages) for name, languages in engine.voices.items()}
         _warm_up(engine)
-        features = _passage_feature(engine) | _pause_feature(engine) | _batch_feature(engine, int(arguments[2]))
+        features = _passage_feature(engine) | _pause_feature(engine) | _voice_feature(engine)
+        features |= _batch_feature(engine, int(arguments[2]))
     except Exception as error:
         _report(sink, error)
         return 1
@@ -97,6 +98,12 @@ def _passage_feature(engine: Engine) -> dict[str, object]:
 def _pause_feature(engine: Engine) -> dict[str, object]:
     scales = getattr(engine, "pause_scales", {})
     return {"pause_scales": [[float(speed), float(scale)] for speed, scale in scales.items()]} if scales else {}
+
+
+def _voice_feature(engine: Engine) -> dict[str, object]:
+    genders = dict(getattr(engine, "voice_genders", {}))
+    feature: dict[str, object] = {"voice_genders": genders} if genders else {}
+    return feature | ({"blends_voices": True} if getattr(engine, "blends_voices", False) else {})
 
 
 def _batch_feature(engine: Engine, size: int) -> dict[str, object]:

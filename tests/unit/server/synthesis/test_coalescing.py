@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_server.audio import Encoding, EncodingThreads, encode_whole, encoder_for
-from tts_server.engines.protocol import Voices
+from tts_server.engines.protocol import VoiceFeatures, Voices
 from tts_server.errors import EngineCrashed, EngineError, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.routing.fallback import FallbackModel
@@ -55,6 +55,7 @@ class SteppedEngine:
     sample_rate_hz = RATE_HZ
     voices: Voices = {}
     passage_characters = 0
+    voice_features = VoiceFeatures()
     pause_scales: Mapping[float, float] = {}
     ready = True
 
