@@ -11,6 +11,7 @@ import structlog
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady
 from tts_server.inference.pool.dispatcher import Dispatcher
 from tts_server.inference.pool.slot import WorkerSlot
+from tts_server.inference.pool.template import WorkerTemplate
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_process import WorkerCommand
 
@@ -32,6 +33,8 @@ class WorkerSettings:
     memory_limit_bytes: int | None
     first_audio_timeout_seconds: float
     """How long utterances wait for a worker while none is loaded."""
+    template: WorkerTemplate | None = None
+    """Forks the workers; None: each loads the engine itself."""
 
 
 class WorkerSupervisor:
@@ -105,6 +108,8 @@ class WorkerSupervisor:
         self._dispatcher.close(EngineCrashed("The engine is stopping."))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
+        if self._settings.template is not None:
+            await self._settings.template.stop()
 
     def release(self, slot: WorkerSlot, *, failed: bool, invalid_audio: bool) -> None:
         """Take a slot back after its utterance or batch: offer it again or replace its worker. Ignored after `stop`."""
@@ -186,7 +191,7 @@ class WorkerSupervisor:
                 await slot.worker.kill()
                 if slot.failures > 1:
                     await asyncio.sleep(_backoff_seconds(slot.failures))
-                slot.worker = WorkerClient(self._settings.command)
+                slot.worker = WorkerClient(self._settings.command, template=self._settings.template)
                 await slot.worker.start(self._settings.load_timeout_seconds)
             except EngineError as error:
                 log.warning("engine failed to load", engine=engine, reason=error.message)

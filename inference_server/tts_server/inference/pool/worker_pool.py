@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
+from tts_server.engines.registry import shares_memory
 from tts_server.errors import EngineError, InvalidAudio, TTSError
 from tts_server.inference.client import Samples, Utterance, Voices
 from tts_server.inference.output_check import OutputCheck
@@ -17,6 +18,7 @@ from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.dispatcher import Dispatcher, DispatchHooks
 from tts_server.inference.pool.slot import Assignment, WorkerSlot
 from tts_server.inference.pool.supervisor import WorkerSettings, WorkerSupervisor
+from tts_server.inference.pool.template import SUPPORTED, WorkerTemplate
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.scheduling.batching import BatchPolicy, worth_batching
@@ -35,7 +37,8 @@ class WorkerPool:
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
 
-    `options` are the keyword arguments of the engine's constructor.
+    `options` are the keyword arguments of the engine's constructor. Several workers of an engine that can be forked
+    share what it has loaded (`WorkerTemplate`).
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -66,7 +69,10 @@ class WorkerPool:
         self._batching = batching
         command = WorkerCommand(engine, threads, options)
         measured_size = batching.size if batching is not None else 0
-        self._slots = [WorkerSlot(WorkerClient(command, 0 if n else measured_size)) for n in range(processes)]
+        # One process alone would only pay for a second one. With threads, an engine cannot be forked.
+        shares = processes > 1 and threads == 1 and SUPPORTED and shares_memory(engine)
+        template = WorkerTemplate(engine, options) if shares else None
+        self._slots = [WorkerSlot(WorkerClient(command, 0 if n else measured_size, template)) for n in range(processes)]
         self._dispatcher = Dispatcher(
             self._slots,
             DispatchHooks(on_wait, on_depth, on_batch),
@@ -74,7 +80,9 @@ class WorkerPool:
             on_batch=lambda slot, batch, cost: self._supervisor.spawn(self._run_batch(slot, batch, cost)),
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
-        settings = WorkerSettings(command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds)
+        settings = WorkerSettings(
+            command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds, template
+        )
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 
     @property

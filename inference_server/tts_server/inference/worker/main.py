@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -50,16 +50,22 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     faulthandler.enable()
     keep_freed_memory()
+    name, cancelled, batch_size, shared, options = arguments
+    return serve(lambda: engine_factory(name)(**json.loads(options)), int(cancelled), int(batch_size), int(shared))
+
+
+def serve(load: Callable[[], Engine | Exception], cancelled: int, batch_size: int, shared_memory: int) -> int:
+    """Serve the engine that `load` returns, or report the exception that it returns or raises; see `main`."""
     source, sink = _claim_pipes()
-    shared = SharedBufferWriter(int(arguments[3]))
-    cancellations = CancellationReader(int(arguments[1]))
+    shared = SharedBufferWriter(shared_memory)
+    cancellations = CancellationReader(cancelled)
     threading.Thread(target=cancellations.run, daemon=True).start()
     try:
-        engine = engine_factory(arguments[0])(**json.loads(arguments[4]))
+        engine = _loaded(load())
         cancellations.cancel_engine = getattr(engine, "cancel", None)
         voices = {name: list(languages) for name, languages in engine.voices.items()}
-        _warm_up(engine)
-        features = _passage_feature(engine) | _pause_feature(engine) | _batch_feature(engine, int(arguments[2]))
+        warm_up(engine)
+        features = _passage_feature(engine) | _pause_feature(engine) | _batch_feature(engine, batch_size)
     except Exception as error:
         _report(sink, error)
         return 1
@@ -73,6 +79,19 @@ def main(arguments: list[str]) -> int:
             shared.switch_half()
             _serve(engine, wanted, cancellations, sink, shared)
     return 0
+
+
+def warm_up(engine: Engine) -> None:
+    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it."""
+    voice, languages = next(iter(engine.voices.items()))
+    for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
+        as_samples(part)
+
+
+def _loaded(engine: Engine | Exception) -> Engine:
+    if isinstance(engine, Exception):
+        raise engine
+    return engine
 
 
 def _requests(source: int) -> Iterator[tuple[Kind, Any]]:
@@ -158,13 +177,6 @@ def _close(parts: Iterable[AudioSamples]) -> None:
     close = getattr(parts, "close", None)
     if close is not None:
         close()
-
-
-def _warm_up(engine: Engine) -> None:
-    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it."""
-    voice, languages = next(iter(engine.voices.items()))
-    for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
-        as_samples(part)
 
 
 def _report(sink: int, error: Exception) -> None:
