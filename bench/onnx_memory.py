@@ -16,6 +16,7 @@ from bench.voices import VOICES
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool import worker_pool
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.inference.worker.main import IDLE_SECONDS
 
 SENTENCES = (
     "The train to the airport leaves from the second platform every half hour.",
@@ -51,6 +52,7 @@ async def megabytes(options: Mapping[str, Any], voice: str, *, processes: int, s
     try:
         for sentence in SENTENCES * ROUNDS:
             await asyncio.gather(*(spoken(pool, sentence, voice) for _ in range(processes)))
+        await asyncio.sleep(2 * IDLE_SECONDS)
         return sum(map(proportional_bytes, children_of(os.getpid()))) / MEBIBYTE
     finally:
         await pool.stop()

@@ -40,5 +40,11 @@ def weights(model: ModelConfig) -> str:
         return model.weights_digest
     engine = model.engine
     if isinstance(engine, LocalEngine):
-        return f"{engine.type} {engine_version(engine.type.lower())} {json.dumps(engine.options, sort_keys=True)}"
+        return f"{engine.type} {engine_version(engine.type.lower())} {_options(engine)}"
     return f"{engine.type} {engine.url}"
+
+
+def _options(engine: LocalEngine) -> str:
+    own = engine.onnx.precision_files if engine.onnx is not None else {}
+    files = {"precision_files": {precision: engine.options_of(precision)["files"] for precision in own}} if own else {}
+    return json.dumps(engine.options | files, sort_keys=True)

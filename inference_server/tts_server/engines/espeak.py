@@ -56,7 +56,7 @@ class Espeak:
     """Measured after full stops in four languages: beyond its normal speed the library saves on pauses first."""
 
     def __init__(self) -> None:
-        data_path, self._library = _load()
+        data_path, self._library = load_library()
         self.sample_rate_hz = int(
             self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, INITIALIZE_DONT_EXIT)
         )
@@ -134,7 +134,7 @@ def _is_command(code: int) -> bool:
     return controls or 0xD800 <= code < 0xF900 or code >= 0xF0000
 
 
-def _load() -> tuple[bytes, ctypes.CDLL]:
+def load_library() -> tuple[bytes, ctypes.CDLL]:
     try:
         import espeakng_loader
 

@@ -105,7 +105,7 @@ class WorkerProcess:
                 inherited_ends.callback(shared_buffer.close_descriptor)
             process: Process | None = None
             if template is not None:
-                process = await _forked(template, environment, batch_size, sink, cancelled, shared)
+                process = await _forked(template, environment, batch_size, (sink, cancelled, shared))
             process = process or await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
@@ -215,9 +215,13 @@ async def _line(stream: asyncio.StreamReader) -> str:
 
 
 async def _forked(
-    template: WorkerTemplate, environment: Mapping[str, str], batch_size: int, sink: int, cancelled: int, shared: int
+    template: WorkerTemplate, environment: Mapping[str, str], batch_size: int, descriptors: tuple[int, int, int]
 ) -> ForkedProcess | None:
-    """Have `template` fork a worker with these descriptors; None if its engine cannot be forked."""
+    """Have `template` fork a worker; None if its engine cannot be forked.
+
+    `descriptors` are its stdout, its pipe of cancellations and its shared memory, -1 for none.
+    """
+    sink, cancelled, shared = descriptors
     loop = asyncio.get_running_loop()
     with ExitStack() as inherited_ends, ExitStack() as own_ends:
         source, own_stdin = os.pipe()
@@ -231,8 +235,8 @@ async def _forked(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(own_stderr, "rb", buffering=0)
         )
         own_ends.callback(transport.close)
-        descriptors = [source, sink, stderr, cancelled] + ([] if shared < 0 else [shared])
-        worker = await template.fork(environment, batch_size, descriptors, (stdin, reader))
+        passed = [source, sink, stderr, cancelled, *([] if shared < 0 else [shared])]
+        worker = await template.fork(environment, batch_size, passed, (stdin, reader))
         if worker is not None:
             own_ends.pop_all()
     return worker

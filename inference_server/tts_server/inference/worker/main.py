@@ -13,6 +13,7 @@ import faulthandler
 import fcntl
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -39,10 +40,12 @@ from tts_server.inference.wire.shared_buffer import SharedBufferWriter
 from tts_server.inference.worker.batches import batching, measure, run_batch
 from tts_server.inference.worker.cancellation import READ_BYTES, CancellationReader
 from tts_server.inference.worker.lifetime import die_with_parent, exit_worker
-from tts_server.malloc_tuning import keep_freed_memory
+from tts_server.malloc_tuning import give_back_freed_memory, keep_freed_memory
 from tts_server.samples import as_samples
 
 _DONE = frame(Kind.DONE)
+IDLE_SECONDS = 1
+"""Wait after which a worker returns its free memory to the system: a millisecond's work."""
 
 
 def main(arguments: list[str]) -> int:
@@ -96,10 +99,19 @@ def _loaded(engine: Engine | Exception) -> Engine:
 
 def _requests(source: int) -> Iterator[tuple[Kind, Any]]:
     unpacker = Unpacker()
-    while data := os.read(source, READ_BYTES):
+    while data := _read(source):
         for kind, payload in unpacker.feed(data):
             yield kind, json_content(payload)
     exit_worker()
+
+
+def _read(source: int) -> bytes:
+    """Read what has come, or wait for it; a process that waits long keeps no free memory."""
+    waiting = select.poll()
+    waiting.register(source, select.POLLIN)
+    if not waiting.poll(IDLE_SECONDS * 1000):
+        give_back_freed_memory()
+    return os.read(source, READ_BYTES)
 
 
 def _passage_feature(engine: Engine) -> dict[str, object]:

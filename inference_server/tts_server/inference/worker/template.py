@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
     try:
         engine = engine_factory(arguments[0])(**json.loads(arguments[2]))
         warm_up(engine)
+        if (before_fork := getattr(engine, "before_fork", None)) is not None:
+            before_fork()
     except Exception as error:
         engine = error  # each worker reports it, as one that loads the engine itself does
     give_back_freed_memory()
@@ -113,10 +116,8 @@ class Template:
         self._poll.unregister(descriptor)
         os.close(descriptor)
         _, status = os.waitpid(pid, 0)
-        try:
+        with suppress(OSError):  # nobody wants to know any more
             self._control.send(WorkerEnd(pid, os.waitstatus_to_exitcode(status)).packet())
-        except OSError:  # nobody wants to know any more
-            pass
 
     def _become_worker(self, template: int, request: ForkRequest, descriptors: list[int]) -> NoReturn:
         code = 1
