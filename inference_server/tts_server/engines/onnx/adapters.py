@@ -48,9 +48,7 @@ def load_adapter(content: Mapping[str, Any]) -> Adapter:
     except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
         raise EngineUnavailable(f"{path} of adapter {name} is not an archive of arrays by numpy.savez.") from error
     if STYLE not in arrays and not _pairs(arrays):
-        raise EngineUnavailable(
-            f"{path} of adapter {name} has no array {STYLE}, and no pairs WEIGHT.A and WEIGHT.B."
-        )
+        raise EngineUnavailable(f"{path} of adapter {name} has no array {STYLE}, and no pairs WEIGHT.A and WEIGHT.B.")
     return Adapter(name, dict(content["voices"]), arrays)
 
 

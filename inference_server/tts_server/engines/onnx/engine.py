@@ -1,7 +1,6 @@
 """The Onnx engine: what all families share."""
 
 import inspect
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from tts_server.engines.onnx import time_stretch
 from tts_server.engines.onnx.adapters import Adapter, folded_weights, load_adapter
-from tts_server.engines.onnx.family import Family, FloatSamples, StyledFamily
+from tts_server.engines.onnx.family import Family, FloatSamples, ReadingFamily, StyledFamily
 from tts_server.engines.onnx.hibari import Hibari
 from tts_server.engines.onnx.piper import Piper
 from tts_server.engines.onnx.session import RunCancelled, SessionOptions
@@ -61,9 +60,7 @@ class Onnx:
     def _check_voices(self, adapter: Adapter, added: Collection[str]) -> None:
         for voice, base in adapter.voices.items():
             if base not in self._family.voices:
-                raise EngineUnavailable(
-                    f"Adapter {adapter.name} adapts the voice {base}, which does not exist."
-                )
+                raise EngineUnavailable(f"Adapter {adapter.name} adapts the voice {base}, which does not exist.")
             if voice in self._family.voices or voice in added:
                 raise EngineUnavailable(f"Adapter {adapter.name} adds the voice {voice}, which exists already.")
 
@@ -80,9 +77,9 @@ class Onnx:
         return None
 
     def before_fork(self) -> None:
-        """Leave nothing that two processes cannot share: the process with eSpeak NG."""
-        if (front_end := sys.modules.get("tts_server.engines.onnx.front_ends.espeak")) is not None:
-            front_end.shared_process().stop()
+        """Leave nothing behind that two processes cannot share."""
+        if isinstance(self._family, ReadingFamily):
+            self._family.end_reader()
 
     def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[FloatSamples]:
         if voice not in self.voices:

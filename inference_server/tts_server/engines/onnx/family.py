@@ -42,6 +42,14 @@ class Family(Protocol):
 
 
 @runtime_checkable
+class ReadingFamily(Family, Protocol):
+    """A family whose text another process reads."""
+
+    def end_reader(self) -> None:
+        """End that process; the next text starts one again."""
+
+
+@runtime_checkable
 class StyledFamily(Family, Protocol):
     """A family whose voices are vectors: an adapter may bring another one."""
 

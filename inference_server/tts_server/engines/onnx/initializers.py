@@ -1,7 +1,8 @@
 """Reads the weights of an ONNX graph by name, without the package `onnx`: an adapter needs a few of them, once.
 
 A graph is a protocol buffer (onnx.proto3). Only what leads to the weights is read: ModelProto.graph is field 7,
-GraphProto.initializer field 5; of a TensorProto, dims is 1, data_type 2, float_data 4, name 8 and raw_data 9.
+GraphProto.initializer field 5; of a TensorProto, dims is 1, data_type 2, float_data 4, int32_data 5 (for smaller integers too), name
+8 and raw_data 9.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GRAPH, _INITIALIZER = 7, 5
-_DIMS, _DATA_TYPE, _FLOAT_DATA, _NAME, _RAW_DATA = 1, 2, 4, 8, 9
+_DIMS, _DATA_TYPE, _FLOAT_DATA, _INT32_DATA, _NAME, _RAW_DATA = 1, 2, 4, 5, 8, 9
 _TYPES = {1: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1"), 10: np.dtype("<f2")}
 """FLOAT, UINT8, INT8 and FLOAT16."""
 
@@ -40,6 +41,7 @@ def read_initializers(path: Path, names: Collection[str]) -> dict[str, Weights]:
 
 def _array(tensor: memoryview) -> Weights:
     shape: list[int] = []
+    small: list[int] = []
     type_, raw = 1, memoryview(b"")
     for number, value in _all_fields(tensor):
         if number == _DIMS:
@@ -48,6 +50,10 @@ def _array(tensor: memoryview) -> Weights:
             type_ = value
         elif number in {_RAW_DATA, _FLOAT_DATA} and not isinstance(value, int):
             raw = value
+        elif number == _INT32_DATA:
+            small += _numbers(value)
+    if small:
+        return np.array(small, np.uint64).astype(_TYPES[type_]).reshape(shape)
     return np.frombuffer(raw, _TYPES[type_]).reshape(shape)
 
 

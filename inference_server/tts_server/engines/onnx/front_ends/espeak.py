@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tts_server.engines.espeak_phonemes import TIE
-from tts_server.errors import EngineError, EngineUnavailable
+from tts_server.errors import EngineError
 
 LOAD_SECONDS = 60.0
 """How long the process may take to start: half a second on an idle machine."""
@@ -22,11 +22,12 @@ TIMEOUT_SECONDS = 5.0
 _READ_BYTES = 65_536
 # Punctuation inside a number belongs to it: 3,5 and 10:30.
 _PUNCTUATION = re.compile(r"""(\s*(?:(?:(?<!\d)[.,:]|[.,:](?!\d)|[;!?…—"“”()¡¿«»।])\s*)+)""")
-_SPACE_BEFORE = re.compile(r"\s+(?=[.,:;!?…”)])")
+_STRAY_SPACE = re.compile(r"\s+(?=[.,:;!?…”)])|(?<=[“(])\s+")
 _MARKS = str.maketrans({"«": "“", "»": "”", "¡": None, "¿": None, "।": "."})
 # Kokoro's vocabulary has one letter for each of these pairs.
 _ONE_LETTER = {
-    "aɪ": "I", "aʊ": "W", "dz": "ʣ", "dʒ": "ʤ", "eɪ": "A", "oʊ": "O", "əʊ": "Q", "ss": "S", "ts": "ʦ", "tʃ": "ʧ", "ɔɪ": "Y",
+    "aɪ": "I", "aʊ": "W", "dz": "ʣ", "dʒ": "ʤ", "eɪ": "A", "oʊ": "O", "əʊ": "Q", "ss": "S", "ts": "ʦ", "tʃ": "ʧ",
+    "ɔɪ": "Y",
 }  # fmt: skip
 _PAIRS = re.compile("|".join(f"{pair[0]}{re.escape(TIE)}{pair[1]}" for pair in _ONE_LETTER))
 
@@ -49,13 +50,6 @@ class EspeakProcess:
             raise EngineError("The process that reads text with eSpeak NG failed.") from error
         phonemes: list[str] = reply["phonemes"]
         return phonemes
-
-    def require(self, voice: str) -> None:
-        """Check that the process can be started and has the voice. Raises `EngineUnavailable`."""
-        try:
-            self.phonemes(voice, ["a"])
-        except EngineError as error:
-            raise EngineUnavailable(error.message) from error
 
     def stop(self) -> None:
         """End the process. Safe to call twice."""
@@ -104,11 +98,11 @@ class Espeak:
         read = self._process.phonemes(self._voice, pieces[::2])
         pieces[::2] = map(in_vocabulary, read)
         pieces[1::2] = (mark.translate(_MARKS) for mark in pieces[1::2])
-        return _SPACE_BEFORE.sub("", "".join(pieces)).strip()
+        return _STRAY_SPACE.sub("", "".join(pieces)).strip()
 
 
 def in_vocabulary(phonemes: str) -> str:
-    """Return IPA with ties in the notation of Kokoro: one letter for a diphthong or an affricate, no ties or hyphens."""
+    """Return IPA with ties in the notation of Kokoro: one letter for a diphthong or an affricate, and no ties."""
     joined = _PAIRS.sub(lambda found: _ONE_LETTER[found[0].replace(TIE, "")], phonemes)
     return joined.replace(TIE, "").replace("-", "")
 
@@ -119,8 +113,3 @@ _shared = EspeakProcess()
 def load(language: str) -> Espeak:
     """Return the front end of a language, by the name of the library's voice. All languages share one process."""
     return Espeak(language, _shared)
-
-
-def shared_process() -> EspeakProcess:
-    """Return the process that all front ends of this process ask."""
-    return _shared
