@@ -7,6 +7,7 @@ import hibari
 import numpy as np
 import pytest
 
+from tests.support.timeouts import HANG_SECONDS
 from tests.support.tiny_graphs import PIPER_JOE, describe
 from tests.support.worker_pools import synthesized
 from tts_server.engines.onnx.engine import Onnx
@@ -126,7 +127,7 @@ def test_family_piper_says_which_file_it_needs() -> None:
 
 
 async def test_a_text_of_more_phonemes_than_the_graph_takes_is_spoken_in_pieces() -> None:
-    pool = WorkerPool("onnx", options={"family": "Hibari"})
+    pool = WorkerPool("onnx", options={"family": "Hibari"}, first_audio_timeout_seconds=HANG_SECONDS)
     await pool.start()
     try:
         one = await synthesized(pool, Utterance("Seven, seven, seven.", "heart"))

@@ -89,7 +89,7 @@ def _requantized(name: str, known: Mapping[str, Weights], change: Weights) -> di
     middle = 0 if zero_point.dtype == np.int8 else 128
     return {
         name + _QUANTIZED: (signed + middle).astype(zero_point.dtype),
-        name + _SCALE: new_scale.astype(scale.dtype).reshape(scale.shape),
+        name + _SCALE: np.array(new_scale, scale.dtype).reshape(scale.shape),
         name + _ZERO_POINT: np.full_like(zero_point, middle),
     }
 

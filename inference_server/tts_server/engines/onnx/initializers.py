@@ -1,8 +1,8 @@
 """Reads the weights of an ONNX graph by name, without the package `onnx`: an adapter needs a few of them, once.
 
 A graph is a protocol buffer (onnx.proto3). Only what leads to the weights is read: ModelProto.graph is field 7,
-GraphProto.initializer field 5; of a TensorProto, dims is 1, data_type 2, float_data 4, int32_data 5 (for smaller integers too), name
-8 and raw_data 9.
+GraphProto.initializer field 5; of a TensorProto, dims is 1, data_type 2, float_data 4, int32_data 5 (which has smaller
+integers too), name 8 and raw_data 9.
 """
 
 from collections.abc import Collection, Iterator
