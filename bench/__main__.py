@@ -36,6 +36,9 @@ MEASUREMENTS = {
     "soak": "Half an hour of mixed load",
     "slow_readers": "Memory after slow readers",
     "engine_alone": "The engine alone",
+    "onnx_start": "From start to ready with the built-in voice",
+    "onnx_memory": "Memory of one and two processes of a neural voice",
+    "onnx_batching": "Batches of neural voices",
     "degradation": "Requests answered while an engine fails",
 }
 """Modules of this package, in the order of the page: each has `measure() -> list[Figure] | Result`, sync or async."""

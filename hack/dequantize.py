@@ -135,7 +135,9 @@ class Dequantizer:
     def _only_user(self, name: str, operation: str) -> Node:
         (user,) = self._users[name]
         if user.op_type != operation:
-            raise ValueError(f"{name} is used by {user.op_type}, not by {operation}: this is no graph by quantize_dynamic")
+            raise ValueError(
+                f"{name} is used by {user.op_type}, not by {operation}: this is no graph by quantize_dynamic"
+            )
         return user
 
     def _initializer(self, name: str, values: NDArray[np.float32]) -> str:
@@ -158,7 +160,11 @@ class Dequantizer:
     def _keep(self, nodes: list[Node]) -> None:
         used = {name for node in nodes for name in node.input}
         kept = [each for each in (*self._graph.initializer, *self._added.values()) if each.name in used]
-        for field, content in ((self._graph.node, nodes), (self._graph.initializer, kept), (self._graph.value_info, [])):
+        for field, content in (
+            (self._graph.node, nodes),
+            (self._graph.initializer, kept),
+            (self._graph.value_info, []),
+        ):
             del field[:]
             field.extend(content)
 

@@ -93,15 +93,27 @@ WRONG = {
     "no file": (lambda folder: folder / "none.npz", {}, "There is no file .* of adapter calm"),
     "no archive": (no_archive, {}, "is not an archive of arrays"),
     "nothing in it": (lambda folder: archive(folder, x=ONE), {}, "has no array style, and no pairs"),
-    "an unknown weight": (lambda folder: archive(folder, **{"w.A": ONE, "w.B": ONE.T}), {}, "changes the weight w, which"),
+    "an unknown weight": (
+        lambda folder: archive(folder, **{"w.A": ONE, "w.B": ONE.T}),
+        {},
+        "changes the weight w, which",
+    ),
     "a weight of another size": (
         lambda folder: archive(folder, **{"pn.pro_in.weight.A": ONE, "pn.pro_in.weight.B": ONE.T}),
         {},
         "pn.pro_in.weight is 192 x 192 x 1, the pair is 4 x 1 and 1 x 4",
     ),
     "a style": (lambda folder: archive(folder, style=ONE), {}, "is a style; voices of this family have none"),
-    "a voice that nobody has": (lambda folder: archive(folder, style=ONE), {"voices": {"a": "b"}}, "adapts the voice b"),
-    "a voice that exists": (lambda folder: archive(folder, style=ONE), {"voices": {"heart": "heart"}}, "exists already"),
+    "a voice that nobody has": (
+        lambda folder: archive(folder, style=ONE),
+        {"voices": {"a": "b"}},
+        "adapts the voice b",
+    ),
+    "a voice that exists": (
+        lambda folder: archive(folder, style=ONE),
+        {"voices": {"heart": "heart"}},
+        "exists already",
+    ),
 }
 
 

@@ -50,9 +50,15 @@ async def test_an_unknown_family_is_one_sentence() -> None:
 
 LEVELS = "it must be one of Disabled, Basic, Extended, All."
 SESSIONS = {
-    "no such level": ({"graph_optimization_level": "Most"}, f"sessionOptions.graphOptimizationLevel .* is Most; {LEVELS}"),
+    "no such level": (
+        {"graph_optimization_level": "Most"},
+        f"sessionOptions.graphOptimizationLevel .* is Most; {LEVELS}",
+    ),
     "no such device": ({"device": "TPU"}, "sessionOptions.device .* is TPU; it must be one of CPU, CUDA."),
-    "no such arena": ({"memory_arena": "Big"}, "sessionOptions.memoryArena .* is Big; it must be one of Returned, Kept"),
+    "no such arena": (
+        {"memory_arena": "Big"},
+        "sessionOptions.memoryArena .* is Big; it must be one of Returned, Kept",
+    ),
     "a device without its library": ({"device": "CUDA"}, "sessionOptions.device is CUDA, .* install onnxruntime-gpu"),
 }
 
@@ -100,12 +106,27 @@ def with_no_json(folder: Path) -> Path:
 
 
 PIPERS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "no description": (without_description, r"There is no file .*joe.onnx.json, which describes the voice: set files.config"),
+    "no description": (
+        without_description,
+        r"There is no file .*joe.onnx.json, which describes the voice: set files.config",
+    ),
     "no JSON": (with_no_json, r"joe.onnx.json is not a JSON file."),
-    "no phonemes": (lambda folder: joe_of(folder, phoneme_id_map=None), "does not describe a voice of Piper: .*phoneme_id_map"),
-    "phonemes of another reader": (lambda folder: joe_of(folder, phoneme_type="text"), "needs phonemes of the type text"),
-    "a language that nobody reads": (lambda folder: joe_of(folder, espeak={"voice": "xx"}), "eSpeak NG has no voice xx"),
-    "a graph of another family": (hibari_as_joe, "has the inputs ids, speed; this family has input, input_lengths, scales"),
+    "no phonemes": (
+        lambda folder: joe_of(folder, phoneme_id_map=None),
+        "does not describe a voice of Piper: .*phoneme_id_map",
+    ),
+    "phonemes of another reader": (
+        lambda folder: joe_of(folder, phoneme_type="text"),
+        "needs phonemes of the type text",
+    ),
+    "a language that nobody reads": (
+        lambda folder: joe_of(folder, espeak={"voice": "xx"}),
+        "eSpeak NG has no voice xx",
+    ),
+    "a graph of another family": (
+        hibari_as_joe,
+        "has the inputs ids, speed; this family has input, input_lengths, scales",
+    ),
     "speakers that the graph lacks": (lambda folder: joe_of(folder, num_speakers=2), "this family has .*, sid"),
 }
 

@@ -20,7 +20,9 @@ SENTENCES = (
 )
 
 
-def spoken(engine: Onnx, text: str, voice: str, speed: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def spoken(
+    engine: Onnx, text: str, voice: str, speed: float = 1.0
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.concatenate([part for part in engine.speak(text, voice, None, speed)])
 
 

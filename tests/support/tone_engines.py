@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tts_server.engines.protocol import Sound, Voices
+from tts_server.errors import EngineUnavailable
 from tts_server.inference.wire.frames import shared_frame
 
 NEAR_SILENCE = np.full(1600, 0.01, np.float32)
@@ -209,3 +211,17 @@ class CrashLoopEngine(ToneEngine):
         if text == "die":
             os._exit(5)
         yield from super().speak(text, voice, language, speed)
+
+
+class ThreadedEngine(ToneEngine):
+    """Has a thread of its own, as a library with a pool of threads does."""
+
+    def __init__(self) -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+class UnloadableEngine(ToneEngine):
+    """Cannot be loaded."""
+
+    def __init__(self) -> None:
+        raise EngineUnavailable("The weights are missing.")
