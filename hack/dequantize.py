@@ -1,7 +1,7 @@
-"""Makes a graph of another precision from a dynamically quantized one: `python -m hack.dequantize IN OUT --precision fp32`.
+"""Makes an fp32 or fp16 graph of a dynamically quantized one: `python -m hack.dequantize IN OUT --precision fp32`.
 
-The weights of the new graph are those of the int8 graph, as floats: it costs what fp32 or fp16 costs, and sounds as int8
-does or a little better, because activations are not rounded any more. It is for graphs by ONNX Runtime's
+The weights of the new graph are those of the int8 graph, as floats: it costs what fp32 or fp16 costs, but its weights
+are no better than int8's; only activations are not rounded any more. It is for graphs by ONNX Runtime's
 `quantize_dynamic`, which replaces
 
     MatMul(x, W)   by  Mul(Cast(MatMulInteger(DynamicQuantizeLinear(x), Wq)), x_scale * W_scale)

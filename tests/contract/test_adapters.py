@@ -96,7 +96,7 @@ WRONG = {
     "an unknown weight": (
         lambda folder: archive(folder, **{"w.A": ONE, "w.B": ONE.T}),
         {},
-        "changes the weight w, which",
+        "changes the weight w,",
     ),
     "a weight of another size": (
         lambda folder: archive(folder, **{"pn.pro_in.weight.A": ONE, "pn.pro_in.weight.B": ONE.T}),

@@ -48,16 +48,16 @@ async def test_an_unknown_family_is_one_sentence() -> None:
         await WorkerPool("onnx", options={"family": "Nobodys"}).start()
 
 
-LEVELS = "it must be one of Disabled, Basic, Extended, All."
+LEVELS = "must be one of Disabled, Basic, Extended, All."
 SESSIONS = {
     "no such level": (
         {"graph_optimization_level": "Most"},
-        f"sessionOptions.graphOptimizationLevel .* is Most; {LEVELS}",
+        f"graphOptimizationLevel .* is Most; it {LEVELS}",
     ),
     "no such device": ({"device": "TPU"}, "sessionOptions.device .* is TPU; it must be one of CPU, CUDA."),
     "no such arena": (
         {"memory_arena": "Big"},
-        "sessionOptions.memoryArena .* is Big; it must be one of Returned, Kept",
+        "memoryArena .* is Big; it must be one of Returned, Kept",
     ),
     "a device without its library": ({"device": "CUDA"}, "sessionOptions.device is CUDA, .* install onnxruntime-gpu"),
 }
@@ -108,7 +108,7 @@ def with_no_json(folder: Path) -> Path:
 PIPERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no description": (
         without_description,
-        r"There is no file .*joe.onnx.json, which describes the voice: set files.config",
+        "There is no file .*joe.onnx.json, which describes the voice",
     ),
     "no JSON": (with_no_json, r"joe.onnx.json is not a JSON file."),
     "no phonemes": (
@@ -125,7 +125,7 @@ PIPERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a graph of another family": (
         hibari_as_joe,
-        "has the inputs ids, speed; this family has input, input_lengths, scales",
+        "has the inputs ids, speed; this family has input",
     ),
     "speakers that the graph lacks": (lambda folder: joe_of(folder, num_speakers=2), "this family has .*, sid"),
 }

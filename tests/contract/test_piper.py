@@ -23,7 +23,7 @@ SENTENCES = (
 def spoken(
     engine: Onnx, text: str, voice: str, speed: float = 1.0
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.concatenate([part for part in engine.speak(text, voice, None, speed)])
+    return np.concatenate(list(engine.speak(text, voice, None, speed)))
 
 
 async def test_a_recognizer_understands_the_voice_and_speed_divides_its_duration() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.proportional_memory import proportional_bytes, rests
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import FAILING_ENGINE, beep, synthesized, until
-from tts_server.errors import EngineCrashed, EngineTimeout, EngineUnavailable
+from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool import worker_pool
 from tts_server.inference.pool.worker_pool import WorkerPool
@@ -95,7 +95,7 @@ async def test_an_engine_with_threads_is_loaded_by_each_worker() -> None:
 
 async def test_an_engine_that_cannot_be_loaded_says_why_and_leaves_no_process() -> None:
     pool = WorkerPool("tests.support.tone_engines:UnloadableEngine", processes=2)
-    with pytest.raises(EngineUnavailable, match=r"The weights are missing\."):
+    with pytest.raises(EngineError, match="raised FileNotFoundError"):
         await pool.start()
     assert pool.pids == []
 
@@ -114,4 +114,4 @@ async def test_onnx_runtime_reports_to_nobody(monkeypatch: pytest.MonkeyPatch, t
         await synthesized(pool, Utterance(SENTENCE, "heart"))
         template = parent_of(pool.pids[0])
         assert template != os.getpid(), "its thread would forbid to fork"
-    assert list(tmp_path.rglob("*")) == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - it does not block for long

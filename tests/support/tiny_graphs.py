@@ -59,15 +59,30 @@ def describe(graph: Path, **changes: Any) -> Path:
     return file
 
 
-def linear(folder: Path, weights: np.ndarray[Any, Any]) -> Path:
-    """Write a graph that multiplies its input `x` by the initializer `weights`."""
+def quantized_product(folder: Path) -> tuple[Path, np.ndarray[Any, Any]]:
+    """Write a graph as `quantize_dynamic` does that multiplies `x` by int8 weights. Returns them as floats."""
+    quantized = np.arange(-12, 12, dtype=np.int8).reshape(6, 4)
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["xq", "x_scale", "x_zero"]),
+        helper.make_node(
+            "MatMulInteger", ["xq", "w_quantized", "x_zero", "w_zero_point"], ["integers"], name="w_quant"
+        ),
+        helper.make_node("Cast", ["integers"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x_scale", "w_scale"], ["scale"]),
+        helper.make_node("Mul", ["floats", "scale"], ["y"]),
+    ]
+    weights = [
+        numpy_helper.from_array(quantized, "w_quantized"),
+        numpy_helper.from_array(np.array(1, np.int8), "w_zero_point"),
+        numpy_helper.from_array(np.array(0.05, np.float32), "w_scale"),
+    ]
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "weights"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, weights.shape[0]])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, weights.shape[1]])],
-        [numpy_helper.from_array(weights, "weights")],
+        nodes,
+        "product",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        weights,
     )
-    file = folder / "linear.onnx"
+    file = folder / "int8.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), file)
-    return file
+    return file, (quantized.astype(np.float32) - 1) * np.float32(0.05)

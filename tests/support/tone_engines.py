@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from tts_server.engines.protocol import Sound, Voices
-from tts_server.errors import EngineUnavailable
 from tts_server.inference.wire.frames import shared_frame
 
 NEAR_SILENCE = np.full(1600, 0.01, np.float32)
@@ -218,10 +217,3 @@ class ThreadedEngine(ToneEngine):
 
     def __init__(self) -> None:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
-
-
-class UnloadableEngine(ToneEngine):
-    """Cannot be loaded."""
-
-    def __init__(self) -> None:
-        raise EngineUnavailable("The weights are missing.")
