@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -221,3 +222,10 @@ class CrashLoopEngine(ToneEngine):
         if text == "die":
             os._exit(5)
         yield from super().speak(text, voice, language, speed)
+
+
+class ThreadedEngine(ToneEngine):
+    """Has a thread of its own, as a library with a pool of threads does."""
+
+    def __init__(self) -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()

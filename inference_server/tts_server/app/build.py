@@ -16,11 +16,12 @@ from tts_server.auth.authenticate import read_digests, read_tenants, read_token
 from tts_server.cache.factory import open_cache
 from tts_server.config.api_keys import shown_name
 from tts_server.config.files import BrokenFile, FailedForNow, read_model
-from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, QuotaConfig, ServerConfig
+from tts_server.config.schema import LocalEngine, ModelConfig, PoolEngine, Precision, QuotaConfig, ServerConfig
 from tts_server.config.watcher import Reload, Watcher
 from tts_server.errors import EngineError, EngineUnavailable, StorageUnavailable
 from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import LOAD_SECONDS, WorkerPool
+from tts_server.inference.precisions import PrecisionRouter
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.inference.speech_server.client import ServerHooks
 from tts_server.inference.speech_server.factory import speech_server_client
@@ -266,27 +267,12 @@ class Application:
             await asyncio.to_thread(give_back_freed_memory)
 
     def _engine_client(self, model: ModelConfig) -> EngineClient:
-        engine = model.engine
-        metrics = self.server.metrics
-        restarts = metrics.engine_restarts
+        engine, metrics = model.engine, self.server.metrics
         if isinstance(engine, LocalEngine):
-            return WorkerPool(
-                engine.type.lower(),
-                processes=engine.processes,
-                threads=engine.threads,
-                options=engine.options,
-                python=engine_python(engine, os.environ),
-                load_timeout_seconds=engine.load_seconds or LOAD_SECONDS,
-                memory_limit_bytes=engine.memory_limit_bytes,
-                first_audio_timeout_seconds=model.first_audio_timeout_seconds,
-                on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
-                on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
-                batching=_batch_policy(model),
-                on_batch=metrics.batch_size.labels(model.name).observe,
-                on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
-                normalized_languages=engine.normalized_languages,
-                on_unread=lambda reason: metrics.unread_numbers.labels(model.name, reason).inc(),
-            )
+            pools = {
+                precision: self._worker_pool(model, engine, precision) for precision in _computed_precisions(model)
+            }
+            return pools[model.precision] if len(pools) == 1 else PrecisionRouter(pools, model.precision)
         if isinstance(engine, PoolEngine):
             return RemoteEngineClient(
                 engine.url,
@@ -305,6 +291,27 @@ class Application:
             ),
         )
 
+    def _worker_pool(self, model: ModelConfig, engine: LocalEngine, precision: Precision) -> WorkerPool:
+        metrics = self.server.metrics
+        restarts = metrics.engine_restarts
+        return WorkerPool(
+            engine.type.lower(),
+            processes=engine.processes,
+            threads=engine.threads,
+            options=engine.options_of(precision),
+            python=engine_python(engine, os.environ),
+            load_timeout_seconds=engine.load_seconds or LOAD_SECONDS,
+            memory_limit_bytes=engine.memory_limit_bytes,
+            first_audio_timeout_seconds=model.first_audio_timeout_seconds,
+            on_restart=lambda reason: restarts.labels(model.name, reason).inc(),
+            on_wait=lambda tenant, seconds: metrics.queue_wait_of(tenant, model.name).observe(seconds),
+            batching=_batch_policy(model),
+            on_batch=metrics.batch_size.labels(model.name).observe,
+            on_depth=lambda tenant, depth: metrics.queue_depth_of(tenant, model.name).set(depth),
+            normalized_languages=engine.normalized_languages,
+            on_unread=lambda reason: metrics.unread_numbers.labels(model.name, reason).inc(),
+        )
+
     def _token(self) -> str | None:
         token = self.server.keyring.token
         return None if token is None else token.decode("ascii", "replace")
@@ -318,6 +325,13 @@ def _internal_folders(config: ServerConfig) -> dict[str, Path]:
     return ({config.tenant: own} if own is not None else {}) | {
         tenant.name: tenant.internal_directory for tenant in config.tenants
     }
+
+
+def _computed_precisions(model: ModelConfig) -> list[Precision]:
+    """Return the precisions that need processes of their own: the default, and allowed ones with files of their own."""
+    engine = model.engine
+    own = engine.onnx.precision_files if isinstance(engine, LocalEngine) and engine.onnx is not None else {}
+    return list(dict.fromkeys([model.precision, *(each for each in model.allowed_precisions if each in own)]))
 
 
 def _batch_policy(model: ModelConfig) -> BatchPolicy | None:

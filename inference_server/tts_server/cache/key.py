@@ -40,6 +40,12 @@ def weights(model: ModelConfig) -> str:
         return model.weights_digest
     engine = model.engine
     if isinstance(engine, LocalEngine):
-        settings = json.dumps([engine.options, engine.normalized_languages], sort_keys=True)
+        settings = json.dumps([_options(engine), engine.normalized_languages], sort_keys=True)
         return f"{engine.type} {engine_version(engine.type.lower())} {settings}"
     return f"{engine.type} {engine.url}"
+
+
+def _options(engine: LocalEngine) -> str:
+    own = engine.onnx.precision_files if engine.onnx is not None else {}
+    files = {"precision_files": {precision: engine.options_of(precision)["files"] for precision in own}} if own else {}
+    return json.dumps(engine.options | files, sort_keys=True)

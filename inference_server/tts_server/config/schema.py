@@ -60,17 +60,57 @@ class VoiceConfig(ConfigModel):
     """BCP 47 primary subtags of the languages that the voice speaks; empty: all of the model's."""
 
 
+OnnxFiles = dict[Literal["model", "voices", "vocabulary", "config"], Path]
+
+
+class OnnxSessionConfig(ConfigModel):
+    """How ONNX Runtime runs a graph."""
+
+    graph_optimization_level: Literal["Disabled", "Basic", "Extended", "All"] = "All"
+    """How much of the graph is rewritten when it is loaded."""
+    device: Literal["CPU", "CUDA"] = "CPU"
+    """CUDA needs the package onnxruntime-gpu instead of onnxruntime, and one engine process."""
+    memory_arena: Literal["Returned", "Kept", "Off"] = "Returned"
+    """Memory of a text's computation: returned after each text, kept for the next, or allocated piece by piece.
+
+    Kept is up to a seventh faster, and the process stays as large as its longest text has made it.
+    """
+
+
+class OnnxAdapterConfig(ConfigModel):
+    """A change of a family's voices: further voices, loaded with the model."""
+
+    name: Annotated[str, Field(min_length=1)]
+    file: Path
+    """An archive by `numpy.savez` of low-rank changes to weights (LoRA), or with one `style` of family Kokoro."""
+    voices: Annotated[dict[str, str], Field(min_length=1)]
+    """Names of the new voices, each with the voice of the family whose language, and without a style sound, it has."""
+
+
 class OnnxConfig(ConfigModel):
     """Options of engine Onnx."""
 
     family: Literal["Hibari", "Kokoro", "Piper"]
     """Architecture of the graph: how text becomes its input, and its output becomes audio."""
-    files: dict[Literal["model", "voices", "vocabulary", "config"], Path] = {}
+    files: OnnxFiles = {}
     """Files of the voice, by what they are. Default: those of the server's packages, and of `tts-install-kokoro`.
 
     Every family has a `model`. Kokoro has `voices`, a folder of `.bin` files or an archive by `numpy.savez`, and
-    `vocabulary`, a JSON object of phonemes and numbers.
+    `vocabulary`, a JSON object of phonemes and numbers. Piper needs `model`; its `config`, the JSON file that describes
+    the voice, is by default the one beside it.
     """
+    precision_files: dict[Precision, OnnxFiles] = {}
+    """Files of a precision, instead of those in `files`. Each precision is loaded by processes of its own.
+
+    A precision that is not named here is computed with `files`.
+    """
+    session_options: OnnxSessionConfig = OnnxSessionConfig()
+    adapters: tuple[OnnxAdapterConfig, ...] = ()
+    """Each has its own copy of the weights in memory, unless it is a style."""
+    noise_scale: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    """Family Piper: variation of the sound; unset: as the voice's configuration has it."""
+    noise_width: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    """Family Piper: variation of durations; unset: as the voice's configuration has it, 0: none."""
 
 
 class LocalEngine(ConfigModel):
@@ -117,9 +157,18 @@ class LocalEngine(ConfigModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of the engine's constructor, as JSON has them."""
+        """Keyword arguments of the engine's constructor, as JSON has them; a precision may have other files."""
         options = self._options_by_type().get(self.type)
-        return {} if options is None else options.model_dump(mode="json", exclude_unset=True)
+        if options is None:
+            return {}
+        return options.model_dump(mode="json", exclude_unset=True, exclude={"precision_files"})
+
+    def options_of(self, precision: Precision) -> dict[str, Any]:
+        """Keyword arguments of the engine's constructor at `precision`."""
+        own = self.onnx.precision_files.get(precision) if self.onnx is not None else None
+        if not own:
+            return self.options
+        return self.options | {"files": self.options.get("files", {}) | {name: str(path) for name, path in own.items()}}
 
 
 class PoolEngine(ConfigModel):

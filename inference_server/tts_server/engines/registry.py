@@ -30,6 +30,14 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 """Distributions that determine the audio of a built-in engine: this one, and those with its library and voices."""
 
 
+_FORKED = frozenset({"onnx"})
+
+
+def shares_memory(name: str) -> bool:
+    """Whether workers of this engine are forked from one process that has loaded it, unless it has started threads."""
+    return name in _FORKED
+
+
 def engine_factory(name: str) -> EngineFactory:
     """Return the factory of the engine `name`; `module:attribute` names one that is not registered.
 

@@ -5,15 +5,16 @@ The graph yields spectra; the package turns English text into phonemes, and spec
 
 import json
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tts_server.engines.onnx.family import FloatSamples
-from tts_server.engines.onnx.session import GraphSession
+from tts_server.engines.onnx.initializers import Weights
+from tts_server.engines.onnx.session import DEFAULT_OPTIONS, GraphSession, SessionOptions
 from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineUnavailable
 
@@ -31,6 +32,14 @@ _PHONEME_LINK = re.compile(r"\](?=\()")
 """`[word](/phonemes/)` is a command of the package's front end; text is data, so the two brackets are parted."""
 
 
+@cache
+def _front_end() -> "G2P":
+    """Return the front end, whose dictionaries all graphs of a process share."""
+    from hibari.g2p import G2P
+
+    return G2P()
+
+
 class Hibari:
     """One voice: the graph of a file, by default `heart`, which the package contains."""
 
@@ -38,27 +47,29 @@ class Hibari:
     speeds = (0.25, 1.5)
     """Beyond, more and more phonemes would be shorter than a frame, and durations would no longer follow the speed."""
 
-    def __init__(self, model: Path | None = None, voice: str = "heart") -> None:
-        """Load the graph `model`. Raises `EngineUnavailable`."""
+    def __init__(
+        self,
+        model: Path | None = None,
+        voice: str = "heart",
+        *,
+        session_options: SessionOptions = DEFAULT_OPTIONS,
+        weights: Mapping[str, Weights] | None = None,
+    ) -> None:
+        """Load the graph `model`, with some of its `weights` replaced. Raises `EngineUnavailable`."""
         try:
             import hibari
         except ImportError as error:
             raise EngineUnavailable("The voice of hibari-tts is not installed. Install ttsfleet[server].") from error
         assets = Path(hibari.__file__).parent / "assets"
-        self.session = GraphSession(model or assets / "hibari.onnx", ("ids", "speed"))
+        self.session = GraphSession(model or assets / "hibari.onnx", ("ids", "speed"), session_options, weights)
+        self.graph = model or assets / "hibari.onnx"
         self.voices: Voices = {voice: ("en-us", "en")}
         self._voice = voice
         self._ids: dict[str, int] = json.loads((assets / "vocab.json").read_text("utf-8"))
 
-    @cached_property
-    def _front_end(self) -> "G2P":
-        from hibari.g2p import G2P
-
-        return G2P()
-
     def phonemes(self, text: str, voice: str, language: str | None) -> Sequence[str]:
         del voice, language  # one of each
-        whole = self._front_end(_PHONEME_LINK.sub("] ", text))
+        whole = _front_end()(_PHONEME_LINK.sub("] ", text))
         if not any(character.isalpha() for character in whole):  # punctuation would become a hum
             return ()
         if len(whole) <= MAX_PHONEMES:

@@ -11,6 +11,7 @@ import structlog
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady
 from tts_server.inference.pool.dispatcher import Dispatcher
 from tts_server.inference.pool.slot import WorkerSlot
+from tts_server.inference.pool.template import WorkerTemplate
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_process import WorkerCommand
 
@@ -34,6 +35,8 @@ class WorkerSettings:
     """How long utterances wait for a worker while none is loaded."""
     on_unread: Callable[[str], None] = lambda _: None
     """Called with the reason of each part of a text whose numbers could not be written in words."""
+    template: WorkerTemplate | None = None
+    """Forks the workers; None: each loads the engine itself."""
 
 
 class WorkerSupervisor:
@@ -107,6 +110,8 @@ class WorkerSupervisor:
         self._dispatcher.close(EngineCrashed("The engine is stopping."))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(slot.worker.stop() for slot in self._slots))
+        if self._settings.template is not None:
+            await self._settings.template.stop()
 
     def release(self, slot: WorkerSlot, *, failed: bool, invalid_audio: bool) -> None:
         """Take a slot back after its utterance or batch: offer it again or replace its worker. Ignored after `stop`."""
@@ -188,7 +193,9 @@ class WorkerSupervisor:
                 await slot.worker.kill()
                 if slot.failures > 1:
                     await asyncio.sleep(_backoff_seconds(slot.failures))
-                slot.worker = WorkerClient(self._settings.command, on_unread=self._settings.on_unread)
+                slot.worker = WorkerClient(
+                    self._settings.command, on_unread=self._settings.on_unread, template=self._settings.template
+                )
                 await slot.worker.start(self._settings.load_timeout_seconds)
             except EngineError as error:
                 log.warning("engine failed to load", engine=engine, reason=error.message)

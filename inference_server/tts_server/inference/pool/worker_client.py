@@ -9,6 +9,7 @@ from typing import Any
 from tts_server.errors import EngineCrashed, EngineError, EngineNotReady, EngineTimeout
 from tts_server.inference.client import Samples, Utterance, VoiceFeatures, Voices
 from tts_server.inference.pool.replies import MemberReply, WorkerReplies, error_in
+from tts_server.inference.pool.template import WorkerTemplate
 from tts_server.inference.pool.worker_process import WorkerCommand, WorkerProcess
 from tts_server.inference.wire.frames import AUDIO_KINDS, Frame, Kind, json_content, json_frame
 from tts_server.scheduling.batching import BatchCost
@@ -23,11 +24,15 @@ class WorkerClient:
     """A worker and its requests: one utterance at a time and perhaps the next, or one batch.
 
     An engine that can batch is measured at `batch_size`, unless that is below 2. `on_unread` is called with the reason
-    of each part of a text whose numbers could not be written in words.
+    of each part of a text whose numbers could not be written in words. `template` forks the worker's process.
     """
 
     def __init__(
-        self, command: WorkerCommand, batch_size: int = 0, on_unread: Callable[[str], None] = lambda _: None
+        self,
+        command: WorkerCommand,
+        batch_size: int = 0,
+        on_unread: Callable[[str], None] = lambda _: None,
+        template: WorkerTemplate | None = None,
     ) -> None:
         self.sample_rate_hz = 0
         self.voices: Voices = {}
@@ -42,6 +47,7 @@ class WorkerClient:
         self._engine = command.engine
         self._batch_size = batch_size
         self._on_unread = on_unread
+        self._template = template
         self._process: WorkerProcess | None = None
         self._replies: WorkerReplies | None = None
         self._sent = 0
@@ -72,7 +78,7 @@ class WorkerClient:
         """Load and warm up. Raises `EngineError` for every failure, the system's too; no process is left then."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                self._process = await WorkerProcess.spawn(self._command, self._batch_size)
+                self._process = await WorkerProcess.spawn(self._command, self._batch_size, self._template)
                 self._replies = WorkerReplies(self._engine, self._process)
                 self._take_features(await self._replies.receive())
         except TimeoutError:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tts_server.engines.protocol import WARM_UP_TEXT
+from tts_server.engines.registry import shares_memory
 from tts_server.errors import EngineError, InvalidAudio, TTSError
 from tts_server.inference.client import Samples, Utterance, VoiceFeatures, Voices
 from tts_server.inference.output_check import OutputCheck
@@ -18,6 +19,7 @@ from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.dispatcher import Dispatcher, DispatchHooks
 from tts_server.inference.pool.slot import Assignment, WorkerSlot
 from tts_server.inference.pool.supervisor import WorkerSettings, WorkerSupervisor
+from tts_server.inference.pool.template import SUPPORTED, WorkerTemplate
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.scheduling.batching import BatchPolicy, worth_batching
@@ -40,7 +42,8 @@ class WorkerPool:
 
     `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes.
     Numbers in `normalized_languages`, by default in those that the engine asks for, are written in words before it gets
-    them; `on_unread` is called with the reason where that fails.
+    them; `on_unread` is called with the reason where that fails. Several workers of an engine that can be forked share
+    what it has loaded (`WorkerTemplate`).
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -75,8 +78,11 @@ class WorkerPool:
         self._batching = batching
         command = WorkerCommand(engine, threads, options, normalized_languages, python)
         measured_size = batching.size if batching is not None else 0
+        # One process alone would only pay for a second one. With threads, an engine cannot be forked.
+        shares = processes > 1 and threads == 1 and SUPPORTED and shares_memory(engine) and python == sys.executable
+        template = WorkerTemplate(engine, options, normalized_languages) if shares else None
         sizes = [measured_size, *[0] * (processes - 1)]
-        self._slots = [WorkerSlot(WorkerClient(command, size, on_unread)) for size in sizes]
+        self._slots = [WorkerSlot(WorkerClient(command, size, on_unread, template)) for size in sizes]
         self._dispatcher = Dispatcher(
             self._slots,
             DispatchHooks(on_wait, on_depth, on_batch),
@@ -85,7 +91,7 @@ class WorkerPool:
             on_abandoned=lambda slot: self._supervisor.release(slot, failed=True, invalid_audio=False),
         )
         settings = WorkerSettings(
-            command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds, on_unread
+            command, load_timeout_seconds, memory_limit_bytes, first_audio_timeout_seconds, on_unread, template
         )
         self._supervisor = WorkerSupervisor(settings, self._slots, self._dispatcher, on_restart)
 

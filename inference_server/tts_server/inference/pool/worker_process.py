@@ -14,10 +14,13 @@ from typing import Any
 import structlog
 
 from tts_server.inference.pool.frame_reader import FrameReader
+from tts_server.inference.pool.template import ForkedProcess, WorkerTemplate
 from tts_server.inference.wire.frames import cancellation
 from tts_server.inference.wire.shared_buffer import SharedBuffer
 
 log = structlog.get_logger(__name__)
+
+Process = asyncio.subprocess.Process | ForkedProcess
 
 MEMORY_BYTES = 128
 """Enough to read /proc/<pid>/statm: seven numbers, of which the second is resident pages (proc(5))."""
@@ -59,7 +62,7 @@ class WorkerProcess:
     def __init__(
         self,
         command: WorkerCommand,
-        process: asyncio.subprocess.Process,
+        process: Process,
         pipe: FrameReader,
         cancellations: int,
         shared_buffer: SharedBuffer | None,
@@ -82,8 +85,10 @@ class WorkerProcess:
         self._stderr = asyncio.create_task(self._log(process.stderr))
 
     @classmethod
-    async def spawn(cls, command: WorkerCommand, batch_size: int) -> "WorkerProcess":
-        """Start a process that loads the engine. Raises OSError if the system cannot start one."""
+    async def spawn(
+        cls, command: WorkerCommand, batch_size: int, template: WorkerTemplate | None = None
+    ) -> "WorkerProcess":
+        """Start a process that loads the engine, or have `template` fork one. Raises OSError if the system cannot."""
         # Engines send no traces: the variables that name the collector may hold a credential for it.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         environment = {**inherited, "PYTHONUNBUFFERED": "1"}
@@ -102,7 +107,10 @@ class WorkerProcess:
             if shared_buffer is not None:
                 shared = shared_buffer.descriptor
                 inherited_ends.callback(shared_buffer.close_descriptor)
-            process = await asyncio.create_subprocess_exec(
+            process: Process | None = None
+            if template is not None:
+                process = await _forked(template, environment, batch_size, (sink, cancelled, shared))
+            process = process or await asyncio.create_subprocess_exec(
                 command.python, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
                 json.dumps(command.normalized_languages),
@@ -121,7 +129,11 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         """Whether it runs: false once it has ended, even before the event loop notices."""
-        return self._process.returncode is None and not _has_ended(self._process.pid)
+        if self._process.returncode is not None:
+            return False
+        if isinstance(self._process, ForkedProcess):
+            return not self._process.has_ended
+        return not _has_ended(self._process.pid)
 
     @property
     def ending(self) -> str:
@@ -205,6 +217,34 @@ async def _line(stream: asyncio.StreamReader) -> str:
     except ValueError:
         return "(a very long line)"
     return raw.decode("utf-8", "replace").rstrip()[:500] or ("(empty)" if raw else "")
+
+
+async def _forked(
+    template: WorkerTemplate, environment: Mapping[str, str], batch_size: int, descriptors: tuple[int, int, int]
+) -> ForkedProcess | None:
+    """Have `template` fork a worker; None if its engine cannot be forked.
+
+    `descriptors` are its stdout, its pipe of cancellations and its shared memory, -1 for none.
+    """
+    sink, cancelled, shared = descriptors
+    loop = asyncio.get_running_loop()
+    with ExitStack() as inherited_ends, ExitStack() as own_ends:
+        source, own_stdin = os.pipe()
+        inherited_ends.callback(os.close, source)
+        stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(own_stdin, "wb", buffering=0))
+        own_ends.callback(stdin.close)
+        own_stderr, stderr = os.pipe()
+        inherited_ends.callback(os.close, stderr)
+        reader = asyncio.StreamReader()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(own_stderr, "rb", buffering=0)
+        )
+        own_ends.callback(transport.close)
+        passed = [source, sink, stderr, cancelled, *([] if shared < 0 else [shared])]
+        worker = await template.fork(environment, batch_size, passed, (stdin, reader))
+        if worker is not None:
+            own_ends.pop_all()
+    return worker
 
 
 def _shared_buffer() -> SharedBuffer | None:

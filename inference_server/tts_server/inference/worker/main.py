@@ -14,9 +14,10 @@ import faulthandler
 import fcntl
 import json
 import os
+import select
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,10 +42,12 @@ from tts_server.inference.worker.batches import batching, measure, run_batch
 from tts_server.inference.worker.cancellation import READ_BYTES, CancellationReader
 from tts_server.inference.worker.lifetime import die_with_parent, exit_worker
 from tts_server.inference.worker.normalization import Normalization
-from tts_server.malloc_tuning import keep_freed_memory
+from tts_server.malloc_tuning import give_back_freed_memory, keep_freed_memory
 from tts_server.samples import as_samples
 
 _DONE = frame(Kind.DONE)
+IDLE_SECONDS = 1
+"""Wait after which a worker returns its free memory to the system: a millisecond's work."""
 
 
 def main(arguments: list[str]) -> int:
@@ -52,18 +55,36 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     faulthandler.enable()
     keep_freed_memory()
+    name, cancelled, batch_size, shared, options, languages = arguments
+    return serve(
+        lambda: engine_factory(name)(**json.loads(options)),
+        int(cancelled),
+        int(batch_size),
+        int(shared),
+        json.loads(languages),
+    )
+
+
+def serve(
+    load: Callable[[], Engine | Exception],
+    cancelled: int,
+    batch_size: int,
+    shared_memory: int,
+    normalized_languages: Sequence[str] | None,
+) -> int:
+    """Serve the engine that `load` returns, or report the exception that it returns or raises; see `main`."""
     source, sink = _claim_pipes()
-    shared = SharedBufferWriter(int(arguments[3]))
-    cancellations = CancellationReader(int(arguments[1]))
+    shared = SharedBufferWriter(shared_memory)
+    cancellations = CancellationReader(cancelled)
     threading.Thread(target=cancellations.run, daemon=True).start()
     try:
-        engine = engine_factory(arguments[0])(**json.loads(arguments[4]))
+        engine = _loaded(load())
         cancellations.cancel_engine = getattr(engine, "cancel", None)
-        normalization = Normalization(engine, json.loads(arguments[5]), lambda: _write(sink, _unread([])))
+        normalization = Normalization(engine, normalized_languages, lambda: _write(sink, _unread([])))
         voices = {name: list(languages) for name, languages in engine.voices.items()}
-        _warm_up(engine)
+        warm_up(engine)
         features = _passage_feature(engine) | _pause_feature(engine) | _voice_feature(engine)
-        features |= _batch_feature(engine, int(arguments[2]))
+        features |= _batch_feature(engine, batch_size)
     except Exception as error:
         _report(sink, error)
         return 1
@@ -82,12 +103,34 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def warm_up(engine: Engine) -> None:
+    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it."""
+    voice, languages = next(iter(engine.voices.items()))
+    for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
+        as_samples(part)
+
+
+def _loaded(engine: Engine | Exception) -> Engine:
+    if isinstance(engine, Exception):
+        raise engine
+    return engine
+
+
 def _requests(source: int) -> Iterator[tuple[Kind, Any]]:
     unpacker = Unpacker()
-    while data := os.read(source, READ_BYTES):
+    while data := _read(source):
         for kind, payload in unpacker.feed(data):
             yield kind, json_content(payload)
     exit_worker()
+
+
+def _read(source: int) -> bytes:
+    """Read what has come, or wait for it; a process that waits long keeps no free memory."""
+    waiting = select.poll()
+    waiting.register(source, select.POLLIN)
+    if not waiting.poll(IDLE_SECONDS * 1000):
+        give_back_freed_memory()
+    return os.read(source, READ_BYTES)
 
 
 def _passage_feature(engine: Engine) -> dict[str, object]:
@@ -171,13 +214,6 @@ def _close(parts: Iterable[AudioSamples]) -> None:
     close = getattr(parts, "close", None)
     if close is not None:
         close()
-
-
-def _warm_up(engine: Engine) -> None:
-    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it."""
-    voice, languages = next(iter(engine.voices.items()))
-    for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
-        as_samples(part)
 
 
 def _unread(reasons: list[str]) -> bytes:

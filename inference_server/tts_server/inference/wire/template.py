@@ -1,0 +1,63 @@
+"""Packets between the server and a template, the process that forks workers: JSON, with descriptors beside it.
+
+A request carries the worker's stdin, stdout and stderr, its pipe of cancellations and, if there is one, its shared
+memory. Its reply carries a descriptor that becomes readable when the worker ends (pidfd).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+PACKET_BYTES = 4096
+DESCRIPTORS = 5
+"""Most descriptors of one packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    def packet(self) -> bytes:
+        """Return the packet's content."""
+        return json.dumps(asdict(self)).encode("ascii")
+
+    @classmethod
+    def parse(cls, packet: bytes) -> Self:
+        """Return what `packet` holds."""
+        return cls(**json.loads(packet))
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest(_Packet):
+    """Asks for a worker."""
+
+    number: int
+    """Returns in the reply."""
+    batch_size: int
+    """As `worker/main.py` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkReply(_Packet):
+    """Says which process a request got."""
+
+    number: int
+    pid: int | None = None
+    """None without a failure: the engine has threads, no worker of it can be forked."""
+    loaded: bool = False
+    """Whether the engine could be loaded; if not, the worker reports why, and ends."""
+    failure: str = ""
+    """Why the system could not fork."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd(_Packet):
+    """Says that a worker has ended."""
+
+    ended_pid: int
+    exit_code: int
+    """Negative: the number of the signal that ended it."""
+
+
+def parse_reply(packet: bytes) -> ForkReply | WorkerEnd:
+    """Return what a template has sent."""
+    content = json.loads(packet)
+    return WorkerEnd(**content) if "ended_pid" in content else ForkReply(**content)
