@@ -64,7 +64,12 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
     # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
     started = [pool for pool in current if pool.deployed or not resolved.suspended]
-    retiring = [pool for pool in resolved.pools if pool.retiring and lookup.autoscaler(resolved.observed, pool.name)]
+    # One whose Deployment has lost its labels has no model: nothing with valid labels can be built for it.
+    retiring = [
+        pool
+        for pool in resolved.pools
+        if pool.retiring and pool.model_name and lookup.autoscaler(resolved.observed, pool.name)
+    ]
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),

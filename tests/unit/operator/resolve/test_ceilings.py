@@ -12,6 +12,7 @@ from tests.support.operator_builders import (
     NOON,
     SETTINGS,
     built,
+    child,
     observe,
     resolved,
     settle,
@@ -205,3 +206,6 @@ def test_a_pool_on_its_way_out_has_the_namespaces_ceiling_too() -> None:
     (old,) = [pool for pool in found.pools if pool.retiring]
     assert (old.name, old.bounds) == ("acme-old", Bounds(2, 2))
     assert "apply hpa/acme-old: min 3 -> 2, max 6 -> 2" in [str(each) for each in plan(built(found), reading)]
+    child(children, "Deployment", "acme-old")["metadata"]["labels"].pop("ttsfleet.io/model")
+    nameless = observe("new", children=children, schedule=DAY, labels=label("max-replicas", "2"))
+    assert not [each for each in plan(built(resolved(nameless)), nameless) if "hpa/acme-old" in str(each)]
