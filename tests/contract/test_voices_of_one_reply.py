@@ -1,6 +1,7 @@
 """A sentence in two languages is spoken by two engines as if by one: equally loud, and joined without a click."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tts_server.routing.catalogue import catalogue
 from tts_server.routing.voice_selection import VoiceSelector, route, select_voice
 from tts_server.samples import FULL_SCALE, Samples
 from tts_server.scheduling.fair_queue import SchedulingParams
+from tts_server.synthesis import joins
 from tts_server.synthesis.guard import BreakerGuard
 from tts_server.synthesis.loudness import loudness_lkfs
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
@@ -24,7 +26,6 @@ TEXTS = {
     "sentences": "今天天气很好，我们去公园散步吧。 Please bring an umbrella, it may rain later. 我们晚上见。",
 }
 CLICK = 0.005 * FULL_SCALE
-SOUND = 0.02 * FULL_SCALE
 MOST_LU = 2.0
 
 
@@ -42,29 +43,41 @@ async def pools() -> AsyncIterator[dict[str, WorkerPool]]:
         await pool.stop()
 
 
+@dataclass
+class Joins:
+    """Positions at which utterances begin in the samples of a reply, and how many samples were put in before each."""
+
+    beginnings: list[int] = field(default_factory=list)
+    inserted: list[int] = field(default_factory=list)
+    written: int = 0
+
+
 @pytest.fixture
-def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Positions of the beginnings of utterances in the samples of the reply."""
-    found: list[int] = []
-    written = 0
-    begin, write = SampleBuffer.begin_utterance, SampleBuffer.write
+def noted(monkeypatch: pytest.MonkeyPatch) -> Joins:
+    found = Joins()
+    begin, write, missing_between = SampleBuffer.begin_utterance, SampleBuffer.write, joins.missing_between
 
     def noted_begin(self: SampleBuffer) -> None:
-        found.append(written)
+        found.beginnings.append(found.written)
         begin(self)
 
     def counted_write(self: SampleBuffer, samples: Samples) -> None:
-        nonlocal written
-        written += samples.size
+        found.written += samples.size
         write(self, samples)
+
+    def noted_missing(end: joins.AudioEnd, following: Samples, pause_samples: int) -> Samples:
+        missing = missing_between(end, following, pause_samples)
+        found.inserted.append(missing.size)
+        return missing
 
     monkeypatch.setattr(SampleBuffer, "begin_utterance", noted_begin)
     monkeypatch.setattr(SampleBuffer, "write", counted_write)
+    monkeypatch.setattr(joins, "missing_between", noted_missing)
     return found
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-async def test_two_engines_sound_as_one(pools: dict[str, WorkerPool], beginnings: list[int], text: str) -> None:
+async def test_two_engines_sound_as_one(pools: dict[str, WorkerPool], noted: Joins, text: str) -> None:
     models = (
         ModelConfig(name="heart", engine=LocalEngine(type="Onnx", onnx=OnnxConfig(family="Hibari"))),
         ModelConfig(name="espeak"),
@@ -81,14 +94,15 @@ async def test_two_engines_sound_as_one(pools: dict[str, WorkerPool], beginnings
     plan = SynthesisPlan(utterances, guards, {"heart": (), "espeak": ()}, lambda _: utterances)
     audio, rate_hz = await reply(plan)
 
-    one, other, more = np.split(audio, beginnings[1:])
+    one, other, more = np.split(audio, noted.beginnings[1:])
     chinese, english = (loudness_lkfs(each, rate_hz) for each in (np.concatenate([one, more]), other))
     assert chinese is not None
     assert english is not None
     print(f"\nChinese {chinese:.1f} LKFS, English {english:.1f} LKFS")
     assert abs(chinese - english) <= MOST_LU
-    for beginning in beginnings[1:]:
-        assert step_at(audio, beginning, rate_hz) < CLICK
+    for beginning, inserted in zip(noted.beginnings[1:], noted.inserted, strict=True):
+        joined = audio[beginning - 1 : beginning + inserted + 1].astype(np.int32)
+        assert np.abs(np.diff(joined)).max() < CLICK
 
 
 async def reply(plan: SynthesisPlan) -> tuple[Samples, int]:
@@ -99,11 +113,3 @@ async def reply(plan: SynthesisPlan) -> tuple[Samples, int]:
         parts.append(part)
     await stream.stop()
     return np.concatenate(parts), stream.sample_rate_hz
-
-
-def step_at(audio: Samples, beginning: int, rate_hz: int) -> int:
-    """Return the largest step at a join: into the other utterance, and on until that has a sound of its own."""
-    joined = audio[beginning - 1 : beginning + rate_hz // 5].astype(np.int32)
-    sounds = np.flatnonzero(np.abs(joined[1:]) > SOUND)
-    quiet = joined[: max(2, 1 + int(sounds[0]))] if sounds.size else joined
-    return int(np.abs(np.diff(quiet)).max())

@@ -133,7 +133,8 @@ def scaled(samples: Samples, gain: float) -> Samples:
         if over.any():
             room = 1.0 - KNEE
             louder[over] = np.sign(louder[over]) * (KNEE + room * np.tanh((size[over] - KNEE) / room))
-    return np.rint(louder * FULL_SCALE).astype(np.int16)
+    whole: Samples = np.rint(louder * FULL_SCALE).astype(np.int16)
+    return whole
 
 
 def loudness_lkfs(samples: Samples, sample_rate_hz: int) -> float | None:

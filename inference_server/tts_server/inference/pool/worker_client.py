@@ -16,6 +16,8 @@ from tts_server.scheduling.batching import BatchCost
 
 CANCEL_SECONDS = 2.0
 """How long an engine may take to stop after a cancellation before its worker is killed."""
+GRAMMAR_SECONDS = 20.0
+"""How long a worker may take to load what writes numbers in words, once in its life: a busy node is slow at that."""
 _FIELDS = Utterance.__slots__
 _values_of = attrgetter(*_FIELDS)
 
@@ -121,8 +123,8 @@ class WorkerClient:
         replies = self._running()
         frame = await replies.receive_within(timeout_seconds)
         while frame[0] is Kind.UNREAD:
-            self._count_unread(frame[1])
-            frame = await replies.receive_within(timeout_seconds)
+            loads = not self._count_unread(frame[1])
+            frame = await replies.receive_within(max(timeout_seconds, GRAMMAR_SECONDS) if loads else timeout_seconds)
         if frame[0] in AUDIO_KINDS:
             return await replies.samples(frame)
         self._pending = False
@@ -137,11 +139,14 @@ class WorkerClient:
         """
         wanted = {"utterances": [_as_dict(utterance) for utterance in utterances]}
         await self._request(json_frame(Kind.BATCH, wanted), len(utterances))
+        loads = False
         while True:
             replies = self._running()
-            kind, payload = await replies.receive_within(timeout_seconds)
+            wait_seconds = max(timeout_seconds, GRAMMAR_SECONDS) if loads else timeout_seconds
+            kind, payload = await replies.receive_within(wait_seconds)
+            loads = False
             if kind is Kind.UNREAD:
-                self._count_unread(payload)
+                loads = not self._count_unread(payload)
                 continue
             if kind is Kind.MEMBER:
                 yield await replies.member(payload, len(self._numbers))
@@ -188,10 +193,13 @@ class WorkerClient:
         if self._process is not None:
             await self._process.kill()
 
-    def _count_unread(self, payload: memoryview) -> None:
+    def _count_unread(self, payload: memoryview) -> int:
+        """Report the reasons of an UNREAD frame. Returns their number: 0 while the worker loads a grammar."""
         content: Mapping[str, Any] = json_content(payload)
-        for reason in content["reasons"]:
+        reasons = list(content["reasons"])
+        for reason in reasons:
             self._on_unread(str(reason))
+        return len(reasons)
 
     def _take_features(self, frame: Frame) -> None:
         """Take what the worker's READY frame says of its engine. Raises what an ERROR frame holds."""

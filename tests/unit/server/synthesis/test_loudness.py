@@ -19,14 +19,16 @@ RATE_HZ = 24_000
 
 def sine(hertz: float, level: float, seconds: float = 3.0, rate_hz: int = RATE_HZ) -> Samples:
     times = np.arange(int(seconds * rate_hz)) / rate_hz
-    return np.rint(level * FULL_SCALE * np.sin(2 * np.pi * hertz * times)).astype(np.int16)
+    samples: Samples = np.rint(level * FULL_SCALE * np.sin(2 * np.pi * hertz * times)).astype(np.int16)
+    return samples
 
 
 def noise(level: float, seconds: float, seed: int = 0) -> Samples:
     """Noise in syllables, about as steady as speech."""
     times = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     values = np.random.default_rng(seed).normal(0, 1, times.size) * (1 + np.sin(2 * np.pi * 4 * times))
-    return np.clip(np.rint(level * FULL_SCALE * values), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    samples: Samples = np.clip(np.rint(level * FULL_SCALE * values), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    return samples
 
 
 def loudness(samples: Samples) -> float:

@@ -25,7 +25,7 @@ async def test_it_is_loaded_once_and_a_client_that_leaves_does_not_end_that(monk
     leaving = asyncio.create_task(model.identify())
     await asyncio.sleep(0)
     leaving.cancel()
-    assert await asyncio.gather(model.identify(), model.identify()) == [identify, identify]
+    assert [*await asyncio.gather(model.identify(), model.identify())] == [identify, identify]
     assert len(loads) == 1
 
 
