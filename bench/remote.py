@@ -1,5 +1,5 @@
-"""Measures what this server adds to the first audio of another speech server that it stands in front of: engine Remote to a
-second tts-server with the same engine. Sentences as WAV, asked through this server and directly, in many short turns.
+"""Measures what this server adds to the first audio of another speech server that it stands in front of: engine Remote
+to a second tts-server with eSpeak NG. Sentences as WAV, asked through this server and directly, in many short turns.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,12 @@ class Question:
     text: str = SHORT
     long_text: str = LONG
     timeout_seconds: float = 60.0
+    """Longest wait for one answer."""
+    budget_seconds: float = 180.0
+    """Longest check: what is left to ask then is noted, and not asked."""
     at_once: int = 4
+    on_question: Callable[[str], None] = lambda _: None
+    """Called with a phrase for what is asked next."""
 
 
 @dataclass(slots=True)
@@ -96,6 +102,7 @@ class _Checker:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._base = question.url.rstrip("/") + question.path_prefix
+        self._ends = time.monotonic() + question.budget_seconds
         self._exchange = self._exchange_with(question.api_key_file)
         self._http: httpx.AsyncClient | None = None
         self.findings = Findings(question.url, question.path_prefix, question.model, question.voice)
@@ -128,16 +135,35 @@ class _Checker:
         findings.voices = await self._listed("/audio/voices", "/voices")
         findings.model = findings.model or next(iter(findings.models), "tts-1")
         findings.voice = findings.voice or next(iter(findings.voices), "alloy")
+        self._question.on_question("formats")
         await self._ask_formats()
         if not findings.response_format:
             if (first := findings.formats["wav"]).outcome != "ok":
                 raise ServerFault(first.outcome)
             return
-        await self._ask_first_audio()
-        await self._ask_stream_and_cancel()
-        await self._ask_speed()
-        await self._ask_at_once()
-        await self._ask_errors()
+        later = {
+            "refusals": self._ask_errors,
+            "speed": self._ask_speed,
+            "first audio": self._ask_first_audio,
+            "requests at once": self._ask_at_once,
+            "a long text, and hanging up": self._ask_stream_and_cancel,
+        }
+        skipped = [name for name, ask in later.items() if not await self._asked_in_time(name, ask)]
+        if skipped:
+            seconds = f"{self._question.budget_seconds:.0f} s"
+            findings.notes.append(f"after {seconds} these were not asked to their end: {', '.join(skipped)}")
+
+    async def _asked_in_time(self, name: str, ask: Callable[[], Awaitable[None]]) -> bool:
+        """Ask, as far as the budget allows; return whether that was to the end."""
+        if (left := self._ends - time.monotonic()) <= 0:
+            return False
+        self._question.on_question(name)
+        try:
+            async with asyncio.timeout(left):
+                await ask()
+        except TimeoutError:
+            return False
+        return True
 
     async def _listed(self, *paths: str) -> list[str]:
         """Names that one of the paths lists, in any of the shapes that speech servers use."""
@@ -202,6 +228,9 @@ class _Checker:
     async def _ask_formats(self) -> None:
         wav_seconds = 0.0
         for name in FORMATS:
+            if self.findings.response_format and time.monotonic() > self._ends:
+                self.findings.notes.append(f"{name} was not asked for: the time for the check was over")
+                continue
             heard = await self._hear(self._call(response_format=name))
             rate_hz, seconds = 0, 0.0
             if heard.outcome == "ok" and name == "wav":
@@ -277,9 +306,13 @@ class _Checker:
 
     async def _ask_errors(self) -> None:
         errors = self.findings.errors
-        errors["unknown model"] = await self._refusal(self._call(model=NOWHERE))
-        errors["unknown voice"] = await self._refusal(self._call(voice=NOWHERE))
-        errors["empty text"] = await self._refusal(self._call(" "))
+        calls = {
+            "unknown model": self._call("Hi.", model=NOWHERE),
+            "unknown voice": self._call("Hi.", voice=NOWHERE),
+            "empty text": self._call(" "),
+        }
+        for name, call in calls.items():
+            errors[name] = await self._refusal(call)
         if self._question.api_key_file is not None:
             without = self._exchange_with(None)
             await without.open()
