@@ -21,10 +21,10 @@ def second_server(image: str) -> dict[str, Any]:
     }
 
 
-async def test_a_speech_server_in_the_pod_speaks_and_is_shielded(platform: Platform) -> None:
+async def test_a_speech_server_in_the_pod_is_heard_through_the_endpoint(platform: Platform) -> None:
     """Given a model whose voice is a second tts-server in the same pod, callers hear it through the tenant's endpoint.
 
-    Without its key nobody is heard, other pods do not reach the sidecar, and while its image cannot run a fallback speaks.
+    While the image of another one cannot run, the fallback speaks for its model.
     """
     spare = await platform.publishes_model("spare")
     model = await platform.publishes_model(

@@ -1,4 +1,4 @@
-"""What a check has found about a speech server, and what follows: the verdict and the TTSModel to write. Pure."""
+"""Findings about a speech server, and what follows from them: the verdict and the TTSModel to write. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""What can go wrong with another speech server: a word for each fault, its error, and one sentence for the caller.
+"""Faults of another speech server: a word for each, its error, and one sentence for the caller.
 
 The word is the `outcome` of `tts_remote_requests` and the `reason` in logs. The error decides the rest: an
 `EngineError` that counts may open the circuit breaker, and for every `EngineError` a fallback speaks. What the caller

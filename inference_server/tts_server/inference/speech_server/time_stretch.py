@@ -29,7 +29,7 @@ class TimeStretch:
         """Place of `_input[0]` in the padded audio."""
         self._frames = 0
         self._place = 0
-        """Where the last frame began."""
+        """Place at which the last frame began."""
         self._tail = np.zeros(self._half, np.float32)
         """Second half of the last frame, to which the next one is added."""
         self._samples = 0
