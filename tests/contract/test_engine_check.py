@@ -148,7 +148,7 @@ async def test_a_check_ends_within_its_budget_and_says_what_it_did_not_ask() -> 
     assert findings.problem == ""
     assert findings.speed == "unknown"
     (note,) = (note for note in findings.notes if "to their end" in note)
-    assert note.endswith("speed, first audio, requests at once, a long text, and hanging up")
+    assert note.endswith("speed, first audio, requests at once, a long text, and hanging up, other formats")
 
 
 async def test_the_command_is_part_of_the_program() -> None:

@@ -66,7 +66,7 @@ class Findings:
     formats: dict[str, FormatFound] = field(default_factory=dict)
     stream: StreamFound | None = None
     first_audio_seconds: float = 0.0
-    """Median over several short texts, one after the other."""
+    """Median over several short texts, one after the other; the longest of fewer, if there was no time for them."""
     speed: str = "unknown"
     """`honoured`, `ignored`, `refused` or `unknown`."""
     cancel: str = "unknown"

@@ -130,7 +130,8 @@ class _Decoder:
 
     def __call__(self, data: bytes) -> Samples:
         if (self._kind, self._sample_bytes, self._channels) == (PCM, 2, 1):
-            return np.frombuffer(data, "<i2")
+            samples: Samples = np.frombuffer(data, "<i2")
+            return samples
         values = self._values(data).reshape(-1, self._channels).mean(axis=1)
         return as_samples(values.astype(np.float32))
 
