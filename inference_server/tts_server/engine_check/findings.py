@@ -99,11 +99,16 @@ class Findings:
         return found is not None and found.outcome == "ok" and found.rate_hz > 0
 
 
-def nearest_rate_hz(samples: int, seconds: float) -> int:
-    """The common rate at which so many samples last so long; 0 if none is near, within 3 %."""
+def nearest_rate_hz(samples: int, seconds: float, likely_hz: int = 0) -> int:
+    """The common rate at which so many samples last so long; 0 if none is near, within 3 %.
+
+    `likely_hz` is the rate of the server's WAV: it is meant within 20 %, as voices speak a text not always equally fast.
+    """
     if samples <= 0 or seconds <= 0:
         return 0
     rate_hz = samples / seconds
+    if abs(rate_hz - likely_hz) < 0.2 * likely_hz:
+        return likely_hz
     nearest = min(COMMON_RATES_HZ, key=lambda each: abs(each - rate_hz))
     return nearest if abs(nearest - rate_hz) < 0.03 * nearest else 0
 

@@ -256,7 +256,8 @@ class _Checker:
                 elif reader.found_rate_hz != 24_000:  # the content type says so
                     rate_hz = reader.found_rate_hz
                 else:
-                    rate_hz = nearest_rate_hz(len(heard.data) // 2, wav_seconds) if wav_seconds else 24_000
+                    likely_hz = self.findings.formats["wav"].rate_hz
+                    rate_hz = nearest_rate_hz(len(heard.data) // 2, wav_seconds, likely_hz) if wav_seconds else 24_000
                 seconds = len(heard.data) / 2 / rate_hz if rate_hz else 0.0
             found = _format_of(bytes(heard.data[:16])) or ("pcm" if name == "pcm" and heard.outcome == "ok" else "")
             self.findings.formats[name] = FormatFound(
@@ -350,7 +351,7 @@ class _Checker:
 def names_in(document: object) -> list[str]:
     """Names in a list of models or voices: OpenAI's `data[].id`, `voices[]` of strings or objects, or a bare list."""
     if isinstance(document, dict):
-        listed = next((document[key] for key in ("data", "voices", "models") if key in document), [])
+        listed: object = next((document[key] for key in ("data", "voices", "models") if key in document), [])
         document = list(listed) if isinstance(listed, dict) else listed
     names: list[str] = []
     for entry in document if isinstance(document, list) else ():

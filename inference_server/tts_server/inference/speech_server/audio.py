@@ -130,15 +130,15 @@ class _Decoder:
 
     def __call__(self, data: bytes) -> Samples:
         if (self._kind, self._sample_bytes, self._channels) == (PCM, 2, 1):
-            samples: Samples = np.frombuffer(data, "<i2")
-            return samples
+            return np.frombuffer(data, "<i2")
         values = self._values(data).reshape(-1, self._channels).mean(axis=1)
         return as_samples(values.astype(np.float32))
 
     def _values(self, data: bytes) -> NDArray[Any]:
         """The samples as floats in [-1, 1]."""
         if self._kind == FLOAT:
-            return np.nan_to_num(np.frombuffer(data, "<f4" if self._sample_bytes == 4 else "<f8"))
+            numbers: NDArray[Any] = np.nan_to_num(np.frombuffer(data, "<f4" if self._sample_bytes == 4 else "<f8"))
+            return numbers
         if self._sample_bytes == 1:  # unsigned
             return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
         if self._sample_bytes == 3:
