@@ -102,7 +102,7 @@ class Findings:
 def nearest_rate_hz(samples: int, seconds: float, likely_hz: int = 0) -> int:
     """The common rate at which so many samples last so long; 0 if none is near, within 3 %.
 
-    `likely_hz` is the rate of the server's WAV: it is meant within 20 %, as voices speak a text not always equally fast.
+    `likely_hz` is the rate of the server's WAV. It is meant within 20 %: a voice does not always speak equally fast.
     """
     if samples <= 0 or seconds <= 0:
         return 0
