@@ -1,7 +1,5 @@
-"""Measures what this server adds to the first audio of another speech server that it stands in front of.
-
-Engine Remote to a second tts-server with the same engine; sentences as WAV, through this server and directly, in many
-short turns.
+"""Measures what this server adds to the first audio of another speech server that it stands in front of: engine Remote
+to a second tts-server with eSpeak NG. Sentences as WAV, asked through this server and directly, in many short turns.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from bench.servers import SENTENCE, Running, running
 STREAMS = (1, 8)
 AIM = "aim at 8 streams: at most 5 ms"
 PERCENTS = (50, 95)
+NAMES = {"modelAliases": {"tts-1": "espeak"}, "voiceAliases": {"alloy": "en-us"}, "languageRouting": []}
 
 
 def measure() -> list[Figure]:
@@ -54,7 +53,7 @@ def speech_server() -> Iterator[Running]:
     """The speech server: eSpeak NG on every core."""
     cores = os.sched_getaffinity(0)
     models = [{"name": "espeak", "engine": {"type": "Espeak", "processes": len(cores)}}]
-    with running(cores, {"models": models}) as server:
+    with running(cores, {"models": models, **NAMES}) as server:
         yield server
 
 
@@ -63,12 +62,5 @@ def in_front_of(peer: Running) -> Iterator[Running]:
     """This server, without an engine of its own and without a cache."""
     engine = {"type": "Remote", "url": f"http://127.0.0.1:{peer.port}", "model": "espeak", "sampleRateHz": 22_050}
     models = [{"name": "espeak", "engine": engine, "voices": [{"name": "en-us", "languages": ["en"]}]}]
-    changes = {
-        "models": models,
-        "modelAliases": {"tts-1": "espeak"},
-        "voiceAliases": {"alloy": "en-us"},
-        "languageRouting": [],
-        "cache": {"enabled": False},
-    }
-    with running(os.sched_getaffinity(0), changes) as server:
+    with running(os.sched_getaffinity(0), {"models": models, **NAMES}) as server:
         yield server

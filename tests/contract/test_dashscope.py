@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Task, str, type[TTSError]]] = {
 @pytest.mark.parametrize(("task", "word", "error"), FAULTS.values(), ids=FAULTS)
 async def test_its_faults_are_told_apart(tmp_path: Path, task: Task, word: str, error: type[TTSError]) -> None:
     outcomes = Outcomes()
-    options = {"silence_timeout_seconds": 0.3} if word == "stalled" else {}
+    options: dict[str, Any] = {"silence_timeout_seconds": 0.3} if word == "stalled" else {}
     async with sambert(tmp_path, task, outcomes=outcomes, **options) as (service, client):
         with structlog.testing.capture_logs() as logs, pytest.raises(TTSError) as caught:
             await synthesized(client, Utterance(TEXT, "知厨"))

@@ -138,6 +138,19 @@ async def test_it_tells_whether_a_server_notices_that_a_caller_hung_up(notices: 
     assert not findings.stream.is_streamed
 
 
+async def test_a_check_ends_within_its_budget_and_says_what_it_did_not_ask() -> None:
+    async def slow_speech(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.body.get("speed") == 2.0:
+            await asked.gone.wait()
+        await serves()(server, asked, writer)
+
+    findings = await checked(slow_speech, budget_seconds=2)
+    assert findings.problem == ""
+    assert findings.speed == "unknown"
+    (note,) = (note for note in findings.notes if "to their end" in note)
+    assert note.endswith("speed, first audio, requests at once, a long text, and hanging up, other formats")
+
+
 async def test_the_command_is_part_of_the_program() -> None:
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("tts-server"), CHECK_ENGINE, "http://127.0.0.1:9", "-o", "yaml",

@@ -365,7 +365,7 @@ async def test_the_server_notices_a_caller_who_hangs_up_before_the_first_audio()
 
 
 async def test_nothing_is_read_ahead_of_the_reader() -> None:
-    """What the sockets hold is all that the server can send while nobody reads."""
+    """The sockets hold all that the server can send while nobody reads."""
     async with (
         scripted_server(never_ends) as server,
         client_of(server.url, silence_timeout_seconds=HANG_SECONDS) as client,

@@ -272,7 +272,7 @@ async def _watch(reader: asyncio.StreamReader, asked: Asked) -> None:
 
 @dataclass
 class Outcomes:
-    """What a client reported for its requests."""
+    """Outcomes that a client reported for its requests."""
 
     words: list[str] = field(default_factory=list)
 

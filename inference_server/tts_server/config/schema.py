@@ -206,7 +206,7 @@ class SpeechServerEngine(ConfigModel):
     sample_rate_hz: Annotated[int, Field(ge=8_000, le=192_000)] = 24_000
     """Sample rate of the server's audio. Audio whose header states another rate is resampled to this one."""
     speed: Literal["Passed", "Here"] = "Passed"
-    """Who changes the speed: the server, from the field `speed`, or this server, which stretches its audio."""
+    """Place where the speed is changed: the server, which gets it, or this server, which stretches the audio."""
     request_fields: dict[str, JsonValue] = {}
     """Further fields of each request's body, as the server documents them."""
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0

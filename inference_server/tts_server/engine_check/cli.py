@@ -53,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
         help="Longest wait for one answer. (default: %(default)s)",
     )
     root.add_argument(
+        "--budget",
+        type=_seconds,
+        default=180.0,
+        metavar="SECONDS",
+        help="Longest check; a note names what was not asked then. (default: %(default)s)",
+    )
+    root.add_argument(
         "--at-once",
         type=_count,
         default=4,
@@ -92,7 +99,9 @@ def main(arguments: Sequence[str]) -> int:
         text=options.text or SHORT,
         long_text=" ".join([options.text] * 12) if options.text else LONG,
         timeout_seconds=options.timeout,
+        budget_seconds=options.budget,
         at_once=options.at_once,
+        on_question=_tell if sys.stderr.isatty() else lambda _: None,
     )
     try:
         findings = asyncio.run(check(question))
@@ -111,6 +120,10 @@ def main(arguments: Sequence[str]) -> int:
     if findings.problem and options.output == "yaml":
         print(f"tts-server {NAME}: cannot be used: {findings.problem}", file=sys.stderr)
     return 1 if findings.problem else 0
+
+
+def _tell(phrase: str) -> None:
+    print(f"tts-server {NAME}: asks about {phrase} ...", file=sys.stderr, flush=True)
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What a check has found about a speech server, and what follows: the verdict and the TTSModel to write. Pure."""
+"""Findings about a speech server, and what follows from them: the verdict and the TTSModel to write. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +66,7 @@ class Findings:
     formats: dict[str, FormatFound] = field(default_factory=dict)
     stream: StreamFound | None = None
     first_audio_seconds: float = 0.0
-    """Median over several short texts, one after the other."""
+    """Median over several short texts, one after the other; the longest of fewer, if there was no time for them."""
     speed: str = "unknown"
     """`honoured`, `ignored`, `refused` or `unknown`."""
     cancel: str = "unknown"
@@ -99,11 +99,16 @@ class Findings:
         return found is not None and found.outcome == "ok" and found.rate_hz > 0
 
 
-def nearest_rate_hz(samples: int, seconds: float) -> int:
-    """The common rate at which so many samples last so long; 0 if none is near, within 3 %."""
+def nearest_rate_hz(samples: int, seconds: float, likely_hz: int = 0) -> int:
+    """The common rate at which so many samples last so long; 0 if none is near, within 3 %.
+
+    `likely_hz` is the rate of the server's WAV. It is meant within 20 %: a voice does not always speak equally fast.
+    """
     if samples <= 0 or seconds <= 0:
         return 0
     rate_hz = samples / seconds
+    if abs(rate_hz - likely_hz) < 0.2 * likely_hz:
+        return likely_hz
     nearest = min(COMMON_RATES_HZ, key=lambda each: abs(each - rate_hz))
     return nearest if abs(nearest - rate_hz) < 0.03 * nearest else 0
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,15 @@ from urllib.parse import quote
 
 import httpx
 
-from tts_server.engine_check.findings import ErrorFound, Findings, FormatFound, StreamFound, judge, nearest_rate_hz
+from tts_server.engine_check.findings import (
+    GOOD_FORMATS,
+    ErrorFound,
+    Findings,
+    FormatFound,
+    StreamFound,
+    judge,
+    nearest_rate_hz,
+)
 from tts_server.inference.speech_server.audio import AudioReader
 from tts_server.inference.speech_server.exchange import SpeechCall
 from tts_server.inference.speech_server.factory import SPEECH_PATH
@@ -26,7 +35,8 @@ LONG = (
     " before it is needed. So every child could row before it could read, and every house had a door that faced the"
     " hill."
 )
-FORMATS = ("wav", "pcm", "mp3", "opus", "flac", "aac")
+OTHER_FORMATS = ("mp3", "opus", "flac", "aac")
+"""Formats that no Remote asks for: they say what else the server has."""
 MAGIC = (
     (b"RIFF", "wav"),
     (b"ID3", "mp3"),
@@ -54,7 +64,12 @@ class Question:
     text: str = SHORT
     long_text: str = LONG
     timeout_seconds: float = 60.0
+    """Longest wait for one answer."""
+    budget_seconds: float = 180.0
+    """Longest check: what is left to ask then is noted, and not asked."""
     at_once: int = 4
+    on_question: Callable[[str], None] = lambda _: None
+    """Called with a phrase for what is asked next."""
 
 
 @dataclass(slots=True)
@@ -96,6 +111,7 @@ class _Checker:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._base = question.url.rstrip("/") + question.path_prefix
+        self._ends = time.monotonic() + question.budget_seconds
         self._exchange = self._exchange_with(question.api_key_file)
         self._http: httpx.AsyncClient | None = None
         self.findings = Findings(question.url, question.path_prefix, question.model, question.voice)
@@ -128,16 +144,36 @@ class _Checker:
         findings.voices = await self._listed("/audio/voices", "/voices")
         findings.model = findings.model or next(iter(findings.models), "tts-1")
         findings.voice = findings.voice or next(iter(findings.voices), "alloy")
-        await self._ask_formats()
+        self._question.on_question("formats")
+        await self._ask_formats(GOOD_FORMATS)
         if not findings.response_format:
             if (first := findings.formats["wav"]).outcome != "ok":
                 raise ServerFault(first.outcome)
             return
-        await self._ask_first_audio()
-        await self._ask_stream_and_cancel()
-        await self._ask_speed()
-        await self._ask_at_once()
-        await self._ask_errors()
+        later = {
+            "refusals": self._ask_errors,
+            "speed": self._ask_speed,
+            "first audio": self._ask_first_audio,
+            "requests at once": self._ask_at_once,
+            "a long text, and hanging up": self._ask_stream_and_cancel,
+            "other formats": lambda: self._ask_formats(OTHER_FORMATS),
+        }
+        skipped = [name for name, ask in later.items() if not await self._asked_in_time(name, ask)]
+        if skipped:
+            seconds = f"{self._question.budget_seconds:.0f} s"
+            findings.notes.append(f"after {seconds} these were not asked to their end: {', '.join(skipped)}")
+
+    async def _asked_in_time(self, name: str, ask: Callable[[], Awaitable[None]]) -> bool:
+        """Ask, as far as the budget allows; return whether that was to the end."""
+        if (left := self._ends - time.monotonic()) <= 0:
+            return False
+        self._question.on_question(name)
+        try:
+            async with asyncio.timeout(left):
+                await ask()
+        except TimeoutError:
+            return False
+        return True
 
     async def _listed(self, *paths: str) -> list[str]:
         """Names that one of the paths lists, in any of the shapes that speech servers use."""
@@ -199,11 +235,14 @@ class _Checker:
         heard.seconds = time.perf_counter() - started
         return heard
 
-    async def _ask_formats(self) -> None:
+    async def _ask_formats(self, names: Sequence[str]) -> None:
         wav_seconds = 0.0
-        for name in FORMATS:
+        for name in names:
             heard = await self._hear(self._call(response_format=name))
             rate_hz, seconds = 0, 0.0
+            if heard.outcome == "ok":
+                longest = max(self.findings.first_audio_seconds, heard.first_audio_seconds)
+                self.findings.first_audio_seconds = round(longest, 4)
             if heard.outcome == "ok" and name == "wav":
                 reader = AudioReader("wav", 24_000, heard.content_type)
                 reader.feed(bytes(heard.data))
@@ -217,7 +256,8 @@ class _Checker:
                 elif reader.found_rate_hz != 24_000:  # the content type says so
                     rate_hz = reader.found_rate_hz
                 else:
-                    rate_hz = nearest_rate_hz(len(heard.data) // 2, wav_seconds) if wav_seconds else 24_000
+                    likely_hz = self.findings.formats["wav"].rate_hz
+                    rate_hz = nearest_rate_hz(len(heard.data) // 2, wav_seconds, likely_hz) if wav_seconds else 24_000
                 seconds = len(heard.data) / 2 / rate_hz if rate_hz else 0.0
             found = _format_of(bytes(heard.data[:16])) or ("pcm" if name == "pcm" and heard.outcome == "ok" else "")
             self.findings.formats[name] = FormatFound(
@@ -277,9 +317,13 @@ class _Checker:
 
     async def _ask_errors(self) -> None:
         errors = self.findings.errors
-        errors["unknown model"] = await self._refusal(self._call(model=NOWHERE))
-        errors["unknown voice"] = await self._refusal(self._call(voice=NOWHERE))
-        errors["empty text"] = await self._refusal(self._call(" "))
+        calls = {
+            "unknown model": self._call("Hi.", model=NOWHERE),
+            "unknown voice": self._call("Hi.", voice=NOWHERE),
+            "empty text": self._call(" "),
+        }
+        for name, call in calls.items():
+            errors[name] = await self._refusal(call)
         if self._question.api_key_file is not None:
             without = self._exchange_with(None)
             await without.open()
@@ -307,7 +351,7 @@ class _Checker:
 def names_in(document: object) -> list[str]:
     """Names in a list of models or voices: OpenAI's `data[].id`, `voices[]` of strings or objects, or a bare list."""
     if isinstance(document, dict):
-        listed = next((document[key] for key in ("data", "voices", "models") if key in document), [])
+        listed: object = next((document[key] for key in ("data", "voices", "models") if key in document), [])
         document = list(listed) if isinstance(listed, dict) else listed
     names: list[str] = []
     for entry in document if isinstance(document, list) else ():

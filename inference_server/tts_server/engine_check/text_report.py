@@ -6,7 +6,7 @@ from tts_server.engine_check.findings import Findings, snippet
 
 
 def text_report(findings: Findings) -> str:
-    """What was found, what to think of it, and the TTSModel to write."""
+    """Return what was found, what to think of it, and the TTSModel to write."""
     lines = [f"{findings.url}{findings.path_prefix}", ""]
     lines += [f"{name:<16}{value}" for name, value in _rows(findings)]
     if findings.problem:

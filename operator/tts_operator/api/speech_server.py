@@ -43,7 +43,7 @@ class SpeechServer(APIModel):
     response_format: Literal["wav", "pcm"] = "wav"
     """Format to ask for: `wav`, whose header states the sample rate, or `pcm` at `spec.sampleRateHz`."""
     speed: Literal["Passed", "Here"] = "Passed"
-    """Who changes the speed: Passed leaves it to the server, Here stretches its audio."""
+    """Place where the speed is changed: Passed leaves it to the server, Here stretches its audio."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Maximum requests of one replica at the same time; more are queued. Default: no limit."""
     silence_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10

@@ -1,4 +1,4 @@
-"""Where engine Remote may send text: hosts that no model may name, and fallbacks that leave the cluster."""
+"""Hosts to which engine Remote may send text: those that no model may name, and fallbacks that leave the cluster."""
 
 from urllib.parse import urlsplit
 

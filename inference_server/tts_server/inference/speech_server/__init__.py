@@ -1,7 +1,7 @@
 """Engine client of another speech server: one outside the pod, or in another container of it.
 
 SpeechServerClient   `EngineClient`: one exchange for each utterance, retried until the answer begins
-  Turns              queues utterances above `maxConcurrentRequests`
+  ConcurrencyLimit              queues utterances above `maxConcurrentRequests`
   OpenAIExchange     HTTP: `POST /v1/audio/speech`
     | DashScopeExchange   WebSocket: Sambert of Alibaba Cloud
   AudioReader        bytes -> samples, whatever the format turns out to be

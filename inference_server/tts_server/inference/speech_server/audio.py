@@ -137,7 +137,8 @@ class _Decoder:
     def _values(self, data: bytes) -> NDArray[Any]:
         """The samples as floats in [-1, 1]."""
         if self._kind == FLOAT:
-            return np.nan_to_num(np.frombuffer(data, "<f4" if self._sample_bytes == 4 else "<f8"))
+            numbers: NDArray[Any] = np.nan_to_num(np.frombuffer(data, "<f4" if self._sample_bytes == 4 else "<f8"))
+            return numbers
         if self._sample_bytes == 1:  # unsigned
             return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
         if self._sample_bytes == 3:

@@ -15,10 +15,10 @@ from tts_server.errors import EngineCrashed, InvalidAudio, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
 from tts_server.inference.speech_server.audio import AudioReader
+from tts_server.inference.speech_server.concurrency_limit import ConcurrencyLimit
 from tts_server.inference.speech_server.exchange import AnswerPart, Exchange, SpeechCall
 from tts_server.inference.speech_server.faults import CANCELLED, OK, ServerFault
 from tts_server.inference.speech_server.time_stretch import TimeStretch
-from tts_server.inference.speech_server.turns import Turns
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
@@ -80,11 +80,11 @@ class SpeechServerClient:
         self._exchange = exchange
         self._options = options
         self._hooks = hooks
-        self._turns = Turns(
+        self._limit = ConcurrencyLimit(
             options.model, options.max_concurrent_requests, on_wait=hooks.on_wait, on_depth=hooks.on_depth
         )
         self._busy_until = 0.0
-        """Until then the server has asked not to be called, on `time.monotonic()`."""
+        """Time, on `time.monotonic()`, until which the server has asked not to be called."""
         self._rates_told: set[int] = set()
 
     async def start(self) -> None:
@@ -97,19 +97,19 @@ class SpeechServerClient:
 
     async def stop(self) -> None:
         self.ready = False
-        self._turns.refuse(self._stopped())
+        self._limit.refuse(self._stopped())
         await self._exchange.close()
 
     def promote(self, reply: object) -> None:
-        self._turns.promote(reply)
+        self._limit.promote(reply)
 
     def refuse_waiting(self, error: TTSError, priority: Priority | None = None) -> None:
-        self._turns.refuse(error, priority)
+        self._limit.refuse(error, priority)
 
     async def speak(self, utterance: Utterance, params: SchedulingParams = DEFAULT_PARAMS) -> AsyncGenerator[Samples]:
         if not self.ready:
             raise self._stopped()
-        async with self._turns.turn(params, float(max(len(utterance.text), 1))):
+        async with self._limit.slot(params, float(max(len(utterance.text), 1))):
             outcome = CANCELLED
             try:
                 async with aclosing(self._attempts(utterance)) as parts:

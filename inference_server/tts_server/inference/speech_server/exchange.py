@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True, slots=True)
 class SpeechCall:
-    """What to ask a speech server for, in its own names."""
+    """One utterance to ask a speech server for, in its own names."""
 
     text: str
     model: str

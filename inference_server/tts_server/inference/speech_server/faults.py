@@ -1,4 +1,4 @@
-"""What can go wrong with another speech server: a word for each fault, its error, and one sentence for the caller.
+"""Faults of another speech server: a word for each, its error, and one sentence for the caller.
 
 The word is the `outcome` of `tts_remote_requests` and the `reason` in logs. The error decides the rest: an
 `EngineError` that counts may open the circuit breaker, and for every `EngineError` a fallback speaks. What the caller
@@ -139,10 +139,10 @@ def blames_the_text(body: bytes) -> bool:
         return True
     error = document.get("error")
     named = set(_named_fields(error if isinstance(error, dict) else document))
-    codes = {part.get("code") for part in (document, error) if isinstance(part, dict)}
-    if named & TEXT_FIELDS or any(isinstance(code, str) and code in CODES_OF_TEXT for code in codes):
+    codes = {str(part.get("code")) for part in (document, error) if isinstance(part, dict)}
+    if named & TEXT_FIELDS or codes & CODES_OF_TEXT:
         return True
-    if any(isinstance(code, str) and code in CODES_OF_THE_MODEL for code in codes):
+    if codes & CODES_OF_THE_MODEL:
         return False
     return not named & OTHER_FIELDS
 

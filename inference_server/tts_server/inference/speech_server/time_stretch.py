@@ -29,7 +29,7 @@ class TimeStretch:
         """Place of `_input[0]` in the padded audio."""
         self._frames = 0
         self._place = 0
-        """Where the last frame began."""
+        """Place at which the last frame began."""
         self._tail = np.zeros(self._half, np.float32)
         """Second half of the last frame, to which the next one is added."""
         self._samples = 0
@@ -40,7 +40,7 @@ class TimeStretch:
             return samples
         self._samples += samples.size
         self._input = np.concatenate([self._input, as_floats(samples)])
-        return self._ready_frames()
+        return self._ready_frames(int(self._samples / self._speed) // self._half - self._frames)
 
     def finish(self) -> Samples:
         """Return the rest: altogether `samples / speed`."""
@@ -54,10 +54,10 @@ class TimeStretch:
         rest = self._ready_frames(most=-(-wanted // self._half))
         return rest[:wanted]
 
-    def _ready_frames(self, most: int | None = None) -> Samples:
+    def _ready_frames(self, most: int) -> Samples:
         out: list[NDArray[np.float32]] = []
         half, search = self._half, self._search
-        while most is None or len(out) < most:
+        while len(out) < most:
             start = round(self._frames * half * self._speed)  # `search` before the frame's own place
             needed = max(start + 2 * (half + search), self._place + 3 * half if self._frames else 0)
             if needed > self._offset + self._input.size:

@@ -62,7 +62,7 @@ def egress_of(observed: Observed, pool: str = "acme-espeak") -> list[Object]:
 
 
 def test_a_remote_reaches_server_json_with_all_its_options() -> None:
-    options = {
+    options: dict[str, Any] = {
         "model": "kokoro",
         "pathPrefix": "/api/v1",
         "voices": {"en-us": "af_heart"},

@@ -1,4 +1,4 @@
-"""Where engine Remote may send text: hosts that are never allowed, and fallbacks that leave the cluster."""
+"""Engine Remote sends text to no host that is never allowed, and out of the cluster with the tenant's word only."""
 
 from dataclasses import replace
 from typing import Any

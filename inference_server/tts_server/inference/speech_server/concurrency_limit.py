@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from tts_server.errors import Overloaded, TTSError
 from tts_server.scheduling.fair_queue import FairQueue, Priority, SchedulingParams
 
-Turn = asyncio.Future[None]
+Slot = asyncio.Future[None]
 MOST_QUEUED = 1024
 
 
-class Turns:
-    """Gives out `limit` turns; None gives every request one at once."""
+class ConcurrencyLimit:
+    """Gives out `limit` slots; None gives every request one at once."""
 
     def __init__(
         self,
@@ -26,11 +26,11 @@ class Turns:
         self._model = model
         self._free = limit
         self._on_wait = on_wait
-        self._waiting: FairQueue[Turn] = FairQueue(time.monotonic, on_depth)
+        self._waiting: FairQueue[Slot] = FairQueue(time.monotonic, on_depth)
 
     @asynccontextmanager
-    async def turn(self, params: SchedulingParams, cost: float) -> AsyncIterator[None]:
-        """Hold a turn.
+    async def slot(self, params: SchedulingParams, cost: float) -> AsyncIterator[None]:
+        """Hold a slot.
 
         Raises `Overloaded` after `params.max_wait_seconds`, and what `refuse` refuses the queue with.
         """
@@ -61,29 +61,29 @@ class Turns:
     async def _wait(self, params: SchedulingParams, cost: float) -> None:
         if len(self._waiting) >= MOST_QUEUED:
             raise self._overloaded()
-        turn: Turn = asyncio.get_running_loop().create_future()
-        item = self._waiting.push(turn, params, cost)
+        slot: Slot = asyncio.get_running_loop().create_future()
+        item = self._waiting.push(slot, params, cost)
         arrived = item.arrived
         try:
             async with asyncio.timeout(params.max_wait_seconds):
-                await turn
+                await slot
         except TimeoutError:
-            self._withdraw(turn)
+            self._withdraw(slot)
             raise self._overloaded() from None
         except asyncio.CancelledError:
-            self._withdraw(turn)
+            self._withdraw(slot)
             raise
         finally:
             self._waiting.remove(item)
         self._on_wait(params.tenant, time.monotonic() - arrived)
 
-    def _withdraw(self, turn: Turn) -> None:
-        """Pass on a turn that was given in the same moment in which its request gave up."""
-        if turn.done() and not turn.cancelled() and turn.exception() is None:
+    def _withdraw(self, slot: Slot) -> None:
+        """Pass on a slot that was given in the same moment in which its request gave up."""
+        if slot.done() and not slot.cancelled() and slot.exception() is None:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        assert self._free is not None  # noqa: S101 - without a limit there are no turns
+        assert self._free is not None  # noqa: S101 - without a limit there are no slots
         while (item := self._waiting.pop()) is not None:
             if not item.work.done():
                 item.work.set_result(None)
