@@ -17,6 +17,7 @@ from tests.support.full_objects import (
     DESIGN_TENANT,
     FULL_MODEL,
     FULL_TENANT,
+    FULL_VOICES,
     LARGEST_MODEL,
     LARGEST_TENANT,
 )
@@ -85,6 +86,7 @@ def test_the_api_server_refuses(api_server: ControlPlane, body: Object, message:
 WHOLE = {
     "the full model": FULL_MODEL,
     "the full tenant": FULL_TENANT,
+    **{f"a voice from {body['metadata']['name']}": body for body in FULL_VOICES},
     "the design's model": DESIGN_MODEL,
     "the design's tenant": DESIGN_TENANT,
     # Rules have a budget at run time, too.

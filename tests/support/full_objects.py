@@ -1,6 +1,6 @@
 """Objects of each resource: every field that this version supports, every field that there is, and as much as fits."""
 
-from tests.support.resources import Object, model_body, tenant_body
+from tests.support.resources import Object, model_body, precision, tenant_body
 from tts_operator.objects.keys import Key
 
 KEY = Key("default", "acme")
@@ -42,6 +42,35 @@ FULL_MODEL = model_body(
     runtimeClassName="runc",
     priorityClassName="speech",
 )
+
+VOICE_FILES = {"model": "en.onnx", "voices": "voices.npz", "vocabulary": "vocab.json", "config": "en.json"}
+SOURCES: dict[str, Object] = {
+    "claim": {"persistentVolumeClaim": {"claimName": "voices", "path": "en", "revision": "2026-11-30"}},
+    "image": {"image": {"reference": "registry.example/voices:1", "pullPolicy": "Always"}},
+    "store": {
+        "s3": {
+            "endpoint": "https://s3.example",
+            "region": "eu-central-1",
+            "bucket": "voices",
+            "prefix": "en",
+            "pathStyle": True,
+            "files": [{"path": path, "sha256": "0" * 64} for path in VOICE_FILES.values()],
+            "secretRef": {"name": "voices-reader"},
+            "sizeLimit": "1Gi",
+        }
+    },
+}
+FULL_VOICES = [
+    model_body(
+        name,
+        engine="Onnx",
+        source=source,
+        onnx={"family": "Piper", "files": VOICE_FILES},
+        precisions=[{**precision("int8"), "files": VOICE_FILES}],
+    )
+    for name, source in SOURCES.items()
+]
+"""Neural voices: every field of engine Onnx, with each kind of source that has fields."""
 
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},

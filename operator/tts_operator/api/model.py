@@ -364,7 +364,7 @@ class TTSModelSpec(APIModel):
 
     @model_validator(mode="after")
     def _engine_has_its_parts(self) -> Self:
-        """What pods are built from; the API server lets objects through that were stored before it had the rules."""
+        """Check what pods are built from: the API server keeps objects that were stored before it had these rules."""
         if (self.engine is Engine.ONNX) != (self.onnx is not None):
             raise ValueError(ONNX_NEEDS_OPTIONS)
         if self.engine is Engine.ONNX and self.source is None:

@@ -35,9 +35,13 @@ async def _credentials(cluster: Cluster, model: TTSModel, namespace: str) -> Sou
     return source_credentials(model, namespace, entries)
 
 
-async def read_source_secrets(cluster: Cluster, observed: Observed) -> dict[Ref, Body]:
-    """The tenant's Secrets with presigned URLs: those that it should have, and those that its pods mount."""
-    names = {source_secret_name(observed.key.name, model) for model in observed.source_credentials}
+async def read_source_secrets(cluster: Cluster, observed: Observed, *, unmounted: bool) -> dict[Ref, Body]:
+    """The tenant's Secrets with presigned URLs: those of its models, and those that its pods mount.
+
+    A model whose files were in a store before may have one that is to be deleted. `unmounted`: so may any other model.
+    """
+    models = (name for name, model in observed.models.items() if unmounted or (model and model.spec.source))
+    names = {source_secret_name(observed.key.name, model) for model in models}
     names.update(mounted_source_secrets((*observed.children.values(), *observed.pods)))
     refs = [Ref.of(SECRET, observed.key.namespace, name) for name in sorted(names)]
     found = zip(refs, await together(*(cluster.get(ref) for ref in refs)), strict=True)

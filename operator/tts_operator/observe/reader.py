@@ -60,10 +60,11 @@ async def _with_stores(sources: Sources, observed: Observed, now: datetime, *, u
         return observed
     stores = await read_stores(sources, observed, observed.tenant, unmounted=unmounted)
     credentials = await read_source_credentials(sources.cluster, observed.models, sources.settings.namespace)
-    observed = replace(observed, source_credentials=credentials)
+    urls = await read_source_secrets(sources.cluster, observed, unmounted=unmounted)
     return replace(
         observed,
-        children={**observed.children, **stores.secrets, **await read_source_secrets(sources.cluster, observed)},
+        source_credentials=credentials,
+        children={**observed.children, **stores.secrets, **urls},
         stores=stores.credentials,
         signing=await _with_new_key(observed.signing, now) if issues_tokens(observed.tenant) else observed.signing,
     )

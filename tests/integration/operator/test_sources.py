@@ -74,3 +74,18 @@ async def test_every_source_through_the_api_server_leaves_an_empty_plan(api: Api
     assert (resolved["status"], resolved["reason"]) == ("False", "SourceSecretInvalid")
     assert f"Secret {SETTINGS.namespace}/{reader.name}, named by spec.source.s3.secretRef" in resolved["message"]
     assert url_of(await api.get("Secret", f"acme-{names[0]}-source")) == after, "pods may start anew"
+
+
+async def test_urls_go_with_the_last_pod_that_needs_them(api: ApiServer, reader: Ref) -> None:
+    name = await api.publish_model(engine="Onnx", source=s3_source(secretRef={"name": reader.name}), onnx=HIBARI)
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    await api.user.patch(api.ref("TTSModel", name), {"spec": {"source": {"s3": None, **CLAIM}}})
+    await converge(api)
+    assert await api.cluster.get(api.ref("Secret", f"acme-{name}-source")) is not None
+    pods = await api.listed("/api/v1/namespaces/{}/pods", "acme")
+    old = [pod for pod in pods if pod["spec"].get("initContainers")]
+    assert old, "no kubelet has made the new pods ready"
+    await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"suspend": True}})
+    await converge(api)
+    assert await api.cluster.get(api.ref("Secret", f"acme-{name}-source")) is None
