@@ -141,9 +141,7 @@ class CosyVoice:
     def cancel(self) -> None:
         self._generation.stop()
 
-    def _outputs(
-        self, text: str, voice: str, speaker: Speaker, language: str | None, speed: float
-    ) -> Iterable[Mapping[str, Any]]:
+    def _outputs(self, text: str, voice: str, speaker: Speaker, language: str | None, speed: float) -> Any:
         # Upstream changes the speed of whole renderings only, and ignores it in a stream.
         options = {"stream": self._stream and speed == 1.0, "speed": speed}
         model = self._model
