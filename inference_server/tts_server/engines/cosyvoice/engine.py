@@ -6,7 +6,7 @@ model directory that it writes to. A pod speaks several texts at once with sever
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
