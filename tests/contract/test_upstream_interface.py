@@ -45,7 +45,7 @@ def test_the_fake_has_the_signatures_of_the_sources(project: str, record: dict[s
 
 
 def test_the_sources_work_as_the_engines_assume(record: dict[str, Any]) -> None:
-    """What a signature does not say."""
+    """These assumptions are in no signature."""
     classes = record["CosyVoice"]["interface"]["cosyvoice/cli/model.py"]
     tts = classes["CosyVoiceModel"]["methods"]["tts"]
     assert tts["yields"] == ["{'tts_speech': this_tts_speech.cpu()}"]

@@ -6,7 +6,7 @@ model directory that it writes to. A pod speaks several texts at once with sever
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +141,7 @@ class CosyVoice:
     def cancel(self) -> None:
         self._generation.stop()
 
-    def _outputs(
-        self, text: str, voice: str, speaker: Speaker, language: str | None, speed: float
-    ) -> Iterable[Mapping[str, Any]]:
+    def _outputs(self, text: str, voice: str, speaker: Speaker, language: str | None, speed: float) -> Any:
         # Upstream changes the speed of whole renderings only, and ignores it in a stream.
         options = {"stream": self._stream and speed == 1.0, "speed": speed}
         model = self._model

@@ -13,7 +13,7 @@ CONFIG_FILE = "config.yaml"
 
 @dataclass(frozen=True)
 class Release:
-    """What differs between the releases."""
+    """The differences between releases."""
 
     module: str
     class_name: str

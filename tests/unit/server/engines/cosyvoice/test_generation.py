@@ -10,7 +10,7 @@ from tts_server.engines.cosyvoice.generation import Stopped, TokenGeneration
 
 
 class Model:
-    """What the class replaces of upstream's model."""
+    """The parts of upstream's model that the class replaces."""
 
     def __init__(self) -> None:
         self.tts_speech_token_dict: dict[str, list[int]] = {}
