@@ -30,10 +30,10 @@ PADDING = 0
 """Token at both ends of a text."""
 # A voice is named after its language and gender: af_bella, zm_yunxi.
 _LANGUAGES: Mapping[str, tuple[str, ...]] = {
-    "a": ("en-us", "en"), "b": ("en-gb", "en"), "z": ("zh", "ko"), "j": ("ja",), "e": ("es",), "f": ("fr",),
+    "a": ("en-us", "en"), "b": ("en-gb", "en"), "z": ("zh",), "j": ("ja", "ko"), "e": ("es",), "f": ("fr",),
     "i": ("it",), "p": ("pt-br", "pt"), "h": ("hi",),
 }  # fmt: skip
-"""Languages by the first letter of a voice. No voice is Korean: the Chinese ones read it best."""
+"""Languages by the first letter of a voice. No voice is Korean: the Japanese ones are understood best."""
 _GENDERS = {"f": "female", "m": "male"}
 _CANTONESE = frozenset({"yue", "zh-yue"})
 
