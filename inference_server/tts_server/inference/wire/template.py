@@ -30,9 +30,9 @@ class ForkRequest(_Packet):
     """Asks for a worker."""
 
     number: int
-    """Returns in the reply."""
+    """Number by which the reply is found."""
     batch_size: int
-    """As `worker/main.py` has it."""
+    """Size at which an engine that can batch is measured, see `worker/main.py`."""
 
 
 @dataclass(frozen=True, slots=True)
