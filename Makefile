@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Control planes that integration tests run on, side by side: most of the time they wait for controllers.
 PLANES := 2
 
-.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench lock clean
+.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench precision-table lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -67,6 +67,10 @@ bench: setup ## Run the benchmarks; write bench/RESULTS.md and bench/plots
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.plots
+
+precision-table: setup ## Measure the precisions of the neural voices; write docs/precisions.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m bench.precision_table
 
 lock: setup ## Resolve requirements/*.txt again
 	@hack/lock.sh

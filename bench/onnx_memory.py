@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.figures import Figure
 from bench.voices import VOICES
+from tests.support.proportional_memory import proportional_bytes
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool import worker_pool
 from tts_server.inference.pool.worker_pool import WorkerPool
@@ -73,9 +74,3 @@ def children_of(pid: int) -> list[int]:
     for parent in found:
         found += [child for child, of in parents.items() if of == parent]
     return found[1:]
-
-
-def proportional_bytes(pid: int) -> int:
-    """The proportional set size of a process."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

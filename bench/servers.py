@@ -34,7 +34,7 @@ class Running:
 
     def cpu_seconds(self) -> tuple[float, float]:
         """CPU seconds of the server so far, and of its engine processes."""
-        return _cpu_seconds(self.pid), sum(map(_cpu_seconds, self._children()))
+        return cpu_seconds_of(self.pid), sum(map(cpu_seconds_of, self._children()))
 
     def engines_on(self, core: int) -> None:
         """Bind the engine processes to these cores."""
@@ -124,7 +124,7 @@ def _resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
     """CPU time of all threads of a process, seconds; /proc/<pid>/stat has it in steps of 10 ms only.
 
     The number of its clock is what clock_getcpuclockid(3) returns, which Python lacks.

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Node = Any
-"""onnx.NodeProto, whose fields its stubs do not describe."""
+"""A node is an `onnx.NodeProto`, whose fields its stubs do not describe."""
 FLOAT = onnx.TensorProto.FLOAT
 
 

@@ -91,6 +91,9 @@ BatchPart = tuple[int, AudioSamples | EngineError | None]
 class BatchingEngine(Engine, Protocol):
     """An engine that can synthesize several utterances in one pass. Batches are used if they measure faster at start.
 
+    It is for models that generate step by step, such as CosyVoice and IndexTTS, whose steps read all weights for each
+    text. No family of engine Onnx gains enough: docs/decisions/0049-engine-onnx.md.
+
     It may also have `voice_groups`, a mapping of voices to group names: only voices of one group share a batch. Voices
     that are not in it form one more group; without it, all voices share batches.
     """

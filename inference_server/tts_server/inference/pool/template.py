@@ -170,7 +170,7 @@ class _Running:
             raise ConnectionError("The process that forks workers has ended.")
         self._numbers += 1
         number = self._numbers
-        reply = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[tuple[ForkReply, list[int]]] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         try:
             socket.send_fds(self._control, [ForkRequest(number, batch_size).packet()], list(descriptors))

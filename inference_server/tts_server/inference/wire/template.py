@@ -30,27 +30,27 @@ class ForkRequest(_Packet):
     """Asks for a worker."""
 
     number: int
-    """Returns in the reply."""
+    """Number by which the reply is found."""
     batch_size: int
-    """As `worker/main.py` has it."""
+    """Size at which an engine that can batch is measured, see `worker/main.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForkReply(_Packet):
-    """Says which process a request got."""
+    """Names the process that a request got."""
 
     number: int
     pid: int | None = None
-    """None without a failure: the engine has threads, no worker of it can be forked."""
+    """Process ID of the worker; None without a failure means that the engine has threads and cannot be forked."""
     loaded: bool = False
     """Whether the engine could be loaded; if not, the worker reports why, and ends."""
     failure: str = ""
-    """Why the system could not fork."""
+    """Reason why the system could not fork; empty if it could."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnd(_Packet):
-    """Says that a worker has ended."""
+    """Tells that a worker has ended."""
 
     ended_pid: int
     exit_code: int
