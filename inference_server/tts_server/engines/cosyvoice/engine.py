@@ -18,8 +18,8 @@ from tts_server.engines.cosyvoice.voices import (
     LANGUAGES,
     SPEAKERS,
     SYSTEM_PROMPT,
+    CosyVoiceSpeaker,
     Prompt,
-    Speaker,
     prompt_mode,
     prompt_text,
     speaker_mode,
@@ -141,7 +141,7 @@ class CosyVoice:
     def cancel(self) -> None:
         self._generation.stop()
 
-    def _outputs(self, text: str, voice: str, speaker: Speaker, language: str | None, speed: float) -> Any:
+    def _outputs(self, text: str, voice: str, speaker: CosyVoiceSpeaker, language: str | None, speed: float) -> Any:
         # Upstream changes the speed of whole renderings only, and ignores it in a stream.
         options = {"stream": self._stream and speed == 1.0, "speed": speed}
         model = self._model
@@ -169,10 +169,10 @@ class CosyVoice:
         modes: Mapping[str, Any],
         voice_adapters: Mapping[str, str],
         adapters: set[str],
-    ) -> dict[str, Speaker]:
+    ) -> dict[str, CosyVoiceSpeaker]:
         """Register the recordings with upstream, and return all voices. Raises `EngineUnavailable` if there is none."""
         known = self._model.frontend.spk2info
-        speakers = {name: Speaker(speaker_mode(known[name])) for name in self._model.list_available_spks()}
+        speakers = {name: CosyVoiceSpeaker(speaker_mode(known[name])) for name in self._model.list_available_spks()}
         as_samples = "prompt_speech_16k" in accepted(
             self._model.add_zero_shot_spk, {}, {"prompt_speech_16k": None}, "add_zero_shot_spk"
         )  # before May 2025 upstream took samples instead of a file
@@ -187,7 +187,7 @@ class CosyVoice:
                     f"The recording {prompt.wav} of prompt {name} cannot be used ({type(error).__name__}): it must be "
                     "a WAV file of at most 30 s and at least 16000 Hz."
                 ) from error
-            speakers[name] = Speaker(modes[name])
+            speakers[name] = CosyVoiceSpeaker(modes[name])
         if not speakers:
             raise EngineUnavailable(
                 f"{self._model.model_dir} has no speakers of its own: add a recording to prompts, with its words."
@@ -195,7 +195,7 @@ class CosyVoice:
         for voice, adapter in voice_adapters.items():
             if voice not in speakers or adapter not in adapters:
                 raise EngineUnavailable(f"voiceAdapters: there is no voice {voice}, or no adapter {adapter}.")
-            speakers[voice] = Speaker(speakers[voice].mode, adapter)
+            speakers[voice] = CosyVoiceSpeaker(speakers[voice].mode, adapter)
         return speakers
 
 

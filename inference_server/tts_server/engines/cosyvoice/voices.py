@@ -34,7 +34,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class CosyVoiceSpeaker:
     """How a voice is spoken."""
 
     mode: Mode

@@ -49,7 +49,7 @@ class Stopped(Exception):  # noqa: N818 - names what happened, as the tree in er
 
 
 @dataclass
-class Speaker:
+class IndexTTSSpeaker:
     """A recording whose voice is imitated, with what upstream computed from it."""
 
     wav: Path
@@ -129,7 +129,7 @@ class IndexTTS:
     def cancel(self) -> None:
         self._stopped = True
 
-    def _parts(self, text: str, speaker: Speaker, language: str | None, speed: float) -> Iterator[FloatSamples]:
+    def _parts(self, text: str, speaker: IndexTTSSpeaker, language: str | None, speed: float) -> Iterator[FloatSamples]:
         # The criterion is asked for each step of the autoregressive model.
         options: dict[str, Any] = {"stopping_criteria": [self._criterion], **speaker.emotion}
         if self._release.takes_language:
@@ -167,7 +167,7 @@ def speakable(text: str) -> str:
 
 def _speakers(
     prompts: Mapping[str, Mapping[str, Any]], voice_adapters: Mapping[str, str], adapters: set[str]
-) -> dict[str, Speaker]:
+) -> dict[str, IndexTTSSpeaker]:
     if not prompts:
         raise EngineUnavailable("IndexTTS has no speakers of its own: add a recording to prompts.")
     for voice, adapter in voice_adapters.items():
@@ -179,7 +179,7 @@ def _speakers(
         for what, file in files.items():
             if file is not None and not Path(file).is_file():
                 raise EngineUnavailable(f"There is no file {file}, the {what} of prompt {name}.")
-        speakers[name] = Speaker(Path(prompt["wav"]), _emotion(prompt), voice_adapters.get(name))
+        speakers[name] = IndexTTSSpeaker(Path(prompt["wav"]), _emotion(prompt), voice_adapters.get(name))
     return speakers
 
 

@@ -383,7 +383,7 @@ def test_what_others_added_goes_first_and_by_the_version_that_was_observed() -> 
 
 
 UNKNOWN: dict[str, dict[str, Any]] = {
-    "a field that is not supported": {"schedule": SCHEDULE, "allowExternal": True},
+    "a field that is not supported": {"schedule": SCHEDULE, "preventDeletion": True},
     "a schedule in no zone": {"schedule": {**SCHEDULE, "timeZone": "Mars/Olympus"}},
 }
 

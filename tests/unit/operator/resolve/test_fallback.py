@@ -165,8 +165,8 @@ def test_a_voice_that_only_the_fallback_has_is_no_name_for_callers() -> None:
 UNUSABLE: dict[str, tuple[list[TTSModel], str]] = {
     "missing": ([], "FallbackNotFound"),
     "not for this namespace": ([model("small", allowedNamespaces={"matchLabels": {"t": "b"}})], "FallbackNotAllowed"),
-    "of an engine that comes later": (
-        [model("small", engine="CosyVoice", source={"builtIn": "slt"})],
+    "with a field that comes later": (
+        [model("small", accelerator={})],
         "FallbackNotSupported",
     ),
 }
