@@ -120,7 +120,8 @@ def test_flags_in_prose_exist() -> None:
         *(ROOT / "operator" / "tts_operator" / "cli").glob("*.py"),
         ROOT / "docs" / "reference" / "tts-operator.md",
     ]
-    sources += [ROOT / "inference_server" / "tts_server" / "cli.py"]
+    server = ROOT / "inference_server" / "tts_server"
+    sources += [server / "cli.py", server / "engine_check" / "cli.py"]
     ours = {flag for file in sources for flag in re.findall(r"[\"`](--[a-z0-9-]+)", file.read_text(encoding="utf-8"))}
     named = set(found(r"`(--[a-z0-9-]+)"))
     assert len(named) > 5
