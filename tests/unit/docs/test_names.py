@@ -121,7 +121,11 @@ def test_flags_in_prose_exist() -> None:
         ROOT / "docs" / "reference" / "tts-operator.md",
     ]
     server = ROOT / "inference_server" / "tts_server"
-    sources += [server / "cli.py", server / "engines" / "onnx" / "install_kokoro.py"]
+    sources += [
+        server / "cli.py",
+        server / "engine_check" / "cli.py",
+        server / "engines" / "onnx" / "install_kokoro.py",
+    ]
     ours = {flag for file in sources for flag in re.findall(r"[\"`](--[a-z0-9-]+)", file.read_text(encoding="utf-8"))}
     named = set(found(r"`(--[a-z0-9-]+)"))
     assert len(named) > 5
