@@ -48,7 +48,10 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
 
 def model_digest(model: TTSModel) -> str:
     """Digest of the fields of a model that pod templates depend on."""
-    reloaded = {**dict.fromkeys(RELOADED_MODEL_FIELDS, True), "source": {"persistent_volume_claim": {"revision"}}}
+    reloaded: dict[str, Any] = {
+        **dict.fromkeys(RELOADED_MODEL_FIELDS, True),
+        "source": {"persistent_volume_claim": {"revision"}},
+    }
     return short(model.spec.model_dump(mode="json", exclude=reloaded, exclude_defaults=True))
 
 

@@ -14,7 +14,7 @@ from tests.support.onnx_models import CLAIM, HIBARI, IMAGE, s3_source
 from tests.support.resources import Object, tenant_body
 from tts_operator.cluster.errors import Conflict
 from tts_operator.objects.kinds import SECRET
-from tts_operator.objects.manifest import Ref
+from tts_operator.objects.manifest import Body, Ref
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def keys_of(secret: Ref, secret_key: str) -> Object:
     }
 
 
-def url_of(secret: Object) -> str:
+def url_of(secret: Body) -> str:
     ((text),) = secret["data"].values()
     return str(json.loads(base64.b64decode(text))["files"][0]["url"])
 
