@@ -104,7 +104,7 @@ def test_a_registry_is_asked_by_the_address_that_npm_would_use(
 FAILURES = {
     "another archive": "is not that of kokoro-js 1.2.1: get it again",
     "another graph": "is not the one published: install them again",
-    "no package": "is not installed: pip install 'ttsfleet[server,kokoro]'",
+    "no package": "is not installed; install the program with its extras: pip install 'ttsfleet[server,kokoro]'",
     "no npm": "name its archive with --archive, or the registry with --registry or NPM_CONFIG_REGISTRY, or install npm",
     "npm fails": "npm pack kokoro-js@1.2.1 failed: run it to see why",
     "a full disk": "No space left on device",

@@ -21,6 +21,7 @@ COMMANDS = [
     ("kubectl-tts", "schedule -f -"),
     ("kubectl-tts", "keygen --tenant=acme"),
     ("tts-server", ""),
+    ("tts-install-kokoro", "--directory /nonexistent/cache"),
 ]
 PRINTING = [
     ("tts-operator", "crds"),
@@ -31,7 +32,7 @@ PRINTING = [
     ("tts-server", "--help"),
     ("tts-install-kokoro", "--help"),
 ]
-EXTRAS = {"tts-operator": "operator", "kubectl-tts": "operator", "tts-server": "server"}
+EXTRAS = {"tts-operator": "operator", "kubectl-tts": "operator", "tts-server": "server", "tts-install-kokoro": "server"}
 
 
 def script(program: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 KOKORO = "kokoro-v1.0"
 """Folder of Kokoro's graph, vocabulary and voices. It exists only when it is complete."""
 KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES = "kokoro.int8.onnx", "vocabulary.json", "voices"
-"""Contents of that folder: two files, and a folder with a file for each voice."""
+"""Names in that folder: two files, and a folder with a file for each voice."""
 
 
 def user_cache() -> Path:

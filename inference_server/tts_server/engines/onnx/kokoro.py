@@ -13,11 +13,11 @@ import numpy as np
 from tts_server.config.builtin_files import KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES, kokoro_folder
 from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.front_ends import languages
+from tts_server.engines.onnx.initializers import Weights
 from tts_server.engines.onnx.loudness import gain
 from tts_server.engines.onnx.phoneme_pieces import pieces
-from tts_server.engines.onnx.session import GraphSession
+from tts_server.engines.onnx.session import DEFAULT_OPTIONS, GraphSession, SessionOptions
 from tts_server.engines.onnx.voice_vectors import VoiceVectors
-from tts_server.engines.protocol import Voices
 from tts_server.engines.voice_blend import Blend, parse_blend
 from tts_server.errors import EngineError, EngineUnavailable
 
@@ -44,21 +44,39 @@ class Kokoro:
     speeds = (0.25, 1.5)
     blends_voices = True
 
-    def __init__(self, model: Path | None = None, voices: Path | None = None, vocabulary: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: Path | None = None,
+        voices: Path | None = None,
+        vocabulary: Path | None = None,
+        *,
+        session_options: SessionOptions = DEFAULT_OPTIONS,
+        weights: Mapping[str, Weights] | None = None,
+    ) -> None:
         """Load the graph and the names of voices; what is not given is what `tts-install-kokoro` has installed.
 
-        Raises `EngineUnavailable`.
+        Some `weights` of the graph may be replaced. Raises `EngineUnavailable`.
         """
         self._vectors = VoiceVectors(voices or _installed(KOKORO_VOICES))
         self._ids = _vocabulary(vocabulary or _installed(KOKORO_VOCABULARY))
-        self.session = GraphSession(model or _installed(KOKORO_MODEL), ("tokens", "style", "speed"))
+        self.graph = model or _installed(KOKORO_MODEL)
+        self.session = GraphSession(self.graph, ("tokens", "style", "speed"), session_options, weights)
         known = {voice: _LANGUAGES.get(voice[:1], _LANGUAGES["a"]) for voice in self._vectors}
-        self.voices: Voices = {voice: tags for voice, tags in known.items() if not languages.missing(tags[0])}
+        self.voices: dict[str, tuple[str, ...]] = {
+            voice: tags for voice, tags in known.items() if not languages.missing(tags[0])
+        }
         self.voice_genders = {voice: _GENDERS[voice[1]] for voice in self.voices if voice[1:2] in _GENDERS}
         if reasons := sorted({languages.missing(tags[0]) for tags in known.values()} - {""}):
             sys.stderr.write(f"{len(known) - len(self.voices)} voices are not offered: {' '.join(reasons)}\n")
         if not self.voices:
             raise EngineUnavailable(f"No voice can be read: {' '.join(reasons)}")
+
+    def add_style(self, voice: str, base: str, style: Weights) -> None:
+        try:
+            self._vectors.add(voice, style)
+        except ValueError as error:
+            raise EngineUnavailable(f"The style of voice {voice} {error}.") from None
+        self.voices[voice] = self.voices[base]
 
     def phonemes(self, text: str, voice: str, language: str | None) -> Sequence[str]:
         whole = languages.read(text, self._language(voice, language))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
@@ -39,6 +40,12 @@ class VoiceVectors(Mapping[str, Vectors]):
 
     def __len__(self) -> int:
         return len(self._vectors)
+
+    def add(self, voice: str, style: NDArray[Any]) -> None:
+        """Add a voice: one vector for texts of any length, or one for each length. Raises ValueError."""
+        if style.ndim not in {1, 2} or style.shape[-1] != STYLE_SIZE or not style.size:
+            raise ValueError(f"has the shape {list(style.shape)}; a vector has {STYLE_SIZE} numbers")
+        self._vectors[voice] = style.astype(np.float32).reshape(-1, STYLE_SIZE)
 
     def blended(self, blend: Blend) -> Vectors:
         """Return the weighted mean of the voices' vectors."""
