@@ -29,7 +29,7 @@ from bench.voices import GRAPHS, VOICES
 from hack.dequantize import dequantize
 from tests.support.proportional_memory import proportional_bytes
 from tests.support.speech_recognizer import words, wrong_words
-from tts_server.inference.client import Utterance
+from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
 
 PAGE = Path(__file__).parents[1] / "docs" / "precisions.md"
@@ -117,7 +117,7 @@ async def of_pool(model: str, precision: str, options: Mapping[str, Any], voice:
         firsts, spoken, memory = [], [], 0
         used = cpu_seconds_of(pid)
         for sentence in SENTENCES:
-            begun, parts = time.perf_counter(), []
+            begun, parts = time.perf_counter(), list[Samples]()
             async for part in pool.speak(Utterance(sentence, voice)):
                 firsts += [time.perf_counter() - begun] if not parts else []
                 parts.append(part)

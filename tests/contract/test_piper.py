@@ -56,7 +56,8 @@ def test_each_speaker_of_a_graph_is_a_voice(tmp_path: Path) -> None:
 
 def test_the_scales_of_noise_are_those_of_the_options_else_of_the_description(tmp_path: Path) -> None:
     graph = two_speakers(tmp_path, inference={"noise_scale": 0.25, "noise_w": 0.125, "length_scale": 1})
-    described, set_here = (Onnx("Piper", {"model": str(graph)}, **options) for options in ({}, {"noise_scale": 0.0}))
+    described = Onnx("Piper", {"model": str(graph)})
+    set_here = Onnx("Piper", {"model": str(graph)}, noise_scale=0.0)
     assert spoken(described, "Hello.", "quiet")[0] == pytest.approx(0.1 + 0.25 + 0.125)
     assert spoken(set_here, "Hello.", "quiet")[0] == pytest.approx(0.1 + 0.125)
 
