@@ -1,5 +1,5 @@
 """Measures the memory of one and of two worker processes of engine Onnx, a template included, at rest after each has
-spoken ten sentences: the sum of proportional set sizes (PSS), in which a page that several processes share counts once.
+spoken twelve sentences: the sum of proportional set sizes (PSS), in which a page that several processes share counts once.
 """
 
 from __future__ import annotations
