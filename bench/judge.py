@@ -48,7 +48,7 @@ def overall_quality(samples: Samples, sample_rate_hz: int) -> float:
 
 
 def _audio(samples: Samples, sample_rate_hz: int) -> np.ndarray[Any, Any]:
-    return soxr.resample(as_floats(samples), sample_rate_hz, JUDGE_HZ).astype(np.float32)
+    return np.asarray(soxr.resample(as_floats(samples), sample_rate_hz, JUDGE_HZ), np.float32)
 
 
 @cache

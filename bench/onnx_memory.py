@@ -1,5 +1,5 @@
 """Measures the memory of one and of two worker processes of engine Onnx, a template included, at rest after each has
-spoken ten sentences: the sum of proportional set sizes (PSS), in which a page that several processes share counts once.
+spoken twelve sentences: the sum of proportional set sizes (PSS), in which a page that several processes share counts once.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from bench.figures import Figure
 from bench.voices import VOICES
 from tests.support.proportional_memory import proportional_bytes
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool import worker_pool
+from tts_server.inference.pool.template import SUPPORTED
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.worker.main import IDLE_SECONDS
 
@@ -44,11 +46,8 @@ async def measure() -> list[Figure]:
 
 async def megabytes(options: Mapping[str, Any], voice: str, *, processes: int, shared: bool = True) -> float:
     """The memory of a pool's processes at rest."""
-    supported, worker_pool.SUPPORTED = worker_pool.SUPPORTED, shared and worker_pool.SUPPORTED
-    try:
+    with patch.object(worker_pool, "SUPPORTED", shared and SUPPORTED):
         pool = WorkerPool("onnx", options=options, processes=processes, first_audio_timeout_seconds=60)
-    finally:
-        worker_pool.SUPPORTED = supported
     await pool.start()
     try:
         for sentence in SENTENCES * ROUNDS:

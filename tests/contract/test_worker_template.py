@@ -15,13 +15,14 @@ from tests.support.worker_pools import FAILING_ENGINE, beep, synthesized, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool import worker_pool
+from tts_server.inference.pool.template import SUPPORTED
 from tts_server.inference.pool.worker_pool import WorkerPool
 
 MOST_MEMORY = 1.3
 """Memory of two processes beside that of one."""
 SENTENCE = "Heavy rain is expected tonight, with strong winds along the coast."
 
-pytestmark = pytest.mark.skipif(not worker_pool.SUPPORTED, reason="only Linux tells of the end of another's process")
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux tells of the end of another's process")
 
 
 @pytest.fixture(autouse=True)

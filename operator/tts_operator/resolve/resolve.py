@@ -166,7 +166,7 @@ def requested_pools(
         published = observed.models.get(model.name)
         return (
             model_problem(observed, model.name)
-            or (published and remote_host_problem(published, settings))
+            or (remote_host_problem(published, settings) if published else None)
             or accelerators_problem(observed, tenant, model, ceilings)
         )
 
@@ -174,7 +174,7 @@ def requested_pools(
         listed = next((each for each in models if each.name == name), None)
         published = observed.models.get(name)
         return fallback_problem(model, name, problem_of(listed or TenantModel(name=name))) or (
-            published and external_fallback_problem(tenant, model, published)
+            external_fallback_problem(tenant, model, published) if published else None
         )
 
     def member_ceiling(model: TenantModel) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from pydantic import JsonValue
 
-from tts_server.engines.protocol import Voices
+from tts_server.engines.protocol import VoiceFeatures, Voices
 from tts_server.errors import EngineCrashed, InvalidAudio, TTSError
 from tts_server.inference.client import Utterance
 from tts_server.inference.output_check import OutputCheck
@@ -70,6 +70,7 @@ class SpeechServerClient:
     """
 
     voices: Voices = {}
+    voice_features = VoiceFeatures()
     passage_characters = 0
     pause_scales: Mapping[float, float] = {}
 

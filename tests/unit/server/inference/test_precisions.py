@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tts_server.errors import Draining, EngineUnavailable, TTSError
-from tts_server.inference.client import Samples, Utterance, Voices
+from tts_server.inference.client import Samples, Utterance, VoiceFeatures, Voices
 from tts_server.inference.precisions import PrecisionRouter
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
 
@@ -16,6 +16,7 @@ class Recorded:
     """An engine client that remembers what it is asked."""
 
     pause_scales: Mapping[float, float] = {1.0: 1.0}
+    voice_features = VoiceFeatures()
 
     def __init__(self, characters: int = 0, voices: Voices | None = None, failure: str = "") -> None:
         self.sample_rate_hz = 24_000
