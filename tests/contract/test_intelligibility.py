@@ -57,7 +57,7 @@ KOKORO = {
     "en":      ("bf_emma",     "Could you tell me where I can find the nearest post office?", 2),
     "zh":      ("zf_xiaoxiao", "请问最近的地铁站在哪里？今天天气很好。", 1),
     "ja":      ("jf_alpha",    "今日は天気がいいので、公園を散歩しましょう。", 2),
-    "ko":      ("jf_alpha",    "오늘은 날씨가 좋아서 공원에서 산책을 했습니다.", 3),
+    "ko":      ("jf_alpha",    "가까운 지하철역이 어디에 있는지 알려 주세요.", 2),
 }  # fmt: skip
 
 
