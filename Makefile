@@ -38,7 +38,7 @@ check: lint unit ## Run lint and unit: the inner loop
 test: verify unit ## Run verify and all tests that need no root: unit, contract, server, integration
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
-	@$(BIN)/tts-install-kokoro
+	@$(BIN)/python -m hack.kokoro
 	@$(BIN)/pytest tests/contract tests/server -q -n auto
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 

@@ -1,5 +1,7 @@
-"""Measures the memory of one and of two worker processes of engine Onnx, a template included, at rest after each has
-spoken twelve sentences: the sum of proportional set sizes (PSS), in which a page that several processes share counts once.
+"""Measures the memory of one and of two worker processes of engine Onnx at rest, a template included.
+
+Each has spoken twelve sentences. The figure is the sum of proportional set sizes (PSS), in which a page that several
+processes share counts once.
 """
 
 from __future__ import annotations

