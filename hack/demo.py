@@ -1,4 +1,4 @@
-"""`make demo`: set up a cluster, the operator, a model and a tenant, and request speech from the tenant's endpoint."""
+"""`make demo`: set up a cluster, the operator, models and tenants, and request speech from their endpoints."""
 
 from __future__ import annotations
 
@@ -35,6 +35,21 @@ API_KEY = "tts-demo-only-not-a-secret"
 SENTENCE = "Hello from the fleet. This endpoint belongs to team Acme, and so does this voice."
 WAV = choice.BUILD / "demo.wav"
 FULL_SCALE = 32768
+
+
+@dataclass(frozen=True)
+class Neural:
+    """A tenant of examples/ whose endpoint speaks with a neural voice of the server image."""
+
+    name: str
+    """Name of the model, of the tenant and of its recording; its namespace is `team-` and this."""
+    text: str
+
+
+NEURAL = (
+    Neural("heart", "The second team speaks with a neural voice."),
+    Neural("kokoro", "The third team speaks two languages. 你好，欢迎使用语音服务。"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,14 +103,11 @@ def demo() -> str:
     with step("synthesizing", 3), kube.forwarded(NAMESPACE, f"service/{TENANT}", 80) as port:
         WAV.parent.mkdir(exist_ok=True)
         WAV.write_bytes(speak(port))
-    recording = examine(WAV.read_bytes())
-    say(
-        f"   {WAV.relative_to(binaries.ROOT)}: {recording.seconds:.2f} s of audio at {recording.sample_rate_hz} Hz, "
-        f"loudness {recording.loudness_dbfs:.1f} dBFS"
-    )
-    if recording.seconds < 1 or recording.loudness_dbfs < -50:
-        raise ClusterError("the audio is not speech: it is too short or too quiet")
-    say("6. List the objects that exist now\n")
+    report(WAV)
+    say("6. Apply two neural voices of the server image from examples/, each with a tenant that speaks with it")
+    for each in NEURAL:
+        speak_neurally(kube, each)
+    say("7. List the objects that exist now\n")
     say(kube.kubectl("get", "ttsmodels,ttstenants", "--all-namespaces"))
     children = "deployments,pods,services,hpa,poddisruptionbudgets,networkpolicies,configmaps,serviceaccounts"
     say(kube.kubectl("get", children, "--namespace", NAMESPACE, "--selector", f"ttsfleet.io/tenant={TENANT}"))
@@ -103,6 +115,30 @@ def demo() -> str:
     say(commands(cluster.kubeconfig))
     say(f"\nThe playground is then at http://localhost:8080/ and takes the key {API_KEY}.")
     return cluster.ending
+
+
+def speak_neurally(kube: Kube, neural: Neural) -> None:
+    """Apply the model and the tenant, and save what the tenant's endpoint says."""
+    namespace = f"team-{neural.name}"
+    files = ("-f", EXAMPLES / f"model-{neural.name}.yaml", "-f", EXAMPLES / f"tenant-{neural.name}.yaml")
+    kube.kubectl("apply", "--server-side", "--force-conflicts", *files)
+    with step(f"waiting for ttstenant/{neural.name} to be Ready", 30):
+        wait_ready(kube, namespace, neural.name)
+    wav = choice.BUILD / f"demo-{neural.name}.wav"
+    with step("synthesizing", 5), kube.forwarded(namespace, f"service/{neural.name}", 80) as port:
+        wav.write_bytes(speak(port, neural.text))
+    report(wav)
+
+
+def report(wav: Path) -> None:
+    """Say what a recording is. Raises ClusterError if it is not speech."""
+    recording = examine(wav.read_bytes())
+    say(
+        f"   {wav.relative_to(binaries.ROOT)}: {recording.seconds:.2f} s of audio at {recording.sample_rate_hz} Hz, "
+        f"loudness {recording.loudness_dbfs:.1f} dBFS"
+    )
+    if recording.seconds < 1 or recording.loudness_dbfs < -50:
+        raise ClusterError(f"{wav.name} is not speech: it is too short or too quiet")
 
 
 def commands(kubeconfig: Path) -> str:
@@ -190,13 +226,13 @@ def reasons(pods: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(": ".join(filter(None, map(each.get, ("reason", "message")))) for each in waiting))
 
 
-def wait_ready(kube: Kube) -> None:
+def wait_ready(kube: Kube, namespace: str = NAMESPACE, name: str = TENANT) -> None:
     """Wait until the tenant is Ready. Raises ClusterError with the tenant's conditions if it does not become Ready."""
-    tenant = f"ttstenant/{TENANT}"
+    tenant = f"ttstenant/{name}"
     try:
-        kube.kubectl("wait", tenant, "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=150s")
+        kube.kubectl("wait", tenant, "--namespace", namespace, "--for=condition=Ready", "--timeout=150s")
     except CommandError as error:
-        status = json.loads(kube.kubectl("get", tenant, "--namespace", NAMESPACE, "--output=json")).get("status", {})
+        status = json.loads(kube.kubectl("get", tenant, "--namespace", namespace, "--output=json")).get("status", {})
         words = [
             f"  {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
             for condition in status.get("conditions", [])
@@ -204,15 +240,15 @@ def wait_ready(kube: Kube) -> None:
         raise ClusterError("\n".join([f"{tenant} is not Ready:", *(words or [f"  {error}"])])) from error
 
 
-def speak(port: int) -> bytes:
-    """Request SENTENCE as a WAV file, through the OpenAI-compatible route."""
+def speak(port: int, text: str = SENTENCE) -> bytes:
+    """Request a text as a WAV file, through the OpenAI-compatible route."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/audio/speech",
-        data=json.dumps({"model": "tts-1", "voice": "alloy", "input": SENTENCE, "response_format": "wav"}).encode(),
+        data=json.dumps({"model": "tts-1", "voice": "alloy", "input": text, "response_format": "wav"}).encode(),
         headers={"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return bytes(response.read())
     except urllib.error.HTTPError as error:
         raise ClusterError(f"the endpoint answered {error.code}: {error.read().decode(errors='replace')}") from error
