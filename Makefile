@@ -55,7 +55,7 @@ cluster: setup ## Create only a cluster: build/kubeconfig, build/bin; CONTROL_PL
 images: setup ## Build both images and load them into the cluster
 	@$(BIN)/python -m hack.cluster images
 
-demo: setup ## Create a cluster, the images, the release and a tenant; synthesize build/demo.wav
+demo: setup ## Create a cluster, the images, the release and three tenants; synthesize build/demo*.wav
 	@$(BIN)/python -m hack.demo
 
 e2e: setup ## Run the stories on a real cluster with real pods

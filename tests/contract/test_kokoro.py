@@ -23,6 +23,7 @@ from tts_server.engines.onnx.front_ends import languages
 from tts_server.engines.onnx.front_ends.espeak import EspeakProcess
 from tts_server.engines.onnx.kokoro import PIECE_PHONEMES, Kokoro
 from tts_server.engines.onnx.limiter import CEILING
+from tts_server.engines.onnx.voice_vectors import STYLE_SIZE
 from tts_server.errors import EngineError, EngineUnavailable
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.worker_client import CANCEL_SECONDS
@@ -276,3 +277,30 @@ def test_without_its_files_it_says_what_to_run(monkeypatch: pytest.MonkeyPatch) 
         EngineUnavailable, match=r"pip install 'ttsfleet\[server,kokoro\]', then run tts-install-kokoro"
     ):
         Kokoro()
+
+
+# Adapters.
+
+
+def test_a_style_of_an_adapter_is_a_voice_of_its_own(tmp_path: Path, engine: Onnx) -> None:
+    """A mixture of two voices, as a file: it sounds as the blend of both does, and the base voice as ever."""
+    folder = Path(kokoro_folder() or "") / KOKORO_VOICES
+    vectors = [
+        np.fromfile(folder / f"{name}.bin", np.float32).reshape(-1, STYLE_SIZE) for name in ("af_bella", "af_sky")
+    ]
+    np.savez(tmp_path / "mixed.npz", style=np.mean(vectors, axis=0))
+    adapter = {"name": "mixed", "file": str(tmp_path / "mixed.npz"), "voices": {"anna": "af_bella"}}
+    adapted = Onnx("Kokoro", adapters=[adapter])
+    assert adapted.voices["anna"] == adapted.voices["af_bella"] == ("en-us", "en")
+    mixed, blend = spoken(adapted, "Yes.", "anna"), spoken(engine, "Yes.", "af_bella+af_sky")
+    assert mixed.size == blend.size
+    # The blend has the mean of both voices' gains, a style none: apart from that they are one sound.
+    assert np.corrcoef(mixed, blend)[0, 1] > 0.98
+    np.testing.assert_array_equal(spoken(adapted, "Yes.", "af_bella"), spoken(engine, "Yes.", "af_bella"))
+
+
+def test_a_style_of_another_size_ends_the_start(tmp_path: Path) -> None:
+    np.savez(tmp_path / "short.npz", style=np.zeros((2, 128), np.float32))
+    adapter = {"name": "short", "file": str(tmp_path / "short.npz"), "voices": {"anna": "af_bella"}}
+    with pytest.raises(EngineUnavailable, match=r"The style of voice anna has the shape \[2, 128\]; a vector has 256"):
+        Onnx("Kokoro", adapters=[adapter])

@@ -12,7 +12,7 @@ import numpy as np
 
 from tts_server.config.builtin_files import KOKORO_MODEL, KOKORO_VOCABULARY, KOKORO_VOICES, kokoro_folder
 from tts_server.engines.onnx.family import FloatSamples
-from tts_server.engines.onnx.front_ends import languages
+from tts_server.engines.onnx.front_ends import espeak, languages
 from tts_server.engines.onnx.initializers import Weights
 from tts_server.engines.onnx.loudness import gain
 from tts_server.engines.onnx.phoneme_pieces import pieces
@@ -70,6 +70,9 @@ class Kokoro:
             sys.stderr.write(f"{len(known) - len(self.voices)} voices are not offered: {' '.join(reasons)}\n")
         if not self.voices:
             raise EngineUnavailable(f"No voice can be read: {' '.join(reasons)}")
+
+    def end_reader(self) -> None:
+        espeak.stop()
 
     def add_style(self, voice: str, base: str, style: Weights) -> None:
         try:

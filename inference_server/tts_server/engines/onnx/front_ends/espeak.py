@@ -110,6 +110,11 @@ def in_vocabulary(phonemes: str) -> str:
 _shared = EspeakProcess()
 
 
+def stop() -> None:
+    """End the process that reads; the next text starts one again. Safe to call twice."""
+    _shared.stop()
+
+
 def load(language: str) -> Espeak:
     """Return the front end of a language, by the name of the library's voice. All languages share one process."""
     return Espeak(language, _shared)
