@@ -24,6 +24,9 @@ from tts_server.errors import (
     ModelNotFound,
     PrecisionNotAllowed,
     QuotaExceeded,
+    RemoteBusy,
+    RemoteRejected,
+    RemoteUnreachable,
     TextRejected,
     TTSError,
     VoiceNotFound,
@@ -62,6 +65,9 @@ SPEECH_ERRORS = (
     EngineNotReady,
     EngineGivenUp,
     EngineTimeout,
+    RemoteBusy,
+    RemoteRejected,
+    RemoteUnreachable,
 )
 """Errors that refuse or end a request for speech."""
 

@@ -40,10 +40,10 @@ class WorkerPool:
     `Dispatcher` decides which utterance runs next, `WorkerSupervisor` replaces workers that fail and calls `on_restart`
     with the reason. `on_wait` and `on_depth` are called as in `DispatchHooks`.
 
-    `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes.
-    Numbers in `normalized_languages`, by default in those that the engine asks for, are written in words before it gets
-    them; `on_unread` is called with the reason where that fails. Several workers of an engine that can be forked share
-    what it has loaded (`WorkerTemplate`).
+    `options` are the keyword arguments of the engine's constructor, `python` is the interpreter of the processes, by
+    default this one. Numbers in `normalized_languages`, by default in those that the engine asks for, are written in
+    words before it gets them; `on_unread` is called with the reason where that fails. Several workers of an engine that
+    can be forked share what it has loaded (`WorkerTemplate`).
 
     `batching` lets an engine that gains by it synthesize several utterances at once (`scheduling.batching`); `on_batch`
     is called with their number. If a batch fails, the members without any audio yet are synthesized again, each alone.
@@ -56,7 +56,7 @@ class WorkerPool:
         processes: int = 1,
         threads: int = 1,
         options: Mapping[str, Any] = NO_OPTIONS,
-        python: str = sys.executable,
+        python: str | None = None,
         memory_limit_bytes: int | None = None,
         first_audio_timeout_seconds: float = 3.0,
         load_timeout_seconds: float = LOAD_SECONDS,
@@ -79,7 +79,9 @@ class WorkerPool:
         command = WorkerCommand(engine, threads, options, normalized_languages, python)
         measured_size = batching.size if batching is not None else 0
         # One process alone would only pay for a second one. With threads, an engine cannot be forked.
-        shares = processes > 1 and threads == 1 and SUPPORTED and shares_memory(engine) and python == sys.executable
+        shares = (
+            processes > 1 and threads == 1 and SUPPORTED and shares_memory(engine) and python in {None, sys.executable}
+        )
         template = WorkerTemplate(engine, options, normalized_languages) if shares else None
         sizes = [measured_size, *[0] * (processes - 1)]
         self._slots = [WorkerSlot(WorkerClient(command, size, on_unread, template)) for size in sizes]

@@ -49,8 +49,8 @@ class WorkerCommand:
     """Keyword arguments of the engine's constructor, as JSON has them: no secrets, any process can read them."""
     normalized_languages: tuple[str, ...] | None = None
     """Languages whose numbers are written in words before the engine gets them; None: those that it asks for."""
-    python: str = sys.executable
-    """Interpreter: one for which this package is installed, and what the engine needs."""
+    python: str | None = None
+    """Interpreter: one for which this package is installed, and what the engine needs. None: this process's."""
 
 
 class WorkerProcess:
@@ -111,7 +111,7 @@ class WorkerProcess:
             if template is not None:
                 process = await _forked(template, environment, batch_size, (sink, cancelled, shared))
             process = process or await asyncio.create_subprocess_exec(
-                command.python, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
+                command.python or sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
                 json.dumps(command.normalized_languages),
                 stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
