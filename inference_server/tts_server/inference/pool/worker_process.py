@@ -111,7 +111,8 @@ class WorkerProcess:
             if template is not None:
                 process = await _forked(template, environment, batch_size, (sink, cancelled, shared))
             process = process or await asyncio.create_subprocess_exec(
-                command.python or sys.executable, "-P", "-m", "tts_server.inference.worker.main", command.engine, str(cancelled),
+                command.python or sys.executable, "-P", "-m", "tts_server.inference.worker.main",
+                command.engine, str(cancelled),
                 str(batch_size), str(shared), json.dumps(dict(command.options)),
                 json.dumps(command.normalized_languages),
                 stdin=asyncio.subprocess.PIPE, stdout=sink, stderr=asyncio.subprocess.PIPE,
