@@ -15,6 +15,20 @@ def field_managers(live: Body, path: tuple[str, ...]) -> list[str]:
     return sorted({manager for manager, owned in entries(live) if owns(owned, path)})
 
 
+def is_only_applied_by_operator(live: Body, path: tuple[str, ...]) -> bool:
+    """Whether the operator's last apply set the field, and nobody else did: its next apply removes it, or sets it again.
+
+    This is how server-side apply treats what a manager no longer names, whoever used the manager's name before.
+    """
+    applied = any(
+        entry.get("manager") == MANAGER
+        and entry.get("operation") == "Apply"
+        and owns(entry.get("fieldsV1") or {}, path)
+        for entry in live["metadata"].get("managedFields") or ()
+    )
+    return applied and not field_managers(live, path)
+
+
 def managers_text(managers: list[str]) -> str:
     """Subject of a sentence about some field managers."""
     if not managers:

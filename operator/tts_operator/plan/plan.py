@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tts_operator.desired.build import Desired
 from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import difference
-from tts_operator.objects.field_managers import finalizers_text
+from tts_operator.objects.field_managers import finalizers_text, is_only_applied_by_operator
 from tts_operator.objects.fields import replicas
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import POD
@@ -51,17 +51,25 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
         live = None
     why = difference(manifest.body, live)
-    removals = list(removes(manifest, live, labels=bool(why)))
+    removals = list(removes(manifest, live, applied=bool(why)))
     yield from removals
     if why:
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why or removals))
 
 
-def removes(manifest: Manifest, live: Body | None, *, labels: bool) -> Iterator[Remove]:
-    """Remove of what others have added to a child, before anything else of it is written."""
-    if live is not None and (labels or additions(manifest.body, live)):
-        found = additions(manifest.body, live, labels=True)
+def removes(manifest: Manifest, live: Body | None, *, applied: bool) -> Iterator[Remove]:
+    """Remove of what others have added to a child, before anything else of it is written.
+
+    `applied`: whether it is applied then. The apply itself takes along what an earlier one of the operator's has set:
+    removed beforehand, it would be a change of the pods for itself, with a rollout of its own.
+    """
+    if live is not None and (applied or additions(manifest.body, live)):
+        found = [
+            each
+            for each in additions(manifest.body, live, labels=True)
+            if not (applied and is_only_applied_by_operator(live, each.path))
+        ]
         if found:
             yield Remove(manifest, tuple(found), str(live["metadata"].get("resourceVersion", "")))
 
@@ -74,7 +82,7 @@ def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
     fixed = is_fixed(manifest, live)
     why = "" if fixed else difference(manifest.body, live)
     if not fixed:
-        yield from removes(manifest, live, labels=bool(why))
+        yield from removes(manifest, live, applied=bool(why))
     if why:
         yield Apply(manifest.of_uid(live), f"{why}, while it is being deleted")
     if foreign_finalizers(live):

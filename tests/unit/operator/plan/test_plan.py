@@ -367,6 +367,25 @@ def test_while_a_spec_is_refused_the_last_accepted_one_keeps_its_clock() -> None
     assert found.requeue_at == found.next_transition.at == MIDNIGHT
 
 
+def test_what_the_operator_itself_no_longer_sets_goes_with_the_apply() -> None:
+    """Removed beforehand, it would start a rollout of its own."""
+    children = converged(schedule=DAY)
+    deployment = child(children, "Deployment", "acme-espeak")
+    deployment["spec"]["template"]["spec"]["initContainers"] = [{"name": "fetch", "image": "server:1"}]
+    deployment["spec"]["minReadySeconds"] = 900
+    fields = {
+        "f:spec": {"f:template": {"f:spec": {"f:initContainers": {'k:{"name":"fetch"}': {".": {}, "f:name": {}}}}}}
+    }
+    entry = {"manager": "tts-operator", "operation": "Apply", "fieldsV1": fields}
+    deployment["metadata"]["managedFields"] = [entry]
+    reading = observe(children=children, schedule=DAY)
+    assert planned(reading) == ["apply deploy/acme-espeak: minReadySeconds 900 -> 2, initContainers no longer set"]
+    # Only an apply takes along what an apply has set, and only what nobody else has set too.
+    for others in ([{**entry, "operation": "Update"}], [entry, {**entry, "manager": "kubectl", "operation": "Update"}]):
+        deployment["metadata"]["managedFields"] = others
+        assert planned(reading)[0].startswith("remove from deploy/acme-espeak: initContainers")
+
+
 def test_what_others_added_goes_first_and_by_the_version_that_was_observed() -> None:
     children = converged(schedule=DAY)
     deployment = child(children, "Deployment", "acme-espeak")
