@@ -16,7 +16,7 @@ def field_managers(live: Body, path: tuple[str, ...]) -> list[str]:
 
 
 def is_only_applied_by_operator(live: Body, path: tuple[str, ...]) -> bool:
-    """Whether the operator's last apply set the field, and nobody else did: its next apply removes it, or sets it again.
+    """Whether the operator's last apply set the field, and nobody else did: its next apply sets or removes it.
 
     This is how server-side apply treats what a manager no longer names, whoever used the manager's name before.
     """
