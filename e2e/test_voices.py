@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
+import io
 import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import soundfile
 import yaml
 
 from e2e.caller import PYTHON, Caller
 from e2e.platform import Platform, Team, fixed
 from e2e.stores import ACCESS_KEY, BUCKET, S3_PORT, keeps_secret, object_store
 from hack.cluster.binaries import ROOT
+from tests.support.speech_recognizer import heard
 
 HEART = yaml.safe_load((ROOT / "examples" / "model-heart.yaml").read_text(encoding="utf-8"))["spec"]
 FILES = {"family": "Hibari", "files": {"model": "heart.onnx"}}
@@ -197,3 +201,23 @@ async def test_a_file_with_another_checksum_is_never_spoken_with(platform: Platf
                 assert key.encode() not in base64.b64decode(value), secret["metadata"]["name"]
     finally:
         await platform.kube.kubectl("delete", "secret", reader, "-n", platform.system_namespace, "--ignore-not-found")
+
+
+async def test_two_languages_of_one_text_are_heard(platform: Platform) -> None:
+    """Given the examples' tenant on Kokoro, an English and a Chinese sentence of one text are each read as what they
+    are, which speech recognition confirms."""
+    spec = yaml.safe_load((ROOT / "examples" / "model-kokoro.yaml").read_text(encoding="utf-8"))["spec"]
+    documents = yaml.safe_load_all((ROOT / "examples" / "tenant-kokoro.yaml").read_text(encoding="utf-8"))
+    (tenant,) = (each["spec"] for each in documents if each["kind"] == "TTSTenant")
+    model = await platform.publishes_model("kokoro", **spec)
+    routing = {name: tenant[name] for name in ("voiceAliases", "languageRouting")}
+    acme = await platform.onboards_team("acme", model, schedule=fixed(1), **routing)
+    await acme.sees_condition("Ready", within_seconds=150)
+    answer = await acme.asks(
+        "The third team speaks two languages. 欢迎使用语音服务。", voice="auto", response_format="wav"
+    )
+    assert answer.status == 200, answer.content
+    audio, sample_rate_hz = soundfile.read(io.BytesIO(answer.content), dtype="int16")
+    recognized = await asyncio.to_thread(heard, audio, sample_rate_hz, "zh")
+    assert "the third team speaks two languages" in recognized.lower()
+    assert "欢迎使用语音服务" in recognized

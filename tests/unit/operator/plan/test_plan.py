@@ -373,7 +373,7 @@ def test_what_the_operator_itself_no_longer_sets_goes_with_the_apply() -> None:
     deployment = child(children, "Deployment", "acme-espeak")
     deployment["spec"]["template"]["spec"]["initContainers"] = [{"name": "fetch", "image": "server:1"}]
     deployment["spec"]["minReadySeconds"] = 900
-    fields = {
+    fields: Object = {
         "f:spec": {"f:template": {"f:spec": {"f:initContainers": {'k:{"name":"fetch"}': {".": {}, "f:name": {}}}}}}
     }
     entry = {"manager": "tts-operator", "operation": "Apply", "fieldsV1": fields}
