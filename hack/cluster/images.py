@@ -23,7 +23,7 @@ from hack.cluster.commands import run, succeeds
 from hack.cluster.errors import CannotRunError
 from hack.cluster.files import cache_folder
 from hack.cluster.machine import Machine
-from hack.cluster.progress import step
+from hack.cluster.progress import say, step
 from hack.kokoro import ensure_npm
 from tts_server.engines.onnx.install_kokoro import (
     REGISTRY_VARIABLE,
@@ -102,6 +102,7 @@ def archive(image: Image) -> Path:
                 BUILDAH.build(ROOT / image.dockerfile, ROOT, image.reference, base=_base() or BASE)
                 BUILDAH.export(image.reference, draft)
             draft.rename(target)
+            say(f"   {image.reference}: {target.stat().st_size / 1e6:.0f} MB")
             newest_first = sorted(folder.glob(f"{image.name}-*.tar"), key=lambda path: -path.stat().st_mtime)
             for old in newest_first[KEPT_ARCHIVES:]:
                 old.unlink()
@@ -128,6 +129,8 @@ def build_with_docker(image: Image) -> None:
     ensure_voices()
     with step(f"building {image.reference} with Docker", DOCKER_SECONDS):
         run(["docker", "build", "--quiet", *base, "-f", ROOT / image.dockerfile, "-t", image.reference, ROOT])
+    size = run(["docker", "image", "inspect", "--format={{.Size}}", image.reference])
+    say(f"   {image.reference}: {int(size) / 1e6:.0f} MB")
 
 
 def build(image: Image, *, with_docker: bool) -> None:

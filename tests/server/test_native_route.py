@@ -269,6 +269,7 @@ async def test_models_and_voices_are_listed_with_their_aliases(acme: RunningApp)
     assert models["object"] == "list"
     assert [model["id"] for model in models["data"]] == ["tone", "bass", "tts-1"]
     assert {model["owned_by"] for model in models["data"]} == {"team-acme.acme"}
+    assert all("license" in model for model in models["data"])
     assert (await acme.client.get("/v1/models/tts-1")).json()["id"] == "tts-1"
     voices = (await acme.client.get("/v1/audio/voices")).json()["data"]
     assert [(voice["id"], voice["name"], voice["model"], voice["languages"]) for voice in voices] == [

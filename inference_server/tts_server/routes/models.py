@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
 from tts_server.config.schema import Precision
+from tts_server.engines.licenses import voice_license
 from tts_server.errors import ModelNotFound
 from tts_server.http.caller import CALLER_ERRORS, READING, own_caller, server_of
 from tts_server.http.openapi import errors, ok
@@ -33,6 +34,8 @@ class ModelObject(BaseModel):
     """Values of `options.precision`."""
     root: str
     """The model itself, where `id` is an alias."""
+    license: str | None
+    """SPDX identifier of the license of its voices; null if they are not part of the server."""
 
 
 class ModelList(BaseModel):
@@ -130,6 +133,7 @@ def _model(name: str, model: Model, tenant: str) -> ModelObject:
         languages=list(languages),
         precisions=list(model.config.allowed_precisions),
         root=model.name,
+        license=voice_license(model.config),
     )
 
 
