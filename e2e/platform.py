@@ -174,10 +174,13 @@ class Platform:
     models: list[str] = field(default_factory=list)
 
     async def publishes_model(self, name: str = "espeak", **spec: Any) -> str:
-        """Apply the TTSModel of examples/ with some fields of its spec changed. Returns its name in this story."""
+        """Apply the TTSModel of examples/ with some fields of its spec changed, or without those that are None.
+
+        Returns its name in this story.
+        """
         body = copy.deepcopy(MODEL)
         body["metadata"] = {"name": f"{name}-{self.story}"}
-        body["spec"] |= spec
+        body["spec"] = {key: value for key, value in (body["spec"] | spec).items() if value is not None}
         await self.kube.apply(body)
         self.models.append(body["metadata"]["name"])
         return str(body["metadata"]["name"])

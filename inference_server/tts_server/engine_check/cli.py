@@ -89,8 +89,12 @@ def main(arguments: Sequence[str]) -> int:
     from tts_server.engine_check.probes import LONG, SHORT, Question, check
     from tts_server.engine_check.text_report import text_report
 
+    url = options.url.rstrip("/")
+    if url.endswith("/v1"):  # as many servers' pages write it
+        url = url.removesuffix("/v1")
+        sys.stderr.write(f"tts-server {NAME}: the URL ends with /v1, which every path begins with: {url} is checked.\n")
     question = Question(
-        url=options.url.rstrip("/"),
+        url=url,
         path_prefix=options.path_prefix.rstrip("/"),
         api_key_file=options.api_key_file,
         ca_file=options.ca_file,

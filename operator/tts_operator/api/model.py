@@ -100,9 +100,9 @@ class PrecisionOption(APIModel):
     name: Precision
     """Precision, as tenants and requests name it."""
     requests_per_second: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """Measured throughput of one replica. Not used yet."""
+    """Measured throughput of one replica; `kubectl tts plan` computes with it."""
     quality: Score | None = None
-    """Audio quality, from 0 to 10. Not used yet."""
+    """Audio quality, from 0 to 10; `kubectl tts plan` compares precisions by it."""
     hourly_cost: Decimal | None = None
     """Price of one replica per hour. Default: the price of its resources, by the operator's settings."""
     files: OnnxFiles | None = None

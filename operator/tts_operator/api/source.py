@@ -104,4 +104,4 @@ class Source(APIModel):
     s3: S3Source | None = None
     """Object store with the files."""
     built_in: DNSLabel | None = None
-    """Name of a voice that the server image contains: `heart`, `kokoro` or `espeak`."""
+    """Name of a voice that the server image contains: `heart` or `kokoro`."""

@@ -21,6 +21,7 @@ from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan,
 from tts_operator.planner.queueing import Workload
 from tts_operator.planner.traffic import COLUMNS, Traffic, TrafficError
 from tts_operator.resolve.pools import loaded_precisions
+from tts_operator.resolve.precision import PrecisionChoice
 from tts_operator.settings import Prices
 
 CENT = Decimal("0.01")
@@ -108,7 +109,19 @@ def plan_text(options: argparse.Namespace) -> str:
             prices=Prices(cpu_hour=options.cpu_hour, memory_gib_hour=options.memory_gib_hour),
         )
     )
-    return _json(plan) if options.output == "json" else "".join(_text(plan))
+    return _json(plan) if options.output == "json" else "".join((*_text(plan), *_remarks(tenant, model, precision)))
+
+
+def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> Iterator[str]:
+    """Sentences about what the reader might expect otherwise."""
+    if precision.reason == "NotOffered":
+        yield f"\n{precision.message[:1].upper()}{precision.message[1:]}.\n"
+    others = [each.name for each in tenant.spec.models[1:]]
+    if model.spec.fallback is not None:
+        others.append(model.spec.fallback.model_ref.name)
+    if others:
+        name = model.metadata.name
+        yield f"\nThis is the plan of {name} alone; pools of {', '.join(dict.fromkeys(others))} cost besides.\n"
 
 
 def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
@@ -140,7 +153,7 @@ def _traffic(options: argparse.Namespace) -> Traffic | None:
     if options.traffic is None:
         return None
     try:
-        with Path(options.traffic).open(encoding="utf-8", newline="") as file:
+        with Path(options.traffic).open(encoding="utf-8-sig", newline="") as file:
             return Traffic.of_csv(file)
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(
@@ -166,7 +179,7 @@ def _text(plan: Plan) -> Iterator[str]:
         yield "\nWithout --traffic or --requests-per-second nothing can be recommended.\n"
         return
     if plan.chosen is None:
-        yield "\nNo precision of the model meets the floor and the target: see NOTE.\n"
+        yield "\nNo precision can be recommended: see NOTE.\n"
         return
     yield "\n"
     yield from table([LEVER_HEADER, *_lever_cells(plan)])

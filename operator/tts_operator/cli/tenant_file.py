@@ -32,6 +32,8 @@ ADVICE = {
     "to": "write a date as YYYY-MM-DD",
     "timeZone": "write an IANA name, such as Asia/Shanghai or UTC",
     "days": "write a list of Mon, Tue, Wed, Thu, Fri, Sat, Sun",
+    "hourlyCost": 'write a decimal number in quotes, such as "1.20"',
+    "quality": 'write a decimal number from 0 to 10 in quotes, such as "9.5"',
     "minReplicas": "write a whole number from 0 to 1000",
     "maxReplicas": "write a whole number from 0 to 1000",
 }
@@ -78,8 +80,16 @@ def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str |
 
 def models_in(objects: Iterable[JSON]) -> dict[str, TTSModel]:
     """Every TTSModel among the objects, by name. Raises TenantFileError."""
-    models = (_validated(document, TTSModel) for document in objects if _is(document, "TTSModel"))
+    models = [_model(document) for document in objects if _is(document, "TTSModel")]
     return {model.metadata.name: model for model in models}
+
+
+def _model(document: JSON) -> TTSModel:
+    try:
+        return _validated(document, TTSModel)
+    except TenantFileError as error:
+        name = _name(document)
+        raise TenantFileError(*(f"TTSModel {name}: {problem}" for problem in error.problems)) from error
 
 
 def _text(path: str) -> str:
@@ -164,7 +174,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":  # a rule over several fields, whose message says what to do
         return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
     fields = [step for step in location if isinstance(step, str)]
-    advice = ADVICE.get(fields[-1]) if "schedule" in fields else None
+    advice = ADVICE.get(fields[-1]) if {"schedule", "precisions"} & set(fields) else None
     written = json.dumps(detail["input"], ensure_ascii=False)
     if detail["type"] == "string_type" and isinstance(detail["input"], bool) and advice is None:
         return f"{path}: {written} is not valid: put it in quotes; unquoted y, n, yes, no, on and off are booleans"

@@ -20,6 +20,8 @@ from tts_operator.settings import Prices
 
 MOST_REPLICAS = 1000
 """Most replicas of a pool that a TTSTenant can set."""
+FEWEST_REPLICAS = 1
+"""A window of no replicas is not supported yet."""
 NO_CACHE = 0.0
 
 
@@ -193,7 +195,7 @@ def _window_plan(question: Question, replica: Replica | None, state: State, part
 
 def _needed(question: Question, replica: Replica, peak: float, workload: Workload) -> int | None:
     if peak == 0:
-        return 0
+        return FEWEST_REPLICAS
     return replicas_needed(peak, replica, workload, question.target_seconds, MOST_REPLICAS)
 
 
@@ -206,10 +208,11 @@ def _problem(
 ) -> str:
     if question.quality_floor and (quality is None or quality < question.quality_floor):
         return f"quality {'unknown' if quality is None else quality} is below {question.quality_floor}"
-    if not option.requests_per_second:
-        return "requestsPerSecond is not set"
+    missing = [] if option.requests_per_second else ["requestsPerSecond is not set"]
     if price is None:
-        return "hourlyCost is not set"
+        missing.append("hourlyCost is not set, nor are prices of its resources")
+    if missing:
+        return "; ".join(missing)
     if question.traffic is not None and any(window.needed is None for window in windows):
         return f"no number of replicas keeps the P95 within {question.target_seconds:g} s"
     return ""

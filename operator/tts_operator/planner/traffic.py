@@ -38,13 +38,16 @@ class Traffic:
         """
         found: dict[Hour, float] = {}
         reader = csv.DictReader(lines)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        if tuple(reader.fieldnames) != COLUMNS:
             raise TrafficError(f"the first line must be {','.join(COLUMNS)}")
         for row in reader:
             hour, rate = _row(row, reader.line_num)
             if hour in found:
                 raise TrafficError(f"line {reader.line_num}: {WEEK[hour[0]]} {hour[1]} is there twice; write it once")
             found[hour] = rate
+        if not found:
+            raise TrafficError(f"there is no hour in it: write lines such as {WEEK[0]},9,12.5")
         return cls(dict.fromkeys(HOURS, 0.0) | found)
 
 

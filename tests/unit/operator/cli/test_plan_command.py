@@ -69,7 +69,7 @@ def test_hours_come_from_a_csv_in_local_time(
     (tmp_path / "week.csv").write_text("weekday,hour,requestsPerSecond\nMon,9,30.5\nSun,23,4\n")
     plan = planned(capsys, *files, "--traffic", str(tmp_path / "week.csv"))
     assert [each["peakRequestsPerSecond"] for each in plan["windows"]] == [0, 30.5, 4]
-    assert [each["replicasNeeded"] for each in plan["precisions"][0]["windows"]] == [0, 3, 1]
+    assert [each["replicasNeeded"] for each in plan["precisions"][0]["windows"]] == [1, 3, 1]
 
 
 def test_prices_of_the_platform_serve_models_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +83,7 @@ def test_prices_of_the_platform_serve_models_without_one(tmp_path: Path, capsys:
     [
         ("", "the first line must be weekday,hour,requestsPerSecond"),
         ("day,hour,rate\n", "the first line must be weekday,hour,requestsPerSecond"),
+        ("weekday,hour,requestsPerSecond\n", "there is no hour in it: write lines such as Mon,9,12.5"),
         (
             "weekday,hour,requestsPerSecond\nMonday,9,1\n",
             "line 2: weekday must be one of Mon, Tue, Wed, Thu, Fri, Sat, Sun, not 'Monday'",
@@ -125,7 +126,27 @@ def test_a_model_that_the_api_server_would_refuse_is_refused(
 ) -> None:
     body = priced(hourlyCost="cheap")
     (problem,) = errors(capsys, *written(tmp_path, tenant_body()), *written(tmp_path, body))
-    assert problem.startswith("spec.precisions[0].hourlyCost: ")
+    assert problem == (
+        'TTSModel espeak: spec.precisions[0].hourlyCost: "cheap" is not valid: write a decimal number in quotes, such'
+        ' as "1.20"'
+    )
+
+
+def test_what_the_plan_leaves_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = priced()
+    body["spec"]["fallback"] = {"modelRef": {"name": "last"}}
+    both = written(tmp_path, tenant_body({"name": "espeak", "precision": "int8"}, "second"), body)
+    assert main(["plan", *both, MONDAY]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(
+        "\nSpec.models sets int8, the model offers fp32: fp32 is the nearest.\n"
+        "\nThis is the plan of espeak alone; pools of second, last cost besides.\n"
+    )
+
+
+def test_a_table_that_excel_wrote_is_read(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "week.csv").write_text("\ufeffweekday, hour, requestsPerSecond\r\nMon,9,30.5\r\n", encoding="utf-8")
+    assert planned(capsys, *files, "--traffic", str(tmp_path / "week.csv"))["recommended"] == "fp32"
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,9 @@ def test_each_window_needs_what_its_busiest_hour_needs() -> None:
     assert counts(make_plan(asked()), "fp32") == {"night": 1, "day": 2, "weekend": 1}
 
 
-def test_a_window_without_traffic_needs_no_replica() -> None:
+def test_a_window_without_traffic_needs_one_replica() -> None:
     asleep = Traffic({hour: 0.0 if hour[1] < 6 else DAY for hour in HOURS})
-    assert counts(make_plan(asked(traffic=asleep)), "int8")["night"] == 0
+    assert counts(make_plan(asked(traffic=asleep)), "int8")["night"] == 1
 
 
 def test_overload_is_seen_before_it_happens() -> None:
@@ -117,7 +117,7 @@ def test_without_traffic_only_bounds_and_bill_are_known() -> None:
     ("left_out", "problem"),
     [
         ("requestsPerSecond", "requestsPerSecond is not set"),
-        ("hourlyCost", "hourlyCost is not set"),
+        ("hourlyCost", "hourlyCost is not set, nor are prices of its resources"),
     ],
 )
 def test_a_precision_without_a_figure_is_told_and_not_chosen(left_out: str, problem: str) -> None:
