@@ -24,6 +24,7 @@ TTSError
    │    └─ Draining             this replica is shutting down
    ├─ StorageUnavailable    audio cannot be stored: the disk is full, or not writable
    └─ EngineError           synthesis failed
+        ├─ TextUnreadable       the voice cannot read the text; no failure of the engine
         ├─ EngineUnavailable    the engine cannot start on this installation
         ├─ EngineTimeout        no audio came in time
         ├─ EngineCrashed        the worker died or broke the protocol
@@ -221,6 +222,13 @@ class EngineError(TTSError):
     code = "engine_error"
     counts: ClassVar[bool] = True
     """Whether the circuit breaker counts it as a failure of the engine."""
+
+
+class TextUnreadable(EngineError):
+    """The voice cannot read the text: it has no letter of a language that the voice speaks. The engine works."""
+
+    code = "text_unreadable"
+    counts = False
 
 
 class EngineUnavailable(EngineError):

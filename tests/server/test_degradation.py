@@ -13,7 +13,7 @@ from tests.support.failing_server import MODES, misbehaving
 from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tts_server.circuit_breaker import State
 from tts_server.config.schema import FallbackConfig, FallbackVoice, ModelConfig, VoiceConfig
-from tts_server.errors import EngineCrashed, InvalidAudio
+from tts_server.errors import EngineCrashed, InvalidAudio, TextUnreadable
 
 
 def spared(tmp_path: Path, **changes: Any) -> Any:
@@ -104,6 +104,24 @@ async def test_after_the_first_byte_nobody_else_speaks(acme: RunningApp) -> None
     assert not call.has_ended()
     assert acme.engine_clients["bass"].spoken == []
     assert len(tone.spoken) == 3, "the sentence was tried twice"
+
+
+async def test_texts_that_a_voice_cannot_read_harm_nobody_else(acme: RunningApp) -> None:
+    """The engine works: its breaker stays closed, whoever sends such texts again and again."""
+    tone = acme.engine_clients["tone"]
+    tone.fail = always(TextUnreadable("Voice ann cannot read this text: it speaks en."))
+    for _ in range(10):
+        assert (await acme.speech()).headers["x-tts-status"] == "degraded"
+    tone.fail = lambda utterance, part: None
+    reply = await acme.speech(input="Another caller.")
+    assert (reply.status_code, reply.headers["x-tts-status"]) == (200, "ok")
+
+
+async def test_without_a_fallback_such_a_text_is_the_callers_to_change(tmp_path: Path) -> None:
+    async with running_app(config(tmp_path)) as acme:
+        acme.engine_clients["tone"].fail = always(TextUnreadable("Voice ann cannot read this text: it speaks en."))
+        reply = await acme.speech()
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "text_unreadable")
 
 
 async def test_an_open_breaker_asks_the_fallback_at_once_and_one_probe_closes_it(acme: RunningApp) -> None:

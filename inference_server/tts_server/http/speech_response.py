@@ -28,6 +28,7 @@ from tts_server.errors import (
     RemoteRejected,
     RemoteUnreachable,
     TextRejected,
+    TextUnreadable,
     TTSError,
     VoiceNotFound,
 )
@@ -51,6 +52,7 @@ SEND_SECONDS = 60.0
 """Time limit for a chunk: a client that reads slower is disconnected. Every format plays faster."""
 SPEECH_ERRORS = (
     TextRejected,
+    TextUnreadable,
     ModelNotFound,
     VoiceNotFound,
     PrecisionNotAllowed,

@@ -17,7 +17,7 @@ from tts_server.engines.onnx.piper import Piper
 from tts_server.engines.onnx.session import RunCancelled, SessionOptions
 from tts_server.engines.protocol import Voices
 from tts_server.engines.voice_blend import is_blend, parse_blend
-from tts_server.errors import EngineError, EngineUnavailable
+from tts_server.errors import EngineError, EngineUnavailable, TextUnreadable
 
 FAMILIES: Mapping[str, Callable[..., Family]] = {"Hibari": Hibari, "Kokoro": Kokoro, "Piper": Piper}
 SILENCE_SECONDS = 0.1
@@ -118,5 +118,5 @@ class Onnx:
     def _wordless(self, text: str, voice: str) -> FloatSamples:
         if any(character.isalnum() for character in text):
             languages = ", ".join(self.voices[voice])
-            raise EngineError(f"Voice {voice} cannot read this text: it speaks {languages}.")
+            raise TextUnreadable(f"Voice {voice} cannot read this text: it speaks {languages}.")
         return np.zeros(int(SILENCE_SECONDS * self.sample_rate_hz), np.float32)

@@ -19,7 +19,7 @@ from tts_server.engines.onnx.phoneme_pieces import pieces
 from tts_server.engines.onnx.session import DEFAULT_OPTIONS, GraphSession, SessionOptions
 from tts_server.engines.onnx.voice_vectors import VoiceVectors
 from tts_server.engines.voice_blend import Blend, parse_blend
-from tts_server.errors import EngineError, EngineUnavailable
+from tts_server.errors import EngineError, EngineUnavailable, TextUnreadable
 
 MAX_PHONEMES = 510
 """The graph's positions without the two that end a text."""
@@ -118,7 +118,7 @@ class Kokoro:
             return own
         tag = language.lower()
         if tag in _CANTONESE:
-            raise EngineError("Kokoro does not speak Cantonese; eSpeak NG does: use its voice yue.")
+            raise TextUnreadable("Kokoro does not speak Cantonese; eSpeak NG does: use its voice yue.")
         primary = tag.partition("-")[0]
         if primary == own.partition("-")[0]:
             return tag if tag in languages.LANGUAGES else own

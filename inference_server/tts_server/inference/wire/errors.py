@@ -4,9 +4,13 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from tts_server.errors import EngineError, EngineUnavailable, InvalidAudio
+from tts_server.errors import EngineError, EngineUnavailable, InvalidAudio, TextUnreadable
 
-_KINDS: Mapping[str, type[EngineError]] = {"unavailable": EngineUnavailable, "invalid_audio": InvalidAudio}
+_KINDS: Mapping[str, type[EngineError]] = {
+    "unavailable": EngineUnavailable,
+    "invalid_audio": InvalidAudio,
+    "text_unreadable": TextUnreadable,
+}
 """Errors that keep their class; all others are "error"."""
 
 
