@@ -13,6 +13,10 @@ class Bounds:
     min_replicas: int
     max_replicas: int
 
+    def capped(self, most: int) -> Bounds:
+        """The bounds, lowered to a ceiling."""
+        return Bounds(min(self.min_replicas, most), min(self.max_replicas, most))
+
 
 @dataclass(frozen=True, slots=True)
 class State:

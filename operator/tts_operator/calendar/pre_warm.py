@@ -28,7 +28,7 @@ def pre_warm(schedule: Schedule | None, now: datetime, lead_seconds: int, most: 
     A minimum is never lowered early, and a maximum is never raised above what the minimum needs. Raises
     UnknownTimeZone.
     """
-    bounds = _capped(state_at(schedule, now).bounds, most)
+    bounds = state_at(schedule, now).bounds.capped(most)
     lead = timedelta(seconds=lead_seconds)
     highest, window = bounds.min_replicas, None
     for change in changes(schedule, now, now + lead + timedelta(microseconds=1)):
@@ -49,7 +49,3 @@ def _next_beginning(
     upcoming = changes(schedule, now + lead, opens.at + lead + timedelta(microseconds=1))
     raising = next((change for change in upcoming if min(change.bounds.min_replicas, most) > minimum), None)
     return None if raising is None else raising.at - lead
-
-
-def _capped(bounds: Bounds, most: int) -> Bounds:
-    return Bounds(min(bounds.min_replicas, most), min(bounds.max_replicas, most))

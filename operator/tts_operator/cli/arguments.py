@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
-RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})")
+from tts_operator.api.schedule import RFC3339
+
 YEARS = range(1900, 9000)
 DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 KUBECTL_SECONDS = 60
 FIELD_MANAGER = "kubectl-tts"
+
+
+def add_cluster_flags(command: argparse.ArgumentParser) -> None:
+    """Add the flags that choose the cluster."""
+    command.add_argument("--context", metavar="NAME", help="Context of the kubeconfig. (default: the current one)")
+    command.add_argument("--kubeconfig", metavar="FILE", help="Kubeconfig. (default: that of kubectl)")
 
 
 class KubectlError(Exception):
@@ -19,6 +26,12 @@ class Kubectl:
     """Runs kubectl with the reader's own kubeconfig; `flags` choose another cluster or namespace."""
 
     flags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Kubectl:
+        """Kubectl for the cluster of `add_cluster_flags` and the namespace that the options name, if any."""
+        flags = {"--namespace": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
+        return cls(tuple(f"{flag}={value}" for flag, value in flags.items() if value))
 
     def run(self, *words: str, stdin: str = "") -> str:
         """Run one command and return what it printed. Raises KubectlError with kubectl's own sentence."""

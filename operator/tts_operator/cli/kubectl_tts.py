@@ -23,7 +23,7 @@ from tts_operator.cli.add_key import (
 )
 from tts_operator.cli.api_keys import APIKey, secret_manifest
 from tts_operator.cli.arguments import instant, object_name, rfc3339
-from tts_operator.cli.kubectl import Kubectl, KubectlError
+from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
@@ -101,8 +101,7 @@ def keygen(options: argparse.Namespace) -> int:
         print(f"API key {key.name}. Save it now; it cannot be shown again:\n\n    {key.secret}\n", file=sys.stderr)
         print(secret_manifest(key, secret_name, options.namespace), end="")
         return 0
-    flags = {"--namespace": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
-    kubectl = Kubectl(tuple(f"{flag}={value}" for flag, value in flags.items() if value))
+    kubectl = Kubectl.of(options)
     try:
         if options.secret:
             secret = secret_of_name(kubectl, options.secret, options.namespace)
@@ -280,8 +279,7 @@ def _add_keygen_flags(command: argparse.ArgumentParser) -> None:
         default="key",
         help="Output: the key, once the Secret has its hash, or the Secret for a file. (default: key)",
     )
-    command.add_argument("--context", metavar="NAME", help="Context of the kubeconfig. (default: the current one)")
-    command.add_argument("--kubeconfig", metavar="FILE", help="Kubeconfig. (default: that of kubectl)")
+    add_cluster_flags(command)
     command.set_defaults(run=keygen)
 
 

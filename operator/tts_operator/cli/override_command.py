@@ -11,7 +11,7 @@ from typing import Any
 
 from tts_operator.calendar.calendar import UnknownTimeZone, time_zone
 from tts_operator.cli.arguments import instant, object_name, rfc3339
-from tts_operator.cli.kubectl import FIELD_MANAGER, Kubectl, KubectlError
+from tts_operator.cli.kubectl import FIELD_MANAGER, Kubectl, KubectlError, add_cluster_flags
 from tts_operator.objects.names import GROUP
 
 DURATION = re.compile(r"(?=.)(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,7})m)?", re.ASCII)
@@ -35,8 +35,7 @@ def add_override_flags(command: argparse.ArgumentParser) -> None:
     )
     end.add_argument("--clear", action="store_true", help="End the present override now.")
     command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
-    command.add_argument("--context", metavar="NAME", help="Context of the kubeconfig. (default: the current one)")
-    command.add_argument("--kubeconfig", metavar="FILE", help="Kubeconfig. (default: that of kubectl)")
+    add_cluster_flags(command)
 
 
 def override(options: argparse.Namespace, now: datetime) -> str:
@@ -44,8 +43,7 @@ def override(options: argparse.Namespace, now: datetime) -> str:
     wrong = _wrong(options)
     if wrong:
         raise KubectlError(wrong)
-    flags = {"--namespace": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
-    kubectl = Kubectl(tuple(f"{flag}={value}" for flag, value in flags.items() if value))
+    kubectl = Kubectl.of(options)
     found = kubectl.run("get", f"ttstenants.{GROUP}", options.tenant, "--ignore-not-found", "--output=json")
     if not found:
         where = f"namespace {options.namespace}" if options.namespace else "the current namespace"

@@ -13,9 +13,9 @@ from tts_operator.calendar.bounds import State
 from tts_operator.calendar.calendar import Calendar, changes, state_at
 from tts_operator.cost.forecast import SECONDS_AN_HOUR, month_of
 from tts_operator.cost.price import hourly_price
-from tts_operator.objects import quantity
 from tts_operator.planner.queueing import Replica, Workload, p95_seconds, replicas_needed
 from tts_operator.planner.traffic import HOURS, Hour, Traffic
+from tts_operator.pod_files.engine import engine_processes
 from tts_operator.settings import Prices
 
 MOST_REPLICAS = 1000
@@ -177,10 +177,7 @@ def replica_of(model: TTSModel, option: PrecisionOption) -> Replica | None:
     """Speed of a replica at this precision; None if the model does not give it."""
     if not option.requests_per_second:
         return None
-    cores = quantity.parse(option.resources.limits.get("cpu", option.resources.requests.get("cpu", "1")))
-    accelerated = any("/" in name for name in (*option.resources.limits, *option.resources.requests))
-    processes = 1 if accelerated else min(max(int(cores / model.spec.threads), 1), 64)
-    return Replica(float(option.requests_per_second), processes)
+    return Replica(float(option.requests_per_second), engine_processes(model, option))
 
 
 def _window_plan(question: Question, replica: Replica | None, state: State, part: _WindowWeek) -> WindowPlan:

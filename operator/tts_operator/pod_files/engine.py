@@ -40,23 +40,29 @@ def own_engine(model: TTSModel, precision: str) -> LocalEngine | SpeechServerEng
     return speech_server_engine(model) or local_engine(model, precision)
 
 
-def local_engine(model: TTSModel, precision: str) -> LocalEngine:
-    """Engine settings of a pod: as many processes as fit its CPU limit, 1 to 64; 1 on a device."""
-    option = next(option for option in model.spec.precisions if option.name == precision)
+def engine_processes(model: TTSModel, option: PrecisionOption) -> int:
+    """Engine processes of a pod at one precision: as many as fit its CPU limit, 1 to 64; 1 on a device."""
     resources = option.resources
+    if any("/" in name for name in resources.limits):
+        return 1
     cores = quantity.parse(resources.limits.get("cpu", resources.requests.get("cpu", "1")))
+    return min(max(int(cores / model.spec.threads), 1), 64)
+
+
+def local_engine(model: TTSModel, precision: str) -> LocalEngine:
+    """Engine settings of a pod."""
+    option = next(option for option in model.spec.precisions if option.name == precision)
     limit = model.spec.memory_limit
     normalized = model.spec.normalized_languages
     onnx = onnx_config(model, option)
     cosyvoice, index_tts = cosyvoice_config(model, precision), index_tts_config(model, precision)
-    has_device = any("/" in name for name in resources.limits)
     return LocalEngine(
         type="Onnx" if onnx else "CosyVoice" if cosyvoice else "IndexTTS" if index_tts else "Espeak",
         onnx=onnx,
         cosy_voice=cosyvoice,
         index_tts=index_tts,
         load_seconds=LOAD_SECONDS if cosyvoice or index_tts else None,
-        processes=1 if has_device else min(max(int(cores / model.spec.threads), 1), 64),
+        processes=engine_processes(model, option),
         threads=model.spec.threads,
         memory_limit_bytes=quantity.whole(limit) if limit else None,
         normalized_languages=None if normalized is None else tuple(each.value for each in normalized),

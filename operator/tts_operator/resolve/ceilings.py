@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.api.tenant import Tier
-from tts_operator.calendar.bounds import Bounds, Change, State
+from tts_operator.calendar.bounds import Change, State
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.pools import loaded_precisions, member_bounds
@@ -148,19 +148,14 @@ def accelerators_problem(
     )
 
 
-def capped(bounds: Bounds, most: int) -> Bounds:
-    """The bounds, lowered to the ceiling."""
-    return Bounds(min(bounds.min_replicas, most), min(bounds.max_replicas, most))
-
-
 def capped_state(state: State, most: int) -> State:
     """The state of a schedule, with lowered bounds."""
-    return State(state.window, capped(state.bounds, most))
+    return State(state.window, state.bounds.capped(most))
 
 
 def capped_change(change: Change | None, most: int) -> Change | None:
     """The next transition of a schedule, with lowered bounds."""
-    return change and Change(change.at, change.window, capped(change.bounds, most))
+    return change and Change(change.at, change.window, change.bounds.capped(most))
 
 
 def ceiling_notes(

@@ -17,7 +17,6 @@ from tts_operator.resolve.autoscaling import cpu_utilization
 from tts_operator.resolve.ceilings import (
     Ceilings,
     accelerators_problem,
-    capped,
     capped_change,
     capped_state,
     ceiling_notes,
@@ -106,7 +105,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         pre_warmed=warmed,
         most_replicas=most,
         pools=tuple(
-            replace(pool, bounds=capped(pool.bounds, running_pool_ceiling(observed, pool.name, ceilings).replicas))
+            replace(pool, bounds=pool.bounds.capped(running_pool_ceiling(observed, pool.name, ceilings).replicas))
             if pool.retiring
             else pool
             for pool in (*live_pools, *(retiring_pool(observed, name) for name in drained.pools))
@@ -182,7 +181,7 @@ def requested_pools(
 
     problems = {model.name: problem_of(model) for model in models}
     chains = fallback_chains(problems, observed.models, problem_of_fallback)
-    bounds = [metrics.bounds, *(capped(member_bounds(model), member_ceiling(model)) for model in models[1:])]
+    bounds = [metrics.bounds, *(member_bounds(model).capped(member_ceiling(model)) for model in models[1:])]
     pools = [
         model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
         for model, model_bounds in zip(models, bounds, strict=True)
