@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hack.loudness import loudness
+from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.hibari import Hibari
 from tts_server.engines.onnx.kokoro import Kokoro
 from tts_server.engines.onnx.loudness import GAINS_FILE, gain
 from tts_server.engines.voice_blend import parse_blend
+from tts_server.synthesis.loudness import float_loudness_lkfs
 
 TARGET_LUFS = -20.0
 """Loudness of every voice after its gain."""
@@ -38,7 +39,7 @@ def main() -> int:
         texts = TEXTS[tags[0].partition("-")[0]]
         parts = [kokoro.render(piece, voice, 1.0) for text in texts for piece in kokoro.phonemes(text, voice, tags[0])]
         samples = np.concatenate(parts) / np.float32(gain(parse_blend(voice)))
-        measured[voice] = loudness(samples, kokoro.sample_rate_hz)
+        measured[voice] = _loudness_lufs(samples, kokoro.sample_rate_hz)
         print(f"{voice} {measured[voice]:.2f} LUFS, highest sample {np.abs(samples).max():.2f}", flush=True)
     table = {
         "command": "python -m hack.kokoro_gains",
@@ -53,7 +54,14 @@ def main() -> int:
 def _loudness_of_heart() -> float:
     heart = Hibari()
     parts = [heart.render(piece, "heart", 1.0) for text in TEXTS["en"] for piece in heart.phonemes(text, "heart", "en")]
-    return loudness(np.concatenate(parts), heart.sample_rate_hz)
+    return _loudness_lufs(np.concatenate(parts), heart.sample_rate_hz)
+
+
+def _loudness_lufs(samples: FloatSamples, sample_rate_hz: int) -> float:
+    found = float_loudness_lkfs(samples, sample_rate_hz)  # LUFS and LKFS are two names of one unit
+    if found is None:
+        raise ValueError("the voice is silent")
+    return found
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_server.samples import FULL_SCALE, Samples
+from tts_server.samples import FULL_SCALE, Samples, as_floats
 
 ENOUGH_SECONDS = 2.0
 """Audio after which the loudness of a voice is known well enough."""
@@ -138,7 +138,12 @@ def scaled(samples: Samples, gain: float) -> Samples:
 
 
 def loudness_lkfs(samples: Samples, sample_rate_hz: int) -> float | None:
-    """Return the integrated loudness of mono audio; None if it is silent or shorter than a block.
+    """Return the integrated loudness of mono audio; None if it is silent or shorter than a block."""
+    return float_loudness_lkfs(as_floats(samples), sample_rate_hz)
+
+
+def float_loudness_lkfs(samples: NDArray[np.float32], sample_rate_hz: int) -> float | None:
+    """Return the same of samples whose full scale is 1.0, which they may exceed.
 
     Blocks are weighted by their spectra: the sum over frequencies is the sum over samples (Parseval), and the filters
     need no loop over samples.
@@ -146,7 +151,7 @@ def loudness_lkfs(samples: Samples, sample_rate_hz: int) -> float | None:
     size, step = round(_BLOCK_SECONDS * sample_rate_hz), round(_STEP_SECONDS * sample_rate_hz)
     if samples.size < size:
         return None
-    blocks = np.lib.stride_tricks.sliding_window_view(samples, size)[::step].astype(np.float32) / FULL_SCALE
+    blocks = np.lib.stride_tricks.sliding_window_view(samples, size)[::step]
     spectra = np.abs(np.fft.rfft(blocks, axis=1)) ** 2
     spectra[:, 1:] *= 2  # the negative frequencies; that of the last one is far beyond speech
     powers = (spectra @ _weights(size, sample_rate_hz)) / size**2
