@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.figures import Figure
-from bench.servers import running
+from bench.servers import is_measured, running
 from tts_server.config.defaults import embedded_config
 
 ROUNDS = 3
@@ -65,7 +65,7 @@ def cold_seconds() -> tuple[float, float]:
 
 def start_seconds() -> tuple[float, float]:
     """Wall time and CPU time until the server is ready."""
-    config = embedded_config(lambda package: package != "espeakng_loader")
+    config = embedded_config(lambda package: package != "espeakng_loader" and is_measured(package))
     begun = time.perf_counter()
     with running(
         os.sched_getaffinity(0), config.model_dump(mode="json", by_alias=True, exclude_defaults=True)

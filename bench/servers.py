@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_server.config.defaults import embedded_config
+from tts_server.config.defaults import KOKORO_FILES, embedded_config, is_installed
 
 SENTENCE = "The quick brown fox jumps over the lazy dog today."
 """Sentence of ten words."""
@@ -48,6 +48,11 @@ class Running:
     def _children(self) -> list[int]:
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
         return [int(child) for child in text.split()]
+
+
+def is_measured(package: str) -> bool:
+    """Whether a server that `running` starts finds the package: its cache is empty, and Kokoro is in none."""
+    return package != KOKORO_FILES and is_installed(package)
 
 
 @contextmanager
@@ -108,7 +113,7 @@ class Caller:
 
 def _config_file(folder: Path, config: Mapping[str, Any]) -> Path:
     # Without pages: a server of an earlier commit refuses fields that it does not know.
-    laptop = embedded_config().model_dump(
+    laptop = embedded_config(is_measured).model_dump(
         mode="json", by_alias=True, exclude_defaults=True, exclude={"playground", "docs"}
     )
     return _write(folder / "server.json", {**laptop, "storage": {"directory": f"{folder}/audio"}, **config})
