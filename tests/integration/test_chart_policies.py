@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -23,9 +21,10 @@ from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
+from tests.support.api_http import DeniedError, http_client, try_to_create
 from tests.support.resources import tenant_body
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, kind_of
+from tts_operator.objects.kinds import CHILDREN
 
 RELEASE = "policed"
 NAMESPACE = "policed-system"
@@ -40,18 +39,11 @@ SET = [
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
 
 
-class DeniedError(Exception):
-    """The API server's message."""
-
-
 class OperatorAccount:
     """Acts with the operator's permissions. Not by kubectl: it reads a pod before it patches it, which is forbidden."""
 
     def __init__(self, plane: ControlPlane) -> None:
-        pair = plane.authority.issue("account", ACCOUNT, groups=("system:serviceaccounts",))
-        trust = ssl.create_default_context(cafile=str(plane.authority.pair.certificate))
-        trust.load_cert_chain(pair.certificate, pair.key)
-        self._client = httpx.Client(base_url=plane.server, verify=trust)
+        self._client = http_client(plane, ACCOUNT, ("system:serviceaccounts",))
 
     def scales(self, deployment: str, replicas: int) -> None:
         metadata = {"name": deployment, "namespace": TEAM}
@@ -69,12 +61,7 @@ class OperatorAccount:
 
     def tries(self, body: dict[str, Any]) -> None:
         """Creates any object, as a dry run: nothing of it stays."""
-        kind, metadata = kind_of(body["apiVersion"], body["kind"]), body["metadata"]
-        group = f"/apis/{body['apiVersion']}" if kind.group else "/api/v1"
-        url = f"{group}/namespaces/{metadata['namespace']}/{kind.plural}"
-        answer = self._client.post(url, params={"dryRun": "All"}, json=body)
-        if answer.is_error:
-            raise DeniedError(answer.json()["message"])
+        try_to_create(self._client, body)
 
     def _sends(self, method: str, what: str, body: dict[str, Any], content_type: str = "application/json") -> None:
         group = "/apis/apps/v1" if what.startswith("deployments/") else "/api/v1"

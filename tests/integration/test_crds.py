@@ -2,15 +2,17 @@
 
 import json
 import re
-import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
+from tests.support.api_http import DeniedError, http_client, try_to_create
 from tests.support.api_rules import ACCEPTED, MODEL, REFUSED, TENANT
 from tests.support.full_objects import (
     DESIGN_MODEL,
@@ -50,37 +52,24 @@ def wait_until_documented(plane: ControlPlane, kind: str) -> None:
             return
 
 
-def dry_run(api_server: ControlPlane, body: Object) -> subprocess.CompletedProcess[str]:
-    """Create on the server without storing; strict about unknown fields, as kubectl is by default."""
-    return subprocess.run(
-        [
-            str(api_server.programs["kubectl"]),
-            f"--kubeconfig={api_server.kubeconfig}",
-            "create",
-            "--dry-run=server",
-            "--validate=strict",
-            "-f",
-            "-",
-        ],
-        input=json.dumps(body),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def client(api_server: ControlPlane) -> Iterator[httpx.Client]:
+    with http_client(api_server, "author") as client:
+        yield client
 
 
 @pytest.mark.parametrize("body", ACCEPTED.values(), ids=ACCEPTED)
-def test_the_api_server_accepts(api_server: ControlPlane, body: Object) -> None:
-    answer = dry_run(api_server, body)
-    assert answer.returncode == 0, answer.stderr
+def test_the_api_server_accepts(client: httpx.Client, body: Object) -> None:
+    try_to_create(client, body)
 
 
 @pytest.mark.parametrize(("body", "message"), REFUSED.values(), ids=REFUSED)
-def test_the_api_server_refuses(api_server: ControlPlane, body: Object, message: str) -> None:
-    answer = dry_run(api_server, body)
-    assert answer.returncode != 0
-    assert message in answer.stderr
-    assert not re.search("index out of bounds|no such key", answer.stderr), "a rule broke: people read that, too"
+def test_the_api_server_refuses(client: httpx.Client, body: Object, message: str) -> None:
+    with pytest.raises(DeniedError) as refused:
+        try_to_create(client, body)
+    said = str(refused.value)
+    assert message in said
+    assert not re.search("index out of bounds|no such key", said), "a rule broke: people read that, too"
 
 
 WHOLE = {
@@ -96,9 +85,8 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("body", WHOLE.values(), ids=WHOLE)
-def test_the_api_server_stores_a_whole_object_as_it_was_sent(api_server: ControlPlane, body: Object) -> None:
-    answer = api_server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(body))
-    assert unchanged(body["spec"], json.loads(answer)["spec"])
+def test_the_api_server_stores_a_whole_object_as_it_was_sent(client: httpx.Client, body: Object) -> None:
+    assert unchanged(body["spec"], try_to_create(client, body)["spec"])
 
 
 def unchanged(sent: object, stored: object) -> bool:
@@ -110,15 +98,14 @@ def unchanged(sent: object, stored: object) -> bool:
     return sent == stored
 
 
-def test_the_examples_are_accepted(api_server: ControlPlane) -> None:
+def test_the_examples_are_accepted(client: httpx.Client) -> None:
     files = sorted(EXAMPLES.glob("*.yaml"))
     objects = [document for file in files for document in yaml.safe_load_all(file.read_text())]
     ours = [body for body in objects if body["apiVersion"].startswith("ttsfleet.io/")]
     assert {body["kind"] for body in ours} == {"TTSModel", "TTSTenant"}
     for body in ours:
         body["metadata"].pop("namespace", None)
-        answer = dry_run(api_server, body)
-        assert answer.returncode == 0, answer.stderr
+        try_to_create(client, body)
 
 
 def test_two_managers_share_a_list_of_voices_an_entry_each(api_server: ControlPlane) -> None:
@@ -170,10 +157,8 @@ def test_short_names_and_columns_serve_people(api_server: ControlPlane) -> None:
         api_server.kubectl("delete", "ttst/acme", "ttsm/espeak", "--ignore-not-found")
 
 
-def test_defaults_are_written_into_the_object(api_server: ControlPlane) -> None:
-    answer = api_server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(TENANT))
-    spec = json.loads(answer)["spec"]
-    assert spec == {
+def test_defaults_are_written_into_the_object(client: httpx.Client) -> None:
+    assert try_to_create(client, TENANT)["spec"] == {
         "models": [{"name": "espeak"}],
         "tier": "Basic",
         "isolation": "Dedicated",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
+from tests.support.api_http import DeniedError, http_client
 from tests.support.full_objects import LARGEST_TENANT
 from tests.support.operator_builders import NOON, SETTINGS, observe
 from tests.support.resources import Object, model_body, precision, tenant_body
@@ -53,10 +53,6 @@ KNOWN = (
         "policed-slices", precisions=[precision("fp16", **{"nvidia.com/mig-1g.5gb": "1", "example.com/npu": "2"})]
     ),
 )
-
-
-class DeniedError(Exception):
-    """The API server's message."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +98,7 @@ def path_of(namespace: str, name: str = "acme") -> str:
 @pytest.fixture(scope="module")
 def person(control_plane: ControlPlane, kubeconfig: object) -> Iterator[Person]:
     """The chart's policies, namespaces with and without labels, and models."""
-    pair = control_plane.authority.issue("person", "ann", groups=("system:masters",))
-    trust = ssl.create_default_context(cafile=str(control_plane.authority.pair.certificate))
-    trust.load_cert_chain(pair.certificate, pair.key)
-    with httpx.Client(base_url=control_plane.server, verify=trust) as client:
+    with http_client(control_plane, "ann") as client:
         ann = Person(client)
         control_plane.kubectl("apply", "-f", "-", input=listed(namespaces()))
         control_plane.kubectl("apply", "-f", "-", input=listed(KNOWN))
