@@ -39,6 +39,7 @@ test: verify unit ## Run verify and all tests that need no root: unit, contract,
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
+	@$(BIN)/python -m hack.promtool
 	@$(BIN)/pytest tests/contract tests/server -q -n auto
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 

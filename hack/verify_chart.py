@@ -45,7 +45,7 @@ KEPT_VALUES = frozenset({"image", "serverImage", "resources"})
 """Values without which no release is complete: images, and resources, which may be removed on purpose."""
 VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 MINIMUM = CHART / "ci" / "default-values.yaml"
-FOREIGN_KINDS = frozenset({"ServiceMonitor"})
+FOREIGN_KINDS = frozenset({"PodMonitor", "PrometheusRule", "ServiceMonitor"})
 """Kinds that the chart can render and that other projects define; this API server does not know them."""
 
 REFUSED: dict[str, tuple[str, str]] = {
@@ -57,6 +57,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a namespace that cannot be": ("operator: {watchNamespaces: [Team_A]}", "/operator/watchNamespaces/0"),
     "a digest that is a tag": ("image: {digest: latest}", "/image/digest"),
     "a collector without a scheme": ("tenants: {tracing: {endpoint: 'collector:4318'}}", "/tenants/tracing/endpoint"),
+    "a budget that is no number": ("alerts: {hourlyBudget: 12 EUR}", "/alerts/hourlyBudget"),
+    "an alert that does not exist": ("alerts: {enabled: true, disabled: [TTSNothing]}", "no alert is named TTSNothing"),
     "a proxy without a network": ("tenants: {trustedProxies: [10.4.0.1]}", "/tenants/trustedProxies/0"),
     "everybody as a proxy": ("tenants: {trustedProxies: [0.0.0.0/0]}", "/tenants/trustedProxies/0"),
     "a URL as a host": ("tenants: {allowedHosts: ['https://login.example']}", "/tenants/allowedHosts/0"),

@@ -63,6 +63,8 @@ async def test_every_answer_says_what_is_left_of_every_limit(tmp_path: Path, set
         assert native.headers["ratelimit-policy"] == headers["ratelimit-policy"]
         for name, value in {"requestsPerMinute": 3, "requestsPerDay": 48, "charactersPerDay": 91}.items():
             assert metric(acme, "tts_quota_remaining", quota=name) == value
+        for name, value in {"requestsPerMinute": 5, "requestsPerDay": 50, "charactersPerDay": 100}.items():
+            assert metric(acme, "tts_quota_limit", quota=name) == value
 
 
 async def test_metrics_show_what_is_left_while_nobody_asks(tmp_path: Path, settings: dict[str, Any]) -> None:

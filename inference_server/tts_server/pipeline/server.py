@@ -86,15 +86,17 @@ class ServerState:
         self.admission = Admission(self.admission.quota, config, replicas)
 
     def set_remaining(self, tenant: str, status: LimitStatus) -> None:
-        """Export what remains of each limit as a metric."""
+        """Export each limit, and what remains of it, as metrics."""
         for name, limit in status.items():
             if name in METERED:
                 self.metrics.quota_remaining_of(tenant, name).set(limit.remaining)
+                self.metrics.quota_limit_of(tenant, name).set(limit.limit)
 
     def forget_limits(self, tenant: str, status: LimitStatus) -> None:
         """Remove the metrics of limits that no longer exist."""
         for name in METERED - status.keys():
             self.metrics.quota_remaining_of.remove(tenant, name)
+            self.metrics.quota_limit_of.remove(tenant, name)
 
     async def show(self, config: ServerConfig) -> None:
         """Serve `config`: start the engines that it adds, switch, then stop those that it lacks.

@@ -121,6 +121,10 @@ class Metrics:
             "tts_quota_remaining", "Remaining amount of each limit, as this replica knows it.", ("tenant", "quota"),
             registry=self.registry,
         )  # fmt: skip
+        self.quota_limit = Gauge(
+            "tts_quota_limit", "Amount of each limit, of which tts_quota_remaining is left.", ("tenant", "quota"),
+            registry=self.registry,
+        )  # fmt: skip
         self.unkept_audio = Counter(
             "tts_unkept_audio", "Responses without a link, because the audio could not be stored.", ("tenant",),
             registry=self.registry,
@@ -155,6 +159,7 @@ class Metrics:
         self.queue_depth_of = Labelled(self.queue_depth)
         self.queue_wait_of = Labelled(self.queue_wait)
         self.quota_remaining_of = Labelled(self.quota_remaining)
+        self.quota_limit_of = Labelled(self.quota_limit)
         self.cache_requests_of = Labelled(self.cache_requests)
         self._timings: dict[tuple[str, str], Timings] = {}
 
