@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import secrets
 import shlex
@@ -22,6 +23,7 @@ from tests.support.tenant_files import PROBLEMS, SPAN, TENANT, WITHOUT_VALUES
 from tts_operator.api.crd import definitions
 from tts_operator.cli.kubectl_tts import main
 from tts_operator.objects.keys import Key
+from tts_operator.objects.labels import TENANT_LABEL
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +235,58 @@ def test_an_override_that_cannot_be_says_why(
         assert main(["override", "-n", namespace, *arguments]) == 1
         assert problem in capsys.readouterr().err
     assert schedule_of(plane, namespace) is None
+
+
+def set_status(plane: ControlPlane, namespace: str, name: str, *conditions: dict[str, str], **status: object) -> None:
+    """Write a status as an operator does."""
+    since = "2026-11-30T12:00:00Z"
+    written = [{"lastTransitionTime": since, "observedGeneration": 1, **each} for each in conditions]
+    change = json.dumps({"status": {"conditions": written, **status}})
+    where = ("-n", namespace, "--subresource=status", "--type=merge")
+    plane.kubectl("patch", "ttst", name, *where, f"--patch={change}")
+
+
+def test_status_and_why_read_what_the_cluster_has(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onboard(plane, namespace, "well")
+    onboard(plane, namespace, "acme")
+    onboard(plane, namespace, "new")
+    good = {"type": "Ready", "status": "True", "reason": "Ready", "message": "All well."}
+    bad = {"type": "Ready", "status": "False", "reason": "ImagePullBackOff", "message": "Check the image."}
+    pools = [{"model": "espeak", "role": "Entry", "precision": "fp32", "min": 1, "max": 2, "desired": 1, "ready": 0}]
+    set_status(plane, namespace, "well", good)
+    set_status(plane, namespace, "acme", bad, pools=pools, activeWindow="day")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "acme-1", "namespace": namespace, "labels": {TENANT_LABEL: "acme"}},
+        "spec": {"containers": [{"name": "tts-server", "image": "example.invalid/tts-server:1"}]},
+    }
+    plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(pod))
+    assert main(["status", "-n", namespace]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in table[1:4]] == [["acme", "False"], ["new", "Unknown"], ["well", "True"]]
+    assert table[-1] == "3 tenants; 1 ready; 0 of 1 replicas serve."
+    assert main(["why", "acme", "-n", namespace]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{namespace}/acme: not ready for ")
+    assert "\nCheck the image.\n" in said
+    assert "\nacme-1   Pending   0/1     0" in said
+    assert main(["why", "nobody", "-n", namespace]) == 1
+    assert capsys.readouterr().err == f"error: there is no TTSTenant nobody in namespace {namespace}\n"
+
+
+def test_why_shows_the_rest_to_those_who_may_not_list_pods(
+    plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onboard(plane, namespace)
+    user = f"reader-{namespace}"
+    where = ("-n", namespace)
+    plane.kubectl("create", "role", user, "--verb=get,list", "--resource=ttstenants.ttsfleet.io", *where)
+    plane.kubectl("create", "rolebinding", user, f"--role={user}", f"--user={user}", *where)
+    kubeconfig = plane.kubeconfig_for(user, user)
+    assert main(["why", "acme", "-n", namespace, f"--kubeconfig={kubeconfig}"]) == 0
+    said = capsys.readouterr().out
+    assert f"{namespace}/acme: not looked at yet for" in said
+    assert "You may not list the pods of this namespace." in said

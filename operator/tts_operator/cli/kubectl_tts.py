@@ -1,4 +1,4 @@
-"""Plugin of kubectl: `kubectl tts schedule` and `plan` need no cluster, `override` and `keygen` change one."""
+"""Plugin of kubectl: `schedule` and `plan` need no cluster, `status` and `why` read one, the others change one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
 from tts_operator.cli.standard_output import reader_may_exit
+from tts_operator.cli.status_command import add_status_flags, status_text
 from tts_operator.cli.tables import line
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
+from tts_operator.cli.why_command import add_why_flags, why_text
 from tts_operator.objects.names import keys_secret_name
 from tts_server.config.api_keys import NAME
 
@@ -88,6 +90,24 @@ def override_replicas(options: argparse.Namespace) -> int:
     """Set or end the override of a tenant's bounds."""
     try:
         print(override(options, datetime.now(UTC)), end="")
+    except KubectlError as error:
+        return _fail(str(error))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print every tenant on a line."""
+    try:
+        print(status_text(options), end="")
+    except KubectlError as error:
+        return _fail(str(error))
+    return 0
+
+
+def why(options: argparse.Namespace) -> int:
+    """Print why a tenant is not ready."""
+    try:
+        print(why_text(options, datetime.now(UTC)), end="")
     except KubectlError as error:
         return _fail(str(error))
     return 0
@@ -179,11 +199,30 @@ def _key_name(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubectl tts",
-        description="Preview schedules, plan costs and make API keys for tenants of TTS Fleet.",
+        description="See tenants of TTS Fleet, preview schedules, plan costs and make API keys.",
         epilog="kubectl tts COMMAND --help lists the flags of a command.",
     )
     parser.add_argument("--version", action="version", version=version_line("kubectl-tts"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    status_command = commands.add_parser(
+        "status",
+        help="Show every tenant on a line, those with problems first.",
+        description="Show every tenant of a namespace, or of all, on a line: whether it is ready, the window of its"
+        " schedule, its replicas within their bounds, the next window, and the cost of an hour. Those that are not"
+        " ready come first.",
+        epilog="Example: kubectl tts status -A",
+    )
+    add_status_flags(status_command)
+    status_command.set_defaults(run=status)
+    why_command = commands.add_parser(
+        "why",
+        help="Show on one page why a tenant is not ready.",
+        description="Show the condition Ready of a tenant with what to do, and on the same page its other conditions"
+        " that tell something, its pools, pods and latest events.",
+        epilog="Example: kubectl tts why acme -n team-acme",
+    )
+    add_why_flags(why_command)
+    why_command.set_defaults(run=why)
     _add_schedule_flags(
         commands.add_parser(
             "schedule",

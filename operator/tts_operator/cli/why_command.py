@@ -1,0 +1,189 @@
+"""`kubectl tts why TENANT`: everything that tells why a tenant is not ready, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tts_operator.cli.ages import age
+from tts_operator.cli.arguments import object_name
+from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
+from tts_operator.cli.tables import table
+from tts_operator.cli.tenant_view import Body, Shown, TenantView, bounds, plain
+from tts_operator.objects.kinds import TENANT
+from tts_operator.objects.labels import TENANT_LABEL
+from tts_operator.objects.names import GROUP
+
+MOST_EVENTS = 10
+NARROW = 100
+"""Characters of an event's message that fit beside its other columns."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Objects that tell about one tenant; None where the reader may not list them."""
+
+    tenant: TenantView
+    pods: list[Body] | None
+    events: list[Body] | None
+
+
+def add_why_flags(command: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    command.add_argument("tenant", type=object_name, metavar="TENANT", help="Name of the TTSTenant.")
+    command.add_argument("-n", "--namespace", type=object_name, metavar="NAMESPACE", help="Namespace of the tenant.")
+    add_cluster_flags(command)
+
+
+def why_text(options: argparse.Namespace, now: datetime) -> str:
+    """The page. Raises KubectlError, also for a tenant that does not exist."""
+    kubectl = Kubectl.of(options)
+    found = kubectl.run("get", f"{TENANT.plural}.{GROUP}", options.tenant, "--ignore-not-found", "--output=json")
+    if not found:
+        where = f"namespace {options.namespace}" if options.namespace else "the current namespace"
+        raise KubectlError(f"there is no TTSTenant {options.tenant} in {where}")
+    tenant = TenantView(json.loads(found))
+    pods = _items(kubectl, "get", "pods", f"--selector={TENANT_LABEL}={tenant.name}")
+    events = _items(kubectl, "get", "events")
+    return "\n".join("".join(part) for part in page(Found(tenant, pods, events), now))
+
+
+def page(found: Found, now: datetime) -> Iterator[Iterable[str]]:
+    """Parts of the page, each as lines."""
+    tenant = found.tenant
+    yield headline(tenant, now)
+    if telling := tenant.telling:
+        header = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
+        yield table([header, *(condition_cells(each, now) for each in telling)])
+    if tenant.pools:
+        yield table([("MODEL", "ROLE", "PRECISION", "BOUNDS", "READY", "REASON"), *map(pool_cells, tenant.pools)])
+    if found.pods is None:
+        yield ["You may not list the pods of this namespace.\n"]
+    elif found.pods:
+        header = ("POD", "PHASE", "READY", "RESTARTS", "NODE", "AGE", "REASON")
+        yield table([header, *(pod_cells(pod, now) for pod in found.pods)])
+    if found.events is None:
+        yield ["You may not list the events of this namespace.\n"]
+    elif rows := event_rows(found, now):
+        yield table([("EVENT", "TYPE", "REASON", "OBJECT", "MESSAGE"), *rows])
+
+
+def headline(tenant: TenantView, now: datetime) -> Iterator[str]:
+    """State of the tenant, and what its condition Ready says to do."""
+    name = f"{tenant.namespace}/{tenant.name}"
+    ready = tenant.ready
+    if ready is None:
+        yield f"{name}: no operator has looked at it yet\n"
+        yield "Is the operator running, and does it watch this namespace? `helm list -A` shows its release.\n"
+        return
+    words = {"True": "ready", "False": "not ready"}.get(ready.status, "not looked at yet")
+    yield f"{name}: {words} for {age(ready.since, now)}, {ready.reason}\n"
+    if ready.message:
+        yield f"{ready.message}\n"
+
+
+def condition_cells(condition: Shown, now: datetime) -> tuple[str, ...]:
+    """One line for a condition."""
+    return condition.type, condition.status, age(condition.since, now), condition.reason, condition.message
+
+
+def pool_cells(pool: Body) -> tuple[str, ...]:
+    """One line for an entry of `status.pools`."""
+    limits = bounds(pool.get("min"), pool.get("max"))
+    served = f"{pool.get('ready', 0)}/{pool.get('desired', 0)}"
+    texts = (pool.get("model"), pool.get("role"), pool.get("precision") or "-", limits, served, pool.get("reason"))
+    return tuple(plain(text or "") for text in texts)
+
+
+def pod_cells(pod: Body, now: datetime) -> tuple[str, ...]:
+    """One line for a pod."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    main = status.get("containerStatuses") or ()
+    return (
+        metadata["name"],
+        "Terminating" if "deletionTimestamp" in metadata else str(status.get("phase", "")),
+        f"{sum(bool(each.get('ready')) for each in main)}/{len(pod['spec']['containers'])}",
+        str(sum(int(each.get("restartCount") or 0) for each in containers)),
+        str((pod.get("spec") or {}).get("nodeName") or "-"),
+        age(str(metadata.get("creationTimestamp", "")), now),
+        plain(pod_reason(status, containers)),
+    )
+
+
+def pod_reason(status: Body, containers: Sequence[Mapping[str, Any]]) -> str:
+    """Reason why a pod does not run: of a container that waits or ended, else of the pod itself."""
+    for container in containers:
+        state = container.get("state") or {}
+        if waiting := (state.get("waiting") or {}).get("reason"):
+            last = ((container.get("lastState") or {}).get("terminated") or {}).get("reason")
+            return f"{waiting} after {last}" if last else str(waiting)
+        ended = state.get("terminated") or {}
+        if ended.get("exitCode"):
+            return f"{ended.get('reason', 'Error')}, exit status {ended['exitCode']}"
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
+    return str(status.get("reason") or "")
+
+
+def event_rows(found: Found, now: datetime) -> list[tuple[str, ...]]:
+    """The latest events of the tenant, its pools and their pods, the newest last."""
+    tenant = found.tenant
+    concerned = [event for event in found.events or () if is_concerned(event, tenant, found.pods or ())]
+    latest = sorted(concerned, key=event_time)[-MOST_EVENTS:]
+    return [
+        (
+            age(event_time(event), now),
+            str(event.get("type", "")),
+            plain(event.get("reason") or ""),
+            f"{event['involvedObject'].get('kind', '')}/{event['involvedObject'].get('name', '')}",
+            shortened(plain(event.get("message") or "")),
+        )
+        for event in latest
+    ]
+
+
+def is_concerned(event: Body, tenant: TenantView, pods: Iterable[Body]) -> bool:
+    """Whether an event is about the tenant, one of its pods, or a child, whose name begins with that of a pool."""
+    about = event["involvedObject"]
+    name = str(about.get("name", ""))
+    if about.get("kind") == TENANT.name:
+        return name == tenant.name
+    if about.get("kind") == "Pod":
+        return any(pod["metadata"]["name"] == name for pod in pods)
+    owners = {reference for pod in pods for reference in owner_names(pod)} | {tenant.name}
+    return name in owners or any(name == f"{tenant.name}-{pool.get('model')}" for pool in tenant.pools)
+
+
+def owner_names(pod: Body) -> Iterator[str]:
+    """ReplicaSets of a pod and, by their names, the Deployments of these."""
+    for reference in pod["metadata"].get("ownerReferences") or ():
+        yield str(reference["name"])
+        yield str(reference["name"]).rpartition("-")[0]
+
+
+def event_time(event: Body) -> str:
+    """Instant of an event's last occurrence; empty where it has none."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), str(event["metadata"].get("creationTimestamp") or ""))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= NARROW else f"{text[: NARROW - 1]}…"
+
+
+def _items(kubectl: Kubectl, *words: str) -> list[Body] | None:
+    """Objects of a list; None where the reader may not list them."""
+    try:
+        items: list[Body] = json.loads(kubectl.run(*words, "--output=json"))["items"]
+    except KubectlError as error:
+        if "forbidden" not in str(error).lower():
+            raise
+        return None
+    return items
