@@ -112,10 +112,11 @@ def _route_segment(
     model = catalogue.models[voice.model]
     precision = decision.precision if model is decision.model else model.config.precision
     utterance = Utterance(segment.text, voice.name, segment.language, selector.speed, precision)
-    return RoutedUtterance(model.name, utterance, _pause_seconds(model.config.pauses, segment.pause))
+    return RoutedUtterance(model.name, utterance, pause_seconds(model.config.pauses, segment.pause))
 
 
-def _pause_seconds(config: PausesConfig, pause: Pause) -> float:
+def pause_seconds(config: PausesConfig, pause: Pause) -> float:
+    """Return the length of a pause at speed 1.0."""
     return {
         Pause.NONE: 0.0,
         Pause.CLAUSE: config.clause_seconds,

@@ -14,7 +14,7 @@ from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.batch_collector import BatchCollector
 from tts_server.inference.pool.slot import Assignment, QueuedUtterance, WorkerSlot
 from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
-from tts_server.scheduling.throughput import ThroughputEstimator
+from tts_server.scheduling.throughput import Running, ThroughputEstimator
 
 MAX_QUEUED = 1024
 """Most queued utterances, in equal parts for all tenants: a bound while nothing is known of how long they will take."""
@@ -55,8 +55,8 @@ class Dispatcher:
         on_abandoned: Callable[[WorkerSlot], None],
     ) -> None:
         self.throughput = ThroughputEstimator()
-        self.running_cost = 0.0
-        """Cost of all running utterances."""
+        self.running: set[Running] = set()
+        """All running utterances, those of batches too."""
         self.idle: deque[WorkerSlot] = deque()
         self.waiting: FairQueue[QueuedUtterance] = FairQueue(time.monotonic, hooks.on_depth)
         self.batches = BatchCollector(slots, self.waiting, self._start_batch)
@@ -195,7 +195,7 @@ class Dispatcher:
             slot.worker.enqueue_next(item.work.utterance)
 
     def _check_wait(self, params: SchedulingParams) -> None:
-        """Raise `Overloaded` if the predicted wait is too long: half of what is running, and all that is before it."""
+        """Raise `Overloaded` if the predicted wait is too long: the rest of what runs, and all that is before it."""
         full = len(self.waiting) >= MAX_QUEUED and self._has_used_its_part(params.tenant)
         if params.max_wait_seconds is None and not full:
             return
@@ -205,8 +205,9 @@ class Dispatcher:
 
     def _predicted_wait_seconds(self, params: SchedulingParams) -> float:
         sent_ahead = sum(slot.next_request.cost for slot in self._slots if slot.next_request is not None)
-        before = self.running_cost / 2 + sent_ahead + self.waiting.ahead_of(params)
-        return self.throughput.wait_seconds(before, len(self._slots))
+        before = self.throughput.wait_seconds(sent_ahead + self.waiting.ahead_of(params), 1)
+        rest = self.throughput.rest_seconds(self.running, time.monotonic())
+        return (before + rest) / max(1, len(self._slots))
 
     def _expire(self, item: Item[QueuedUtterance]) -> None:
         """Refuse an utterance that has waited as long as it may: the prediction was wrong, or its worker failed."""

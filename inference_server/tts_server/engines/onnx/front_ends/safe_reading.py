@@ -1,7 +1,7 @@
 """Reads any text with a front end: what a front end cannot take is changed before, or left out.
 
-The packages behind the front ends were written for prose. A number of thirty digits, a character that a dictionary lacks
-or a line of slashes makes them raise, or takes them minutes.
+The packages behind the front ends were written for prose. A number of thirty digits, a character that a dictionary
+lacks or a line of slashes makes them raise, or takes them minutes.
 """
 
 import re
@@ -46,7 +46,7 @@ def read_safely(read: Callable[[str], str], text: str) -> str:
 
 
 def with_plain_numbers(text: str) -> str:
-    """Return `text` with ASCII digits, numbers that every front end reads, and no sign more than three times in a row."""
+    """Return `text` with ASCII digits, numbers that can be read, and no sign more than three times in a row."""
     text = _OTHER_DIGIT.sub(_as_ascii, text)
     text = _LONG_NUMBER.sub(lambda found: " ".join(found[0]), text)
     return _REPEATED_SIGN.sub(lambda found: found[1] * MOST_SYMBOLS, text)

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.engines.onnx.front_ends.safe_reading import (
-    MOST_CHARACTERS,
     MOST_LETTERS,
     read_safely,
     with_plain_numbers,
