@@ -72,7 +72,7 @@ async def synthesize(request: SpeechRequest, server: ServerState, stats: Request
         raise
     if stats.cache != HIT:
         stats.first_audio = time.monotonic()
-    return SpeechResponse(server, snapshot, request, stats, admitted, stream, single=len(utterances) == 1)
+    return SpeechResponse(server, snapshot, request, stats, admitted, stream, utterances)
 
 
 async def _admit(server: ServerState, config: ServerConfig, request: SpeechRequest) -> AdmittedRequest:
