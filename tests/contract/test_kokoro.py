@@ -16,12 +16,12 @@ import pytest
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import synthesized
 from tts_server.config.builtin_files import KOKORO_VOICES, kokoro_folder
+from tts_server.engines.limiter import CEILING
 from tts_server.engines.onnx.engine import Onnx
 from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.front_ends import languages
 from tts_server.engines.onnx.front_ends.espeak import EspeakProcess
 from tts_server.engines.onnx.kokoro import PIECE_PHONEMES, Kokoro
-from tts_server.engines.onnx.limiter import CEILING
 from tts_server.engines.onnx.voice_vectors import STYLE_SIZE
 from tts_server.errors import EngineError, EngineUnavailable
 from tts_server.inference.client import Utterance

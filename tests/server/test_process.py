@@ -68,7 +68,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         ('{"models": []}', "models"),
         ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: unknown field"),
         (
-            '{"models": [{"name": "espeak", "languages": "en"}, {"voices": []}], "maxWaitSeconds": 0, "colour": "red"}',
+            '{"models": [{"name": "espeak", "languages": "en"}, {}], "maxWaitSeconds": 0, "colour": "red"}',
             "models.0.languages: it should be a valid array; models.1.name: the field is required, add it; "
             "maxWaitSeconds: it should be greater than 0; colour: unknown field, remove it or correct its name",
         ),
