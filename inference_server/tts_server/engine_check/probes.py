@@ -22,7 +22,7 @@ from tts_server.engine_check.findings import (
     nearest_rate_hz,
 )
 from tts_server.inference.speech_server.audio import AudioReader
-from tts_server.inference.speech_server.exchange import SpeechCall
+from tts_server.inference.speech_server.exchange import ServerConnection, SpeechCall
 from tts_server.inference.speech_server.factory import SPEECH_PATH
 from tts_server.inference.speech_server.faults import FAULTS, ServerFault, fault_of_answer
 from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of, word_of
@@ -118,12 +118,13 @@ class _Checker:
 
     def _exchange_with(self, key_file: Path | None) -> OpenAIExchange:
         question = self._question
-        return OpenAIExchange(
+        connection = ServerConnection(
             question.url.rstrip("/") + question.path_prefix + SPEECH_PATH,
             api_key_file=key_file,
             ca_file=question.ca_file,
             connect_timeout_seconds=min(5.0, question.timeout_seconds),
         )
+        return OpenAIExchange(connection)
 
     async def open(self) -> None:
         await self._exchange.open()
