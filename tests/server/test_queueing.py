@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
@@ -13,6 +14,7 @@ from tests.support.server_app import RunningApp, config, running_app
 from tests.support.worker_pools import beep, failing_pool, synthesized, until
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
+from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool import dispatcher
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.routing.short_utterances import LONGEST_RUN_SECONDS
@@ -127,6 +129,22 @@ async def test_a_request_that_waited_in_vain_is_told_how_long_the_queue_still_is
             with pytest.raises(Overloaded) as caught:
                 await waiting
             assert caught.value.retry_after_seconds == pytest.approx(60 * len("endless"), rel=0.1)
+
+
+async def test_who_hangs_up_and_asks_for_something_else_is_not_refused_for_what_was_given_up() -> None:
+    """The server notices a hang-up a moment after the next request has come."""
+    async with failing_pool() as pool:
+        pool._dispatcher.throughput = ThroughputEstimator(expected=60 / LETTER_SECONDS)  # a minute for each letter
+        given_up = pool.speak(beep("endless"))
+        await anext(given_up)
+        next_one = asyncio.create_task(synthesized_within(pool, beep("ok"), SchedulingParams(max_wait_seconds=30)))
+        await until(lambda: pool.waiting == 1)
+        await given_up.aclose()
+        assert (await next_one).size > 0
+
+
+async def synthesized_within(pool: WorkerPool, utterance: Utterance, params: SchedulingParams) -> Samples:
+    return np.concatenate([part async for part in pool.speak(utterance, params)])
 
 
 async def test_a_long_text_without_a_mark_leaves_others_their_turn_on_a_slow_engine(acme: RunningApp) -> None:

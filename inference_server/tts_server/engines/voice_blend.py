@@ -8,7 +8,7 @@ MOST_VOICES = 8
 """Most voices in a blend."""
 _FORM = "a blend is written as names joined by +, each with an optional weight: af_bella(2)+af_sky(1)"
 _PART = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<weight>[^()]*)\))?")
-_WEIGHT = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
+_WEIGHT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _DECIMALS = 4
 """Decimals of a normalised weight: so many that no difference is heard."""
 

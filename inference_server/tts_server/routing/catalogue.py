@@ -57,6 +57,16 @@ class Model:
     def default_voice(self) -> Voice:
         return next(iter(self.voices.values()))
 
+    def speakers(self, language: str | None) -> list[Voice]:
+        """Return the voices that speak `language`: those of this very tag first, then those of another region."""
+        tag = (language or "").lower()
+
+        def distance(voice: Voice) -> int:
+            tags = [each.lower() for each in voice.languages]
+            return tags.index(tag) if tag in tags else len(tags)
+
+        return sorted((voice for voice in self.voices.values() if voice.speaks(language)), key=distance)
+
     @property
     def languages(self) -> list[str]:
         """The languages that the configuration names, else the own ones of its voices and others that they speak."""

@@ -101,8 +101,8 @@ def _reroute_utterance(
     if mapped is not None:
         voice = by_language[mapped]
     else:
-        speakers = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
-        voice = next(speakers, model.default_voice).name
+        speakers = model.speakers(language) if language is not None else []
+        voice = (speakers[0] if speakers else model.default_voice).name
     rerouted = Utterance(utterance.text, voice, utterance.language, utterance.speed, model.config.precision)
     return RoutedUtterance(model.name, rerouted, routed.pause_seconds)
 
@@ -139,7 +139,7 @@ def _voice(catalogue: Catalogue, decision: RoutingDecision, language: str | None
     ):
         return requested
     routed = catalogue.route(language, decision.model)
-    own = _voice_of_model(decision, routed, language)
+    own = _voice_of_model(catalogue, decision, routed, language)
     has_route = catalogue.has_route(language)
     own_first = decision.names_model or (requested is not None and not has_route)
     if own is not None and own_first:
@@ -154,9 +154,16 @@ def _voice(catalogue: Catalogue, decision: RoutingDecision, language: str | None
     )
 
 
-def _voice_of_model(decision: RoutingDecision, routed: Voice | None, language: str | None) -> Voice | None:
-    """Return the model's voice for `language`: the routed one, one of the requested voice's gender, or the first."""
-    speakers = [voice for voice in decision.model.voices.values() if voice.speaks(language)]
+def _voice_of_model(
+    catalogue: Catalogue, decision: RoutingDecision, routed: Voice | None, language: str | None
+) -> Voice | None:
+    """Return the model's voice for `language`: the routed one, one of the requested voice's gender, or the first.
+
+    Text whose language nobody knows is taken for one in the language of the default route.
+    """
+    default = catalogue.route(None, decision.model)
+    wanted = language or (default.languages[0] if default is not None and default.languages else None)
+    speakers = decision.model.speakers(wanted) or decision.model.speakers(language)
     if routed in speakers:
         return routed
     gender = decision.voice.gender if decision.voice is not None else None

@@ -35,6 +35,7 @@ BROKEN = {
     "af_sky+af_bella(two)":     "The weight of part 2 of the blend must be a number",
     "af_bella(-1)+af_sky":      "The weight of part 1 of the blend must be a number above 0",
     "af_bella(1e9)":            "The weight of part 1 of the blend must be a number",
+    "af_bella(٣)":              "The weight of part 1 of the blend must be a number",
     "af_bella(1000000)":        "The weight of part 1 of the blend must be a number above 0 and below 1000000",
     "af_bella(nan)+af_sky":     "The weight of part 1 of the blend must be a number",
     "af_bella(0)+af_sky":       "The weight of part 1 of the blend must be a number above 0",

@@ -83,7 +83,7 @@ NAMED_MODELS: dict[str, tuple[tuple[str | None, str | None], list[str | None], s
     # the story                              model and voice, languages, who speaks
     "a named model speaks":                  (("kokoro", None), [None, "en"], "kokoro/af_bella kokoro/af_bella"),
     "in each of its languages":              (("kokoro", None), ["zh", "de"], "kokoro/zm_yunxi espeak/de"),
-    "whatever the route of a language is":   (("espeak", None), ["zh", None], "espeak/cmn espeak/cmn"),
+    "whatever the route of a language is":   (("espeak", None), ["zh", None], "espeak/cmn espeak/en-gb"),
     "an alias leaves it to the routes":      (("tts-1", None), ["zh", "en"], "espeak/cmn heart/heart"),
     "English of a Chinese voice":            (("kokoro", "zm_yunxi"), ["zh", "en"], "kokoro/zm_yunxi kokoro/am_adam"),
     "the same without a model":              ((None, "zm_yunxi"), ["en", "de"], "kokoro/am_adam espeak/de"),
