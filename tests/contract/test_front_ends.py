@@ -42,11 +42,6 @@ NAMED: dict[str, str] = {
     "line breaks": "\n" * 240,
     "nothing": "",
 }
-READERS: dict[str, Callable[[str], object]] = {
-    **{tag: lambda text, tag=tag: languages.read(text, tag) for tag in languages.LANGUAGES},  # type: ignore[misc]
-    "heart": lambda text: hibari().phonemes(text, "heart", None),
-    "eSpeak": lambda text: list(espeak().speak(text, "en-us", None, 1.0)),
-}
 
 
 @cache
@@ -57,6 +52,13 @@ def hibari() -> Hibari:
 @cache
 def espeak() -> Espeak:
     return Espeak()
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    **{tag: lambda text, tag=tag: languages.read(text, tag) for tag in languages.LANGUAGES},  # type: ignore[misc]
+    "heart": lambda text: hibari().phonemes(text, "heart", None),
+    "eSpeak": lambda text: list(espeak().speak(text, "en-us", None, 1.0)),
+}
 
 
 @pytest.mark.parametrize("reader", READERS)

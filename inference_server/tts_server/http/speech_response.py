@@ -40,7 +40,7 @@ from tts_server.http.request_context import ClientDisconnected, RequestContext, 
 from tts_server.inference import pause_scales
 from tts_server.pipeline.pipeline import synthesize
 from tts_server.pipeline.request import SpeechRequest
-from tts_server.pipeline.response import Speaker, SpeechResponse
+from tts_server.pipeline.response import SpeechResponse, VoiceUsed
 from tts_server.pipeline.server import ServerState
 
 EVENTS = b"text/event-stream"
@@ -49,7 +49,7 @@ SEND_BYTES = 131_072
 EVENT_BYTES = 23_040
 """Audio of one event: a line of less than 32 KiB in base64, because readers of lines have limits. Whole samples, and
 divisible by 3, so that base64 pads only the last one."""
-LISTED_SPEAKERS = 16
+LISTED_VOICES = 16
 """Most voices in a header: a text may name every language in turn."""
 URL_SAFE = "/+()._-"
 """Signs of model and voice names that a header may have as they are."""
@@ -170,7 +170,7 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
     return [
         (b"content-type", media_type),
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
-        (b"x-tts-voice", _listed(speech.speakers).encode("ascii")),
+        (b"x-tts-voice", _listed(speech.voices_used).encode("ascii")),
         (b"x-tts-status", speech.status.encode()),
         *_fallback_headers(speech),
         (b"cache-control", b"no-store"),
@@ -180,9 +180,9 @@ def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
     ]
 
 
-def _listed(speakers: Sequence[Speaker]) -> str:
+def _listed(voices_used: Sequence[VoiceUsed]) -> str:
     """Write the voices as a header, which has no place for letters beyond ASCII: those are percent-encoded."""
-    listed = [quote(f"{speaker.model}/{speaker.voice}", safe=URL_SAFE) for speaker in speakers[:LISTED_SPEAKERS]]
+    listed = [quote(f"{used.model}/{used.voice}", safe=URL_SAFE) for used in voices_used[:LISTED_VOICES]]
     return ", ".join(listed)
 
 

@@ -25,7 +25,7 @@ WAV_BYTES = 4 * 1024 * 1024
 """Largest WAV that is kept for its length: a minute and a half of an engine at 22,050 Hz."""
 
 
-class Speaker(NamedTuple):
+class VoiceUsed(NamedTuple):
     """A voice of a reply and its model."""
 
     model: str
@@ -44,7 +44,7 @@ class SpeechResponse:
     """Quota reserved for it; None for a prepared request, which the entry pool has counted."""
     stream: AudioStream
     utterances: Sequence[RoutedUtterance]
-    """What was routed: one alone may be short enough to be sent whole."""
+    """The utterances as they were routed: one alone may be short enough to be sent whole."""
 
     @property
     def model(self) -> str:
@@ -62,7 +62,7 @@ class SpeechResponse:
         return self.stream.fallback_reason
 
     @property
-    def speakers(self) -> list[Speaker]:
+    def voices_used(self) -> list[VoiceUsed]:
         """The models and voices of the reply in the order in which they begin, those of a fallback if one speaks."""
         spoken, names = self.utterances, self.snapshot.catalogue
         if fallback_model := self.stream.fallback_model:
@@ -70,7 +70,7 @@ class SpeechResponse:
             chains = [entry for model in replaced for entry in names.fallbacks[model]]
             fallback = next((entry for entry in chains if entry.model == fallback_model), FallbackModel(fallback_model))
             spoken = reroute(names, fallback, spoken)
-        return list(dict.fromkeys(Speaker(routed.model, routed.utterance.voice) for routed in spoken))
+        return list(dict.fromkeys(VoiceUsed(routed.model, routed.utterance.voice) for routed in spoken))
 
     @property
     def config(self) -> ServerConfig:

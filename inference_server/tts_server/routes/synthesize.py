@@ -77,7 +77,7 @@ class KeepingError(BaseModel):
     message: str
 
 
-class SpeakerObject(BaseModel):
+class VoiceUsedObject(BaseModel):
     """A voice that spoke, and its model."""
 
     model: str
@@ -100,7 +100,7 @@ class SynthesizeAnswer(BaseModel):
     """Seconds of audio."""
     engine_used: str
     """Model that spoke."""
-    voices_used: list[SpeakerObject]
+    voices_used: list[VoiceUsedObject]
     """Every voice that spoke, in the order of the text: a text in several languages may have several."""
     status: Literal["ok", "degraded"]
     """`degraded` where a fallback spoke."""
@@ -204,7 +204,7 @@ class LinkReply(Response):
             "audio_url": None,
             "duration": round(context.account.audio_seconds, 3),
             "engine_used": speech.model,
-            "voices_used": [speaker._asdict() for speaker in speech.speakers],
+            "voices_used": [used._asdict() for used in speech.voices_used],
             "status": speech.status,
             "fallback_reason": speech.fallback_reason or None,
             "cached": speech.cached,
