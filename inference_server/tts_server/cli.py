@@ -214,7 +214,7 @@ def _greet(application: "Application", address: str) -> None:
     snapshot = application.server.snapshot
     assert snapshot is not None  # noqa: S101 - the server is ready
     for model in snapshot.catalogue.models.values():
-        languages = sorted({language for voice in model.voices.values() for language in voice.languages[:1]})
+        languages = sorted(model.languages)
         shown = " ".join(languages[:SHOWN_LANGUAGES])
         print(f"{model.name}: {len(model.voices)} voices in {len(languages)} languages: {shown}", file=sys.stderr)
     print(

@@ -196,7 +196,6 @@ PriceByResource = Annotated[
     BeforeValidator(_prices),
     must("give a price to each extended resource, as nvidia.com/gpu=2.10, separated by commas"),
 ]
-TierName = Literal["Basic", "VIP", "Enterprise"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -264,7 +263,7 @@ class DefaultCeilings:
 
     __pydantic_config__ = DOCUMENTED
 
-    max_tier: TierName = "Enterprise"
+    max_tier: Tier = Tier.ENTERPRISE
     """Highest tier in namespaces without the label `ttsfleet.io/max-tier`: `Basic`, `VIP` or `Enterprise`."""
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 1000
     """Most replicas of a pool in namespaces without the label `ttsfleet.io/max-replicas`."""

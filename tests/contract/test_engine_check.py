@@ -51,6 +51,8 @@ async def test_a_good_server_is_described_and_its_model_is_valid() -> None:
     assert findings.spoken_at_once == findings.at_once == 4
     assert (findings.errors["unknown model"].outcome, findings.errors["unknown model"].shape) == ("not_found", "openai")
     assert (findings.errors["unknown voice"].status, findings.errors["unknown voice"].shape) == (422, "fastapi")
+    assert findings.cancel == "unknown"
+    assert findings.cancel_reason.endswith("too fast to tell")
     assert findings.stream is not None
     assert findings.stream.audio_seconds == pytest.approx(len(LONG) * 0.05, rel=0.01)
 
@@ -58,8 +60,12 @@ async def test_a_good_server_is_described_and_its_model_is_valid() -> None:
 @pytest.mark.parametrize("output", ["yaml", "json", "text"])
 async def test_each_output_holds_a_model_that_the_api_accepts(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with scripted_server(serves(formats=("pcm",), ignores_speed=True)) as server:
-        code, out, _ = await printed(capsys, server.url, "-o", output)
+        code, out, err = await printed(capsys, server.url, "-o", output)
     assert code == 0
+    told = [line.removeprefix("tts-server check-engine: asks about ") for line in err.splitlines()]
+    assert told[:3] == ["models and voices ...", "the format wav ...", "the format pcm ..."]
+    assert "first audio, 5 of 5 ..." in told
+    assert ("remote.url reaches the server from this machine only" in err) is (output == "yaml")
     if output == "json":
         document = json.loads(out)
         assert document["usable"] is True

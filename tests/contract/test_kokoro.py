@@ -16,12 +16,12 @@ import pytest
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import synthesized
 from tts_server.config.builtin_files import KOKORO_VOICES, kokoro_folder
+from tts_server.engines.limiter import CEILING
 from tts_server.engines.onnx.engine import Onnx
 from tts_server.engines.onnx.family import FloatSamples
 from tts_server.engines.onnx.front_ends import languages
 from tts_server.engines.onnx.front_ends.espeak import EspeakProcess
 from tts_server.engines.onnx.kokoro import PIECE_PHONEMES, Kokoro
-from tts_server.engines.onnx.limiter import CEILING
 from tts_server.engines.onnx.voice_vectors import STYLE_SIZE
 from tts_server.errors import EngineError, EngineUnavailable
 from tts_server.inference.client import Utterance
@@ -65,6 +65,8 @@ def test_it_has_54_voices_with_language_and_gender(engine: Onnx) -> None:
     assert {tags[0] for tags in engine.voices.values()} == set(languages.LANGUAGES) - {"ko"}
     assert any("ko" in tags for tags in engine.voices.values())
     assert set(engine.voice_genders) == set(engine.voices)
+    firsts = {tags[0]: voice for voice, tags in reversed(engine.voices.items())}
+    assert (firsts["en-us"], firsts["zh"], firsts["es"]) == ("af_heart", "zf_xiaoxiao", "ef_dora"), "the best ones"
 
 
 async def test_the_worker_tells_the_server_of_genders_and_blends(pool: WorkerPool) -> None:

@@ -19,6 +19,7 @@ from tts_server.inference.wire.frames import Kind
 from tts_server.samples import Samples
 from tts_server.scheduling.fair_queue import SchedulingParams
 from tts_server.scheduling.throughput import ThroughputEstimator
+from tts_server.text.duration_estimate import LETTER_SECONDS
 
 NEXT = "the next one"
 
@@ -247,10 +248,10 @@ async def test_an_utterance_sent_ahead_counts_in_the_predicted_wait() -> None:
     async with failing_pool() as pool:
         now = await begun(pool, "endless")
         pool._dispatcher.throughput = ThroughputEstimator()
-        pool._dispatcher.throughput.observe(1, 1.0)
+        pool._dispatcher.throughput.observe(LETTER_SECONDS, 1.0)
         with pytest.raises(Overloaded) as caught:
             await rest_of(pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=1)))
-        assert caught.value.retry_after_seconds == len(NEXT) + len("endless") / 2
+        assert caught.value.retry_after_seconds == pytest.approx(len(NEXT) + len("endless"), abs=3)
         await now.parts.aclose()
         assert (await now.waiting).size > 0
 

@@ -25,12 +25,13 @@ from tests.support.operator_builders import NOON, SETTINGS, observe
 from tests.support.resources import Object, model_body, precision, tenant_body
 from tests.support.unsupported_fields import MODELS, TENANTS
 from tts_operator.api import TTSModel
+from tts_operator.api.tenant import Tier
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import DefaultCeilings
 
 RELEASE = "ceilings"
 READY_SECONDS = 120
-CEILINGS = DefaultCeilings(max_tier="VIP", max_replicas=20, max_accelerators=8)
+CEILINGS = DefaultCeilings(max_tier=Tier.VIP, max_replicas=20, max_accelerators=8)
 OPERATOR = replace(SETTINGS, ceilings=CEILINGS)
 NAMESPACES: dict[str, dict[str, str]] = {
     # the namespace, and its labels without their prefix

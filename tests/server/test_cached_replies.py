@@ -161,7 +161,7 @@ async def test_degraded_audio_is_not_kept(acme: RunningApp, monkeypatch: pytest.
     class Degraded(SampleStream):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
-            self.fallback_model = "bass"
+            self.fallback_model, self.fallback_reason = "bass", "engine_timeout"
 
     monkeypatch.setattr(pipeline, "SampleStream", Degraded)
     for _ in range(2):

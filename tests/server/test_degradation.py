@@ -54,6 +54,8 @@ async def test_the_fallback_speaks_and_says_so(acme: RunningApp) -> None:
     reply = await acme.speech()
     assert reply.status_code == 200
     assert reply.headers["x-tts-engine"] == "bass"
+    assert reply.headers["x-tts-fallback-reason"] == "engine_crashed"
+    assert reply.headers["x-tts-voice"].startswith("bass/")
     assert reply.headers["x-tts-status"] == "degraded"
     native = await acme.synthesize(voice="bob", language="de")
     assert native.json()["engine_used"] == "bass"

@@ -44,7 +44,10 @@ async def locked(tmp_path: Path) -> AsyncIterator[RunningApp]:
 async def test_audio_is_kept_behind_a_link(acme: RunningApp) -> None:
     reply = await acme.synthesize(text=SENTENCES, format="wav")
     said = reply.json()
-    assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
+    assert list(said) == [
+        "request_id", "audio_url", "duration", "engine_used", "voices_used", "status", "fallback_reason", "cached",
+    ]  # fmt: skip
+    assert (said["voices_used"], said["fallback_reason"]) == ([{"model": "tone", "voice": "ann"}], None)
     assert said["duration"] == pytest.approx(0.3)
     assert (said["status"], said["cached"], said["request_id"]) == ("ok", False, reply.headers["x-request-id"])
     assert said["audio_url"].startswith("http://acme.test/v1/tts/audio/team-acme.acme/")
@@ -55,7 +58,9 @@ async def test_audio_is_kept_behind_a_link(acme: RunningApp) -> None:
 
 async def test_a_text_in_a_routed_language_has_the_voice_of_that_language(acme: RunningApp) -> None:
     german = "Der Zug nach Hamburg fährt heute von Gleis neun ab."
-    await acme.synthesize(text=f"The train is late today, I am afraid. {german} 请稍等。")
+    reply = await acme.synthesize(text=f"The train is late today, I am afraid. {german} 请稍等。")
+    assert reply.headers["x-tts-voice"] == "tone/ann, tone/bob, bass/mei"
+    assert [speaker["voice"] for speaker in reply.json()["voices_used"]] == ["ann", "bob", "mei"]
     found = [(utterance.voice, utterance.language) for utterance in acme.engine_clients["tone"].spoken]
     assert found == [("ann", "en"), ("bob", "de")]
     assert [utterance.voice for utterance in acme.engine_clients["bass"].spoken] == ["mei"]

@@ -67,6 +67,11 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         ('{"models":\n  [}', "is not valid JSON: see line 2"),
         ('{"models": []}', "models"),
         ('{"models": [{"name": "espeak"}], "colour": "red"}', "colour: unknown field"),
+        (
+            '{"models": [{"name": "espeak", "languages": "en"}, {}], "maxWaitSeconds": 0, "colour": "red"}',
+            "models.0.languages: it should be a valid array; models.1.name: the field is required, add it; "
+            "maxWaitSeconds: it should be greater than 0; colour: unknown field, remove it or correct its name",
+        ),
         ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine has"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
         (

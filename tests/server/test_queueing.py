@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
@@ -13,13 +14,17 @@ from tests.support.server_app import RunningApp, config, running_app
 from tests.support.worker_pools import beep, failing_pool, synthesized, until
 from tts_server.config.schema import CacheConfig
 from tts_server.errors import Draining, Overloaded
+from tts_server.inference.client import Samples, Utterance
 from tts_server.inference.pool import dispatcher
 from tts_server.inference.pool.worker_pool import WorkerPool
+from tts_server.routing.short_utterances import LONGEST_RUN_SECONDS
 from tts_server.routing.voice_selection import RoutedUtterance
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.scheduling.throughput import ThroughputEstimator
 from tts_server.synthesis.guard import BreakerGuard
 from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_stream import SampleStream
+from tts_server.text.duration_estimate import LETTER_SECONDS, estimated_seconds
 
 BATCH = SchedulingParams(priority=Priority.BATCH, ages_after_seconds=60)
 
@@ -98,7 +103,7 @@ async def test_an_interactive_request_promotes_the_batch_synthesis_it_joins(tmp_
 
 async def test_a_request_that_would_wait_too_long_is_refused_at_once_with_a_retry_time() -> None:
     async with failing_pool() as pool:
-        pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
+        pool._dispatcher.throughput.observe(LETTER_SECONDS, 1.0)  # a second for each letter
         async with busy(pool):
             waiting = asyncio.create_task(synthesized(pool, beep("x" * 20)))
             await until(lambda: pool.waiting == 1)
@@ -106,11 +111,49 @@ async def test_a_request_that_would_wait_too_long_is_refused_at_once_with_a_retr
             with pytest.raises(Overloaded) as caught:
                 async for _ in pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=10)):
                     pass
-            assert time.monotonic() - begun < 15, "its turn would come in 23 s"
-            assert caught.value.retry_after_seconds == pytest.approx(20 + len("endless") / 2)
+            assert time.monotonic() - begun < 15, "its turn would come in 27 s"
+            assert caught.value.retry_after_seconds == pytest.approx(20 + len("endless"), abs=2)
             patient = asyncio.create_task(speaks(pool, "", SchedulingParams(max_wait_seconds=30), []))
             await until(lambda: pool.waiting == 2)
         await asyncio.gather(waiting, patient)
+
+
+async def test_a_request_that_waited_in_vain_is_told_how_long_the_queue_still_is() -> None:
+    async with failing_pool() as pool:
+        assert pool.real_time_factor > 0, "the warm-up says how fast it is, until something was spoken"
+        pool._dispatcher.throughput = ThroughputEstimator()
+        async with busy(pool):
+            waiting = asyncio.create_task(anext(pool.speak(beep("ok"), SchedulingParams(max_wait_seconds=0.3))))
+            await until(lambda: pool.waiting == 1)
+            pool._dispatcher.throughput = ThroughputEstimator(expected=60 / LETTER_SECONDS)  # a minute for each letter
+            with pytest.raises(Overloaded) as caught:
+                await waiting
+            assert caught.value.retry_after_seconds == pytest.approx(60 * len("endless"), rel=0.1)
+
+
+async def test_who_hangs_up_and_asks_for_something_else_is_not_refused_for_what_was_given_up() -> None:
+    """The server notices a hang-up a moment after the next request has come."""
+    async with failing_pool() as pool:
+        pool._dispatcher.throughput = ThroughputEstimator(expected=60 / LETTER_SECONDS)  # a minute for each letter
+        given_up = pool.speak(beep("endless"))
+        await anext(given_up)
+        next_one = asyncio.create_task(synthesized_within(pool, beep("ok"), SchedulingParams(max_wait_seconds=30)))
+        await until(lambda: pool.waiting == 1)
+        await given_up.aclose()
+        assert (await next_one).size > 0
+
+
+async def synthesized_within(pool: WorkerPool, utterance: Utterance, params: SchedulingParams) -> Samples:
+    return np.concatenate([part async for part in pool.speak(utterance, params)])
+
+
+async def test_a_long_text_without_a_mark_leaves_others_their_turn_on_a_slow_engine(acme: RunningApp) -> None:
+    tone = acme.engine_clients["tone"]
+    tone.real_time_factor = 1.0
+    assert (await acme.speech(input="river stone garden " * 215, response_format="mp3")).status_code == 200
+    lengths = [estimated_seconds(utterance.text, 1.0) for utterance in tone.spoken]
+    assert max(lengths) <= LONGEST_RUN_SECONDS
+    assert min(lengths) >= LONGEST_RUN_SECONDS / 2, "no crumbs"
 
 
 async def test_a_queue_has_an_end_also_where_nobody_knows_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:

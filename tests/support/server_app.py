@@ -44,6 +44,7 @@ class ToneClient:
         self.sample_rate_hz = sample_rate_hz
         self.voices: Voices = {}
         self.passage_characters = 0
+        self.real_time_factor = 0.0
         self.voice_features = VoiceFeatures()
         self.pause_scales: Mapping[float, float] = {}
         self.ready = False

@@ -6,9 +6,13 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 """A ConfigMap holds at most 1 MiB."""
+
+MOST_MISTAKES = 50
+"""Most mistakes of a file that are listed."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,7 +35,7 @@ def read_model(path: Path, model: type[M]) -> M:
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         return model.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise BrokenFile(f"{path}: {_first(error)}") from None
+        raise BrokenFile(f"{path}: {_mistakes(error)}") from None
     except OSError as error:
         raise FailedForNow(f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -40,11 +44,22 @@ def read_model(path: Path, model: type[M]) -> M:
         raise BrokenFile(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'YAML'}{_where(error)}") from None
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {message}{more}"
+def _mistakes(error: ValidationError) -> str:
+    """List every mistake as `field: what is wrong with it`."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    listed = [f"{'.'.join(map(str, each['loc'])) or 'the document'}: {_sentence(each)}" for each in found]
+    more = f"; {len(listed) - MOST_MISTAKES} more" if len(listed) > MOST_MISTAKES else ""
+    return "; ".join(listed[:MOST_MISTAKES]) + more
+
+
+def _sentence(mistake: ErrorDetails) -> str:
+    match mistake["type"]:
+        case "extra_forbidden":
+            return "unknown field, remove it or correct its name"
+        case "missing":
+            return "the field is required, add it"
+        case _:
+            return mistake["msg"].replace("Input should", "it should").removeprefix("Value error, ")
 
 
 def _where(error: Exception) -> str:

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
 
     import yaml
 
-    from tts_server.engine_check.findings import snippet
+    from tts_server.engine_check.findings import LOOPBACK_NOTE, is_this_machine, snippet
     from tts_server.engine_check.probes import LONG, SHORT, Question, check
     from tts_server.engine_check.text_report import text_report
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         timeout_seconds=options.timeout,
         budget_seconds=options.budget,
         at_once=options.at_once,
-        on_question=_tell if sys.stderr.isatty() else lambda _: None,
+        on_question=_tell,
     )
     try:
         findings = asyncio.run(check(question))
@@ -121,6 +121,8 @@ def main(arguments: Sequence[str]) -> int:
         print(text_report(findings), end="")
     elif model is not None:
         print(yaml.safe_dump(model, sort_keys=False, allow_unicode=True), end="")
+    if model is not None and options.output == "yaml" and is_this_machine(url):
+        print(f"tts-server {NAME}: {LOOPBACK_NOTE}.", file=sys.stderr)
     if findings.problem and options.output == "yaml":
         print(f"tts-server {NAME}: cannot be used: {findings.problem}", file=sys.stderr)
     return 1 if findings.problem else 0

@@ -1,12 +1,18 @@
 """Findings about a speech server, and what follows from them: the verdict and the TTSModel to write. Pure."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 GOOD_FORMATS = ("wav", "pcm")
 """Formats that a Remote may ask for, the better one first: the header of a WAV states its sample rate."""
 COMMON_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 LEAST_TIMEOUT_SECONDS = 3
+LOOPBACK_NOTE = (
+    "remote.url reaches the server from this machine only: replace it with the address that pods of the cluster reach,"
+    " such as http://NAME.NAMESPACE.svc:PORT of its Service"
+)
 SLOWEST_FIRST_AUDIO_FACTOR = 5
 """How much longer than measured the first audio may take under load."""
 
@@ -71,6 +77,8 @@ class Findings:
     """`honoured`, `ignored`, `refused` or `unknown`."""
     cancel: str = "unknown"
     """`noticed`, `ignored` or `unknown`."""
+    cancel_reason: str = "the check ended before it was asked"
+    """Why it is `unknown`."""
     at_once: int = 0
     """Requests that were sent at once."""
     spoken_at_once: int = 0
@@ -113,6 +121,18 @@ def nearest_rate_hz(samples: int, seconds: float, likely_hz: int = 0) -> int:
     return nearest if abs(nearest - rate_hz) < 0.03 * nearest else 0
 
 
+def is_this_machine(url: str) -> bool:
+    """Whether a URL reaches a server only from the machine that it runs on."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
 def judge(findings: Findings) -> None:
     """Add the verdict and the notes, given all that was found."""
     if not findings.problem and not findings.response_format:
@@ -120,6 +140,8 @@ def judge(findings: Findings) -> None:
     if findings.problem:
         return
     notes = findings.notes
+    if is_this_machine(findings.url):
+        notes.append(LOOPBACK_NOTE)
     if findings.response_format == "pcm":
         notes.append("wav is not answered with a WAV: pcm is used, whose sample rate no header states")
     if findings.stream is not None and not findings.stream.is_streamed:

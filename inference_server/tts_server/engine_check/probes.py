@@ -4,7 +4,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from tts_server.engine_check.findings import (
     nearest_rate_hz,
 )
 from tts_server.inference.speech_server.audio import AudioReader
-from tts_server.inference.speech_server.exchange import SpeechCall
+from tts_server.inference.speech_server.exchange import ServerConnection, SpeechCall
 from tts_server.inference.speech_server.factory import SPEECH_PATH
 from tts_server.inference.speech_server.faults import FAULTS, ServerFault, fault_of_answer
 from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of, word_of
@@ -118,12 +118,13 @@ class _Checker:
 
     def _exchange_with(self, key_file: Path | None) -> OpenAIExchange:
         question = self._question
-        return OpenAIExchange(
+        connection = ServerConnection(
             question.url.rstrip("/") + question.path_prefix + SPEECH_PATH,
             api_key_file=key_file,
             ca_file=question.ca_file,
             connect_timeout_seconds=min(5.0, question.timeout_seconds),
         )
+        return OpenAIExchange(connection)
 
     async def open(self) -> None:
         await self._exchange.open()
@@ -140,11 +141,13 @@ class _Checker:
     async def run(self) -> None:
         """Ask in an order in which each answer helps with the next question. Raises `ServerFault` if nothing works."""
         findings = self.findings
-        findings.models = await self._listed("/models")
-        findings.voices = await self._listed("/audio/voices", "/voices")
+        self._question.on_question("models and voices")
+        listed = await self._listed("/models")
+        findings.models = names_in(listed)
         findings.model = findings.model or next(iter(findings.models), "tts-1")
+        meant = {findings.model, root_of(listed, findings.model)}
+        findings.voices = names_in(await self._listed("/audio/voices", "/voices"), meant)
         findings.voice = findings.voice or next(iter(findings.voices), "alloy")
-        self._question.on_question("formats")
         await self._ask_formats(GOOD_FORMATS)
         if not findings.response_format:
             if (first := findings.formats["wav"]).outcome != "ok":
@@ -175,16 +178,16 @@ class _Checker:
             return False
         return True
 
-    async def _listed(self, *paths: str) -> list[str]:
-        """Names that one of the paths lists, in any of the shapes that speech servers use."""
+    async def _listed(self, *paths: str) -> object:
+        """Return the first list that one of the paths answers; None if none does."""
         for path in paths:
             try:
                 response = await self._get(path)
                 if response.status_code == httpx.codes.OK:
-                    return names_in(response.json())
+                    return response.json()
             except (httpx.HTTPError, ValueError, RecursionError):
                 continue
-        return []
+        return None
 
     async def _get(self, path: str) -> httpx.Response:
         assert self._http is not None  # noqa: S101 - it is open
@@ -238,6 +241,7 @@ class _Checker:
     async def _ask_formats(self, names: Sequence[str]) -> None:
         wav_seconds = 0.0
         for name in names:
+            self._question.on_question(f"the format {name}")
             heard = await self._hear(self._call(response_format=name))
             rate_hz, seconds = 0, 0.0
             if heard.outcome == "ok":
@@ -267,14 +271,19 @@ class _Checker:
                 raise ServerFault(heard.outcome)
 
     async def _ask_first_audio(self) -> None:
-        rounds = [await self._hear(self._call()) for _ in range(FIRST_AUDIO_ROUNDS)]
+        rounds: list[Heard] = []
+        for number in range(1, FIRST_AUDIO_ROUNDS + 1):
+            self._question.on_question(f"first audio, {number} of {FIRST_AUDIO_ROUNDS}")
+            rounds.append(await self._hear(self._call()))
         spoken = [heard.first_audio_seconds for heard in rounds if heard.outcome == "ok"]
         if spoken:
             self.findings.first_audio_seconds = round(statistics.median(spoken), 4)
 
     async def _ask_stream_and_cancel(self) -> None:
+        self.findings.cancel_reason = "a long text took longer than there was time"
         whole = await self._hear(self._call(self._question.long_text))
         if whole.outcome != "ok":
+            self.findings.cancel_reason = f"a long text ends with {whole.outcome}"
             characters = len(self._question.long_text)
             self.findings.notes.append(f"a text of {characters} characters ends with {whole.outcome}")
             return
@@ -282,14 +291,19 @@ class _Checker:
             round(whole.first_audio_seconds, 4), round(whole.seconds, 4), whole.parts, round(whole.audio_seconds, 3)
         )
         if whole.seconds < LEAST_CANCEL_SECONDS:
-            return  # too fast to tell
+            self.findings.cancel_reason = f"it speaks a long text in {whole.seconds:.1f} s: too fast to tell"
+            return
+        self._question.on_question("requests beside a long text")
         alone = await self._hear(self._call())
         begun = asyncio.create_task(self._hear(self._call(self._question.long_text)))
         await asyncio.sleep(0.25 * whole.seconds)
         beside = asyncio.create_task(self._hear(self._call()))
         await asyncio.wait([beside, begun])
         if beside.result().seconds < alone.seconds + 0.25 * whole.seconds:
-            return  # it speaks both at once: a request behind one that was cancelled would tell nothing
+            # A request behind one that was cancelled would tell nothing.
+            self.findings.cancel_reason = "it speaks several requests at once, which hides whether one ended early"
+            return
+        self._question.on_question("a request behind one whose caller has hung up")
         cancelled = asyncio.create_task(self._hear(self._call(self._question.long_text)))
         await asyncio.sleep(0.25 * whole.seconds)
         cancelled.cancel()
@@ -348,19 +362,36 @@ class _Checker:
         return ErrorFound(fault.word, response.status_code, shape_of(response.content))
 
 
-def names_in(document: object) -> list[str]:
-    """Names in a list of models or voices: OpenAI's `data[].id`, `voices[]` of strings or objects, or a bare list."""
-    if isinstance(document, dict):
-        listed: object = next((document[key] for key in ("data", "voices", "models") if key in document), [])
-        document = list(listed) if isinstance(listed, dict) else listed
+def names_in(document: object, models: Collection[str] = ()) -> list[str]:
+    """Return the names in a list of models or voices, each once.
+
+    It is OpenAI's `data[].id`, `voices[]` of strings or objects, or a bare list. Of entries that name a `model`, those
+    of other models than `models` are left out.
+    """
     names: list[str] = []
-    for entry in document if isinstance(document, list) else ():
+    for entry in _entries(document):
+        if models and isinstance(entry, dict) and isinstance(entry.get("model"), str) and entry["model"] not in models:
+            continue
         name = entry
         if isinstance(entry, dict):
             name = next((entry[key] for key in ("id", "name", "voice_id", "voice") if key in entry), None)
         if isinstance(name, str) and name and name not in names:
             names.append(name)
     return names
+
+
+def root_of(document: object, model: str) -> str:
+    """Return the model that an alias stands for, where a list of models says so in `root`; else `model` itself."""
+    entries = (entry for entry in _entries(document) if isinstance(entry, dict) and entry.get("id") == model)
+    root = next((entry.get("root") for entry in entries), None)
+    return root if isinstance(root, str) and root else model
+
+
+def _entries(document: object) -> list[object]:
+    if isinstance(document, dict):
+        listed: object = next((document[key] for key in ("data", "voices", "models") if key in document), [])
+        document = list(listed) if isinstance(listed, dict) else listed
+    return document if isinstance(document, list) else []
 
 
 def shape_of(body: bytes) -> str:

@@ -34,7 +34,8 @@ def _rows(findings: Findings) -> list[tuple[str, str]]:
                 f" audio after {stream.seconds:.2f} s in {stream.parts} parts",
             )
         )
-    rows += [("speed", findings.speed), ("cancel", findings.cancel)]
+    reason = f", {findings.cancel_reason}" if findings.cancel == "unknown" else ""
+    rows += [("speed", findings.speed), ("cancel", findings.cancel + reason)]
     if findings.at_once:
         rows.append(
             ("at once", f"{findings.spoken_at_once} of {findings.at_once} spoken, in parallel {findings.parallel:g}")

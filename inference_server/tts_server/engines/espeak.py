@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tts_server.engines.limiter import limited
 from tts_server.errors import EngineError, EngineUnavailable
-from tts_server.samples import Samples
+from tts_server.samples import Samples, as_samples
 
 # From espeak-ng/speak_lib.h of 1.52.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -26,12 +27,17 @@ INITIALIZE_DONT_EXIT = 0x8000
 CHARS_UTF8 = 1
 POS_CHARACTER = 1
 RATE = 1
+VOLUME = 2
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 WORDS_PER_MINUTE = 175
 """Rate of the library at speed 1.0. Measured: durations follow the rate from 0.5 to 4.0 times this."""
 SLOWEST = 0.5
 """Lowest speed that the library renders itself; slower audio is stretched from here by its own Sonic."""
+HEADROOM_VOLUME = 50
+"""Volume at which the library renders: at its own 100, some voices go beyond full scale, and it clips them."""
+GAIN = np.float32(2.06 / 32767)
+"""From that volume to floats as loud as at 100, -20 LUFS as other engines; peaks above the ceiling are limited."""
 SHORTEST_SECONDS = 0.1
 """Shortest utterance: text without a word, such as `...`, becomes this much silence."""
 
@@ -65,6 +71,7 @@ class Espeak:
         )
         if self.sample_rate_hz <= 0:
             raise EngineUnavailable(f"eSpeak NG cannot find its data in {data_path.decode()}.")
+        self._library.espeak_SetParameter(VOLUME, HEADROOM_VOLUME, 0)
         self._parts: list[bytes] = []
         self._cancelled = False
         self._voice = ""
@@ -81,6 +88,7 @@ class Espeak:
         samples = self._render(speakable(text))
         if speed < SLOWEST:
             samples = _stretched(self._library, samples, self.sample_rate_hz, speed / SLOWEST)
+        samples = as_samples(limited(samples * GAIN, self.sample_rate_hz))
         missing = int(SHORTEST_SECONDS * self.sample_rate_hz) - samples.size
         return [samples if missing <= 0 else np.pad(samples, (0, missing))]
 

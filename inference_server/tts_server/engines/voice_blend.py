@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 MOST_VOICES = 8
 """Most voices in a blend."""
-_PART = re.compile(r"(?P<name>[^()+]+?)\s*(?:\(\s*(?P<weight>\d{1,6}(?:\.\d{1,6})?)\s*\))?")
+_FORM = "a blend is written as names joined by +, each with an optional weight: af_bella(2)+af_sky(1)"
+_PART = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<weight>[^()]*)\))?")
+_WEIGHT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _DECIMALS = 4
 """Decimals of a normalised weight: so many that no difference is heard."""
 
 
 class BrokenBlend(ValueError):  # noqa: N818 - named after what it is
-    """The name is no blend; the message says how one is written."""
+    """The name is no blend; the message says which part is wrong, by its number, and what to write."""
 
 
 class WeightedVoice(NamedTuple):
@@ -41,12 +43,13 @@ def parse_blend(name: str, resolve: Callable[[str], str] = lambda name: name) ->
     """Parse a blend. `resolve` returns the voice that a name means. Raises `BrokenBlend`."""
     parts = list(_parts(name))
     if len(parts) > MOST_VOICES:
-        raise BrokenBlend(f"A blend has at most {MOST_VOICES} voices.")
+        raise BrokenBlend(f"The blend has {len(parts)} voices; a blend has at most {MOST_VOICES} voices.")
     weights: dict[str, float] = {}
-    for part, weight in parts:
+    for number, (part, weight) in enumerate(parts, start=1):
         voice = resolve(part)
         if voice in weights:
-            raise BrokenBlend("A blend names each voice once.")
+            first = list(weights).index(voice) + 1
+            raise BrokenBlend(f"Parts {first} and {number} of the blend are one voice: name each voice once.")
         weights[voice] = weight
     total = sum(weights.values())
     blend = Blend(WeightedVoice(voice, round(weight / total, _DECIMALS)) for voice, weight in weights.items())
@@ -56,13 +59,16 @@ def parse_blend(name: str, resolve: Callable[[str], str] = lambda name: name) ->
 
 
 def _parts(name: str) -> Iterator[WeightedVoice]:
-    for part in name.split("+"):
+    for number, part in enumerate(name.split("+"), start=1):
+        if not part.strip():
+            raise BrokenBlend(f"Part {number} of the blend is empty: {_FORM}.")
         found = _PART.fullmatch(part.strip())
         if found is None:
-            raise BrokenBlend(
-                "A blend is written as names joined by +, each with an optional weight: af_bella(2)+af_sky(1)."
-            )
-        weight = float(found["weight"] or 1)
+            raise BrokenBlend(f"Part {number} of the blend is not a name with a weight: {_FORM}.")
+        written = "1" if found["weight"] is None else found["weight"].strip()
+        weight = float(written) if _WEIGHT.fullmatch(written) else 0.0
         if weight <= 0:
-            raise BrokenBlend("The weights of a blend are above 0.")
+            raise BrokenBlend(
+                f"The weight of part {number} of the blend must be a number above 0 and below 1000000: 2, or 0.5."
+            )
         yield WeightedVoice(found["name"], weight)

@@ -102,6 +102,8 @@ HEADERS: Mapping[str, tuple[str, Description]] = {
     "x-should-retry": ("`false` where another try today is in vain.", TEXT),
     "X-TTS-Engine": ("Model that spoke.", TEXT),
     "X-TTS-Status": ("`degraded` where a fallback spoke.", {"type": "string", "enum": ["ok", "degraded"]}),
+    "X-TTS-Voice": ("Every voice that spoke, as MODEL/VOICE, in the order of the text.", TEXT),
+    "X-TTS-Fallback-Reason": ("Code of the error because of which a fallback spoke; only where one did.", TEXT),
     "X-TTS-Cache": ("Whether the audio was cached; only where the tenant has a cache.",
                     {"type": "string", "enum": ["hit", "miss"]}),
     "Cache-Control": ("How long the answer may be kept.", TEXT),

@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from urllib.parse import quote
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -39,7 +40,7 @@ from tts_server.http.request_context import ClientDisconnected, RequestContext, 
 from tts_server.inference import pause_scales
 from tts_server.pipeline.pipeline import synthesize
 from tts_server.pipeline.request import SpeechRequest
-from tts_server.pipeline.response import SpeechResponse
+from tts_server.pipeline.response import SpeechResponse, VoiceUsed
 from tts_server.pipeline.server import ServerState
 
 EVENTS = b"text/event-stream"
@@ -48,6 +49,10 @@ SEND_BYTES = 131_072
 EVENT_BYTES = 23_040
 """Audio of one event: a line of less than 32 KiB in base64, because readers of lines have limits. Whole samples, and
 divisible by 3, so that base64 pads only the last one."""
+LISTED_VOICES = 16
+"""Most voices in a header: a text may name every language in turn."""
+URL_SAFE = "/+()._-"
+"""Signs of model and voice names that a header may have as they are."""
 SEND_SECONDS = 60.0
 """Time limit for a chunk: a client that reads slower is disconnected. Every format plays faster."""
 SPEECH_ERRORS = (
@@ -161,16 +166,28 @@ async def speaking(
 
 
 def speech_headers(speech: SpeechResponse, media_type: bytes) -> Headers:
-    """Return the headers of speech: the model that spoke, the cache, and what is left of the limits."""
+    """Return the headers of speech: who spoke, and why; the cache, and what is left of the limits."""
     return [
         (b"content-type", media_type),
         (b"x-tts-engine", speech.model.encode("latin-1", "replace")),
+        (b"x-tts-voice", _listed(speech.voices_used).encode("ascii")),
         (b"x-tts-status", speech.status.encode()),
+        *_fallback_headers(speech),
         (b"cache-control", b"no-store"),
         *_cache_headers(speech),
         *_pause_headers(speech),
         *rate_limit_headers(speech.admitted),
     ]
+
+
+def _listed(voices_used: Sequence[VoiceUsed]) -> str:
+    """Write the voices as a header, which has no place for letters beyond ASCII: those are percent-encoded."""
+    listed = [quote(f"{used.model}/{used.voice}", safe=URL_SAFE) for used in voices_used[:LISTED_VOICES]]
+    return ", ".join(listed)
+
+
+def _fallback_headers(speech: SpeechResponse) -> Headers:
+    return [(b"x-tts-fallback-reason", speech.fallback_reason.encode())] if speech.fallback_reason else []
 
 
 def _cache_headers(speech: SpeechResponse) -> Headers:

@@ -44,6 +44,13 @@ class EngineClient(Protocol):
         """Characters that the engine takes at once, see `Engine`; 0 if it does not say. Known after `start`."""
 
     @property
+    def real_time_factor(self) -> float:
+        """Measured seconds of one worker's time for a second of audio, as it is now; 0 if it is not known.
+
+        It is not for an engine whose queue is elsewhere.
+        """
+
+    @property
     def pause_scales(self) -> Mapping[float, float]:
         """Length of pauses by speed, see `Engine`; empty if the engine does not say. Known after an utterance."""
 

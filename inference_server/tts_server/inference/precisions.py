@@ -34,6 +34,10 @@ class PrecisionRouter:
         return self._default.voice_features
 
     @property
+    def real_time_factor(self) -> float:
+        return max(client.real_time_factor for client in self._by_precision.values())
+
+    @property
     def passage_characters(self) -> int:
         return min(client.passage_characters for client in self._by_precision.values())
 

@@ -41,6 +41,7 @@ class RemoteEngineClient:
     voices: Voices = {}
     voice_features = VoiceFeatures()
     passage_characters = 0
+    real_time_factor = 0.0
 
     def __init__(
         self,

@@ -14,9 +14,9 @@ from tts_server.pipeline.response import SpeechResponse
 from tts_server.pipeline.server import ServerState, quota_key
 from tts_server.pipeline.snapshot import ServingSnapshot
 from tts_server.quota.admission import AdmittedRequest
-from tts_server.quota.duration_estimate import estimated_seconds
 from tts_server.quota.limits import Request
 from tts_server.routing.catalogue import Model
+from tts_server.routing.short_utterances import short_utterances
 from tts_server.routing.voice_selection import (
     RoutedUtterance,
     RoutingDecision,
@@ -34,6 +34,7 @@ from tts_server.synthesis.plan import StreamHooks, SynthesisPlan
 from tts_server.synthesis.sample_stream import SampleStream
 from tts_server.telemetry.tracing import span
 from tts_server.text import Segment, passages, segments
+from tts_server.text.duration_estimate import estimated_seconds
 from tts_server.text.language_detection import FEWEST_LETTERS, SAMPLE_CHARACTERS, needs_statistics
 
 BLEND = "blend"
@@ -71,7 +72,7 @@ async def synthesize(request: SpeechRequest, server: ServerState, stats: Request
         raise
     if stats.cache != HIT:
         stats.first_audio = time.monotonic()
-    return SpeechResponse(server, snapshot, request, stats, admitted, stream, single=len(utterances) == 1)
+    return SpeechResponse(server, snapshot, request, stats, admitted, stream, utterances)
 
 
 async def _admit(server: ServerState, config: ServerConfig, request: SpeechRequest) -> AdmittedRequest:
@@ -193,8 +194,16 @@ def _begin_synthesis(job: _Job) -> EncodedStream:
     request, server, names = job.request, job.server, job.snapshot.catalogue
     make_encoder = partial(encoder_for, request.format, job.rate_hz, output_rate_hz=request.sample_rate_hz)
     encoding = Encoding(request.format, make_encoder, server.threads)  # first: it may refuse the request
+    clients = job.snapshot.engine_clients
+
+    def shortened(utterances: list[RoutedUtterance]) -> list[RoutedUtterance]:
+        return short_utterances(names, utterances, lambda model: clients[model].real_time_factor)
+
     plan = SynthesisPlan(
-        job.utterances, job.snapshot.guards, names.fallbacks, lambda model: reroute(names, model, job.utterances)
+        shortened(job.utterances),
+        job.snapshot.guards,
+        names.fallbacks,
+        lambda model: shortened(reroute(names, model, job.utterances)),
     )
     hooks = StreamHooks(
         on_retry=lambda model: server.metrics.segment_retries.labels(model).inc(),

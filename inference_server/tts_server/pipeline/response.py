@@ -1,8 +1,9 @@
 """The response to a speech request once its audio has begun; settles quota and statistics by what was sent."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tts_server.audio import media_type
 from tts_server.config.schema import ServerConfig
@@ -11,6 +12,8 @@ from tts_server.pipeline.server import ServerState
 from tts_server.pipeline.snapshot import ServingSnapshot
 from tts_server.quota.admission import AdmittedRequest
 from tts_server.quota.ledger import Entry
+from tts_server.routing.fallback import FallbackModel
+from tts_server.routing.voice_selection import RoutedUtterance, reroute
 from tts_server.synthesis.audio_stream import AudioStream
 from tts_server.telemetry.tracing import span
 
@@ -20,6 +23,13 @@ WAV_SECONDS = 2.0
 """How long a WAV may take after its first audio: its header has a length, which many readers need."""
 WAV_BYTES = 4 * 1024 * 1024
 """Largest WAV that is kept for its length: a minute and a half of an engine at 22,050 Hz."""
+
+
+class VoiceUsed(NamedTuple):
+    """A voice of a reply and its model."""
+
+    model: str
+    voice: str
 
 
 @dataclass(slots=True)
@@ -33,8 +43,8 @@ class SpeechResponse:
     admitted: AdmittedRequest | None
     """Quota reserved for it; None for a prepared request, which the entry pool has counted."""
     stream: AudioStream
-    single: bool
-    """Whether it has one segment, and so may be short enough to be sent whole."""
+    utterances: Sequence[RoutedUtterance]
+    """The utterances as they were routed: one alone may be short enough to be sent whole."""
 
     @property
     def model(self) -> str:
@@ -45,6 +55,22 @@ class SpeechResponse:
     def status(self) -> str:
         """`degraded` if a fallback synthesizes, else `ok`."""
         return "degraded" if self.stream.fallback_model else "ok"
+
+    @property
+    def fallback_reason(self) -> str:
+        """Code of the error because of which a fallback synthesizes; empty if none does."""
+        return self.stream.fallback_reason
+
+    @property
+    def voices_used(self) -> list[VoiceUsed]:
+        """The models and voices of the reply in the order in which they begin, those of a fallback if one speaks."""
+        spoken, names = self.utterances, self.snapshot.catalogue
+        if fallback_model := self.stream.fallback_model:
+            replaced = {routed.model for routed in spoken}
+            chains = [entry for model in replaced for entry in names.fallbacks[model]]
+            fallback = next((entry for entry in chains if entry.model == fallback_model), FallbackModel(fallback_model))
+            spoken = reroute(names, fallback, spoken)
+        return list(dict.fromkeys(VoiceUsed(routed.model, routed.utterance.voice) for routed in spoken))
 
     @property
     def config(self) -> ServerConfig:
@@ -69,7 +95,7 @@ class SpeechResponse:
         """Whether all of it is synthesized, or will be in a moment: then it is better sent with its length."""
         if self.request.format == "wav":
             return await self.stream.wait_whole(WAV_SECONDS, WAV_BYTES)
-        if self.single and not self.stream.complete:
+        if len(self.utterances) == 1 and not self.stream.complete:
             await self.stream.wait_complete(SETTLE_SECONDS)
         return self.stream.complete
 

@@ -17,7 +17,7 @@ from tts_server.pipeline.snapshot import ServingSnapshot
 from tts_server.quota.admission import Admission
 from tts_server.quota.limit_table import METERED
 from tts_server.quota.limits import LimitStatus
-from tts_server.routing.catalogue import catalogue, missing_voices
+from tts_server.routing.catalogue import catalogue, languages_of, missing_voices
 from tts_server.routing.fallback import Chains, can_serve
 from tts_server.routing.voice_selection import VoiceSelector, select_voice
 from tts_server.scheduling.fair_queue import Priority
@@ -197,8 +197,7 @@ def _log_models(config: ServerConfig, engine_clients: Mapping[str, EngineClient]
             log.error("configured voices missing in the engine", model=model.name, voices=missing)
         if model.name not in added:
             continue
-        spoken = {language for languages in engine_client.voices.values() for language in languages[:1]}
-        languages = sorted(model.languages or spoken)
+        languages = sorted(model.languages or languages_of(engine_client.voices.values()))
         log.info("engine loaded", model=model.name, engine=model.engine.type, languages=languages)
         if model.sample_rate_hz not in {None, engine_client.sample_rate_hz}:
             log.warning(

@@ -124,13 +124,10 @@ async def voices(listed: CatalogueOf) -> VoiceList:
 
 
 def _model(name: str, model: Model, tenant: str) -> ModelObject:
-    languages = model.config.languages or dict.fromkeys(
-        language for voice in model.voices.values() for language in voice.languages[:1]
-    )
     return ModelObject(
         id=name,
         owned_by=tenant,
-        languages=list(languages),
+        languages=model.languages,
         precisions=list(model.config.allowed_precisions),
         root=model.name,
         license=voice_license(model.config),

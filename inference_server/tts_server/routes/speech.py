@@ -74,8 +74,9 @@ MEDIA_TYPES = [media_type(name) for name in FORMATS]
 ANSWERS = {
     200: answer(
         "The audio, streamed sentence by sentence; short audio has a length.",
-        "X-TTS-Engine", "X-TTS-Status", "Cache-Control",
-        media_types=[*MEDIA_TYPES, "text/event-stream"], optional=("X-TTS-Cache", *QUOTA_HEADERS),
+        "X-TTS-Engine", "X-TTS-Voice", "X-TTS-Status", "Cache-Control",
+        media_types=[*MEDIA_TYPES, "text/event-stream"],
+        optional=("X-TTS-Cache", "X-TTS-Fallback-Reason", *QUOTA_HEADERS),
     ),
     **errors(*BODY_ERRORS, *CALLER_ERRORS, *SPEECH_ERRORS),
 }  # fmt: skip

@@ -77,6 +77,13 @@ class KeepingError(BaseModel):
     message: str
 
 
+class VoiceUsedObject(BaseModel):
+    """A voice that spoke, and its model."""
+
+    model: str
+    voice: str
+
+
 class SynthesizeAnswer(BaseModel):
     """Link to the audio, and facts about it."""
 
@@ -93,8 +100,12 @@ class SynthesizeAnswer(BaseModel):
     """Seconds of audio."""
     engine_used: str
     """Model that spoke."""
+    voices_used: list[VoiceUsedObject]
+    """Every voice that spoke, in the order of the text: a text in several languages may have several."""
     status: Literal["ok", "degraded"]
     """`degraded` where a fallback spoke."""
+    fallback_reason: str | None
+    """Code of the error because of which it spoke; null where none did."""
     cached: bool
     """Whether the audio came from the cache."""
 
@@ -102,8 +113,8 @@ class SynthesizeAnswer(BaseModel):
 ANSWERS = {
     200: answer(
         "The link; with `Accept: audio/*` the audio.",
-        "X-TTS-Engine", "X-TTS-Status", "Cache-Control",
-        media_types=MEDIA_TYPES, optional=("X-TTS-Cache", *QUOTA_HEADERS),
+        "X-TTS-Engine", "X-TTS-Voice", "X-TTS-Status", "Cache-Control",
+        media_types=MEDIA_TYPES, optional=("X-TTS-Cache", "X-TTS-Fallback-Reason", *QUOTA_HEADERS),
     ),
     **errors(*BODY_ERRORS, *CALLER_ERRORS, *SPEECH_ERRORS),
 }  # fmt: skip
@@ -193,7 +204,9 @@ class LinkReply(Response):
             "audio_url": None,
             "duration": round(context.account.audio_seconds, 3),
             "engine_used": speech.model,
+            "voices_used": [used._asdict() for used in speech.voices_used],
             "status": speech.status,
+            "fallback_reason": speech.fallback_reason or None,
             "cached": speech.cached,
         }
 

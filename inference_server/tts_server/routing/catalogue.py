@@ -57,11 +57,32 @@ class Model:
     def default_voice(self) -> Voice:
         return next(iter(self.voices.values()))
 
+    def speakers(self, language: str | None) -> list[Voice]:
+        """Return the voices that speak `language`: those of this very tag first, then those of another region."""
+        tag = (language or "").lower()
+
+        def distance(voice: Voice) -> int:
+            tags = [each.lower() for each in voice.languages]
+            return tags.index(tag) if tag in tags else len(tags)
+
+        return sorted((voice for voice in self.voices.values() if voice.speaks(language)), key=distance)
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that the configuration names, else the own ones of its voices and others that they speak."""
+        return list(self.config.languages) or languages_of(voice.languages for voice in self.voices.values())
+
     def find(self, name: str, aliases: Mapping[str, str]) -> Voice | None:
         """Return the voice, or the blend, of that name or alias; None if there is none. Raises `BrokenBlend`."""
         resolved = aliases.get(name, name)
         voice = self.voices.get(name) or self.voices.get(resolved)
         return self._blend(resolved, aliases) if voice is None and self.blends_voices and is_blend(resolved) else voice
+
+    def first_unknown_part(self, name: str, aliases: Mapping[str, str]) -> int:
+        """Return the number of the first part of a blend that names no voice, counted from 1."""
+        blend = parse_blend(aliases.get(name, name))
+        known = (aliases.get(part, part) in self.voices or part in self.voices for part, _ in blend)
+        return next((number for number, each in enumerate(known, start=1) if not each), 1)
 
     def _blend(self, name: str, aliases: Mapping[str, str]) -> Voice | None:
         blend = parse_blend(name, lambda part: part if part in self.voices else aliases.get(part, part))
@@ -98,7 +119,8 @@ class Catalogue:
             route.language: self._voice_of_any_model(route.voice) for route in config.language_routing
         }
         """The voice for each language that the requested voice does not speak."""
-        self.routed_languages = tuple(language for language in self.routes if language != DEFAULT)
+        self.routed_languages = _routed_languages(self.routes)
+        """The languages of the routes, that of the default one first: text of another language cannot be told."""
         self.fallbacks = _checked_fallbacks(config, self.models)
         """The fallbacks of each model, in order."""
         for alias, name in config.model_aliases.items():
@@ -134,20 +156,32 @@ class Catalogue:
                 raise VoiceNotFound(f"Model {model.name} has no blends of voices.", param="voice")
             aliases = [alias for alias, name in self.voice_aliases.items() if name in model.voices]
             listed = _listed(list(dict.fromkeys([*aliases, *model.voices])), "/v1/audio/voices")
-            missing = "has no voice that the blend names" if blends else "has no such voice"
-            raise VoiceNotFound(f"Model {model.name} {missing}. Its voices: {listed}.", param="voice")
+            if not blends:
+                raise VoiceNotFound(f"Model {model.name} has no such voice. Its voices: {listed}.", param="voice")
+            number = model.first_unknown_part(name, self.voice_aliases)
+            raise VoiceNotFound(
+                f"Part {number} of the blend is no voice of model {model.name}. Its voices: {listed}.", param="voice"
+            )
         return voice
 
     def model_with_voice(self, name: str) -> Model:
-        """Return the first model with that voice, else the default model, whose `VoiceNotFound` lists its voices."""
+        """Return the first model with that voice, else the first that could have it: its error is to the point."""
+        if is_blend(name) and name not in self.voice_aliases:  # one that is written wrong is nobody's
+            blending = next((model for model in self.offered.values() if model.blends_voices), self.default_model)
+        else:
+            blending = self.default_model
         holders = (model for model in self.offered.values() if _found(model, name, self.voice_aliases) is not None)
-        return next(holders, self.default_model)
+        return next(holders, blending)
 
     def route(self, language: str | None, model: Model) -> Voice | None:
         """Return the voice that `language` is routed to, else the default route's; of `model`, if it has that voice."""
         routed = match(language, self.routed_languages) if language is not None else None
-        voice = self.routes.get(routed or DEFAULT)
+        voice = self.routes.get(routed or DEFAULT) or self.routes.get(DEFAULT)
         return model.voices.get(voice.name, voice) if voice is not None else None
+
+    def has_route(self, language: str | None) -> bool:
+        """Whether the configuration names a voice for this language, and not only the default."""
+        return language is not None and match(language, self.routes.keys() - {DEFAULT}) is not None
 
     def names(self) -> Iterator[tuple[str, Model]]:
         """Yield every name that a request may use for a model, aliases last."""
@@ -162,6 +196,22 @@ class Catalogue:
             if voice is not None:
                 return voice
         raise CatalogueError(f"languageRouting names voice {name}, which no model has")
+
+
+def _routed_languages(routes: Mapping[str, Voice]) -> tuple[str, ...]:
+    named = tuple(language for language in routes if language != DEFAULT)
+    default = routes[DEFAULT].languages[:1] if DEFAULT in routes else ()
+    return (*(language for language in default if match(language, named) is None), *named)
+
+
+def languages_of(voices: Iterable[Sequence[str]]) -> list[str]:
+    """Return each voice's own language, then what some speak besides: no further tag of a language that is named."""
+    listed = list(voices)
+    found = dict.fromkeys(language for languages in listed for language in languages[:1])
+    primaries = {language.partition("-")[0] for language in found}
+    for languages in listed:
+        found.update(dict.fromkeys(tag for tag in languages[1:] if tag.partition("-")[0] not in primaries))
+    return list(found)
 
 
 def catalogue(

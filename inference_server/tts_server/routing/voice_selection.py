@@ -1,7 +1,7 @@
 """Selects voices: from a request and its segments to the utterances of models. Pure."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tts_server.config.schema import PausesConfig, Precision
 from tts_server.errors import InvalidParameter
@@ -30,9 +30,11 @@ class RoutingDecision:
     model: Model
     voice: Voice | None
     precision: Precision
-    default_language: str | None
-    """Language used if detection finds none."""
     routed_languages: Collection[str]
+    names_model: bool
+    """Whether the request has the model's own name: an alias such as `tts-1` leaves languages to their routes."""
+    default_language: str | None = None
+    """Language used if detection finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,18 @@ def requested_model(catalogue: Catalogue, selector: VoiceSelector) -> Model:
 
 def select_voice(catalogue: Catalogue, selector: VoiceSelector, model: Model) -> RoutingDecision:
     """Resolve the other names. Raises `VoiceNotFound`, `PrecisionNotAllowed`, `InvalidParameter`."""
-    voice = None if selector.voice is None else catalogue.voice(selector.voice, model)
-    main_voice = voice or catalogue.route(None, model) or model.default_voice
+    decision = RoutingDecision(
+        model=model,
+        voice=None if selector.voice is None else catalogue.voice(selector.voice, model),
+        precision=model.precision(selector.precision),
+        routed_languages=catalogue.routed_languages,
+        names_model=selector.model == model.name,
+    )
+    main_voice = _voice(catalogue, decision, None)
     if selector.language is not None:
         _check_language(selector.language, model, main_voice, catalogue)
     languages = main_voice.languages or model.config.languages
-    return RoutingDecision(
-        model=model,
-        voice=voice,
-        precision=model.precision(selector.precision),
-        default_language=languages[0] if languages else None,
-        routed_languages=catalogue.routed_languages,
-    )
+    return replace(decision, default_language=languages[0] if languages else None)
 
 
 def route(
@@ -99,8 +101,8 @@ def _reroute_utterance(
     if mapped is not None:
         voice = by_language[mapped]
     else:
-        speakers = (voice for voice in model.voices.values() if language is not None and voice.speaks(language))
-        voice = next(speakers, model.default_voice).name
+        speakers = model.speakers(language) if language is not None else []
+        voice = (speakers[0] if speakers else model.default_voice).name
     rerouted = Utterance(utterance.text, voice, utterance.language, utterance.speed, model.config.precision)
     return RoutedUtterance(model.name, rerouted, routed.pause_seconds)
 
@@ -112,10 +114,11 @@ def _route_segment(
     model = catalogue.models[voice.model]
     precision = decision.precision if model is decision.model else model.config.precision
     utterance = Utterance(segment.text, voice.name, segment.language, selector.speed, precision)
-    return RoutedUtterance(model.name, utterance, _pause_seconds(model.config.pauses, segment.pause))
+    return RoutedUtterance(model.name, utterance, pause_seconds(model.config.pauses, segment.pause))
 
 
-def _pause_seconds(config: PausesConfig, pause: Pause) -> float:
+def pause_seconds(config: PausesConfig, pause: Pause) -> float:
+    """Return the length of a pause at speed 1.0."""
     return {
         Pause.NONE: 0.0,
         Pause.CLAUSE: config.clause_seconds,
@@ -126,15 +129,46 @@ def _pause_seconds(config: PausesConfig, pause: Pause) -> float:
 
 
 def _voice(catalogue: Catalogue, decision: RoutingDecision, language: str | None) -> Voice:
-    if decision.voice is not None:
-        if decision.voice.speaks(language) or match(language or "", decision.routed_languages) is None:
-            return decision.voice
-        return catalogue.route(language, decision.model) or decision.voice
+    """Return the requested voice if it speaks `language`, else one that does: of the requested model if possible.
+
+    A route of the language itself precedes the model's other voices, unless the request names the model itself.
+    """
+    requested = decision.voice
+    if requested is not None and (
+        requested.speaks(language) or match(language or "", decision.routed_languages) is None
+    ):
+        return requested
     routed = catalogue.route(language, decision.model)
-    if routed is not None and routed.speaks(language):
+    own = _voice_of_model(catalogue, decision, routed, language)
+    has_route = catalogue.has_route(language)
+    own_first = decision.names_model or (requested is not None and not has_route)
+    if own is not None and own_first:
+        return own
+    if routed is not None and (has_route or routed.speaks(language)):
         return routed
-    speakers = (voice for voice in decision.model.voices.values() if voice.speaks(language))
-    return next(speakers, routed or decision.model.default_voice)
+    return (
+        own
+        or requested
+        or (decision.model.default_voice if decision.names_model else routed)
+        or (decision.model.default_voice)
+    )
+
+
+def _voice_of_model(
+    catalogue: Catalogue, decision: RoutingDecision, routed: Voice | None, language: str | None
+) -> Voice | None:
+    """Return the model's voice for `language`: the routed one, one of the requested voice's gender, or the first.
+
+    Text whose language nobody knows is taken for one in the language of the default route.
+    """
+    default = catalogue.route(None, decision.model)
+    wanted = language or (default.languages[0] if default is not None and default.languages else None)
+    speakers = decision.model.speakers(wanted) or decision.model.speakers(language)
+    if routed in speakers:
+        return routed
+    gender = decision.voice.gender if decision.voice is not None else None
+    alike = (voice for voice in speakers if gender is not None and voice.gender == gender)
+    return next(alike, speakers[0] if speakers else None)
 
 
 def _check_language(language: str, model: Model, voice: Voice, catalogue: Catalogue) -> None:

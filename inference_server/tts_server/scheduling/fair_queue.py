@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, TypeVar
 
+MOST_LATE_SECONDS = 1.0
+"""By how much an item may precede one that came before it because it is late."""
 Work = TypeVar("Work")
 
 
@@ -31,14 +33,14 @@ class SchedulingParams:
 
     tenant: str = ""
     weight: float = 1.0
-    """Weight of the tenant: twice the weight gets twice as many characters served while others are queued too."""
+    """Weight of the tenant: twice the weight gets twice as much served while others are queued too."""
     priority: Priority = Priority.INTERACTIVE
     ages_after_seconds: float = 5.0
     """Time in the queue after which a batch item competes as an interactive one."""
     max_wait_seconds: float | None = None
     """Longest predicted wait at which it is accepted; None accepts any."""
     due: float | None = None
-    """When it is needed, on the queue's clock; None for its arrival."""
+    """When it is needed, on the queue's clock; None for its arrival. Much earlier than that counts as a second."""
     reply: object | None = field(default=None, compare=False)
     """Identity of the reply that it belongs to: `promote` applies to all items of a reply."""
 
@@ -57,8 +59,16 @@ class Item(Generic[Work]):
 
     @property
     def order(self) -> tuple[float, int]:
-        """Sort key among the items of its tenant and priority."""
-        return self.arrived if self.params.due is None else self.params.due, self.number
+        """Sort key among the items of its tenant and priority.
+
+        One that is late overtakes only those that came in the last second: else a reply of an engine that is slower
+        than playback, whose items are later and later, would keep everybody else waiting to its end.
+        """
+        return _due_time(self.params, self.arrived), self.number
+
+
+def _due_time(params: SchedulingParams, arrived: float) -> float:
+    return arrived if params.due is None else max(params.due, arrived - MOST_LATE_SECONDS)
 
 
 def _order(item: Item[Work]) -> tuple[float, int]:
@@ -181,7 +191,7 @@ class FairQueue(Generic[Work]):
 
         Of another tenant, however much it has queued, only items that begin before it in virtual time count.
         """
-        due = self._now() if params.due is None else params.due
+        due = _due_time(params, self._now())
         own = self._flows.get(params.tenant)
         before = self._before(own, params, due) if own is not None else 0.0
         begins = self._start(own) + before / params.weight

@@ -19,6 +19,10 @@ class AudioStream(Protocol):
     def fallback_model(self) -> str:
         """The model that synthesizes instead of the requested one; empty while none does."""
 
+    @property
+    def fallback_reason(self) -> str:
+        """Code of the error because of which a fallback synthesizes; empty while none does."""
+
     async def start(self) -> None:
         """Return once there is audio. Raises `EngineError` if no model produces any."""
 
@@ -43,6 +47,7 @@ class CachedAudio:
 
     complete = True
     fallback_model = ""
+    fallback_reason = ""
 
     def __init__(self, reply: CachedReply) -> None:
         self._file: Part = reply.content, reply.audio_seconds

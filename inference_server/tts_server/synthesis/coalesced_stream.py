@@ -204,6 +204,10 @@ class Subscriber:
     def fallback_model(self) -> str:
         return self.stream.encoded.samples.fallback_model
 
+    @property
+    def fallback_reason(self) -> str:
+        return self.stream.encoded.samples.fallback_reason
+
     async def start(self) -> None:
         await self.stream.wait_started()
 

@@ -53,6 +53,8 @@ class SampleStream:
         self._utterances = plan.utterances
         self.fallback_model = ""
         """The model that synthesizes instead of the routed ones; empty while none does."""
+        self.fallback_reason = ""
+        """Code of the error because of which it does; empty while none does."""
         self._model = plan.utterances[0].model
         """The model of the utterance that is being synthesized."""
         self.sample_rate_hz = plan.guards[self._model].engine_client.sample_rate_hz
@@ -153,7 +155,7 @@ class SampleStream:
         self._despite_breaker = decision.despite_breaker
         if decision.fallback is not None and decision.replaced is not None:
             self._utterances = plan.reroute(decision.fallback)
-            self.fallback_model = decision.fallback.model
+            self.fallback_model, self.fallback_reason = decision.fallback.model, reason
             self._hooks.on_fallback(decision.replaced, reason)
         return True
 

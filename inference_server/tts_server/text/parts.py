@@ -24,13 +24,16 @@ _CLUSTER = regex.compile(
 )
 
 
-def parts(sentence: str) -> Iterator[str]:
-    """Yield the parts of a sentence, none longer than the limit: cut at pauses, else at spaces, else anywhere."""
-    if len(sentence) <= LONGEST_DENSE_CHARACTERS:  # as most are
+def parts(sentence: str, longest: int = LONGEST_CHARACTERS) -> Iterator[str]:
+    """Yield the parts of a sentence, none longer than the limit: cut at pauses, else at spaces, else anywhere.
+
+    `longest` is the limit for text of an alphabet, or the limit for any text if it is below the default.
+    """
+    if len(sentence) <= min(longest, LONGEST_DENSE_CHARACTERS):  # as most are
         yield sentence
         return
     rest = sentence
-    while len(rest.strip()) > (limit := limit_characters(rest)):
+    while len(rest.strip()) > (limit := min(longest, limit_characters(rest))):
         lead = len(rest) - len(rest.lstrip())
         cut = _cut(rest, lead, lead + limit)
         yield rest[:cut]

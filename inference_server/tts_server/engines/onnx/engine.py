@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tts_server.engines.limiter import Limiter
 from tts_server.engines.onnx import time_stretch
 from tts_server.engines.onnx.adapters import Adapter, folded_weights, load_adapter
 from tts_server.engines.onnx.family import Family, FloatSamples, ReadingFamily, StyledFamily
 from tts_server.engines.onnx.hibari import Hibari
 from tts_server.engines.onnx.kokoro import Kokoro
-from tts_server.engines.onnx.limiter import Limiter
 from tts_server.engines.onnx.piper import Piper
 from tts_server.engines.onnx.session import RunCancelled, SessionOptions
 from tts_server.engines.protocol import Voices

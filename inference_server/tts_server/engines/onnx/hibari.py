@@ -4,22 +4,18 @@ The graph yields spectra; the package turns English text into phonemes, and spec
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tts_server.engines.onnx.family import FloatSamples
+from tts_server.engines.onnx.front_ends import languages
 from tts_server.engines.onnx.initializers import Weights
+from tts_server.engines.onnx.phoneme_pieces import pieces
 from tts_server.engines.onnx.session import DEFAULT_OPTIONS, GraphSession, SessionOptions
 from tts_server.engines.protocol import Voices
 from tts_server.errors import EngineUnavailable
-
-if TYPE_CHECKING:
-    from hibari.g2p import G2P
 
 MAX_PHONEMES = 400
 """Longest piece that the voices were trained on, as the package has it."""
@@ -27,17 +23,6 @@ NOISE_SEED = 0
 """Seed of the noise in consonants and breath: the same text always sounds the same."""
 LOUDNESS_GAIN = np.float32(2.06)
 """From -26.3 LUFS to the -20 of Kokoro's voices; `python -m hack.kokoro_gains` measures both."""
-_CLAUSE_END = re.compile(r"(?<=[,;:—])\s+")
-_PHONEME_LINK = re.compile(r"\](?=\()")
-"""`[word](/phonemes/)` is a command of the package's front end; text is data, so the two brackets are parted."""
-
-
-@cache
-def _front_end() -> "G2P":
-    """Return the front end, whose dictionaries all graphs of a process share."""
-    from hibari.g2p import G2P
-
-    return G2P()
 
 
 class Hibari:
@@ -69,18 +54,10 @@ class Hibari:
 
     def phonemes(self, text: str, voice: str, language: str | None) -> Sequence[str]:
         del voice, language  # one of each
-        whole = _front_end()(_PHONEME_LINK.sub("] ", text))
+        whole = languages.read_alone(text, "en-us")
         if not any(character.isalpha() for character in whole):  # punctuation would become a hum
             return ()
-        if len(whole) <= MAX_PHONEMES:
-            return (whole,)
-        pieces: list[str] = []
-        for clause in _CLAUSE_END.split(whole):
-            if pieces and len(pieces[-1]) + len(clause) < MAX_PHONEMES:
-                pieces[-1] += f" {clause}"
-            else:
-                pieces.extend(clause[start : start + MAX_PHONEMES] for start in range(0, len(clause), MAX_PHONEMES))
-        return pieces
+        return pieces(whole, MAX_PHONEMES)
 
     def render(self, phonemes: str, voice: str, speed: float) -> FloatSamples:
         del voice

@@ -33,6 +33,10 @@ _LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "i": ("it",), "p": ("pt-br", "pt"), "h": ("hi",),
 }  # fmt: skip
 """Languages by the first letter of a voice. No voice is Korean: the Japanese ones are understood best."""
+_BEST = (
+    "af_heart", "bf_emma", "zf_xiaoxiao", "jf_alpha", "ef_dora", "ff_siwis", "if_sara", "pf_dora", "hf_alpha"
+)  # fmt: skip
+"""The best voice of each language by upstream's grades: it is listed first, and so is the language's default."""
 _GENDERS = {"f": "female", "m": "male"}
 _CANTONESE = frozenset({"yue", "zh-yue"})
 
@@ -61,7 +65,8 @@ class Kokoro:
         self._ids = _vocabulary(vocabulary or _installed(KOKORO_VOCABULARY))
         self.graph = model or _installed(KOKORO_MODEL)
         self.session = GraphSession(self.graph, ("tokens", "style", "speed"), session_options, weights)
-        known = {voice: _LANGUAGES.get(voice[:1], _LANGUAGES["a"]) for voice in self._vectors}
+        ordered = [*(voice for voice in _BEST if voice in self._vectors), *self._vectors]
+        known = {voice: _LANGUAGES.get(voice[:1], _LANGUAGES["a"]) for voice in ordered}
         self.voices: dict[str, tuple[str, ...]] = {
             voice: tags for voice, tags in known.items() if not languages.missing(tags[0])
         }

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import is_
 
@@ -14,7 +14,7 @@ from tts_server.inference.pool.batch import Batch
 from tts_server.inference.pool.batch_collector import BatchCollector
 from tts_server.inference.pool.slot import Assignment, QueuedUtterance, WorkerSlot
 from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
-from tts_server.scheduling.throughput import ThroughputEstimator
+from tts_server.scheduling.throughput import Running, ThroughputEstimator
 
 MAX_QUEUED = 1024
 """Most queued utterances, in equal parts for all tenants: a bound while nothing is known of how long they will take."""
@@ -23,6 +23,13 @@ PREFETCH_SECONDS = 0.02
 
 Long enough for a busy event loop to notice the end and to answer, and for the error of the prediction. An utterance
 that arrives within this time waits for one more, however urgent it is.
+"""
+
+
+RECONSIDER_SECONDS = 0.25
+"""How long an utterance whose predicted wait is too long may still wait before it is refused.
+
+A client that hangs up and asks for something else at once is not refused for what it has just given up.
 """
 
 
@@ -55,8 +62,8 @@ class Dispatcher:
         on_abandoned: Callable[[WorkerSlot], None],
     ) -> None:
         self.throughput = ThroughputEstimator()
-        self.running_cost = 0.0
-        """Cost of all running utterances."""
+        self.running: set[Running] = set()
+        """All running utterances, those of batches too."""
         self.idle: deque[WorkerSlot] = deque()
         self.waiting: FairQueue[QueuedUtterance] = FairQueue(time.monotonic, hooks.on_depth)
         self.batches = BatchCollector(slots, self.waiting, self._start_batch)
@@ -71,8 +78,8 @@ class Dispatcher:
     ) -> Assignment:
         """Return an assignment once there is one. Raises what `refuse` refuses the queue with.
 
-        Raises `Overloaded` if the wait exceeds `params.max_wait_seconds`, by the prediction on arrival or later in
-        fact; `EngineNotReady` if it does while no worker is loaded.
+        Raises `Overloaded` if the wait exceeds `params.max_wait_seconds`, by the prediction soon after arrival or
+        later in fact; `EngineNotReady` if it does while no worker is loaded.
         """
         slot = self._take_idle()
         if slot is not None and not batchable:
@@ -80,24 +87,23 @@ class Dispatcher:
             self._hooks.on_wait(params.tenant, 0.0)
             return slot, None
         joined = self.batches.find(utterance, params, cost) if slot is None and batchable else None
-        if slot is None and joined is None:
-            self._check_wait(params)
-        item, expiry = self.waiting.push(QueuedUtterance(utterance, batchable), params, cost), None
+        limit_seconds = self._check_wait(params) if slot is None and joined is None else params.max_wait_seconds
+        item = self.waiting.push(QueuedUtterance(utterance, batchable), params, cost)
         if slot is not None:
             self.offer(slot)
         elif joined is not None:
             self.waiting.pop(partial(is_, item))
             self.batches.join(joined, item)
-        elif params.max_wait_seconds is not None:
-            expiry = asyncio.get_running_loop().call_later(params.max_wait_seconds, self._expire, item)
+        elif limit_seconds is not None:
+            item.work.expiry = asyncio.get_running_loop().call_later(limit_seconds, self._expire, item)
         try:
             assignment = await item.work.assignment
         except asyncio.CancelledError:
             self._withdraw(item)
             raise
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            if item.work.expiry is not None:
+                item.work.expiry.cancel()
             arrived = item.arrived
             del item  # its future may hold the exception that is raised here, and that holds this frame: no cycle
         self._hooks.on_wait(params.tenant, time.monotonic() - arrived)
@@ -194,27 +200,40 @@ class Dispatcher:
             slot.next_request = item
             slot.worker.enqueue_next(item.work.utterance)
 
-    def _check_wait(self, params: SchedulingParams) -> None:
-        """Raise `Overloaded` if the predicted wait is too long: half of what is running, and all that is before it."""
-        full = len(self.waiting) >= MAX_QUEUED and self._has_used_its_part(params.tenant)
-        if params.max_wait_seconds is None and not full:
-            return
-        seconds = self._predicted_wait_seconds(params)
-        if full or (params.max_wait_seconds is not None and seconds > params.max_wait_seconds):
-            raise _overloaded(seconds)
+    def _check_wait(self, params: SchedulingParams) -> float | None:
+        """Return after how many seconds an utterance that arrives now is refused unless it runs; None: never.
+
+        Where the predicted wait is too long, that is soon. Raises `Overloaded` if the queue is full.
+        """
+        if len(self.waiting) >= MAX_QUEUED and self._has_used_its_part(params.tenant):
+            raise _overloaded(self._predicted_wait_seconds(params))
+        limit_seconds = params.max_wait_seconds
+        if limit_seconds is None or self._predicted_wait_seconds(params) <= limit_seconds:
+            return limit_seconds
+        return min(limit_seconds, RECONSIDER_SECONDS)
 
     def _predicted_wait_seconds(self, params: SchedulingParams) -> float:
         sent_ahead = sum(slot.next_request.cost for slot in self._slots if slot.next_request is not None)
-        before = self.running_cost / 2 + sent_ahead + self.waiting.ahead_of(params)
-        return self.throughput.wait_seconds(before, len(self._slots))
+        before = self.throughput.wait_seconds(sent_ahead + self.waiting.ahead_of(params), 1)
+        rest = self.throughput.rest_seconds(self.running, time.monotonic())
+        return (before + rest) / max(1, len(self._slots))
 
     def _expire(self, item: Item[QueuedUtterance]) -> None:
-        """Refuse an utterance that has waited as long as it may: the prediction was wrong, or its worker failed."""
+        """Refuse an utterance that has waited as long as it may, or whose wait is still predicted to be too long."""
         if not item.work.is_waiting:
+            return
+        limit_seconds = item.params.max_wait_seconds or 0.0
+        left_seconds = item.arrived + limit_seconds - time.monotonic()
+        sent_ahead = any(slot.next_request is item for slot in self._slots)
+        others = replace(item.params, due=item.order[0])
+        own_seconds = 0.0 if sent_ahead else self.throughput.wait_seconds(item.cost, len(self._slots))
+        predicted_seconds = max(self._predicted_wait_seconds(others) - own_seconds, 0.0)
+        if left_seconds > 0 and (sent_ahead or predicted_seconds <= limit_seconds):
+            item.work.expiry = asyncio.get_running_loop().call_later(left_seconds, self._expire, item)
             return
         self._withdraw(item)
         if any(slot.loaded for slot in self._slots):
-            item.work.refuse(_overloaded(self._predicted_wait_seconds(item.params)))
+            item.work.refuse(_overloaded(predicted_seconds))
         else:  # an engine's failure, for which a fallback may speak
             item.work.refuse(EngineNotReady("The engine is not loaded yet; the server restarts it."))
 

@@ -58,6 +58,9 @@ class QueuedUtterance:
     """Whether it may be in a batch."""
     assignment: asyncio.Future[Assignment] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
+    expiry: asyncio.TimerHandle | None = None
+    """Refuses it when it has waited for too long; None if it may wait for ever."""
+
     @property
     def is_waiting(self) -> bool:
         """Whether it is still needed: neither assigned nor refused nor cancelled."""

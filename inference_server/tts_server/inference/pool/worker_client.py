@@ -40,6 +40,8 @@ class WorkerClient:
         self.voices: Voices = {}
         self.voice_features = VoiceFeatures()
         self.passage_characters = 0
+        self.real_time_factor = 0.0
+        """Seconds per second of audio when it warmed up; 0 if that is not known."""
         self.pause_scales: Mapping[float, float] = {}
         self.batch_cost: BatchCost | None = None
         """The measured cost of a batch; None if the engine was not measured."""
@@ -211,6 +213,7 @@ class WorkerClient:
         self.voices = {name: tuple(languages) for name, languages in ready["voices"].items()}
         self.voice_features = VoiceFeatures(ready.get("voice_genders", {}), bool(ready.get("blends_voices", False)))
         self.passage_characters = int(ready.get("passage_characters", 0))
+        self.real_time_factor = float(ready.get("real_time_factor", 0.0))
         self.pause_scales = dict(ready.get("pause_scales", ()))
         self.voice_groups = ready.get("voice_groups", {})
         self.batch_cost = BatchCost(**ready["batch"]) if ready.get("batch") else None

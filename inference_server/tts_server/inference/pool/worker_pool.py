@@ -24,13 +24,17 @@ from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_process import WorkerCommand
 from tts_server.scheduling.batching import BatchPolicy, worth_batching
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.scheduling.throughput import Running, ThroughputEstimator
 from tts_server.telemetry.tracing import span
+from tts_server.text.duration_estimate import estimated_seconds
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_PARAMS = SchedulingParams()
 LOAD_SECONDS = 120.0
 """How long a process may load by default."""
+LEAST_COST = 0.1
+"""Least cost of an utterance, in estimated seconds of audio, as all costs of this pool."""
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -102,6 +106,10 @@ class WorkerPool:
         return self._supervisor.ready
 
     @property
+    def real_time_factor(self) -> float:
+        return self._dispatcher.throughput.seconds_per_cost
+
+    @property
     def pids(self) -> list[int]:
         """Process IDs of the running workers."""
         return [slot.worker.pid for slot in self._slots if slot.worker.alive and slot.worker.pid is not None]
@@ -117,6 +125,7 @@ class WorkerPool:
         self.sample_rate_hz, self.voices = first.sample_rate_hz, first.voices
         self.voice_features = first.voice_features
         self.passage_characters, self.pause_scales = first.passage_characters, first.pause_scales
+        self._dispatcher.throughput = ThroughputEstimator(first.real_time_factor)
         policy = self._dispatcher.batches.policy = worth_batching(self._batching, first.batch_cost)
         if (cost := first.batch_cost) is not None:
             gain = round(cost.gain, 2)
@@ -124,14 +133,15 @@ class WorkerPool:
         self._supervisor.serve()
 
     async def speak(self, utterance: Utterance, params: SchedulingParams = DEFAULT_PARAMS) -> AsyncGenerator[Samples]:
-        cost = float(max(1, len(utterance.text)))
+        cost = max(LEAST_COST, estimated_seconds(utterance.text, utterance.speed))
         dispatcher, batchable = self._dispatcher, self._dispatcher.batches.policy is not None
         while True:
             if not (dispatcher.idle or self.ready):
                 raise self._supervisor.not_ready()
             with span("queue"):
                 slot, member = await dispatcher.acquire(utterance, params, cost, batchable=batchable)
-            dispatcher.running_cost += cost
+            running = Running(cost, time.monotonic())
+            dispatcher.running.add(running)
             failed, invalid_audio, sent = True, False, False
             check = OutputCheck(utterance, self.sample_rate_hz)
             try:
@@ -157,7 +167,7 @@ class WorkerPool:
             else:
                 return
             finally:
-                dispatcher.running_cost -= cost
+                dispatcher.running.discard(running)
                 self._release((slot, member), failed=failed, invalid_audio=invalid_audio, silent=check.silent)
             # Once, and whatever the failure was: a text that crashes an engine fails its batch, and must fail no other.
             batchable, params = False, replace(params, max_wait_seconds=None)

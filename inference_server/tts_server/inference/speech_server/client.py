@@ -72,6 +72,7 @@ class SpeechServerClient:
     voices: Voices = {}
     voice_features = VoiceFeatures()
     passage_characters = 0
+    real_time_factor = 0.0
     pause_scales: Mapping[float, float] = {}
 
     def __init__(self, exchange: Exchange, options: ServerOptions, hooks: ServerHooks | None = None) -> None:

@@ -14,7 +14,6 @@ import socket
 import ssl
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from tts_server.config.hosts import is_local_text
 from tts_server.inference.speech_server.api_key import APIKey
-from tts_server.inference.speech_server.exchange import AnswerPart, SpeechCall
+from tts_server.inference.speech_server.exchange import AnswerPart, ServerConnection, SpeechCall
 from tts_server.inference.speech_server.faults import ServerFault, fault_of_answer
 from tts_server.tls import TlsTrustStore
 
@@ -46,24 +45,16 @@ FAULTS_BY_CODE: Mapping[str, str] = {
 class DashScopeExchange:
     """`Exchange` over one WebSocket for each call, without a proxy of the environment."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key_file: Path | None = None,
-        ca_file: Path | None = None,
-        connect_timeout_seconds: float = 2.0,
-        refuse_local_addresses: bool = False,
-    ) -> None:
-        parts = urlsplit(url)
+    def __init__(self, connection: ServerConnection) -> None:
+        parts = urlsplit(connection.url)
         self._host = parts.hostname or ""
         self._encrypted = parts.scheme == "https"
         self._port = parts.port or (443 if self._encrypted else 80)
         self._url = f"{'wss' if self._encrypted else 'ws'}://{parts.netloc}{parts.path.rstrip('/')}{PATH}"
-        self._key = APIKey(api_key_file)
-        self._trust = TlsTrustStore(ca_file, needed=True)
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._refuse_local = refuse_local_addresses
+        self._key = APIKey(connection.api_key_file)
+        self._trust = TlsTrustStore(connection.ca_file, needed=True)
+        self._connect_timeout_seconds = connection.connect_timeout_seconds
+        self._refuse_local = connection.refuse_local_addresses
         self._context: ssl.SSLContext | None = None
         self._open = False
         self._connections: set[ClientConnection] = set()

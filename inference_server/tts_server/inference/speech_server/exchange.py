@@ -2,9 +2,23 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConnection:
+    """How to connect to a speech server, whatever its protocol is."""
+
+    url: str
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    """CA certificates (PEM) trusted for https; None: the system's."""
+    connect_timeout_seconds: float = 2.0
+    refuse_local_addresses: bool = False
+    """Whether a name that leads to an address of the pod or its node is refused."""
 
 
 @dataclass(frozen=True, slots=True)

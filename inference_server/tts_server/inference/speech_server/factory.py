@@ -4,7 +4,7 @@ from tts_server.config.schema import SpeechServerEngine
 from tts_server.inference.speech_server.client import ServerHooks, ServerOptions, SpeechServerClient
 from tts_server.inference.speech_server.dashscope_exchange import SPEEDS as DASHSCOPE_SPEEDS
 from tts_server.inference.speech_server.dashscope_exchange import DashScopeExchange
-from tts_server.inference.speech_server.exchange import Exchange
+from tts_server.inference.speech_server.exchange import Exchange, ServerConnection
 from tts_server.inference.speech_server.openai_exchange import SPEEDS as OPENAI_SPEEDS
 from tts_server.inference.speech_server.openai_exchange import OpenAIExchange
 
@@ -40,18 +40,12 @@ def speeds_of(engine: SpeechServerEngine) -> tuple[float, float]:
 
 def exchange_of(engine: SpeechServerEngine) -> Exchange:
     """Return the exchange of the engine's protocol."""
-    if engine.protocol == "DashScope":
-        return DashScopeExchange(
-            engine.url,
-            api_key_file=engine.api_key_file,
-            ca_file=engine.ca_file,
-            connect_timeout_seconds=engine.connect_timeout_seconds,
-            refuse_local_addresses=engine.refuse_local_addresses,
-        )
-    return OpenAIExchange(
-        engine.url.rstrip("/") + engine.path_prefix + SPEECH_PATH,
+    is_dashscope = engine.protocol == "DashScope"
+    connection = ServerConnection(
+        engine.url if is_dashscope else engine.url.rstrip("/") + engine.path_prefix + SPEECH_PATH,
         api_key_file=engine.api_key_file,
         ca_file=engine.ca_file,
         connect_timeout_seconds=engine.connect_timeout_seconds,
         refuse_local_addresses=engine.refuse_local_addresses,
     )
+    return DashScopeExchange(connection) if is_dashscope else OpenAIExchange(connection)

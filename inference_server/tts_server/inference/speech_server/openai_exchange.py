@@ -6,14 +6,13 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tts_server.config.hosts import is_local_text
 from tts_server.inference.speech_server.api_key import APIKey
-from tts_server.inference.speech_server.exchange import AnswerPart, SpeechCall
+from tts_server.inference.speech_server.exchange import AnswerPart, ServerConnection, SpeechCall
 from tts_server.inference.speech_server.faults import ServerFault, fault_of_answer
 from tts_server.tls import TlsTrustStore
 
@@ -27,24 +26,16 @@ KEEPALIVE_SECONDS = 5.0
 class OpenAIExchange:
     """`Exchange` over HTTP/1.1, without redirects and without a proxy of the environment."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key_file: Path | None = None,
-        ca_file: Path | None = None,
-        connect_timeout_seconds: float = 2.0,
-        refuse_local_addresses: bool = False,
-    ) -> None:
-        self._url = url
-        self.key = APIKey(api_key_file)
-        self._trust = TlsTrustStore(ca_file, needed=True) if url.startswith("https:") else None
+    def __init__(self, connection: ServerConnection) -> None:
+        self._url = connection.url
+        self.key = APIKey(connection.api_key_file)
+        self._trust = TlsTrustStore(connection.ca_file, needed=True) if connection.url.startswith("https:") else None
         # The client limits the waits for audio: those are no waits for one read.
-        self._timeout = httpx.Timeout(None, connect=connect_timeout_seconds)
+        self._timeout = httpx.Timeout(None, connect=connection.connect_timeout_seconds)
         self._limits = httpx.Limits(
             max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE_SECONDS
         )
-        self._extensions: dict[str, Any] = {"trace": _refuse_local} if refuse_local_addresses else {}
+        self._extensions: dict[str, Any] = {"trace": _refuse_local} if connection.refuse_local_addresses else {}
         self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:

@@ -4,10 +4,10 @@ parent -> worker   SPEAK (JSON: an utterance) on stdin: one at a time, and at mo
 worker -> parent   READY (JSON: `sample_rate_hz`, `voices`) once, then for each SPEAK any number of AUDIO (int16, little
                    endian) and a DONE (empty), or an ERROR (JSON: `kind`, `message`) instead of DONE. SHARED replaces
                    AUDIO if the samples are in shared memory (`shared_buffer.py`): it says where, and how many bytes.
-                   An ERROR instead of READY: the engine cannot load. READY may also have `passage_characters`,
-                   `pause_scales` (pairs), `voice_genders` and `blends_voices` (see `Engine`), and of an engine that can
-                   batch `voice_groups` and the measured cost of a batch, `batch` (`size`, `single_seconds`,
-                   `batch_seconds`).
+                   An ERROR instead of READY: the engine cannot load. READY may also have `real_time_factor` (seconds
+                   of the warm-up per second of its audio), `passage_characters`, `pause_scales` (pairs),
+                   `voice_genders` and `blends_voices` (see `Engine`), and of an engine that can batch `voice_groups`
+                   and the measured cost of a batch, `batch` (`size`, `single_seconds`, `batch_seconds`).
 
 Before the first AUDIO of a SPEAK or a BATCH there may be some UNREAD (JSON: `reasons`): numbers in the text that could
 not be written in words, or none yet, while what writes them is loaded.

@@ -17,6 +17,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -82,13 +83,13 @@ def serve(
         cancellations.cancel_engine = getattr(engine, "cancel", None)
         normalization = Normalization(engine, normalized_languages, lambda: _write(sink, _unread([])))
         voices = {name: list(languages) for name, languages in engine.voices.items()}
-        warm_up(engine)
+        real_time_factor = warm_up(engine)
         features = _passage_feature(engine) | _pause_feature(engine) | _voice_feature(engine)
         features |= _batch_feature(engine, batch_size)
     except Exception as error:
         _report(sink, error)
         return 1
-    ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices} | features
+    ready = {"sample_rate_hz": engine.sample_rate_hz, "voices": voices, "real_time_factor": real_time_factor} | features
     _write(sink, json_frame(Kind.READY, ready))
     for kind, wanted in _requests(source):
         utterances = wanted["utterances"] if kind is Kind.BATCH else [wanted]
@@ -103,11 +104,16 @@ def serve(
     return 0
 
 
-def warm_up(engine: Engine) -> None:
-    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it."""
+def warm_up(engine: Engine) -> float:
+    """Synthesize once: the first utterance is slow with most engines, and no request should wait for it.
+
+    Returns the seconds that it took for a second of audio; 0 without audio.
+    """
     voice, languages = next(iter(engine.voices.items()))
+    begun, samples = time.monotonic(), 0
     for part in engine.speak(WARM_UP_TEXT, voice, languages[0] if languages else None, 1.0):
-        as_samples(part)
+        samples += as_samples(part).size
+    return (time.monotonic() - begun) * engine.sample_rate_hz / samples if samples else 0.0
 
 
 def _loaded(engine: Engine | Exception) -> Engine:

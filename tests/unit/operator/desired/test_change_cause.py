@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from tests.support.operator_builders import DAY, NOON, SETTINGS, built, observe, settle
+from tts_operator.api.tenant import Tier
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import DefaultCeilings, Tiers, pod_settings
 
 OUTSIDE: dict[str, Any] = {
     "tiers": Tiers(requests_per_minute={"Basic": 7, "VIP": 8, "Enterprise": 9}),
-    "ceilings": DefaultCeilings(max_tier="VIP", max_replicas=4, max_accelerators=0),
+    "ceilings": DefaultCeilings(max_tier=Tier.VIP, max_replicas=4, max_accelerators=0),
 }
 
 

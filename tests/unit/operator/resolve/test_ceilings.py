@@ -19,6 +19,7 @@ from tests.support.operator_builders import (
     while_refused,
 )
 from tests.support.resources import model, precision
+from tts_operator.api.tenant import Tier
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import plan
@@ -28,7 +29,7 @@ from tts_operator.resolve.resolved import Resolved
 from tts_operator.settings import DefaultCeilings
 from tts_operator.status.tenant import status
 
-DEFAULTS = DefaultCeilings(max_tier="VIP", max_replicas=20, max_accelerators=8)
+DEFAULTS = DefaultCeilings(max_tier=Tier.VIP, max_replicas=20, max_accelerators=8)
 GPU = model("gpu", precisions=[precision("fp16", **{"nvidia.com/gpu": "2"})])
 BOTH = model("both", precisions=[precision("fp32", **{"nvidia.com/gpu": "2"}), precision("int8")])
 SLICES = model("slices", precisions=[precision("fp16", **{"nvidia.com/mig-1g.5gb": "2", "example.com/npu": "1"})])

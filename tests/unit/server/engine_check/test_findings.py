@@ -3,7 +3,7 @@
 import pytest
 
 from tts_server.engine_check.findings import Findings, FormatFound, StreamFound, judge, nearest_rate_hz, snippet
-from tts_server.engine_check.probes import names_in, shape_of
+from tts_server.engine_check.probes import names_in, root_of, shape_of
 from tts_server.engine_check.text_report import text_report
 
 WAV = FormatFound("ok", 200, "audio/wav", "wav", 24_000, 1.5)
@@ -77,3 +77,39 @@ def test_lists_of_many_shapes_are_read(document: object, names: list[str]) -> No
 )
 def test_shapes_of_refusals(body: bytes, shape: str) -> None:
     assert shape_of(body) == shape
+
+
+VOICES = {"data": [{"id": "heart", "model": "heart"}, {"id": "af_sky", "model": "kokoro"}, {"id": "plain"}]}
+
+
+def test_voices_of_other_models_are_not_listed() -> None:
+    assert names_in(VOICES) == ["heart", "af_sky", "plain"]
+    assert names_in(VOICES, {"kokoro"}) == ["af_sky", "plain"]
+
+
+def test_an_alias_of_a_model_has_the_voices_of_the_model() -> None:
+    models = {"data": [{"id": "heart", "root": "heart"}, {"id": "tts-1", "root": "heart"}, {"id": "odd", "root": 7}]}
+    assert [root_of(models, name) for name in ("tts-1", "heart", "odd", "other")] == ["heart", "heart", "odd", "other"]
+    assert root_of(None, "tts-1") == "tts-1"
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    {
+        "http://localhost:8880": True, "http://127.0.0.1:8880": True, "http://127.9.9.9": True, "http://[::1]:80": True,
+        "http://0.0.0.0:80": True, "http://a.localhost": True, "http://kokoro.speech.svc:8880": False,
+        "http://10.0.0.7": False, "https://localhost.example": False,
+    }.items(),
+)  # fmt: skip
+def test_an_address_of_this_machine_is_told_as_one_to_replace(url: str, here: bool) -> None:
+    findings = found(url=url)
+    judge(findings)
+    assert (
+        any(note.startswith("remote.url reaches the server from this machine only") for note in findings.notes) is here
+    )
+
+
+def test_an_unknown_answer_has_its_reason() -> None:
+    assert "unknown, the check ended before it was asked" in text_report(found(cancel="unknown"))
+    assert "unknown, it was too fast" in text_report(found(cancel="unknown", cancel_reason="it was too fast"))
+    assert "before it was asked" not in text_report(found(cancel="noticed"))

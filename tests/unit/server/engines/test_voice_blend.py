@@ -25,17 +25,23 @@ def test_a_blend_has_one_name(name: str, canonical: str) -> None:
 
 
 BROKEN = {
-    "af_bella+":                "is written as",
-    "+af_bella":                "is written as",
-    "af_bella(":                "is written as",
-    "af_bella(two)":            "is written as",
-    "af_bella(-1)+af_sky":      "is written as",
-    "af_bella(1)(2)":           "is written as",
-    "af_bella(1e9)":            "is written as",
-    "af_bella(0)+af_sky":       "above 0",
-    "af_bella+af_sky+af_bella": "each voice once",
+    "af_bella+":                "Part 2 of the blend is empty: a blend is written as",
+    "+af_bella":                "Part 1 of the blend is empty",
+    "a++b":                     "Part 2 of the blend is empty",
+    "af_bella(":                "Part 1 of the blend is not a name with a weight: a blend is written as",
+    "af_bella(1)(2)":           "Part 1 of the blend is not a name with a weight",
+    "af_sky+(2)":               "Part 2 of the blend is not a name with a weight",
+    "af_bella()":               "The weight of part 1 of the blend must be a number",
+    "af_sky+af_bella(two)":     "The weight of part 2 of the blend must be a number",
+    "af_bella(-1)+af_sky":      "The weight of part 1 of the blend must be a number above 0",
+    "af_bella(1e9)":            "The weight of part 1 of the blend must be a number",
+    "af_bella(٣)":              "The weight of part 1 of the blend must be a number",
+    "af_bella(1000000)":        "The weight of part 1 of the blend must be a number above 0 and below 1000000",
+    "af_bella(nan)+af_sky":     "The weight of part 1 of the blend must be a number",
+    "af_bella(0)+af_sky":       "The weight of part 1 of the blend must be a number above 0",
+    "af_bella+af_sky+af_bella": "Parts 1 and 3 of the blend are one voice: name each voice once",
     "a(999999)+b(0.1)":         "differ by too much",
-    "+".join("abcdefghi"):      "at most 8 voices",
+    "+".join("abcdefghi"):      "has 9 voices; a blend has at most 8 voices",
 }  # fmt: skip
 
 

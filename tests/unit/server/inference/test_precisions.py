@@ -22,6 +22,7 @@ class Recorded:
         self.sample_rate_hz = 24_000
         self.voices = voices or {"ann": ("en",)}
         self.passage_characters = characters
+        self.real_time_factor = 0.0
         self.ready = True
         self.asked: list[object] = []
         self._failure = failure

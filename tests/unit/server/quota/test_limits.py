@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_server.quota.duration_estimate import estimated_seconds
 from tts_server.quota.limit_table import Limits
 from tts_server.quota.limits import Counts, DayCounts, Request, exceeded, limit_status, share_of_rest
+from tts_server.text.duration_estimate import estimated_seconds
 
 EVENING = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)
 
@@ -93,7 +93,8 @@ def test_parts_keep_what_is_not_limited_unlimited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "speed", "seconds"), [("a" * 100, 1.0, 6.5), ("你好", 1.0, 0.4), ("a" * 100, 2.0, 3.25)]
+    ("text", "speed", "seconds"),
+    [("a" * 100, 1.0, 6.5), ("你好", 1.0, 0.4), ("a" * 100, 2.0, 3.25), ("7" * 10, 1.0, 3.0)],
 )
 def test_an_estimate_knows_scripts_and_speed(text: str, speed: float, seconds: float) -> None:
     assert estimated_seconds(text, speed) == pytest.approx(seconds)

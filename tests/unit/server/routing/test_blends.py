@@ -6,7 +6,8 @@ from tests.support.server_models import model
 from tts_server.config.schema import LanguageRoute, ServerConfig
 from tts_server.engines.protocol import VoiceFeatures
 from tts_server.errors import VoiceNotFound
-from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue
+from tts_server.http.errors import status_of
+from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, languages_of
 from tts_server.routing.fallback import FallbackModel
 from tts_server.routing.voice_selection import VoiceSelector, requested_model, reroute, route, select_voice
 from tts_server.text import Segment
@@ -58,12 +59,14 @@ def test_a_blend_speaks_the_language_of_its_first_voice() -> None:
     assert found.voice("zf_xiaoxiao+af_bella", found.models["kokoro"]).languages == ("zh",)
 
 
+UNKNOWN = "Part 2 of the blend is no voice of model kokoro."
+WEIGHT = "The weight of part 1 of the blend must be a number above 0"
 REFUSED = {
     "of a model that has none": ("heart", "heart+af_sky", "Model heart has no blends of voices."),
-    "of an unknown voice":      ("kokoro", "af_bella+nobody", "has no voice that the blend names. Its voices: alloy,"),
-    "of another model's voice": ("kokoro", "af_bella+heart", "has no voice that the blend names"),
-    "written wrong":            ("kokoro", "af_bella(x)+af_sky", "A blend is written as names joined by +"),
-    "of nothing":               ("kokoro", "af_bella(0)+af_sky", "The weights of a blend are above 0."),
+    "of an unknown voice":      ("kokoro", "af_bella+nobody", f"{UNKNOWN} Its voices: alloy,"),
+    "of another model's voice": ("kokoro", "af_bella+heart", UNKNOWN),
+    "written wrong":            ("kokoro", "af_bella(x)+af_sky", WEIGHT),
+    "of nothing":               ("kokoro", "af_bella(0)+af_sky", WEIGHT),
 }  # fmt: skip
 
 
@@ -72,8 +75,16 @@ def test_a_blend_that_cannot_be_is_refused_with_a_reason(model: str, name: str, 
     found = names()
     with pytest.raises(VoiceNotFound) as raised:
         found.voice(name, found.models[model])
+    assert (raised.value.param, status_of(type(raised.value))) == ("voice", 400)
     assert message in raised.value.message
     assert "nobody" not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["af_bella(2)+", "af_bella+nobody", "a+b+c"])
+def test_a_blend_without_a_model_is_refused_by_one_that_has_blends(name: str) -> None:
+    found, selector = names(), VoiceSelector(None, name)
+    with pytest.raises(VoiceNotFound, match=r"^Part \d of the blend is"):
+        select_voice(found, selector, requested_model(found, selector))
 
 
 def test_an_alias_of_a_blend_that_no_model_has_is_refused_at_the_start() -> None:
@@ -97,3 +108,9 @@ def test_voices_have_the_gender_that_the_engine_says() -> None:
     assert {voice.name: voice.gender for voice in names().models["kokoro"].voices.values()} == {
         "af_bella": "female", "af_sky": None, "zf_xiaoxiao": None,
     }  # fmt: skip
+
+
+def test_a_model_lists_what_its_voices_speak_besides_their_own_languages() -> None:
+    voices = [("en-us", "en"), ("en-gb", "en"), ("ja", "ko"), ("pt-br", "pt"), ()]
+    assert languages_of(voices) == ["en-us", "en-gb", "ja", "pt-br", "ko"]
+    assert names(TENANT).models["kokoro"].languages == ["en", "zh"], "those of the configuration"

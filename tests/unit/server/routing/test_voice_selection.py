@@ -6,10 +6,11 @@ import pytest
 
 from tests.support.server_models import model
 from tts_server.config.schema import LanguageRoute, ModelConfig, Precision, ServerConfig
+from tts_server.engines.protocol import VoiceFeatures
 from tts_server.errors import InvalidParameter, ModelNotFound, PrecisionNotAllowed, VoiceNotFound
 from tts_server.routing.catalogue import Catalogue, CatalogueError, catalogue, missing_voices
 from tts_server.routing.voice_selection import VoiceSelector, requested_model, route, select_voice
-from tts_server.text import Segment
+from tts_server.text import Segment, segments
 
 TENANT = ServerConfig(
     models=(
@@ -62,6 +63,55 @@ STORIES: dict[str, tuple[VoiceSelector, list[str | None], str]] = {
 @pytest.mark.parametrize(("selector", "languages", "expected"), STORIES.values(), ids=STORIES)
 def test_who_speaks(selector: VoiceSelector, languages: list[str | None], expected: str) -> None:
     assert spoken(selector, *languages) == expected.split()
+
+
+KOKORO = ServerConfig(
+    models=(
+        model("heart", ("heart", ["en-us", "en"])),
+        model("kokoro", ("af_bella", ["en-us", "en"]), ("am_adam", ["en-us", "en"]), ("zm_yunxi", ["zh"])),
+        model("espeak", ("cmn", ["cmn", "zh"]), ("de", ["de"]), ("en-gb", ["en-gb", "en"])),
+    ),
+    model_aliases={"tts-1": "heart"},
+    voice_aliases={"alloy": "heart"},
+    language_routing=(
+        LanguageRoute(language="de", voice="de"),
+        LanguageRoute(language="zh", voice="cmn"),
+        LanguageRoute(language="default", voice="heart"),
+    ),
+)
+NAMED_MODELS: dict[str, tuple[tuple[str | None, str | None], list[str | None], str]] = {
+    # the story                              model and voice, languages, who speaks
+    "a named model speaks":                  (("kokoro", None), [None, "en"], "kokoro/af_bella kokoro/af_bella"),
+    "in each of its languages":              (("kokoro", None), ["zh", "de"], "kokoro/zm_yunxi espeak/de"),
+    "whatever the route of a language is":   (("espeak", None), ["zh", None], "espeak/cmn espeak/en-gb"),
+    "an alias leaves it to the routes":      (("tts-1", None), ["zh", "en"], "espeak/cmn heart/heart"),
+    "English of a Chinese voice":            (("kokoro", "zm_yunxi"), ["zh", "en"], "kokoro/zm_yunxi kokoro/am_adam"),
+    "the same without a model":              ((None, "zm_yunxi"), ["en", "de"], "kokoro/am_adam espeak/de"),
+    "Chinese of an English voice":           (("kokoro", "af_bella"), ["zh"], "kokoro/zm_yunxi"),
+    "that of OpenAI's names by its route":   (("tts-1", "alloy"), ["zh", "en-us"], "espeak/cmn heart/heart"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "languages", "expected"), NAMED_MODELS.values(), ids=NAMED_MODELS)
+def test_a_model_speaks_what_it_can_itself(
+    names: tuple[str | None, str | None], languages: list[str | None], expected: str
+) -> None:
+    genders = {"af_bella": "female", "am_adam": "male", "zm_yunxi": "male"}
+    found, selector = catalogue(KOKORO, {}, {"kokoro": VoiceFeatures(genders, blends=True)}), VoiceSelector(*names)
+    choice = select_voice(found, selector, requested_model(found, selector))
+    said = route(found, choice, selector, [Segment("x", language) for language in languages])
+    assert [f"{line.model}/{line.utterance.voice}" for line in said] == expected.split()
+
+
+def test_text_in_the_language_of_the_default_route_is_told_from_others() -> None:
+    """English in a Chinese voice: without it, only German would be known of the languages in Latin letters."""
+    found = catalogue(KOKORO, {})
+    assert found.routed_languages == ("en-us", "de", "zh")
+    chinese = select_voice(found, VoiceSelector("kokoro", "zm_yunxi"), found.models["kokoro"])
+    (segment,) = segments(
+        "Hello there.", default_language=chinese.default_language, routed_languages=chinese.routed_languages
+    )
+    assert segment.language == "en-us"
 
 
 def test_text_without_a_language_is_the_voices_own() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_server.scheduling.fair_queue import FairQueue, Item, Priority, SchedulingParams
-from tts_server.scheduling.throughput import ThroughputEstimator
+from tts_server.scheduling.throughput import Running, ThroughputEstimator
 
 BATCH = Priority.BATCH
 TENANTS = st.sampled_from(["acme", "blue", "coral"])
@@ -318,3 +318,29 @@ def test_a_wait_is_what_has_been_measured() -> None:
     for _ in range(50):
         throughput.observe(100, 2.0)
     assert throughput.wait_seconds(1000, 1) == pytest.approx(20, rel=0.01)
+
+
+def test_until_something_was_measured_the_expected_value_counts() -> None:
+    throughput = ThroughputEstimator(expected=2.0)
+    assert not throughput.known
+    assert throughput.wait_seconds(10, 1) == 20
+    throughput.observe(10, 5.0)
+    assert throughput.seconds_per_cost == 0.5
+
+
+def test_what_is_overdue_is_expected_to_take_as_long_again() -> None:
+    throughput = ThroughputEstimator(expected=2.0)
+    running = [Running(cost=5, begun=100.0)]
+    rests = {now: throughput.rest_seconds(running, now) for now in (100.0, 104.0, 110.0, 130.0)}
+    assert rests == {100.0: 10, 104.0: 6, 110.0: 0, 130.0: 20}
+
+
+def test_a_reply_that_is_always_late_does_not_keep_others_waiting() -> None:
+    """An engine that is slower than playback is late with every utterance of a long reply."""
+    now = 100.0
+    queue = FairQueue[str](lambda: now)
+    queue.push("short", SchedulingParams(), 1)
+    now = 102.0
+    queue.push("late", SchedulingParams(due=50.0), 1)
+    assert queue.ahead_of(SchedulingParams(due=60.0)) == 2
+    assert [item.work for item in iter(queue.pop, None) if item] == ["short", "late"]

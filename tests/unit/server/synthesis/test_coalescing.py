@@ -55,6 +55,7 @@ class SteppedEngine:
     sample_rate_hz = RATE_HZ
     voices: Voices = {}
     passage_characters = 0
+    real_time_factor = 0.0
     voice_features = VoiceFeatures()
     pause_scales: Mapping[float, float] = {}
     ready = True

@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol
 
+from tts_server.engines.onnx.front_ends.safe_reading import read_safely, with_plain_numbers, with_short_words
 from tts_server.engines.onnx.front_ends.script_runs import Script, script_runs
 from tts_server.errors import EngineError
 
@@ -49,6 +50,8 @@ _BY_SCRIPT = {
     Script.LATIN: "en-us", Script.HAN: "zh", Script.JAPANESE: "ja", Script.HANGUL: "ko", Script.DEVANAGARI: "hi",
 }  # fmt: skip
 """The language of a word whose script the text's own language does not have."""
+_SPACED = frozenset({Script.LATIN, Script.DEVANAGARI})
+"""Scripts with spaces between words."""
 _UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of surrogate pairs, which some front ends cannot take."""
 _SPACE_BEFORE_PUNCTUATION = re.compile(r"\s+(?=[,.:;!?…”)])")
@@ -75,14 +78,26 @@ def front_end(tag: str) -> FrontEnd:
 
 
 def read(text: str, tag: str) -> str:
-    """Return the phonemes of `text`, words of other scripts by their own front ends. Raises `EngineError`."""
-    runs = script_runs(_UNREADABLE.sub(" ", text), LANGUAGES[tag].script)
+    """Return the phonemes of `text`, words of other scripts by their own front ends.
+
+    Characters that a front end cannot take are left out. Raises `EngineError`, and no other exception.
+    """
+    runs = script_runs(_readable(text), LANGUAGES[tag].script)
     parts = (_read_run(run, tag, script) for script, run in runs)
     return _SPACE_BEFORE_PUNCTUATION.sub("", " ".join(filter(None, (part.strip() for part in parts))))
 
 
+def read_alone(text: str, tag: str) -> str:
+    """Return the phonemes of `text` as `read` does, but all of it by the front end of this language."""
+    return _read_run(_readable(text), tag, LANGUAGES[tag].script)
+
+
+def _readable(text: str) -> str:
+    return with_plain_numbers(_UNREADABLE.sub(" ", text))
+
+
 def _read_run(run: str, tag: str, script: Script) -> str:
-    if script is LANGUAGES[tag].script:
-        return front_end(tag)(run)
-    other = _BY_SCRIPT[script]
-    return "" if missing(other) else front_end(other)(run)
+    reader = tag if script is LANGUAGES[tag].script else _BY_SCRIPT[script]
+    if reader != tag and missing(reader):
+        return ""
+    return read_safely(front_end(reader), with_short_words(run) if script in _SPACED else run)

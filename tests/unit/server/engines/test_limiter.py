@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tts_server.engines.limiter import CEILING, LOOK_AHEAD_SECONDS, Limiter
 from tts_server.engines.onnx.family import FloatSamples
-from tts_server.engines.onnx.limiter import CEILING, LOOK_AHEAD_SECONDS, Limiter
 
 RATE_HZ = 24_000
 

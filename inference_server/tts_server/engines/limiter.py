@@ -1,13 +1,22 @@
 """Keeps samples below full scale without clipping: the gain falls smoothly before a peak and rises after it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tts_server.engines.onnx.family import FloatSamples
-
+FloatSamples = NDArray[np.float32]
+"""Mono samples of shape (samples,), 1.0 is full scale; those to be limited may exceed it."""
 CEILING = 0.95
 """Highest sample, about -0.4 dBFS: what an encoder adds between samples has room."""
 LOOK_AHEAD_SECONDS = 0.015
 """One period of a voice of 67 Hz: within it the gain follows the loudest period, not each swing of one."""
+
+
+def limited(samples: FloatSamples, sample_rate_hz: int) -> FloatSamples:
+    """Limit samples that are there all at once."""
+    if np.abs(samples).max(initial=0.0) <= CEILING:  # as most are
+        return samples
+    limiter = Limiter(sample_rate_hz)
+    return np.concatenate((limiter.process(samples), limiter.finish()))
 
 
 class Limiter:
