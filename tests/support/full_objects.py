@@ -67,6 +67,8 @@ FULL_VOICES = [
         source=source,
         onnx={"family": "Piper", "files": VOICE_FILES},
         precisions=[{**precision("int8"), "files": VOICE_FILES}],
+        voices=[{"name": "joe"}, {"name": "joe-legal", "adapter": "legal", "baseVoice": "joe"}],
+        adapters=[{"name": "legal", "source": source, "path": VOICE_FILES["voices"], "memory": "8Mi"}],
     )
     for name, source in SOURCES.items()
 ]

@@ -29,6 +29,8 @@ REDIS_DIRECTORY = Path("/etc/ttsfleet/redis")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
 MODEL_DIRECTORY = Path("/srv/ttsfleet/model")
 """Files of a pool's model that are not part of the image."""
+ADAPTERS_DIRECTORY = Path("/srv/ttsfleet/adapters")
+"""Files of the model's adapters, in a directory of the adapter's name each."""
 MODEL_SOURCE_DIRECTORY = Path("/etc/ttsfleet/model-source")
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"

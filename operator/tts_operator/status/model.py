@@ -11,7 +11,7 @@ from tts_operator.objects import quantity
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
-from tts_operator.pod_files.engine import own_engine
+from tts_operator.pod_files.engine import adapters_bytes, own_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
@@ -150,7 +150,8 @@ def tight_memory(model: TTSModel) -> Problem | None:
         engine, limit = own_engine(model, option.name), option.resources.limits.get("memory")
         if limit is None or not isinstance(engine, LocalEngine) or engine.memory_limit_bytes is None:
             continue
-        needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_MEMORY_BYTES
+        # The memory of adapters is in both: pods get it on top of limits.memory, processes on top of memoryLimit.
+        needed_bytes = engine.processes * (engine.memory_limit_bytes - adapters_bytes(model)) + SERVER_MEMORY_BYTES
         if needed_bytes > quantity.parse(limit):
             message = (
                 f"spec.precisions[{option.name}]: limits.memory {limit} is less than {-(-needed_bytes // 2**20)}Mi"
