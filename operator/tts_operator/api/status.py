@@ -62,6 +62,9 @@ class PoolStatus(LenientModel):
     """Replicas that are ready."""
     reason: Text | None = None
     """Why pods do not run, such as ImagePullBackOff. Unset if all run."""
+    download_expiry_time: Instant | None = None
+    """Time until which pods can download the model's files: their presigned URLs expire then. The operator signs new
+    ones half a week before. Set only for models with files in an object store."""
 
 
 class Cost(LenientModel):

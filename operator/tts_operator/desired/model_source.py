@@ -46,7 +46,7 @@ def model_volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
 
 
 def place(source: ExternalSource) -> dict[str, Any]:
-    """What a volume with these files is made of."""
+    """Kind and options of the volume with these files."""
     if claim := source.persistent_volume_claim:
         return {"persistentVolumeClaim": {"claimName": claim.claim_name, "readOnly": True}}
     if image := source.image:

@@ -36,3 +36,17 @@ def urls_renewed_at(observed: Observed, pool: Pool, now: datetime) -> datetime |
     """When the pool's URLs are signed anew; None if it has none."""
     signed = urls_signed_at(observed, pool, now)
     return signed + RENEW_AFTER if signed else None
+
+
+def urls_expire_at(observed: Observed, pool: Pool, now: datetime) -> datetime | None:
+    """The instant until which pods of the pool can download files; None if they download none.
+
+    While keys are missing, the URLs of before stay.
+    """
+    if pool.model is not None and not stores(pool.model):
+        return None
+    credentials = observed.source_credentials.get(pool.model_name)
+    renewed = urls_signed_at(observed, pool, now) if credentials and credentials.keys else None
+    live = lookup.child(observed, SECRET, source_secret_name(observed.key.name, pool.model_name))
+    signed = renewed or (fields.instant(annotation(live, SIGNED_AT)) if live else None)
+    return signed + LIFE if signed else None
