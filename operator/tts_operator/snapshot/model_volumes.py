@@ -38,12 +38,17 @@ def fetches(container: Body) -> bool:
 
 
 def last_words(ended: Body) -> str:
-    """The last line of a container's termination message; of URLs in it only the host, because their rest is a secret.
-
-    The text is the container's own: it may be anything, of any length.
-    """
+    """The last line of a container's termination message."""
     lines = str(ended.get("message") or "").strip().splitlines()
-    text = " ".join(URL_DETAILS.sub(r"\1/...", lines[-1]).split()) if lines else ""
+    return shown(lines[-1]) if lines else ""
+
+
+def shown(text: str) -> str:
+    """A text of a pod's own, which may be anything: one line, of limited length, and of URLs in it only the host.
+
+    The rest of a URL may be a secret.
+    """
+    text = " ".join(URL_DETAILS.sub(r"\1/...", text).split())
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}\u2026"
 
