@@ -32,6 +32,7 @@ MEASUREMENTS = {
     "fast_path": "What goes round FastAPI",
     "streams": "First audio at 1, 4 and 16 streams",
     "peers": "Hand-made servers beside ours",
+    "kokoro_peers": "Other servers beside ours on the same weights",
     "remote": "Another speech server behind ours",
     "published": "Loads that others publish",
     "soak": "Half an hour of mixed load",

@@ -1,6 +1,6 @@
 """Writes docs/precisions.md: what each precision of the neural voices costs here, and how it sounds.
 
-`python -m bench.precision_table [MODEL ...]`
+`python -m bench.precision_table [--sentences N] [MODEL ...]`. Rows of models that are not named stay as they are.
 
 Each precision runs in one worker process with one thread and speaks the same sentences. Requests per second and the
 real-time factor are counted in CPU time of that process, so that other work on the machine does not change them.
@@ -48,10 +48,10 @@ MEBIBYTE = 1024 * 1024
 HEAD = """\
 # Precisions of the neural voices
 
-Written by `make precision-table` ({where}). Each row is one worker process with one thread that speaks {count} English
-sentences; requests per second are of one core, counted in its CPU time. First audio is wall time, in which {busy:.0f}
-other processes wanted to run. Wrong words are those that Whisper base hears otherwise; DNSMOS is an estimate of how
-listeners would rate the sound, from 1 to 5.
+Written by `make precision-table`. Each row is one worker process with one thread that speaks English sentences;
+requests per second are of one core, counted in its CPU time. First audio is wall time, and grows with what else the
+machine does. Wrong words are those that Whisper base hears otherwise; DNSMOS is an estimate of how listeners would rate
+the sound, from 1 to 5.
 
 `fp32` of a model whose weights are published as int8 is made by `python -m hack.dequantize`: it has int8's weights as
 floats. It costs what fp32 costs, and tells nothing about how the original fp32 weights sound.
@@ -86,19 +86,48 @@ def main(arguments: list[str] | None = None) -> int:
     known = [name for name in PRECISIONS if name in VOICES]
     parser = argparse.ArgumentParser(prog="python -m bench.precision_table", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(known)}; default: all")
-    rows, busy = [], max(0.0, os.getloadavg()[0] - 1)
-    for model in parser.parse_args(arguments).models or known:
-        for precision in PRECISIONS[model]:
-            row = asyncio.run(measured(model, precision))
-            print(row, flush=True)
-            rows.append(row)
-    PAGE.write_text(
-        HEAD.format(where=where(), count=len(SENTENCES), busy=busy) + "\n".join(map(str, rows)) + "\n", "utf-8"
+    parser.add_argument(
+        "--sentences", type=int, default=len(SENTENCES), metavar="N", help="number of sentences (default: %(default)s)"
     )
+    options = parser.parse_args(arguments)
+    sections = read_sections(PAGE.read_text("utf-8")) if PAGE.exists() else {}
+    for model in options.models or known:
+        rows, sentences, load = [], SENTENCES[: options.sentences], os.getloadavg()[0]
+        for precision in PRECISIONS[model]:
+            row = asyncio.run(measured(model, precision, sentences))
+            print(row, flush=True)
+            rows.append(str(row))
+        note = f"- `{model}`: {len(sentences)} sentences, {where()}; load {load:.0f} before"
+        sections[model] = Section(tuple(rows), note)
+    PAGE.write_text(page(sections), "utf-8")
     return 0
 
 
-async def measured(model: str, precision: str) -> Row:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Part of the page about one model."""
+
+    rows: tuple[str, ...]
+    note: str
+    """Where and when it was measured."""
+
+
+def read_sections(text: str) -> dict[str, Section]:
+    """Read what the page says of each model."""
+    rows = {model: [row for row in text.splitlines() if row.startswith(f"| {model} |")] for model in PRECISIONS}
+    notes = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("- `")}
+    return {model: Section(tuple(found), notes.get(model, "")) for model, found in rows.items() if found}
+
+
+def page(sections: Mapping[str, Section]) -> str:
+    """Write the page, in the order of `PRECISIONS`."""
+    found = [sections[model] for model in PRECISIONS if model in sections]
+    rows = [row for section in found for row in section.rows]
+    notes = [section.note for section in found if section.note]
+    return HEAD + "\n".join([*rows, "", "Measured:", "", *notes]) + "\n"
+
+
+async def measured(model: str, precision: str, sentences: Sequence[str]) -> Row:
     """Speak the sentences and judge them."""
     options, voice = VOICES[model]
     with tempfile.TemporaryDirectory(prefix="ttsfleet-precision-") as folder:
@@ -106,17 +135,17 @@ async def measured(model: str, precision: str) -> Row:
             file = Path(folder) / f"{precision}.onnx"
             dequantize(GRAPHS[model][0], file, precision)
             options = {**options, "files": {**options.get("files", {}), "model": str(file)}}
-        return await of_pool(model, precision, options, voice)
+        return await of_pool((model, precision), options, voice, sentences)
 
 
-async def of_pool(model: str, precision: str, options: Mapping[str, Any], voice: str) -> Row:
+async def of_pool(named: tuple[str, str], options: Mapping[str, Any], voice: str, sentences: Sequence[str]) -> Row:
     pool = WorkerPool("onnx", options=options, first_audio_timeout_seconds=120)
     await pool.start()
     try:
         (pid,) = pool.pids
         firsts, spoken, memory = [], [], 0
         used = cpu_seconds_of(pid)
-        for sentence in SENTENCES:
+        for sentence in sentences:
             begun, parts = time.perf_counter(), list[Samples]()
             async for part in pool.speak(Utterance(sentence, voice)):
                 firsts += [time.perf_counter() - begun] if not parts else []
@@ -127,15 +156,15 @@ async def of_pool(model: str, precision: str, options: Mapping[str, Any], voice:
     finally:
         await pool.stop()
     seconds = sum(samples.size for samples in spoken) / pool.sample_rate_hz
-    pairs = list(zip(SENTENCES, spoken, strict=True))
+    pairs = list(zip(sentences, spoken, strict=True))
     wrong = sum(wrong_words(sentence, heard(samples, pool.sample_rate_hz)) for sentence, samples in pairs)
     return Row(
-        model, precision,
-        requests_per_second=len(SENTENCES) / used,
+        *named,
+        requests_per_second=len(sentences) / used,
         real_time_factor=used / seconds,
         first_audio_milliseconds=statistics.median(firsts) * 1000,
         memory_mebibytes=memory / MEBIBYTE,
-        wrong=wrong / sum(len(words(sentence)) for sentence in SENTENCES),
+        wrong=wrong / sum(len(words(sentence)) for sentence in sentences),
         dnsmos=statistics.mean(overall_quality(samples, pool.sample_rate_hz) for samples in spoken),
     )  # fmt: skip
 

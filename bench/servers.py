@@ -155,6 +155,21 @@ def wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"tts-server is not ready after {START_SECONDS:.0f} s")
 
 
+def wait_listening(process: subprocess.Popen[bytes], port: int) -> None:
+    """Return once a server of another project, which has no `/readyz`, accepts connections."""
+    deadline = time.perf_counter() + START_SECONDS
+    while time.perf_counter() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"the server does not listen after {START_SECONDS:.0f} s")
+
+
 def free_ports(count: int) -> list[int]:
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:

@@ -30,6 +30,8 @@ FETCH_MODEL = "fetch-model"
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns 0 then, 1 if it cannot serve; argparse exits with 2 for a wrong flag.
 
+    The exit code is 3 if a model is why it cannot serve: files, options or voices that do not fit.
+
     With `check-engine` or `fetch-model` as the first argument it does that instead.
     """
     given = sys.argv[1:] if arguments is None else arguments
@@ -145,8 +147,8 @@ def _serve(options: argparse.Namespace) -> int:
     from tts_server.app.build import Application
     from tts_server.app.serve import ListenAddress, PortTaken, run, serve
     from tts_server.config.files import BrokenFile
-    from tts_server.config.schema import AuthMode
-    from tts_server.routing.catalogue import CatalogueError
+    from tts_server.config.schema import MODEL_EXIT_CODE, AuthMode
+    from tts_server.routing.catalogue import CatalogueError, VoicesMissing
     from tts_server.telemetry.logging import configure_logging, log_crashes
     from tts_server.telemetry.tracing_setup import open_tracing
 
@@ -171,9 +173,10 @@ def _serve(options: argparse.Namespace) -> int:
     except PortTaken as error:
         return _fail(str(error))
     except EngineError as error:
-        return _fail(f"the engine does not start: {error.message}{_hint(error)}")
+        return _fail(f"the engine does not start: {error.message}{_hint(error)}", MODEL_EXIT_CODE)
     except CatalogueError as error:
-        return _fail(f"the configuration cannot be used: {error}")
+        code = MODEL_EXIT_CODE if isinstance(error, VoicesMissing) else 1
+        return _fail(f"the configuration cannot be used: {error}", code)
     return 0
 
 
@@ -232,16 +235,16 @@ def _hint(error: EngineError) -> str:
     return ""
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 1) -> int:
     import structlog
 
     from tts_server.termination import write_termination_message
 
     structlog.get_logger(__name__).error("tts-server does not start", reason=message)
     write_termination_message(message)
-    return _complain(message)
+    return _complain(message, code)
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, code: int = 1) -> int:
     print(f"tts-server: {message}", file=sys.stderr)
-    return 1
+    return code

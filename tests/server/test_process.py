@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.server_process import PROGRAM, Running, running
 from tests.support.timeouts import HANG_SECONDS
+from tts_server.config.schema import MODEL_EXIT_CODE
 
 BODY = {"model": "tts-1", "voice": "alloy", "input": "Hello from the laptop.", "response_format": "wav"}
 LONG = BODY | {"input": "One sentence comes after the other. " * 100, "response_format": "pcm"}
@@ -72,7 +73,6 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
             "models.0.languages: it should be a valid array; models.1.name: the field is required, add it; "
             "maxWaitSeconds: it should be greater than 0; colour: unknown field, remove it or correct its name",
         ),
-        ('{"models": [{"name": "espeak", "voices": [{"name": "nobody"}]}]}', "no voice that its engine has"),
         ('{"models": [{"name": "espeak"}], "voiceAliases": {"a": "b"}}', "voiceAliases"),
         (
             '{"models": [{"name": "espeak"}], "storage": {"s3": {"endpoint": "http://minio:port", "bucket": "abc",'
@@ -92,6 +92,27 @@ def test_a_broken_configuration_ends_it_with_a_reason(tmp_path: Path, content: s
     ended = run(tmp_path, f"--config={file}")
     assert ended.returncode == 1
     assert said in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ('{"name": "espeak", "voices": [{"name": "nobody"}]}', "espeak has no voice that its engine has"),
+        (
+            '{"name": "heart", "engine": {"type": "Onnx", "onnx": {"family": "Hibari", "files": {"model": "/none"}}}}',
+            "the engine does not start: There is no file /none",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_served_ends_it_with_an_exit_code_of_its_own(
+    tmp_path: Path, model: str, said: str
+) -> None:
+    """The operator then quotes the sentence in the status of the TTSModel."""
+    file = tmp_path / "server.json"
+    file.write_text(f'{{"models": [{model}]}}')
+    ended = run(tmp_path, f"--config={file}")
+    assert (ended.returncode, said in ended.stderr) == (MODEL_EXIT_CODE, True), ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
@@ -128,7 +149,7 @@ def test_an_address_that_is_another_machines_ends_it_with_a_reason(tmp_path: Pat
 def test_without_espeak_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "espeakng_loader.py").write_text("raise ImportError('No module named espeakng_loader')")
     ended = run(tmp_path, PYTHONPATH=str(tmp_path))
-    assert ended.returncode == 1
+    assert ended.returncode == MODEL_EXIT_CODE
     assert "pip install 'ttsfleet[server,espeak]'" in ended.stderr
 
 

@@ -14,6 +14,7 @@ S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name"
 S3_FILE = {"path": "model.onnx", "sha256": "0" * 64}
 S3_SOURCE = {"endpoint": "https://s3.example", "bucket": "models", "files": [S3_FILE], "secretRef": {"name": "s"}}
 CLAIM = {"persistentVolumeClaim": {"claimName": "voices"}}
+CALM = {"name": "heart-calm", "adapter": "calm", "baseVoice": "heart"}
 HIBARI = {"family": "Hibari", "files": {"model": "model.onnx"}}
 PIPER = {"family": "Piper", "files": {"model": "joe.onnx", "config": "joe.onnx.json"}}
 
@@ -50,6 +51,12 @@ def tenant(**spec: Any) -> Object:
 
 def model(**spec: Any) -> Object:
     return changed(MODEL, {f"spec.{name}": value for name, value in spec.items()})
+
+
+def adapted(**spec: Any) -> Object:
+    """A model with a voice of an adapter, whose file is on the model's claim."""
+    adapters = [{"name": "calm", "path": "calm.npz"}]
+    return model(**{"engine": "Onnx", "source": CLAIM, "onnx": HIBARI, "voices": [CALM], "adapters": adapters, **spec})
 
 
 def scheduled(**schedule: Any) -> Object:
@@ -141,9 +148,27 @@ ACCEPTED: dict[str, Object] = {
             "writablePaths": ["/tmp"],
         },
     ),
-    "a voice with an adapter": model(
-        voices=[{"name": "en-us", "adapter": "legal"}],
-        adapters=[{"name": "legal", "source": {"image": {"reference": "legal:1"}}}],
+    "a voice with an adapter of its own source": model(
+        engine="Onnx",
+        source={"builtIn": "heart"},
+        onnx={"family": "Hibari"},
+        voices=[{"name": "heart"}, CALM],
+        adapters=[
+            {"name": "calm", "source": {"image": {"reference": "calm:1"}}, "path": "calm.npz", "memory": "8Mi"},
+            {"name": "unused", "source": CLAIM, "path": "unused.npz"},
+        ],
+    ),
+    "a voice with an adapter beside the graph": model(
+        engine="Onnx",
+        source={"s3": {**S3_SOURCE, "files": [S3_FILE, {**S3_FILE, "path": "calm.npz"}]}},
+        onnx=HIBARI,
+        voices=[CALM],
+        adapters=[{"name": "calm", "path": "calm.npz"}],
+    ),
+    "a speaker with an adapter": model(
+        **COSYVOICE,
+        voices=[{"name": "anna", "adapter": "legal"}],
+        adapters=[{"name": "legal", "source": CLAIM}],
     ),
     "voices in any script": model(voices=[{"name": "中文女"}]),
     "a pool for shared tenants": model(pool={"precision": "fp32", "schedule": {"preset": "DayNightWeekend"}}),
@@ -537,6 +562,65 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a voice of an unknown adapter": (
         model(voices=[{"name": "a", "adapter": "legal"}]),
         "voices[].adapter must name one of adapters",
+    ),
+    "an adapter for eSpeak NG": (
+        model(adapters=[{"name": "legal", "source": CLAIM}]),
+        "adapters are allowed only for engines Onnx, CosyVoice and IndexTTS",
+    ),
+    "an adapter from nowhere": (
+        adapted(adapters=[{"name": "calm"}]),
+        "set source, path, or both: the place of the adapter's files",
+    ),
+    "an adapter in the image": (
+        adapted(adapters=[{"name": "calm", "source": {"builtIn": "heart"}, "path": "calm.npz"}]),
+        "spec.adapters[0].source",
+    ),
+    "an adapter in two places": (
+        adapted(adapters=[{"name": "calm", "source": {**CLAIM, "image": {"reference": "a:1"}}, "path": "calm.npz"}]),
+        "source must set exactly one of persistentVolumeClaim, image and s3",
+    ),
+    "an adapter beside a voice of the image": (
+        adapted(source={"builtIn": "heart"}, onnx={"family": "Hibari"}),
+        "adapters[].source is required with source.builtIn: the server image contains no adapters",
+    ),
+    "an adapter without a file": (
+        adapted(adapters=[{"name": "calm", "source": CLAIM}]),
+        "adapters[].path is required for engine Onnx: the archive in the source",
+    ),
+    "an adapter that is not in the model's store": (
+        adapted(source={"s3": S3_SOURCE}),
+        "adapters[].path must be one of the files of its source.s3",
+    ),
+    "an adapter that is not in its own store": (
+        adapted(adapters=[{"name": "calm", "source": {"s3": S3_SOURCE}, "path": "calm.npz"}]),
+        "adapters[].path must be one of the files of its source.s3",
+    ),
+    "an adapter without memory": (
+        adapted(adapters=[{"name": "calm", "path": "calm.npz", "memory": "0"}]),
+        "memory must be greater than 0",
+    ),
+    "a voice with an adapter of nobody": (
+        adapted(voices=[{"name": "heart-calm", "adapter": "calm"}]),
+        "voices[] of engine Onnx must have adapter and baseVoice, or neither",
+    ),
+    "a voice of another without an adapter": (
+        adapted(voices=[{"name": "heart-calm", "baseVoice": "heart"}]),
+        "voices[] of engine Onnx must have adapter and baseVoice, or neither",
+    ),
+    "a voice that adapts itself": (
+        adapted(voices=[{**CALM, "name": "heart"}]),
+        "voices[].baseVoice must be another voice: the voice with the adapter has a name of its own",
+    ),
+    "a speaker of another speaker": (
+        model(**COSYVOICE, voices=[{"name": "anna", "baseVoice": "ben"}]),
+        "voices[].baseVoice is allowed only for engine Onnx",
+    ),
+    "an adapter of compiled weights": (
+        model(
+            **{**COSYVOICE, "cosyVoice": {**COSYVOICE["cosyVoice"], "loadJit": True}},
+            adapters=[{"name": "legal", "source": CLAIM}],
+        ),
+        "cosyVoice.loadJit must be false with adapters: it compiles the weights that they change",
     ),
     "a pool's precision that the model lacks": (
         model(pool={"precision": "int8"}),

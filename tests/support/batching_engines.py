@@ -97,3 +97,54 @@ class FailingBatchEngine(BatchingEngine):
         if len(wanted) > 1:
             raise RuntimeError("no memory for so many")
         return super().speak_batch(wanted)
+
+
+TOKENS_PER_PART = 4
+"""Steps of an `AutoregressiveEngine` before the first part, and between two."""
+STEP_SECONDS, TOKEN_SECONDS = 0.004, 0.0002
+"""Time of a step: to read the weights, and for each text in it."""
+
+
+def steps_of(samples: Sound) -> list[int]:
+    """Read the number of the step that ended each part of an `AutoregressiveEngine`."""
+    return [int(part[0]) for part in samples.reshape(-1, PART)]
+
+
+class AutoregressiveEngine:
+    """The shape of CosyVoice's and IndexTTS's language models: each step makes one token of every text of the batch.
+
+    A step reads all weights once, which takes most of its time, whatever is in it. A text has a token per character,
+    and ends in the step of its last one. A text with `!` fails at this token.
+    """
+
+    sample_rate_hz = 16_000
+    voices: Voices = {"ann": ("en",)}
+    max_batch_size = 8
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def speak(self, text: str, voice: str, language: str | None, speed: float) -> Iterator[Sound]:
+        for _, part in self.speak_batch([Words(text, voice, language, speed)]):
+            if isinstance(part, Exception):
+                raise part
+            if part is not None:
+                yield part
+
+    def speak_batch(self, wanted: Sequence[Words]) -> Iterable[BatchPart]:
+        texts = {index: words.text for index, words in enumerate(wanted)}
+        token = 0
+        while texts:
+            time.sleep(STEP_SECONDS + TOKEN_SECONDS * len(texts))
+            self.steps += 1
+            token += 1
+            for index, text in list(texts.items()):
+                if text[token - 1] == "!":
+                    del texts[index]
+                    yield index, EngineError("It has no token for that.")
+                    continue
+                if token % TOKENS_PER_PART == 0 or token == len(text):
+                    yield index, np.full(PART, self.steps, np.int16)
+                if token == len(text):
+                    del texts[index]
+                    yield index, None

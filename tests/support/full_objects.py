@@ -67,6 +67,8 @@ FULL_VOICES = [
         source=source,
         onnx={"family": "Piper", "files": VOICE_FILES},
         precisions=[{**precision("int8"), "files": VOICE_FILES}],
+        voices=[{"name": "joe"}, {"name": "joe-legal", "adapter": "legal", "baseVoice": "joe"}],
+        adapters=[{"name": "legal", "source": source, "path": VOICE_FILES["voices"], "memory": "8Mi"}],
     )
     for name, source in SOURCES.items()
 ]
@@ -240,17 +242,34 @@ DESIGN_TENANT: Object = {
 LANGUAGES = [f"{first}{second}" for first in "abcdefgh" for second in "abcdefghijklmnop"]
 """As many as a model may speak."""
 
+STORE_OF_64: Object = {
+    "s3": {
+        "endpoint": "https://s3.example",
+        "bucket": "voices",
+        "files": [{"path": f"{number:a>64}", "sha256": "0" * 64} for number in range(64)],
+        "secretRef": {"name": "voices-reader"},
+    }
+}
 LARGEST_MODEL: Object = {
     **FULL_MODEL,
     "spec": {
         **FULL_MODEL["spec"],
+        "engine": "Onnx",
+        "source": STORE_OF_64,
+        "onnx": {"family": "Hibari", "files": {"model": f"{63:a>64}"}},
         "languages": LANGUAGES,
         "voices": [
-            {"name": f"{number:->128}", "languages": LANGUAGES[-16:], "adapter": f"{number % 32:a>63}"}
+            {
+                "name": f"{number:->128}",
+                "languages": LANGUAGES[-16:],
+                "adapter": f"{number % 32:a>63}",
+                "baseVoice": f"{number:+>128}",
+            }
             for number in range(256)
         ],
         "adapters": [
-            {"name": f"{number:a>63}", "source": {"image": {"reference": f"weights:{number}"}}} for number in range(32)
+            {"name": f"{number:a>63}", "source": STORE_OF_64, "path": f"{63:a>64}", "memory": "1Gi"}
+            for number in range(32)
         ],
     },
 }

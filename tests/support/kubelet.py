@@ -14,8 +14,10 @@ from tts_operator.cluster.client import collect
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.kinds import POD
 from tts_operator.objects.manifest import Body, Ref
+from tts_server.config.schema import MODEL_EXIT_CODE
 
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
+NOT_RUNNING = frozenset({"fails", "ends"})
 
 
 @dataclass
@@ -24,7 +26,9 @@ class Kubelet:
 
     api: ApiServer
     fate: dict[str, str] = field(default_factory=dict)
-    """By image: runs, starts (for ever) or fails; an image that is not in it runs."""
+    """By image: runs, starts (for ever), fails or ends; an image that is not in it runs."""
+    words: str = "the engine does not start: heart.onnx is not an ONNX graph"
+    """Termination message of servers that end."""
 
     async def work(self) -> None:
         while True:
@@ -44,10 +48,14 @@ class Kubelet:
         }
         if fate == "starts":
             status = {"phase": "Pending", "conditions": [SCHEDULED]}
-        if fate == "fails":
-            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+        if fate in NOT_RUNNING:
+            ended = {"exitCode": MODEL_EXIT_CODE, "reason": "Error", "message": self.words}
+            states: dict[str, Body] = {
+                "fails": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+                "ends": {"terminated": {**ended, "startedAt": since, "finishedAt": since}},
+            }
             container = {"name": "tts-server", "image": "", "imageID": "", "ready": False, "restartCount": 0}
-            status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+            status = {"phase": "Pending", "containerStatuses": [{**container, "state": states[fate]}]}
         try:
             ref = Ref.of(POD, self.api.namespace, pod["metadata"]["name"])
             await self.api.user.patch(ref, {"status": status}, "status")
@@ -58,7 +66,7 @@ class Kubelet:
 def told(pod: Body, fate: str) -> bool:
     """Whether its status is that of its fate. The scheduler finds no node, and says so again and again."""
     has_containers = bool((pod.get("status") or {}).get("containerStatuses"))
-    if fate == "fails" or has_containers:
+    if fate in NOT_RUNNING or has_containers:
         return has_containers
     return true_conditions(pod) >= ({"PodScheduled"} if fate == "starts" else {"PodScheduled", "Ready"})
 

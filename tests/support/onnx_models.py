@@ -48,4 +48,4 @@ def observe_store(
 ) -> Observed:
     """A tenant whose model has its files in an object store, by default with keys that the operator has read."""
     found = observe(known=[known or onnx_model(source=s3_source())], children=children, **others)
-    return replace(found, source_credentials={"espeak": credentials or SourceCredentials(KEYS)})
+    return replace(found, source_credentials={"espeak": credentials or SourceCredentials({"": KEYS})})

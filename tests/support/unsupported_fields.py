@@ -89,7 +89,6 @@ MODELS: dict[str, tuple[Object, list[str]]] = {
         ),
         [],
     ),
-    "adapters": (model_body(adapters=[{"name": "legal", "source": WEIGHTS}]), ["spec.adapters"]),
     "an accelerator": (model_body(accelerator={}), ["spec.accelerator"]),
     "a pool": (model_body(pool={}), ["spec.pool"]),
 }

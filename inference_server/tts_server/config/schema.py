@@ -29,7 +29,15 @@ REDIS_DIRECTORY = Path("/etc/ttsfleet/redis")
 DATA_DIRECTORY = Path("/var/lib/ttsfleet")
 MODEL_DIRECTORY = Path("/srv/ttsfleet/model")
 """Files of a pool's model that are not part of the image."""
+ADAPTERS_DIRECTORY = Path("/srv/ttsfleet/adapters")
+"""Files of the model's adapters, in a directory of the adapter's name each."""
 MODEL_SOURCE_DIRECTORY = Path("/etc/ttsfleet/model-source")
+MODEL_EXIT_CODE = 3
+"""Exit code of a server that does not start because of its model: files, options or voices that do not fit.
+
+The operator tells of it in the status of the TTSModel, in the words of the termination message. Everybody who may use
+the model reads them: they must concern nothing else.
+"""
 CONFIG_FILE = "server.json"
 QUOTA_FILE = "quota.json"
 DOWNLOADS_FILE = "downloads.json"

@@ -25,6 +25,10 @@ class CatalogueError(ValueError):
     """The configuration names something that does not exist, or a model is left without a voice."""
 
 
+class VoicesMissing(CatalogueError):  # noqa: N818 - names what is so
+    """The engine has none of a model's voices."""
+
+
 @dataclass(frozen=True, slots=True)
 class Voice:
     """A voice of one model. The first of `languages` is its own; empty if configuration and engine name none."""
@@ -276,5 +280,5 @@ def _model(config: ModelConfig, engine_voices: EngineVoices, features: VoiceFeat
         if not engine_voices or name in engine_voices
     }
     if not voices:
-        raise CatalogueError(f"models: {config.name} has no voice that its engine has")
+        raise VoicesMissing(f"models: {config.name} has no voice that its engine has")
     return Model(config, voices, features.blends)

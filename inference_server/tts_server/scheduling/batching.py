@@ -47,7 +47,7 @@ class BatchPolicy:
 
 
 def worth_batching(configured: BatchPolicy | None, measured: BatchCost | None) -> BatchPolicy | None:
-    """Reparams the policy for an engine with this configuration and cost; None if it should not batch."""
+    """Return the policy for an engine with this configuration and cost; None if it should not batch."""
     if configured is None or measured is None:
         return None
     size = min(configured.size, measured.size)

@@ -1,7 +1,7 @@
 """TTSModel: a model that the platform team publishes. Only it may set images, arguments and resources."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -18,6 +18,7 @@ from tts_operator.api.base import (
     ObjectName,
     ObjectReference,
     Quantity,
+    RelativePath,
     Score,
     VoiceName,
     atomic,
@@ -30,7 +31,7 @@ from tts_operator.api.base import (
 from tts_operator.api.engine import OnnxEngine, OnnxFiles
 from tts_operator.api.resources import ResourceRequirements
 from tts_operator.api.schedule import Schedule
-from tts_operator.api.source import Source
+from tts_operator.api.source import ExternalSource, Source
 from tts_operator.api.speech_server import RemoteEngine, SidecarEngine
 from tts_operator.api.status import TTSModelStatus
 from tts_operator.api.torch_engines import CosyVoiceEngine, IndexTTSEngine
@@ -38,14 +39,20 @@ from tts_operator.objects import quantity
 from tts_operator.objects.names import API_VERSION
 
 
-def _positive(amount: str) -> str:
-    if quantity.parse(amount) <= 0:
-        raise ValueError(POSITIVE_RULE[1])
-    return amount
+def _positive(field: str) -> tuple[AfterValidator, Any]:
+    """A quantity above 0, here and in CEL."""
+    message = f"{field} must be greater than 0"
+
+    def checked(amount: str) -> str:
+        if quantity.parse(amount) <= 0:
+            raise ValueError(message)
+        return amount
+
+    return AfterValidator(checked), field_cel(("quantity(string(self)).isGreaterThan(quantity('0'))", message))
 
 
-POSITIVE_RULE = ("quantity(string(self)).isGreaterThan(quantity('0'))", "memoryLimit must be greater than 0")
-MemoryLimit = Annotated[Quantity, AfterValidator(_positive), field_cel(POSITIVE_RULE)]
+MemoryLimit = Annotated[Quantity, *_positive("memoryLimit")]
+AdapterMemory = Annotated[Quantity, *_positive("memory")]
 
 
 class NormalizedLanguage(StrEnum):
@@ -82,16 +89,31 @@ class Voice(APIModel):
     languages: Annotated[tuple[Language, ...], Field(max_length=16), list_set()] = ()
     """Languages of the voice. Default: all languages of the model."""
     adapter: DNSLabel | None = None
-    """Name of the adapter that the voice uses."""
+    """Name of the adapter that the voice uses. An adapter is loaded with the model if a voice names it."""
+    base_voice: VoiceName | None = None
+    """Voice of the engine that the adapter changes into this one. Engine Onnx needs it for a voice with an adapter.
+
+    Engines CosyVoice and IndexTTS do not have it: there `name` is a speaker or a prompt, who speaks with the adapter.
+    """
 
 
 class Adapter(APIModel):
-    """LoRA or domain adapter."""
+    """Change of the model's weights, or a style, with which some of its voices speak."""
+
+    model_config = cel(
+        ("has(self.source) || has(self.path)", "set source, path, or both: the place of the adapter's files"),
+    )
 
     name: DNSLabel
     """Name that `voices[].adapter` refers to."""
-    source: Source
-    """Source of the adapter's weights."""
+    source: ExternalSource | None = None
+    """Source of the adapter's files. Default: the model's own source."""
+    path: RelativePath | None = None
+    """Path in the source. Engine Onnx: an archive by `numpy.savez`, a LoRA or a style. Engines CosyVoice and IndexTTS:
+    a folder as PEFT writes it; default: the root of the adapter's source."""
+    memory: AdapterMemory | None = None
+    """Memory of the adapter in one engine process. It is added to the requests and limits of pods, and to
+    `memoryLimit`. Default: these include it."""
 
 
 class PrecisionOption(APIModel):
@@ -228,6 +250,11 @@ def _in_store(files: str) -> str:
     return f"[{names}].all(path, self.source.s3.files.exists(f, f.path == path))"
 
 
+def _holds_adapter(source: str) -> str:
+    """CEL: whether this source, if it is an object store, has the file of adapter `a`."""
+    return f"(!has({source}) || !has({source}.s3) || {source}.s3.files.exists(f, f.path == a.path))"
+
+
 class TTSModelSpec(APIModel):
     """Speech model, and what a pod needs to serve it."""
 
@@ -293,6 +320,39 @@ class TTSModelSpec(APIModel):
             "voices[].adapter must name one of adapters",
         ),
         (
+            f"self.engine in {ENGINES_WITH_SOURCE} || !has(self.adapters) || self.adapters.size() == 0",
+            "adapters are allowed only for engines Onnx, CosyVoice and IndexTTS",
+        ),
+        (
+            "!has(self.onnx) || self.voices.all(v, has(v.adapter) == has(v.baseVoice))",
+            "voices[] of engine Onnx must have adapter and baseVoice, or neither",
+        ),
+        (
+            "has(self.onnx) || self.voices.all(v, !has(v.baseVoice))",
+            "voices[].baseVoice is allowed only for engine Onnx",
+        ),
+        (
+            "self.voices.all(v, !has(v.baseVoice) || v.baseVoice != v.name)",
+            "voices[].baseVoice must be another voice: the voice with the adapter has a name of its own",
+        ),
+        (
+            "!has(self.onnx) || !has(self.adapters) || self.adapters.all(a, has(a.path))",
+            "adapters[].path is required for engine Onnx: the archive in the source",
+        ),
+        (
+            f"!{_BUILT_IN} || !has(self.adapters) || self.adapters.all(a, has(a.source))",
+            "adapters[].source is required with source.builtIn: the server image contains no adapters",
+        ),
+        (
+            "!has(self.onnx) || !has(self.adapters) || self.adapters.all(a, !has(a.path)"
+            f" || (has(a.source) ? {_holds_adapter('a.source')} : {_holds_adapter('self.source')}))",
+            "adapters[].path must be one of the files of its source.s3",
+        ),
+        (
+            "!has(self.adapters) || self.adapters.size() == 0 || !has(self.cosyVoice) || !self.cosyVoice.loadJit",
+            "cosyVoice.loadJit must be false with adapters: it compiles the weights that they change",
+        ),
+        (
             "!has(self.voices) || self.voices.all(v, !has(v.languages) || v.languages.all(one, one in self.languages))",
             "voices[].languages must each be one of languages",
         ),
@@ -325,7 +385,7 @@ class TTSModelSpec(APIModel):
     voices: Annotated[tuple[Voice, ...], Field(min_length=1, max_length=256), list_map("name")]
     """Voices that requests may use; the first is the default."""
     adapters: Annotated[tuple[Adapter, ...], Field(max_length=32), list_map("name")] = ()
-    """LoRA or domain adapters that voices may use."""
+    """Adapters that voices may use: LoRA, or styles of family Kokoro."""
     sample_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
     """Sample rate of the engine's audio, in hertz."""
     precisions: Annotated[
@@ -391,6 +451,20 @@ class TTSModel(APIModel):
     metadata: ObjectMeta
     spec: TTSModelSpec
     status: TTSModelStatus | None = None
+
+
+def used_adapters(model: TTSModel) -> dict[str, Adapter]:
+    """Adapters that a voice names, by name: the others are not loaded."""
+    used = {voice.adapter for voice in model.spec.voices}
+    return {adapter.name: adapter for adapter in model.spec.adapters if adapter.name in used}
+
+
+def external_sources(model: TTSModel) -> dict[str, ExternalSource]:
+    """Sources of files that the image does not have, by the adapter that they are of; an empty name is the model."""
+    own = model.spec.source
+    sources = {} if own is None or own.built_in is not None else {"": own}
+    adapters = {name: adapter.source for name, adapter in sorted(used_adapters(model).items())}
+    return {**sources, **{name: source for name, source in adapters.items() if source is not None}}
 
 
 LONGEST_CHAIN = 3

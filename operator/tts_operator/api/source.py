@@ -86,7 +86,25 @@ class S3Source(APIModel):
     """Size of the pod's volume for the files."""
 
 
-class Source(APIModel):
+class ExternalSource(APIModel):
+    """Source of files that no image of this project contains; exactly one field is set."""
+
+    model_config = cel(
+        (
+            "[has(self.persistentVolumeClaim), has(self.image), has(self.s3)].filter(x, x).size() == 1",
+            "source must set exactly one of persistentVolumeClaim, image and s3",
+        )
+    )
+
+    persistent_volume_claim: ClaimSource | None = None
+    """PersistentVolumeClaim with the files."""
+    image: ImageSource | None = None
+    """OCI image with the files."""
+    s3: S3Source | None = None
+    """Object store with the files."""
+
+
+class Source(ExternalSource):
     """Source of a model's files; exactly one field is set."""
 
     model_config = cel(
@@ -97,11 +115,5 @@ class Source(APIModel):
         )
     )
 
-    persistent_volume_claim: ClaimSource | None = None
-    """PersistentVolumeClaim with the files."""
-    image: ImageSource | None = None
-    """OCI image with the files."""
-    s3: S3Source | None = None
-    """Object store with the files."""
     built_in: DNSLabel | None = None
     """Name of a voice that the server image contains: `heart` or `kokoro`."""

@@ -62,6 +62,9 @@ class PoolStatus(LenientModel):
     """Replicas that are ready."""
     reason: Text | None = None
     """Why pods do not run, such as ImagePullBackOff. Unset if all run."""
+    download_expiry_time: Instant | None = None
+    """Time until which pods can download the model's files: their presigned URLs expire then. The operator signs new
+    ones half a week before. Set only for models with files in an object store."""
 
 
 class Cost(LenientModel):
@@ -140,10 +143,11 @@ class TTSModelStatus(LenientModel):
     observed_generation: int | None = None
     """`metadata.generation` that the status describes."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
-    """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too.
+    """Accepted: tenants can use the model. FallbackResolved: its fallbacks can be used, too. Servable: no pod of its
+    tenants fails to start because of the model.
 
     RolledOut: all of its tenants run the last change of the model. Ready summarizes the first two; it is also
-    False while failures pause the rollout of a change of the model.
+    False while failures pause the rollout of a change of the model, and while pods start for none of its tenants.
     """
     tenants: int | None = None
     """Number of tenants that use the model, of all releases of the operator."""

@@ -50,17 +50,6 @@ class Present:
 
 
 @dataclass(frozen=True)
-class HasEntries(Present):
-    """A list with entries."""
-
-    def holds(self, value: object) -> bool:
-        return bool(value)
-
-    def cel(self, field: str) -> str:
-        return f"{field}.orValue([]).size() > 0"
-
-
-@dataclass(frozen=True)
 class Equals:
     """One value."""
 
@@ -197,7 +186,6 @@ TENANT: tuple[UnsupportedField, ...] = (
 
 MODEL: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.remote.secretRef", Present()),
-    UnsupportedField("spec.adapters", HasEntries()),
     UnsupportedField("spec.accelerator", Present()),
     UnsupportedField("spec.pool", Present()),
 )

@@ -223,12 +223,18 @@ class Controller:
 
     def _use_of(self, model: str) -> ModelUse:
         limiter, progress = self._context.rollout_limiter, self._context.rollout_progress
+        starts, tenants = (
+            self._context.start_failures,
+            self._model_index.tenants(model) - self._context.claims.elsewhere,
+        )
         return ModelUse(
             self._context.release,
-            self._model_index.tenants(model) - self._context.claims.elsewhere,
+            tenants,
             outdated=lambda digest: progress.outdated(model, digest),
             blocked=limiter.blocked().get(model),
             failing=self._failing.get(model, ""),
+            start_failures=starts.of(model, tenants),
+            unread=starts.unread(tenants),
         )
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
@@ -249,7 +255,8 @@ class Controller:
                 log.warning("rollout paused", change=changed(change), message=problem.message)
             if (halted_model := model_of(change)) is not None:
                 self._queue.add(model_key(halted_model))
-        for model in self._context.rollout_progress.changed_models():
+        context = self._context
+        for model in context.rollout_progress.changed_models() | context.start_failures.changed_models():
             self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
 
     async def _check_rollouts(self) -> None:

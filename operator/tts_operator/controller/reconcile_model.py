@@ -1,7 +1,7 @@
 """One reconcile of a TTSModel: it has a status and no children."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tts_operator.api import TTSModel
 from tts_operator.clock import Clock
@@ -28,6 +28,10 @@ class ModelUse:
     """Why no further tenant starts the change."""
     failing: str = ""
     """The tenants that the change fails for, as a clause."""
+    start_failures: Mapping[Key, Problem] = field(default_factory=dict)
+    """Why pods of the model do not start, by tenant."""
+    unread: bool = False
+    """Some of the tenants have not been read since the start: others may have failures."""
 
     def usage(self, model: TTSModel | None) -> Usage:
         """Numbers for the report, of the model as it was read.
@@ -35,7 +39,8 @@ class ModelUse:
         A tenant without a pool is not behind: it was born suspended, or its spec or its use of the model is refused.
         """
         updated = len(self.tenants - self.outdated(model_digest(model))) if model is not None else None
-        return Usage(len(self.tenants), updated, self.blocked, self.failing)
+        failures = tuple(self.start_failures.values())
+        return Usage(len(self.tenants), updated, self.blocked, self.failing, failures, unread=self.unread)
 
 
 async def reconcile_model(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:

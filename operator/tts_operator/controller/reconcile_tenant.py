@@ -11,6 +11,7 @@ from tts_operator.controller.claims import Claims
 from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
+from tts_operator.controller.start_failures import StartFailures
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
 from tts_operator.objects.keys import Key
@@ -54,6 +55,7 @@ class ReconcileContext:
     stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
     rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
+    start_failures: StartFailures = field(default_factory=StartFailures)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
     events: EventRecorder = field(default_factory=EventRecorder)
     interference: InterferenceRecord = field(default_factory=InterferenceRecord)
@@ -74,12 +76,14 @@ class ReconcileContext:
         """Update the shared state with a reading."""
         self.rollout_limiter.record_tenant(observed)
         self.rollout_progress.record_tenant(observed)
+        self.start_failures.record(observed)
         self.secret_poller.record(observed)
 
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
         self.interference.forget(observed.key)
+        self.start_failures.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
         self.stores.departed(observed)
 

@@ -48,11 +48,16 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
 
 def model_digest(model: TTSModel) -> str:
     """Digest of the fields of a model that pod templates depend on."""
+    revision = {"persistent_volume_claim": {"revision"}}
     reloaded: dict[str, Any] = {
         **dict.fromkeys(RELOADED_MODEL_FIELDS, True),
-        "source": {"persistent_volume_claim": {"revision"}},
+        "source": revision,
+        "adapters": {"__all__": {"source": revision}},
     }
-    return short(model.spec.model_dump(mode="json", exclude=reloaded, exclude_defaults=True))
+    content = model.spec.model_dump(mode="json", exclude=reloaded, exclude_defaults=True)
+    if adapted := {voice.name: [voice.adapter, voice.base_voice] for voice in model.spec.voices if voice.adapter}:
+        content["voices"] = adapted
+    return short(content)
 
 
 def short(part: Any) -> str:

@@ -17,7 +17,7 @@ from tts_operator.objects.names import (
     service_account_name,
     signing_secret_name,
 )
-from tts_operator.pod_files.engine import engine_hash, server_image
+from tts_operator.pod_files.engine import adapters_bytes, engine_hash, engine_processes, server_image
 from tts_operator.resolve import precision
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_server.config.schema import (
@@ -171,16 +171,17 @@ def container(resolved: Resolved, pool: Pool) -> dict[str, Any]:
 
 
 def resources(pool: Pool) -> dict[str, dict[str, str]]:
-    """Resources for the effective precision, and for every other precision that is loaded."""
+    """Resources for the effective precision, for every other precision that is loaded, and for adapters."""
     model, choice = pool.served
-    options = {option.name.value: option.resources for option in model.spec.precisions}
+    options = {option.name.value: option for option in model.spec.precisions}
     effective = options[choice.name]
-    loaded = [options[name] for name in pool.loaded]
+    loaded = [options[name].resources for name in pool.loaded]
+    adapters = adapters_bytes(model) * engine_processes(model, effective) * max(len(loaded), 1)
     sized = {
-        "limits": precision.combined_resources(effective.limits, [option.limits for option in loaded]),
-        "requests": precision.combined_resources(effective.requests, [option.requests for option in loaded]),
+        "limits": precision.combined_resources(effective.resources.limits, [each.limits for each in loaded]),
+        "requests": precision.combined_resources(effective.resources.requests, [each.requests for each in loaded]),
     }
-    return {name: amounts for name, amounts in sized.items() if amounts}
+    return {name: precision.with_memory(amounts, adapters) for name, amounts in sized.items() if amounts}
 
 
 def volumes(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from ipaddress import collapse_addresses, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
+from tts_operator.credentials.model_sources import stores
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.labels import POOL_LABEL, TENANT_LABEL
 from tts_operator.objects.manifest import Manifest
@@ -94,13 +95,13 @@ def remote_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
 
 
 def source_rules(resolved: Resolved, pool: Pool) -> list[dict[str, Any]]:
-    """Egress rule for the object store with the files of the pool's model; empty where they are elsewhere.
+    """Egress rules for the object stores with the files of the pool's model; empty where they are elsewhere.
 
     A policy cannot tell containers apart: the server can reach the store, too.
     """
     model = resolved.observed.models.get(pool.model_name)  # also while it cannot be used: its pods may start anew
-    source = model.spec.source.s3 if model and model.spec.source else None
-    return [host_rule(resolved, *host_and_port(source.endpoint))] if source else []
+    hosts = {host_and_port(store.endpoint) for store in stores(model).values()} if model else set()
+    return [host_rule(resolved, *each) for each in sorted(hosts)]
 
 
 def store_rules(resolved: Resolved) -> list[dict[str, Any]]:

@@ -22,6 +22,10 @@ MODEL_VOLUME = "model"
 """Volume with the files of a pool's model."""
 SOURCE_VOLUME = "model-source"
 """Volume with the presigned URLs of these files."""
+ADAPTER_VOLUMES = "adapter-"
+"""Beginning of the names of volumes with the files of adapters."""
+FETCH_ADAPTER_CONTAINERS = "fetch-adapter-"
+"""Beginning of the names of init containers that download them."""
 MAX_NAME_LENGTH = 63
 """Characters of a label value and of a DNS label."""
 
@@ -49,6 +53,16 @@ def quota_config_name(tenant: str) -> str:
 def source_secret_name(tenant: str, model: str) -> str:
     """Secret with presigned URLs of the model's files, for a model whose files are in an object store."""
     return fitted(f"{tenant}-{model}-source")
+
+
+def files_volume(adapter: str) -> str:
+    """Volume with the files of this adapter; an empty name stands for the model itself."""
+    return fitted(f"{ADAPTER_VOLUMES}{adapter}") if adapter else MODEL_VOLUME
+
+
+def fetch_container(adapter: str) -> str:
+    """Init container that downloads the files of this adapter; an empty name stands for the model itself."""
+    return fitted(f"{FETCH_ADAPTER_CONTAINERS}{adapter}") if adapter else FETCH_CONTAINER
 
 
 def service_account_name(tenant: str) -> str:

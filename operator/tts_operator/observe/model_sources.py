@@ -5,11 +5,19 @@ from collections.abc import Iterable, Mapping
 from tts_operator.api import TTSModel
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Refused
-from tts_operator.credentials.model_sources import SourceCredentials, forbidden, source_credentials
+from tts_operator.credentials.model_sources import (
+    Secret,
+    SourceCredentials,
+    forbidden,
+    secret_text,
+    source_credentials,
+    stores,
+)
 from tts_operator.credentials.shared_stores import ACCESS_KEY, SECRET_KEY
 from tts_operator.objects.kinds import SECRET
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import SOURCE_VOLUME, source_secret_name
+from tts_operator.objects.problem import Problem
 from tts_operator.observe.secret_entries import entry
 from tts_operator.observe.sources import together
 from tts_operator.snapshot.observed import Observed
@@ -18,21 +26,25 @@ from tts_operator.snapshot.observed import Observed
 async def read_source_credentials(
     cluster: Cluster, models: Mapping[str, TTSModel | None], namespace: str
 ) -> dict[str, SourceCredentials]:
-    """The credentials of each model whose files are in an object store, by model. Raises ClusterError."""
-    stored = {name: model for name, model in models.items() if model and model.spec.source and model.spec.source.s3}
+    """The credentials of each model with files in an object store, by model. Raises ClusterError."""
+    stored = {name: model for name, model in models.items() if model is not None and stores(model)}
     read = await together(*(_credentials(cluster, model, namespace) for model in stored.values()))
     return dict(zip(stored, read, strict=True))
 
 
 async def _credentials(cluster: Cluster, model: TTSModel, namespace: str) -> SourceCredentials:
-    source = model.spec.source
-    assert source is not None and source.s3 is not None  # noqa: S101, PT018 - the caller selects them
+    adapters = list(stores(model))
+    secrets = await together(*(_entries(cluster, model, namespace, adapter) for adapter in adapters))
+    return source_credentials(model, namespace, dict(zip(adapters, secrets, strict=True)))
+
+
+async def _entries(cluster: Cluster, model: TTSModel, namespace: str, adapter: str) -> Secret | Problem | None:
+    """Entries of the Secret for one store; None if it does not exist, a problem if it may not be read."""
     try:
-        secret = await cluster.get(Ref.of(SECRET, namespace, source.s3.secret_ref.name))
+        secret = await cluster.get(Ref.of(SECRET, namespace, stores(model)[adapter].secret_ref.name))
     except Refused as error:
-        return forbidden(model, namespace, error.message)
-    entries = secret and {name: entry(secret, name) for name in (ACCESS_KEY, SECRET_KEY)}
-    return source_credentials(model, namespace, entries)
+        return forbidden(secret_text(model, namespace, adapter), error.message)
+    return None if secret is None else {name: entry(secret, name) for name in (ACCESS_KEY, SECRET_KEY)}
 
 
 async def read_source_secrets(cluster: Cluster, observed: Observed, *, unmounted: bool) -> dict[Ref, Body]:

@@ -97,7 +97,7 @@ def model_config(resolved: Resolved, model_pool: Pool, pool: Pool) -> ModelConfi
     )
     config = ModelConfig(
         name=model_pool.model_name,
-        engine=own_engine(model, precision.name)
+        engine=own_engine(model, precision.name, model_pool.loaded)
         if local
         else PoolEngine(url=pool_url(model_pool.name, resolved.key.namespace)),
         languages=model.spec.languages,

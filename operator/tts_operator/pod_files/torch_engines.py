@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tts_operator.api import TTSModel
-from tts_operator.pod_files.model_files import model_directory
+from tts_operator.pod_files.model_files import adapter_paths, model_directory
 from tts_server.config.schema import MODEL_DIRECTORY, Precision
 from tts_server.config.torch_engines import CosyVoiceConfig, CosyVoicePrompt, IndexTTSConfig, IndexTTSPrompt
 
@@ -29,6 +29,8 @@ def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
             )
             for prompt in engine.prompts
         },
+        adapters=adapter_paths(model),
+        voice_adapters=voice_adapters(model),
     )
 
 
@@ -51,7 +53,14 @@ def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
         prompts=prompts,
+        adapters=adapter_paths(model),
+        voice_adapters=voice_adapters(model),
     )
+
+
+def voice_adapters(model: TTSModel) -> dict[str, str]:
+    """Names of adapters by voice."""
+    return {voice.name: voice.adapter for voice in model.spec.voices if voice.adapter is not None}
 
 
 def _mounted(model: TTSModel, path: str) -> Path:

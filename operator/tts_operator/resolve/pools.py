@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tts_operator.api import Engine, TenantModel, TTSModel, TTSTenant
+from tts_operator.api.engine import OnnxFiles
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
@@ -17,6 +18,8 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 
 ONE_REPLICA = Bounds(1, 1)
+ONE_PRECISION = frozenset({Engine.COSYVOICE, Engine.INDEX_TTS})
+"""Engines whose pods load the weights in one precision."""
 
 
 def model_pool(
@@ -48,15 +51,25 @@ def loaded_precisions(
 ) -> tuple[PrecisionChoice, tuple[str, ...]]:
     """The effective precision, and the precisions that requests may select, in the model's order.
 
-    A pod of engine Onnx has one graph, that of the effective precision: requests cannot select another one.
+    A precision of engine Onnx is a graph: requests cannot select one that has the files of the effective precision. A
+    process of CosyVoice or IndexTTS computes in the effective precision only.
     """
     offered = [option.name.value for option in model.spec.precisions]
     scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
     precision = effective_precision(offered, tenant_model.precision, scenario)
-    allowed = {precision.name}
-    if model.spec.engine is not Engine.ONNX:
-        allowed |= {each.value for each in tenant_model.allowed_precisions or ()}
-    return precision, tuple(each for each in offered if each in allowed)
+    allowed = {each.value for each in tenant_model.allowed_precisions or ()}
+    if model.spec.onnx is not None:
+        files = onnx_files(model)
+        allowed = {each for each in allowed if each in files and files[each] != files[precision.name]}
+    elif model.spec.engine in ONE_PRECISION:
+        allowed = set()
+    return precision, tuple(each for each in offered if each in {precision.name, *allowed})
+
+
+def onnx_files(model: TTSModel) -> dict[str, dict[str, str]]:
+    """Paths in the source of the files of engine Onnx, by precision."""
+    common = model.spec.onnx.files if model.spec.onnx else None
+    return {option.name.value: (option.files or OnnxFiles()).over(common) for option in model.spec.precisions}
 
 
 def precision_notes(tenant: TTSTenant, pools: Sequence[Pool]) -> Iterator[Problem]:
@@ -64,12 +77,20 @@ def precision_notes(tenant: TTSTenant, pools: Sequence[Pool]) -> Iterator[Proble
     for entry, pool in zip(tenant.spec.models, pools, strict=False):  # pools of fallbacks follow
         left_out = [each.value for each in entry.allowed_precisions or () if each.value not in pool.loaded]
         offered = {option.name.value for option in pool.model.spec.precisions} if pool.model else set()
-        if named := ", ".join(name for name in left_out if name in offered):
+        if pool.precision is not None and (named := ", ".join(name for name in left_out if name in offered)):
             yield Problem(
                 "PrecisionNotLoaded",
-                f"spec.models[{entry.name}].allowedPrecisions: requests cannot select {named}, because a pod of engine"
-                f" Onnx loads one precision, here {', '.join(pool.loaded)}; list a second model for the other one",
+                f"spec.models[{entry.name}].allowedPrecisions: requests cannot select {named}, because"
+                f" {one_precision(pool)} {pool.precision.name}",
             )
+
+
+def one_precision(pool: Pool) -> str:
+    """Why requests cannot select another precision, up to the effective one."""
+    model, _ = pool.served
+    if model.spec.engine in ONE_PRECISION:
+        return f"a pod of engine {model.spec.engine.value} loads one precision, here"
+    return f"TTSModel {pool.model_name} has no files of its own for it: it would be computed with those of"
 
 
 def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains, now: datetime) -> list[Pool]:

@@ -69,6 +69,13 @@ def combined_resources(effective: Resources, loaded: Sequence[Resources]) -> dic
     return result
 
 
+def with_memory(resources: Resources, more_bytes: int) -> dict[str, str]:
+    """Resources with more memory, if they have any: no limit stays no limit."""
+    if "memory" not in resources or not more_bytes:
+        return dict(resources)
+    return {**resources, "memory": str(quantity.whole(resources["memory"]) + more_bytes)}
+
+
 def accelerators(effective: Resources, loaded: Sequence[Resources]) -> int:
     """Accelerators of one replica: its extended resources, such as nvidia.com/gpu, by the limits of its precisions."""
     amounts = (amount for name, amount in combined_resources(effective, loaded).items() if "/" in name)

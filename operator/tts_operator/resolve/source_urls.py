@@ -5,6 +5,7 @@ A pod may start at any time: a URL that has just been signed lets one start for 
 
 from datetime import datetime
 
+from tts_operator.credentials.model_sources import stores
 from tts_operator.credentials.presigned_url import LIFE
 from tts_operator.objects import fields
 from tts_operator.objects.fields import annotation
@@ -19,11 +20,11 @@ RENEW_AFTER = LIFE / 2
 
 
 def urls_signed_at(observed: Observed, pool: Pool, now: datetime) -> datetime | None:
-    """The instant with which the pool's URLs are signed; None if its model's files are not in an object store.
+    """The instant with which the pool's URLs are signed; None if no file of its model is in an object store.
 
     It stays while the URLs are young, so that an unchanged Secret is not written.
     """
-    if pool.model is None or pool.model.spec.source is None or pool.model.spec.source.s3 is None:
+    if pool.model is None or not stores(pool.model):
         return None
     live = lookup.child(observed, SECRET, source_secret_name(observed.key.name, pool.model_name))
     signed = fields.instant(annotation(live, SIGNED_AT)) if live else None
@@ -35,3 +36,17 @@ def urls_renewed_at(observed: Observed, pool: Pool, now: datetime) -> datetime |
     """When the pool's URLs are signed anew; None if it has none."""
     signed = urls_signed_at(observed, pool, now)
     return signed + RENEW_AFTER if signed else None
+
+
+def urls_expire_at(observed: Observed, pool: Pool, now: datetime) -> datetime | None:
+    """The instant until which pods of the pool can download files; None if they download none.
+
+    While keys are missing, the URLs of before stay.
+    """
+    if pool.model is not None and not stores(pool.model):
+        return None
+    credentials = observed.source_credentials.get(pool.model_name)
+    renewed = urls_signed_at(observed, pool, now) if credentials and credentials.keys else None
+    live = lookup.child(observed, SECRET, source_secret_name(observed.key.name, pool.model_name))
+    signed = renewed or (fields.instant(annotation(live, SIGNED_AT)) if live else None)
+    return signed + LIFE if signed else None

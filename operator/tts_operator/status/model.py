@@ -1,5 +1,6 @@
 """Status of a TTSModel: whether tenants can use it, and how many do."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from tts_operator.objects import quantity
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
-from tts_operator.pod_files.engine import own_engine
+from tts_operator.pod_files.engine import adapters_bytes, own_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
@@ -30,8 +31,16 @@ class Usage:
     """Why no further tenant starts the change."""
     failing: str = ""
     """The tenants that the change fails for, as a clause."""
+    start_failures: tuple[Problem, ...] = ()
+    """Why pods do not start, for each tenant that has such pods."""
+    unread: bool = False
+    """Some tenants have not been read yet: what was known of their pods stays."""
 
 
+SERVABLE = "Servable"
+"""Condition that is False while pods of tenants do not start, and the model is at fault."""
+MOST_CAUSES = 3
+"""Most sentences about start failures in a message."""
 SERVER_MEMORY_BYTES = 300 * 2**20
 """Memory that a pod needs besides its engine processes."""
 
@@ -72,22 +81,25 @@ def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
 def release_status(body: Body, report: Report, generation: int, now: datetime) -> dict[str, Any]:
     """The entry of this release in `status.releases`."""
     usage, model, accepted = report.usage, report.model, judge(report.model, report.error)
+    status = body.get("status") or {}
+    own = next((each for each in status.get("releases") or () if each["name"] == report.release), status)
+    before = own.get("conditions") or ()
+    starts = servable(usage, before)
     mode = mode_of(model.metadata.annotations) if model else Mode.AUTO
     problems = {
         "Accepted": accepted,
         "FallbackResolved": report.fallback,
+        SERVABLE: starts,
         "RolledOut": rolling_out(usage, mode),
-        "Ready": accepted or report.fallback or usage.blocked,
+        "Ready": accepted or report.fallback or (starts if everywhere(usage) else None) or usage.blocked,
     }
     notes = {"Accepted": (bad_mode(model) or tight_memory(model)) if model else None, "RolledOut": mode_note(mode)}
-    status = body.get("status") or {}
-    own = next((each for each in status.get("releases") or () if each["name"] == report.release), status)
     return {
         "name": report.release,
         "observedGeneration": generation,
         "tenants": usage.tenants,
         **({"updatedTenants": usage.updated} if usage.updated is not None else {}),
-        "conditions": conditions(problems, notes, own.get("conditions") or (), generation, now),
+        "conditions": conditions(problems, notes, before, generation, now),
     }
 
 
@@ -112,6 +124,25 @@ def in_order(status: Mapping[str, Any] | None) -> dict[str, Any]:
     if "releases" in stored:
         stored["releases"] = sorted(stored["releases"], key=lambda each: str(each["name"]))
     return stored
+
+
+def servable(usage: Usage, before: Sequence[Mapping[str, Any]]) -> Problem | None:
+    """Why pods of tenants do not start. It names no tenant: everybody who may use the model reads it."""
+    failures = Counter(usage.start_failures).most_common()
+    if not failures:
+        known = next((each for each in before if each["type"] == SERVABLE and each["status"] == "False"), None)
+        return Problem(known["reason"], known["message"]) if known and usage.unread else None
+    failures.sort(key=lambda each: (-each[1], each[0]))
+    counted = len(failures) > 1
+    causes = [f"{problem.message}{f' ({count})' if counted else ''}" for problem, count in failures[:MOST_CAUSES]]
+    more = [f"and {len(failures) - MOST_CAUSES} other causes"] if len(failures) > MOST_CAUSES else []
+    scope = f"pods of {len(usage.start_failures)} of {usage.tenants} tenants do not start"
+    return Problem(failures[0][0].reason, f"{scope}: {'; '.join([*causes, *more])}")
+
+
+def everywhere(usage: Usage) -> bool:
+    """Whether pods of every tenant do not start."""
+    return 0 < usage.tenants <= len(usage.start_failures)
 
 
 def rolling_out(usage: Usage, mode: Mode) -> Problem | None:
@@ -150,7 +181,8 @@ def tight_memory(model: TTSModel) -> Problem | None:
         engine, limit = own_engine(model, option.name), option.resources.limits.get("memory")
         if limit is None or not isinstance(engine, LocalEngine) or engine.memory_limit_bytes is None:
             continue
-        needed_bytes = engine.processes * engine.memory_limit_bytes + SERVER_MEMORY_BYTES
+        # The memory of adapters is in both: pods get it on top of limits.memory, processes on top of memoryLimit.
+        needed_bytes = engine.processes * (engine.memory_limit_bytes - adapters_bytes(model)) + SERVER_MEMORY_BYTES
         if needed_bytes > quantity.parse(limit):
             message = (
                 f"spec.precisions[{option.name}]: limits.memory {limit} is less than {-(-needed_bytes // 2**20)}Mi"

@@ -8,6 +8,7 @@ from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.resolve.source_urls import urls_expire_at
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import accepted_text, spec_text
 from tts_operator.snapshot.memory_kills import past_kills
@@ -121,6 +122,8 @@ def pool_status(inputs: PolicyInput, pool: Pool) -> dict[str, Any]:
         "desired": fields.replicas(deployment) if deployment else 0,
         "ready": fields.count(deployment, "readyReplicas") if deployment else 0,
     }
+    if expiry := urls_expire_at(inputs.observed, pool, inputs.resolved.now):
+        result["downloadExpiryTime"] = timestamp(expiry)
     return {**result, "reason": failures[0].reason} if failures else result
 
 

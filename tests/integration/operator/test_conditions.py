@@ -19,6 +19,7 @@ from hack.cluster.errors import CommandError
 from tests.support.api_server import CLOCK, SETTINGS, ApiServer, eventually
 from tests.support.kubelet import kubelet
 from tests.support.resources import Object, tenant_body
+from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 
 IMAGE = "example.invalid/espeak:1"
@@ -119,6 +120,36 @@ async def test_a_suspended_tenant_is_ready_and_not_available(api: ApiServer, con
         found = await conditions(api)
         assert found["Ready"][0] == "False"
         assert "Suspended" not in found
+
+
+async def test_a_model_says_why_the_pods_of_its_tenants_do_not_start(api: ApiServer) -> None:
+    """In the server's own sentence, and without a word of who the tenants are."""
+    name = await api.publish_model(image=IMAGE)
+    await api.user.create(tenant_body(name, key=api.key(), auth=OPEN))
+    context = ReconcileContext(api.cluster, SETTINGS, CLOCK)
+    tenants = frozenset({api.key()})
+
+    async def servable() -> tuple[str, str, str]:
+        await reconcile(api.key(), context)
+        starts = context.start_failures
+        failures, unread = starts.of(name, tenants), starts.unread(tenants)
+        use = ModelUse(context.release, tenants, lambda _: frozenset(), start_failures=failures, unread=unread)
+        await reconcile_model(name, api.cluster, use, CLOCK)
+        status = (await api.get("TTSModel", name))["status"]
+        assert api.namespace not in str(status["conditions"])
+        assert "acme" not in str(status["conditions"])
+        found = {each["type"]: each for each in status["conditions"]}
+        assert found["Ready"]["status"] == found["Servable"]["status"], "it is the only tenant"
+        return found["Servable"]["status"], found["Servable"]["reason"], found["Servable"]["message"]
+
+    async with kubelet(api) as pods:
+        pods.fate[IMAGE] = "ends"
+        told = ("False", "EngineNotStarted", f"pods of 1 of 1 tenants do not start: {pods.words}")
+
+        async def is_told() -> bool:
+            return await servable() == told
+
+        await eventually(is_told, "the model tells it", poll_seconds=0.3)
 
 
 def keys_secret(api: ApiServer, **entries: str) -> Object:

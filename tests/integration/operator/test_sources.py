@@ -76,6 +76,30 @@ async def test_every_source_through_the_api_server_leaves_an_empty_plan(api: Api
     assert url_of(await api.get("Secret", f"acme-{names[0]}-source")) == after, "pods may start anew"
 
 
+async def test_an_adapter_comes_to_pods_from_a_source_of_its_own(api: ApiServer, reader: Ref) -> None:
+    """The API server stores pods with the files of the model and of its adapters, each from where it is."""
+    store = s3_source(secretRef={"name": reader.name}, files=[{"path": "calm.npz", "sha256": "cd" * 32}])
+    voices = [
+        {"name": "heart"},
+        {"name": "heart-calm", "adapter": "calm", "baseVoice": "heart"},
+        {"name": "heart-stern", "adapter": "stern", "baseVoice": "heart"},
+    ]
+    adapters = [
+        {"name": "calm", "source": store, "path": "calm.npz", "memory": "16Mi"},
+        {"name": "stern", "source": IMAGE, "path": "stern.npz"},
+    ]
+    name = await api.publish_model(engine="Onnx", source=CLAIM, onnx=HIBARI, voices=voices, adapters=adapters)
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    assert await planned(api) == []
+    assert (await api.condition("Programmed"))["status"] == "True"
+    (pod, *_) = await api.listed("/api/v1/namespaces/{}/pods", "acme")
+    kinds = {each["name"]: next(iter(each.keys() - {"name"})) for each in pod["spec"]["volumes"] if "-" in each["name"]}
+    assert kinds == {"adapter-calm": "emptyDir", "adapter-stern": "image", "model-source": "secret"}
+    assert [each["name"] for each in pod["spec"]["initContainers"]] == ["fetch-adapter-calm"]
+    assert "/en/calm.npz?" in url_of(await api.get("Secret", f"acme-{name}-source"))
+
+
 async def test_urls_go_with_the_last_pod_that_needs_them(api: ApiServer, reader: Ref) -> None:
     name = await api.publish_model(engine="Onnx", source=s3_source(secretRef={"name": reader.name}), onnx=HIBARI)
     await api.user.create(tenant_body(name, key=api.key()))

@@ -6,15 +6,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
+from tests.support.operator_builders import observe, pod
 from tests.support.virtual_time import BEGINNING, VirtualClock
+from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.controller.reconcile_tenant import ReconcileFailed
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import TENANT, Kind
@@ -104,6 +108,35 @@ def after(seconds: float) -> Requeue:
 
 def transition(seconds: float) -> Requeue:
     return Requeue(BEGINNING + timedelta(seconds=seconds), transition=True)
+
+
+async def test_a_model_is_reported_on_when_pods_of_a_tenant_do_not_start(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses: list[ModelUse] = []
+
+    async def reported(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:
+        uses.append(use)
+
+    monkeypatch.setattr(module, "reconcile_model", reported)
+    controller = controller_on(stage)
+    stage.tenants = {ACME: ["espeak"], BETA: ["espeak"]}
+    ended = {"exitCode": 3, "message": "the engine does not start"}
+    server = {"name": "tts-server", "ready": False, "state": {"terminated": ended}}
+    failing = pod(containerStatuses=[server])
+
+    def read(key: Key) -> None:
+        controller._context.start_failures.record(replace(observe(pods=[failing]), key=key))
+
+    stage.after_reconcile = read
+    async with leading(controller):
+        await asyncio.sleep(10)
+        assert uses[-1].start_failures.keys() == {ACME, BETA}
+        assert not uses[-1].unread
+        failing["status"]["containerStatuses"] = [{**server, "ready": True}]
+        controller.tenant_changed(BETA, ["espeak"])
+        await asyncio.sleep(10)
+        assert uses[-1].start_failures.keys() == {ACME}
 
 
 async def test_a_list_does_not_undo_what_was_seen_while_it_was_read(stage: Stage) -> None:

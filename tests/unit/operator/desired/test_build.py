@@ -124,7 +124,7 @@ TENANTS: dict[str, Observed] = {
                 onnx_model("pulled", IMAGE),
             ],
         ),
-        source_credentials={"espeak": SourceCredentials(KEYS)},
+        source_credentials={"espeak": SourceCredentials({"": KEYS})},
     ),
 }
 

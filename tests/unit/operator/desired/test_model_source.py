@@ -29,7 +29,7 @@ from tts_operator.api import TTSModel
 from tts_operator.credentials.model_sources import SourceCredentials, source_credentials
 from tts_operator.objects.problem import Problem
 from tts_operator.snapshot.observed import Observed
-from tts_server.config.schema import Downloads
+from tts_server.config.schema import Downloads, ServerConfig
 
 WEEK = timedelta(days=7)
 
@@ -99,20 +99,40 @@ def test_pods_read_the_files_where_the_source_puts_them(story: str) -> None:
     assert {name: engine["onnx"][name] for name in options} == options
 
 
-def test_every_precision_has_its_own_graph_and_shares_the_other_files() -> None:
-    precisions = [
-        {**precision("fp32"), "files": {"model": "fp32.onnx"}},
-        {**precision("int8"), "files": {"model": "int8.onnx", "vocabulary": "small.json"}},
-    ]
+TWO_GRAPHS: list[Object] = [
+    {**precision("fp32"), "files": {"model": "fp32.onnx"}},
+    {**precision("int8"), "files": {"model": "int8.onnx", "vocabulary": "small.json"}},
+]
+
+
+def two_graphs() -> TTSModel:
     onnx = {"family": "Kokoro", "files": {"voices": "voices.npz", "vocabulary": "vocab.json"}}
-    known = onnx_model(source={"persistentVolumeClaim": {"claimName": "v"}}, onnx=onnx, precisions=precisions)
+    return onnx_model(source={"persistentVolumeClaim": {"claimName": "v"}}, onnx=onnx, precisions=TWO_GRAPHS)
+
+
+def test_every_precision_has_its_own_graph_and_shares_the_other_files() -> None:
     files = {
-        name: engine_of(observe({"name": "espeak", "precision": name}, known=[known]))["onnx"]["files"]
+        name: engine_of(observe({"name": "espeak", "precision": name}, known=[two_graphs()]))["onnx"]["files"]
         for name in ("fp32", "int8")
     }
     at = "/srv/ttsfleet/model"
     assert files["fp32"] == {"model": f"{at}/fp32.onnx", "voices": f"{at}/voices.npz", "vocabulary": f"{at}/vocab.json"}
     assert files["int8"] == {"model": f"{at}/int8.onnx", "voices": f"{at}/voices.npz", "vocabulary": f"{at}/small.json"}
+
+
+def test_a_pod_loads_every_precision_that_requests_may_select_and_has_the_memory_of_all() -> None:
+    entry = {"name": "espeak", "precision": "int8", "allowedPrecisions": ["fp32", "int8"]}
+    observed = observe(entry, known=[two_graphs()])
+    at = "/srv/ttsfleet/model"
+    assert engine_of(observed)["onnx"]["precisionFiles"] == {
+        "fp32": {"model": f"{at}/fp32.onnx", "voices": f"{at}/voices.npz", "vocabulary": f"{at}/vocab.json"},
+        "int8": {"model": f"{at}/int8.onnx", "voices": f"{at}/voices.npz", "vocabulary": f"{at}/small.json"},
+    }
+    served = ServerConfig.model_validate_json(server_files(desired(observed))["acme-espeak-server"]).models[0]
+    assert (served.precision, served.allowed_precisions) == ("int8", ("fp32", "int8"))
+    (server,) = pod_of(observed)["containers"]
+    assert server["resources"]["limits"] == {"cpu": "1", "memory": str(2 * 448 * 2**20)}
+    assert server["resources"]["requests"] == {"cpu": "100m", "memory": str(2 * 128 * 2**20)}
 
 
 def test_another_container_downloads_before_the_server_starts() -> None:
@@ -170,7 +190,7 @@ def test_the_tenant_is_requeued_when_its_urls_are_due() -> None:
 
 def test_a_rotated_key_signs_at_once() -> None:
     children = settle(observe_store())
-    rotated = SourceCredentials(KEYS._replace(secret_key="a-new-one"))
+    rotated = SourceCredentials({"": KEYS._replace(secret_key="a-new-one")})
     assert [line.split(":")[0] for line in planned(observe_store(children=children, credentials=rotated))] == [
         "apply secret/acme-espeak-source"
     ]
@@ -207,7 +227,7 @@ def test_a_model_that_leaves_the_store_takes_its_urls_along_once_no_pod_needs_th
     )
 
 
-MISSING = source_credentials(onnx_model(source=s3_source()), "ttsfleet-system", None)
+MISSING = source_credentials(onnx_model(source=s3_source()), "ttsfleet-system", {"": None})
 
 
 def test_a_secret_that_is_missing_is_named_and_changes_nothing_that_runs() -> None:
@@ -233,8 +253,8 @@ def test_a_secret_that_is_missing_is_named_and_changes_nothing_that_runs() -> No
     ],
 )
 def test_a_secret_without_a_key_is_named(entries: dict[str, str | None], missing: str) -> None:
-    found = source_credentials(onnx_model(source=s3_source()), "ttsfleet-system", entries)
-    assert found.keys is None
+    found = source_credentials(onnx_model(source=s3_source()), "ttsfleet-system", {"": entries})
+    assert found.keys == {}
     assert found.problem is not None
     assert found.problem.reason == "SourceSecretInvalid"
     assert f"has no key {missing}; it must contain" in found.problem.message

@@ -35,6 +35,8 @@ def test_paths_of_the_source_become_paths_in_the_pod() -> None:
         "load_trt": False,
         "stream": True,
         "prompts": {"clone": {"wav": "/srv/ttsfleet/model/voices/a.wav", "text": "Hello.", "instruction": ""}},
+        "adapters": {},
+        "voice_adapters": {},
     }
 
 

@@ -315,19 +315,45 @@ def test_each_pool_speaks_what_its_entry_or_the_scenario_asks() -> None:
     assert [pool.loaded for pool in pools] == [("int8",), ("fp32", "int8"), ("fp32",)]
 
 
-def test_a_pod_of_engine_onnx_loads_one_graph_and_says_which_precisions_requests_cannot_select() -> None:
-    precisions = [precision("fp32"), precision("int8")]
+PRECISIONS = [precision("fp32"), precision("int8")]
+CLAIMED = {"source": {"persistentVolumeClaim": {"claimName": "models"}}, "precisions": PRECISIONS}
+NOT_LOADED: dict[str, tuple[Object, str]] = {
+    # the story: (the model, what follows "requests cannot select fp32, because")
+    "one graph for two precisions": (
+        {"engine": "Onnx", "source": {"builtIn": "heart"}, "onnx": {"family": "Hibari"}, "precisions": PRECISIONS},
+        "TTSModel espeak has no files of its own for it: it would be computed with those of int8",
+    ),
+    "an engine with one precision per process": (
+        {**CLAIMED, "engine": "CosyVoice", "cosyVoice": {}},
+        "a pod of engine CosyVoice loads one precision, here int8",
+    ),
+    "the other one": (
+        {**CLAIMED, "engine": "IndexTTS", "indexTTS": {"prompts": [{"voice": "a", "wav": "a.wav"}]}},
+        "a pod of engine IndexTTS loads one precision, here int8",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "why"), NOT_LOADED.values(), ids=NOT_LOADED)
+def test_precisions_that_pods_do_not_load_are_named_and_not_offered(spec: Object, why: str) -> None:
     entry = {"name": "espeak", "precision": "int8", "allowedPrecisions": ["fp32", "fp16", "int8"]}
-    found = resolved(observe(entry, known=[onnx_model(precisions=precisions)]))
+    found = resolved(observe(entry, known=[model(**spec)]))
     assert found.pools[0].loaded == ("int8",)
     assert [(note.reason, note.message) for note in found.notes] == [
         (
             "PrecisionNotLoaded",
-            "spec.models[espeak].allowedPrecisions: requests cannot select fp32, because a pod of engine Onnx loads one"
-            " precision, here int8; list a second model for the other one",
+            f"spec.models[espeak].allowedPrecisions: requests cannot select fp32, because {why}",
         )
     ]
-    assert resolved(observe(entry, known=[model(precisions=precisions)])).notes == ()
+
+
+def test_precisions_with_graphs_of_their_own_are_loaded_beside_each_other() -> None:
+    precisions = [{**each, "files": {"model": f"{each['name']}.onnx"}} for each in PRECISIONS]
+    known = onnx_model(source={"persistentVolumeClaim": {"claimName": "models"}}, precisions=precisions)
+    entry = {"name": "espeak", "precision": "int8", "allowedPrecisions": ["fp32", "int8"]}
+    found = resolved(observe(entry, known=[known]))
+    assert found.pools[0].loaded == ("fp32", "int8")
+    assert found.notes == ()
 
 
 def test_a_secret_that_a_model_lacks_is_looked_for() -> None:

@@ -71,9 +71,64 @@ def test_a_model_whose_change_two_tenants_fail_with_is_not_ready() -> None:
     assert {each["type"]: each["reason"] for each in said["conditions"]} == {
         "Accepted": "AsSpecified",
         "FallbackResolved": "AsSpecified",
+        "Servable": "AsSpecified",
         "RolledOut": "RolloutHalted",
         "Ready": "RolloutHalted",
     }
+
+
+TRUNCATED = Problem("EngineNotStarted", "the engine does not start: heart.onnx is not an ONNX graph")
+NOT_FETCHED = Problem("ModelNotFetched", "heart.onnx does not exist")
+SERVABLE: dict[str, tuple[Usage, tuple[str, str, str], str]] = {
+    # the story: (usage, the condition Servable, the reason of Ready)
+    "every pod starts": (Usage(3), ("True", "AsSpecified", ""), "AsSpecified"),
+    "those of one tenant do not": (
+        Usage(3, start_failures=(TRUNCATED,)),
+        ("False", "EngineNotStarted", f"pods of 1 of 3 tenants do not start: {TRUNCATED.message}"),
+        "AsSpecified",
+    ),
+    "those of no tenant do": (
+        Usage(2, start_failures=(TRUNCATED, TRUNCATED)),
+        ("False", "EngineNotStarted", f"pods of 2 of 2 tenants do not start: {TRUNCATED.message}"),
+        "EngineNotStarted",
+    ),
+    "there is more than one cause": (
+        Usage(4, start_failures=(NOT_FETCHED, TRUNCATED, TRUNCATED)),
+        (
+            "False",
+            "EngineNotStarted",
+            f"pods of 3 of 4 tenants do not start: {TRUNCATED.message} (2); {NOT_FETCHED.message} (1)",
+        ),
+        "AsSpecified",
+    ),
+    "there are many causes": (
+        Usage(9, start_failures=tuple(Problem("ModelNotFetched", f"cause {number}") for number in range(5))),
+        (
+            "False",
+            "ModelNotFetched",
+            "pods of 5 of 9 tenants do not start: cause 0 (1); cause 1 (1); cause 2 (1); and 2 other causes",
+        ),
+        "AsSpecified",
+    ),
+}
+
+
+@pytest.mark.parametrize(("usage", "condition", "ready"), SERVABLE.values(), ids=SERVABLE)
+def test_whether_pods_of_the_tenants_start(usage: Usage, condition: tuple[str, str, str], ready: str) -> None:
+    said = model_status(BODY, report(model(), usage), NOON)
+    TypeAdapter(TTSModelStatus).validate_python(said)
+    found = {each["type"]: each for each in said["conditions"]}
+    assert (found["Servable"]["status"], found["Servable"]["reason"], found["Servable"]["message"]) == condition
+    assert found["Ready"]["reason"] == ready
+
+
+def test_what_was_known_of_pods_stays_until_every_tenant_was_read() -> None:
+    """An operator that has just started reads its models before some of their tenants."""
+    before = model_status(BODY, report(model(), Usage(2, start_failures=(TRUNCATED,))), NOON)
+    after = model_status({**BODY, "status": before}, report(model(), Usage(2, unread=True)), NOON)
+    assert after == before
+    known = model_status({**BODY, "status": before}, report(model(), Usage(2)), NOON)
+    assert {each["type"]: each["status"] for each in known["conditions"]}["Servable"] == "True"
 
 
 def test_two_releases_that_read_the_same_reports_write_the_same() -> None:

@@ -10,6 +10,7 @@ import pytest
 import tzdata
 from pydantic import TypeAdapter
 
+from tests.support.onnx_models import observe_store
 from tests.support.operator_builders import (
     DAY,
     NOON,
@@ -29,6 +30,7 @@ from tests.support.operator_builders import (
 from tests.support.resources import Object, model
 from tts_operator.api import TTSTenantStatus
 from tts_operator.credentials.api_keys import KeyEntries
+from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
@@ -388,6 +390,26 @@ def test_the_whole_status() -> None:
         "precisionReason": "fp32 is the model's default",
         "url": "http://acme.team-acme.svc",
     }
+
+
+def expiry(observed: Observed, days: int = 0) -> str | None:
+    said = report(observed, later=timedelta(days=days))
+    TypeAdapter(TTSTenantStatus).validate_python(said)
+    found: str | None = said["pools"][0].get("downloadExpiryTime")
+    return found
+
+
+def test_the_status_says_until_when_pods_can_download_files() -> None:
+    week = timedelta(days=7)
+    children = settle(observe_store(), NOON)
+    assert expiry(observe_store()) == stamp(NOON + week)
+    assert expiry(observe_store(children=children), 3) == stamp(NOON + week)
+    assert expiry(observe_store(children=children), 4) == stamp(NOON + timedelta(days=4) + week)
+    without_keys = SourceCredentials(problem=Problem("SourceSecretNotFound", ""))
+    stuck = observe_store(children=children, credentials=without_keys)
+    assert expiry(stuck, 4) == stamp(NOON + week), "nobody can sign new URLs"
+    assert expiry(observe_store(credentials=without_keys)) is None
+    assert expiry(observe()) is None
 
 
 @pytest.mark.parametrize(("observed", "failures", "type_", "reason", "message"), CAUSES.values(), ids=CAUSES)
