@@ -378,8 +378,12 @@ async def test_what_is_added_to_pods_that_wait_for_a_rollout_is_removed(
     query = {"fieldManager": manager}
     path = path_of(api.ref("Deployment", pool))
     await api.user.cluster.send(Request("PATCH", path, query, ADDED[addition][2], STRATEGIC))
-    await reconcile(api.key(), context)
-    assert without_server_fields(await api.get("Deployment", pool)) == without_server_fields(before)
+
+    async def as_before() -> bool:
+        await reconcile(api.key(), context)
+        return without_server_fields(await api.get("Deployment", pool)) == without_server_fields(before)
+
+    await eventually(as_before, "the addition is removed, and nothing else changes")
 
 
 async def test_a_changed_value_of_pods_that_wait_for_a_rollout_is_told_and_corrected_with_it(api: ApiServer) -> None:
