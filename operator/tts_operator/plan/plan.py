@@ -179,7 +179,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     elif current == 0:
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
-        yield Scale(ref, target, version, "never scaled before", creates=True)
+        yield Scale(ref, target, version, "never scaled before", creates=True, owns=True)
     elif (bounded := within_bounds(current, ref, desired, observed)) != current:
         yield Scale(ref, bounded, version, "beyond the bounds, and the HPA does not act")
 

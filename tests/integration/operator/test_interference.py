@@ -98,9 +98,28 @@ async def test_a_scaler_that_sets_zero_again_and_again(api: ApiServer) -> None:
     pool = await a_tenant(api, schedule=DAY)
     scaler, deployment = other(api, "night-scaler"), api.ref("Deployment", pool)
     message = await fought(api, lambda: scaler.scale(deployment, 0), "ScalingActive", "ReplicasContested")
-    # The subresource leaves no trace of who used it, unless it owned the field before.
+    # A Scale of zero has no field `replicas`, so that nobody owns it then: only the audit log has the name.
     assert message.startswith(f"deploy/{pool}: ")
     assert "keeps scaling it" in message
+
+
+async def test_whoever_scales_beyond_the_bounds_by_the_subresource_alone_is_named(api: ApiServer) -> None:
+    """Replicas have an owner from the creation on, so that managedFields have an entry of the subresource."""
+    pool = await a_tenant(api, schedule=DAY)
+    scaler, deployment, context = other(api, "night-scaler"), api.ref("Deployment", pool), context_of(api)
+    numbers = iter(range(20, 900))
+
+    async def told() -> bool:
+        await scaler.scale(deployment, next(numbers))
+        await reconcile(api.key(), context)
+        return bool((await api.condition("ScalingActive"))["reason"] == "ReplicasContested")
+
+    await eventually(told, "the scaler is told")
+    live = await api.get("Deployment", pool)
+    entries = {each["manager"]: each.get("subresource") for each in live["metadata"]["managedFields"]}
+    assert entries["night-scaler"] == "scale"
+    message = (await api.condition("ScalingActive"))["message"]
+    assert message.startswith(f"deploy/{pool}: field manager night-scaler keeps scaling it")
 
 
 async def test_a_scaler_that_acts_while_reconciles_run(api: ApiServer) -> None:
