@@ -437,6 +437,16 @@ def test_whoever_scales_without_a_trace_leaves_one_the_next_time() -> None:
     assert world.message.startswith("deploy/acme-espeak: field manager night-scaler keeps scaling it")
 
 
+def test_the_first_write_of_replicas_makes_them_the_operators() -> None:
+    """Also where it follows in a later reconcile than the creation: the first one has lost a race."""
+    world = World()
+    deployment = world.children[DEPLOYMENT]
+    deployment["spec"]["replicas"], deployment["metadata"]["generation"] = 1, 1
+    (write,) = world.reconcile()
+    assert isinstance(write, Scale)
+    assert write.owns
+
+
 def test_writes_that_lose_a_race_are_no_fight() -> None:
     """The Deployment controller changes its status all the time: only replicas that were written can be undone."""
     world = World()
