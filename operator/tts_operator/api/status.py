@@ -73,7 +73,8 @@ class Cost(LenientModel):
     hourly: Text
     """Hourly cost of the currently desired replicas."""
     monthly: Text
-    """Cost of this calendar month at the minimum replicas of its schedule, in the schedule's time zone."""
+    """Cost of this calendar month at the minimum replicas of its schedule, in the schedule's time zone, without an
+    override."""
     unscheduled_monthly: Text
     """Cost of this calendar month at the highest minimum in it, as if nothing ever scaled down, for comparison."""
 

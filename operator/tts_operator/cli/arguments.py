@@ -9,6 +9,7 @@ from decimal import Decimal
 from tts_operator.api.schedule import RFC3339
 
 YEARS = range(1900, 9000)
+EXTENDED_RESOURCE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 
@@ -51,6 +52,14 @@ def money(text: str) -> str:
     if not DECIMAL.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a price such as 0.0316")
     return text
+
+
+def price_of_resource(text: str) -> tuple[str, Decimal]:
+    """An extended resource and its price, as nvidia.com/gpu=2.10."""
+    name, _, price = text.partition("=")
+    if not EXTENDED_RESOURCE.fullmatch(name) or not DECIMAL.fullmatch(price):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a resource and its price, such as nvidia.com/gpu=2.10")
+    return name, Decimal(price)
 
 
 def score(text: str) -> Decimal:

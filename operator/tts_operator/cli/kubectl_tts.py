@@ -25,7 +25,7 @@ from tts_operator.cli.api_keys import APIKey, secret_manifest
 from tts_operator.cli.arguments import instant, object_name, rfc3339
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
-from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_text
+from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_answer
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.status_command import add_status_flags, status_text
 from tts_operator.cli.tables import line
@@ -47,10 +47,15 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, or 1 for a file that cannot be used; argparse exits with 2 for a wrong flag."""
+    """Run one command. Returns 0, 1 for a file that cannot be used, or 3 for a plan without a recommendation.
+
+    argparse exits with 2 for a wrong flag.
+    """
     use_pinned_database()
     with reader_may_exit():
-        options = _parser().parse_args(arguments)
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:  # the parser of all commands would show its own flags
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         status: int = options.run(options)
     return status
 
@@ -80,10 +85,11 @@ def schedule(options: argparse.Namespace) -> int:
 def plan(options: argparse.Namespace) -> int:
     """Print what a tenant's schedule carries and costs, and what would cost less."""
     try:
-        print(plan_text(options), end="")
+        answer = plan_answer(options)
     except PlanError as error:
         return _fail(*error.problems)
-    return 0
+    print(answer.text, end="")
+    return answer.status
 
 
 def override_replicas(options: argparse.Namespace) -> int:
@@ -237,7 +243,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Show every window of a week with its bounds, its load and the P95 of its requests, the cost of the"
         " month, and the cheapest precision and replicas that carry the traffic. Requests are simulated with the"
         " requestsPerSecond, quality and hourlyCost of the TTSModel.",
-        epilog="Example: kubectl tts plan -f tenant.yaml -f model.yaml --requests-per-second 20 --quality-floor 9",
+        epilog="Exits with 3 if there is traffic and no precision can be recommended for it. Example: kubectl tts plan"
+        " -f tenant.yaml -f model.yaml --requests-per-second 20 --quality-floor 9",
     )
     add_plan_flags(plan_command)
     plan_command.set_defaults(run=plan)
@@ -260,6 +267,8 @@ def _parser() -> argparse.ArgumentParser:
             epilog="Example: kubectl tts keygen --tenant acme -n team-acme --name laptop",
         )
     )
+    for command in commands.choices.values():
+        command.set_defaults(parser=command)
     return parser
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
-from tts_operator.cli.arguments import instant, money, number, rfc3339, score
+from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
 from tts_operator.cli.kubectl_yaml import JSON
 from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
@@ -85,6 +85,15 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
         "--memory-gib-hour", type=money, metavar="PRICE", help="Price of a GiB hour, for models without hourlyCost."
     )
     command.add_argument(
+        "--extended-resource-hour",
+        type=price_of_resource,
+        action="append",
+        default=[],
+        metavar="RESOURCE=PRICE",
+        help="Price of a unit of an extended resource for an hour, such as nvidia.com/gpu=2.10, for models without"
+        " hourlyCost. Repeat it for several resources.",
+    )
+    command.add_argument(
         "--from", dest="start", type=instant, metavar="TIME", help="Start of the week, in RFC 3339. (default: now)"
     )
     command.add_argument(
@@ -92,8 +101,19 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
     )
 
 
-def plan_text(options: argparse.Namespace) -> str:
-    """The plan as text, or as JSON. Raises PlanError."""
+NOTHING_RECOMMENDED = 3
+"""Exit status of a plan with traffic that no precision can be recommended for."""
+
+
+class PlanAnswer(NamedTuple):
+    """Output of the command."""
+
+    text: str
+    status: int
+
+
+def plan_answer(options: argparse.Namespace) -> PlanAnswer:
+    """The plan as text, or as JSON, with the exit status. Raises PlanError."""
     tenant, model = _read(options)
     precision, _ = loaded_precisions(model, tenant, tenant.spec.models[0])
     plan = make_plan(
@@ -106,10 +126,16 @@ def plan_text(options: argparse.Namespace) -> str:
             workload=Workload(options.cache_ratio),
             quality_floor=options.quality_floor,
             target_seconds=options.p95_seconds,
-            prices=Prices(cpu_hour=options.cpu_hour, memory_gib_hour=options.memory_gib_hour),
+            prices=Prices(
+                cpu_hour=options.cpu_hour,
+                memory_gib_hour=options.memory_gib_hour,
+                extended_resources_hour=dict(options.extended_resource_hour),
+            ),
         )
     )
-    return _json(plan) if options.output == "json" else "".join((*_text(plan), *_remarks(tenant, model, precision)))
+    text = _json(plan) if options.output == "json" else "".join((*_text(plan), *_remarks(tenant, model, precision)))
+    in_vain = plan.question.traffic is not None and plan.chosen is None
+    return PlanAnswer(text, NOTHING_RECOMMENDED if in_vain else 0)
 
 
 def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> Iterator[str]:

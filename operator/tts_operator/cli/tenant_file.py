@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -70,6 +71,7 @@ def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str |
         wanted = "TTSTenant" if name is None else f"TTSTenant named {name}"
         where = "" if namespace is None else f", namespace {namespace}"
         raise TenantFileError(f"no {wanted} found (apiVersion {API_VERSION}{where})")
+    refuse_twice(named, "TTSTenant")
     if len(named) > 1:
         names = ", ".join(map(_name, named))
         raise TenantFileError(
@@ -80,8 +82,17 @@ def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str |
 
 def models_in(objects: Iterable[JSON]) -> dict[str, TTSModel]:
     """Every TTSModel among the objects, by name. Raises TenantFileError."""
-    models = [_model(document) for document in objects if _is(document, "TTSModel")]
+    documents = [document for document in objects if _is(document, "TTSModel")]
+    refuse_twice(documents, "TTSModel")
+    models = [_model(document) for document in documents]
     return {model.metadata.name: model for model in models}
+
+
+def refuse_twice(documents: Iterable[JSON], kind: str) -> None:
+    """Raise TenantFileError for an object that is there twice: which one counts is not known."""
+    counts = Counter(map(_name, documents))
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise TenantFileError(f"{kind} {twice[0]} is there {counts[twice[0]]} times: leave all but one out")
 
 
 def _model(document: JSON) -> TTSModel:

@@ -20,6 +20,7 @@ from tts_operator.observe.sources import Sources
 from tts_operator.plan.interference import InterferenceRecord
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import leftovers, plan
+from tts_operator.plan.postponed import postponed
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -131,7 +132,8 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     now = clock.now()
     outcome = context.interference.record(admitted, observed, outcome, now)
     if desired is not None:
-        outcome = replace(outcome, interference=(*outcome.interference, *leftovers(desired, observed)))
+        others = (*leftovers(desired, observed), *postponed(desired, observed))
+        outcome = replace(outcome, interference=(*outcome.interference, *others))
     after, repeated = status(resolved, observed, outcome), interference_events(outcome)
     await report(context.cluster, observed, after, now, context.events, repeated=repeated)
     return requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)

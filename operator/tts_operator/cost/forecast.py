@@ -37,6 +37,11 @@ def replica_hours(schedule: Schedule | None, start: datetime, end: datetime, mos
     return MonthlyReplicas(seconds / SECONDS_AN_HOUR, highest * _seconds(end - start) / SECONDS_AN_HOUR)
 
 
+def without_override(schedule: Schedule | None) -> Schedule | None:
+    """The schedule as it recurs. An override has an end and no beginning, so that no bill can tell when it began."""
+    return schedule and schedule.model_copy(update={"override": None})
+
+
 def constant_hours(replicas: int, start: datetime, end: datetime) -> MonthlyReplicas:
     """Replica hours between two instants of a pool that follows no schedule."""
     hours = replicas * _seconds(end - start) / SECONDS_AN_HOUR

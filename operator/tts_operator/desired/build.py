@@ -10,6 +10,7 @@ from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
+from tts_operator.desired.kept_deployment import kept_deployment
 from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
@@ -40,6 +41,8 @@ class Desired:
     """By Deployment: bounds of its HPA."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
+    later: Mapping[Ref, Manifest | None]
+    """By Deployment whose pods stay as they are for now: the one that it becomes later; None if that is not known."""
 
 
 def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
@@ -70,6 +73,18 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         for pool in resolved.pools
         if pool.retiring and pool.model_name and lookup.autoscaler(resolved.observed, pool.name)
     ]
+    rolling = {pool.name: deployments[pool.name].manifest for pool in started if rolls(pool, deployments)}
+    later = {
+        deployment_ref(resolved, pool): deployments[pool.name].manifest if pool.name in deployments else None
+        for pool in resolved.pools
+        if pool.name not in rolling
+    }
+    kept_deployments = [
+        manifest
+        for pool in resolved.pools
+        if pool.name not in rolling
+        for manifest in present(kept_deployment(resolved, pool, later[deployment_ref(resolved, pool)]))
+    ]
     quota = quota_config_map(resolved)
     manifests = [
         service_account(resolved),
@@ -83,7 +98,8 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
-        *(deployments[pool.name].manifest for pool in started if pool.name in deployments and not pool.throttled),
+        *rolling.values(),
+        *kept_deployments,
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in (*started, *retiring)),  # ceilings hold for all
         tenant_service(resolved),
@@ -99,7 +115,13 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         },
         bounds={deployment_ref(resolved, pool): pool.bounds for pool in current},
         config_hashes=dict(hashes(resolved, current, configs, quota)),
+        later=later,
     )
+
+
+def rolls(pool: Pool, deployments: Mapping[str, PoolDeployment]) -> bool:
+    """Whether a pool gets its Deployment as desired, which replaces its pods if they differ."""
+    return pool.name in deployments and not pool.throttled
 
 
 def own_config(resolved: Resolved, tenant: TTSTenant, pool: Pool) -> Manifest | None:

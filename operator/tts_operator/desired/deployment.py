@@ -60,6 +60,21 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
     """
     if pool.model is None:
         return None
+    return with_template(
+        resolved,
+        pool,
+        {
+            "metadata": {
+                "labels": pool_labels(resolved.key.name, pool.model_name),
+                "annotations": {ENGINE_HASH: engine_hash(pool)},
+            },
+            "spec": pod_spec(resolved, pool),
+        },
+    )
+
+
+def with_template(resolved: Resolved, pool: Pool, template: Mapping[str, Any]) -> Manifest:
+    """The Deployment with this pod template. Nothing else in it replaces pods."""
     return Manifest.of(
         {
             "apiVersion": "apps/v1",
@@ -71,13 +86,7 @@ def deployment(resolved: Resolved, pool: Pool) -> Manifest | None:
                 "revisionHistoryLimit": 3,
                 "selector": {"matchLabels": {POOL_LABEL: pool.name}},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(UPDATES[pool.rollout.strategy])},
-                "template": {
-                    "metadata": {
-                        "labels": pool_labels(resolved.key.name, pool.model_name),
-                        "annotations": {ENGINE_HASH: engine_hash(pool)},
-                    },
-                    "spec": pod_spec(resolved, pool),
-                },
+                "template": template,
             },
         }
     )

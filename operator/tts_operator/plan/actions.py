@@ -59,7 +59,8 @@ class Scale:
     owns: bool = False
     """Write the Deployment itself, not its /scale: managedFields then names whoever scales it next.
 
-    The API server does not record a write through /scale of a field that has no owner yet.
+    The API server records a write through /scale only of a field that has an owner, as an entry with the subresource
+    `scale`. A write of zero takes the field from its owner and records nobody, since a Scale has no `replicas` then.
     """
 
     def __str__(self) -> str:

@@ -196,7 +196,7 @@ class InterferenceRecord:
 
     def _owning(self, action: Action, observed: Observed) -> Action:
         """Make the second correction of replicas one that shows who undoes it, unless that is known already."""
-        if not isinstance(action, Scale) or action.resource_version is None:
+        if not isinstance(action, Scale) or action.resource_version is None or action.owns:
             return action
         record, live = self._records.get(observed.key), observed.children.get(action.ref)
         repeats = record is not None and Field(action.ref, REPLICAS) in record.corrections

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tts_operator.desired.build import Desired
-from tts_operator.objects.additions import additions
+from tts_operator.objects.additions import TEMPLATE_LABELS, Addition, additions
 from tts_operator.objects.diff import difference
 from tts_operator.objects.field_managers import finalizers_text, is_only_applied_by_operator
 from tts_operator.objects.fields import replicas
@@ -44,37 +44,49 @@ def applies(manifest: Manifest, desired: Desired, observed: Observed) -> Iterato
         yield Refuse(manifest.ref, name_taken(live, observed.key))
         return
     if live is not None and terminating(live):
-        yield from lingers(manifest, live)
+        yield from lingers(manifest, desired, live)
         return  # its deletion enqueues the tenant, which then creates it again
     if live is not None and is_fixed(manifest, live):
         # Replaced at once: pods are annotated with its hash later in this plan.
         yield Delete(manifest.ref, str(live["metadata"].get("uid", "")), "immutable: replaced")
         live = None
     why = difference(manifest.body, live)
-    removals = list(removes(manifest, live, applied=bool(why)))
+    removals = list(removes(manifest, desired, live, applied=bool(why)))
     yield from removals
     if why:
         yield Apply(manifest, why, create=live is None)
     yield from scales(manifest.ref, desired, observed, applied=bool(why or removals))
 
 
-def removes(manifest: Manifest, live: Body | None, *, applied: bool) -> Iterator[Remove]:
+def removes(manifest: Manifest, desired: Desired, live: Body | None, *, applied: bool) -> Iterator[Remove]:
     """Remove of what others have added to a child, before anything else of it is written.
 
     `applied`: whether it is applied then. The apply itself takes along what an earlier one of the operator's has set:
     removed beforehand, it would be a change of the pods for itself, with a rollout of its own.
     """
-    if live is not None and (applied or additions(manifest.body, live)):
+    if live is not None and (applied or others_additions(manifest, desired, live)):
         found = [
             each
-            for each in additions(manifest.body, live, labels=True)
+            for each in others_additions(manifest, desired, live, labels=True)
             if not (applied and is_only_applied_by_operator(live, each.path))
         ]
         if found:
             yield Remove(manifest, tuple(found), str(live["metadata"].get("resourceVersion", "")))
 
 
-def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
+def others_additions(manifest: Manifest, desired: Desired, live: Body, *, labels: bool = False) -> list[Addition]:
+    """Additions of others to a child.
+
+    Where it is not known what a Deployment becomes later, a field may be one of the operator's that another program has
+    taken over. Then only whole elements of lists are surely others', and labels.
+    """
+    found = additions(manifest.body, live, labels=labels)
+    if desired.later.get(manifest.ref, manifest) is not None:
+        return found
+    return [each for each in found if each.path[-1].startswith("[") or each.path[:-1] == TEMPLATE_LABELS]
+
+
+def lingers(manifest: Manifest, desired: Desired, live: Body) -> Iterator[Action]:
     """Keep a child as desired while its deletion takes time: a NetworkPolicy, for one, holds until it is gone.
 
     Its replicas are left alone, because the Deployment controller no longer follows them.
@@ -82,7 +94,7 @@ def lingers(manifest: Manifest, live: Body) -> Iterator[Action]:
     fixed = is_fixed(manifest, live)
     why = "" if fixed else difference(manifest.body, live)
     if not fixed:
-        yield from removes(manifest, live, applied=bool(why))
+        yield from removes(manifest, desired, live, applied=bool(why))
     if why:
         yield Apply(manifest.of_uid(live), f"{why}, while it is being deleted")
     if foreign_finalizers(live):
@@ -167,7 +179,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     elif current == 0:
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):
-        yield Scale(ref, target, version, "never scaled before", creates=True)
+        yield Scale(ref, target, version, "never scaled before", creates=True, owns=True)
     elif (bounded := within_bounds(current, ref, desired, observed)) != current:
         yield Scale(ref, bounded, version, "beyond the bounds, and the HPA does not act")
 

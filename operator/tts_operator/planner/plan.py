@@ -11,7 +11,7 @@ from tts_operator.api import Schedule, TTSModel
 from tts_operator.api.model import PrecisionOption
 from tts_operator.calendar.bounds import State
 from tts_operator.calendar.calendar import Calendar, changes, state_at
-from tts_operator.cost.forecast import SECONDS_AN_HOUR, month_of
+from tts_operator.cost.forecast import SECONDS_AN_HOUR, month_of, without_override
 from tts_operator.cost.price import hourly_price
 from tts_operator.planner.queueing import Replica, Workload, p95_seconds, replicas_needed
 from tts_operator.planner.traffic import HOURS, Hour, Traffic
@@ -100,7 +100,7 @@ class Plan:
 def make_plan(question: Question) -> Plan:
     """Answer the question. Raises UnknownTimeZone."""
     month = month_of(question.schedule, question.start)
-    hours_of_month = _state_hours(question.schedule, *month)
+    hours_of_month = _month_hours(question, *month)
     week = _week(question)
     options = question.model.spec.precisions
     precisions = tuple(_precision_plan(question, option, week, hours_of_month) for option in options)
@@ -139,6 +139,14 @@ def _week(question: Question) -> dict[State, _WindowWeek]:
         state: _WindowWeek(count, None if rates is None else max(rates[hour] for hour in seen[state]))
         for state, count in minutes.items()
     }
+
+
+def _month_hours(question: Question, first: datetime, end: datetime) -> dict[State, Decimal]:
+    """Hours of each state of the month. An override counts from `start` on: when it was set is not known."""
+    hours = _state_hours(without_override(question.schedule), first, question.start)
+    for state, more in _state_hours(question.schedule, question.start, end).items():
+        hours[state] = hours.get(state, Decimal()) + more
+    return {state: length for state, length in hours.items() if length}
 
 
 def _state_hours(schedule: Schedule | None, start: datetime, end: datetime) -> dict[State, Decimal]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tts_operator.cost.forecast import constant_hours, month_of, replica_hours
+from tts_operator.cost.forecast import constant_hours, month_of, replica_hours, without_override
 from tts_operator.cost.price import hourly_price
 from tts_operator.resolve.resolved import Pool, Resolved
 
@@ -20,7 +20,7 @@ def cost(resolved: Resolved, reported: Sequence[Mapping[str, Any]]) -> dict[str,
     """
     if resolved.tenant is None:
         return None
-    schedule = resolved.tenant.spec.schedule
+    schedule = without_override(resolved.tenant.spec.schedule)
     start, end = month_of(schedule, resolved.now)
     hourly = monthly = unscheduled = Decimal()
     for position, (pool, report) in enumerate(zip(resolved.pools, reported, strict=True)):

@@ -18,6 +18,7 @@ from tts_operator.cluster.errors import Refused
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.objects.additions import additions
 from tts_operator.objects.diff import difference
+from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body, Manifest
 
 QUOTAS, LIMIT_RANGES = "/api/v1/namespaces/{}/resourcequotas", "/api/v1/namespaces/{}/limitranges"
@@ -79,11 +80,12 @@ async def fought(
 
     await eventually(told, f"{type_} is False for {reason}")
     assert len(await counted(api, reason)) == 1, "one Event object"
-    before = len([each for each in api.writes if each.kind not in {"events", "ttstenants/status"}])
+    reports = {"events", "ttstenants/status", "pods"}  # a new pod is told its configuration
+    before = len([each for each in api.writes if each.kind not in reports])
     for _ in range(15):
         await act()
         await reconcile(api.key(), context)
-    after = len([each for each in api.writes if each.kind not in {"events", "ttstenants/status"}])
+    after = len([each for each in api.writes if each.kind not in reports])
     if binds_a_team:
         assert after - before >= 15, "it is corrected each time"
     else:
@@ -97,9 +99,28 @@ async def test_a_scaler_that_sets_zero_again_and_again(api: ApiServer) -> None:
     pool = await a_tenant(api, schedule=DAY)
     scaler, deployment = other(api, "night-scaler"), api.ref("Deployment", pool)
     message = await fought(api, lambda: scaler.scale(deployment, 0), "ScalingActive", "ReplicasContested")
-    # The subresource leaves no trace of who used it, unless it owned the field before.
+    # A Scale of zero has no field `replicas`, so that nobody owns it then: only the audit log has the name.
     assert message.startswith(f"deploy/{pool}: ")
     assert "keeps scaling it" in message
+
+
+async def test_whoever_scales_beyond_the_bounds_by_the_subresource_alone_is_named(api: ApiServer) -> None:
+    """Replicas have an owner from the creation on, so that managedFields have an entry of the subresource."""
+    pool = await a_tenant(api, schedule=DAY)
+    scaler, deployment, context = other(api, "night-scaler"), api.ref("Deployment", pool), context_of(api)
+    numbers = iter(range(20, 900))
+
+    async def told() -> bool:
+        await scaler.scale(deployment, next(numbers))
+        await reconcile(api.key(), context)
+        return bool((await api.condition("ScalingActive"))["reason"] == "ReplicasContested")
+
+    await eventually(told, "the scaler is told")
+    live = await api.get("Deployment", pool)
+    entries = {each["manager"]: each.get("subresource") for each in live["metadata"]["managedFields"]}
+    assert entries["night-scaler"] == "scale"
+    message = (await api.condition("ScalingActive"))["message"]
+    assert message.startswith(f"deploy/{pool}: field manager night-scaler keeps scaling it")
 
 
 async def test_a_scaler_that_acts_while_reconciles_run(api: ApiServer) -> None:
@@ -332,6 +353,83 @@ def without_server_fields(body: Body) -> Object:
     changing = {"generation", "resourceVersion", "managedFields", "annotations"}
     metadata = {name: value for name, value in body["metadata"].items() if name not in changing}
     return {**{name: value for name, value in body.items() if name != "status"}, "metadata": metadata}
+
+
+async def waiting(api: ApiServer) -> tuple[str, ReconcileContext]:
+    """A tenant whose pool waits to roll out a change of its model; returns the pool's name."""
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key(), schedule=DAY))
+    await converge(api)
+    paused = {"metadata": {"annotations": {ROLLOUT_MODE: "Paused"}}}
+    await api.user.patch(
+        api.ref("TTSModel", name), {**paused, "spec": {"image": "example.invalid/new:2", "threads": 2}}
+    )
+    context = context_of(api)
+    await reconcile(api.key(), context)
+    assert (await api.condition("Programmed"))["reason"] == "RolloutPaused"
+    return f"acme-{name}", context
+
+
+async def test_a_deployment_that_waits_for_a_rollout_is_repaired_without_new_pods(api: ApiServer) -> None:
+    pool, context = await waiting(api)
+    before = await api.get("Deployment", pool)
+    change = {
+        "metadata": {"labels": {"app.kubernetes.io/name": "mine"}},
+        "spec": {"paused": True, "minReadySeconds": 90, "strategy": {"rollingUpdate": {"maxSurge": 9}}},
+    }
+    await other(api, "kubectl-edit").patch(api.ref("Deployment", pool), change)
+    await reconcile(api.key(), context)
+    after = await api.get("Deployment", pool)
+    assert without_server_fields(after) == without_server_fields(before)
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+    assert (await api.condition("Programmed"))["reason"] == "RolloutPaused"
+    writes = len(api.writes)
+    await reconcile(api.key(), context)
+    assert len(api.writes) == writes
+
+
+@pytest.mark.parametrize("manager", ["kubectl-patch", "tts-operator"])
+@pytest.mark.parametrize("addition", ["a container", "a variable", "accelerators"])
+async def test_what_is_added_to_pods_that_wait_for_a_rollout_is_removed(
+    api: ApiServer, addition: str, manager: str
+) -> None:
+    pool, context = await waiting(api)
+    before = await api.get("Deployment", pool)
+    query = {"fieldManager": manager}
+    path = path_of(api.ref("Deployment", pool))
+    await api.user.cluster.send(Request("PATCH", path, query, ADDED[addition][2], STRATEGIC))
+
+    async def as_before() -> bool:
+        await reconcile(api.key(), context)
+        return without_server_fields(await api.get("Deployment", pool)) == without_server_fields(before)
+
+    await eventually(as_before, "the addition is removed, and nothing else changes")
+
+
+async def test_a_changed_value_of_pods_that_wait_for_a_rollout_is_told_and_corrected_with_it(api: ApiServer) -> None:
+    pool, context = await waiting(api)
+    evil = other_pod(containers=[{"name": "tts-server", "image": "evil:1"}])
+    query = {"fieldManager": "kubectl-set"}
+    deployment = api.ref("Deployment", pool)
+    await api.user.cluster.send(Request("PATCH", path_of(deployment), query, evil, STRATEGIC))
+    await other(api, "kubectl-rollout").patch(deployment, {"spec": {"paused": True}})
+    await reconcile(api.key(), context)
+    told = await api.condition("Programmed")
+    assert (told["status"], told["reason"]) == ("False", "ChangedMeanwhile")
+    assert (
+        f"deploy/{pool}: field manager kubectl-set has changed spec.template.spec.containers[tts-server].image"
+        in (told["message"])
+    )
+    live = await api.get("Deployment", pool)
+    assert not live["spec"].get("paused")
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "evil:1"
+    model = pool.removeprefix("acme-")
+    await api.user.patch(api.ref("TTSModel", model), {"metadata": {"annotations": {ROLLOUT_MODE: None}}})
+    await reconcile(api.key(), context)
+    live = await api.get("Deployment", pool)
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "example.invalid/new:2"
+    await reconcile(api.key(), context)
+    assert (await api.condition("Programmed"))["reason"] == "AsSpecified"
 
 
 HELD: dict[str, tuple[str, str, Object]] = {

@@ -157,11 +157,67 @@ def test_a_table_that_excel_wrote_is_read(files: list[str], tmp_path: Path, caps
         ("--quality-floor=11", "'11' is not a quality from 0 to 10, such as 9.5"),
         ("--cpu-hour=-1", "'-1' is not a price such as 0.0316"),
         ("--requests-per-second=nan", "'nan' is not a number from 0 to 1e+06"),
+        ("--extended-resource-hour=gpu=2", "'gpu=2' is not a resource and its price, such as nvidia.com/gpu=2.10"),
+        ("--extended-resource-hour=nvidia.com/gpu", "'nvidia.com/gpu' is not a resource and its price"),
+        ("--replicas=3", "unrecognized arguments: --replicas=3"),
     ],
 )
 def test_a_wrong_flag_says_what_to_write(
     files: list[str], capsys: pytest.CaptureFixture[str], flag: str, problem: str
 ) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(["plan", *files, flag])
-    assert problem in capsys.readouterr().err
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert problem in said
+    assert said.startswith("usage: kubectl tts plan "), "the flags of this command, not those of all"
+
+
+def test_an_object_that_is_there_twice_is_named(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = tenant_body(schedule=PRESET)
+    again = [*files, *written(tmp_path, tenant)]
+    name = f"{tenant['metadata']['namespace']}/{tenant['metadata']['name']}"
+    assert errors(capsys, *again) == [f"TTSTenant {name} is there 2 times: leave all but one out"]
+    assert errors(capsys, *files, *written(tmp_path, priced(quality="1"))) == [
+        "TTSModel espeak is there 2 times: leave all but one out"
+    ]
+
+
+def test_extended_resources_have_a_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = priced(hourlyCost=None)
+    body["spec"]["precisions"][0]["resources"]["limits"]["nvidia.com/gpu"] = 2
+    both = written(tmp_path, body, tenant_body(schedule=PRESET))
+    prices = ("--cpu-hour=1", "--memory-gib-hour=0.8")
+    assert planned(capsys, *both, *prices)["monthly"] is None, "a part of the cost would pass for the whole"
+    found = planned(capsys, *both, *prices, "--extended-resource-hour=nvidia.com/gpu=2.10")
+    assert found["monthly"] == f"{1638 * 4.4:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "status"),
+    [
+        ((), 0),
+        (("--requests-per-second=20",), 0),
+        (("--requests-per-second=20", "--quality-floor=10"), 3),
+        (("--requests-per-second=900000",), 3),
+    ],
+)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_the_exit_status_says_whether_there_is_an_answer(
+    files: list[str], capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], status: int, output: str
+) -> None:
+    assert main(["plan", *files, *flags, MONDAY, "-o", output]) == status
+    assert capsys.readouterr().out, "the plan is printed in any case"
+
+
+def test_an_override_is_billed_from_the_start_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends after a day of the month, and nobody knows when it was set."""
+    override = {"until": "2026-11-12T00:00:00Z", "minReplicas": 10, "maxReplicas": 10}
+    schedule = {"default": {"minReplicas": 1, "maxReplicas": 1}, "override": override}
+    both = written(tmp_path, priced(), tenant_body(schedule=schedule))
+    assert main(["plan", *both, "-o", "json", "--from=2026-11-11T00:00:00Z"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["monthly"] == f"{(29 * 24 * 1 + 24 * 10) * 2.1:.2f}"
+    assert [each["window"] for each in found["windows"]] == ["override", "default"]

@@ -325,8 +325,8 @@ def test_a_model_that_went_missing_keeps_its_pods_while_bounds_and_limits_conver
     now: dict[str, Any] = {"schedule": DAY, "quota": {"requestsPerMinute": 3}, "voiceAliases": {"alloy": "de"}}
     assert planned(observe(known=[], children=children, **now)) == [
         "apply cm/acme-quota: quota.json changed",
-        "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
         "scale deploy/acme-espeak to 3: never scaled before",
+        "apply hpa/acme-espeak: min 1 -> 3, max 1 -> 6",
     ]
 
 

@@ -222,6 +222,24 @@ def test_a_pause_ends_by_itself() -> None:
     assert [str(each).partition(":")[0] for each in world.reconcile()] == ["apply deploy/acme-espeak"]
 
 
+@pytest.mark.parametrize(
+    ("field", "repair"),
+    [("minReadySeconds", "minReadySeconds 900 -> 2"), ("revisionHistoryLimit", "revisionHistoryLimit 900 -> 3")],
+)
+def test_another_change_of_a_contested_child_is_corrected_at_once(field: str, repair: str) -> None:
+    world = World()
+
+    def paused() -> None:
+        world.changes("Deployment", DEPLOYMENT.name, set_to("spec", "paused", value=True))
+
+    world.fights(6, paused)
+    paused()
+    assert world.reconcile() == [], "the pause"
+    world.changes("Deployment", DEPLOYMENT.name, set_to("spec", field, value=900), "somebody-else")
+    (written,) = world.reconcile()
+    assert repair in str(written)
+
+
 def test_the_schedule_goes_on_in_a_fight() -> None:
     """A value that the operator itself wants to change is written at once."""
     world = World()
@@ -417,6 +435,16 @@ def test_whoever_scales_without_a_trace_leaves_one_the_next_time() -> None:
     world.changes("Deployment", DEPLOYMENT.name, set_to("spec", "replicas", value=0), "night-scaler")
     world.reconcile()
     assert world.message.startswith("deploy/acme-espeak: field manager night-scaler keeps scaling it")
+
+
+def test_the_first_write_of_replicas_makes_them_the_operators() -> None:
+    """Also where it follows in a later reconcile than the creation: the first one has lost a race."""
+    world = World()
+    deployment = world.children[DEPLOYMENT]
+    deployment["spec"]["replicas"], deployment["metadata"]["generation"] = 1, 1
+    (write,) = world.reconcile()
+    assert isinstance(write, Scale)
+    assert write.owns
 
 
 def test_writes_that_lose_a_race_are_no_fight() -> None:

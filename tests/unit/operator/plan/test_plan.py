@@ -236,7 +236,10 @@ def test_a_creation_that_stopped_before_its_replicas_goes_on() -> None:
     deployment = child(children, "Deployment", "acme-espeak")
     deployment["spec"]["replicas"] = 1  # as the API server defaults it
     deployment["metadata"]["generation"] = 1  # and nobody has written it since
-    assert planned(observe(children=children, schedule=DAY)) == ["scale deploy/acme-espeak to 3: never scaled before"]
+    reading = observe(children=children, schedule=DAY)
+    assert planned(reading) == ["scale deploy/acme-espeak to 3: never scaled before"]
+    (write,) = actions(reading)
+    assert write.owns, "whoever scales it next is named"
 
 
 def test_replicas_that_somebody_set_are_left_to_the_autoscaler() -> None:

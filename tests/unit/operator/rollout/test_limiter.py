@@ -353,11 +353,13 @@ def test_who_waits_keeps_the_pods_and_gets_everything_else() -> None:
     assert [manifest.ref.kind for manifest in found.manifests if manifest.ref.name == "acme-espeak"] == [
         "NetworkPolicy",
         "Service",
+        "Deployment",
         "PodDisruptionBudget",
         "HorizontalPodAutoscaler",
     ]
-    assert "acme-espeak" in {ref.name for ref in found.kept if ref.kind == "Deployment"}
     bodies = [dict(manifest.body) for manifest in found.manifests]
+    pods = child(before, "Deployment", "acme-espeak")["spec"]["template"]
+    assert child(bodies, "Deployment", "acme-espeak")["spec"]["template"] == pods
     assert json.loads(child(bodies, "ConfigMap", "acme-quota")["data"]["quota.json"])["requestsPerMinute"] == 3
     (now,) = json.loads(child(bodies, "ConfigMap", "acme-espeak-server")["data"]["server.json"])["models"]
     (then,) = json.loads(child(before, "ConfigMap", "acme-espeak-server")["data"]["server.json"])["models"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.support.operator_builders import NOON, observe, resolved, settle, while_refused
+from tests.support.operator_builders import NOON, NOT_SUPPORTED, observe, resolved, settle, while_refused
 from tests.support.resources import Object, stored, tenant_body
 from tts_operator.plan.outcome import Outcome
 from tts_operator.snapshot.accepted import accepted_models, accepted_tenant, accepted_text, spec_text, with_tier
@@ -66,6 +67,18 @@ def test_an_accepted_spec_is_kept_as_it_was_written_and_a_refused_one_is_not() -
     assert said["acceptedSpec"] == first["acceptedSpec"], "nothing is known that could be followed instead"
     assert refused.body is not None
     assert accepted_text({**refused.body, "status": said}) == first["acceptedSpec"]
+
+
+def test_while_a_spec_is_refused_the_one_that_applies_stays_in_the_status() -> None:
+    """A refused spec that took its place would apply from the next reconcile on."""
+    before = reported(tier="VIP")
+    refused = observe(before=before, tier="VIP", preventDeletion=True).body
+    assert refused is not None
+    refused = {**refused, "metadata": {**refused["metadata"], "generation": 2}}
+    reading = replace(observe(before=before, tier="VIP"), body=refused, refusal=NOT_SUPPORTED)
+    said = status(resolved(reading), reading, Outcome())
+    assert "pools" in said, "the accepted one is followed"
+    assert said["acceptedSpec"] == before["acceptedSpec"]
 
 
 def test_the_status_describes_the_spec_that_applies() -> None:

@@ -79,6 +79,16 @@ def test_the_platforms_prices_serve_models_without_one() -> None:
     }
 
 
+def test_an_override_is_part_of_what_runs_and_not_of_the_months_forecast() -> None:
+    """It has no beginning, and a forecast from now on would be a write in each reconcile."""
+    until = {"until": "2026-11-05T00:00:00Z", "minReplicas": 9, "maxReplicas": 9}
+    plain = cost(known=[priced()], schedule={"default": {"minReplicas": 1, "maxReplicas": 1}})
+    found = cost(known=[priced()], schedule={"default": {"minReplicas": 1, "maxReplicas": 1}, "override": until})
+    assert found is not None
+    assert plain is not None
+    assert (found["monthly"], found["unscheduledMonthly"]) == (plain["monthly"], plain["unscheduledMonthly"])
+
+
 def test_the_forecast_stays_while_the_month_does() -> None:
     observed = observe(known=[priced()], schedule=PRESET)
     texts = {
