@@ -9,6 +9,7 @@ from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
+from tts_operator.desired.endpointslice import waker_slices
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
@@ -35,11 +36,13 @@ class Desired:
     kept: frozenset[Ref]
     """Live children that stay as they are, because what they are built from is missing for now."""
     replicas: Mapping[Ref, int]
-    """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
+    """By Deployment: replicas on creation and after zero; 0 only by a suspension or by the schedule."""
     bounds: Mapping[Ref, Bounds]
     """By Deployment: bounds of its HPA."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
+    why_zero: str = "suspended"
+    """Why replicas are 0, for logs."""
 
 
 def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
@@ -62,8 +65,9 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
-    # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
-    started = [pool for pool in current if pool.deployed or not resolved.suspended]
+    # The API server creates a Deployment with one replica, so a tenant that is born without replicas has none
+    # until it wakes.
+    started = [pool for pool in current if pool.deployed or not resolved.stopped]
     # One whose Deployment has lost its labels has no model: nothing with valid labels can be built for it.
     retiring = [
         pool
@@ -83,6 +87,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
+        *waker_slices(resolved),  # before the pods leave the Service
         *(deployments[pool.name].manifest for pool in started if pool.name in deployments and not pool.throttled),
         *(pod_disruption_budget(resolved, pool) for pool in current),
         *(horizontal_pod_autoscaler(resolved, pool) for pool in (*started, *retiring)),  # ceilings hold for all
@@ -94,11 +99,12 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         manifests=tuple(manifests),
         kept=frozenset(kept & resolved.observed.children.keys()),
         replicas={
-            deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
+            deployment_ref(resolved, pool): 0 if resolved.stopped else max(pool.bounds.min_replicas, 1)
             for pool in current
         },
         bounds={deployment_ref(resolved, pool): pool.bounds for pool in current},
         config_hashes=dict(hashes(resolved, current, configs, quota)),
+        why_zero="suspended" if resolved.suspended else "the schedule has no replicas now",
     )
 
 
