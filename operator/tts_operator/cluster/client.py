@@ -276,8 +276,7 @@ class Cluster:
         """Read a response line by line as it arrives, of any length. Raises ClusterError, also after such a silence."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence_seconds)
         try:
-            response = await self._open(request, limits)
-            async with response:
+            async with (await self._open(request, limits)).response as response:
                 if response.status >= 400:
                     raise error_of(response.status, _parsed(await response.read()))
                 rest = b""

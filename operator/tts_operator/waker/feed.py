@@ -13,6 +13,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import ENDPOINT_SLICE, SLICE_MANAGED_BY, TENANT
 from tts_operator.objects.labels import MANAGED, POOL_LABEL
 from tts_operator.objects.manifest import Body
+from tts_operator.objects.names import MANAGER
 from tts_operator.waker.tenants import Tenants
 
 log = structlog.get_logger()
@@ -22,12 +23,13 @@ RETRY_SECONDS = 2.0
 SLICES = ",".join(
     (
         MANAGED,
-        f"{SLICE_MANAGED_BY}=endpointslice-controller.k8s.io",
+        f"{SLICE_MANAGED_BY}!={MANAGER}",
         f"!{POOL_LABEL}",
         "!service.kubernetes.io/headless",
     )
 )
-"""Selector of the EndpointSlices behind tenants' Services: they have the labels of their Service."""
+"""Selector of the EndpointSlices behind tenants' Services, which have the labels of their Service, without the
+waker's own."""
 
 
 @dataclass(frozen=True)
