@@ -55,8 +55,8 @@ with concurrent.futures.ThreadPoolExecutor(4) as callers:
     print(json.dumps(list(callers.map(ask, range(count)))))
 """
 
-# Sends this many requests at the same time, and prints of each the status, the seconds until its first bytes of audio, and
-# what went wrong.
+# Sends this many requests at the same time, and prints of each the status, the seconds until its first bytes of audio,
+# and what went wrong.
 ASK_AT_ONCE = """
 import concurrent.futures, http.client, json, sys, time
 host, path, key, body, count, timeout = *sys.argv[1:5], int(sys.argv[5]), float(sys.argv[6])

@@ -568,10 +568,9 @@ def test_the_waker_may_write_its_request_and_nothing_else(
             if "denied request" in str(error):
                 break
         assert time.monotonic() < deadline, "the waker's policy does not hold"
-    for name, change in refused.items():
-        with pytest.raises(DeniedError, match="only status.wake of a TTSTenant"):
+    for change in refused.values():
+        with pytest.raises(DeniedError, match=r"only status\.wake of a TTSTenant"):
             waker.writes("acme/status", {"status": change})
-            raise AssertionError(name)
     waker.writes("acme/status", {"status": {"wake": {"requestedAt": "2026-11-30T00:00:00Z"}}})
     waker.writes("acme/status", {"status": {"wake": {"requestedAt": "2026-11-30T00:00:05Z"}}})
     with pytest.raises(DeniedError, match="cannot patch resource"):
