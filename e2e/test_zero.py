@@ -19,8 +19,8 @@ def closed_for(minutes: int) -> dict[str, object]:
 
 
 async def test_a_request_at_zero_is_slow_and_none_of_a_hundred_fails(platform: Platform) -> None:
-    """Given an endpoint that its calendar has scaled to zero, when a hundred requests come, they wait for a pod, and none
-    of them fails. The time of the first audio is printed."""
+    """Given an endpoint that its calendar has scaled to zero, when a hundred requests come, they wait for a pod, and
+    none of them fails. The time of the first audio is printed."""
     acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(1))
     await acme.sees_condition("Ready", within_seconds=120)
     assert (await acme.asks()).status == 200
@@ -51,7 +51,7 @@ async def test_an_endpoint_at_zero_says_when_it_wakes(platform: Platform) -> Non
 
 
 async def test_night_falls_to_zero_and_no_caller_notices(platform: Platform) -> None:
-    """Given callers of an endpoint, when its schedule scales it to zero and requests may wake it, none of them fails."""
+    """Given callers of an endpoint, when its schedule scales it to zero and requests may wake it, none fails."""
     acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(1))
     await acme.sees_condition("Ready", within_seconds=120)
     async with acme.keeps_calling(requests_per_second=4) as calls:
