@@ -146,7 +146,7 @@ class Team:
         )
 
     async def asks_at_once(self, count: int, within_seconds: float) -> list[tuple[int, float, str]]:
-        """Request speech so many times at once: of each the status, the seconds until its first audio, and the error."""
+        """Request speech so often at once: of each the status, the seconds until its first audio, and the error."""
         return await self.caller.ask_at_once(self.host, self.key, self.speech(SENTENCE), count, within_seconds)
 
     @asynccontextmanager

@@ -50,7 +50,7 @@ class OperatorAccount:
     ACCOUNT = ACCOUNT
 
     def __init__(self, plane: ControlPlane) -> None:
-        pair = plane.authority.issue("account", self.ACCOUNT, groups=("system:serviceaccounts",))
+        pair = plane.authority.issue(self.ACCOUNT.rpartition(":")[2], self.ACCOUNT, groups=("system:serviceaccounts",))
         trust = ssl.create_default_context(cafile=str(plane.authority.pair.certificate))
         trust.load_cert_chain(pair.certificate, pair.key)
         self._client = httpx.Client(base_url=plane.server, verify=trust)
@@ -135,7 +135,8 @@ def golden(name: str) -> list[dict[str, Any]]:
 
 def changed(kind: str, change: dict[str, Any]) -> dict[str, Any]:
     """The first built child of this kind with a change: maps are merged, everything else is replaced."""
-    return merged(next(body for body in golden("two-pools.yaml") if body["kind"] == kind), change)
+    built = [*golden("two-pools.yaml"), *golden("at-zero.yaml")]
+    return merged(next(body for body in built if body["kind"] == kind), change)
 
 
 def merged(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -186,20 +187,9 @@ MISUSES: dict[str, Callable[[OperatorAccount, int], None]] = {
 
 def endpoint_slice(service: str = "acme", port: int = 20_000, **labels: str) -> dict[str, Any]:
     """The EndpointSlice by which the tenant's Service leads to the waker, with a change."""
-    own = {"kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": "tts-operator"}
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "acme--waker",
-            "namespace": TEAM,
-            "labels": {**OWN, **own, **labels},
-            "ownerReferences": [owner(str(uuid.uuid4()))],
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": ["10.0.0.7"]}],
-        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
-    }
+    own = {"kubernetes.io/service-name": service, **labels}
+    ports = [{"name": "http", "port": port, "protocol": "TCP"}]
+    return changed("EndpointSlice", {"metadata": {"labels": own}, "ports": ports})
 
 
 def pods() -> Iterator[dict[str, Any]]:
@@ -348,7 +338,7 @@ def test_a_child_may_not_be_given_to_another_tenant(account: OperatorAccount) ->
         account.patches("secrets/own", {"metadata": {"ownerReferences": [owner(str(uuid.uuid4()))]}})
 
 
-@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml"])
+@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml", "at-zero.yaml"])
 def test_everything_that_the_builders_make_may_be_made(account: OperatorAccount, name: str) -> None:
     for body in golden(name):
         account.tries(body)
@@ -371,6 +361,7 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
     others = {
         "Deployment": "|must have the labels of their tenant",
         "ServiceAccount": "|the only ServiceAccount of tenant",
+        "EndpointSlice": "|must be of the Service of their tenant",
     }
     message = f"must be controlled by a TTSTenant{others.get(kind, '')}"
     with pytest.raises(DeniedError, match=message):

@@ -126,7 +126,7 @@ class TTSTenantStatus(LenientModel):
     next_transition: NextTransition | None = None
     """Next change of the replica bounds by the schedule."""
     waker: WakerStatus | None = None
-    """What the waker of the operator's chart answers for this tenant. Set only where the schedule has a zero."""
+    """Facts for the waker of the operator's chart, which answers at zero. Set only where the schedule has a zero."""
     wake: WakeRequest | None = None
     """Last request that started a replica at zero."""
     time_zone_database: Text | None = None

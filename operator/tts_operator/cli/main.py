@@ -13,7 +13,7 @@ from tts_operator.settings import ProcessSettings, Settings, WakerProcessSetting
 ENVIRONMENT = "TTS_OPERATOR_"
 """Prefix of the environment's variables: TTS_OPERATOR_LEASE_NAME sets --lease-name."""
 WAKER_ENVIRONMENT = "TTS_WAKER_"
-"""The same of `tts-operator waker`."""
+"""Prefix of the variables of `tts-operator waker`: TTS_WAKER_PORTS sets --ports."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,6 +30,7 @@ from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
+from tts_operator.status.claim import claimed_by
 from tts_operator.status.policies import SCALED_TO_ZERO, SUSPENDED
 from tts_operator.telemetry.metrics import Metrics
 
@@ -296,7 +297,7 @@ class Controller:
         self._fallbacks.list_started()
         waker_ports: list[Body] = []
         async for body in self._list_scopes(TENANT):
-            if recorded_port(body) is not None:
+            if recorded_port(body) is not None and claimed_by(body) == self._options.release:
                 waker_ports.append({"metadata": body["metadata"], "status": {"waker": body["status"]["waker"]}})
             tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
             conditions.update(_conditions(body))

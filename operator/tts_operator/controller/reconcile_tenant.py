@@ -107,6 +107,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     observed = await context.claims.hold(reading, clock.now())
     if observed is None:  # the tenant of another release
         limiter.leave_queue(key)  # it may have been queued here before it moved
+        context.waker.forget(key)
         return None
     observed = context.waker.connect(observed)
     resolved = resolve(observed, context.settings, clock.now())

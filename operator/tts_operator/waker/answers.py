@@ -24,7 +24,7 @@ class PassOn:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Wait:
     """Wait for a pod."""
 
     ask: bool
@@ -47,17 +47,17 @@ class Answer:
         return json.dumps({"error": error}, ensure_ascii=False).encode()
 
 
-Decision = PassOn | Hold | Answer
+Decision = PassOn | Wait | Answer
 
 
 def decide(tenant: Tenant | None, path: str, waited_seconds: float, now: datetime, *, ready: bool) -> Decision:
     """Decide on a request that has waited so long. `ready`: whether the tenant has a ready pod."""
     if tenant is None:
-        return Hold(ask=False) if waited_seconds < STATUS_SECONDS else unknown()
+        return Wait(ask=False) if waited_seconds < STATUS_SECONDS else unknown()
     if ready:
         return PassOn()
     if tenant.wake_on_request and path.startswith(WAKING_PREFIX):
-        return Hold(ask=tenant.at_zero) if waited_seconds < tenant.max_wait_seconds else waited_too_long(tenant)
+        return Wait(ask=tenant.at_zero) if waited_seconds < tenant.max_wait_seconds else waited_too_long(tenant)
     return at_zero(tenant, now) if tenant.at_zero else starting()
 
 

@@ -33,7 +33,7 @@ async def wake(settings: WakerProcessSettings, clock: Clock | None = None) -> No
     """Answer requests until SIGTERM or SIGINT; then the requests that are in flight end."""
     clock = clock or SystemClock()
     stopping = _stop_signal()
-    metrics, tenants, arrivals = WakerMetrics(), Tenants(), Arrivals()
+    metrics, tenants, arrivals = WakerMetrics(), Tenants(settings.release), Arrivals()
     metrics.tenants.set_function(lambda: len(tenants))
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(await Cluster.connect(lambda: True))

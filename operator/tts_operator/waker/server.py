@@ -15,7 +15,7 @@ from tts_operator.clock import Clock
 from tts_operator.objects.keys import Key
 from tts_operator.telemetry.waker_metrics import WakerMetrics
 from tts_operator.waker import answers
-from tts_operator.waker.answers import Answer, Hold, PassOn, decide
+from tts_operator.waker.answers import Answer, PassOn, Wait, decide
 from tts_operator.waker.budget import Budget
 from tts_operator.waker.passing import NotDelivered, Passed, Passer
 from tts_operator.waker.tenants import Pod, Tenant, Tenants
@@ -154,7 +154,7 @@ class _Held:
                     return tenant, pods[self._attempts % len(pods)]
                 case Answer():
                     raise Refused(decision)
-                case Hold(ask=True) if tenant is not None:
+                case Wait(ask=True) if tenant is not None:
                     parts.wakes.ask(tenant)
             await parts.arrivals.wait(tenant.key if tenant else None, RECHECK_SECONDS)
 

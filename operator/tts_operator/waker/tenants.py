@@ -40,11 +40,13 @@ class Pod(NamedTuple):
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-def tenant_of(body: Body) -> Tenant | None:
-    """The tenant of a stored TTSTenant; None where it has no port, or is being deleted."""
-    metadata = body["metadata"]
-    told: Mapping[str, Any] = (body.get("status") or {}).get("waker") or {}
+def tenant_of(body: Body, release: str = "") -> Tenant | None:
+    """The tenant of a stored TTSTenant; None where it has no port, is being deleted, or is another release's."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    told: Mapping[str, Any] = status.get("waker") or {}
     port = told.get("port")
+    if release and status.get("release") != release:
+        return None  # the waker of each release has ports of its own
     if not isinstance(port, int) or "deletionTimestamp" in metadata:
         return None
     return Tenant(
@@ -74,7 +76,9 @@ def pods_of(body: Body) -> tuple[Pod, ...]:
 class Tenants:
     """Every tenant with a port, and every ready pod behind a tenant's Service."""
 
-    def __init__(self) -> None:
+    def __init__(self, release: str = "") -> None:
+        """`release`: that of the operator whose tenants count; empty for all."""
+        self._release = release
         self._tenants: dict[Key, Tenant] = {}
         self._holders: dict[int, set[Key]] = {}
         self._slices: dict[Key, dict[str, tuple[Pod, ...]]] = {}  # by Service, then by slice
@@ -95,7 +99,7 @@ class Tenants:
     def tenant_changed(self, body: Body) -> Key:
         """Record a stored TTSTenant. Returns its key."""
         key = self.tenant_gone(body)
-        if (tenant := tenant_of(body)) is not None:
+        if (tenant := tenant_of(body, self._release)) is not None:
             self._tenants[key] = tenant
             self._holders.setdefault(tenant.port, set()).add(key)
         return key

@@ -134,7 +134,7 @@ def test_flags_in_prose_exist() -> None:
 
 
 def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> None:
-    free = {"resources.requests", "resources.limits"}
+    free = {f"{part}resources.{each}" for part in ("", "waker.") for each in ("requests", "limits")}
     ours = {path for path in leaves(VALUES) if not any(path.startswith(f"{open_}.") for open_ in free)}
     assert ours == set(properties(SCHEMA)) - {"global"}
 

@@ -1,4 +1,4 @@
-"""What the waker does with a request, as a table."""
+"""The waker's decisions on a request, as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tts_operator.objects.keys import Key
-from tts_operator.waker.answers import STATUS_SECONDS, Answer, Decision, Hold, PassOn, decide, moment
+from tts_operator.waker.answers import STATUS_SECONDS, Answer, Decision, PassOn, Wait, decide, moment
 from tts_operator.waker.tenants import Tenant
 
 NOW = datetime(2026, 11, 5, 1, 30, tzinfo=UTC)
@@ -46,8 +46,8 @@ TABLE: dict[str, tuple[Tenant | None, bool, str, float, Decision | tuple[str, in
         0,
         ("scaled_to_zero", 1),
     ),
-    "a request may wake it": (WAKES, False, SPEECH, 0, Hold(ask=True)),
-    "its pod starts": (AWAKE, False, SPEECH, 59.9, Hold(ask=False)),
+    "a request may wake it": (WAKES, False, SPEECH, 0, Wait(ask=True)),
+    "its pod starts": (AWAKE, False, SPEECH, 59.9, Wait(ask=False)),
     "the wait is over at zero": (WAKES, False, SPEECH, 60, ("scaled_to_zero", 10)),
     "the wait is over while the pod starts": (AWAKE, False, SPEECH, 60, ("starting", 10)),
     "a probe wakes nobody": (WAKES, False, "/healthz", 0, ("scaled_to_zero", 12_600)),
@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[Tenant | None, bool, str, float, Decision | tuple[str, in
         0,
         ("starting", 5),
     ),
-    "a tenant whose status is not read yet": (None, False, SPEECH, STATUS_SECONDS - 0.1, Hold(ask=False)),
+    "a tenant whose status is not read yet": (None, False, SPEECH, STATUS_SECONDS - 0.1, Wait(ask=False)),
     "a port of nobody": (None, False, SPEECH, STATUS_SECONDS, ("unknown_endpoint", 10)),
 }
 

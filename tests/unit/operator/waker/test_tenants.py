@@ -63,6 +63,18 @@ def test_a_tenant_without_a_port_or_that_is_being_deleted_has_none() -> None:
     assert len(tenants) == 0
 
 
+def test_tenants_of_another_release_are_the_matter_of_its_own_waker() -> None:
+    """Both give ports away by themselves."""
+    tenants = Tenants("system/tts-operator")
+    for name, release in (("acme", "system/tts-operator"), ("blue", "other/tts-operator")):
+        body = tenant(name)
+        body["status"]["release"] = release
+        tenants.tenant_changed(body)
+    found = tenants.at(20_001)
+    assert found is not None
+    assert found.key == ACME
+
+
 def test_pods_are_the_ready_endpoints_of_every_slice_of_the_service() -> None:
     tenants = Tenants()
     tenants.slice_changed(endpoints("acme-1", "acme", "10.0.0.1", waiting=("10.0.0.2",)))
