@@ -398,8 +398,8 @@ class WakerProcessSettings:
     ] = ()
     """Namespaces, separated by commas, whose tenants the waker answers for. Default: all namespaces."""
     release: str = ""
-    """Release of the operator whose tenants the waker answers for, as the namespace and name of its Lease. Default: every
-    release."""
+    """Release of the operator whose tenants the waker answers for: namespace and name of its Lease, as
+    `ttsfleet-system/tts-operator`. Default: every release."""
     first_port: Annotated[int, Field(ge=1024, le=65_535)] = 20_000
     """First port that belongs to one tenant."""
     ports: Annotated[int, Field(ge=1, le=16_384)] = 4096
