@@ -55,6 +55,30 @@ with concurrent.futures.ThreadPoolExecutor(4) as callers:
     print(json.dumps(list(callers.map(ask, range(count)))))
 """
 
+# Sends this many requests at the same time, and prints of each the status, the seconds until its first bytes of audio,
+# and what went wrong.
+ASK_AT_ONCE = """
+import concurrent.futures, http.client, json, sys, time
+host, path, key, body, count, timeout = *sys.argv[1:5], int(sys.argv[5]), float(sys.argv[6])
+headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+
+def ask(_):
+    began = time.monotonic()
+    try:
+        connection = http.client.HTTPConnection(host, timeout=timeout)
+        connection.request("POST", path, body.encode(), headers)
+        response = connection.getresponse()
+        content = response.read(64)
+        heard = time.monotonic() - began
+        content += response.read()
+        return response.status, heard, "" if response.status == 200 else content.decode(errors="replace")[:300]
+    except Exception as problem:
+        return 0, time.monotonic() - began, repr(problem)
+
+with concurrent.futures.ThreadPoolExecutor(count) as callers:
+    print(json.dumps(list(callers.map(ask, range(count)))))
+"""
+
 # Sends a request every interval, each on its own connection and with the next key, until standard input ends. A slow
 # request does not delay the next one. A first request, which does not count, must succeed before: pods can be ready
 # before the node's rules for their Service are.
@@ -200,6 +224,17 @@ class Caller:
         """Send this many requests for speech, four at a time. Returns the number of responses by status."""
         words = ["-c", ASK_OFTEN, host, SPEECH, key, json.dumps(body), str(count)]
         return Counter(json.loads(await self.kube.kubectl(*self._exec(), *words)))
+
+    async def ask_at_once(
+        self, host: str, key: str, body: dict[str, Any], count: int, timeout_seconds: float
+    ) -> list[tuple[int, float, str]]:
+        """Send requests for speech at the same time. Returns of each the status, 0 without one, the seconds until its
+        first audio, and the error."""
+        words = ["-c", ASK_AT_ONCE, host, SPEECH, key, json.dumps(body), str(count), str(timeout_seconds)]
+        return [
+            (status, heard, error)
+            for status, heard, error in json.loads(await self.kube.kubectl(*self._exec(), *words))
+        ]
 
     @asynccontextmanager
     async def keep_calling(

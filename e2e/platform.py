@@ -145,6 +145,10 @@ class Team:
             self.host, "/v1/audio/speech", self.key if key is None else key, self.speech(text, **request)
         )
 
+    async def asks_at_once(self, count: int, within_seconds: float) -> list[tuple[int, float, str]]:
+        """Request speech so often at once: of each the status, the seconds until its first audio, and the error."""
+        return await self.caller.ask_at_once(self.host, self.key, self.speech(SENTENCE), count, within_seconds)
+
     @asynccontextmanager
     async def keeps_calling(self, requests_per_second: float, keys: Sequence[str] = ()) -> AsyncIterator[Calls]:
         """Call until the block ends, with its own key or with these in turn; the calls begin after a first answer."""

@@ -17,11 +17,12 @@ from hack import chart_rules, policy_rules, programs_reference
 from tts_operator.api.base import VALIDATIONS
 from tts_operator.api.crd import RESOURCES, CustomResource, definition
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_operator.telemetry.waker_metrics import WakerMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART_VALUES = ROOT / "charts" / "ttsfleet" / "values.yaml"
-PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics}
+PROGRAMS = {"tts-server": ServerMetrics, "tts-operator": OperatorMetrics, "tts-operator waker": WakerMetrics}
 SCOPES = {"Cluster": "cluster-scoped", "Namespaced": "namespaced"}
 DEFAULTS_HEADER = "# Copy of values.yaml by `make generate`; do not edit.\n"
 HEADER = "# Generated from operator/tts_operator/api by `make generate`; do not edit.\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tts_operator.cli.main import run_flags
+from tts_operator.cli.main import run_flags, waker_flags
 from tts_server.cli import parser as server_parser
 from tts_server.config.schema import CONFIG_FILE, QUOTA_FILE, QuotaConfig, ServerConfig
 from tts_server.engine_check.cli import parser as check_parser
@@ -37,11 +37,11 @@ def operator_page() -> str:
         "",
         GENERATED.format("operator/tts_operator/settings.py"),
         "",
-        "The [chart](../how-to/install.md) sets these flags of `tts-operator run` from its values. Each can also be",
-        "set in the environment; the command line takes precedence. `tts-operator crds` prints the",
-        "CustomResourceDefinitions.",
+        "The [chart](../how-to/install.md) sets these flags of `tts-operator run`, and at the end those of",
+        "`tts-operator waker`, from its values. Each can also be set in the environment; the command line takes",
+        "precedence. `tts-operator crds` prints the CustomResourceDefinitions.",
     ]
-    for heading, group in itertools.groupby(run_flags(), key=lambda flag: flag.group):
+    for heading, group in itertools.groupby((*run_flags(), *waker_flags()), key=lambda flag: flag.group):
         lines += [
             "",
             f"## {heading}",

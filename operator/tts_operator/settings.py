@@ -286,6 +286,21 @@ class Prices:
     """Price of one unit of each extended resource for an hour, as `nvidia.com/gpu=2.10`, separated by commas."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WakerSettings:
+    """Waker, which answers for tenants whose schedule has no replicas."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    service: Annotated[DNSLabel, must("be the name of a Service")]
+    """Service of the waker's pods, in the operator's namespace. Default: no waker; a tenant without replicas has no
+    endpoint."""
+    first_port: Annotated[int, Field(ge=1024, le=65_535)] = 20_000
+    """First port of the waker that belongs to one tenant."""
+    ports: Annotated[int, Field(ge=1, le=16_384)] = 4096
+    """Number of these ports: as many tenants can have a schedule with a zero."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings that hold for every tenant."""
@@ -337,6 +352,7 @@ class Settings:
     tiers: Annotated[Tiers, NotInPods()] = field(default_factory=Tiers)
     ceilings: Annotated[DefaultCeilings, NotInPods()] = field(default_factory=DefaultCeilings)
     prices: Annotated[Prices, NotInPods()] = field(default_factory=Prices)
+    waker: Annotated[WakerSettings | None, NotInPods()] = None
 
 
 @dataclass(frozen=True)
@@ -366,6 +382,43 @@ class ProcessSettings:
     half of them, rounded up."""
     rollout_failure_namespaces: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of namespaces with a tenant that fails with a change, from which on no further tenant starts it."""
+    log_level: LogLevel = "info"
+    """Lowest level of log lines: `debug`, `info`, `warning` or `error`."""
+
+
+@dataclass(frozen=True)
+class WakerProcessSettings:
+    """Settings of the waker process."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    watch_namespaces: Annotated[
+        tuple[DNSLabel, ...], BeforeValidator(_split), must("be names of namespaces, separated by commas")
+    ] = ()
+    """Namespaces, separated by commas, whose tenants the waker answers for. Default: all namespaces."""
+    release: str = ""
+    """Release of the operator whose tenants the waker answers for: namespace and name of its Lease, as
+    `ttsfleet-system/tts-operator`. Default: every release."""
+    first_port: Annotated[int, Field(ge=1024, le=65_535)] = 20_000
+    """First port that belongs to one tenant."""
+    ports: Annotated[int, Field(ge=1, le=16_384)] = 4096
+    """Number of these ports."""
+    metrics_port: Port = 8080
+    """Port of `/metrics`; 0 chooses a free one."""
+    health_port: Port = 8081
+    """Port of `/healthz` and `/readyz`; 0 chooses a free one."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=67_108_864)] = 1_048_576
+    """Most bytes of a request's body; a larger one is answered with status 413."""
+    tenant_requests: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Most requests of one tenant that are held or passed on at a time; further ones are answered with status 503."""
+    tenant_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 16_777_216
+    """Most bytes of the bodies of these requests."""
+    total_requests: Annotated[int, Field(ge=1, le=100_000)] = 2048
+    """Most requests of all tenants that are held or passed on at a time."""
+    total_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 67_108_864
+    """Most bytes of the bodies of these requests."""
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 100
+    """Longest time that requests may take after SIGTERM."""
     log_level: LogLevel = "info"
     """Lowest level of log lines: `debug`, `info`, `warning` or `error`."""
 

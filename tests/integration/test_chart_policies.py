@@ -42,8 +42,10 @@ GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
 class OperatorAccount:
     """Acts with the operator's permissions. Not by kubectl: it reads a pod before it patches it, which is forbidden."""
 
+    ACCOUNT = ACCOUNT
+
     def __init__(self, plane: ControlPlane) -> None:
-        self._client = http_client(plane, ACCOUNT, ("system:serviceaccounts",))
+        self._client = http_client(plane, self.ACCOUNT, ("system:serviceaccounts",))
 
     def scales(self, deployment: str, replicas: int) -> None:
         metadata = {"name": deployment, "namespace": TEAM}
@@ -120,7 +122,8 @@ def golden(name: str) -> list[dict[str, Any]]:
 
 def changed(kind: str, change: dict[str, Any]) -> dict[str, Any]:
     """The first built child of this kind with a change: maps are merged, everything else is replaced."""
-    return merged(next(body for body in golden("two-pools.yaml") if body["kind"] == kind), change)
+    built = [*golden("two-pools.yaml"), *golden("at-zero.yaml")]
+    return merged(next(body for body in built if body["kind"] == kind), change)
 
 
 def merged(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -164,8 +167,16 @@ MISUSES: dict[str, Callable[[OperatorAccount, int], None]] = {
     "pod-templates": lambda account, _: account.tries(pod_with({"hostPID": True})),
     "services": lambda account, _: account.tries(changed("Service", {"spec": {"type": "NodePort"}})),
     "network-policies": lambda account, _: account.tries(changed("NetworkPolicy", {"spec": {"podSelector": {}}})),
+    "endpoint-slices": lambda account, _: account.tries(endpoint_slice(port=80)),
 }
 """One for each policy."""
+
+
+def endpoint_slice(service: str = "acme", port: int = 20_000, **labels: str) -> dict[str, Any]:
+    """The EndpointSlice by which the tenant's Service leads to the waker, with a change."""
+    own = {"kubernetes.io/service-name": service, **labels}
+    ports = [{"name": "http", "port": port, "protocol": "TCP"}]
+    return changed("EndpointSlice", {"metadata": {"labels": own}, "ports": ports})
 
 
 def pods() -> Iterator[dict[str, Any]]:
@@ -314,7 +325,7 @@ def test_a_child_may_not_be_given_to_another_tenant(account: OperatorAccount) ->
         account.patches("secrets/own", {"metadata": {"ownerReferences": [owner(str(uuid.uuid4()))]}})
 
 
-@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml"])
+@pytest.mark.parametrize("name", ["one-pool.yaml", "two-pools.yaml", "at-zero.yaml"])
 def test_everything_that_the_builders_make_may_be_made(account: OperatorAccount, name: str) -> None:
     for body in golden(name):
         account.tries(body)
@@ -337,6 +348,7 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
     others = {
         "Deployment": "|must have the labels of their tenant",
         "ServiceAccount": "|the only ServiceAccount of tenant",
+        "EndpointSlice": "|must be of the Service of their tenant",
     }
     message = f"must be controlled by a TTSTenant{others.get(kind, '')}"
     with pytest.raises(DeniedError, match=message):
@@ -473,6 +485,12 @@ OTHER_MISUSES: dict[str, tuple[dict[str, Any], str]] = {
         "type ClusterIP",
     ),
     "a Service for all addresses": (changed("Service", {"spec": {"externalIPs": ["8.8.8.8"]}}), "type ClusterIP"),
+    "endpoints of another Service": (endpoint_slice("billing"), "must be of the Service of their tenant"),
+    "endpoints that the EndpointSlice controller would keep": (
+        endpoint_slice(**{"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}),
+        "must be of the Service of their tenant",
+    ),
+    "endpoints at another port": (endpoint_slice(port=24_096), "must lead to a port of the waker"),
     "a NetworkPolicy over every pod": (
         changed("NetworkPolicy", {"spec": {"podSelector": {}}}),
         "select the pods of their pool",
@@ -484,6 +502,57 @@ OTHER_MISUSES: dict[str, tuple[dict[str, Any], str]] = {
 def test_no_other_child_may_be_made(account: OperatorAccount, body: dict[str, Any], message: str) -> None:
     with pytest.raises(DeniedError, match=message):
         account.tries(body)
+
+
+def test_a_tenant_s_service_may_lead_to_the_waker(account: OperatorAccount) -> None:
+    account.tries(endpoint_slice())
+    account.tries(endpoint_slice(port=24_095))
+
+
+class WakerAccount(OperatorAccount):
+    """Acts with the waker's permissions."""
+
+    ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-ttsfleet-waker"
+
+    def writes(self, path: str, change: dict[str, Any]) -> None:
+        url = f"/apis/ttsfleet.io/v1alpha1/namespaces/{TEAM}/ttstenants/{path}"
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = self._client.patch(url, content=json.dumps(change), headers=headers)
+        if answer.is_error:
+            raise DeniedError(answer.json()["message"])
+
+
+def test_the_waker_may_write_its_request_and_nothing_else(
+    account: OperatorAccount, control_plane: ControlPlane
+) -> None:
+    """RBAC lets it patch the whole status, in which the operator keeps the spec that it follows."""
+    del account
+    waker = WakerAccount(control_plane)
+    control_plane.kubectl(
+        *("patch", "ttst", "acme", "-n", TEAM, "--subresource=status", "--type=merge"),
+        *("-p", json.dumps({"status": {"acceptedSpec": "{}", "waker": {"port": 20_000}}})),
+    )
+    refused = {
+        "the accepted spec": {"acceptedSpec": '{"models":[]}'},
+        "its removal": {"acceptedSpec": None},
+        "its port": {"waker": {"port": 20_001}},
+        "another field": {"activeWindow": "day"},
+    }
+    deadline = time.monotonic() + READY_SECONDS
+    while True:  # the API server compiles policies a moment after they are created
+        try:
+            waker.writes("acme/status", {"status": {"activeWindow": str(time.monotonic())}})
+        except DeniedError as error:
+            if "denied request" in str(error):
+                break
+        assert time.monotonic() < deadline, "the waker's policy does not hold"
+    for change in refused.values():
+        with pytest.raises(DeniedError, match=r"only status\.wake of a TTSTenant"):
+            waker.writes("acme/status", {"status": change})
+    waker.writes("acme/status", {"status": {"wake": {"requestedAt": "2026-11-30T00:00:00Z"}}})
+    waker.writes("acme/status", {"status": {"wake": {"requestedAt": "2026-11-30T00:00:05Z"}}})
+    with pytest.raises(DeniedError, match="cannot patch resource"):
+        waker.writes("acme", {"spec": {"suspend": True}})
 
 
 def test_the_api_server_finds_no_fault_in_the_policies(account: OperatorAccount, control_plane: ControlPlane) -> None:

@@ -187,6 +187,8 @@ ACCEPTED: dict[str, Object] = {
     "a window of whole days": window(days=["Sat", "Sun"]),
     "maxReplicas left out": scheduled(default={"minReplicas": 3}),
     "both bounds zero": window(**NIGHT, minReplicas=0, maxReplicas=0),
+    "a wake": scheduled(wakeOnRequest=True),
+    "a wake with its times": scheduled(wakeOnRequest=True, maxWaitSeconds=600, wakeSeconds=600),
     "time zone UTC": scheduled(timeZone="UTC"),
     **{f"time zone {name}": scheduled(timeZone=name) for name in ZONES_WITHOUT_A_SLASH},
     "time zone of three parts": scheduled(timeZone="America/Argentina/Buenos_Aires"),
@@ -725,6 +727,22 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a language routed twice": (
         tenant(languageRouting=[{"language": "default", "voice": "x"}, {"language": "default", "voice": "y"}]),
         "Duplicate value",
+    ),
+    "a wait without a wake": (
+        scheduled(maxWaitSeconds=30),
+        "maxWaitSeconds and wakeSeconds require wakeOnRequest: true",
+    ),
+    "the length of a wake that is off": (
+        scheduled(wakeOnRequest=False, wakeSeconds=600),
+        "maxWaitSeconds and wakeSeconds require wakeOnRequest: true",
+    ),
+    "a wait longer than the wake": (
+        scheduled(wakeOnRequest=True, maxWaitSeconds=120, wakeSeconds=60),
+        "maxWaitSeconds must not exceed wakeSeconds",
+    ),
+    "a wait longer than ten minutes": (
+        scheduled(wakeOnRequest=True, maxWaitSeconds=601, wakeSeconds=1200),
+        "less than or equal to 600",
     ),
     "a schedule of nothing": (tenant(schedule={}), "a schedule requires preset or default"),
     "the preset and windows": (

@@ -139,7 +139,9 @@ class ApiServer:
 
     async def children(self, name: str = "acme") -> dict[Ref, Body]:
         """Everything that carries the tenant's label, Secrets too."""
-        lists = [await collect(self.cluster.list(kind, self.namespace, selector(name))) for kind in CHILDREN]
+        lists = [
+            await collect(self.cluster.list(kind, self.namespace, selector(name, kind.labels))) for kind in CHILDREN
+        ]
         return {ref_of(child): child for found in lists for child in found}
 
     async def events(self) -> list[Body]:

@@ -202,7 +202,13 @@ DESIGN_TENANT: Object = {
     **FULL_TENANT,
     "spec": {
         **FULL_TENANT["spec"],
-        "schedule": {**FULL_TENANT["spec"]["schedule"], "preWarmSeconds": 120},
+        "schedule": {
+            **FULL_TENANT["spec"]["schedule"],
+            "preWarmSeconds": 120,
+            "wakeOnRequest": True,
+            "maxWaitSeconds": 90,
+            "wakeSeconds": 1800,
+        },
         "autoscaling": {"provider": "KEDA", "metrics": [{"type": "QueueDepth", "averageValue": 4}]},
         "quota": {
             "requestsPerMinute": 100,

@@ -47,12 +47,31 @@ app.kubernetes.io/name: tts-operator
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{- define "ttsfleet.labels" -}}
-{{ include "ttsfleet.selector" . }}
+{{/* Name of the waker's objects. */}}
+{{- define "ttsfleet.waker" -}}
+{{ include "ttsfleet.name" . }}-waker
+{{- end }}
+
+{{- define "ttsfleet.wakerSelector" -}}
+app.kubernetes.io/name: tts-waker
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "ttsfleet.wakerLabels" -}}
+{{ include "ttsfleet.wakerSelector" . }}
+{{ include "ttsfleet.releaseLabels" . }}
+{{- end }}
+
+{{- define "ttsfleet.releaseLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: ttsfleet
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "ttsfleet.labels" -}}
+{{ include "ttsfleet.selector" . }}
+{{ include "ttsfleet.releaseLabels" . }}
 {{- end }}
 
 {{/* Image reference; call it with (list . "image"), the name of the value. */}}

@@ -102,3 +102,16 @@ object. */}}
 : {{ include "ttsfleet.scheduleBounds" . }})
 {{- include "ttsfleet.withReplicas" . }}
 {{- end }}
+
+{{/* Verbs that the waker uses, and no others. */}}
+{{- define "ttsfleet.wakerRules" -}}
+- apiGroups: [ttsfleet.io]
+  resources: [ttstenants]
+  verbs: [get, list, watch]
+- apiGroups: [ttsfleet.io]
+  resources: [ttstenants/status]
+  verbs: [patch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- end }}

@@ -30,6 +30,10 @@
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# Of the operator's own label only: those of the EndpointSlice controller have the labels of their Service.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
@@ -97,4 +101,8 @@
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]
   resources: [networkpolicies]
+- apiGroups: [discovery.k8s.io]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [endpointslices]
 {{- end }}

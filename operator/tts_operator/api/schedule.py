@@ -23,6 +23,10 @@ def _instant(text: str) -> str:
     return text
 
 
+MAX_WAIT_SECONDS = 60
+"""Default of `maxWaitSeconds`."""
+WAKE_SECONDS = 900
+"""Default of `wakeSeconds`."""
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[-+]\d{2}:\d{2})", re.ASCII)
 StartTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 EndTime = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
@@ -63,6 +67,15 @@ PRESET_RULE = (
     "preset defines default and windows: remove those fields, or remove preset",
 )
 CONTENT_RULE = ("has(self.preset) || has(self.default)", "a schedule requires preset or default")
+WAKE_RULE = (
+    "(has(self.wakeOnRequest) && self.wakeOnRequest) || (!has(self.maxWaitSeconds) && !has(self.wakeSeconds))",
+    "maxWaitSeconds and wakeSeconds require wakeOnRequest: true; set it, or remove them",
+)
+WAIT_RULE = (
+    f"(has(self.maxWaitSeconds) ? self.maxWaitSeconds : {MAX_WAIT_SECONDS})"
+    f" <= (has(self.wakeSeconds) ? self.wakeSeconds : {WAKE_SECONDS})",
+    "maxWaitSeconds must not exceed wakeSeconds: the pods would be gone before the request ends",
+)
 UNIQUE_WINDOWS = unique("name", "windows")
 UNIQUE_EXCEPTIONS = unique("name", "exceptions")
 
@@ -193,6 +206,8 @@ class Schedule(APIModel):
     model_config = cel(
         PRESET_RULE,
         CONTENT_RULE,
+        WAKE_RULE,
+        WAIT_RULE,
     )
 
     time_zone: Annotated[
@@ -221,15 +236,34 @@ class Schedule(APIModel):
     """Bounds for a limited time, above exceptions and windows; `status.activeWindow` is then `override`."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Time before a window with a higher minimum at which the minimum is raised. Default: the model's `loadSeconds`."""
+    wake_on_request: bool = False
+    """Whether a request starts a replica while the schedule has none. The waker of the operator's chart holds it
+    meanwhile. Anyone who reaches the endpoint can start the replica, with or without an API key."""
+    max_wait_seconds: Annotated[int, Field(ge=1, le=600)] | None = None
+    """Longest time for which a request is held until the replica is ready; then the answer is a 503. Default: 60."""
+    wake_seconds: Annotated[int, Field(ge=60, le=86_400)] | None = None
+    """Time from the request that starts the replica until the schedule's zero applies again. Default: 900."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
-        """Raises ValueError for what PRESET_RULE and CONTENT_RULE refuse, and for windows or exceptions of one name."""
+        """Raises ValueError for what the rules of the schedule refuse, and for windows or exceptions of one name."""
         _check(self.preset is not None or self.default is not None, CONTENT_RULE)
         _check(self.preset is None or (self.default is None and not self.windows), PRESET_RULE)
+        _check(self.wake_on_request or (self.max_wait_seconds is None and self.wake_seconds is None), WAKE_RULE)
+        _check(self.longest_wait_seconds <= self.awake_seconds, WAIT_RULE)
         for rule, parts in ((UNIQUE_WINDOWS, self.windows), (UNIQUE_EXCEPTIONS, self.exceptions)):
             _check(_unique_names(parts), rule)
         return self
+
+    @property
+    def longest_wait_seconds(self) -> int:
+        """Time for which the waker holds a request, with its default."""
+        return MAX_WAIT_SECONDS if self.max_wait_seconds is None else self.max_wait_seconds
+
+    @property
+    def awake_seconds(self) -> int:
+        """Duration of a wake, with its default."""
+        return WAKE_SECONDS if self.wake_seconds is None else self.wake_seconds
 
 
 def _unique_names(parts: Sequence[Window | CalendarException]) -> bool:

@@ -79,6 +79,30 @@ class Cost(LenientModel):
     """Cost of this calendar month at the highest minimum in it, as if nothing ever scaled down, for comparison."""
 
 
+class WakerStatus(LenientModel):
+    """Part of the waker in this tenant: it answers requests while the schedule has no replicas."""
+
+    port: int
+    """Port of the waker that belongs to this tenant alone."""
+    at_zero: bool = False
+    """Whether the schedule has no replicas now."""
+    wakes_at: Instant | None = None
+    """Time at which the schedule has replicas again, in UTC. Unset if it has some, or never will."""
+    time_zone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
+    """Time zone of the schedule, in which the waker's answers give the time, too."""
+    wake_on_request: bool = False
+    """Whether a request starts a replica."""
+    max_wait_seconds: int = 60
+    """Longest time for which a request is held."""
+
+
+class WakeRequest(LenientModel):
+    """Request for a replica, which the waker writes, and nobody else."""
+
+    requested_at: Instant
+    """Time of the request. The replica runs for `spec.schedule.wakeSeconds` from then on."""
+
+
 class TTSTenantStatus(LenientModel):
     """Observed state of the TTSTenant."""
 
@@ -105,6 +129,10 @@ class TTSTenantStatus(LenientModel):
     """Name of the schedule's active window."""
     next_transition: NextTransition | None = None
     """Next change of the replica bounds by the schedule."""
+    waker: WakerStatus | None = None
+    """Facts for the waker of the operator's chart, which answers at zero. Set only where the schedule has a zero."""
+    wake: WakeRequest | None = None
+    """Last request that started a replica at zero."""
     time_zone_database: Text | None = None
     """Release of the IANA time zone database by which the schedule is evaluated, such as 2026f."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()

@@ -174,10 +174,6 @@ def _literal(value: str | int | bool) -> str:
 TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.isolation", Equals(Isolation.SHARED)),
     UnsupportedField("spec.models[].minReplicas", Equals(0)),
-    UnsupportedField("spec.schedule.default.minReplicas", Equals(0)),
-    UnsupportedField("spec.schedule.windows[].minReplicas", Equals(0)),
-    UnsupportedField("spec.schedule.exceptions[].minReplicas", Equals(0)),
-    UnsupportedField("spec.schedule.override.minReplicas", Equals(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
     UnsupportedField("spec.autoscaling.metrics[].type", OtherThan((MetricType.CPU,))),
     UnsupportedField("spec.exposure", Present()),

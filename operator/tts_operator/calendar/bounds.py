@@ -37,5 +37,6 @@ class Change:
 
 DEFAULT_WINDOW = "default"
 OVERRIDE_WINDOW = "override"
+WAKE_WINDOW = "wake"
 UNSCHEDULED = State(DEFAULT_WINDOW, Bounds(1, 1))
 """State without a schedule, or without a default in it: one replica."""

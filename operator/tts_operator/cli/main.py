@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.flags import Flag, FlagError, add_flags, flags_of, read
 from tts_operator.cli.standard_output import reader_may_exit
-from tts_operator.settings import ProcessSettings, Settings
+from tts_operator.settings import ProcessSettings, Settings, WakerProcessSettings
 
 ENVIRONMENT = "TTS_OPERATOR_"
 """Prefix of the environment's variables: TTS_OPERATOR_LEASE_NAME sets --lease-name."""
+WAKER_ENVIRONMENT = "TTS_WAKER_"
+"""Prefix of the variables of `tts-operator waker`: TTS_WAKER_PORTS sets --ports."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "crds":
             return _print_crds()
     try:
+        if options.command == "waker":
+            return _wake(read(WakerProcessSettings, waker_flags(), options, os.environ))
         settings, process = settings_of(options)
     except FlagError as error:
         return _fail(2, *error.problems)
@@ -29,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Parser of both commands. It knows the names of the flags; `settings_of` checks their values."""
+    """Parser of every command. It knows the names of the flags; `settings_of` checks their values."""
     root = argparse.ArgumentParser(prog="tts-operator", description=__doc__)
     root.add_argument("--version", action="version", version=version_line("tts-operator"))
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -45,12 +49,27 @@ def parser() -> argparse.ArgumentParser:
         " line takes precedence.",
     )
     add_flags(run, run_flags())
+    purpose = "Answer for tenants whose schedule has no replicas, until SIGTERM."
+    waker = commands.add_parser(
+        "waker",
+        help=purpose,
+        description=purpose,
+        usage="%(prog)s [--FLAG VALUE ...]",
+        epilog=f"Every flag can also be set in the environment: {WAKER_ENVIRONMENT}PORTS sets --ports. The command line"
+        " takes precedence.",
+    )
+    add_flags(waker, waker_flags())
     return root
 
 
 def run_flags() -> list[Flag]:
     """Flags of `tts-operator run`, in the order of --help."""
     return [*flags_of(Settings, ENVIRONMENT), *flags_of(ProcessSettings, ENVIRONMENT)]
+
+
+def waker_flags() -> list[Flag]:
+    """Flags of `tts-operator waker`, in the order of --help."""
+    return list(flags_of(WakerProcessSettings, WAKER_ENVIRONMENT))
 
 
 def settings_of(
@@ -72,6 +91,21 @@ def _print_crds() -> int:
     from tts_operator.api.crd import definitions
 
     yaml.safe_dump_all(definitions(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+    return 0
+
+
+def _wake(settings: WakerProcessSettings) -> int:
+    import asyncio
+
+    from tts_operator.cluster.errors import ClusterError
+    from tts_operator.telemetry import logs
+    from tts_operator.waker.run import wake
+
+    logs.configure(settings.log_level)
+    try:
+        asyncio.run(wake(settings))
+    except ClusterError as error:  # raised only if no cluster is configured: one that is down is waited for
+        return _fail(1, str(error))
     return 0
 
 

@@ -241,20 +241,8 @@ class Cluster:
         return answer
 
     async def _exchange(self, request: Request, seconds: float) -> dict[str, Any]:
-        headers = {
-            "Accept": request.accept,
-            "Content-Type": request.content_type,
-            "User-Agent": self._client.user_agent,
-        }
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
-        body = yaml_text(request.body).encode() if request.content_type == APPLY else request.body
-        url = self._client.configuration.host + request.path
-        if request.query:
-            url += f"?{urlencode(request.query)}"
         try:
-            response = await self._client.rest_client.request(
-                request.method, url, headers, body, _request_timeout=aiohttp.ClientTimeout(total=seconds)
-            )
+            response = await self._open(request, aiohttp.ClientTimeout(total=seconds))
             content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error.__cause__, NotLeading):  # raised by `_gate` while the body was sent
@@ -269,6 +257,35 @@ class Cluster:
         if response.status >= 400:
             raise error_of(response.status, answer)
         return dict(answer)
+
+    async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
+        """Send a request. The response's body is not read yet."""
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": self._client.user_agent,
+        }
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
+        body = yaml_text(request.body).encode() if request.content_type == APPLY else request.body
+        url = self._client.configuration.host + request.path
+        if request.query:
+            url += f"?{urlencode(request.query)}"
+        return await self._client.rest_client.request(request.method, url, headers, body, _request_timeout=limits)
+
+    async def lines(self, request: Request, silence_seconds: float) -> AsyncIterator[bytes]:
+        """Read a response line by line as it arrives, of any length. Raises ClusterError, also after such a silence."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence_seconds)
+        try:
+            async with (await self._open(request, limits)).response as response:
+                if response.status >= 400:
+                    raise error_of(response.status, _parsed(await response.read()))
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
 
     def _gate(self) -> aiohttp.TraceConfig:
         """Check leadership again right before a request is written to its connection.
@@ -288,6 +305,14 @@ class Cluster:
         trace.on_request_headers_sent.append(about_to_send)
         trace.on_request_chunk_sent.append(about_to_send)
         return trace
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON of an error; None if it is none."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
 
 
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:

@@ -16,6 +16,7 @@ from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
 from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.controller.store_access import StoreAccess
+from tts_operator.controller.waker_link import recorded_port
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
@@ -29,6 +30,7 @@ from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.scheduled_scaling.scheduler import Timetable
 from tts_operator.settings import Settings
+from tts_operator.status.claim import claimed_by
 from tts_operator.status.policies import SCALED_TO_ZERO, SUSPENDED
 from tts_operator.telemetry.metrics import Metrics
 
@@ -163,6 +165,7 @@ class Controller:
             self._timetable.run(self._queue.add),
             self._check_rollouts(),
             self._context.secret_poller.run(self._cluster, self._queue.add),
+            self._context.waker.run(self._cluster, self._queue.add),
         ]
         if (users := self._context.stores.users) is not None:
             parts.append(users.run(self._queue.add, self._has_no_user))
@@ -283,6 +286,7 @@ class Controller:
     async def _initial_sync(self) -> None:
         while not self._stopping:
             try:
+                await self._context.waker.begin_term(self._cluster)
                 listed = await self._list(spread_seconds=0)
             except ClusterError as error:
                 log.warning("initial sync failed", error=str(error))
@@ -298,11 +302,15 @@ class Controller:
         hourly_costs: defaultdict[str, float] = defaultdict(float)
         self._model_index.list_started()
         self._fallbacks.list_started()
+        waker_ports: list[Body] = []
         async for body in self._list_scopes(TENANT):
+            if recorded_port(body) is not None and claimed_by(body) == self._options.release:
+                waker_ports.append({"metadata": body["metadata"], "status": {"waker": body["status"]["waker"]}})
             tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
             conditions.update(_conditions(body))
             if (hourly_cost := _hourly_cost(body)) is not None:
                 hourly_costs[body["metadata"]["namespace"]] += hourly_cost
+        self._context.waker.listed(waker_ports)
         await self._list_deployments()
         models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
         self._model_index.replace(tenants)

@@ -13,6 +13,7 @@ from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.start_failures import StartFailures
 from tts_operator.controller.store_access import StoreAccess
+from tts_operator.controller.waker_link import WakerLink
 from tts_operator.desired.build import build, pool_deployments
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe, observe_accepted
@@ -64,6 +65,11 @@ class ReconcileContext:
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
 
     @cached_property
+    def waker(self) -> WakerLink:
+        """Connection of tenants with the waker."""
+        return WakerLink(self.settings)
+
+    @cached_property
     def claims(self) -> Claims:
         """Claims of this release."""
         return Claims(self.cluster, self.release)
@@ -83,6 +89,7 @@ class ReconcileContext:
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
+        self.waker.forget(observed.key)
         self.interference.forget(observed.key)
         self.start_failures.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
@@ -105,7 +112,9 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     observed = await context.claims.hold(reading, clock.now())
     if observed is None:  # the tenant of another release
         limiter.leave_queue(key)  # it may have been queued here before it moved
+        context.waker.forget(key)
         return None
+    observed = context.waker.connect(observed)
     resolved = resolve(observed, context.settings, clock.now())
     if resolved.refused is not None:
         settled = stores.is_settled(key)
@@ -113,6 +122,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
             context.sources, observed, resolved.refused, clock.now(), unmounted=not settled
         )
         if accepted is not None:
+            accepted = context.waker.connect(accepted)
             observed, resolved = accepted, resolve(accepted, context.settings, clock.now())
     context.record(observed)
     deployments = pool_deployments(resolved)

@@ -124,7 +124,7 @@ class KopfWatch:
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._sink.delivered(TENANT.plural, version(body))
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
-            if not self._prints.changed(without_status(body, keep=("acceptedSpec",)), gone=type == "DELETED"):
+            if not self._prints.changed(without_status(body, keep=("acceptedSpec", "wake")), gone=type == "DELETED"):
                 self._sink.status_changed(key)
                 return
             models = () if type == "DELETED" else named_models(body)
@@ -257,7 +257,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = PAGE
     chosen.process.ultimate_exiting_timeout = None  # otherwise it kills this process
     for kind in WATCHED:
-        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED
+        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = ",".join(
+            filter(None, (MANAGED, kind.labels))
+        )
     # Otherwise it logs a line per event and object; the applied plan is logged instead.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that signals are ignored, in its thread: `run` handles them.

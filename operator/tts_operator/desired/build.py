@@ -9,6 +9,7 @@ from tts_operator.desired.change_cause import PoolDeployment, with_change_cause
 from tts_operator.desired.config_hashes import hashes
 from tts_operator.desired.configmap import quota_config_map, server_config_map
 from tts_operator.desired.deployment import deployment
+from tts_operator.desired.endpointslice import waker_slices
 from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.desired.kept_deployment import kept_deployment
 from tts_operator.desired.model_source import downloads_in_use, source_secret
@@ -36,13 +37,15 @@ class Desired:
     kept: frozenset[Ref]
     """Live children that stay as they are, because what they are built from is missing for now."""
     replicas: Mapping[Ref, int]
-    """By Deployment: replicas on creation and after a suspension; 0 only if the tenant is suspended."""
+    """By Deployment: replicas on creation and after zero; 0 only by a suspension or by the schedule."""
     bounds: Mapping[Ref, Bounds]
     """By Deployment: bounds of its HPA."""
     config_hashes: Mapping[str, str]
     """By pool: hash of the files that its running pods should have reloaded."""
     later: Mapping[Ref, Manifest | None]
     """By Deployment whose pods stay as they are for now: the one that it becomes later; None if that is not known."""
+    why_zero: str = "suspended"
+    """Why replicas are 0, for logs."""
 
 
 def pool_deployments(resolved: Resolved) -> dict[str, PoolDeployment]:
@@ -65,8 +68,9 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         return None
     current = [pool for pool in resolved.pools if not pool.retiring and (pool.model is not None or pool.deployed)]
     configs = {pool.name: config for pool in current if (config := own_config(resolved, tenant, pool)) is not None}
-    # The API server creates a Deployment with one replica, so a tenant that is born suspended has none until it wakes.
-    started = [pool for pool in current if pool.deployed or not resolved.suspended]
+    # The API server creates a Deployment with one replica, so a tenant that is born without replicas has none
+    # until it wakes.
+    started = [pool for pool in current if pool.deployed or not resolved.stopped]
     # One whose Deployment has lost its labels has no model: nothing with valid labels can be built for it.
     retiring = [
         pool
@@ -98,6 +102,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         *(network_policy(resolved, pool) for pool in current),
         *(pool_service(resolved, pool) for pool in current),
         *present(peers_service(resolved)),
+        *waker_slices(resolved),  # before the pods leave the Service
         *rolling.values(),
         *kept_deployments,
         *(pod_disruption_budget(resolved, pool) for pool in current),
@@ -110,12 +115,13 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
         manifests=tuple(manifests),
         kept=frozenset(kept & resolved.observed.children.keys()),
         replicas={
-            deployment_ref(resolved, pool): 0 if resolved.suspended else max(pool.bounds.min_replicas, 1)
+            deployment_ref(resolved, pool): 0 if resolved.stopped else max(pool.bounds.min_replicas, 1)
             for pool in current
         },
         bounds={deployment_ref(resolved, pool): pool.bounds for pool in current},
         config_hashes=dict(hashes(resolved, current, configs, quota)),
         later=later,
+        why_zero="suspended" if resolved.suspended else "the schedule has no replicas now",
     )
 
 

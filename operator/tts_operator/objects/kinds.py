@@ -7,7 +7,7 @@ admission policies (through `hack/generate.py`) all come from here.
 from dataclasses import dataclass
 from enum import Enum
 
-from tts_operator.objects.names import API_VERSION
+from tts_operator.objects.names import API_VERSION, MANAGER
 
 
 class Scope(Enum):
@@ -21,6 +21,8 @@ class Scope(Enum):
     """In the operator's own namespace only."""
 
 
+SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+"""Label of an EndpointSlice: the program that keeps it. The EndpointSlice controller leaves those of others alone."""
 READ = ("get", "list", "watch")
 """RBAC verbs on objects that people write."""
 OWN = (*READ, "create", "patch", "delete")
@@ -49,6 +51,8 @@ class Kind:
     """Objects change without the operator's writes: the watch health check compares their versions."""
     cluster_wide_verbs: tuple[str, ...] = ()
     """Further RBAC verbs of an operator that is not confined to namespaces."""
+    labels: str = ""
+    """Selector that lists and watches of the kind have besides that of the operator's label."""
     comment: str = ""
     """Comment above the kind's first RBAC rule."""
 
@@ -115,6 +119,15 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
 )
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
+ENDPOINT_SLICE = Kind(
+    "discovery.k8s.io/v1",
+    "EndpointSlice",
+    "endpointslices",
+    OWN,
+    child=True,
+    labels=f"{SLICE_MANAGED_BY}={MANAGER}",
+    comment="Of the operator's own label only: those of the EndpointSlice controller have the labels of their Service.",
+)
 POD = Kind("v1", "Pod", "pods", ("list", "watch", "patch"), "po", health_checked=True)
 SECRET = Kind(
     "v1",
@@ -148,6 +161,7 @@ KINDS: tuple[Kind, ...] = (
     HORIZONTAL_POD_AUTOSCALER,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    ENDPOINT_SLICE,
     POD,
     SECRET,
     EVENT,

@@ -19,6 +19,9 @@ MAX_REPLICAS = f"{GROUP}/max-replicas"
 MAX_ACCELERATORS = f"{GROUP}/max-accelerators"
 """Label of a namespace: the most accelerators of a pool."""
 
+SERVICE_NAME = "kubernetes.io/service-name"
+"""Label of an EndpointSlice: the Service whose requests its endpoints get."""
+
 RELEASE = f"{GROUP}/release"
 """Annotation of a TTSTenant: the release of the operator that it is to belong to, as the namespace and name of its
 Lease."""
@@ -52,6 +55,6 @@ def pool_labels(tenant: str, model: str) -> dict[str, str]:
     return {**tenant_labels(tenant), MODEL_LABEL: model, POOL_LABEL: pool_name(tenant, model)}
 
 
-def selector(tenant: str) -> str:
-    """Label selector of a tenant's children and pods."""
-    return f"{TENANT_LABEL}={tenant}"
+def selector(tenant: str, further: str = "") -> str:
+    """Label selector of a tenant's children and pods; `further` is that of a kind."""
+    return f"{TENANT_LABEL}={tenant},{further}" if further else f"{TENANT_LABEL}={tenant}"

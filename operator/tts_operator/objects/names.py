@@ -70,6 +70,11 @@ def service_account_name(tenant: str) -> str:
     return f"{tenant}-tts"
 
 
+def waker_slice_name(tenant: str, family: str) -> str:
+    """EndpointSlice by which the tenant's Service leads to the waker. `family`: IPv4 or IPv6."""
+    return f"{tenant}--waker" if family == "IPv4" else f"{tenant}--waker-{family.lower()}"
+
+
 def peers_service_name(tenant: str) -> str:
     """Headless Service over all of the tenant's pods. No model can have this name: none begins with a dash."""
     return f"{tenant}--peers"

@@ -110,9 +110,11 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
 
 async def _labelled_children(cluster: Cluster, key: Key, *, metadata_only: bool = False) -> dict[Ref, Body]:
     kinds = [kind for kind in CHILDREN if kind.listed]
-    labels = selector(key.name)
     lists = await together(
-        *(collect(cluster.list(kind, key.namespace, labels, metadata_only=metadata_only)) for kind in kinds)
+        *(
+            collect(cluster.list(kind, key.namespace, selector(key.name, kind.labels), metadata_only=metadata_only))
+            for kind in kinds
+        )
     )
     return {ref_of(child): child for children in lists for child in children}
 

@@ -175,7 +175,7 @@ def scales(ref: Ref, desired: Desired, observed: Observed, *, applied: bool = Fa
     if target == current or (current == 0 and lookup.scaled_to_zero(observed, ref.name)):
         return
     if target == 0:
-        yield Scale(ref, 0, version, "suspended")
+        yield Scale(ref, 0, version, desired.why_zero)
     elif current == 0:
         yield Scale(ref, target, version, "woken: nothing asks for zero")
     elif live is None or never_scaled(live):

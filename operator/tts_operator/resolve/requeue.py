@@ -34,7 +34,7 @@ def requeue_times(resolved: Resolved) -> Iterator[datetime]:
         yield resolved.now + MIN_INTERVAL
     for name in {pool.name for pool in resolved.pools}:
         yield from (kill.until for kill in past_kills(lookup.pods_of(resolved.observed, name), resolved.now))
-    if resolved.lacks_keys and not resolved.suspended:
+    if resolved.lacks_keys and not resolved.stopped:
         yield next_poll(resolved, "Available")
     if any(lookup.rival_autoscalers(resolved.observed, pool.name) for pool in resolved.pools):
         yield next_poll(resolved, "ScalingActive")

@@ -10,7 +10,9 @@ from tts_operator.api import AuthMode, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
 from tts_operator.calendar.pre_warm import pre_warm
+from tts_operator.calendar.zero import ZERO, Awake, awake
 from tts_operator.credentials.signing_keys import rotation
+from tts_operator.objects import fields
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import cpu_utilization
@@ -79,10 +81,16 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         return refuse(unresolved, Problem("UnknownTimeZone", f"spec.schedule.timeZone: {error}"))
     default_pool = pool_name(observed.key.name, tenant.spec.models[0].name)
     lead = pre_warm_seconds(tenant, observed.models[tenant.spec.models[0].name])
-    warmed = pre_warm(tenant.spec.schedule, now, lead, most)
+    scheduled = pre_warm(tenant.spec.schedule, now, lead, most)
+    woken = awake(tenant.spec.schedule, Awake(window, change, scheduled), wake_requested_at(observed), now)
+    window, change, warmed = woken.window, woken.change, woken.warmed
+    at_zero = warmed.bounds.max_replicas == 0 and most > 0
     metrics = missing_metrics(observed, default_pool, warmed.bounds, now)
     pools, problems = requested_pools(observed, tenant, metrics, ceilings, now, settings=settings)
-    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=tenant.spec.suspend)
+    if at_zero:
+        pools = [replace(pool, bounds=ZERO) for pool in pools]
+    stopped = tenant.spec.suspend or at_zero
+    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=stopped)
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
@@ -103,6 +111,8 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         window=window,
         next_transition=change,
         pre_warmed=warmed,
+        at_zero=at_zero,
+        awake_until=woken.ends_at,
         most_replicas=most,
         pools=tuple(
             replace(pool, bounds=pool.bounds.capped(running_pool_ceiling(observed, pool.name, ceilings).replicas))
@@ -131,6 +141,11 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
+
+
+def wake_requested_at(observed: Observed) -> datetime | None:
+    """When the waker last asked for a replica; None if it never did."""
+    return fields.instant((observed.status.get("wake") or {}).get("requestedAt"))
 
 
 def pre_warm_seconds(tenant: TTSTenant, model: TTSModel | None) -> int:

@@ -80,6 +80,10 @@ class Resolved:
     next_transition: Change | None = None
     pre_warmed: PreWarmed | None = None
     """Bounds of the default model's pool with pre-warming."""
+    at_zero: bool = False
+    """Whether the schedule has no replicas now, and nobody has woken it."""
+    awake_until: datetime | None = None
+    """End of the wake that a request began; None without one."""
     most_replicas: int = 1000
     """Ceiling of the default model's pool, whatever the schedule says."""
     requeue_at: datetime | None = None
@@ -155,6 +159,16 @@ class Resolved:
         auth = self.tenant.spec.auth
         # With an external issuer and without mode APIKey, callers authenticate by its tokens.
         return not (auth and auth.external and AuthMode.API_KEY not in self.auth_modes)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no pool has replicas: by the schedule, or by a suspension."""
+        return self.suspended or self.at_zero
+
+    @property
+    def has_waker(self) -> bool:
+        """Whether the waker has a pod that can answer for the tenant."""
+        return self.observed.waker is not None and bool(self.observed.waker.addresses)
 
     @property
     def suspended(self) -> bool:

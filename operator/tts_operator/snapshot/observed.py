@@ -13,6 +13,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import keys_secret_name
 from tts_operator.objects.problem import Problem
+from tts_operator.snapshot.waker import Waker
 
 Children = Mapping[Ref, Body]
 """Live objects of the child kinds, whole, by reference."""
@@ -60,6 +61,8 @@ class Observed:
     """Stored signing keys, with a new one where rotation is due; empty without JWT."""
     stores: StoreCredentials = field(default_factory=StoreCredentials)
     """Credentials for the tenant's Redis and object store."""
+    waker: Waker | None = None
+    """The waker's part in the tenant; None without a waker, or where the schedule has no zero."""
     source_credentials: Mapping[str, SourceCredentials] = field(default_factory=dict)
     """Credentials for the files of each model that are in an object store, by model."""
 

@@ -9,6 +9,8 @@ from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.status.conditions import condition_of, conditions
 
+WAKE = "wake"
+"""Field of the status that the waker alone writes."""
 SINGLE_RELEASE = "SingleRelease"
 """Type of the condition that a release writes which stays away. The tenant's own release never writes it."""
 
@@ -48,8 +50,15 @@ def standby_status(body: Body, now: datetime) -> dict[str, Any] | None:
     return {"conditions": conditions({SINGLE_RELEASE: problem}, {}, [before] if before else [], generation, now)}
 
 
+def without_wake(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status without the waker's requests."""
+    return {name: value for name, value in status.items() if name != WAKE}
+
+
 def own_status(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status as the tenant's own release writes it, without the condition of those that stay away."""
-    if not condition_of(status, SINGLE_RELEASE):
-        return dict(status)
-    return {**status, "conditions": [each for each in status["conditions"] if each["type"] != SINGLE_RELEASE]}
+    """The status as the tenant's own release writes it: without the waker's requests, and without the condition of
+    those that stay away."""
+    own = without_wake(status)
+    if not condition_of(own, SINGLE_RELEASE):
+        return own
+    return {**own, "conditions": [each for each in own["conditions"] if each["type"] != SINGLE_RELEASE]}

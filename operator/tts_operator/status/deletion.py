@@ -8,6 +8,7 @@ from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.plan import deletion_blocked, foreign_finalizers, terminating
 from tts_operator.snapshot.observed import Observed
+from tts_operator.status.claim import without_wake
 from tts_operator.status.conditions import conditions
 
 PROGRAMMED = "Programmed"
@@ -27,7 +28,7 @@ def deletion_status(observed: Observed, now: datetime) -> dict[str, Any] | None:
         sentences.insert(0, f"the tenant {deletion_blocked(observed.body).message}")
     if not sentences:
         return None
-    before = dict(observed.status)
+    before = without_wake(observed.status)
     others = [each for each in before.get("conditions") or () if each["type"] != PROGRAMMED]
     problem = Problem("DeletionBlocked", "; ".join(sentences))
     found = conditions({PROGRAMMED: problem}, {}, before.get("conditions") or (), observed.generation, now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from tts_operator.calendar.zero import wakes_at
 from tts_operator.objects import fields
 from tts_operator.objects.field_managers import field_managers, managers_text
 from tts_operator.objects.manifest import Body
@@ -170,6 +171,31 @@ def scaled_to_zero(inputs: PolicyInput) -> Problem | None:
     return None
 
 
+def at_zero(inputs: PolicyInput) -> bool:
+    """Whether the schedule has no replicas now. A suspension takes precedence: it lasts longer."""
+    return inputs.resolved.at_zero and not inputs.resolved.suspended
+
+
+def scaled_by_schedule(inputs: PolicyInput) -> Problem | None:
+    """The schedule has no replicas now. The tenant is ready all the same: that is what its spec asks for."""
+    return Problem(SCALED_TO_ZERO, zero_message(inputs.resolved)) if at_zero(inputs) else None
+
+
+def zero_message(resolved: Resolved) -> str:
+    """Sentence that says by which window the endpoint has no replicas, until when, and what answers meanwhile."""
+    schedule = resolved.tenant.spec.schedule if resolved.tenant else None
+    window = resolved.window.window if resolved.window else ""
+    at = wakes_at(schedule, resolved.now)
+    until = f"until {timestamp(at)}" if at else "and no later window starts any"
+    if not resolved.has_waker:
+        answer = "requests find no endpoint: the operator runs without a waker, or no pod of it is ready"
+    elif schedule is not None and schedule.wake_on_request:
+        answer = f"a request starts one, and waits for it for at most {schedule.longest_wait_seconds} s"
+    else:
+        answer = "requests are answered with status 503; spec.schedule.wakeOnRequest: true lets a request start one"
+    return f"the endpoint has no replicas by window {window} of spec.schedule {until}; {answer}"
+
+
 def starting(inputs: PolicyInput) -> Problem | None:
     """A pool has no available pod yet, and no failure is known."""
     for name in unavailable_pools(inputs):
@@ -267,7 +293,7 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
 SUSPENDED = "Suspended"
 """Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
 SCALED_TO_ZERO = "ScaledToZero"
-"""Reason of Available, and of Ready, which is True, where an HPA has scaled a pool to zero."""
+"""Reason of Available, and of Ready, which is True, where the schedule or an HPA has scaled a pool to zero."""
 AMBIGUOUS = "AmbiguousSelector"
 """Reason of the HPA controller where several HPAs select the same pods."""
 REPLICAS_CONTESTED = "ReplicasContested"
@@ -284,7 +310,16 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
     "ModelsResolved": (model_unusable,),
     "Programmed": (write_failed, interfered, throttled),
-    "Available": (never_accepted, suspended, pool_failing, keys_missing, no_key_usable, starting, scaled_to_zero),
+    "Available": (
+        never_accepted,
+        suspended,
+        scaled_by_schedule,
+        pool_failing,
+        keys_missing,
+        no_key_usable,
+        starting,
+        scaled_to_zero,
+    ),
     "ScalingActive": (second_autoscaler, replicas_contested, metrics_missing),
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),

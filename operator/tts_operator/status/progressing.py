@@ -48,7 +48,7 @@ def progressing(inputs: PolicyInput) -> Progress:
         live = current_deployment(inputs, pool.name)
         if live is not None and not finished(live):
             return of_deployment(live)
-        if live is None and pool.model is not None:
+        if live is None and pool.model is not None and not inputs.resolved.at_zero:
             return Progress(True, Problem("RollingOut", f"deployment {pool.name} is not created yet"))
     return unusable(inputs.resolved) or Progress(False, Problem(COMPLETE, ""))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tts_operator.calendar import tz_database
+from tts_operator.calendar.zero import wakes_at
 from tts_operator.objects import fields
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
@@ -13,6 +14,8 @@ from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import accepted_text, spec_text
 from tts_operator.snapshot.memory_kills import past_kills
 from tts_operator.snapshot.observed import Observed
+from tts_operator.snapshot.waker import Waker
+from tts_operator.status.claim import without_wake
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
@@ -27,6 +30,7 @@ from tts_operator.status.policies import (
     PolicyInput,
     pod_failures_of,
     pool_names,
+    scaled_by_schedule,
     scaled_to_zero,
     some_pods_failing,
     suspended,
@@ -45,7 +49,7 @@ from tts_operator.status.progressing import (
 def status(resolved: Resolved, observed: Observed, outcome: Outcome) -> dict[str, Any]:
     """The whole status. Where no spec is followed, only conditions change."""
     inputs = PolicyInput(resolved, observed, outcome)
-    before = dict(observed.status)
+    before = without_wake(observed.status)
     result = status_fields(inputs) if resolved.followed else before
     if text := followed_text(resolved):
         result["acceptedSpec"] = text
@@ -98,6 +102,8 @@ def schedule_fields(resolved: Resolved) -> dict[str, Any]:
         result["activeWindow"] = resolved.window.window
     if resolved.tenant and resolved.tenant.spec.schedule:
         result["timeZoneDatabase"] = tz_database.VERSION
+    if resolved.observed.waker is not None:
+        result["waker"] = waker_fields(resolved, resolved.observed.waker)
     if change := resolved.next_transition:
         result["nextTransition"] = {
             "time": timestamp(change.at),
@@ -105,6 +111,21 @@ def schedule_fields(resolved: Resolved) -> dict[str, Any]:
             "minReplicas": change.bounds.min_replicas,
             "maxReplicas": change.bounds.max_replicas,
         }
+    return result
+
+
+def waker_fields(resolved: Resolved, waker: Waker) -> dict[str, Any]:
+    """The field `status.waker`: everything that the waker knows of a tenant besides its pods."""
+    schedule = resolved.tenant.spec.schedule if resolved.tenant else None
+    result: dict[str, Any] = {"port": waker.port, "atZero": resolved.at_zero}
+    if schedule is not None:
+        result |= {
+            "timeZone": schedule.time_zone,
+            "wakeOnRequest": schedule.wake_on_request,
+            "maxWaitSeconds": schedule.longest_wait_seconds,
+        }
+    if resolved.at_zero and (at := wakes_at(schedule, resolved.now)):
+        result["wakesAt"] = timestamp(at)
     return result
 
 
@@ -157,20 +178,20 @@ def all_conditions(
 def not_ready(inputs: PolicyInput, progress: Progress) -> Problem | None:
     """The first problem that concerns callers, else that of pods beside others that serve."""
     problem = next((problem for policy in decisive_policies(inputs) if (problem := policy(inputs))), None)
-    if problem is not None or suspended(inputs):
+    if problem is not None or suspended(inputs) or scaled_by_schedule(inputs):
         return problem
     return some_pods_failing(inputs) or stuck(progress)
 
 
 def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
-    """Policies of the summarized conditions that decide on Ready. A suspended tenant has no pods to judge.
+    """Policies of the summarized conditions that decide on Ready. A tenant without replicas has no pods to judge.
 
-    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available. Nor is a pool
-    that its HPA has scaled to zero, and starts on demand.
+    A suspension is no problem: it is what the spec asks for, as a Deployment of no replicas is available. Nor is a
+    schedule without replicas, or a pool that its HPA has scaled to zero, and starts on demand.
     """
     for name in SUMMARIZED:
         for policy in POLICIES[name]:
-            if policy is suspended and suspended(inputs):
+            if policy in (suspended, scaled_by_schedule) and policy(inputs):
                 return
             if policy not in (*STILL_SERVING, scaled_to_zero):
                 yield policy
@@ -178,7 +199,7 @@ def decisive_policies(inputs: PolicyInput) -> Iterator[Policy]:
 
 def ready_note(inputs: PolicyInput, progress: Progress) -> Problem | None:
     """Reason why a tenant is ready that does not run, or does not run the present spec."""
-    if problem := suspended(inputs):
+    if problem := suspended(inputs) or scaled_by_schedule(inputs):
         return problem
     if progress.done:
         return scaled_to_zero(inputs)

@@ -1,6 +1,7 @@
 """Prometheus metrics of the operator, served on a separate port."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -111,11 +112,17 @@ class Metrics:
             self.hourly_cost.labels(namespace).set(amount)
 
     def text(self) -> bytes:
-        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
-def metrics_app(metrics: Metrics) -> web.Application:
+class Exposition(Protocol):
+    """Metrics of one process."""
+
+    def text(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+
+
+def metrics_app(metrics: Exposition) -> web.Application:
     """Serves GET /metrics."""
 
     async def answer(_request: web.Request) -> web.Response:

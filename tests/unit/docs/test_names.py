@@ -13,6 +13,7 @@ import yaml
 from hack.generate import rows
 from tts_operator.api.crd import definitions
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_operator.telemetry.waker_metrics import WakerMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +88,7 @@ def test_fields_in_prose_exist() -> None:
 def test_metrics_in_prose_exist() -> None:
     known = {
         f"{family.name}_total" if family.type == "counter" else family.name
-        for registry in (ServerMetrics().registry, OperatorMetrics().registry)
+        for registry in (ServerMetrics().registry, OperatorMetrics().registry, WakerMetrics().registry)
         for family in registry.collect()
     }
     named = set(found(r"`(tts_[a-z_]+)[`{]")) - {
@@ -133,7 +134,7 @@ def test_flags_in_prose_exist() -> None:
 
 
 def test_every_value_of_the_chart_is_in_its_schema_and_the_other_way_round() -> None:
-    free = {"resources.requests", "resources.limits"}
+    free = {f"{part}resources.{each}" for part in ("", "waker.") for each in ("requests", "limits")}
     ours = {path for path in leaves(VALUES) if not any(path.startswith(f"{open_}.") for open_ in free)}
     assert ours == set(properties(SCHEMA)) - {"global"}
 

@@ -9,6 +9,7 @@ from hack import generate
 from tts_operator.api.crd import RESOURCES
 from tts_operator.api.support import MODEL, TENANT
 from tts_operator.telemetry.metrics import Metrics as OperatorMetrics
+from tts_operator.telemetry.waker_metrics import WakerMetrics
 from tts_server.telemetry.metrics import Metrics as ServerMetrics
 
 
@@ -53,7 +54,7 @@ def test_every_metric_of_both_programs_has_its_line(checkout: Path, monkeypatch:
     run(monkeypatch)
     page = (checkout / "docs" / "reference" / "metrics.md").read_text()
     assert "| `tts_requests_total` | counter | `tenant`, `model`, `voice`, `status_code` | Speech requests" in page
-    for registry in (ServerMetrics().registry, OperatorMetrics().registry):
+    for registry in (ServerMetrics().registry, OperatorMetrics().registry, WakerMetrics().registry):
         for family in registry.collect():
             assert f"| `{family.name}" in page
 

@@ -40,11 +40,16 @@ from tts_operator.objects.names import pool_name
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Settings
 from tts_operator.snapshot.observed import Observed
+from tts_operator.snapshot.waker import Waker
 from tts_server.config.schema import AuthConfig, QuotaConfig, ServerConfig
 from tts_server.routing.catalogue import catalogue
 
 GOLDEN = Path(__file__).parent / "golden"
 TENANTS: dict[str, Observed] = {
+    "at-zero": replace(
+        observe(schedule={"default": {"minReplicas": 0}, "wakeOnRequest": True}),
+        waker=Waker(20_017, ("10.0.0.7", "fd00::7")),
+    ),
     "one-pool": observe(
         {"name": "espeak", "aliases": ["tts-1"]},
         known=[model(memoryLimit="128Mi", loadSeconds=2)],
