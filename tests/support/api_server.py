@@ -15,8 +15,9 @@ from typing import Any
 from tests.support.operator_builders import built
 from tests.support.resources import Object, model_body
 from tts_operator.clock import SystemClock
-from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
+from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, path_of
 from tts_operator.cluster.errors import NotFound
+from tts_operator.cluster.paths import collection_path
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, EVENT, KINDS, Scope, kind_of

@@ -17,9 +17,9 @@ from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
 from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, ReconcileFailed, reconcile
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
+from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
-from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
@@ -71,15 +71,24 @@ class Controller:
         *,
         stores: StoreAccess | None = None,
         access: NamespaceAccess | None = None,
+        reader: Reader | None = None,
     ) -> None:
+        """`reader` reads everything but Secrets; None: every reading is a request."""
         self._cluster = cluster
+        self._reader = reader or LiveReader(cluster)
         self._clock = clock
         self._metrics = metrics
         self._options = options
         limiter = RolloutLimiter(options.rollout, clock)
         self._access = access or NamespaceAccess(options.namespaces)
         self._context = ReconcileContext(
-            cluster, settings, clock, stores or StoreAccess.none(), limiter, release=options.release
+            cluster,
+            settings,
+            clock,
+            stores or StoreAccess.none(),
+            limiter,
+            release=options.release,
+            reader=self._reader,
         )
         self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
@@ -156,21 +165,27 @@ class Controller:
 
     async def _work(self) -> None:
         self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
+        self._context.converged.clear()
         self._resync_requested.clear()
         await self._initial_sync()
         parts = [
             self._resync(),
             self._timetable.run(self._queue.add),
             self._check_rollouts(),
-            self._context.secret_poller.run(self._cluster, self._queue.add),
+            self._context.secret_poller.run(self._cluster, self._reconcile_in_full),
         ]
         if (users := self._context.stores.users) is not None:
-            parts.append(users.run(self._queue.add, self._has_no_user))
+            parts.append(users.run(self._reconcile_in_full, self._has_no_user))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part) for part in parts]
             await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])
             for task in background:
                 task.cancel()
+
+    def _reconcile_in_full(self, key: Key) -> None:
+        """Enqueue a tenant for a change that no watch delivers."""
+        self._context.converged.forget(key)
+        self._queue.add(key)
 
     async def _worker(self) -> None:
         with contextlib.suppress(Closed):
@@ -190,13 +205,16 @@ class Controller:
         try:
             requeue = await self._reconcile(key)
         except ReconcileFailed as error:
+            self._context.outdated.add(key)
             self._timetable.set(key, error.requeue)
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
+            self._context.outdated.add(key)
             self._queue.retry(key)
         except Exception:
             log.exception("reconcile crashed", kind=kind, key=str(key))
+            self._context.outdated.add(key)
             self._queue.retry(key)
         else:
             result = "success"
@@ -218,7 +236,7 @@ class Controller:
                 for name in self._model_index.models(key):
                     self._queue.add(model_key(name))
             return requeue
-        await reconcile_model(key.name, self._cluster, self._use_of(key.name), self._clock)
+        await reconcile_model(key.name, self._cluster, self._reader, self._use_of(key.name), self._clock)
         return None
 
     def _use_of(self, model: str) -> ModelUse:
@@ -297,7 +315,7 @@ class Controller:
             if (hourly_cost := _hourly_cost(body)) is not None:
                 hourly_costs[body["metadata"]["namespace"]] += hourly_cost
         await self._list_deployments()
-        models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
+        models = {body["metadata"]["name"]: named_fallback(body) async for body in self._reader.all(MODEL)}
         self._model_index.replace(tenants)
         self._fallbacks.replace({name: to for name, to in models.items() if to is not None})
         if (users := self._context.stores.users) is not None:
@@ -313,18 +331,18 @@ class Controller:
     async def _list_deployments(self) -> None:
         """Record every active rollout before any other is admitted: the previous leader may have admitted some."""
         existing = set()
-        async for body in self._list_scopes(DEPLOYMENT, MANAGED):
+        async for body in self._list_scopes(DEPLOYMENT):
             self._context.rollout_limiter.record(body)
             self._context.rollout_progress.record(body)
             existing.add(pool_key(body))
         self._context.rollout_limiter.retain(existing)
         self._context.rollout_progress.retain(existing)
 
-    async def _list_scopes(self, kind: Kind, labels: str = "") -> AsyncIterator[Body]:
+    async def _list_scopes(self, kind: Kind) -> AsyncIterator[Body]:
         """List a kind in every namespace that the operator may read. Raises ClusterError."""
         for namespace in self._access.listed():
             try:
-                async for body in self._cluster.list(kind, namespace, labels):
+                async for body in self._reader.all(kind, namespace):
                     yield body
             except Forbidden as error:
                 if not namespace:

@@ -8,11 +8,13 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.claims import Claims
+from tts_operator.controller.converged_tenants import ConvergedTenants, Inputs
 from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.desired.build import build, pool_deployments
+from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
@@ -59,16 +61,33 @@ class ReconcileContext:
     interference: InterferenceRecord = field(default_factory=InterferenceRecord)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
+    reader: Reader | None = None
+    """Reader of everything but Secrets; None: every reading is a request."""
+    converged: ConvergedTenants = field(default_factory=ConvergedTenants)
+    outdated: set[Key] = field(default_factory=set)
+    """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
 
     @cached_property
     def claims(self) -> Claims:
         """Claims of this release."""
         return Claims(self.cluster, self.release)
 
-    @property
-    def sources(self) -> Sources:
-        """Dependencies of a reading."""
-        return Sources(self.cluster, self.settings, self.stores.files)
+    @cached_property
+    def objects(self) -> Reader:
+        """Reader of everything but Secrets."""
+        return self.reader or LiveReader(self.cluster)
+
+    async def sources(self, key: Key) -> Sources:
+        """Dependencies of one reading of a tenant."""
+        live = key in self.outdated
+        self.outdated.discard(key)
+        reader = await self.objects.for_reconcile(key, live=live)
+        return Sources(self.cluster, self.settings, self.stores.files, reader=reader)
+
+    def inputs(self, sources: Sources, key: Key) -> Inputs | None:
+        """Digest of everything that a reconcile would read now; None if that cannot be told."""
+        stamp = sources.objects.stamp(key)
+        return Inputs(stamp, self.stores.files.changed_at()) if stamp is not None else None
 
     def record(self, observed: Observed) -> None:
         """Update the shared state with a reading."""
@@ -79,6 +98,7 @@ class ReconcileContext:
     def forget(self, observed: Observed) -> None:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
+        self.converged.forget(observed.key)
         self.interference.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
         self.stores.departed(observed)
@@ -90,7 +110,12 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     Raises ReconcileFailed after reporting, and ClusterError where nothing can be reported.
     """
     clock, limiter, stores = context.clock, context.rollout_limiter, context.stores
-    reading = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    sources = await context.sources(key)
+    inputs = context.inputs(sources, key)
+    if (before := context.converged.find(key, inputs, clock.now())) is not None:
+        return before.requeue
+    context.converged.forget(key)
+    reading = await observe(sources, key, clock.now(), unmounted=not stores.is_settled(key))
     if reading.deleting:
         context.record(reading)
         context.forget(reading)
@@ -104,9 +129,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     resolved = resolve(observed, context.settings, clock.now())
     if resolved.refused is not None:
         settled = stores.is_settled(key)
-        accepted = await observe_accepted(
-            context.sources, observed, resolved.refused, clock.now(), unmounted=not settled
-        )
+        accepted = await observe_accepted(sources, observed, resolved.refused, clock.now(), unmounted=not settled)
         if accepted is not None:
             observed, resolved = accepted, resolve(accepted, context.settings, clock.now())
     context.record(observed)
@@ -129,8 +152,13 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     if desired is not None:
         outcome = replace(outcome, interference=(*outcome.interference, *leftovers(desired, observed)))
     after, repeated = status(resolved, observed, outcome), interference_events(outcome)
-    await report(context.cluster, observed, after, now, context.events, repeated=repeated)
-    return requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
+    reported = await report(context.cluster, observed, after, now, context.events, repeated=repeated)
+    if outcome.stale or outcome.failures:
+        context.outdated.add(key)
+    coming = requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
+    if not (actions or waits or changes or reported or sources.secrets.refused or outcome.interference):
+        context.converged.record(key, inputs, coming, now)
+    return coming
 
 
 def rollout_modes(resolved: Resolved) -> dict[str, Mode]:
