@@ -6,7 +6,7 @@
 +------------- V is too old, or gone <------+
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 FIRST_PAUSE_SECONDS = 0.25
@@ -32,7 +32,7 @@ class WatchState:
     version: str = ""
     """resourceVersion to watch from; empty: list first."""
     failures: int = 0
-    """Failures since the last success."""
+    """Failures since a watch has last delivered something, or ended in good order."""
     pause_seconds: float = 0.0
     """Time to wait before the next request."""
 
@@ -42,12 +42,12 @@ class WatchState:
         return not self.version
 
     def listed(self, version: str) -> "WatchState":
-        """State after a complete list of this version."""
-        return WatchState(version)
+        """State after a complete list of this version. It is no success yet: the watch that follows may fail again."""
+        return WatchState(version, self.failures)
 
     def saw(self, version: str) -> "WatchState":
-        """State after an event or a bookmark of this version."""
-        return replace(self, version=version or self.version)
+        """State after an event or a bookmark of this version; nothing changes without one."""
+        return WatchState(version) if version else self
 
     def ended(self) -> "WatchState":
         """State after the server ended the watch in good order."""
