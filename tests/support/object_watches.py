@@ -1,0 +1,108 @@
+"""The operator's watches and copies in one namespace, as `tts_operator.run` connects them, but without kopf."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.api_server import ApiServer, eventually
+from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.watch_request import Collection
+from tts_operator.controller.object_watches import ObjectWatches
+from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope
+from tts_operator.informer.reader import CachedReader, LiveReader
+from tts_operator.informer.reflector import WATCH_SECONDS
+from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import MODEL, NAMESPACE, TENANT, Kind
+
+
+@dataclass
+class Events:
+    """Feeds kopf's events to the copies, and notes the keys of the others."""
+
+    objects: ObjectWatches
+    tenants: list[Key] = field(default_factory=list)
+    children: list[Key] = field(default_factory=list)
+    namespaces: list[str] = field(default_factory=list)
+
+    def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
+        self.tenants.append(key)
+
+    def model_changed(self, name: str, fallback: str | None) -> None: ...
+
+    def child_changed(self, key: Key) -> None:
+        self.children.append(key)
+
+    def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None: ...
+
+    def namespace_changed(self, name: str) -> None:
+        self.namespaces.append(name)
+
+    def status_changed(self, key: Key) -> None: ...
+
+    def delivered(self, kind: str, version: str) -> None: ...
+
+    def seen(self, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> None:
+        self.objects.seen(kind, body, gone=gone)
+
+    def listed(self, page: ListedPage) -> None:
+        self.objects.listed(page)
+
+
+@dataclass
+class Watched:
+    """Copies that are current, and a reader of them."""
+
+    objects: ObjectWatches
+    reader: CachedReader
+    events: Events
+
+
+@asynccontextmanager
+async def watched(api: ApiServer) -> AsyncIterator[Watched]:
+    """Watch the test's namespace, until the block ends. The operator's own writes through `api.cluster` are heard."""
+    async with await Cluster.connect(lambda: False, connections=0) as source:
+        objects = ObjectWatches(source, time.monotonic)
+        events = Events(objects)
+        objects.connect(events, lambda _path: True)
+        api.cluster.stored = objects.own_writes.stored
+        objects.watch((WatchScope(api.namespace, WATCHED), WatchScope("", (NAMESPACE,))))
+        running = [
+            asyncio.create_task(objects.run()),
+            asyncio.create_task(in_place_of_kopf(source, Collection(TENANT, api.namespace), events)),
+            asyncio.create_task(in_place_of_kopf(source, Collection(MODEL), events)),
+        ]
+        reader = CachedReader(objects.indexer, objects.is_current, LiveReader(api.cluster))
+        try:
+            await eventually(lambda: are_current(api, objects), "everything is watched")
+            yield Watched(objects, reader, events)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+
+
+async def in_place_of_kopf(source: Cluster, collection: Collection, events: Events) -> None:
+    """Deliver what kopf delivers. kopf itself ends no sooner than its process, which is this test run."""
+    kind, token, first = collection.kind, "", True
+    while first or token:
+        page = await source.page(collection, token)
+        token = page.token
+        listed = ListedPage(kind, collection.namespace, tuple(page.items), page.version, first=first, last=not token)
+        events.listed(listed)
+        first = False
+    version = page.version
+    while True:
+        async for event in source.watch(collection, version, WATCH_SECONDS):
+            version = event.version or version
+            if event.type in {"ADDED", "MODIFIED", "DELETED"}:
+                events.seen(kind, event.body, gone=event.type == "DELETED")
+
+
+async def are_current(api: ApiServer, objects: ObjectWatches) -> bool:
+    kinds = [(MODEL, ""), *((kind, api.namespace) for kind in (TENANT, *WATCHED)), (NAMESPACE, "")]
+    return all(objects.is_current(kind, namespace, "") for kind, namespace in kinds)
