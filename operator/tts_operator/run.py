@@ -107,13 +107,13 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         access = NamespaceAccess(run.options.namespaces, metrics.namespaces_skipped.set)
         # Each watch occupies a connection, and an operator of many namespaces has many.
         watching_cluster = await stack.enter_async_context(await Cluster.connect(lambda: False, connections=0))
-        objects = ObjectWatches(watching_cluster, clock.monotonic)
+        objects = ObjectWatches(watching_cluster, clock.monotonic, metrics.watch_repairs.inc)
         cluster.stored = objects.own_writes.stored
         reader = CachedReader(objects.indexer, objects.is_current, LiveReader(cluster))
         controller = Controller(
             cluster, run.settings, clock, metrics, run.options, stores=stores, access=access, reader=reader
         )
-        checks = ClusterChecks(cluster, access, watch_health, clock)
+        checks = ClusterChecks(cluster, access, watch_health, clock, objects.namespace_read)
         forwarder = EventForwarder(controller, watch_health, objects)
         watches = WatchSupervisor(forwarder, clock.monotonic, controller.resync, metrics.watch_restarts.inc)
         objects.connect(forwarder, watches.works)
@@ -134,13 +134,13 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
             await asyncio.wait({signalled, available}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
             return
-        for work in watching(watches, objects, checks):
+        for work in watching(watches, objects, checks, run.options.resync_seconds):
             await stack.enter_async_context(background(work))
         await lead_until(stopping, leader, controller)
 
 
 def watching(
-    watches: WatchSupervisor, objects: ObjectWatches, checks: ClusterChecks
+    watches: WatchSupervisor, objects: ObjectWatches, checks: ClusterChecks, relist_seconds: float
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     """Everything that keeps the watches going, from now on."""
     access = checks.access
@@ -155,7 +155,7 @@ def watching(
         watches.restart("the API server's storage was restored from an older copy")
 
     watch()
-    return watches.run(), objects.run(), checks.probe(watch, restored), checks.compare_versions()
+    return watches.run(), objects.run(relist_seconds), checks.probe(watch, restored), checks.compare_versions()
 
 
 async def redis_users(

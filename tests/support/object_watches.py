@@ -72,7 +72,7 @@ async def watched(api: ApiServer) -> AsyncIterator[Watched]:
         api.cluster.stored = objects.own_writes.stored
         objects.watch((WatchScope(api.namespace, WATCHED), WatchScope("", (NAMESPACE,))))
         running = [
-            asyncio.create_task(objects.run()),
+            asyncio.create_task(objects.run(3600)),
             asyncio.create_task(in_place_of_kopf(source, Collection(TENANT, api.namespace), events)),
             asyncio.create_task(in_place_of_kopf(source, Collection(MODEL), events)),
         ]

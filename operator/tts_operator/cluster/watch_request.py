@@ -24,25 +24,20 @@ class Collection:
     """Empty: all namespaces."""
     labels: str = ""
     """Label selector; empty: all objects."""
-    name: str = ""
-    """Name of the only object; empty: all objects."""
     metadata_only: bool = False
 
     @property
     def path(self) -> str:
-        """URL path, with the name where there is only one object."""
-        path = collection_path(self.kind, self.namespace)
-        return f"{path}/{self.name}" if self.name else path
+        """URL path."""
+        return collection_path(self.kind, self.namespace)
 
     @property
     def query(self) -> dict[str, str]:
         """Selectors as URL parameters."""
-        selected = {"labelSelector": self.labels} if self.labels else {}
-        return selected | ({"fieldSelector": f"metadata.name={self.name}"} if self.name else {})
+        return {"labelSelector": self.labels} if self.labels else {}
 
     def __str__(self) -> str:
-        within = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.kind.plural}{f' {self.name}' if self.name else ''}{within}"
+        return f"{self.kind.plural}{f' in {self.namespace}' if self.namespace else ''}"
 
 
 class Page(NamedTuple):

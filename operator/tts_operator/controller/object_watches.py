@@ -20,7 +20,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, TENANT, Kind
 from tts_operator.objects.labels import OF_TENANTS
 from tts_operator.objects.manifest import Body
-from tts_operator.telemetry.watch_activity import WatchActivity
+from tts_operator.telemetry.watch_activity import NEVER, SILENCE_SECONDS, WatchActivity
 
 log = structlog.get_logger()
 
@@ -45,37 +45,35 @@ class ObjectWatches:
         self,
         source: Source,
         monotonic: Callable[[], float],
+        repaired: Callable[[], None] = lambda: None,
     ) -> None:
+        """`repaired` is called for each change that only a list has found."""
         self.indexer = Indexer()
         self.own_writes = OwnWrites(self.indexer, self.changed)
         self._source = source
         self._monotonic = monotonic
+        self._repaired = repaired
         self._sink: EventSink | None = None
         self._kopf_works: Callable[[str], bool] = lambda _path: False
         self._watched: dict[WatchedCollection, _Watched] = {}
         self._listed: set[tuple[Kind, str]] = set()
         self._listing: dict[tuple[Kind, str], set[ObjectName]] = {}
         self._known: set[WatchedCollection] = set()
+        self._read_at: dict[str, float] = {}  # namespaces that were read by their names
 
     def connect(self, sink: EventSink, kopf_works: Callable[[str], bool]) -> None:
         """Tell `sink` what changes. `kopf_works` returns whether kopf's watch of a URL path works."""
         self._sink = sink
         self._kopf_works = kopf_works
 
-    def watch(self, scopes: Iterable[WatchScope], *, named_namespaces: Iterable[str] = ()) -> None:
-        """Watch these scopes, and these namespaces by their names, and nothing else."""
+    def watch(self, scopes: Iterable[WatchScope]) -> None:
+        """Watch these scopes, and nothing else."""
         wanted = {collection for scope in scopes for collection in collections_of(scope)}
-        wanted |= {WatchedCollection(NAMESPACE, name=name, metadata_only=True) for name in named_namespaces}
         for collection in self._watched.keys() - wanted:
             self._watched.pop(collection).task.cancel()
-            self.indexer.drop(collection.kind, collection.namespace, collection.name)
+            self.indexer.drop(collection.kind, collection.namespace)
         for collection in wanted - self._watched.keys():
             self._start(collection)
-
-    def relist(self) -> None:
-        """Compare what is held with what exists."""
-        for watched in self._watched.values():
-            watched.reflector.relist()
 
     def restored(self) -> None:
         """Believe nothing that is held: the API server's storage was restored from an older copy."""
@@ -86,10 +84,14 @@ class ObjectWatches:
             self._start(collection)
         self._listed.clear()
 
-    async def run(self) -> None:
-        """Wait until cancelled; then end the watches."""
+    async def run(self, relist_seconds: float) -> None:
+        """Compare everything with a list once in each interval, one collection at a time; when cancelled, end."""
         try:
-            await asyncio.Event().wait()
+            while True:
+                for collection in list(self._watched) or [None]:
+                    await asyncio.sleep(relist_seconds / max(len(self._watched), 1))
+                    if collection in self._watched:
+                        self._watched[collection].reflector.relist()
         finally:
             tasks = [watched.task for watched in self._watched.values()]
             for task in tasks:
@@ -104,19 +106,17 @@ class ObjectWatches:
         )
 
     def is_current(self, kind: Kind, namespace: str, name: str) -> bool:
-        """Whether a working watch keeps the copies of a kind current, in a namespace or in all."""
+        """Whether a working watch keeps the copies of a kind current, in a namespace or in all.
+
+        `name`: that of a namespace, which may have been read instead.
+        """
         if kind in BY_KOPF:
             scope = namespace if (kind, namespace) in self._listed else ""
             return (kind, scope) in self._listed and self._kopf_works(collection_path(kind, scope))
-        within = WatchedCollection(kind, namespace, **_selection(kind))
-        everywhere = WatchedCollection(kind, **_selection(kind))
-        named = WatchedCollection(kind, name=name, **_selection(kind))
-        return any(each in self._watched and self._watched[each].works for each in (within, everywhere, named))
-
-    @property
-    def repairs(self) -> int:
-        """Number of changes that lists have found and watches had not delivered."""
-        return sum(watched.reflector.repairs for watched in self._watched.values())
+        if kind is NAMESPACE and self._monotonic() - self._read_at.get(name, NEVER) <= SILENCE_SECONDS:
+            return True
+        within, everywhere = collection_of(kind, namespace), collection_of(kind)
+        return any(each in self._watched and self._watched[each].works for each in (within, everywhere))
 
     def seen(self, kind: Kind, body: Body, *, gone: bool) -> None:
         """Record a tenant or a model as kopf delivered it."""
@@ -148,6 +148,17 @@ class ObjectWatches:
         else:
             self._sink.model_changed(held.name, None)
 
+    def namespace_read(self, name: str, body: Body | None) -> None:
+        """Record a namespace as it was read by its name: an operator that is confined may not watch it."""
+        self._read_at[name] = self._monotonic()
+        if body is not None:
+            change = self.indexer.put(NAMESPACE, body)
+        else:
+            held = self.indexer.get(NAMESPACE, "", name)
+            change = self.indexer.removed(NAMESPACE, "", name, held.uid) if held else None
+        if change is not None:
+            self.changed(change)
+
     def changed(self, change: Change) -> None:
         """Enqueue what a change of a child, a pod or a namespace concerns."""
         held = change.held
@@ -161,6 +172,11 @@ class ObjectWatches:
         owners = {each.owner for each in (change.before, change.after) if each is not None and each.owner}
         for owner in sorted(owners):
             self._sink.child_changed(Key(held.namespace, owner))
+
+    def repaired(self, change: Change) -> None:
+        held = change.held
+        log.warning("watch missed a change", kind=held.kind.name, namespace=held.namespace, name=held.name)
+        self._repaired()
 
     def delivered(self, plural: str, version: str) -> None:
         if self._sink is not None:
@@ -176,11 +192,11 @@ class ObjectWatches:
 
 def collections_of(scope: WatchScope) -> list[WatchedCollection]:
     """Collections of a scope that reflectors watch."""
-    return [WatchedCollection(kind, scope.namespace, **_selection(kind)) for kind in scope.kinds if kind not in BY_KOPF]
+    return [collection_of(kind, scope.namespace) for kind in scope.kinds if kind not in BY_KOPF]
 
 
-def _selection(kind: Kind) -> dict[str, object]:
-    """Selector and form of a kind's watch."""
+def collection_of(kind: Kind, namespace: str = "") -> WatchedCollection:
+    """Objects of a kind that reconciles read: of HPAs also those of others, of namespaces their metadata."""
     if kind is NAMESPACE:
-        return {"metadata_only": True}
-    return {"labels": OF_TENANTS} if kind is not HORIZONTAL_POD_AUTOSCALER else {}
+        return WatchedCollection(kind, namespace, metadata_only=True)
+    return WatchedCollection(kind, namespace, "" if kind is HORIZONTAL_POD_AUTOSCALER else OF_TENANTS)

@@ -117,20 +117,16 @@ class Indexer:
         before = self.get(kind, namespace, name)
         return self._remove(before) if before is not None and before.uid == uid else None
 
-    def listed(
-        self, kind: Kind, namespace: str, existing: Collection[ObjectName], version: str, *, name: str = ""
-    ) -> list[Change]:
+    def listed(self, kind: Kind, namespace: str, existing: Collection[ObjectName], version: str) -> list[Change]:
         """Remove what a complete list does not have, and what is not newer than the list: its deletion was missed.
 
-        `namespace`: the one that was listed, empty for all; `name`: the one object that was listed, empty for all.
+        `namespace`: the one that was listed, empty for all.
         """
         newest = decimal(version)
         gone = [
             held
             for held in self.all(kind, namespace)
-            if (held.namespace, held.name) not in existing
-            and (not name or held.name == name)
-            and (held.version <= newest or not newest)
+            if (held.namespace, held.name) not in existing and (held.version <= newest or not newest)
         ]
         return [self._remove(held) for held in gone]
 
@@ -141,11 +137,10 @@ class Indexer:
             for held in self.all(kind):
                 held.version = 0
 
-    def drop(self, kind: Kind, namespace: str, name: str = "") -> None:
-        """Forget the objects of a namespace, or the one of this name, that are no longer watched."""
+    def drop(self, kind: Kind, namespace: str) -> None:
+        """Forget the objects of a namespace, or of all, that are no longer watched."""
         for held in list(self.all(kind, namespace)):
-            if not name or held.name == name:
-                self._remove(held)
+            self._remove(held)
 
     def expect(self, kind: Kind, namespace: str, name: str, version: str) -> None:
         """Note that an object has this version by now, or a later one, with a content that is not known."""

@@ -89,7 +89,7 @@ class CachedReader:
     """Reader of an indexer. Whatever no working watch keeps current is read by another reader."""
 
     def __init__(self, indexer: Indexer, is_current: Callable[[Kind, str, str], bool], live: Reader) -> None:
-        """`is_current` returns whether a working watch covers a kind, in a namespace (empty: all), for a name."""
+        """`is_current` returns whether the copies of a kind are current, in a namespace (empty: all), or of a name."""
         self._indexer = indexer
         self._is_current = is_current
         self.live = live

@@ -58,6 +58,9 @@ class Receiver(Protocol):
     def changed(self, change: Change) -> None:
         """An object has another content, is new, or is gone."""
 
+    def repaired(self, change: Change) -> None:
+        """A list found a change that the watch before it had not delivered: called before `changed`."""
+
     def delivered(self, plural: str, version: str) -> None:
         """An object of this plural and resourceVersion was delivered, changed or not."""
 
@@ -83,8 +86,6 @@ class Reflector:
         self._relist = False
         self.synced = False
         """Whether the indexer has had everything since the last complete list."""
-        self.repairs = 0
-        """Number of changes that a list found and the watch before it had not delivered."""
 
     async def run(self) -> None:
         """List and watch until cancelled. No error ends it."""
@@ -128,8 +129,8 @@ class Reflector:
             token = page.token
             if not token:
                 break
-        kind, namespace, name = self.collection.kind, self.collection.namespace, self.collection.name
-        for change in self._indexer.listed(kind, namespace, existing, page.version, name=name):
+        kind, namespace = self.collection.kind, self.collection.namespace
+        for change in self._indexer.listed(kind, namespace, existing, page.version):
             self._tell(change, repairing=repairing)
         self._state = self._state.listed(page.version)
         self.synced = True
@@ -164,7 +165,8 @@ class Reflector:
 
     def _tell(self, change: Change | None, *, repairing: bool = False) -> None:
         if change is not None:
-            self.repairs += repairing
+            if repairing:
+                self._receiver.repaired(change)
             self._receiver.changed(change)
 
     def _delivered(self, version: str) -> None:

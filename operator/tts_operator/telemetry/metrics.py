@@ -77,6 +77,11 @@ class Metrics:
             "Restarts of watches that had ended or hung.",
             registry=self.registry,
         )
+        self.watch_repairs = Counter(
+            "tts_operator_watch_repairs",
+            "Changes of objects that a list found and no watch had delivered.",
+            registry=self.registry,
+        )
         self.namespaces_skipped = Gauge(
             "tts_operator_namespaces_skipped",
             "Namespaces of --watch-namespaces that the operator may not read, and skips.",
