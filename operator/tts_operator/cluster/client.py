@@ -92,6 +92,8 @@ class Cluster:
         self._wrote = wrote
         self.stored: Callable[[str, str, Body], None] = lambda _method, _path, _answer: None
         """Called after each successful write, before its caller continues, with its method, path and response."""
+        self.requests = 0
+        """Number of requests that were sent, without watches."""
         configuration.trace_configs = [self._gate()]
         self._client = client.ApiClient(configuration)
         self._client.user_agent = "tts-operator"
@@ -157,12 +159,14 @@ class Cluster:
         kind = collection.kind
         query = collection.query | {"limit": str(limit)} | ({"continue": token} if token else {})
         accept = METADATA_LIST if collection.metadata_only else JSON
-        page = await self.send(Request("GET", collection_path(kind, collection.namespace), query, accept=accept))
+        request = Request("GET", collection_path(kind, collection.namespace), query, accept=accept)
+        page, size = await self._exchange(request, self._timeouts.read_seconds)
         return Page(
             # The items of a list lack both; null in an empty metadata-only list.
             [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"] or ()],
             str(page["metadata"].get("resourceVersion") or ""),
             str(page["metadata"].get("continue") or ""),
+            size,
         )
 
     async def watch(self, collection: Collection, version: str, seconds: int) -> AsyncIterator[WatchEvent]:
@@ -282,12 +286,12 @@ class Cluster:
     async def send(self, request: Request) -> dict[str, Any]:
         """Send one request, and count it if it writes. Raises ClusterError for every failure."""
         if not request.writes:
-            return await self._exchange(request, self._timeouts.read_seconds)
+            return (await self._exchange(request, self._timeouts.read_seconds))[0]
         if not self._may_write():
             raise NotLeading
         kind = path_kind(request.path)
         try:
-            answer = await self._exchange(request, self._timeouts.write_seconds)
+            answer, _ = await self._exchange(request, self._timeouts.write_seconds)
         except NotLeading:
             raise
         except ClusterError:
@@ -297,7 +301,9 @@ class Cluster:
         self.stored(request.method, request.path, answer)
         return answer
 
-    async def _exchange(self, request: Request, seconds: float) -> dict[str, Any]:
+    async def _exchange(self, request: Request, seconds: float) -> tuple[dict[str, Any], int]:
+        """The response to one request, and its size in bytes. Raises ClusterError."""
+        self.requests += 1
         response = await self._respond(request, aiohttp.ClientTimeout(total=seconds))
         try:
             content = await response.read()
@@ -308,7 +314,7 @@ class Cluster:
             raise error_of(response.status, answer, retry_after(response))
         if answer is None:
             raise Unreachable(f"{request}: the response is not JSON")
-        return dict(answer)
+        return dict(answer), len(content)
 
     async def _respond(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
         """The response, whose body is not read yet. Raises Unreachable, and NotLeading."""

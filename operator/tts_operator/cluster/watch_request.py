@@ -48,6 +48,8 @@ class Page(NamedTuple):
     """resourceVersion of the whole list: a watch continues from there."""
     token: str
     """Token of the next page; empty on the last one."""
+    size_bytes: int = 0
+    """Size of the response."""
 
 
 class WatchEvent(NamedTuple):

@@ -17,8 +17,11 @@ WATCH_SECONDS = 4
 
 So short that a watch whose connection is dead is noticed and continued soon, without a list.
 """
-PAGE_LIMIT = 250
-"""Objects per page: what one page holds is in memory at once, as text and parsed."""
+FIRST_PAGE, LONGEST_PAGE = 25, 500
+"""Objects of the first page of a list, and of the longest one."""
+PAGE_BYTES = 4 * 2**20
+"""Size that a page should have: all of it is in memory at once, as text and parsed, and anybody may make a ConfigMap of
+a megabyte with the label of a tenant."""
 EVENTS_AT_ONCE = 20
 """Events after which other work gets a turn: those that are buffered already do not wait for the network."""
 
@@ -37,7 +40,7 @@ class Stream(Protocol):
 class Source(Protocol):
     """Lists and watches collections, as `cluster.client.Cluster` does. Everything raises ClusterError."""
 
-    async def page(self, collection: Collection, token: str = "", limit: int = PAGE_LIMIT) -> Page: ...
+    async def page(self, collection: Collection, token: str = "", limit: int = LONGEST_PAGE) -> Page: ...
 
     def watch(self, collection: Collection, version: str, seconds: int) -> Stream: ...
 
@@ -115,10 +118,11 @@ class Reflector:
         """Read every page, and compare what is held with the whole."""
         repairing = self.synced
         existing: set[ObjectName] = set()
-        token = ""
+        token, limit = "", FIRST_PAGE
         while True:
             self._activity.requested(self._path)
-            page = await self._source.page(self.collection, token, PAGE_LIMIT)
+            page = await self._source.page(self.collection, token, limit)
+            limit = next_limit(page)
             for number, body in enumerate(page.items, 1):
                 metadata = body["metadata"]
                 self._delivered(str(metadata.get("resourceVersion") or ""))
@@ -171,6 +175,13 @@ class Reflector:
 
     def _delivered(self, version: str) -> None:
         self._receiver.delivered(self.collection.kind.plural, version)
+
+
+def next_limit(page: Page) -> int:
+    """Objects that the next page should have, by the size of this one's."""
+    if not page.items or not page.size_bytes:
+        return LONGEST_PAGE
+    return max(min(PAGE_BYTES * len(page.items) // page.size_bytes, LONGEST_PAGE), 1)
 
 
 def failure_of(error: ClusterError) -> Failure:

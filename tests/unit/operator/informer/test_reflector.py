@@ -13,7 +13,7 @@ import pytest
 from tts_operator.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Overloaded, Refused, Unreachable
 from tts_operator.cluster.watch_request import Collection, Page, WatchEvent
 from tts_operator.informer.indexer import Change, Indexer
-from tts_operator.informer.reflector import WATCH_SECONDS, Reflector
+from tts_operator.informer.reflector import WATCH_SECONDS, Reflector, next_limit
 from tts_operator.informer.watch_state import LONGEST_PAUSE_SECONDS
 from tts_operator.objects.kinds import CONFIG_MAP
 
@@ -271,3 +271,8 @@ async def test_an_error_that_nobody_expected_ends_nothing(monkeypatch: pytest.Mo
         monkeypatch.setattr(stage.indexer, "put", broken)
         stage.server.put("b")
         await stage.becomes_current()
+
+
+@pytest.mark.parametrize(("count", "size_bytes", "limit"), [(25, 25 * 900_000, 4), (25, 25 * 3_000, 500), (0, 20, 500)])
+def test_pages_are_shorter_the_larger_their_objects_are(count: int, size_bytes: int, limit: int) -> None:
+    assert next_limit(Page([body("a", 1)] * count, "1", "", size_bytes)) == limit
