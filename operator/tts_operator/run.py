@@ -16,6 +16,7 @@ from aiohttp import web
 from tts_operator.calendar import tz_database
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts
+from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import NotLeading
 from tts_operator.cluster.leader_election import Leader, LeaderElectionConfig
 from tts_operator.cluster.lease import ClusterLease
@@ -105,6 +106,8 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, timeouts, metrics.wrote))
         stores = StoreAccess(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
         access = NamespaceAccess(run.options.namespaces, metrics.namespaces_skipped.set)
+        cluster.gate = WriteGate()
+        metrics.write_limit.set_function(lambda: cluster.gate.limit.limit if cluster.gate else 0)
         # Each watch occupies a connection, and an operator of many namespaces has many.
         watching_cluster = await stack.enter_async_context(await Cluster.connect(lambda: False, connections=0))
         objects = ObjectWatches(watching_cluster, clock.monotonic, metrics.watch_repairs.inc)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import kubernetes.aio.config
 
+from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
 from tts_operator.cluster.paths import collection_path
 from tts_operator.cluster.watch_request import CONNECT_SECONDS, GRACE_SECONDS, OPENED, Collection, Page, WatchEvent
@@ -92,6 +94,8 @@ class Cluster:
         self._wrote = wrote
         self.stored: Callable[[str, str, Body], None] = lambda _method, _path, _answer: None
         """Called after each successful write, before its caller continues, with its method, path and response."""
+        self.gate: WriteGate | None = None
+        """Limits the writes that are under way; None: any number."""
         self.requests = 0
         """Number of requests that were sent, without watches."""
         configuration.trace_configs = [self._gate()]
@@ -291,7 +295,8 @@ class Cluster:
             raise NotLeading
         kind = path_kind(request.path)
         try:
-            answer, _ = await self._exchange(request, self._timeouts.write_seconds)
+            async with self.gate.passed() if self.gate else nullcontext():
+                answer, _ = await self._exchange(request, self._timeouts.write_seconds)
         except NotLeading:
             raise
         except ClusterError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ import structlog
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
-from tts_operator.cluster.errors import ClusterError, Forbidden
+from tts_operator.cluster.errors import ClusterError, Forbidden, Overloaded
+from tts_operator.controller.fair_lanes import Lane
 from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
@@ -90,7 +92,9 @@ class Controller:
             release=options.release,
             reader=self._reader,
         )
-        self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
+        self._queue = WorkQueue[Key](
+            Backoff(first_seconds=0.5, longest_seconds=60.0), lambda key: key.namespace, self._waited
+        )
         self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
         self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
         self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
@@ -101,8 +105,17 @@ class Controller:
         self._resync_requested = asyncio.Event()
         # A standby's queue only collects what it would reconcile if it led: nobody waits for that.
         metrics.queue_depth.set_function(lambda: len(self._queue) if self._working else 0)
+        for lane in Lane:
+            depth = functools.partial(self._depth, lane)
+            metrics.lane_depth.labels(lane.name.lower()).set_function(depth)
         metrics.waiting.set_function(lambda: self._context.rollout_limiter.waiting)
         metrics.queue_wait.set_function(lambda: self._queue.oldest_wait_seconds() if self._working else 0)
+
+    def _waited(self, lane: Lane, seconds: float) -> None:
+        self._metrics.lane_wait.labels(lane.name.lower()).observe(seconds)
+
+    def _depth(self, lane: Lane) -> int:
+        return self._queue.depth(lane) if self._working else 0
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """Handle the event of a tenant that references these models now."""
@@ -170,7 +183,7 @@ class Controller:
         await self._initial_sync()
         parts = [
             self._resync(),
-            self._timetable.run(self._queue.add),
+            self._timetable.run(self._transition_due),
             self._check_rollouts(),
             self._context.secret_poller.run(self._cluster, self._reconcile_in_full),
         ]
@@ -181,6 +194,9 @@ class Controller:
             await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])
             for task in background:
                 task.cancel()
+
+    def _transition_due(self, key: Key) -> None:
+        self._queue.add(key, Lane.TRANSITION)
 
     def _reconcile_in_full(self, key: Key) -> None:
         """Enqueue a tenant for a change that no watch delivers."""
@@ -211,7 +227,7 @@ class Controller:
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
             self._context.outdated.add(key)
-            self._queue.retry(key)
+            self._queue.retry(key, error.retry_after_seconds if isinstance(error, Overloaded) else 0.0)
         except Exception:
             log.exception("reconcile crashed", kind=kind, key=str(key))
             self._context.outdated.add(key)
@@ -322,7 +338,7 @@ class Controller:
             users.listed(tenants.keys())
         keys = [*tenants, *map(model_key, models)]
         for position, key in enumerate(keys):
-            self._queue.add_after(key, spread_seconds * position / len(keys))
+            self._queue.add_after(key, spread_seconds * position / len(keys), Lane.RESYNC)
         self._metrics.tenants(conditions)
         self._metrics.costs(hourly_costs)
         self._metrics.last_repair.set(self._clock.now().timestamp())
