@@ -95,7 +95,7 @@ class Controller:
         self._queue = WorkQueue[Key](
             Backoff(first_seconds=0.5, longest_seconds=60.0), lambda key: key.namespace, self._waited
         )
-        self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
+        self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe, self._reader.schedule_stamp)
         self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
         self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
         self._model_index = ModelIndex()
@@ -177,7 +177,9 @@ class Controller:
             self._working = False
 
     async def _work(self) -> None:
-        self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
+        self._timetable = Timetable(
+            self._cluster, self._clock, self._metrics.schedule_lag.observe, self._reader.schedule_stamp
+        )
         self._context.converged.clear()
         self._resync_requested.clear()
         await self._initial_sync()
@@ -218,11 +220,12 @@ class Controller:
         kind = "tenant" if key.namespace else "model"
         started = self._clock.monotonic()
         result = "error"
+        stamp = self._reader.schedule_stamp(key) if key.namespace else None
         try:
             requeue = await self._reconcile(key)
         except ReconcileFailed as error:
             self._context.outdated.add(key)
-            self._timetable.set(key, error.requeue)
+            self._timetable.set(key, error.requeue, stamp)
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
@@ -235,7 +238,7 @@ class Controller:
         else:
             result = "success"
             self._queue.forget(key)
-            self._timetable.set(key, requeue)
+            self._timetable.set(key, requeue, stamp)
             self._timetable.reconciled(key)
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)

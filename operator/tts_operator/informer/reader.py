@@ -13,7 +13,7 @@ from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
-from tts_operator.objects.labels import MANAGED, NOT_MANAGED, selector
+from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, selector
 from tts_operator.objects.manifest import Body, Ref
 
 OF_A_TENANT = (POD, *(kind for kind in CHILDREN if kind.listed))
@@ -33,6 +33,17 @@ class TenantStamp(NamedTuple):
     children: Stamp
     models: Stamp
     foreign_autoscalers: Stamp
+
+
+class ScheduleStamp(NamedTuple):
+    """Digest of what the bounds of a tenant follow from, besides the time. Statuses are no part of it."""
+
+    uid: str
+    generation: int
+    terminating: bool
+    release: str
+    namespace: Stamp
+    models: Stamp
 
 
 class Reader(Protocol):
@@ -59,6 +70,9 @@ class Reader(Protocol):
     def stamp(self, key: Key) -> TenantStamp | None:
         """Stamp of everything that a reconcile of the tenant reads; None if this reader cannot tell what changed."""
 
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
+        """Stamp of what the tenant's bounds follow from; None if this reader cannot tell."""
+
 
 class LiveReader:
     """Reader that sends a request for each reading."""
@@ -82,6 +96,9 @@ class LiveReader:
         return self
 
     def stamp(self, key: Key) -> TenantStamp | None:  # noqa: ARG002 - the protocol's
+        return None
+
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:  # noqa: ARG002 - the protocol's
         return None
 
 
@@ -152,6 +169,22 @@ class CachedReader:
             indexer.stamp(key),
             indexer.stamp_of_models(),
             indexer.stamp_of_foreign_autoscalers(key.namespace),
+        )
+
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
+        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""))
+        if not all(self._is_current(*each) for each in read):
+            return None
+        held = self._indexer.get(TENANT, key.namespace, key.name)
+        body = held.body() if held else {"metadata": {}}
+        metadata = body["metadata"]
+        return ScheduleStamp(
+            str(metadata.get("uid", "")),
+            int(metadata.get("generation", 0)),
+            "deletionTimestamp" in metadata,
+            str((metadata.get("annotations") or {}).get(RELEASE, "")),
+            stamp_of(_present(self._indexer.get(NAMESPACE, "", key.namespace))),
+            self._indexer.stamp_of_models(),
         )
 
 
