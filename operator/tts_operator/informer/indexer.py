@@ -41,7 +41,7 @@ class Change(NamedTuple):
 class Stamp(NamedTuple):
     """Digest of a set of objects: equal stamps of one set mean that nothing in it changed, came or went."""
 
-    count: int
+    size: int
     newest: int
 
 
