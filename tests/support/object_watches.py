@@ -14,10 +14,12 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.watch_request import Collection
 from tts_operator.controller.object_watches import ObjectWatches
 from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope
+from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.reader import CachedReader, LiveReader
 from tts_operator.informer.reflector import WATCH_SECONDS
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import MODEL, NAMESPACE, TENANT, Kind
+from tts_operator.objects.manifest import Ref
 
 
 @dataclass
@@ -101,6 +103,35 @@ async def in_place_of_kopf(source: Cluster, collection: Collection, events: Even
             version = event.version or version
             if event.type in {"ADDED", "MODIFIED", "DELETED"}:
                 events.seen(kind, event.body, gone=event.type == "DELETED")
+
+
+async def caught_up(api: ApiServer, copies: Watched, key: Key) -> None:
+    """Return once the copies of everything that a reconcile of the tenant reads are as the API server's objects are."""
+    await eventually(lambda: _are_equal(api, copies, key), f"the copies of {key} are current")
+
+
+async def _are_equal(api: ApiServer, copies: Watched, key: Key) -> bool:
+    live, held = LiveReader(api.cluster), copies.objects.indexer
+    if {each["metadata"]["resourceVersion"] async for each in live.all(MODEL)} != _versions(held.all(MODEL)):
+        return False
+    tenants = {each["metadata"]["resourceVersion"] async for each in live.all(TENANT, key.namespace)}
+    if tenants != _versions(held.all(TENANT, key.namespace)):
+        return False
+    for kind in WATCHED:
+        found = await live.of_tenant(kind, key, metadata_only=True)
+        if {each["metadata"]["resourceVersion"] for each in found} != _versions(held.of_tenant(kind, key)):
+            return False
+    namespace = await api.cluster.get(Ref.of(NAMESPACE, "", key.namespace))
+    found = await live.foreign_autoscalers(key.namespace)
+    return _versions(held.foreign_autoscalers(key.namespace)) == {
+        each["metadata"]["resourceVersion"] for each in found
+    } and _versions(each for each in held.all(NAMESPACE) if each.name == key.namespace) == (
+        {namespace["metadata"]["resourceVersion"]} if namespace else set()
+    )
+
+
+def _versions(objects: Iterable[HeldObject]) -> set[str]:
+    return {str(held.version) for held in objects}
 
 
 async def are_current(api: ApiServer, objects: ObjectWatches) -> bool:

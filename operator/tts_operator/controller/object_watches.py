@@ -133,7 +133,7 @@ class ObjectWatches:
             existing.clear()
         for body in page.bodies:
             existing.add(ObjectName(body["metadata"].get("namespace", ""), body["metadata"]["name"]))
-            self.indexer.put(page.kind, body)
+            self.indexer.put(page.kind, body, listed_at=page.version)
         if page.last:
             missed = self.indexer.listed(page.kind, page.namespace, self._listing.pop(scope), page.version)
             self._listed.add(scope)

@@ -15,6 +15,8 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import HORIZONTAL_POD_AUTOSCALER, MODEL, Kind
 from tts_operator.objects.manifest import Body
 
+MAX_BURIED = 10_000
+"""Deletions that are remembered: what is told late comes within seconds."""
 NOTHING: Mapping[str, HeldObject] = MappingProxyType({})
 
 
@@ -60,6 +62,8 @@ class Indexer:
         self._tenants: dict[Key, set[HeldObject]] = {}
         self._foreign_autoscalers: dict[str, dict[str, HeldObject]] = {}
         self._expected: dict[tuple[Kind, str, str], int] = {}
+        self._buried: dict[tuple[Kind, str, str], int] = {}  # versions of the latest deletions
+        self._listed_at: dict[tuple[Kind, str], int] = {}  # versions of complete lists, by namespace
         self._shared = SharedBytes()
         self._changes = 0
 
@@ -87,14 +91,19 @@ class Indexer:
         """Number of objects of a kind."""
         return sum(len(table) for table in self._tables.get(kind, {}).values())
 
-    def put(self, kind: Kind, body: Body) -> Change | None:
-        """Record an object as the API server returned it. None if that is not news."""
+    def put(self, kind: Kind, body: Body, *, listed_at: str = "") -> Change | None:
+        """Record an object as the API server returned it. None if that is not news.
+
+        `listed_at`: resourceVersion of the list that it is from; empty for an event, or the response to a write.
+        """
         after = HeldObject(kind, body, self._shared)
         name = (kind, after.namespace, after.name)
         if self._expected.get(name, 0) <= after.version:
             self._expected.pop(name, None)
         before = self.get(kind, after.namespace, after.name)
         if before is not None and after.version <= before.version:
+            return None
+        if before is None and self._is_gone(after, listed_at):
             return None
         news = before is None or before.uid != after.uid or before.content != after.content
         self._replace(before, after)
@@ -108,14 +117,18 @@ class Indexer:
         self._expected.pop((kind, namespace, name), None)
         before = self.get(kind, namespace, name)
         version = decimal(str(metadata.get("resourceVersion") or ""))
-        if before is None or version < before.version:
+        if before is not None and version < before.version:
             return None
-        return self._remove(before)
+        self._bury(kind, namespace, name, version)
+        return self._remove(before) if before is not None else None
 
     def removed(self, kind: Kind, namespace: str, name: str, uid: str) -> Change | None:
         """Record that the object of this UID is gone. None if that is not news."""
         before = self.get(kind, namespace, name)
-        return self._remove(before) if before is not None and before.uid == uid else None
+        if before is None or before.uid != uid:
+            return None
+        self._bury(kind, namespace, name, before.version)
+        return self._remove(before)
 
     def listed(self, kind: Kind, namespace: str, existing: Collection[ObjectName], version: str) -> list[Change]:
         """Remove what a complete list does not have, and what is not newer than the list: its deletion was missed.
@@ -133,12 +146,15 @@ class Indexer:
     def forget_versions(self) -> None:
         """Let anything that is told from now on win: the storage was restored from an older copy, and counts anew."""
         self._expected.clear()
+        self._buried.clear()
+        self._listed_at.clear()
         for kind in self._tables:
             for held in self.all(kind):
                 held.version = 0
 
     def drop(self, kind: Kind, namespace: str) -> None:
         """Forget the objects of a namespace, or of all, that are no longer watched."""
+        self._listed_at.pop((kind, namespace), None)
         for held in list(self.all(kind, namespace)):
             self._remove(held)
 
@@ -169,6 +185,23 @@ class Indexer:
             return False
         held = self.get(kind, namespace, name)
         return held is None or held.tenant == key.name
+
+    def _bury(self, kind: Kind, namespace: str, name: str, version: int) -> None:
+        """Note that an object was gone at this version: what is told of earlier ones comes too late."""
+        self._buried[kind, namespace, name] = max(version, self._buried.pop((kind, namespace, name), 0))
+        if len(self._buried) > MAX_BURIED:
+            del self._buried[next(iter(self._buried))]
+
+    def _is_gone(self, told: HeldObject, listed_at: str) -> bool:
+        """Whether an object that is not held was deleted after this state of it.
+
+        The response to a write may come after the event of a deletion that followed it.
+        """
+        buried_at = self._buried.get((told.kind, told.namespace, told.name), 0)
+        if listed_at:
+            return buried_at > decimal(listed_at)
+        listed = (self._listed_at.get((told.kind, namespace), 0) for namespace in (told.namespace, ""))
+        return told.version <= max(buried_at, *listed)
 
     def _next(self) -> int:
         self._changes += 1

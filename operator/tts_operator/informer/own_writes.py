@@ -29,10 +29,12 @@ class OwnWrites:
         change: Change | None = None
         if subresource == SCALE:
             self._indexer.expect(kind, namespace, name, str(answer["metadata"]["resourceVersion"]))
+        elif method == "DELETE" and "deletionTimestamp" not in (answer.get("metadata") or {}):
+            # A Status or, for some kinds, the object as it was: it is gone. Otherwise a finalizer holds it.
+            whose = answer.get("metadata") or {} if answer.get("kind") == kind.name else answer.get("details") or {}
+            change = self._indexer.removed(kind, namespace, name, str(whose.get("uid", "")))
         elif answer.get("kind") == kind.name:
             change = self._indexer.put(kind, answer)
-        elif method == "DELETE":  # a Status: the object is gone
-            change = self._indexer.removed(kind, namespace, name, str((answer.get("details") or {}).get("uid", "")))
         if change is not None:
             self._changed(change)
 

@@ -127,7 +127,8 @@ class Reflector:
                 metadata = body["metadata"]
                 self._delivered(str(metadata.get("resourceVersion") or ""))
                 existing.add(ObjectName(metadata.get("namespace", ""), metadata["name"]))
-                self._tell(self._indexer.put(self.collection.kind, body), repairing=repairing)
+                change = self._indexer.put(self.collection.kind, body, listed_at=page.version)
+                self._tell(change, repairing=repairing)
                 if number % EVENTS_AT_ONCE == 0:
                     await asyncio.sleep(0)
             token = page.token

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 4.0
-"""Limit of the pause between two attempts: watching goes on within 10 s of whatever ended it."""
+LONGEST_PAUSE_SECONDS = 2.0
+"""Limit of the pause between two attempts: watching goes on within 10 s, also after a watch that hung for 6 s."""
 LONGEST_RETRY_AFTER_SECONDS = 8.0
 """Limit of the pause that a server asks for."""
 

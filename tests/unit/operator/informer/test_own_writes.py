@@ -69,6 +69,38 @@ def test_a_delete_takes_the_object_of_its_uid() -> None:
     assert stage.content() is None
 
 
+def test_a_delete_of_which_the_event_was_faster_brings_nothing_back() -> None:
+    """Some kinds are returned as they were before their deletion."""
+    stage = Stage()
+    stage.writes.stored("PATCH", PATH, config_map(5))
+    stage.indexer.remove(CONFIG_MAP, config_map(6))
+    stage.writes.stored("DELETE", PATH, config_map(5))
+    assert stage.content() is None
+    stage.writes.stored("PATCH", PATH, config_map(8))
+    stage.writes.stored("DELETE", PATH, config_map(8))
+    assert stage.content() is None
+
+
+def test_a_write_that_somebody_deleted_meanwhile_brings_nothing_back() -> None:
+    """Its response is handled after the event of the deletion."""
+    stage = Stage()
+    stage.indexer.put(CONFIG_MAP, config_map(5))
+    stage.indexer.remove(CONFIG_MAP, config_map(7))
+    stage.writes.stored("PATCH", PATH, config_map(6, "late"))
+    assert stage.content() is None
+    stage.writes.stored("PATCH", PATH, config_map(8, "created again"))
+    assert stage.content() == "created again"
+
+
+def test_an_object_that_a_finalizer_holds_is_not_gone() -> None:
+    stage = Stage()
+    stage.writes.stored("PATCH", PATH, config_map(5))
+    held = config_map(6)
+    held["metadata"]["deletionTimestamp"] = "2026-11-04T12:00:00Z"
+    stage.writes.stored("DELETE", PATH, held)
+    assert stage.content() == ""
+
+
 def test_after_a_scale_the_deployment_is_waited_for() -> None:
     """The response is a Scale, which does not say what the Deployment is now."""
     stage = Stage()
