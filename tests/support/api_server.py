@@ -96,10 +96,14 @@ class ApiServer:
     caught_up: Callable[[Key], Awaitable[None]] | None = None
     """Waits until the copies are as the API server's objects are."""
 
-    async def context(self, key: Key) -> ReconcileContext:
-        """An operator that has just started, and has heard of everything that has happened."""
+    async def heard(self, key: Key) -> None:
+        """Wait until an operator has heard of everything that has happened to a tenant."""
         if self.caught_up is not None:
             await self.caught_up(key)
+
+    async def context(self, key: Key) -> ReconcileContext:
+        """An operator that has just started, and has heard of everything that has happened."""
+        await self.heard(key)
         return ReconcileContext(self.cluster, SETTINGS, CLOCK, reader=self.reader)
 
     def key(self, name: str = "acme") -> Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from tests.support.api_server import ApiServer, eventually
 from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import ClusterError
 from tts_operator.cluster.watch_request import Collection
 from tts_operator.controller.object_watches import ObjectWatches
 from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope
@@ -90,6 +92,12 @@ async def watched(api: ApiServer) -> AsyncIterator[Watched]:
 
 async def in_place_of_kopf(source: Cluster, collection: Collection, events: Events) -> None:
     """Deliver what kopf delivers. kopf itself ends no sooner than its process, which is this test run."""
+    while True:
+        with contextlib.suppress(ClusterError):  # a busy machine: it lists again, as kopf does
+            await _list_and_watch(source, collection, events)
+
+
+async def _list_and_watch(source: Cluster, collection: Collection, events: Events) -> None:
     kind, token, first = collection.kind, "", True
     while first or token:
         page = await source.page(collection, token)

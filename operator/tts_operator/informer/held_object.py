@@ -13,6 +13,7 @@ from tts_operator.informer.shared_bytes import SharedBytes
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.kinds import (
     CHILDREN,
+    DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     NAMESPACE,
     POD,
@@ -115,12 +116,15 @@ def names_managers(kind: Kind) -> bool:
 
 
 def reduced(kind: Kind, body: Body) -> dict[str, Any]:
-    """The part of an object that is held: for a foreign object its metadata."""
+    """The part of an object that is held: for a foreign object its metadata.
+
+    A foreign Deployment is held whole: while an orphan of a deleted tenant has a pool's name, its pods are the pool's.
+    """
     if kind is POD:
         return _reduced_pod(body)
     if kind is NAMESPACE:
         return {"metadata": _some(body["metadata"], ("name", "uid", "labels", "deletionTimestamp"))}
-    if kind in CHILDREN and is_foreign(body):
+    if kind in CHILDREN and kind is not DEPLOYMENT and is_foreign(body):
         return {"metadata": _some(body["metadata"], FOREIGN_METADATA), **_of_foreign(kind, body)}
     metadata = {name: value for name, value in body["metadata"].items() if name not in DROPPED_METADATA}
     content = {name: value for name, value in body.items() if name not in ("apiVersion", "kind")}

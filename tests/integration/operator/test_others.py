@@ -203,6 +203,7 @@ async def test_an_event_that_repeats_is_counted(api: ApiServer) -> None:
     context = await api.context(api.key())
     for suspend in (True, False, True):
         await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"suspend": suspend}})
+        await api.heard(api.key())
         await reconcile(api.key(), context)
     found = [event async for event in api.cluster.list(EVENT, api.namespace)]
     counted = [event.get("series", {}).get("count", 1) for event in found if event["reason"] == "Suspended"]

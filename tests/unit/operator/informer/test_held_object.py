@@ -155,6 +155,13 @@ def test_of_a_foreign_object_its_metadata_are_held() -> None:
     assert held(CONFIG_MAP, config_map(data={"a": "b"}, metadata={"ownerReferences": [OURS]})).body()["data"]
 
 
+def test_a_deployment_that_is_an_orphan_is_held_whole() -> None:
+    """Its pods are judged like those of the pool whose name it has."""
+    deployment = next(child for child in settle(observe()) if child["kind"] == "Deployment")
+    orphan = {**deployment, "metadata": {**deployment["metadata"], "ownerReferences": []}}
+    assert held(DEPLOYMENT, orphan).body()["spec"] == deployment["spec"]
+
+
 def test_an_autoscaler_of_somebody_else_is_held_with_what_it_scales() -> None:
     spec = {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}, "metrics": [{"type": "Resource"}]}
     found = held(HORIZONTAL_POD_AUTOSCALER, {"metadata": {"name": "keda"}, "spec": spec}).body()
