@@ -24,6 +24,7 @@ MEASUREMENTS = {
     "reconcile": "One tenant's reconcile",
     "transitions": "Lateness of a transition",
     "operator_memory": "Memory of the operator",
+    "cache_memory": "Memory of the operator's copies",
     "apply_to_ready": "Apply to Ready",
     "first_byte": "First audio byte",
     "server_overhead": "Requests per second on one core",

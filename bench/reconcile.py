@@ -9,12 +9,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
 from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
-from tests.support.api_server import SETTINGS
+from tests.support.api_server import SETTINGS, ApiServer, KubernetesUser
+from tests.support.object_watches import watched
 from tests.support.resources import model_body, tenant_body
 from tts_operator.clock import SystemClock
 from tts_operator.cluster.client import Cluster, Write
@@ -54,16 +56,39 @@ async def _measure() -> list[Figure]:
         before = len(writes)
         changed = await _reconciled(cluster, keys)
         change_writes = len(writes) - before
+        for _ in range(3):
+            await _reconciled(cluster, keys)
+        copied = await _from_copies(cluster, keys)
     kinds = ", ".join(f"{kind} {count / TENANTS:g}" for kind, count in sorted(first.items()))
     return [
         *_times("a new tenant", created),
         *_times("a converged tenant", idle),
         *_times("a changed quota", changed),
+        *copied,
         Figure("API writes of a create, first reconcile", sum(first.values()) / TENANTS, "", kinds),
         Figure("API writes of a create, until converged", until_converged / TENANTS, ""),
         Figure("API writes of a converged tenant's reconcile", idle_writes / TENANTS, "", "must be 0"),
         Figure("API writes of a changed quota", change_writes / TENANTS, ""),
     ]
+
+
+async def _from_copies(cluster: Cluster, keys: Sequence[Key]) -> list[Figure]:
+    """CPU and requests of converged tenants whose objects are read from copies, as the running operator does."""
+    async with watched(ApiServer(NAMESPACE, cluster, KubernetesUser(cluster), Path())) as copies:
+        context = ReconcileContext(cluster, SETTINGS, SystemClock(), reader=copies.reader)
+        figures = []
+        for what, turns in (("in full, from copies", 1), ("unchanged, from copies", 20)):
+            before, started = cluster.requests, time.process_time()
+            for _ in range(turns):
+                for key in keys:
+                    await reconcile(key, context)
+            each = (time.process_time() - started) / turns / len(keys)
+            sent = (cluster.requests - before) / turns / len(keys)
+            figures += [
+                Figure(f"a converged tenant {what}, CPU", each * 1e3, "ms", f"{len(keys)} tenants"),
+                Figure(f"a converged tenant {what}, requests", sent, ""),
+            ]
+    return figures
 
 
 async def _reconciled(cluster: Cluster, keys: Sequence[Key]) -> list[float]:

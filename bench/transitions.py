@@ -1,16 +1,19 @@
 """Measures the time from the second at which tenants' windows open to the write that moves each HPA's bounds, as the
 API server received it (its audit log). One real `tts-operator run` against a real API server on the same machine,
-without nodes.
+without nodes. Beside it, in the same run, a bare loop that sends the same patches: what the API server and the client
+take by themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,13 +21,19 @@ from bench.figures import Figure, percentile
 from bench.operators import administrator, control_plane
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import KubernetesUser, eventually
+from tests.support.operator_process import GROUP as OPERATORS
 from tests.support.operator_process import Operator, role, role_binding, writes_of
 from tests.support.resources import model_body, tenant_body
+from tts_operator.cluster.client import Cluster
 from tts_operator.objects.keys import Key
-from tts_operator.objects.manifest import Ref
+from tts_operator.objects.kinds import MODEL
+from tts_operator.objects.manifest import Manifest, Ref
 from tts_operator.objects.names import GROUP
+from tts_operator.scheduled_scaling.executor import MAX_CONCURRENT_WRITES
 
-FLEETS = (1, 200)
+FLEETS = (1, int(os.environ.get("TRANSITION_TENANTS", "200")))
+BARE = "bare-loop"
+"""User of the loop in the audit log."""
 SYSTEM = "ttsfleet-system"
 DAY = {"minReplicas": 3, "maxReplicas": 6}
 NIGHT = {"minReplicas": 1, "maxReplicas": 2}
@@ -42,13 +51,49 @@ async def measure() -> list[Figure]:
             operator = Operator.start(plane, Path(folder), "operator", SYSTEM)
             try:
                 await eventually(lambda: _is_ready(operator), "the operator is ready", 60)
-                return [
+                figures = [
                     figure
                     for count, namespace in zip(FLEETS, namespaces, strict=True)
                     for figure in await _lateness(plane, person, namespace, count)
                 ]
             finally:
                 operator.end()
+        return [*figures, *await _bare_loop(plane, namespaces[-1], FLEETS[-1])]
+
+
+async def _bare_loop(plane: ControlPlane, namespace: str, count: int) -> list[Figure]:
+    """Lateness of a loop that applies other bounds to the same HPAs, with as many requests at once as the operator."""
+    os.environ["KUBECONFIG"] = str(plane.kubeconfig_for(BARE, BARE, OPERATORS))
+    listed = json.loads(await asyncio.to_thread(plane.kubectl, "get", HPAS, "-n", namespace, "-o", "json"))
+    manifests = iter([Manifest.of(_patch(item)) for item in listed["items"]])
+    async with await Cluster.connect(lambda: True) as cluster:
+
+        async def work() -> None:
+            for manifest in manifests:
+                await cluster.apply(manifest, force=True)
+
+        await asyncio.gather(*(cluster.revision(MODEL) for _ in range(MAX_CONCURRENT_WRITES)))
+        began = datetime.now(UTC)
+        await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT_WRITES)))
+    late = [(write.at - began).total_seconds() for write in writes_of(plane, BARE) if write.resource == HPAS]
+    if len(late) < count:
+        raise RuntimeError(f"the audit log holds {len(late)} writes of {count}")
+    return _figures(f"{count} patches of a bare loop", late)
+
+
+def _patch(live: dict[str, Any]) -> dict[str, Any]:
+    """The apply of an HPA with other bounds."""
+    metadata = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "labels", "ownerReferences")}
+    spec = {name: part for name, part in live["spec"].items() if name in ("scaleTargetRef", "metrics")}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "spec": {**spec, **DAY}}
+
+
+def _figures(what: str, late: list[float]) -> list[Figure]:
+    return [
+        Figure(f"{what}, P50", percentile(late, 50), "s"),
+        Figure(f"{what}, P99", percentile(late, 99), "s"),
+        Figure(f"{what}, last", max(late), "s"),
+    ]
 
 
 async def _is_ready(operator: Operator) -> bool:
@@ -82,10 +127,7 @@ async def _lateness(plane: ControlPlane, person: KubernetesUser, namespace: str,
     tenants = "1 tenant" if count == 1 else f"{count} tenants at the same second"
     if count == 1:
         return [Figure(f"{tenants}", late[0], "s")]
-    return [
-        Figure(f"{tenants}, P50", percentile(late, 50), "s"),
-        Figure(f"{tenants}, last", max(late), "s"),
-    ]
+    return _figures(tenants, late)
 
 
 async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -16,17 +16,20 @@ from aiohttp import web
 from tts_operator.calendar import tz_database
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster.client import Cluster, RequestTimeouts
+from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import NotLeading
 from tts_operator.cluster.leader_election import Leader, LeaderElectionConfig
 from tts_operator.cluster.lease import ClusterLease
 from tts_operator.controller.cluster_checks import ClusterChecks
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.namespace_access import NamespaceAccess
+from tts_operator.controller.object_watches import ObjectWatches
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.watch_supervisor import WatchSupervisor
-from tts_operator.controller.watches import scopes_of
+from tts_operator.controller.watches import ListedPage, scopes_of
+from tts_operator.informer.reader import CachedReader, LiveReader
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import LEASE
+from tts_operator.objects.kinds import LEASE, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.redis_acl.admin import RedisAdmin
@@ -52,11 +55,12 @@ class Run:
 
 
 class EventForwarder:
-    """Forwards watch events: keys to the controller, versions to the watch health check."""
+    """Forwards watch events: keys to the controller, versions to the watch health check, objects to the indexer."""
 
-    def __init__(self, controller: Controller, watch_health: WatchHealth) -> None:
+    def __init__(self, controller: Controller, watch_health: WatchHealth, objects: ObjectWatches) -> None:
         self._controller = controller
         self._watch_health = watch_health
+        self._objects = objects
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         self._controller.tenant_changed(key, models)
@@ -79,6 +83,12 @@ class EventForwarder:
     def delivered(self, kind: str, version: str) -> None:
         self._watch_health.saw(kind, version)
 
+    def seen(self, kind: Kind, body: Body, *, gone: bool) -> None:
+        self._objects.seen(kind, body, gone=gone)
+
+    def listed(self, page: ListedPage) -> None:
+        self._objects.listed(page)
+
 
 async def operate(run: Run, clock: Clock | None = None) -> None:
     """Run one replica until SIGTERM or SIGINT; then running reconciles end, and the Lease is released."""
@@ -96,17 +106,30 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         cluster = await stack.enter_async_context(await Cluster.connect(leader.may_write, timeouts, metrics.wrote))
         stores = StoreAccess(StoreFiles(run.settings), await redis_users(run, stack, cluster, leader, clock))
         access = NamespaceAccess(run.options.namespaces, metrics.namespaces_skipped.set)
-        controller = Controller(cluster, run.settings, clock, metrics, run.options, stores=stores, access=access)
-        checks = ClusterChecks(cluster, access, watch_health, clock)
-        watches = WatchSupervisor(
-            EventForwarder(controller, watch_health), clock.monotonic, controller.resync, metrics.watch_restarts.inc
+        cluster.gate = WriteGate()
+        metrics.write_limit.set_function(lambda: cluster.gate.limit.limit if cluster.gate else 0)
+        # Each watch occupies a connection, and an operator of many namespaces has many.
+        watching_cluster = await stack.enter_async_context(await Cluster.connect(lambda: False, connections=0))
+        objects = ObjectWatches(watching_cluster, clock.monotonic, metrics.watch_repairs.inc)
+        cluster.stored = objects.own_writes.stored
+        reader = CachedReader(objects.indexer, objects.is_current, LiveReader(cluster))
+        controller = Controller(
+            cluster, run.settings, clock, metrics, run.options, stores=stores, access=access, reader=reader
         )
+        checks = ClusterChecks(cluster, access, watch_health, clock, objects.namespace_read)
+        forwarder = EventForwarder(controller, watch_health, objects)
+        watches = WatchSupervisor(forwarder, clock.monotonic, controller.resync, metrics.watch_restarts.inc)
+        objects.connect(forwarder, watches.works)
 
         def unhealthy() -> list[str]:
             return [f"the watch of {kind} delivers no events" for kind in watch_health.stale(clock.monotonic())]
 
         await stack.enter_async_context(serving(metrics_app(metrics), run.metrics_port))
-        await stack.enter_async_context(serving(health_app(unhealthy, watches.problems), run.health_port))
+
+        def unready() -> list[str]:
+            return [*watches.problems(), *objects.problems()]
+
+        await stack.enter_async_context(serving(health_app(unhealthy, unready), run.health_port))
         async with (
             background(stopping.wait()) as signalled,
             background(checks.wait_for_resources()) as available,
@@ -114,23 +137,28 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
             await asyncio.wait({signalled, available}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
             return
-        for work in watching(watches, checks):
+        for work in watching(watches, objects, checks, run.options.resync_seconds):
             await stack.enter_async_context(background(work))
         await lead_until(stopping, leader, controller)
 
 
-def watching(watches: WatchSupervisor, checks: ClusterChecks) -> tuple[Coroutine[Any, Any, None], ...]:
+def watching(
+    watches: WatchSupervisor, objects: ObjectWatches, checks: ClusterChecks, relist_seconds: float
+) -> tuple[Coroutine[Any, Any, None], ...]:
     """Everything that keeps the watches going, from now on."""
     access = checks.access
 
     def watch() -> None:
-        watches.watch(scopes_of(access.readable, confined=access.confined, labels=access.labels_readable))
+        scopes = scopes_of(access.readable, confined=access.confined, labels=access.labels_readable)
+        watches.watch(tuple(scope.by_kopf for scope in scopes if scope.by_kopf.kinds))
+        objects.watch(scopes)
 
     def restored() -> None:
+        objects.restored()
         watches.restart("the API server's storage was restored from an older copy")
 
     watch()
-    return watches.run(), checks.probe(watch, restored), checks.compare_versions()
+    return watches.run(), objects.run(relist_seconds), checks.probe(watch, restored), checks.compare_versions()
 
 
 async def redis_users(

@@ -15,16 +15,16 @@ from typing import Any
 from tests.support.operator_builders import built
 from tests.support.resources import Object, model_body
 from tts_operator.clock import SystemClock
-from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, collection_path, path_of
+from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, collect, path_of
 from tts_operator.cluster.errors import NotFound
+from tts_operator.cluster.paths import collection_path
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, EVENT, KINDS, Scope, kind_of
 from tts_operator.objects.labels import ROLLOUT, TENANT_LABEL, selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
-from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.observe.reader import observe
-from tts_operator.observe.sources import Sources
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Settings
@@ -91,6 +91,20 @@ class ApiServer:
     user: KubernetesUser
     kubeconfig: Path
     writes: list[Write] = field(default_factory=list)
+    reader: Reader | None = None
+    """Reader of copies; None: reconciles read everything from the API server."""
+    caught_up: Callable[[Key], Awaitable[None]] | None = None
+    """Waits until the copies are as the API server's objects are."""
+
+    async def heard(self, key: Key) -> None:
+        """Wait until an operator has heard of everything that has happened to a tenant."""
+        if self.caught_up is not None:
+            await self.caught_up(key)
+
+    async def context(self, key: Key) -> ReconcileContext:
+        """An operator that has just started, and has heard of everything that has happened."""
+        await self.heard(key)
+        return ReconcileContext(self.cluster, SETTINGS, CLOCK, reader=self.reader)
 
     def key(self, name: str = "acme") -> Key:
         return Key(self.namespace, name)
@@ -177,7 +191,7 @@ async def converge(api: ApiServer, key: Key | None = None, within: int = 10) -> 
     for _ in range(within):
         await api.settled(key.name)
         before = len(api.writes)
-        await reconcile(key, ReconcileContext(api.cluster, SETTINGS, CLOCK))
+        await reconcile(key, await api.context(key))
         if len(api.writes) == before:
             return
     raise AssertionError(f"still writing after {within} reconciles: {api.writes[-5:]}")
@@ -185,8 +199,9 @@ async def converge(api: ApiServer, key: Key | None = None, within: int = 10) -> 
 
 async def planned(api: ApiServer, key: Key | None = None) -> list[str]:
     """The actions that the next reconcile would take."""
-    sources = Sources(api.cluster, SETTINGS, StoreFiles(SETTINGS))
-    observed = await observe(sources, key or api.key(), CLOCK.now())
+    key = key or api.key()
+    sources = await (await api.context(key)).sources(key)
+    observed = await observe(sources, key, CLOCK.now())
     return [str(action) for action in plan(built(resolve(observed, SETTINGS, CLOCK.now())), observed)]
 
 

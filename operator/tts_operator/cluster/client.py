@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -15,7 +16,10 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import kubernetes.aio.config
 
+from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
+from tts_operator.cluster.paths import collection_path
+from tts_operator.cluster.watch_request import CONNECT_SECONDS, GRACE_SECONDS, OPENED, Collection, Page, WatchEvent
 from tts_operator.objects.kinds import Kind, kind_of
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
@@ -31,6 +35,7 @@ JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+METADATA_WATCH = METADATA_ONLY
 READS = frozenset({"GET", "HEAD"})
 PAGE = 500
 """Objects per page of a list."""
@@ -87,6 +92,12 @@ class Cluster:
         self._may_write = may_write
         self._timeouts = timeouts or RequestTimeouts()
         self._wrote = wrote
+        self.stored: Callable[[str, str, Body], None] = lambda _method, _path, _answer: None
+        """Called after each successful write, before its caller continues, with its method, path and response."""
+        self.gate: WriteGate | None = None
+        """Limits the writes that are under way; None: any number."""
+        self.requests = 0
+        """Number of requests that were sent, without watches."""
         configuration.trace_configs = [self._gate()]
         self._client = client.ApiClient(configuration)
         self._client.user_agent = "tts-operator"
@@ -97,9 +108,15 @@ class Cluster:
         may_write: Callable[[], bool],
         timeouts: RequestTimeouts | None = None,
         wrote: Callable[[Write], None] = lambda _: None,
+        *,
+        connections: int = 100,
     ) -> Self:
-        """Authenticate as the pod's ServiceAccount, or by KUBECONFIG. Raises Unreachable without either."""
+        """Authenticate as the pod's ServiceAccount, or by KUBECONFIG. Raises Unreachable without either.
+
+        `connections`: the most at the same time; 0 for any number.
+        """
         configuration = client.Configuration()
+        configuration.connection_pool_maxsize = connections
         try:
             if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
                 config.load_incluster_config(client_configuration=configuration)
@@ -132,16 +149,63 @@ class Cluster:
         self, kind: Kind, namespace: str = "", labels: str = "", *, metadata_only: bool = False
     ) -> AsyncIterator[Body]:
         """Yield the objects of a kind, page by page. `labels` is a selector; without a namespace all are listed."""
-        path = collection_path(kind, namespace)
-        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        collection, token = Collection(kind, namespace, labels, metadata_only=metadata_only), ""
         while True:
-            page = await self.send(Request("GET", path, query, accept=METADATA_LIST if metadata_only else JSON))
-            for item in page["items"] or ():  # null in an empty metadata-only list
-                yield {**item, "apiVersion": kind.api_version, "kind": kind.name}  # the items of a list lack both
-            token = page["metadata"].get("continue")
+            page = await self.page(collection, token)
+            for item in page.items:
+                yield item
+            token = page.token
             if not token:
                 return
-            query["continue"] = token
+
+    async def page(self, collection: Collection, token: str = "", limit: int = PAGE) -> Page:
+        """Read one page of a list; `token` is that of the page before. Raises Expired if that is too old."""
+        kind = collection.kind
+        query = collection.query | {"limit": str(limit)} | ({"continue": token} if token else {})
+        accept = METADATA_LIST if collection.metadata_only else JSON
+        request = Request("GET", collection_path(kind, collection.namespace), query, accept=accept)
+        page, size = await self._exchange(request, self._timeouts.read_seconds)
+        return Page(
+            # The items of a list lack both; null in an empty metadata-only list.
+            [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"] or ()],
+            str(page["metadata"].get("resourceVersion") or ""),
+            str(page["metadata"].get("continue") or ""),
+            size,
+        )
+
+    async def watch(self, collection: Collection, version: str, seconds: int) -> AsyncIterator[WatchEvent]:
+        """Yield what changes after this resourceVersion, until the server ends the watch after so many seconds.
+
+        Raises ClusterError, and Unreachable too for a watch that the server does not end.
+        """
+        query = collection.query | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        path = collection_path(collection.kind, collection.namespace)
+        request = Request("GET", path, query, accept=METADATA_WATCH if collection.metadata_only else JSON)
+        timeout = aiohttp.ClientTimeout(total=seconds + GRACE_SECONDS, sock_connect=CONNECT_SECONDS)
+        response = await self._respond(request, timeout)
+        try:
+            if response.status >= 400:
+                raise error_of(response.status, as_json(await response.read()), retry_after(response))
+            yield WatchEvent(OPENED, {})
+            async for line in lines(response.content):
+                event = as_json(line)
+                if not isinstance(event, dict) or "object" not in event:
+                    raise Unreachable(f"{request}: an event is not JSON")
+                if event.get("type") == "ERROR":
+                    raise error_of(int(event["object"].get("code") or 500), event["object"])
+                yield WatchEvent(
+                    str(event["type"]),
+                    {**event["object"], "apiVersion": collection.kind.api_version, "kind": collection.kind.name},
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
+        finally:
+            response.close()
 
     async def revision(self, kind: Kind, namespace: str = "") -> str:
         """Read the current resourceVersion of a collection. It only decreases if storage is restored from a copy."""
@@ -226,40 +290,39 @@ class Cluster:
     async def send(self, request: Request) -> dict[str, Any]:
         """Send one request, and count it if it writes. Raises ClusterError for every failure."""
         if not request.writes:
-            return await self._exchange(request, self._timeouts.read_seconds)
+            return (await self._exchange(request, self._timeouts.read_seconds))[0]
         if not self._may_write():
             raise NotLeading
         kind = path_kind(request.path)
         try:
-            answer = await self._exchange(request, self._timeouts.write_seconds)
+            async with self.gate.passed() if self.gate else nullcontext():
+                answer, _ = await self._exchange(request, self._timeouts.write_seconds)
         except NotLeading:
             raise
         except ClusterError:
             self._wrote(Write(request.method, kind, succeeded=False))
             raise
         self._wrote(Write(request.method, kind, succeeded=True))
+        self.stored(request.method, request.path, answer)
         return answer
 
-    async def _exchange(self, request: Request, seconds: float) -> dict[str, Any]:
+    async def _exchange(self, request: Request, seconds: float) -> tuple[dict[str, Any], int]:
+        """The response to one request, and its size in bytes. Raises ClusterError."""
+        self.requests += 1
+        response = await self._respond(request, aiohttp.ClientTimeout(total=seconds))
         try:
-            response = await self._open(request, aiohttp.ClientTimeout(total=seconds))
             content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error.__cause__, NotLeading):  # raised by `_gate` while the body was sent
-                raise NotLeading from error
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
-        try:
-            answer = json.loads(content)
-        except ValueError as error:
-            if response.status < 400:
-                raise Unreachable(f"{request}: the response is not JSON") from error
-            answer = None
+        answer = as_json(content)
         if response.status >= 400:
-            raise error_of(response.status, answer)
-        return dict(answer)
+            raise error_of(response.status, answer, retry_after(response))
+        if answer is None:
+            raise Unreachable(f"{request}: the response is not JSON")
+        return dict(answer), len(content)
 
-    async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
-        """Send a request. The response's body is not read yet."""
+    async def _respond(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
+        """The response, whose body is not read yet. Raises Unreachable, and NotLeading."""
         headers = {
             "Accept": request.accept,
             "Content-Type": request.content_type,
@@ -270,22 +333,15 @@ class Cluster:
         url = self._client.configuration.host + request.path
         if request.query:
             url += f"?{urlencode(request.query)}"
-        return await self._client.rest_client.request(request.method, url, headers, body, _request_timeout=limits)
-
-    async def lines(self, request: Request, silence_seconds: float) -> AsyncIterator[bytes]:
-        """Read a response line by line as it arrives, of any length. Raises ClusterError, also after such a silence."""
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence_seconds)
         try:
-            async with (await self._open(request, limits)).response as response:
-                if response.status >= 400:
-                    raise error_of(response.status, _parsed(await response.read()))
-                rest = b""
-                async for chunk in response.content.iter_any():
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    for line in whole:
-                        yield line
+            wrapped = await self._client.rest_client.request(
+                request.method, url, headers, body, _request_timeout=limits
+            )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, NotLeading):  # raised by `_gate` while the body was sent
+                raise NotLeading from error
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
+        return wrapped.response
 
     def _gate(self) -> aiohttp.TraceConfig:
         """Check leadership again right before a request is written to its connection.
@@ -307,12 +363,25 @@ class Cluster:
         return trace
 
 
-def _parsed(content: bytes) -> Any:
-    """JSON of an error; None if it is none."""
+async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a response, each as long as an object may be."""
+    while line := await stream.readline():
+        if line.strip():
+            yield line
+
+
+def as_json(content: bytes) -> Any:
+    """Parse a response; None if it is not JSON."""
     try:
         return json.loads(content)
     except ValueError:
         return None
+
+
+def retry_after(response: Any) -> float:
+    """Time after which the server asks to be asked again, seconds; 0 if it does not say."""
+    text = str(response.headers.get("Retry-After") or "")
+    return float(text) if text.isdecimal() else 0.0
 
 
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:
@@ -333,13 +402,6 @@ def yaml_text(body: object) -> str:
 def path_of(ref: Ref) -> str:
     """URL path of an object. Raises KeyError for a kind that is not in the table of kinds."""
     return f"{collection_path(kind_of(ref.api_version, ref.kind), ref.namespace)}/{quote(ref.name, safe='')}"
-
-
-def collection_path(kind: Kind, namespace: str = "") -> str:
-    """URL path of the objects of a kind, in a namespace or in all."""
-    prefix = f"/apis/{kind.group}" if kind.group else "/api"
-    within = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    return f"{prefix}/{kind.version}{within}/{kind.plural}"
 
 
 def path_kind(path: str) -> str:

@@ -3,8 +3,10 @@
 ClusterError
    ├─ NotLeading     this process may not write now; nothing was sent
    ├─ Unreachable    no response, or one about the server itself: whether a write happened is unknown, retry later
+   │    └─ Overloaded  429: nothing was written; `retry_after_seconds` is what the server asks for
    └─ Refused        the server rejected the request: `reason` is CamelCase, `message` tells a person what to change
         ├─ NotFound
+        ├─ Expired    the resourceVersion of a list or a watch is too old: list again
         ├─ Forbidden  RBAC: the operator may not do this here
         └─ Conflict  the object changed meanwhile, or another manager owns a field
 """
@@ -30,6 +32,14 @@ class Unreachable(ClusterError):
     """The server did not respond, or its response is not about the request."""
 
 
+class Overloaded(Unreachable):
+    """The server has too many requests, and did not begin with this one."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Refused(ClusterError):
     """The server rejected the request."""
 
@@ -48,6 +58,10 @@ class NotFound(Refused):
     """The object or its kind does not exist."""
 
 
+class Expired(Refused):
+    """The resourceVersion, or the token of a page, is too old."""
+
+
 class Forbidden(Refused):
     """The operator's account has no permission."""
 
@@ -63,16 +77,18 @@ RETRIED_STATUS_CODES = frozenset({401, 429, 502, 503, 504})
 causes it, for one child only."""
 
 
-def error_of(code: int, status: object) -> ClusterError:
+def error_of(code: int, status: object, retry_after_seconds: float = 0.0) -> ClusterError:
     """Error for an HTTP status of 400 or above and the Status object in its body."""
     body = status if isinstance(status, dict) else {}
     message = str(body.get("message") or f"the API server responded with HTTP status {code}")[:MAX_MESSAGE_CHARACTERS]
+    if code == 429:
+        return Overloaded(message, retry_after_seconds)
     if code in RETRIED_STATUS_CODES:
         return Unreachable(message)
     reason = _reason(code, str(body.get("reason") or ""), message)
     if code == 403 and reason == "Forbidden":
         return Forbidden(reason, message)
-    return {404: NotFound, 409: Conflict}.get(code, Refused)(reason, message)
+    return {404: NotFound, 409: Conflict, 410: Expired}.get(code, Refused)(reason, message)
 
 
 def _reason(code: int, stated: str, message: str) -> str:

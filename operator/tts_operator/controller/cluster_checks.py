@@ -12,7 +12,8 @@ from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
-from tts_operator.objects.labels import MANAGED
+from tts_operator.objects.labels import OF_TENANTS
+from tts_operator.objects.manifest import Body, Ref
 from tts_operator.telemetry.watch_health import WatchHealth
 
 log = structlog.get_logger()
@@ -33,6 +34,8 @@ class ClusterChecks:
     access: NamespaceAccess
     watch_health: WatchHealth
     clock: Clock
+    namespace_read: Callable[[str, Body | None], None] = lambda _name, _body: None
+    """Receives each named namespace, or None once it is gone."""
 
     async def wait_for_resources(self) -> None:
         """Return once the API server is reachable and has both CRDs. Namespaces that are forbidden are skipped."""
@@ -79,7 +82,11 @@ class ClusterChecks:
     async def _probed(self, namespace: str) -> int:
         """Revision of the storage; 0 without a response."""
         try:
-            return decimal(await self._revision(TENANT if namespace else MODEL, namespace) or "")
+            revision = await self._revision(TENANT if namespace else MODEL, namespace)
+            if namespace and revision is not None:
+                read = await self.cluster.get(Ref.of(NAMESPACE, "", namespace), metadata_only=True)
+                self.namespace_read(namespace, read)
+            return decimal(revision or "")
         except ClusterError as error:  # the watches report an outage
             log.debug("probe failed", namespace=namespace, error=str(error))
             return 0
@@ -114,7 +121,7 @@ class ClusterChecks:
 
 async def newest_version(cluster: Cluster, kind: Kind, namespace: str) -> str:
     """Highest resourceVersion among the watched objects of a kind; empty without any."""
-    labels = "" if kind in (TENANT, MODEL) else MANAGED
+    labels = "" if kind in (TENANT, MODEL) else ",".join(filter(None, (OF_TENANTS, kind.labels)))
     listed = cluster.list(kind, namespace, labels, metadata_only=True)
     versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
     return max(versions, key=decimal, default="")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ import structlog
 
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
-from tts_operator.cluster.errors import ClusterError, Forbidden
+from tts_operator.cluster.errors import ClusterError, Forbidden, Overloaded
+from tts_operator.controller.fair_lanes import Lane
 from tts_operator.controller.model_index import Fallbacks, ModelIndex, named_fallback, named_models
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse, reconcile_model
@@ -18,9 +20,9 @@ from tts_operator.controller.reconcile_tenant import RELEASE, ReconcileContext, 
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.waker_link import recorded_port
 from tts_operator.controller.workqueue import Backoff, Closed, WorkQueue
+from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
-from tts_operator.objects.labels import MANAGED
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.reader import tenant_ref
@@ -73,18 +75,29 @@ class Controller:
         *,
         stores: StoreAccess | None = None,
         access: NamespaceAccess | None = None,
+        reader: Reader | None = None,
     ) -> None:
+        """`reader` reads everything but Secrets; None: every reading is a request."""
         self._cluster = cluster
+        self._reader = reader or LiveReader(cluster)
         self._clock = clock
         self._metrics = metrics
         self._options = options
         limiter = RolloutLimiter(options.rollout, clock)
         self._access = access or NamespaceAccess(options.namespaces)
         self._context = ReconcileContext(
-            cluster, settings, clock, stores or StoreAccess.none(), limiter, release=options.release
+            cluster,
+            settings,
+            clock,
+            stores or StoreAccess.none(),
+            limiter,
+            release=options.release,
+            reader=self._reader,
         )
-        self._queue = WorkQueue[Key](Backoff(first_seconds=0.5, longest_seconds=60.0))
-        self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe)
+        self._queue = WorkQueue[Key](
+            Backoff(first_seconds=0.5, longest_seconds=60.0), lambda key: key.namespace, self._waited
+        )
+        self._timetable = Timetable(cluster, clock, metrics.schedule_lag.observe, self._reader.schedule_stamp)
         self._halted: dict[str, Problem] = {}  # by change: why no further tenant starts it
         self._failing: dict[str, str] = {}  # by model: the tenants that its changes fail for
         self._model_index = ModelIndex()
@@ -94,8 +107,17 @@ class Controller:
         self._resync_requested = asyncio.Event()
         # A standby's queue only collects what it would reconcile if it led: nobody waits for that.
         metrics.queue_depth.set_function(lambda: len(self._queue) if self._working else 0)
+        for lane in Lane:
+            depth = functools.partial(self._depth, lane)
+            metrics.lane_depth.labels(lane.name.lower()).set_function(depth)
         metrics.waiting.set_function(lambda: self._context.rollout_limiter.waiting)
         metrics.queue_wait.set_function(lambda: self._queue.oldest_wait_seconds() if self._working else 0)
+
+    def _waited(self, lane: Lane, seconds: float) -> None:
+        self._metrics.lane_wait.labels(lane.name.lower()).observe(seconds)
+
+    def _depth(self, lane: Lane) -> int:
+        return self._queue.depth(lane) if self._working else 0
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         """Handle the event of a tenant that references these models now."""
@@ -157,23 +179,34 @@ class Controller:
             self._working = False
 
     async def _work(self) -> None:
-        self._timetable = Timetable(self._cluster, self._clock, self._metrics.schedule_lag.observe)
+        self._timetable = Timetable(
+            self._cluster, self._clock, self._metrics.schedule_lag.observe, self._reader.schedule_stamp
+        )
+        self._context.converged.clear()
         self._resync_requested.clear()
         await self._initial_sync()
         parts = [
             self._resync(),
-            self._timetable.run(self._queue.add),
+            self._timetable.run(self._transition_due),
             self._check_rollouts(),
-            self._context.secret_poller.run(self._cluster, self._queue.add),
-            self._context.waker.run(self._cluster, self._queue.add),
+            self._context.secret_poller.run(self._cluster, self._reconcile_in_full),
+            self._context.waker.run(self._cluster, self._reconcile_in_full),
         ]
         if (users := self._context.stores.users) is not None:
-            parts.append(users.run(self._queue.add, self._has_no_user))
+            parts.append(users.run(self._reconcile_in_full, self._has_no_user))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part) for part in parts]
             await asyncio.wait([group.create_task(self._worker()) for _ in range(self._options.workers)])
             for task in background:
                 task.cancel()
+
+    def _transition_due(self, key: Key) -> None:
+        self._queue.add(key, Lane.TRANSITION)
+
+    def _reconcile_in_full(self, key: Key) -> None:
+        """Enqueue a tenant for a change that no watch delivers."""
+        self._context.converged.forget(key)
+        self._queue.add(key)
 
     async def _worker(self) -> None:
         with contextlib.suppress(Closed):
@@ -190,21 +223,25 @@ class Controller:
         kind = "tenant" if key.namespace else "model"
         started = self._clock.monotonic()
         result = "error"
+        stamp = self._reader.schedule_stamp(key) if key.namespace else None
         try:
             requeue = await self._reconcile(key)
         except ReconcileFailed as error:
-            self._timetable.set(key, error.requeue)
+            self._context.outdated.add(key)
+            self._timetable.set(key, error.requeue, stamp)
             self._queue.retry(key)  # each failed write has been logged
         except ClusterError as error:
             log.warning("reconcile failed", kind=kind, key=str(key), error=str(error))
-            self._queue.retry(key)
+            self._context.outdated.add(key)
+            self._queue.retry(key, error.retry_after_seconds if isinstance(error, Overloaded) else 0.0)
         except Exception:
             log.exception("reconcile crashed", kind=kind, key=str(key))
+            self._context.outdated.add(key)
             self._queue.retry(key)
         else:
             result = "success"
             self._queue.forget(key)
-            self._timetable.set(key, requeue)
+            self._timetable.set(key, requeue, stamp)
             self._timetable.reconciled(key)
         self._metrics.reconciles.labels(kind, result).inc()
         self._metrics.duration.labels(kind).observe(self._clock.monotonic() - started)
@@ -221,7 +258,7 @@ class Controller:
                 for name in self._model_index.models(key):
                     self._queue.add(model_key(name))
             return requeue
-        await reconcile_model(key.name, self._cluster, self._use_of(key.name), self._clock)
+        await reconcile_model(key.name, self._cluster, self._reader, self._use_of(key.name), self._clock)
         return None
 
     def _use_of(self, model: str) -> ModelUse:
@@ -312,14 +349,14 @@ class Controller:
                 hourly_costs[body["metadata"]["namespace"]] += hourly_cost
         self._context.waker.listed(waker_ports)
         await self._list_deployments()
-        models = {body["metadata"]["name"]: named_fallback(body) async for body in self._cluster.list(MODEL)}
+        models = {body["metadata"]["name"]: named_fallback(body) async for body in self._reader.all(MODEL)}
         self._model_index.replace(tenants)
         self._fallbacks.replace({name: to for name, to in models.items() if to is not None})
         if (users := self._context.stores.users) is not None:
             users.listed(tenants.keys())
         keys = [*tenants, *map(model_key, models)]
         for position, key in enumerate(keys):
-            self._queue.add_after(key, spread_seconds * position / len(keys))
+            self._queue.add_after(key, spread_seconds * position / len(keys), Lane.RESYNC)
         self._metrics.tenants(conditions)
         self._metrics.costs(hourly_costs)
         self._metrics.last_repair.set(self._clock.now().timestamp())
@@ -328,18 +365,18 @@ class Controller:
     async def _list_deployments(self) -> None:
         """Record every active rollout before any other is admitted: the previous leader may have admitted some."""
         existing = set()
-        async for body in self._list_scopes(DEPLOYMENT, MANAGED):
+        async for body in self._list_scopes(DEPLOYMENT):
             self._context.rollout_limiter.record(body)
             self._context.rollout_progress.record(body)
             existing.add(pool_key(body))
         self._context.rollout_limiter.retain(existing)
         self._context.rollout_progress.retain(existing)
 
-    async def _list_scopes(self, kind: Kind, labels: str = "") -> AsyncIterator[Body]:
+    async def _list_scopes(self, kind: Kind) -> AsyncIterator[Body]:
         """List a kind in every namespace that the operator may read. Raises ClusterError."""
         for namespace in self._access.listed():
             try:
-                async for body in self._cluster.list(kind, namespace, labels):
+                async for body in self._reader.all(kind, namespace):
                     yield body
             except Forbidden as error:
                 if not namespace:

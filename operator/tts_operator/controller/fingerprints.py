@@ -40,12 +40,6 @@ def without_status(body: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[
     return {name: part for name, part in body.items() if name != "status"} | ({"status": kept} if kept else {})
 
 
-def labels_alone(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object's UID and labels."""
-    metadata = body["metadata"]
-    return {"metadata": {"uid": metadata["uid"], "labels": dict(metadata.get("labels") or {})}}
-
-
 def _without_ignored(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _without_ignored(part) for name, part in value.items() if name not in IGNORED_FIELDS}

@@ -8,6 +8,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
 from tts_operator.desired.change_cause import model_digest
+from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import model_status_manager
 from tts_operator.objects.problem import Problem
@@ -43,15 +44,15 @@ class ModelUse:
         return Usage(len(self.tenants), updated, self.blocked, self.failing, failures, unread=self.unread)
 
 
-async def reconcile_model(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:
+async def reconcile_model(name: str, cluster: Cluster, objects: Reader, use: ModelUse, clock: Clock) -> None:
     """Report whether the model can be used, how many tenants use it, and how the rollout of its last change goes.
 
     Raises ClusterError.
     """
-    body = await cluster.get(model_ref(name))
+    body = await objects.get(model_ref(name))
     if body is None or "deletionTimestamp" in body["metadata"]:
         return
-    reading = await read_models(cluster, {name})
+    reading = await read_models(objects, {name})
     model = reading.models[name]
     report = Report(
         use.release,

@@ -8,6 +8,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.claims import Claims
+from tts_operator.controller.converged_tenants import ConvergedTenants, Inputs
 from tts_operator.controller.event_recorder import EventRecorder
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
@@ -15,6 +16,7 @@ from tts_operator.controller.start_failures import StartFailures
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.waker_link import WakerLink
 from tts_operator.desired.build import build, pool_deployments
+from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
@@ -63,6 +65,11 @@ class ReconcileContext:
     interference: InterferenceRecord = field(default_factory=InterferenceRecord)
     release: str = RELEASE
     """Name of this release of the operator among all in the cluster: namespace and name of its Lease."""
+    reader: Reader | None = None
+    """Reader of everything but Secrets; None: every reading is a request."""
+    converged: ConvergedTenants = field(default_factory=ConvergedTenants)
+    outdated: set[Key] = field(default_factory=set)
+    """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
 
     @cached_property
     def waker(self) -> WakerLink:
@@ -74,10 +81,22 @@ class ReconcileContext:
         """Claims of this release."""
         return Claims(self.cluster, self.release)
 
-    @property
-    def sources(self) -> Sources:
-        """Dependencies of a reading."""
-        return Sources(self.cluster, self.settings, self.stores.files)
+    @cached_property
+    def objects(self) -> Reader:
+        """Reader of everything but Secrets."""
+        return self.reader or LiveReader(self.cluster)
+
+    async def sources(self, key: Key) -> Sources:
+        """Dependencies of one reading of a tenant."""
+        live = key in self.outdated
+        self.outdated.discard(key)
+        reader = await self.objects.for_reconcile(key, live=live)
+        return Sources(self.cluster, self.settings, self.stores.files, reader=reader)
+
+    def inputs(self, sources: Sources, key: Key) -> Inputs | None:
+        """Digest of everything that a reconcile would read now; None if that cannot be told."""
+        stamp = sources.objects.stamp(key)
+        return Inputs(stamp, self.stores.files.changed_at()) if stamp is not None else None
 
     def record(self, observed: Observed) -> None:
         """Update the shared state with a reading."""
@@ -90,6 +109,7 @@ class ReconcileContext:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
         self.waker.forget(observed.key)
+        self.converged.forget(observed.key)
         self.interference.forget(observed.key)
         self.start_failures.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
@@ -102,7 +122,12 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     Raises ReconcileFailed after reporting, and ClusterError where nothing can be reported.
     """
     clock, limiter, stores = context.clock, context.rollout_limiter, context.stores
-    reading = await observe(context.sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    sources = await context.sources(key)
+    inputs = context.inputs(sources, key)
+    if (before := context.converged.find(key, inputs, clock.now())) is not None:
+        return before.requeue
+    context.converged.forget(key)
+    reading = await observe(sources, key, clock.now(), unmounted=not stores.is_settled(key))
     if reading.deleting:
         context.record(reading)
         context.forget(reading)
@@ -114,16 +139,7 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         limiter.leave_queue(key)  # it may have been queued here before it moved
         context.waker.forget(key)
         return None
-    observed = context.waker.connect(observed)
-    resolved = resolve(observed, context.settings, clock.now())
-    if resolved.refused is not None:
-        settled = stores.is_settled(key)
-        accepted = await observe_accepted(
-            context.sources, observed, resolved.refused, clock.now(), unmounted=not settled
-        )
-        if accepted is not None:
-            accepted = context.waker.connect(accepted)
-            observed, resolved = accepted, resolve(accepted, context.settings, clock.now())
+    observed, resolved = await resolve_or_keep(observed, sources, context)
     context.record(observed)
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
@@ -145,8 +161,28 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         others = (*leftovers(desired, observed), *postponed(desired, observed))
         outcome = replace(outcome, interference=(*outcome.interference, *others))
     after, repeated = status(resolved, observed, outcome), interference_events(outcome)
-    await report(context.cluster, observed, after, now, context.events, repeated=repeated)
-    return requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
+    reported = await report(context.cluster, observed, after, now, context.events, repeated=repeated)
+    if outcome.stale or outcome.failures:
+        context.outdated.add(key)
+    coming = requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
+    if not (actions or waits or changes or reported or sources.secrets.refused or outcome.interference):
+        context.converged.record(key, inputs, coming, now)
+    return coming
+
+
+async def resolve_or_keep(reading: Observed, sources: Sources, context: ReconcileContext) -> tuple[Observed, Resolved]:
+    """Resolve the spec or, where it is refused, the last accepted one, with the reading that belongs to it."""
+    clock, settings = context.clock, context.settings
+    observed = context.waker.connect(reading)
+    resolved = resolve(observed, settings, clock.now())
+    if resolved.refused is None:
+        return observed, resolved
+    unmounted = not context.stores.is_settled(observed.key)
+    accepted = await observe_accepted(sources, observed, resolved.refused, clock.now(), unmounted=unmounted)
+    if accepted is None:
+        return observed, resolved
+    accepted = context.waker.connect(accepted)
+    return accepted, resolve(accepted, settings, clock.now())
 
 
 def rollout_modes(resolved: Resolved) -> dict[str, Mode]:

@@ -1,6 +1,6 @@
 """Writes a tenant's status and its events."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from tts_operator.cluster.client import Cluster
@@ -21,11 +21,11 @@ async def report(
     now: datetime,
     recorder: EventRecorder,
     *,
-    repeated: Iterable[Event] = (),
-) -> None:
+    repeated: Sequence[Event] = (),
+) -> bool:
     """Write the status if it changed, in one request, and an event for each transition in it. Raises ClusterError.
 
-    `repeated`: events to record even if the status is unchanged.
+    `repeated`: events to record even if the status is unchanged. Returns whether there was anything to write.
     """
     before = own_status(observed.status)
     told: list[Event] = []
@@ -33,10 +33,11 @@ async def report(
         try:
             await cluster.apply_status(tenant_ref(observed.key), observed.uid, after)
         except NotFound:
-            return  # it was deleted; a new tenant of its name has events of its own
+            return True  # it was deleted; a new tenant of its name has events of its own
         told = events(before, after)
     for event in [*told, *(each for each in repeated if each not in told)]:
         await recorder.record(cluster, observed, event, now)
+    return after != before or bool(repeated)
 
 
 async def report_deletion(

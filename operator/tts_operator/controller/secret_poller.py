@@ -2,18 +2,18 @@
 
 The kubelet alone delivers changed API keys after a minute, and a revoked key would be valid for as long; a deleted
 signing key would keep signing until the next periodic list. A reconcile annotates the pods at once. Only metadata is
-read, never the content of a Secret.
+read, never the content of a Secret. A reconcile of a tenant of which nothing has changed reads no Secret, because the
+poller tells what changes.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import SECRET
 from tts_operator.objects.manifest import Ref
-from tts_operator.objects.ownership import controlled_by
 from tts_operator.snapshot.observed import Observed
 
 POLL_INTERVAL_SECONDS = 5.0
@@ -30,7 +30,7 @@ class SecretPoller:
 
     def record(self, observed: Observed) -> None:
         """Record the versions that a reconcile has read."""
-        versions = {} if observed.deleting else dict(versions_of(observed))
+        versions = {} if observed.deleting else dict(observed.secret_versions)
         if versions:
             self._seen[observed.key] = versions
         else:
@@ -39,35 +39,36 @@ class SecretPoller:
     async def run(self, cluster: Cluster, enqueue: Callable[[Key], None]) -> None:
         """Call `enqueue` with each tenant one of whose Secrets changed since its last reconcile. Never returns."""
         while True:
-            everything = [(key, ref) for key, versions in self._seen.items() for ref in versions]
+            everything = self._tenants_by_secret()
             if not everything:
                 await asyncio.sleep(POLL_INTERVAL_SECONDS)
-            for key, ref in everything:
+            for ref, keys in everything.items():
                 await asyncio.sleep(max(POLL_INTERVAL_SECONDS / len(everything), MIN_PAUSE_SECONDS))
-                if await self._changed(cluster, key, ref):
+                for key in await self._changed(cluster, ref, keys):
                     enqueue(key)
 
-    async def _changed(self, cluster: Cluster, key: Key, ref: Ref) -> bool:
-        before = self._seen.get(key, {}).get(ref)
-        if before is None:
-            return False
+    def _tenants_by_secret(self) -> dict[Ref, list[Key]]:
+        """Tenants of each Secret: many read the one with the keys of their models' store."""
+        found: defaultdict[Ref, list[Key]] = defaultdict(list)
+        for key, versions in self._seen.items():
+            for ref in versions:
+                found[ref].append(key)
+        return found
+
+    async def _changed(self, cluster: Cluster, ref: Ref, keys: list[Key]) -> list[Key]:
+        """Tenants that have not read the present version of a Secret. Each is returned once for each version."""
+        before = {key: version for key in keys if (version := self._seen.get(key, {}).get(ref)) is not None}
+        if not before:
+            return []
         try:
             live = await cluster.get(ref, metadata_only=True)
         except ClusterError:  # reported by whatever else uses the API server
-            return False
+            return []
         now = str(live["metadata"]["resourceVersion"]) if live else ""
-        if (
-            now == before or self._seen.get(key, {}).get(ref) != before
-        ):  # unchanged, or a reconcile has read it meanwhile
-            return False
-        self._seen[key][ref] = now  # enqueued once
-        return True
-
-
-def versions_of(observed: Observed) -> Iterator[tuple[Ref, str]]:
-    """Versions of the Secret with API keys, and of those that the operator created."""
-    if observed.keys_secret_exists:
-        yield Ref.of(SECRET, observed.key.namespace, observed.keys_secret), observed.keys_secret_version
-    for ref, child in observed.children.items():
-        if ref.kind == SECRET.name and controlled_by(child, observed.uid):
-            yield ref, str(child["metadata"]["resourceVersion"])
+        # What a reconcile has read meanwhile is no change.
+        changed = [
+            key for key, version in before.items() if version != now and self._seen.get(key, {}).get(ref) == version
+        ]
+        for key in changed:
+            self._seen[key][ref] = now
+        return changed

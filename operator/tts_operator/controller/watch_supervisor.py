@@ -102,6 +102,13 @@ class WatchSupervisor:
             elif hanging := started.activity.hanging(started.patience_seconds):
                 self._replace(scope, f"no events from {', '.join(hanging)}")
 
+    def works(self, path: str) -> bool:
+        """Whether a working watch delivers the collection of this URL path."""
+        return any(
+            path in scope.paths and started.session.running and path not in started.activity.silent()
+            for scope, started in self._started.items()
+        )
+
     def problems(self) -> list[str]:
         """Watches that do not work now, one line each."""
         if not self._started:

@@ -1,12 +1,15 @@
-"""Turns watch events into keys: kopf watches, and this enqueues. It decides nothing and writes nothing.
+"""Turns watch events of tenants and models into keys: kopf watches, and this enqueues.
 
-kopf's timers, indexes, finalizers, annotations, peering and posted events stay unused. `watch_session` runs it in a
-thread, and `watch_supervisor` starts it anew.
+kopf keeps the two resources, because resources of its own are what it is for. Children, pods and namespaces, of which
+the operator holds copies, have watches of its own: `object_watches`. This decides nothing and writes nothing. kopf's
+timers, indexes, finalizers, annotations, peering and posted events stay unused. `watch_session` runs it in a thread,
+and `watch_supervisor` starts it anew.
 """
 
 import asyncio
 import dataclasses
 import functools
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,18 +20,19 @@ from typing import Any, Protocol
 import aiohttp
 import kopf
 
-from tts_operator.cluster.client import PAGE, collection_path
-from tts_operator.controller.fingerprints import Fingerprints, labels_alone, without_status
+from tts_operator.cluster.client import PAGE
+from tts_operator.cluster.paths import collection_path
+from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
 from tts_operator.objects.keys import Key, model_key
-from tts_operator.objects.kinds import DEPLOYMENT, KINDS, MODEL, NAMESPACE, TENANT, Kind
-from tts_operator.objects.labels import MANAGED, TENANT_LABEL
-from tts_operator.objects.names import GROUP
+from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.telemetry.watch_activity import WatchActivity
 
-WATCHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL))
-"""Kinds that are watched by the label of the operator's objects: children, and pods. Secrets are not among them: the
-permission to watch them would be one to read everybody's."""
+WATCHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL, NAMESPACE))
+"""Kinds of children, and pods. Secrets are not among them: the permission to watch them would be one to read
+everybody's."""
+BY_KOPF = (TENANT, MODEL)
+"""Kinds that kopf watches."""
 WATCH_SECONDS = 4
 """Duration of one watch request, after which the API server ends it and kopf continues with the next, seconds.
 
@@ -38,6 +42,20 @@ GIVE_UP_SECONDS = 6.0
 """Time after which a watch that the API server did not end is cut, seconds."""
 LOGIN_SECONDS = 1.0
 """Delay before credentials that were rejected are read again, seconds."""
+
+
+@dataclass(frozen=True)
+class ListedPage:
+    """One page of a list that kopf made."""
+
+    kind: Kind
+    namespace: str
+    """Empty: all namespaces."""
+    bodies: tuple[Mapping[str, Any], ...]
+    version: str
+    """resourceVersion of the list."""
+    first: bool
+    last: bool
 
 
 class EventSink(Protocol):
@@ -60,6 +78,12 @@ class EventSink(Protocol):
     def delivered(self, kind: str, version: str) -> None:
         """A watch delivered an object of this plural and resourceVersion, changed or not."""
 
+    def seen(self, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> None:
+        """A watch delivered this tenant or model, changed or not: called before the event that it is."""
+
+    def listed(self, page: ListedPage) -> None:
+        """A list of tenants or models returned a page. A complete list shows whose deletion a watch has missed."""
+
 
 @dataclass(frozen=True)
 class WatchScope:
@@ -68,6 +92,11 @@ class WatchScope:
     namespace: str
     """Empty: all namespaces."""
     kinds: tuple[Kind, ...]
+
+    @property
+    def by_kopf(self) -> "WatchScope":
+        """The part that kopf watches."""
+        return WatchScope(self.namespace, tuple(kind for kind in self.kinds if kind in BY_KOPF))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -104,6 +133,7 @@ class KopfWatch:
         self._prints = prints
         self._activity = activity
         self._http: list[aiohttp.ClientSession] = []
+        self._kinds = dict(zip(scope.paths, scope.kinds, strict=True))
 
     async def watch(self) -> None:
         await kopf.operator(
@@ -123,6 +153,7 @@ class KopfWatch:
 
         async def tenant(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._sink.delivered(TENANT.plural, version(body))
+            self._sink.seen(TENANT, dict(body), gone=type == "DELETED")
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
             if not self._prints.changed(without_status(body, keep=("acceptedSpec", "wake")), gone=type == "DELETED"):
                 self._sink.status_changed(key)
@@ -132,6 +163,7 @@ class KopfWatch:
 
         async def model(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
             self._sink.delivered(MODEL.plural, version(body))
+            self._sink.seen(MODEL, dict(body), gone=type == "DELETED")
             name = body["metadata"]["name"]
             if self._prints.changed(without_status(body), gone=type == "DELETED"):
                 fallback = None if type == "DELETED" else named_fallback(body)
@@ -139,25 +171,11 @@ class KopfWatch:
             else:  # its status has their number, which does not concern its tenants
                 self._sink.status_changed(model_key(name))
 
-        async def child(type: str | None, body: kopf.Body, resource: kopf.Resource, **_: Any) -> None:  # noqa: A002
-            self._sink.delivered(resource.plural, version(body))
-            owner = tenant_of(body)
-            gone = type == "DELETED"
-            if owner and self._prints.changed(body, gone=gone):
-                if resource.plural == DEPLOYMENT.plural and TENANT_LABEL in (body["metadata"].get("labels") or {}):
-                    self._sink.deployment_changed(dict(body), gone=gone)
-                self._sink.child_changed(owner)
-
-        async def namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
-            self._sink.delivered(NAMESPACE.plural, version(body))
-            metadata = body["metadata"]
-            if self._prints.changed(labels_alone(body), gone=type == "DELETED"):
-                self._sink.namespace_changed(metadata["name"])
-
         kopf.on.login(registry=registry)(self._login)
         for kind in self._scope.kinds:
-            handler = {TENANT: tenant, MODEL: model, NAMESPACE: namespace}.get(kind, child)
-            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(handler)
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(
+                {TENANT: tenant, MODEL: model}[kind]
+            )
         return registry
 
     async def _login(self, **arguments: Any) -> kopf.AiohttpSession | None:
@@ -184,6 +202,9 @@ class KopfWatch:
         if response.status == HTTPStatus.OK and "watch" in request.url.query:
             self._activity.opened(path)
             response.content.on_eof(lambda: self._activity.ended(path))
+        elif response.status == HTTPStatus.OK and (kind := self._kinds.get(path)) is not None:
+            page = json.loads(await response.read())  # kopf reads the same bytes afterwards
+            self._sink.listed(listed_page(kind, self._scope.namespace, page, first="continue" not in request.url.query))
         return response
 
 
@@ -219,6 +240,12 @@ class ForwardToLoop:
 
     def delivered(self, kind: str, version: str) -> None:
         self._call(self._sink.delivered, kind, version)
+
+    def seen(self, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> None:
+        self._call(functools.partial(self._sink.seen, kind, body, gone=gone))
+
+    def listed(self, page: ListedPage) -> None:
+        self._call(self._sink.listed, page)
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
         if not self._closed:
@@ -256,10 +283,6 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.client_timeout = GIVE_UP_SECONDS
     chosen.watching.chunk_size = PAGE
     chosen.process.ultimate_exiting_timeout = None  # otherwise it kills this process
-    for kind in WATCHED:
-        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = ",".join(
-            filter(None, (MANAGED, kind.labels))
-        )
     # Otherwise it logs a line per event and object; the applied plan is logged instead.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that signals are ignored, in its thread: `run` handles them.
@@ -267,14 +290,17 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def tenant_of(body: Mapping[str, Any]) -> Key | None:
-    """Tenant of an object: by its label or, if someone removed that, by its owner reference; None without either."""
-    metadata = body["metadata"]
-    name = (metadata.get("labels") or {}).get(TENANT_LABEL)
-    for owner in metadata.get("ownerReferences") or () if not name else ():
-        if owner["kind"] == TENANT.name and owner["apiVersion"].startswith(f"{GROUP}/"):
-            name = owner["name"]
-    return Key(metadata["namespace"], name) if name else None
+def listed_page(kind: Kind, namespace: str, page: Mapping[str, Any], *, first: bool) -> ListedPage:
+    """One page of a list, from the response."""
+    metadata = page.get("metadata") or {}
+    return ListedPage(
+        kind,
+        namespace,
+        tuple(page.get("items") or ()),
+        str(metadata.get("resourceVersion") or ""),
+        first=first,
+        last=not metadata.get("continue"),
+    )
 
 
 def version(body: Mapping[str, Any]) -> str:

@@ -1,22 +1,22 @@
-"""Work queue of keys to reconcile, first in, first out.
-
-It has two lanes. Keys of changed specs and of schedule transitions are in the first; keys of events that follow from
-them, such as a child's status or the resync, are in the second, which is served while the first is empty. So when the
-night window of two hundred tenants opens, all of them change their bounds before their children's events are handled.
+"""Work queue of keys to reconcile. `fair_lanes` decides the order; this waits, delays and retries.
 
 Otherwise it works like client-go's ``util/workqueue``, on one event loop instead of many threads:
 
 - A key is queued at most once, however often it is added.
 - A key that is being processed is not handed out again; if it is added meanwhile, it is queued after that.
 - A delayed key is queued when its delay has passed; the shortest of several delays applies.
-- A failed key is queued after a delay that doubles each time, until it is forgotten; an event ends the delay.
+- A failed key is queued after a delay that doubles each time, until it is forgotten; an event ends the delay. All
+  failed keys together are limited to some per second.
 """
 
 import asyncio
 import heapq
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from tts_operator.controller.fair_lanes import FairLanes, Lane
+from tts_operator.controller.retry_budget import RetryBudget
 
 K = TypeVar("K", bound=Hashable)
 
@@ -41,14 +41,21 @@ class Closed(Exception):  # noqa: N818 - an expected outcome, not an error
 class WorkQueue(Generic[K]):
     """A queue of distinct keys for one event loop, with the loop's clock."""
 
-    def __init__(self, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        backoff: Backoff | None = None,
+        team_of: Callable[[K], str] = lambda _key: "",
+        waited: Callable[[Lane, float], None] = lambda _lane, _seconds: None,
+    ) -> None:
+        """`team_of`: teams between which turns are taken. `waited` is called with each key's lane and time queued."""
         self._backoff = backoff or Backoff()
-        # Keys of each lane in the order of insertion, with the time at which they were queued.
-        self._first: dict[K, float] = {}
-        self._second: dict[K, float] = {}
+        self._budget = RetryBudget()
+        self._waited = waited
+        self._queued = FairLanes[K](team_of)
         self._processing: set[K] = set()
-        self._again: dict[K, bool] = {}  # added while being processed; True: for the first lane
+        self._again: dict[K, Lane] = {}  # added while being processed
         self._due: dict[K, float] = {}
+        self._due_lanes: dict[K, Lane] = {}
         self._delays: list[tuple[float, int, K]] = []  # a heap; entries that differ from _due are obsolete
         self._sequence = 0  # breaks ties: keys need no order
         self._failures: dict[K, int] = {}
@@ -58,35 +65,42 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """Number of queued keys, without delayed ones."""
-        return len(self._first) + len(self._second)
+        return len(self._queued)
+
+    def depth(self, lane: Lane) -> int:
+        """Number of queued keys of a lane."""
+        return self._queued.depth(lane)
 
     def oldest_wait_seconds(self) -> float:
         """Time for which the oldest key has been queued; 0 without keys."""
         now = self._now()
-        return now - min((*self._first.values(), *self._second.values()), default=now)
+        oldest = (self._queued.oldest_at(lane) for lane in Lane)
+        return now - min((at for at in oldest if at is not None), default=now)
 
-    def add(self, key: K) -> None:
-        """Queue a key in the first lane; one in the second lane moves."""
-        self._add(key, first=True)
+    def add(self, key: K, lane: Lane = Lane.EDIT) -> None:
+        """Queue a key; one in a less urgent lane moves."""
+        self._add(key, lane)
 
-    def add_after(self, key: K, seconds: float) -> None:
-        """Queue a key in the second lane after a delay, unless it is queued before."""
-        if self._closed or key in self._first or key in self._second or key in self._again:
+    def add_after(self, key: K, seconds: float, lane: Lane = Lane.CHILD) -> None:
+        """Queue a key after a delay, unless it is queued before."""
+        if self._closed or key in self._queued or key in self._again:
             return
         if seconds <= 0:
-            self._add(key, first=False)
+            self._add(key, lane)
             return
         at = self._now() + seconds
+        self._due_lanes[key] = min(lane, self._due_lanes.get(key, lane))
         if at < self._due.get(key, float("inf")):
             self._due[key] = at
             self._sequence += 1
             heapq.heappush(self._delays, (at, self._sequence, key))
             self._set_timer()
 
-    def retry(self, key: K) -> None:
-        """Queue a failed key after its backoff."""
+    def retry(self, key: K, at_least_seconds: float = 0.0) -> None:
+        """Queue a failed key after its backoff, and no sooner than the server asked for."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        self.add_after(key, self._backoff.seconds(self._failures[key]))
+        backoff = max(self._backoff.seconds(self._failures[key]), at_least_seconds)
+        self.add_after(key, max(backoff, self._budget.wait_seconds(self._now())))
 
     def forget(self, key: K) -> None:
         """Reset a key's backoff after a success."""
@@ -98,7 +112,7 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for the next key. The caller must call `done` when it is processed. Raises Closed."""
-        while not self._first and not self._second:
+        while not len(self._queued):
             if self._closed:
                 raise Closed
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -114,9 +128,8 @@ class WorkQueue(Generic[K]):
                     self._waiters.remove(waiter)
         if self._closed:
             raise Closed
-        lane = self._first or self._second
-        key = next(iter(lane))
-        del lane[key]
+        key, lane, added_at = self._queued.take()
+        self._waited(lane, self._now() - added_at)
         self._processing.add(key)
         return key
 
@@ -124,7 +137,7 @@ class WorkQueue(Generic[K]):
         """Mark a key as processed; it is queued again if it was added meanwhile."""
         self._processing.discard(key)
         if key in self._again:
-            self._add(key, first=self._again.pop(key))
+            self._add(key, self._again.pop(key))
 
     def close(self) -> None:
         """Hand out no more keys: `get` raises Closed."""
@@ -136,16 +149,17 @@ class WorkQueue(Generic[K]):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _add(self, key: K, *, first: bool) -> None:
+    def _add(self, key: K, lane: Lane) -> None:
         if self._closed:
             return
         self._due.pop(key, None)
+        self._due_lanes.pop(key, None)
         if key in self._processing:
-            self._again[key] = first or self._again.get(key, False)
-        elif key in self._second and first:
-            self._first[key] = self._second.pop(key)
-        elif key not in self._first and key not in self._second:
-            (self._first if first else self._second)[key] = self._now()
+            self._again[key] = min(lane, self._again.get(key, lane))
+            return
+        known = key in self._queued
+        self._queued.add(key, lane, self._now())
+        if not known:
             self._wake_one()
 
     def _wake_one(self) -> None:
@@ -171,7 +185,7 @@ class WorkQueue(Generic[K]):
         while self._delays and self._delays[0][0] <= horizon:
             at, _, key = heapq.heappop(self._delays)
             if self._due.get(key) == at:
-                self._add(key, first=False)
+                self._add(key, self._due_lanes.pop(key, Lane.CHILD))
         self._timer = None
         self._set_timer()
 

@@ -8,6 +8,8 @@ MANAGED = f"{MANAGED_BY}={MANAGER}"
 NOT_MANAGED = f"{MANAGED_BY}!={MANAGER}"
 """Selector of every object that is not the operator's."""
 TENANT_LABEL = f"{GROUP}/tenant"
+OF_TENANTS = TENANT_LABEL
+"""Selector of every object with the label of a tenant, whatever its value: children and pods are watched by it."""
 MODEL_LABEL = f"{GROUP}/model"
 POOL_LABEL = f"{GROUP}/pool"
 """The only label in a pool's selectors: its other labels may change, a Deployment's selector may not."""

@@ -27,6 +27,12 @@ class StoreFiles:
             if not (self._s3 / name).read_text("utf-8").strip():
                 raise ValueError(f"{self._s3 / name} is empty")
 
+    def changed_at(self) -> tuple[int, ...]:
+        """When each file changed, in nanoseconds; 0 for a missing one. Changes are noticed by comparison."""
+        files = [self._redis / CERTIFICATE] if self._redis else []
+        files += [self._s3 / name for name in (ACCESS_KEY, SECRET_KEY)] if self._s3 else []
+        return tuple(map(_changed_at, files))
+
     async def s3_keys(self) -> Mapping[str, str]:
         """ACCESS_KEY and SECRET_KEY; empty without an object store."""
         if self._s3 is None:
@@ -47,3 +53,10 @@ class StoreFiles:
             return self._last.get(file, "")
         self._last[file] = text.strip()
         return self._last[file]
+
+
+def _changed_at(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from tts_operator.api import TTSModel
 from tts_operator.api.base import field_path
 from tts_operator.api.model import LONGEST_CHAIN, fallback_of
-from tts_operator.cluster.client import Cluster
+from tts_operator.informer.reader import Reader
 from tts_operator.objects.kinds import MODEL
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.sources import together
@@ -36,23 +36,23 @@ class ModelReading:
     """Why an existing model does not parse, in one line."""
 
 
-async def read_published(cluster: Cluster, names: Iterable[str], found: ModelReading) -> list[TTSModel]:
+async def read_published(objects: Reader, names: Iterable[str], found: ModelReading) -> list[TTSModel]:
     """Read every TTSModel if one of these names is none's, else nothing: a message lists what may have been meant.
 
     Raises ClusterError.
     """
     if all(found.models.get(name) is not None or name in found.errors for name in names):
         return []
-    parsed = [parse(TTSModel, body) async for body in cluster.list(MODEL)]
+    parsed = [parse(TTSModel, body) async for body in objects.all(MODEL)]
     return [each.value for each in parsed if each.value is not None]
 
 
-async def read_models(cluster: Cluster, names: Iterable[str]) -> ModelReading:
+async def read_models(objects: Reader, names: Iterable[str]) -> ModelReading:
     """Read these models and those in their fallback chains. Raises ClusterError."""
     parsed: dict[str, Parsed[TTSModel]] = {}
     pending = sorted(names)
     for _ in range(LONGEST_CHAIN):
-        bodies = await together(*(cluster.get(model_ref(name)) for name in pending))
+        bodies = await together(*(objects.get(model_ref(name)) for name in pending))
         found = {
             name: Parsed() if body is None else parse(TTSModel, body)
             for name, body in zip(pending, bodies, strict=True)

@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tts_operator.api import AuthMode, TTSTenant
-from tts_operator.cluster.client import Cluster, collect
 from tts_operator.cluster.errors import Refused
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.signing_keys import SigningKeys, due, generate
+from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SECRET, TENANT
-from tts_operator.objects.labels import NOT_MANAGED, selector
+from tts_operator.objects.kinds import CHILDREN, NAMESPACE, POD, SECRET, TENANT
 from tts_operator.objects.manifest import Body, Ref, ref_of
 from tts_operator.objects.names import (
     internal_secret_name,
@@ -24,6 +23,7 @@ from tts_operator.objects.problem import Problem
 from tts_operator.observe.model_sources import read_source_credentials, read_source_secrets
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
+from tts_operator.observe.secret_reader import SecretReader
 from tts_operator.observe.sources import Sources, together
 from tts_operator.observe.store_credentials import read_stores
 from tts_operator.snapshot.accepted import accepted_tenant
@@ -32,9 +32,9 @@ from tts_operator.snapshot.observed import Observed, keys_secret_of
 
 async def observe(sources: Sources, key: Key, now: datetime, *, unmounted: bool = False) -> Observed:
     """Read everything about one tenant. Raises ClusterError. `unmounted` is that of `read_stores`."""
-    body = await sources.cluster.get(tenant_ref(key))
+    body = await sources.objects.get(tenant_ref(key))
     if body is None or "deletionTimestamp" in body["metadata"]:
-        return Observed(key=key, body=body, tenant=None, remaining=await _remaining(sources.cluster, key))
+        return Observed(key=key, body=body, tenant=None, remaining=await _remaining(sources, key))
     parsed = parse(TTSTenant, body)
     observed = await _read_objects(sources, key, body, parsed.value)
     return await _with_stores(sources, replace(observed, tenant_error=parsed.error), now, unmounted=unmounted)
@@ -59,34 +59,35 @@ async def _with_stores(sources: Sources, observed: Observed, now: datetime, *, u
     if observed.tenant is None or observed.deleting:
         return observed
     stores = await read_stores(sources, observed, observed.tenant, unmounted=unmounted)
-    credentials = await read_source_credentials(sources.cluster, observed.models, sources.settings.namespace)
-    urls = await read_source_secrets(sources.cluster, observed, unmounted=unmounted)
+    credentials = await read_source_credentials(sources.secrets, observed.models, sources.settings.namespace)
+    urls = await read_source_secrets(sources.secrets, observed, unmounted=unmounted)
     return replace(
         observed,
         source_credentials=credentials,
         children={**observed.children, **stores.secrets, **urls},
         stores=stores.credentials,
+        secret_versions=dict(sources.secrets.versions),
         signing=await _with_new_key(observed.signing, now) if issues_tokens(observed.tenant) else observed.signing,
     )
 
 
 async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenant | None) -> Observed:
     """Read the tenant's models, children, pods and namespace concurrently."""
-    cluster, uid = sources.cluster, str(body["metadata"]["uid"])
+    secrets, objects, uid = sources.secrets, sources.objects, str(body["metadata"]["uid"])
     names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref.of(SECRET, key.namespace, internal_secret_name(key.name))
     signing_ref = Ref.of(SECRET, key.namespace, signing_secret_name(key.name))
     models, children, autoscalers, pods, namespace, internal, signing, keys = await together(
-        read_models(cluster, names),
-        _labelled_children(cluster, key),
-        collect(cluster.list(HORIZONTAL_POD_AUTOSCALER, key.namespace, NOT_MANAGED)),
-        collect(cluster.list(POD, key.namespace, selector(key.name))),
-        cluster.get(Ref.of(NAMESPACE, "", key.namespace)),
-        cluster.get(internal_ref),
-        cluster.get(signing_ref),  # even without JWT: one of an earlier spec is to be deleted
-        _keys_secret(cluster, Ref.of(SECRET, key.namespace, keys_secret_of(key, tenant))),
+        read_models(objects, names),
+        _labelled_children(objects, key),
+        objects.foreign_autoscalers(key.namespace),
+        objects.of_tenant(POD, key),
+        objects.get(Ref.of(NAMESPACE, "", key.namespace)),
+        secrets.get(internal_ref),
+        secrets.get(signing_ref),  # even without JWT: one of an earlier spec is to be deleted
+        _keys_secret(secrets, Ref.of(SECRET, key.namespace, keys_secret_of(key, tenant))),
     )
-    secrets = {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
+    found = {ref: secret for ref, secret in ((internal_ref, internal), (signing_ref, signing)) if secret}
     namespace_metadata = (namespace or {}).get("metadata") or {}
     return Observed(
         key=key,
@@ -94,8 +95,8 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
         tenant=tenant,
         models=models.models,
         model_errors=models.errors,
-        published=await read_published(cluster, names, models),
-        children={**children, **secrets},
+        published=await read_published(objects, names, models),
+        children={**children, **found},
         foreign_autoscalers=autoscalers,
         pods=pods,
         namespace_labels=namespace_metadata.get("labels") or {},
@@ -103,30 +104,26 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
         keys_secret_exists=keys.exists,
         keys_secret_version=keys.version,
         key_entries=keys.entries,
+        secret_versions=dict(secrets.versions),
         internal_token=stored_token(internal, uid) or sources.token(),
         signing=stored_signing_keys(signing if issues_tokens(tenant) else None, uid),
     )
 
 
-async def _labelled_children(cluster: Cluster, key: Key, *, metadata_only: bool = False) -> dict[Ref, Body]:
+async def _labelled_children(objects: Reader, key: Key, *, metadata_only: bool = False) -> dict[Ref, Body]:
     kinds = [kind for kind in CHILDREN if kind.listed]
-    lists = await together(
-        *(
-            collect(cluster.list(kind, key.namespace, selector(key.name, kind.labels), metadata_only=metadata_only))
-            for kind in kinds
-        )
-    )
+    lists = await together(*(objects.of_tenant(kind, key, metadata_only=metadata_only) for kind in kinds))
     return {ref_of(child): child for children in lists for child in children}
 
 
-async def _remaining(cluster: Cluster, key: Key) -> dict[Ref, Body]:
+async def _remaining(sources: Sources, key: Key) -> dict[Ref, Body]:
     """Read the metadata of children whose tenant is gone or being deleted."""
     names = (internal_secret_name, signing_secret_name, redis_secret_name, s3_secret_name)
     refs = [Ref.of(SECRET, key.namespace, name(key.name)) for name in names]
     children: dict[Ref, Body]
     children, *secrets = await together(
-        _labelled_children(cluster, key, metadata_only=True),
-        *(cluster.get(ref, metadata_only=True) for ref in refs),
+        _labelled_children(sources.objects, key, metadata_only=True),
+        *(sources.secrets.get(ref, metadata_only=True) for ref in refs),
     )
     return children | {ref: secret for ref, secret in zip(refs, secrets, strict=True) if secret is not None}
 
@@ -137,10 +134,10 @@ class _KeysSecret(NamedTuple):
     entries: KeyEntries = KeyEntries()
 
 
-async def _keys_secret(cluster: Cluster, ref: Ref) -> _KeysSecret:
+async def _keys_secret(secrets: SecretReader, ref: Ref) -> _KeysSecret:
     """Read the Secret with API keys. Of its entries only the names are kept."""
     try:
-        live = await cluster.get(ref)
+        live = await secrets.get(ref)
     except Refused:
         return _KeysSecret(None)  # forbidden to the operator: the pods mount it all the same
     if live is None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tts_operator.api import TTSTenant
-from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Refused
 from tts_operator.credentials.shared_stores import (
     ACCESS_KEY,
@@ -23,6 +22,7 @@ from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import redis_secret_name, s3_secret_name
 from tts_operator.objects.problem import Problem
 from tts_operator.observe.secret_entries import entry, stored_password
+from tts_operator.observe.secret_reader import SecretReader
 from tts_operator.observe.sources import Sources, together
 from tts_operator.snapshot.observed import Children, Observed
 
@@ -41,15 +41,15 @@ async def read_stores(sources: Sources, observed: Observed, tenant: TTSTenant, *
     `unmounted`: read the operator's Secrets that no Deployment mounts, too. Without it a tenant that uses no store of
     the operator costs no request for them.
     """
-    cluster, settings, namespace, name = sources.cluster, sources.settings, *observed.key
+    secrets, settings, namespace, name = sources.secrets, sources.settings, *observed.key
     redis, s3 = (Ref.of(SECRET, namespace, each(name)) for each in (redis_secret_name, s3_secret_name))
     wanted = {redis, s3} if unmounted else {redis, s3} & set(mounted(observed.children))  # perhaps to be deleted
     wanted |= {redis} if uses_default_redis(tenant, settings.redis) else set()
     wanted |= {s3} if uses_default_s3(tenant, settings.s3) else set()
-    found = dict(zip(sorted(wanted), await together(*(cluster.get(ref) for ref in sorted(wanted))), strict=True))
+    found = dict(zip(sorted(wanted), await together(*(secrets.get(ref) for ref in sorted(wanted))), strict=True))
     credentials = StoreCredentials()
     if tenant.spec.redis is not None:
-        own_redis = await own_redis_secret(cluster, Ref.of(SECRET, namespace, tenant.spec.redis.secret_ref.name))
+        own_redis = await own_redis_secret(secrets, Ref.of(SECRET, namespace, tenant.spec.redis.secret_ref.name))
         credentials = replace(credentials, redis_secret=own_redis)
     elif settings.redis is not None:
         password = stored_password(found[redis], observed.uid) or sources.token()
@@ -58,7 +58,7 @@ async def read_stores(sources: Sources, observed: Observed, tenant: TTSTenant, *
     if uses_default_s3(tenant, settings.s3):
         credentials = replace(credentials, s3_keys=await sources.files.s3_keys())
     elif tenant.spec.storage is not None and (own_s3 := tenant.spec.storage.s3) is not None:
-        problem = await own_s3_problem(cluster, Ref.of(SECRET, namespace, own_s3.secret_ref.name))
+        problem = await own_s3_problem(secrets, Ref.of(SECRET, namespace, own_s3.secret_ref.name))
         credentials = replace(credentials, s3_problem=problem)
     return StoreReading({ref: body for ref, body in found.items() if body is not None}, credentials)
 
@@ -72,10 +72,10 @@ def mounted(children: Children) -> Iterator[Ref]:
                     yield Ref.of(SECRET, ref.namespace, volume["secret"]["secretName"])
 
 
-async def own_redis_secret(cluster: Cluster, ref: Ref) -> RedisSecret:
+async def own_redis_secret(secrets: SecretReader, ref: Ref) -> RedisSecret:
     """Read a Secret that the tenant names, keeping only what the pods' NetworkPolicy needs."""
     try:
-        secret = await cluster.get(ref)
+        secret = await secrets.get(ref)
     except Refused as error:
         message = (
             f"the operator may not read Secret {ref.name}, so the pods' NetworkPolicy stays closed: {error.message}"
@@ -86,10 +86,10 @@ async def own_redis_secret(cluster: Cluster, ref: Ref) -> RedisSecret:
     return parse_redis_secret(ref.name, str(secret["metadata"]["resourceVersion"]), entry(secret, URL))
 
 
-async def own_s3_problem(cluster: Cluster, ref: Ref) -> Problem | None:
+async def own_s3_problem(secrets: SecretReader, ref: Ref) -> Problem | None:
     """Read a Secret that the tenant names, keeping only whether it has the entries that pods need."""
     try:
-        secret = await cluster.get(ref)
+        secret = await secrets.get(ref)
     except Refused as error:
         message = f"the operator may not read Secret {ref.name}, so it cannot tell whether pods can store audio"
         return Problem("S3SecretForbidden", f"{message}: {error.message}")

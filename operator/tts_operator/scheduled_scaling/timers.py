@@ -12,6 +12,8 @@ K = TypeVar("K", bound=Hashable)
 
 MAX_SLEEP_SECONDS = 5.0
 """Longest sleep, seconds: the wall clock is read again then, because someone may have set it."""
+APPROACH = timedelta(seconds=2)
+"""Time before an instant at which what it needs is made ready."""
 
 
 class TransitionTimers(Generic[K]):
@@ -54,8 +56,17 @@ class TransitionTimers(Generic[K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    async def run(self, clock: Clock, begin: Callable[[K, timedelta], None]) -> None:
-        """Call `begin` with each key at its instant, never earlier, and with its delay. Never returns."""
+    async def run(
+        self,
+        clock: Clock,
+        begin: Callable[[K, timedelta], None],
+        approaching: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `begin` with each key at its instant, never earlier, and with its delay. Never returns.
+
+        `approaching` is called once for each instant, up to APPROACH before it.
+        """
+        announced: datetime | None = None
         while True:
             self._changed.clear()
             now = clock.now()
@@ -64,7 +75,12 @@ class TransitionTimers(Generic[K]):
             earliest = self.next()
             sleep_seconds = MAX_SLEEP_SECONDS
             if earliest is not None:
-                sleep_seconds = min(sleep_seconds, max((earliest - clock.now()).total_seconds(), 0.0))
+                left = earliest - clock.now()
+                if left <= APPROACH and announced != earliest:
+                    announced = earliest
+                    approaching()
+                until = left if announced == earliest else left - APPROACH
+                sleep_seconds = min(sleep_seconds, max(until.total_seconds(), 0.0))
             try:
                 async with asyncio.timeout(sleep_seconds):
                     await self._changed.wait()

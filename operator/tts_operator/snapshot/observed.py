@@ -55,6 +55,8 @@ class Observed:
     """resourceVersion of the Secret with the API keys. When it changes, running pods read their keys again."""
     key_entries: KeyEntries = field(default_factory=KeyEntries)
     """Names of the entries of that Secret, by whether they are usable."""
+    secret_versions: Mapping[Ref, str] = field(default_factory=dict)
+    """resourceVersion of every Secret that was read and exists, by reference."""
     internal_token: str = ""
     """Credential between the tenant's pools: the stored one, else a new random one."""
     signing: SigningKeys = field(default_factory=SigningKeys)

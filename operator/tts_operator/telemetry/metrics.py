@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tts_operator.cluster.client import Write
 
 RECONCILE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+WAIT_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300)
 
 
@@ -40,6 +41,19 @@ class Metrics:
             "Time that the oldest key has been queued.",
             registry=self.registry,
         )
+        self.lane_depth = Gauge(
+            "tts_operator_queue_lane_depth",
+            "Keys queued for a worker, by lane: transition, edit, child, resync.",
+            ["lane"],
+            registry=self.registry,
+        )
+        self.lane_wait = Histogram(
+            "tts_operator_queue_wait_seconds",
+            "Time that a key was queued, by lane.",
+            ["lane"],
+            registry=self.registry,
+            buckets=WAIT_SECONDS,
+        )
         self.schedule_lag = Histogram(
             "tts_operator_schedule_lag_seconds",
             "Delay from a schedule's transition to the write that applied it.",
@@ -56,6 +70,11 @@ class Metrics:
             "tts_operator_api_writes",
             "Writes sent to the API server, by verb, kind and result.",
             ["verb", "kind", "result"],
+            registry=self.registry,
+        )
+        self.write_limit = Gauge(
+            "tts_operator_api_write_limit",
+            "Writes that are sent to the API server at the same time; a 429 halves it.",
             registry=self.registry,
         )
         self.hourly_cost = Gauge(
@@ -76,6 +95,11 @@ class Metrics:
         self.watch_restarts = Counter(
             "tts_operator_watch_restarts",
             "Restarts of watches that had ended or hung.",
+            registry=self.registry,
+        )
+        self.watch_repairs = Counter(
+            "tts_operator_watch_repairs",
+            "Changes of objects that a list found and no watch had delivered.",
             registry=self.registry,
         )
         self.namespaces_skipped = Gauge(

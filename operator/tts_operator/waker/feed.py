@@ -8,7 +8,7 @@ import structlog
 
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Refused
-from tts_operator.cluster.watching import Collection, changes, snapshot
+from tts_operator.cluster.watch_request import OPENED, Collection
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import ENDPOINT_SLICE, SLICE_MANAGED_BY, TENANT
 from tts_operator.objects.labels import MANAGED, POOL_LABEL
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
 """Delay after a failed request, seconds."""
+WATCH_SECONDS = 30
+"""Duration of one watch request, seconds: a connection that died is noticed soon after."""
 SLICES = ",".join(
     (
         MANAGED,
@@ -94,15 +96,24 @@ class Feed:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self, stream: _Stream) -> str:
-        found = await snapshot(self._cluster, stream.collection)
-        stream.listed(stream.collection.namespace, found.objects)
+        objects: list[Body] = []
+        token = ""
+        while True:
+            page = await self._cluster.page(stream.collection, token)
+            objects += page.items
+            token = page.token
+            if not token:
+                break
+        stream.listed(stream.collection.namespace, objects)
         self._listed.add(stream.collection)
         self._changed(None)
-        return found.version
+        return page.version
 
     async def _watch(self, stream: _Stream, version: str) -> str:
         """Follow one watch to its end. Returns the version from which the next one continues."""
-        async for event in changes(self._cluster, stream.collection, version):
+        async for event in self._cluster.watch(stream.collection, version, WATCH_SECONDS):
+            if event.type == OPENED:
+                continue
             version = event.version
             if event.type == "DELETED":
                 self._changed(stream.gone(event.body))

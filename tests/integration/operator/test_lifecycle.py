@@ -6,12 +6,14 @@ import base64
 
 import pytest
 
-from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, planned, specs
+from tests.support.api_server import DAY, ApiServer, converge, eventually, planned, specs
 from tests.support.resources import Object, tenant_body
-from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
+from tts_operator.controller.reconcile_tenant import reconcile
 from tts_operator.objects.kinds import NAMESPACE
 from tts_operator.objects.manifest import Ref
 from tts_operator.objects.names import MANAGER, SCALE_MANAGER
+
+pytestmark = pytest.mark.parametrize("api", ["live", "cached"], indirect=True)
 
 
 async def test_creating_a_tenant_makes_its_children_once(api: ApiServer) -> None:
@@ -130,7 +132,7 @@ async def test_a_tenant_that_gives_tokens_gets_keys_that_stay(api: ApiServer) ->
     assert set(secret["data"]) == {"current", f"{kid}.pem"}
     assert base64.b64decode(secret["data"][f"{kid}.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
     before = len(api.writes)
-    await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    await reconcile(api.key(), await api.context(api.key()))
     assert len(api.writes) == before, "converged"
     assert (await api.get("Secret", "acme-signing"))["data"] == secret["data"]
     await api.user.delete(api.ref("Secret", "acme-signing"))
@@ -191,7 +193,7 @@ async def test_deleting_a_tenant_removes_every_child(api: ApiServer) -> None:
     await api.user.delete(api.ref("TTSTenant", "acme"))
 
     async def gone() -> bool:
-        assert await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK)) is None
+        assert await reconcile(api.key(), await api.context(api.key())) is None
         return not await api.children()
 
     await eventually(gone, "owner references collect the children")

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, eventually, specs
+from tests.support.api_server import DAY, ApiServer, converge, eventually, specs
 from tests.support.resources import tenant_body
-from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed, reconcile
+from tts_operator.controller.reconcile_tenant import ReconcileFailed, reconcile
 from tts_operator.objects.kinds import EVENT
 from tts_operator.objects.manifest import Ref
+
+pytestmark = pytest.mark.parametrize("api", ["live", "cached"], indirect=True)
 
 Change = Callable[[ApiServer, str], Awaitable[object]]
 
@@ -62,7 +64,7 @@ async def test_a_change_of_replicas_by_another_survives_twenty_reconciles(api: A
     for turn in range(20):
         if turn % 5 == 0:  # some of them have something else to write
             await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"quota": {"requestsPerMinute": turn + 1}}})
-        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+        await reconcile(api.key(), await api.context(api.key()))
     assert (await api.get("Deployment", f"acme-{name}"))["spec"]["replicas"] == 3
 
 
@@ -117,7 +119,7 @@ async def gone_or_going(api: ApiServer, ref: Ref) -> bool:
 
 
 async def restored(api: ApiServer, wanted: set[Ref]) -> bool:
-    await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+    await reconcile(api.key(), await api.context(api.key()))
     live = await api.children()
     return set(live) == wanted and not any("deletionTimestamp" in child["metadata"] for child in live.values())
 
@@ -134,7 +136,7 @@ async def test_a_name_that_is_taken_is_not_adopted(api: ApiServer) -> None:
     name = await api.publish_model()
     await api.user.create(tenant_body(name, key=api.key()))
     with pytest.raises(ReconcileFailed, match="NameTaken"):
-        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+        await reconcile(api.key(), await api.context(api.key()))
     condition = await api.condition("Programmed")
     assert (condition["status"], condition["reason"]) == ("False", "NameTaken")
     live = await api.cluster.get(foreign)
@@ -157,7 +159,7 @@ async def test_the_child_of_a_namesake_that_is_gone_is_not_adopted(api: ApiServe
 
     async def settled() -> bool:
         try:
-            await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+            await reconcile(api.key(), await api.context(api.key()))
         except ReconcileFailed:
             return False
         uid = (await api.get("TTSTenant", "acme"))["metadata"]["uid"]
@@ -189,7 +191,7 @@ async def test_orphans_of_a_deleted_tenant_are_named(api: ApiServer) -> None:
     for ref in await api.children():  # as the garbage collector does for --cascade=orphan
         await api.user.patch(ref, {"metadata": {"ownerReferences": None}})
     with pytest.raises(ReconcileFailed, match="Orphaned"):
-        await reconcile(api.key(), ReconcileContext(api.cluster, SETTINGS, CLOCK))
+        await reconcile(api.key(), await api.context(api.key()))
     condition = await api.condition("Programmed")
     assert (condition["status"], condition["reason"]) == ("False", "Orphaned")
     assert f"deploy/acme-{name}" in condition["message"]
@@ -198,9 +200,10 @@ async def test_orphans_of_a_deleted_tenant_are_named(api: ApiServer) -> None:
 
 async def test_an_event_that_repeats_is_counted(api: ApiServer) -> None:
     await a_tenant(api)
-    context = ReconcileContext(api.cluster, SETTINGS, CLOCK)
+    context = await api.context(api.key())
     for suspend in (True, False, True):
         await api.user.patch(api.ref("TTSTenant", "acme"), {"spec": {"suspend": suspend}})
+        await api.heard(api.key())
         await reconcile(api.key(), context)
     found = [event async for event in api.cluster.list(EVENT, api.namespace)]
     counted = [event.get("series", {}).get("count", 1) for event in found if event["reason"] == "Suspended"]

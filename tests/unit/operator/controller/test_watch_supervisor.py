@@ -13,9 +13,9 @@ import pytest
 
 from tts_operator.controller.watch_session import WatchSession
 from tts_operator.controller.watch_supervisor import RESTART_SECONDS, WatchSupervisor
-from tts_operator.controller.watches import EventSink, WatchScope
+from tts_operator.controller.watches import EventSink, ListedPage, WatchScope
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import MODEL, POD
+from tts_operator.objects.kinds import MODEL, POD, Kind
 from tts_operator.telemetry.watch_activity import SILENCE_SECONDS, WatchActivity
 
 ALL = WatchScope("", (POD, MODEL))
@@ -43,6 +43,10 @@ class Sink:
     def status_changed(self, key: Key) -> None: ...
 
     def delivered(self, kind: str, version: str) -> None: ...
+
+    def seen(self, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> None: ...
+
+    def listed(self, page: ListedPage) -> None: ...
 
 
 class Never:

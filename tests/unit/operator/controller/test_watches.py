@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tts_operator.controller.fingerprints import Fingerprints, labels_alone, without_status
-from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings, tenant_of
-from tts_operator.objects.keys import Key
+from tts_operator.controller.fingerprints import Fingerprints, without_status
+from tts_operator.controller.watches import WATCHED, EndlessBackoff, api_server, settings
 from tts_operator.objects.kinds import CHILDREN, POD, SECRET
 
 
@@ -59,20 +58,6 @@ def test_a_deletion_is_news_and_is_forgotten() -> None:
     assert prints.changed(hpa(), gone=False)
 
 
-def child(labels: dict[str, str], *owners: tuple[str, str]) -> dict[str, Any]:
-    references = [{"apiVersion": version, "kind": kind, "name": "owner"} for version, kind in owners]
-    return {"metadata": {"namespace": "team", "labels": labels, "ownerReferences": references}}
-
-
-def test_a_child_without_its_label_is_still_its_owners() -> None:
-    """Somebody took the label off: the tenant has to be looked at at once, not with the next periodic list."""
-    ours = ("ttsfleet.io/v1alpha1", "TTSTenant")
-    assert tenant_of(child({"ttsfleet.io/tenant": "acme"}, ours)) == Key("team", "acme")
-    assert tenant_of(child({}, ("apps/v1", "ReplicaSet"), ours)) == Key("team", "owner")
-    assert tenant_of(child({}, ("apps/v1", "ReplicaSet"))) is None
-    assert tenant_of({"metadata": {"namespace": "team"}}) is None
-
-
 def test_a_status_is_no_news_of_a_tenant_but_a_label_is() -> None:
     prints = Fingerprints()
     prints.changed(without_status(hpa()), gone=False)
@@ -96,18 +81,6 @@ def test_a_spec_that_was_accepted_is_news_of_a_tenant_whose_status_has_it() -> N
         True,
         False,
     ]
-
-
-def test_only_labels_are_news_of_a_namespace() -> None:
-    prints = Fingerprints()
-
-    def news(**metadata: Any) -> bool:
-        return prints.changed(labels_alone({"metadata": {"uid": "1", "name": "team", **metadata}}), gone=False)
-
-    assert news(labels={"a": "b"})
-    assert not news(labels={"a": "b"}, annotations={"c": "d"}, resourceVersion="9")
-    assert news(labels={"a": "c"})
-    assert news()
 
 
 def test_every_kind_of_child_but_secrets_is_watched_and_so_are_pods() -> None:

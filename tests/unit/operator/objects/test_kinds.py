@@ -13,7 +13,8 @@ import tts_operator
 from hack.chart_rules import Rule, rules, template
 from tests.support.operator_builders import DAY, desired, observe
 from tests.support.resources import model
-from tts_operator.cluster.client import collection_path, path_of
+from tts_operator.cluster.client import path_of
+from tts_operator.cluster.paths import collection_path
 from tts_operator.objects.kinds import (
     CHILDREN,
     CONFIG_MAP,

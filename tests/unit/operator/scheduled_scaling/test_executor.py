@@ -180,3 +180,15 @@ async def test_an_api_server_that_does_not_answer_is_asked_no_more_than_needed()
         await until(recorder, 50)
     assert sum(line.startswith("hpa") for line in recorder.log) == MAX_CONCURRENT_WRITES
     assert moved == []
+
+
+async def test_what_has_changed_since_it_was_prepared_is_not_written_at_its_instant() -> None:
+    """An edit in the last moment, of which no event has been handled yet: its reconcile decides."""
+    recorder, current = Recorder(), [True, False]
+    async with running(recorder) as (mover, moved):
+        for number in (0, 1):
+            mover.prepare(key(number), [move(number)], lambda number=number: current[number])  # type: ignore[misc]
+            mover.begin(key(number), MIDNIGHT)
+        await until(recorder, 2)
+    assert [line for line in recorder.log if line.startswith("hpa")] == ["hpa-0"]
+    assert moved == [key(0)]

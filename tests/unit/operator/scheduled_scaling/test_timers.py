@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
+
 from tests.support.virtual_time import BEGINNING, VirtualClock
 from tts_operator.scheduled_scaling.timers import MAX_SLEEP_SECONDS, TransitionTimers
 
@@ -97,3 +99,21 @@ async def test_a_thousand_tenants_at_one_instant_all_begin(clock: VirtualClock) 
         await asyncio.sleep(31)
     assert len(begun) == 1000
     assert transitions.next() is None
+
+
+async def test_an_instant_is_announced_once_and_shortly_before_it(clock: VirtualClock) -> None:
+    """What it needs is ready by then: connections, for one, take longer to open than a write takes."""
+    timers, announced, begun = TransitionTimers[str](), [], []
+
+    def approaching() -> None:
+        announced.append(clock.monotonic())
+
+    running = asyncio.create_task(timers.run(clock, lambda key, _: begun.append((clock.monotonic(), key)), approaching))
+    for key in ("acme", "beta"):
+        timers.set(key, BEGINNING + timedelta(seconds=60))
+    timers.set("gamma", BEGINNING + timedelta(seconds=61))
+    timers.set("soon", BEGINNING + timedelta(seconds=1))
+    await asyncio.sleep(100)
+    running.cancel()
+    assert announced == pytest.approx([0, 58, 60])
+    assert begun == [(1, "soon"), (60, "acme"), (60, "beta"), (61, "gamma")]

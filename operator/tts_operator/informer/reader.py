@@ -1,0 +1,194 @@
+"""What a reconcile reads of the cluster besides Secrets: from the API server, or from copies that watches keep current.
+
+One contract suite runs over both (`tests/integration/operator/test_readers.py`). Secrets are read from the API server
+in any case, by `observe.secret_reader`: nothing holds copies of them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple, Protocol
+
+from tts_operator.cluster.client import Cluster, collect
+from tts_operator.informer.held_object import HeldObject
+from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
+from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
+from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, selector
+from tts_operator.objects.manifest import Body, Ref
+
+OF_A_TENANT = (POD, *(kind for kind in CHILDREN if kind.listed))
+"""Kinds with the label of a tenant."""
+CATCH_UP_SECONDS = 2.0
+"""Longest time for which a tenant waits for a watch to deliver what was written, seconds."""
+CATCH_UP_POLL_SECONDS = 0.05
+OBJECTS_AT_ONCE = 50
+"""Objects after which other work gets a turn: to parse ten thousand takes a second."""
+
+
+class TenantStamp(NamedTuple):
+    """Digest of everything that a reconcile of a tenant reads: equal stamps mean that nothing changed."""
+
+    tenant: Stamp
+    namespace: Stamp
+    children: Stamp
+    models: Stamp
+    foreign_autoscalers: Stamp
+
+
+class ScheduleStamp(NamedTuple):
+    """Digest of what the bounds of a tenant follow from, besides the time. Statuses are no part of it."""
+
+    uid: str
+    generation: int
+    terminating: bool
+    release: str
+    namespace: Stamp
+    models: Stamp
+
+
+class Reader(Protocol):
+    """Reads objects. Every method raises ClusterError."""
+
+    async def get(self, ref: Ref) -> Body | None:
+        """A tenant, a model, a namespace, or a child; None if it does not exist."""
+
+    def all(self, kind: Kind, namespace: str = "") -> AsyncIterator[Body]:
+        """Every tenant, every model, or every object of the operator's of another kind; in one namespace or in all."""
+
+    async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        """Objects with the tenant's label."""
+
+    async def foreign_autoscalers(self, namespace: str) -> list[Body]:
+        """HPAs of a namespace that are not the operator's."""
+
+    async def for_reconcile(self, key: Key, *, live: bool) -> "Reader":
+        """The reader of one reconcile, which knows everything that the operator has written for the tenant.
+
+        `live`: one that sends a request for each reading.
+        """
+
+    def stamp(self, key: Key) -> TenantStamp | None:
+        """Stamp of everything that a reconcile of the tenant reads; None if this reader cannot tell what changed."""
+
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
+        """Stamp of what the tenant's bounds follow from; None if this reader cannot tell."""
+
+
+class LiveReader:
+    """Reader that sends a request for each reading."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def get(self, ref: Ref) -> Body | None:
+        return await self._cluster.get(ref)
+
+    def all(self, kind: Kind, namespace: str = "") -> AsyncIterator[Body]:
+        labels = ",".join(filter(None, (MANAGED, kind.labels))) if kind.child else ""
+        return self._cluster.list(kind, namespace, labels)
+
+    async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        labels = selector(key.name, kind.labels)
+        return await collect(self._cluster.list(kind, key.namespace, labels, metadata_only=metadata_only))
+
+    async def foreign_autoscalers(self, namespace: str) -> list[Body]:
+        return await collect(self._cluster.list(HORIZONTAL_POD_AUTOSCALER, namespace, NOT_MANAGED))
+
+    async def for_reconcile(self, key: Key, *, live: bool) -> Reader:  # noqa: ARG002 - the protocol's
+        return self
+
+    def stamp(self, key: Key) -> TenantStamp | None:  # noqa: ARG002 - the protocol's
+        return None
+
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:  # noqa: ARG002 - the protocol's
+        return None
+
+
+class CachedReader:
+    """Reader of an indexer. Whatever no working watch keeps current is read by another reader."""
+
+    def __init__(self, indexer: Indexer, is_current: Callable[[Kind, str, str], bool], live: Reader) -> None:
+        """`is_current` returns whether the copies of a kind are current, in a namespace (empty: all), or of a name."""
+        self._indexer = indexer
+        self._is_current = is_current
+        self.live = live
+        """Reader of what is not held."""
+
+    async def get(self, ref: Ref) -> Body | None:
+        kind = kind_of(ref.api_version, ref.kind)
+        if not self._is_current(kind, ref.namespace, ref.name):
+            return await self.live.get(ref)
+        held = self._indexer.get(kind, ref.namespace, ref.name)
+        return held.body() if held else None
+
+    async def all(self, kind: Kind, namespace: str = "") -> AsyncIterator[Body]:
+        if not self._is_current(kind, namespace, ""):
+            async for body in self.live.all(kind, namespace):
+                yield body
+            return
+        number = 0
+        for held in self._indexer.all(kind, namespace):
+            if not kind.child or held.managed:
+                yield held.body()
+                number += 1
+                if number % OBJECTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        if not self._is_current(kind, key.namespace, ""):
+            return await self.live.of_tenant(kind, key, metadata_only=metadata_only)
+        return [held.body() for held in self._indexer.of_tenant(kind, key)]
+
+    async def foreign_autoscalers(self, namespace: str) -> list[Body]:
+        if not self._is_current(HORIZONTAL_POD_AUTOSCALER, namespace, ""):
+            return await self.live.foreign_autoscalers(namespace)
+        return [held.body() for held in self._indexer.foreign_autoscalers(namespace)]
+
+    async def for_reconcile(self, key: Key, *, live: bool) -> Reader:
+        """This reader, once its watches have caught up with what was written, which takes milliseconds.
+
+        After CATCH_UP_SECONDS it is the live one.
+        """
+        for _ in range(0 if live else round(CATCH_UP_SECONDS / CATCH_UP_POLL_SECONDS)):
+            if not self._indexer.is_behind(key):
+                return self
+            await asyncio.sleep(CATCH_UP_POLL_SECONDS)
+        return self.live
+
+    def stamp(self, key: Key) -> TenantStamp | None:
+        read = (
+            (TENANT, key.namespace, ""),
+            (NAMESPACE, "", key.namespace),
+            (MODEL, "", ""),
+            *((kind, key.namespace, "") for kind in OF_A_TENANT),
+        )
+        if not all(self._is_current(*each) for each in read):
+            return None
+        indexer = self._indexer
+        return TenantStamp(
+            stamp_of(_present(indexer.get(TENANT, key.namespace, key.name))),
+            stamp_of(_present(indexer.get(NAMESPACE, "", key.namespace))),
+            indexer.stamp(key),
+            indexer.stamp_of_models(),
+            indexer.stamp_of_foreign_autoscalers(key.namespace),
+        )
+
+    def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
+        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""))
+        if not all(self._is_current(*each) for each in read):
+            return None
+        held = self._indexer.get(TENANT, key.namespace, key.name)
+        body = held.body() if held else {"metadata": {}}
+        metadata = body["metadata"]
+        return ScheduleStamp(
+            str(metadata.get("uid", "")),
+            int(metadata.get("generation", 0)),
+            "deletionTimestamp" in metadata,
+            str((metadata.get("annotations") or {}).get(RELEASE, "")),
+            stamp_of(_present(self._indexer.get(NAMESPACE, "", key.namespace))),
+            self._indexer.stamp_of_models(),
+        )
+
+
+def _present(held: HeldObject | None) -> tuple[HeldObject, ...]:
+    return () if held is None else (held,)

@@ -1,0 +1,223 @@
+"""What is held of an object is enough for every reconcile, and no more."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from tests.support.operator_builders import observe, resolved, settle
+from tests.support.resources import UID, tenant_body
+from tts_operator.informer.held_object import HeldObject
+from tts_operator.informer.indexer import Indexer
+from tts_operator.informer.shared_bytes import SharedBytes
+from tts_operator.objects.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NAMESPACE,
+    POD,
+    TENANT,
+    Kind,
+    kind_of,
+)
+from tts_operator.objects.manifest import Body
+from tts_operator.snapshot.memory_kills import past_kills
+from tts_operator.snapshot.pod_failures import pod_failures
+
+OURS = {
+    "apiVersion": "ttsfleet.io/v1alpha1",
+    "kind": "TTSTenant",
+    "name": "acme",
+    "uid": UID,
+    "controller": True,
+}
+FOREIGN_CONFIG_MAPS, CONFIG_MAP_BYTES = 210, 900_000
+
+
+def held(kind: Kind, body: Body) -> HeldObject:
+    return HeldObject(kind, body, SharedBytes())
+
+
+def config_map(name: str = "acme-quota", **parts: Any) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": "team",
+        "uid": name,
+        "resourceVersion": "7",
+        "labels": {"ttsfleet.io/tenant": "acme"},
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", **parts, "metadata": {**metadata, **parts.get("metadata", {})}}
+
+
+@pytest.mark.parametrize("child", settle(observe()), ids=lambda child: f"{child['kind']} {child['metadata']['name']}")
+def test_a_child_is_held_whole(child: dict[str, Any]) -> None:
+    """With the version of each field's manager: the plan tells from them what it no longer sets, and who interferes."""
+    child = copy.deepcopy(child)
+    child["metadata"]["resourceVersion"] = "12"
+    child["metadata"]["managedFields"] = [
+        {"manager": "tts-operator", "operation": "Apply", "time": "2026-11-04T12:00:00Z", "fieldsV1": {"f:spec": {}}},
+        {"manager": "someone", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}},
+    ]
+    assert held(kind_of(child["apiVersion"], child["kind"]), child).body() == child
+
+
+def test_measurements_of_an_autoscaler_are_no_part_of_its_content() -> None:
+    """They change every 15 s, and would make each of them a change."""
+
+    def autoscaler(**status: Any) -> dict[str, Any]:
+        return {
+            "metadata": {"name": "acme", "ownerReferences": [OURS]},
+            "status": {"currentReplicas": 1, **status},
+        }
+
+    first = held(HORIZONTAL_POD_AUTOSCALER, autoscaler(currentMetrics=[1], lastScaleTime="noon"))
+    assert first.content == held(HORIZONTAL_POD_AUTOSCALER, autoscaler(currentMetrics=[2])).content
+    assert first.content != held(HORIZONTAL_POD_AUTOSCALER, autoscaler(conditions=[])).content
+
+
+def crashing(reason: str = "OOMKilled") -> dict[str, Any]:
+    container = {"name": "tts-server", "image": "tts:1", "resources": {"limits": {"memory": "448Mi"}}}
+    ended = {
+        "reason": reason,
+        "exitCode": 137,
+        "startedAt": "2026-11-04T11:00:00Z",
+        "finishedAt": "2026-11-04T11:59:00Z",
+    }
+    status = {"name": "tts-server", "ready": True, "restartCount": 2, "state": {"running": {}}}
+    return {
+        "metadata": {"name": "acme-1", "namespace": "team", "labels": {"ttsfleet.io/pool": "acme-espeak"}},
+        "spec": {"containers": [{**container, "env": [{"name": "A", "value": "b" * 1000}]}], "nodeName": "node-1"},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{**status, "lastState": {"terminated": ended}}],
+            "podIPs": [{"ip": "10.0.0.1"}],
+        },
+    }
+
+
+PODS: dict[str, dict[str, Any]] = {
+    "killed for memory, and ready again": crashing(),
+    "killed while not ready": {
+        **crashing(),
+        "status": {
+            "containerStatuses": [
+                {**crashing()["status"]["containerStatuses"][0], "ready": False}  # type: ignore[dict-item]
+            ]
+        },
+    },
+    "an image that is not there": {
+        **crashing(),
+        "status": {
+            "containerStatuses": [
+                {"name": "tts-server", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}
+            ]
+        },
+    },
+    "no node": {
+        **crashing(),
+        "status": {"conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_a_pod_fails_for_the_same_reasons_as_it_is_held(pod: dict[str, Any]) -> None:
+    body = held(POD, pod).body()
+    now = resolved(observe()).now
+    assert pod_failures(None, [body]) == pod_failures(None, [pod])
+    assert list(past_kills([body], now)) == list(past_kills([pod], now))
+    assert "nodeName" not in body["spec"]
+    assert "env" not in body["spec"]["containers"][0]
+
+
+def test_of_a_namespace_its_labels_are_held() -> None:
+    namespace = {"metadata": {"name": "team", "labels": {"a": "b"}, "annotations": {"c": "d"}, "resourceVersion": "3"}}
+    assert held(NAMESPACE, namespace).body()["metadata"] == {
+        "name": "team",
+        "labels": {"a": "b"},
+        "resourceVersion": "3",
+    }
+
+
+def test_of_a_foreign_object_its_metadata_are_held() -> None:
+    """Enough to say in a condition that it has the name of a child, and whose it is."""
+    stranger = {"kind": "App", "apiVersion": "example.com/v1", "name": "other", "uid": "9", "controller": True}
+    body = config_map(data={"a": "b"}, metadata={"ownerReferences": [stranger], "finalizers": ["example.com/f"]})
+    found = held(CONFIG_MAP, body).body()
+    assert "data" not in found
+    assert found["metadata"]["ownerReferences"] == [stranger]
+    assert found["metadata"]["finalizers"] == ["example.com/f"]
+    assert held(CONFIG_MAP, config_map(data={"a": "b"}, metadata={"ownerReferences": [OURS]})).body()["data"]
+
+
+def test_a_deployment_that_is_an_orphan_is_held_whole() -> None:
+    """Its pods are judged like those of the pool whose name it has."""
+    deployment = next(child for child in settle(observe()) if child["kind"] == "Deployment")
+    orphan = {**deployment, "metadata": {**deployment["metadata"], "ownerReferences": []}}
+    assert held(DEPLOYMENT, orphan).body()["spec"] == deployment["spec"]
+
+
+def test_an_autoscaler_of_somebody_else_is_held_with_what_it_scales() -> None:
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}, "metrics": [{"type": "Resource"}]}
+    found = held(HORIZONTAL_POD_AUTOSCALER, {"metadata": {"name": "keda"}, "spec": spec}).body()
+    assert found["spec"] == {"scaleTargetRef": spec["scaleTargetRef"]}
+
+
+def test_a_child_without_its_label_is_still_its_owners() -> None:
+    """Somebody took the label off: the tenant has to be looked at at once, not with the next periodic list."""
+
+    def owner(labels: dict[str, str], *owners: tuple[str, str]) -> str:
+        references = [{"apiVersion": version, "kind": kind, "name": "owner"} for version, kind in owners]
+        return held(DEPLOYMENT, {"metadata": {"name": "a", "labels": labels, "ownerReferences": references}}).owner
+
+    ours = ("ttsfleet.io/v1alpha1", "TTSTenant")
+    assert owner({"ttsfleet.io/tenant": "acme"}, ours) == "acme"
+    assert owner({}, ("apps/v1", "ReplicaSet"), ours) == "owner"
+    assert owner({}, ("apps/v1", "ReplicaSet")) == ""
+    assert owner({}) == ""
+
+
+def test_a_label_makes_no_tenant_a_child() -> None:
+    body = tenant_body()
+    body["metadata"]["labels"] = {"ttsfleet.io/tenant": "other"}
+    assert held(TENANT, body).tenant == ""
+
+
+def test_large_foreign_objects_cost_little_memory() -> None:
+    indexer = Indexer()
+    gc.collect()
+    tracemalloc.start()
+    for number in range(FOREIGN_CONFIG_MAPS):
+        indexer.put(CONFIG_MAP, config_map(f"large-{number}", data={"a": f"{number:x}" * (CONFIG_MAP_BYTES // 2)}))
+    gc.collect()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert indexer.count(CONFIG_MAP) == FOREIGN_CONFIG_MAPS
+    assert used < 20e6
+
+
+def test_field_sets_that_objects_have_in_common_are_held_once() -> None:
+    shared = SharedBytes()
+    fields = {"f:data": {f"f:{number}": {} for number in range(100)}}
+
+    def of(name: str) -> HeldObject:
+        entries = [{"manager": "tts-operator", "operation": "Apply", "time": name, "fieldsV1": fields}]
+        return HeldObject(CONFIG_MAP, config_map(name, metadata={"managedFields": entries}), shared)
+
+    one, other = of("one"), of("other")
+    assert one.managers[1] is other.managers[1]
+
+
+def test_texts_beyond_the_limit_are_not_shared() -> None:
+    """Whoever edits objects decides about the field sets: the set of them must not grow without end."""
+    shared = SharedBytes(max_bytes=10)
+    first = shared.one(b"12345678")
+    assert shared.one(bytes(bytearray(b"12345678"))) is first
+    late = bytes(bytearray(b"abcdefgh"))
+    assert shared.one(late) is late
+    assert shared.one(bytes(bytearray(b"abcdefgh"))) is not late
