@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Control planes that integration tests run on, side by side: most of the time they wait for controllers.
 PLANES := 2
+# Containers often set it. The tools and tests start hundreds of Python processes, and each of them would compile every
+# module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench precision-table lock clean
 
