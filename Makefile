@@ -34,7 +34,7 @@ lint: setup ## Run ruff, mypy strict and import-linter
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup ## Run the unit tests: pure rules, no I/O
-	@$(BIN)/pytest tests/unit -q -n auto
+	@$(BIN)/pytest tests/unit -q -n auto --dist worksteal
 
 check: lint unit ## Run lint and unit: the inner loop
 
@@ -42,7 +42,7 @@ test: verify unit ## Run verify and all tests that need no root: unit, contract,
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
-	@$(BIN)/pytest tests/contract tests/server -q -n auto
+	@$(BIN)/pytest tests/contract tests/server -q -n auto --dist worksteal
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 
 verify: lint ## Run lint; check that generated files are current and that the chart is valid
