@@ -32,7 +32,6 @@ from tts_server.errors import (
     Overloaded,
 )
 from tts_server.inference.client import EngineClient, Utterance
-from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.inference.wire.shared_buffer import SHARED_BYTES
@@ -137,13 +136,13 @@ HARNESSES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManag
     "kokoro": kokoro,
 }
 AFFORDABLE = [name for name in HARNESSES if name != "kokoro"]
-Test = TypeVar("Test", bound=Callable[..., object])
+T = TypeVar("T", bound=Callable[..., object])
 
 
-def on(*names: str, fresh: bool = False) -> Callable[[Test], Test]:
+def on(*names: str, fresh: bool = False) -> Callable[[T], T]:
     """Run a test on these harnesses. It shares a started client with the tests around it, or gets a fresh one."""
 
-    def decorate(test: Test) -> Test:
+    def decorate(test: T) -> T:
         if fresh:
             return pytest.mark.parametrize("fresh_harness", names, indirect=True)(test)
         of_module = pytest.mark.parametrize("harness", names, indirect=True, scope="module")(test)
@@ -432,10 +431,9 @@ async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) 
     reasons: list[str] = []
     async with failing_pool(first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
         before = pool.pids
-        begun = time.monotonic()
         with pytest.raises(EngineTimeout, match=r"1\.5 s"):
             await synthesized(pool, beep(text))
-        assert time.monotonic() - begun < 1.5 + CANCEL_SECONDS, "only then it is killed"
+        assert pool.pids == before, "it is killed only later"
         await until(lambda: reasons == ["stuck"] and pool._slots[0].loaded)
         assert (await synthesized(pool, beep("ok"))).size > 0
         assert pool.pids != before
@@ -461,9 +459,9 @@ async def test_hanging_up_does_not_wait_for_the_engine() -> None:
     async with failing_pool() as pool:
         parts = pool.speak(beep("stall"))
         await anext(parts)
-        begun = time.monotonic()
+        before = pool.pids
         await parts.aclose()
-        assert time.monotonic() - begun < CANCEL_SECONDS, "only then it is killed"
+        assert pool.pids == before, "it is killed only later"
         assert (await synthesized(pool, beep("ok"))).size > 0
 
 
@@ -626,7 +624,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
     weights = tmp_path / "weights"
     weights.touch()
     monkeypatch.setenv("CRASH_LOOP_FILE", str(weights))
-    async with started(WorkerPool("tests.support.tone_engines:CrashLoopEngine")) as pool:
+    async with started(patient_pool("tests.support.tone_engines:CrashLoopEngine")) as pool:
         weights.unlink()
         with pytest.raises(EngineCrashed):
             await synthesized(pool, beep("die"))
@@ -637,7 +635,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
         begun = time.monotonic()
         with pytest.raises(EngineNotReady, match="is in a crash loop"):
             await synthesized(pool, beep("ok"))
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < HANG_SECONDS / 2, "it does not wait for a process that may load"
         weights.touch()
         await until(lambda: pool.ready)
         assert (await synthesized(pool, beep("ok"))).size > 0

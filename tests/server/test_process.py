@@ -291,7 +291,7 @@ def test_an_engine_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 def raw(server: Running, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(data)
         received = b""
         while part := connection.recv(65_536):
