@@ -263,11 +263,12 @@ def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:
         (folder / "server.json").write_text(json.dumps(config | changes))
         return f"--config={folder / 'server.json'}"
 
-    model = {"name": "heavy", "languages": ["en", "zh"], "voices": voices}
+    patient = {"firstAudioTimeoutSeconds": HANG_SECONDS}
+    model = {"name": "heavy", "languages": ["en", "zh"], "voices": voices, **patient}
     member_config = configure(tmp_path / "member", role="Member", models=[model])
     with running(tmp_path / "member", member_config) as member:
         url = {"type": "Pool", "url": member.url}
-        entry_config = configure(tmp_path / "entry", models=[{"name": "light"}, model | {"engine": url}])
+        entry_config = configure(tmp_path / "entry", models=[{"name": "light", **patient}, model | {"engine": url}])
         with running(tmp_path / "entry", entry_config) as entry:
             text = "Hello from two pools. And <lang=zh> is text here."
             asked = {"model": "heavy", "voice": "en-us", "input": text, "response_format": "wav"}
@@ -285,7 +286,12 @@ def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    patient = {"firstAudioTimeoutSeconds": HANG_SECONDS}
+    heart = {"name": "heart", "engine": {"type": "Onnx", "onnx": {"family": "Hibari"}}, **patient}
+    models = {"models": [heart, {"name": "espeak", **patient}], "modelAliases": {"tts-1": "heart"}}
+    rest = {"voiceAliases": {"alloy": "heart"}, "storage": {"directory": str(tmp_path / "audio")}}
+    (tmp_path / "server.json").write_text(json.dumps(models | rest | {"maxWaitSeconds": HANG_SECONDS}))
+    with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
