@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Control planes that integration tests run on, side by side: most of the time they wait for controllers.
 PLANES := 2
+# Containers often set it. The tools and tests start hundreds of Python processes, and each of them would compile every
+# module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench precision-table lock clean
 
@@ -31,7 +34,7 @@ lint: setup ## Run ruff, mypy strict and import-linter
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup ## Run the unit tests: pure rules, no I/O
-	@$(BIN)/pytest tests/unit -q -n auto
+	@$(BIN)/pytest tests/unit -q -n auto --dist worksteal
 
 check: lint unit ## Run lint and unit: the inner loop
 
@@ -40,7 +43,7 @@ test: verify unit ## Run verify and all tests that need no root: unit, contract,
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
 	@$(BIN)/python -m hack.promtool
-	@$(BIN)/pytest tests/contract tests/server -q -n auto
+	@$(BIN)/pytest tests/contract tests/server -q -n auto --dist worksteal
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist worksteal
 
 verify: lint ## Run lint; check that generated files are current and that the chart is valid

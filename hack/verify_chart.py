@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="ttsfleet-chart-") as folder, ThreadPoolExecutor() as pool:
             starting = pool.submit(ControlPlane.start, Path(folder), Options(die_with_parent=True))
             try:
-                lint(helm)
-                refuse(helm)
-                complete(helm)
+                lint(helm, pool)
+                refuse(helm, pool)
+                complete(helm, pool)
                 rendered = {values.stem: list(render(helm, values)) for values in VALUES}
             finally:
                 plane = starting.result()
             try:
-                accept(plane, rendered)
+                accept(plane, rendered, pool)
                 upgrade(helm, plane, Path(folder))
             finally:
                 plane.stop(remove=False)
@@ -137,15 +138,17 @@ def main() -> int:
     return 0
 
 
-def lint(helm: Path) -> None:
+def lint(helm: Path, pool: Executor) -> None:
     """Lint the chart with every set of values. Raises CommandError with helm's findings."""
-    for values in VALUES:
-        run([helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, "-f", values, CHART])
+    words = [helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, CHART, "-f"]
+    list(pool.map(lambda values: run([*words, values]), VALUES))
 
 
-def refuse(helm: Path) -> None:
+def refuse(helm: Path, pool: Executor) -> None:
     """Check that each mistake stops the installation with a message that names it. Raises UnprovenError."""
-    for story, (values, message) in REFUSED.items():
+
+    def check(story: str) -> None:
+        values, message = REFUSED[story]
         try:
             run([*template(helm, MINIMUM), "-f", "-"], stdin=values)
         except CommandError as error:
@@ -154,14 +157,19 @@ def refuse(helm: Path) -> None:
         else:
             raise UnprovenError(f"{story}: helm accepts {values!r}")
 
+    list(pool.map(check, REFUSED))
 
-def complete(helm: Path) -> None:
+
+def complete(helm: Path, pool: Executor) -> None:
     """Check that defaults replace missing values, such as --reuse-values leaves. Raises UnprovenError."""
     with tempfile.TemporaryDirectory(prefix="ttsfleet-chart-") as folder:
         older = older_chart(Path(folder) / "ttsfleet", KEPT_VALUES)
-        for values in VALUES:
+
+        def check(values: Path) -> None:
             if run(template(helm, values, older)) != run(template(helm, values)):
                 raise UnprovenError(f"{values.name}: a release without the values of this chart is another one")
+
+        list(pool.map(check, VALUES))
 
 
 def older_chart(folder: Path, kept: Collection[str]) -> Path:
@@ -254,14 +262,13 @@ def template(helm: Path, values: Path | str, chart: Path = CHART) -> list[str | 
     return [helm, "template", "ttsfleet", chart, "--namespace", NAMESPACE, *version, "-f", values]
 
 
-def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]]) -> None:
+def accept(plane: ControlPlane, rendered: dict[str, list[dict[str, Any]]], pool: Executor) -> None:
     """Apply every object, and the examples, as a dry run against the real definitions."""
     everything = [body for bodies in rendered.values() for body in bodies]
     namespaces = {str(body["metadata"].get("namespace", "default")) for body in everything} - {"default"}
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace(name) for name in sorted(namespaces)))
-    for bodies in rendered.values():
-        known = [body for body in bodies if body["kind"] not in FOREIGN_KINDS]
-        server_dry_run(plane, known)
+    known = [[body for body in bodies if body["kind"] not in FOREIGN_KINDS] for bodies in rendered.values()]
+    list(pool.map(partial(server_dry_run, plane), known))
     plane.kubectl("apply", "-f", str(CHART / "files" / "crds"))
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     examples = [

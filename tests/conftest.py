@@ -1,6 +1,8 @@
 """Fixtures and settings for tests of every tier."""
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +12,11 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tts_operator.calendar.tz_database import use_pinned_database
+
+# Containers often set it for the one program that they run. Tests start hundreds of Python processes, and each of them
+# would compile every module that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 use_pinned_database()  # as both programs do at their start
 

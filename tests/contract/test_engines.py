@@ -7,19 +7,21 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
+import pytest_asyncio
 import structlog
 
 from tests.support.server_process import running
 from tests.support.speech_servers import client_of, scripted_server
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.torch_models import cosyvoice_options, index_tts_options
-from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
+from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, patient_pool, rest_of, synthesized, until
 from tts_server.errors import (
     EngineCrashed,
     EngineError,
@@ -30,12 +32,13 @@ from tts_server.errors import (
     Overloaded,
 )
 from tts_server.inference.client import EngineClient, Utterance
-from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.inference.wire.shared_buffer import SHARED_BYTES
 from tts_server.samples import FULL_SCALE, as_floats
 from tts_server.scheduling.fair_queue import SchedulingParams
+
+one_loop = pytest.mark.asyncio(loop_scope="module")
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
@@ -54,53 +57,118 @@ class Harness:
         return Utterance(text, self.voice, **changes)  # type: ignore[arg-type]  # fields by name
 
 
-@pytest.fixture
-async def espeak_client() -> AsyncIterator[Harness]:
+@asynccontextmanager
+async def espeak(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     """eSpeak NG never resets the phase of its flutter."""
-    async with started(WorkerPool("espeak", processes=2)) as engine_client:
+    async with started(patient_pool("espeak", processes=2)) as engine_client:
         yield Harness(engine_client, "en-us", samples_per_second_agree=0.01)
 
 
-@pytest.fixture
-async def onnx_client() -> AsyncIterator[Harness]:
-    async with started(WorkerPool("onnx", processes=2, options={"family": "Hibari"})) as engine_client:
+@asynccontextmanager
+async def onnx(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    async with started(patient_pool("onnx", processes=2, options={"family": "Hibari"})) as engine_client:
         yield Harness(engine_client, "heart")
 
 
-@pytest.fixture
-async def cosyvoice_client(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with started(WorkerPool("cosyvoice", options=cosyvoice_options(tmp_path))) as engine_client:
+@asynccontextmanager
+async def cosyvoice(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("model")
+    async with started(patient_pool("cosyvoice", options=cosyvoice_options(folder))) as engine_client:
         yield Harness(engine_client, "英文女")
 
 
-@pytest.fixture
-async def indextts_client(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with started(WorkerPool("indextts", options=index_tts_options(tmp_path))) as engine_client:
+@asynccontextmanager
+async def indextts(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("model")
+    async with started(patient_pool("indextts", options=index_tts_options(folder))) as engine_client:
         yield Harness(engine_client, "anna")
 
 
-@pytest.fixture
-async def beep_client() -> AsyncIterator[Harness]:
-    async with started(WorkerPool("tests.support.tone_engines:ToneEngine", processes=2)) as engine_client:
+@asynccontextmanager
+async def tone(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    async with started(patient_pool("tests.support.tone_engines:ToneEngine", processes=2)) as engine_client:
         yield Harness(engine_client, "beep")
 
 
-@pytest.fixture
-async def remote_client() -> AsyncIterator[Harness]:
+@asynccontextmanager
+async def remote(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     async with (
         member_pool(beeps) as member,
-        started(RemoteEngineClient(member.url, "beep", token=lambda: "secret")) as engine_client,
+        started(patient_remote(member.url)) as engine_client,
     ):
         yield Harness(engine_client, "beep")
 
 
-@pytest.fixture
-async def scripted_client() -> AsyncIterator[Harness]:
+@asynccontextmanager
+async def scripted(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     async with (
         scripted_server() as server,
         client_of(server.url, first_audio_timeout_seconds=HANG_SECONDS) as engine_client,
     ):
         yield Harness(engine_client, "ann")
+
+
+@asynccontextmanager
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    url = request.getfixturevalue("second_server")
+    async with client_of(
+        url, model="heart", voices={"ann": "heart"}, first_audio_timeout_seconds=HANG_SECONDS
+    ) as engine_client:
+        yield Harness(engine_client, "ann")
+
+
+@asynccontextmanager
+async def kokoro(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    """It computes a second for three seconds of audio, on a core of its own: few tests have it."""
+    async with started(patient_pool("onnx", options={"family": "Kokoro"})) as engine_client:
+        yield Harness(engine_client, "af_heart")
+
+
+HARNESSES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]] = {
+    "espeak": espeak,
+    "onnx": onnx,
+    "cosyvoice": cosyvoice,
+    "indextts": indextts,
+    "beep": tone,
+    "remote": remote,
+    "scripted": scripted,
+    "server": server,
+    "kokoro": kokoro,
+}
+AFFORDABLE = [name for name in HARNESSES if name != "kokoro"]
+T = TypeVar("T", bound=Callable[..., object])
+
+
+def on(*names: str, fresh: bool = False) -> Callable[[T], T]:
+    """Run a test on these harnesses. It shares a started client with the tests around it, or gets a fresh one."""
+
+    def decorate(test: T) -> T:
+        if fresh:
+            return pytest.mark.parametrize("fresh_harness", names, indirect=True)(test)
+        of_module = pytest.mark.parametrize("harness", names, indirect=True, scope="module")(test)
+        return one_loop(of_module)
+
+    return decorate
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    """A client that the tests of this module share: loading an engine takes longer than most of them."""
+    async with HARNESSES[request.param](request) as shared:
+        yield shared
+
+
+@pytest.fixture
+async def fresh_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    """A client that a test may stop."""
+    async with HARNESSES[request.param](request) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def espeak_client(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    async with espeak(request) as shared:
+        yield shared
 
 
 @pytest.fixture(scope="module")
@@ -127,32 +195,8 @@ def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
-async def server_client(second_server: str) -> AsyncIterator[Harness]:
-    async with client_of(
-        second_server, model="heart", voices={"ann": "heart"}, first_audio_timeout_seconds=HANG_SECONDS
-    ) as engine_client:
-        yield Harness(engine_client, "ann")
-
-
-@pytest.fixture
-async def kokoro_client() -> AsyncIterator[Harness]:
-    """It computes a second for three seconds of audio, on a core of its own: only `every_harness` has it."""
-    pool = WorkerPool("onnx", options={"family": "Kokoro"}, first_audio_timeout_seconds=HANG_SECONDS)
-    async with started(pool) as engine_client:
-        yield Harness(engine_client, "af_heart")
-
-
-@pytest.fixture(params=["espeak", "onnx", "kokoro", "cosyvoice", "indextts", "beep", "remote", "scripted", "server"])
-def every_harness(request: pytest.FixtureRequest) -> Harness:
-    found: Harness = request.getfixturevalue(f"{request.param}_client")
-    return found
-
-
-@pytest.fixture(params=["espeak", "onnx", "cosyvoice", "indextts", "beep", "remote", "scripted", "server"])
-def harness(request: pytest.FixtureRequest) -> Harness:
-    found: Harness = request.getfixturevalue(f"{request.param}_client")
-    return found
+def patient_remote(url: str) -> RemoteEngineClient:
+    return RemoteEngineClient(url, "beep", token=lambda: "secret", first_audio_timeout_seconds=HANG_SECONDS)
 
 
 @asynccontextmanager
@@ -167,14 +211,16 @@ async def started(engine_client: WorkerPool | RemoteEngineClient) -> AsyncIterat
 # The suite for every engine client.
 
 
-async def test_it_speaks(every_harness: Harness) -> None:
-    heard = await synthesized(every_harness.engine_client, every_harness.utterance(SENTENCE))
-    assert 1.0 < heard.size / every_harness.engine_client.sample_rate_hz < 5.0
+@on(*HARNESSES)
+async def test_it_speaks(harness: Harness) -> None:
+    heard = await synthesized(harness.engine_client, harness.utterance(SENTENCE))
+    assert 1.0 < heard.size / harness.engine_client.sample_rate_hz < 5.0
     assert np.sqrt(np.mean(as_floats(heard) ** 2)) > 0.02
 
 
-async def test_what_it_yields_is_mono_16_bit_sound(every_harness: Harness) -> None:
-    parts = [part async for part in every_harness.engine_client.speak(every_harness.utterance(SENTENCE))]
+@on(*HARNESSES)
+async def test_what_it_yields_is_mono_16_bit_sound(harness: Harness) -> None:
+    parts = [part async for part in harness.engine_client.speak(harness.utterance(SENTENCE))]
     assert parts
     for part in parts:
         assert part.dtype == np.int16
@@ -182,23 +228,24 @@ async def test_what_it_yields_is_mono_16_bit_sound(every_harness: Harness) -> No
         assert part.size > 0
 
 
-async def test_the_same_words_sound_the_same(every_harness: Harness) -> None:
-    first, second = [
-        await synthesized(every_harness.engine_client, every_harness.utterance(SENTENCE)) for _ in range(2)
-    ]
-    if every_harness.samples_per_second_agree == 0.0:
+@on(*HARNESSES)
+async def test_the_same_words_sound_the_same(harness: Harness) -> None:
+    first, second = [await synthesized(harness.engine_client, harness.utterance(SENTENCE)) for _ in range(2)]
+    if harness.samples_per_second_agree == 0.0:
         assert np.array_equal(first, second)
     else:
-        assert second.size == pytest.approx(first.size, rel=every_harness.samples_per_second_agree)
+        assert second.size == pytest.approx(first.size, rel=harness.samples_per_second_agree)
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
+@on(*AFFORDABLE)
 async def test_speed_divides_the_duration(harness: Harness, speed: float) -> None:
     natural = await synthesized(harness.engine_client, harness.utterance(SENTENCE))
     changed = await synthesized(harness.engine_client, harness.utterance(SENTENCE, speed=speed))
     assert changed.size == pytest.approx(natural.size / speed, rel=0.1)
 
 
+@on(*AFFORDABLE)
 async def test_several_speak_at_once_and_nobody_hears_another(harness: Harness) -> None:
     alone = {text: (await synthesized(harness.engine_client, harness.utterance(text))).size for text in harness.texts}
     texts = list(harness.texts) * 5
@@ -207,6 +254,7 @@ async def test_several_speak_at_once_and_nobody_hears_another(harness: Harness) 
         assert heard.size == pytest.approx(alone[text], rel=max(0.01, harness.samples_per_second_agree))
 
 
+@on(*AFFORDABLE)
 async def test_who_hangs_up_does_not_disturb_the_next(harness: Harness) -> None:
     expected = (await synthesized(harness.engine_client, harness.utterance("Yes."))).size
     for _ in range(5):
@@ -217,6 +265,7 @@ async def test_who_hangs_up_does_not_disturb_the_next(harness: Harness) -> None:
         )
 
 
+@on(*AFFORDABLE)
 async def test_a_cancelled_caller_does_not_disturb_the_next(harness: Harness) -> None:
     expected = (await synthesized(harness.engine_client, harness.utterance("Yes."))).size
     for delay in (0.0, 0.001, 0.01):
@@ -245,25 +294,28 @@ NASTY = [
 
 
 @pytest.mark.parametrize("text", NASTY)
+@on(*AFFORDABLE)
 async def test_text_is_data_whatever_it_looks_like(harness: Harness, text: str) -> None:
     before = (await synthesized(harness.engine_client, harness.utterance("Yes."))).size
     assert (await synthesized(harness.engine_client, harness.utterance(text))).size > 0
     assert (await synthesized(harness.engine_client, harness.utterance("Yes."))).size == pytest.approx(before, rel=0.01)
 
 
-async def test_it_is_ready_from_start_to_stop(every_harness: Harness) -> None:
-    assert readiness(every_harness.engine_client) == "ready"
-    await every_harness.engine_client.stop()
-    assert readiness(every_harness.engine_client) == "not ready"
+@on(*HARNESSES, fresh=True)
+async def test_it_is_ready_from_start_to_stop(fresh_harness: Harness) -> None:
+    assert readiness(fresh_harness.engine_client) == "ready"
+    await fresh_harness.engine_client.stop()
+    assert readiness(fresh_harness.engine_client) == "not ready"
     with pytest.raises(EngineCrashed):
-        await synthesized(every_harness.engine_client, every_harness.utterance("Yes."))
-    await every_harness.engine_client.stop()
+        await synthesized(fresh_harness.engine_client, fresh_harness.utterance("Yes."))
+    await fresh_harness.engine_client.stop()
 
 
-async def test_stopping_ends_an_utterance_under_way(harness: Harness) -> None:
-    parts = harness.engine_client.speak(harness.utterance(SENTENCE * 60))  # more than pipes hold
+@on(*AFFORDABLE, fresh=True)
+async def test_stopping_ends_an_utterance_under_way(fresh_harness: Harness) -> None:
+    parts = fresh_harness.engine_client.speak(fresh_harness.utterance(SENTENCE * 60))  # more than pipes hold
     await anext(parts)
-    await harness.engine_client.stop()
+    await fresh_harness.engine_client.stop()
     with pytest.raises(EngineCrashed):
         await rest_of(parts)
 
@@ -271,6 +323,7 @@ async def test_stopping_ends_an_utterance_under_way(harness: Harness) -> None:
 # eSpeak NG.
 
 
+@one_loop
 async def test_espeak_has_a_voice_for_each_of_a_hundred_languages(espeak_client: Harness) -> None:
     voices = espeak_client.engine_client.voices
     assert {"en-us", "en-gb", "fr-fr", "cmn", "de", "es", "ja", "ko", "ar", "hi", "yue"} <= set(voices)
@@ -278,6 +331,7 @@ async def test_espeak_has_a_voice_for_each_of_a_hundred_languages(espeak_client:
     assert len(voices) > 100
 
 
+@one_loop
 @pytest.mark.parametrize(
     ("voice", "text"),
     [("cmn", "你好，世界"), ("fr-fr", "Bonjour"), ("ru", "Привет"), ("ar", "مرحبا"), ("ja", "こんにちは")],
@@ -296,6 +350,7 @@ HARD = {
 }  # fmt: skip
 
 
+@one_loop
 @pytest.mark.parametrize(("text", "voice"), HARD.values(), ids=HARD)
 async def test_espeak_speaks_on_whatever_it_is_given(espeak_client: Harness, text: str, voice: str) -> None:
     pool = espeak_client.engine_client
@@ -305,6 +360,7 @@ async def test_espeak_speaks_on_whatever_it_is_given(espeak_client: Harness, tex
     assert pool.pids == before
 
 
+@one_loop
 async def test_espeak_refuses_a_voice_it_does_not_have(espeak_client: Harness) -> None:
     with pytest.raises(EngineError, match=r"no voice \.\./\.\./etc"):
         await synthesized(espeak_client.engine_client, Utterance("Hello", "../../etc"))
@@ -312,7 +368,7 @@ async def test_espeak_refuses_a_voice_it_does_not_have(espeak_client: Harness) -
 
 
 async def test_espeak_changes_its_voice_from_one_utterance_to_the_next() -> None:
-    async with started(WorkerPool("espeak")) as engine_client:  # one process, so that the same one has to change
+    async with started(patient_pool("espeak")) as engine_client:  # one process, so that the same one has to change
         alone = {
             voice: (await synthesized(engine_client, Utterance("Un deux trois.", voice))).size
             for voice in ("en-us", "fr-fr")
@@ -375,10 +431,9 @@ async def test_an_engine_that_hangs_is_timed_out_killed_and_replaced(text: str) 
     reasons: list[str] = []
     async with failing_pool(first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
         before = pool.pids
-        begun = time.monotonic()
         with pytest.raises(EngineTimeout, match=r"1\.5 s"):
             await synthesized(pool, beep(text))
-        assert time.monotonic() - begun < 1.5 + CANCEL_SECONDS, "only then it is killed"
+        assert pool.pids == before, "it is killed only later"
         await until(lambda: reasons == ["stuck"] and pool._slots[0].loaded)
         assert (await synthesized(pool, beep("ok"))).size > 0
         assert pool.pids != before
@@ -404,9 +459,9 @@ async def test_hanging_up_does_not_wait_for_the_engine() -> None:
     async with failing_pool() as pool:
         parts = pool.speak(beep("stall"))
         await anext(parts)
-        begun = time.monotonic()
+        before = pool.pids
         await parts.aclose()
-        assert time.monotonic() - begun < CANCEL_SECONDS, "only then it is killed"
+        assert pool.pids == before, "it is killed only later"
         assert (await synthesized(pool, beep("ok"))).size > 0
 
 
@@ -569,7 +624,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
     weights = tmp_path / "weights"
     weights.touch()
     monkeypatch.setenv("CRASH_LOOP_FILE", str(weights))
-    async with started(WorkerPool("tests.support.tone_engines:CrashLoopEngine")) as pool:
+    async with started(patient_pool("tests.support.tone_engines:CrashLoopEngine")) as pool:
         weights.unlink()
         with pytest.raises(EngineCrashed):
             await synthesized(pool, beep("die"))
@@ -580,7 +635,7 @@ async def test_a_crash_loop_fails_at_once_and_ends_when_its_cause_does(
         begun = time.monotonic()
         with pytest.raises(EngineNotReady, match="is in a crash loop"):
             await synthesized(pool, beep("ok"))
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < HANG_SECONDS / 2, "it does not wait for a process that may load"
         weights.touch()
         await until(lambda: pool.ready)
         assert (await synthesized(pool, beep("ok"))).size > 0
@@ -638,7 +693,7 @@ async def test_a_worker_is_up_in_no_more_than_it_takes_to_import_numpy_a_few_tim
     numpy_alone = await asyncio.create_subprocess_exec(sys.executable, "-c", "import numpy")
     await numpy_alone.wait()
     between = computed_seconds()
-    async with started(WorkerPool("espeak")):
+    async with started(patient_pool("espeak")):
         pass
     assert computed_seconds() - between < 5 * (between - begun)
 

@@ -3,10 +3,8 @@
 import pytest
 
 from tests.support.speech_recognizer import characters, heard, words, wrong_characters, wrong_words
-from tests.support.timeouts import HANG_SECONDS
-from tests.support.worker_pools import synthesized
+from tests.support.worker_pools import patient_pool, synthesized
 from tts_server.inference.client import Utterance
-from tts_server.inference.pool.worker_pool import WorkerPool
 
 # Without digits and proper names, which a recognizer writes in more ways than one.
 SENTENCES = (
@@ -27,7 +25,7 @@ MOST_WRONG = 0.063
 
 @pytest.mark.parametrize("speed", [1.0, 1.25])
 async def test_a_recognizer_reads_the_built_in_voice(speed: float) -> None:
-    pool = WorkerPool("onnx", options={"family": "Hibari"})
+    pool = patient_pool("onnx", options={"family": "Hibari"})
     await pool.start()
     try:
         wrong = 0
@@ -40,7 +38,7 @@ async def test_a_recognizer_reads_the_built_in_voice(speed: float) -> None:
 
 
 async def test_numbers_dates_and_prices_are_read_as_words() -> None:
-    pool = WorkerPool("onnx", options={"family": "Hibari"})
+    pool = patient_pool("onnx", options={"family": "Hibari"})
     await pool.start()
     try:
         spoken = await synthesized(pool, Utterance("It costs $9.99 on March 3rd.", "heart"))
@@ -63,7 +61,7 @@ KOKORO = {
 
 async def test_a_recognizer_reads_kokoro_in_four_languages() -> None:
     """It takes 15 seconds on an idle core."""
-    pool = WorkerPool("onnx", options={"family": "Kokoro"}, first_audio_timeout_seconds=HANG_SECONDS)
+    pool = patient_pool("onnx", options={"family": "Kokoro"})
     await pool.start()
     try:
         for language, (voice, sentence, most_wrong) in KOKORO.items():

@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 import time
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ async def pool() -> AsyncIterator[WorkerPool]:
     await pool.stop()
 
 
+@cache
 def spoken(engine: Onnx, text: str, voice: str, language: str | None = None, speed: float = 1.0) -> FloatSamples:
     return np.concatenate(list(engine.speak(text, voice, language, speed)))
 

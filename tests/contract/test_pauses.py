@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from tests.support.worker_pools import synthesized
+from tests.support.worker_pools import patient_pool, synthesized
 from tts_server.config.schema import ModelConfig, PausesConfig, ServerConfig
 from tts_server.inference.client import Utterance
 from tts_server.inference.pool.worker_pool import WorkerPool
@@ -35,7 +35,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 @pytest.fixture
 async def pool() -> AsyncIterator[WorkerPool]:
-    espeak = WorkerPool("espeak")
+    espeak = patient_pool("espeak")
     await espeak.start()
     yield espeak
     await espeak.stop()

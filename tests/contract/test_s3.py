@@ -16,6 +16,7 @@ import pytest
 from hack.cluster.certificates import Authority
 from tests.support.s3_server import SECRET_KEY, ObjectStore, running_object_store
 from tests.support.server_app import config, running_app
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.circuit_breaker import SERVICE, Breaker
 from tts_server.config.schema import S3Config, StorageConfig
 from tts_server.errors import StorageUnavailable
@@ -51,7 +52,7 @@ async def test_a_link_leads_to_the_audio_with_its_type(object_store: ObjectStore
     store = opened.store(object_store.bucket(prefix="kept"))
     key = new_key(ACME, "mp3")
     await store.keep(key, b"sound", "audio/mpeg")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_SECONDS) as client:
         reply = await client.get(store.link(key, 60))
         assert (reply.status_code, reply.content, reply.headers["content-type"]) == (200, b"sound", "audio/mpeg")
         assert (
@@ -67,7 +68,7 @@ async def test_links_are_signed_for_the_address_that_callers_know(object_store: 
     await store.keep(key, b"sound")
     link = store.link(key, 60)
     assert link.startswith(f"{localhost}/bucket-")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_SECONDS) as client:
         assert (await client.get(link)).content == b"sound", "the signature holds for that host"
 
 
@@ -100,7 +101,7 @@ async def test_a_sweep_touches_nothing_of_others(object_store: ObjectStore, open
         "other",
         f"kept/{new_key('other.b', 'mp3')}",
     }
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_SECONDS) as client:
         for name in others:
             url = object_store.client.presigned_put_object(config.bucket, name)
             assert (await client.put(url, content=b"x")).status_code == 200
@@ -256,7 +257,10 @@ async def test_a_store_that_is_closed_meanwhile_is_away_for_who_still_has_it(
 
 async def test_the_native_route_answers_with_a_presigned_link(object_store: ObjectStore, tmp_path: Path) -> None:
     storage = StorageConfig(directory=tmp_path / "audio", s3=object_store.bucket())
-    async with running_app(config(tmp_path, storage=storage)) as acme, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        running_app(config(tmp_path, storage=storage)) as acme,
+        httpx.AsyncClient(trust_env=False, timeout=HANG_SECONDS) as client,
+    ):
         said = (await acme.synthesize(format="wav")).json()
         assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
         audio = await client.get(said["audio_url"])

@@ -5,7 +5,6 @@ The fake has upstream's signatures (`test_upstream_interface.py`); it is no evid
 
 import shutil
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ from tests.support.torch_models import CHECKOUT, adapter, cosyvoice_options, ind
 from tests.support.worker_pools import rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineError, EngineTimeout, EngineUnavailable, InvalidAudio
 from tts_server.inference.client import Utterance
-from tts_server.inference.pool.worker_client import CANCEL_SECONDS
 from tts_server.inference.pool.worker_pool import WorkerPool
 
 Options = Callable[[Path], dict[str, Any]]
@@ -70,10 +68,10 @@ async def test_a_hang_is_killed(engine: str, options: Options, voice: str, tmp_p
     """The watchdog needs no help of the engine: here native code holds the interpreter's lock for ever."""
     reasons: list[str] = []
     async with started(engine, options(tmp_path), first_audio_timeout_seconds=1.5, on_restart=reasons.append) as pool:
-        begun = time.monotonic()
+        before = pool.pids
         with pytest.raises(EngineTimeout, match=r"1\.5 s"):
             await synthesized(pool, Utterance("hang", voice))
-        assert time.monotonic() - begun < 1.5 + CANCEL_SECONDS
+        assert pool.pids == before, "it is killed only later"
         await until(lambda: reasons == ["stuck"] and pool._slots[0].loaded)
         assert (await synthesized(pool, Utterance("Yes.", voice))).any()
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.server_process import Running, running
+from tests.support.timeouts import HANG_SECONDS
 
 KIB = 1024
 
@@ -48,8 +49,8 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) 
 def test_probes_answer_under_a_thousand_idle_connections_and_1024_files(tmp_path: Path) -> None:
     with running(tmp_path, limits=(1024, 1024)) as server, connections(server, 1000) as idle:
         for _ in range(20):
-            assert httpx.get(f"{server.url}/healthz").status_code == 200
-            assert httpx.get(f"{server.url}/readyz").status_code == 200
+            assert httpx.get(f"{server.url}/healthz", timeout=HANG_SECONDS).status_code == 200
+            assert httpx.get(f"{server.url}/readyz", timeout=HANG_SECONDS).status_code == 200
         closed = [not sock.recv(1) for sock in idle[:200]]
         assert all(closed), "the oldest made room"
         idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -74,7 +75,7 @@ def test_slow_bodies_of_unknown_callers_are_bounded_in_sum(tmp_path: Path) -> No
                 sock.sendall(announced % 4_000 + b" " * 3_900)
             assert {sock.recv(12) for sock in large} <= {b"HTTP/1.1 413", b"HTTP/1.1 503"}
             assert {sock.recv(12) for sock in small[:700]} == {b"HTTP/1.1 503"}
-            reply = httpx.post(f"{server.url}/v1/auth/token", json={})
+            reply = httpx.post(f"{server.url}/v1/auth/token", json={}, timeout=HANG_SECONDS)
             assert reply.status_code == 401, "who sends all of a body is not kept out"
             assert resident_kib(server) - before < 60 * KIB
         with connections(server, 1000) as large:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server_app import SENTENCES, Call, RunningApp, config, running_app, until
-from tests.support.worker_pools import beep, failing_pool
+from tests.support.worker_pools import beep, failing_pool, patient_pool
 from tts_server.config.schema import FallbackConfig, FallbackVoice
 from tts_server.errors import EngineCrashed, TTSError
 from tts_server.http.request_context import ResponseAborted
@@ -198,7 +198,7 @@ async def test_a_worker_that_crashes_leaves_nothing_but_its_successor(memory: Me
 @pytest.mark.parametrize("worst", ["refuse", "raise", "crash", "nan"])
 async def test_a_batch_leaves_nothing_whatever_becomes_of_its_members(memory: Memory, worst: str) -> None:
     batching = BatchPolicy(8, 0.5)
-    pool = WorkerPool("tests.support.batching_engines:BatchingEngine", batching=batching)
+    pool = patient_pool("tests.support.batching_engines:BatchingEngine", batching=batching)
     await pool.start()
     try:
         memory.begin()

@@ -30,7 +30,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (keys / "demo").write_text(hashlib.sha256(KEY.encode()).hexdigest())
     config = {
         "tenant": "team-acme.acme",
-        "models": [{"name": "espeak", "languages": ["en", "zh"], "voices": [{"name": "en-us"}, {"name": "cmn"}]}],
+        "models": [
+            {
+                "name": "espeak",
+                "languages": ["en", "zh"],
+                "voices": [{"name": "en-us"}, {"name": "cmn"}],
+                "firstAudioTimeoutSeconds": HANG_SECONDS,
+            }
+        ],
         "modelAliases": {"tts-1": "espeak"},
         "voiceAliases": {"alloy": "en-us"},
         "languageRouting": [{"language": "zh", "voice": "cmn"}, {"language": "default", "voice": "en-us"}],
@@ -206,9 +213,11 @@ def test_neither_text_nor_key_is_in_what_the_server_says(server: Running, client
     client.audio.speech.create(model="tts-1", voice="alloy", input=secret)
     for fields in ({"model": secret}, {"voice": secret}, {"response_format": secret}, {"input": secret * 100}):
         body = {"model": "tts-1", "voice": "alloy", "input": TEXT} | fields
-        assert httpx.post(f"{server.url}/v1/audio/speech", json=body, headers=header).is_client_error
-    httpx.post(f"{server.url}/v1/tts/synthesize", json={secret: 1}, headers=header)
-    httpx.get(f"{server.url}/{secret}?{secret}", headers=header)
+        assert httpx.post(
+            f"{server.url}/v1/audio/speech", json=body, headers=header, timeout=HANG_SECONDS
+        ).is_client_error
+    httpx.post(f"{server.url}/v1/tts/synthesize", json={secret: 1}, headers=header, timeout=HANG_SECONDS)
+    httpx.get(f"{server.url}/{secret}?{secret}", headers=header, timeout=HANG_SECONDS)
     said = server.log.read_text() + (server.log.parent / "errors").read_text() + server.metrics()
     for word in ("Xylophone", "quartz", "quick brown", "sentence comes", KEY, hashlib.sha256(KEY.encode()).hexdigest()):
         assert word not in said
@@ -220,7 +229,7 @@ def test_neither_text_nor_key_is_in_what_the_server_says(server: Running, client
 
 def test_metrics_are_on_a_port_of_their_own(server: Running) -> None:
     assert "tts_requests_total" in server.metrics()
-    assert httpx.get(f"{server.url}/metrics").status_code == 404
+    assert httpx.get(f"{server.url}/metrics", timeout=HANG_SECONDS).status_code == 404
 
 
 def _twice(client: openai.OpenAI) -> None:

@@ -30,6 +30,7 @@ from starlette.routing import Route
 
 from tests.support.listening_app import listening
 from tests.support.server_app import config, running_app
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.app.asgi import ROUTERS, routes
 from tts_server.config.schema import AuthConfig, AuthMode, CacheConfig, QuotaConfig
 from tts_server.errors import DayQuotaExceeded, QuotaExceeded, Refused, TTSError
@@ -198,7 +199,9 @@ def test_an_error_has_the_headers_that_are_described(kind: type[Exception]) -> N
 def test_whoever_needs_a_credential_is_refused_without_one(url: str) -> None:
     for path, method in OPERATIONS:
         needs = {"bearer": []} in DOCUMENT["paths"][path][method]["security"]
-        reply = httpx.request(method, url + path.format(name="x", key="x"), json={} if method == "post" else None)
+        reply = httpx.request(
+            method, url + path.format(name="x", key="x"), json={} if method == "post" else None, timeout=HANG_SECONDS
+        )
         assert (reply.status_code == 401) == needs, (path, method)
 
 

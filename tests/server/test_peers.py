@@ -13,6 +13,7 @@ from tests.support.replicas import OTHER, OWNER, Replicas, replicas
 from tests.support.replies import refusal
 from tests.support.server_app import Call
 from tests.support.server_process import running
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.config.schema import ModelConfig, ServerConfig, StorageConfig
 from tts_server.storage import peers as peers_module
 from tts_server.storage.peers import Peers, place_of
@@ -170,7 +171,9 @@ def test_two_real_servers_hand_out_each_others_audio(tmp_path: Path) -> None:
         storage = StorageConfig(directory=folder / "audio", peers_url=peers_url)
         file = folder / "server.json"
         file.write_text(
-            ServerConfig(models=(ModelConfig(name="espeak"),), storage=storage).model_dump_json(by_alias=True)
+            ServerConfig(
+                models=(ModelConfig(name="espeak", first_audio_timeout_seconds=HANG_SECONDS),), storage=storage
+            ).model_dump_json(by_alias=True)
         )
         return f"--config={file}"
 
@@ -180,7 +183,7 @@ def test_two_real_servers_hand_out_each_others_audio(tmp_path: Path) -> None:
             url = httpx.post(f"{owner.url}/v1/tts/synthesize", json={"text": "Hello."}, timeout=30).json()["audio_url"]
             elsewhere = url.replace(owner.url, other.url)
             assert elsewhere != url
-            assert httpx.get(elsewhere).content == httpx.get(url).content
+            assert httpx.get(elsewhere, timeout=HANG_SECONDS).content == httpx.get(url, timeout=HANG_SECONDS).content
             os.kill(owner.process.pid, signal.SIGKILL)
             owner.process.wait()
-            assert httpx.get(elsewhere).status_code == 410
+            assert httpx.get(elsewhere, timeout=HANG_SECONDS).status_code == 410

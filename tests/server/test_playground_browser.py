@@ -56,7 +56,13 @@ def configured(folder: Path, quota: dict[str, Any], mode: str = "APIKey") -> tup
     (keys / "someone").write_text(hashlib.sha256(KEY.encode()).hexdigest())
     config: dict[str, Any] = {
         "tenant": "team-acme.acme",
-        "models": [{"name": "espeak", "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}]}],
+        "models": [
+            {
+                "name": "espeak",
+                "voices": [{"name": "en-us", "languages": ["en"]}, {"name": "de"}],
+                "firstAudioTimeoutSeconds": HANG_SECONDS,
+            }
+        ],
         "auth": {"modes": [mode], "keysDirectory": str(keys)},
         "storage": {"directory": str(folder / "audio")},
         "playground": True,
@@ -245,7 +251,7 @@ async def test_where_only_tokens_are_taken_it_takes_one(tmp_path: Path, page: Pa
         await page.press("Tab")
         await comes(page, "error-title", "This key or token was not accepted")
         assert "POST /v1/auth/token" in await text_of(page, "error-message")
-        async with httpx.AsyncClient(base_url=server.url) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=HANG_SECONDS) as client:
             key = {"client_id": "someone", "client_secret": KEY}
             bought = await client.post("/v1/auth/token", data={"grant_type": "client_credentials", **key})
         await types_a_key(page, bought.json()["access_token"])

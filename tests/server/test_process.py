@@ -25,15 +25,17 @@ LONG = BODY | {"input": "One sentence comes after the other. " * 100, "response_
 
 def test_alone_it_speaks_and_says_what_it_has(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        reply = httpx.post(f"{server.url}/v1/audio/speech", json=BODY)
+        reply = httpx.post(f"{server.url}/v1/audio/speech", json=BODY, timeout=HANG_SECONDS)
         assert reply.status_code == 200
         assert len(reply.content) > 30_000
         said = (tmp_path / "errors").read_text()
         assert said.startswith("heart: 1 voices in 1 languages: en-us\nespeak: ")
         assert " en-us " in said
         assert f"curl {server.url}/v1/audio/speech" in said
-        link = httpx.post(f"{server.url}/v1/tts/synthesize", json={"text": "你好，世界。 Hello."}).json()
-        assert httpx.get(link["audio_url"]).headers["content-type"] == "audio/mpeg"
+        link = httpx.post(
+            f"{server.url}/v1/tts/synthesize", json={"text": "你好，世界。 Hello."}, timeout=HANG_SECONDS
+        ).json()
+        assert httpx.get(link["audio_url"], timeout=HANG_SECONDS).headers["content-type"] == "audio/mpeg"
         assert server.end() == 0
 
 
@@ -47,7 +49,7 @@ def test_what_tells_languages_and_writes_numbers_is_not_imported_before_it_is_ne
 
 
 def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
-    with running(tmp_path) as server, httpx.Client() as client:
+    with running(tmp_path) as server, httpx.Client(timeout=HANG_SECONDS) as client:
         client.get(f"{server.url}/healthz")  # a connection that stays open
         begun = time.monotonic()
         assert server.end(signal.SIGINT) == 0
@@ -259,7 +261,10 @@ def test_a_log_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         for _ in range(2):
-            assert httpx.post(f"http://127.0.0.1:{port}/v1/audio/speech", json=BODY).status_code == 200
+            assert (
+                httpx.post(f"http://127.0.0.1:{port}/v1/audio/speech", json=BODY, timeout=HANG_SECONDS).status_code
+                == 200
+            )
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         assert "Traceback" not in errors.read_text()
@@ -284,40 +289,46 @@ def test_an_entry_pool_speaks_through_a_member_pool(tmp_path: Path) -> None:
         (folder / "server.json").write_text(json.dumps(config | changes))
         return f"--config={folder / 'server.json'}"
 
-    model = {"name": "heavy", "languages": ["en", "zh"], "voices": voices}
+    patient = {"firstAudioTimeoutSeconds": HANG_SECONDS}
+    model = {"name": "heavy", "languages": ["en", "zh"], "voices": voices, **patient}
     member_config = configure(tmp_path / "member", role="Member", models=[model])
     with running(tmp_path / "member", member_config) as member:
         url = {"type": "Pool", "url": member.url}
-        entry_config = configure(tmp_path / "entry", models=[{"name": "light"}, model | {"engine": url}])
+        entry_config = configure(tmp_path / "entry", models=[{"name": "light", **patient}, model | {"engine": url}])
         with running(tmp_path / "entry", entry_config) as entry:
             text = "Hello from two pools. And <lang=zh> is text here."
             asked = {"model": "heavy", "voice": "en-us", "input": text, "response_format": "wav"}
-            reply = httpx.post(f"{entry.url}/v1/audio/speech", json=asked)
+            reply = httpx.post(f"{entry.url}/v1/audio/speech", json=asked, timeout=HANG_SECONDS)
             assert reply.status_code == 200
             assert reply.headers["x-tts-engine"] == "heavy"
             assert len(reply.content) > 24_000 * 2 * 2
-            assert httpx.post(f"{member.url}/v1/audio/speech", json=asked).status_code == 401
+            assert httpx.post(f"{member.url}/v1/audio/speech", json=asked, timeout=HANG_SECONDS).status_code == 401
             heard = [line for line in member.lines() if line["event"] == "request" and line["status"] == 200]
             assert sum(line["text_len"] for line in heard) == len(text) - 1, "segment by segment"
             member.end()
-            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked).status_code == 502
+            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked, timeout=HANG_SECONDS).status_code == 502
             asked = asked | {"model": "light"}
-            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked).status_code == 200
+            assert httpx.post(f"{entry.url}/v1/audio/speech", json=asked, timeout=HANG_SECONDS).status_code == 200
 
 
 def test_an_engine_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    patient = {"firstAudioTimeoutSeconds": HANG_SECONDS}
+    heart = {"name": "heart", "engine": {"type": "Onnx", "onnx": {"family": "Hibari"}}, **patient}
+    models = {"models": [heart, {"name": "espeak", **patient}], "modelAliases": {"tts-1": "heart"}}
+    rest = {"voiceAliases": {"alloy": "heart"}, "storage": {"directory": str(tmp_path / "audio")}}
+    (tmp_path / "server.json").write_text(json.dumps(models | rest | {"maxWaitSeconds": HANG_SECONDS}))
+    with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
         # The one that waits for work is found dead and replaced: the next caller notices nothing.
-        assert httpx.post(f"{server.url}/v1/audio/speech", json=BODY).status_code == 200
+        assert httpx.post(f"{server.url}/v1/audio/speech", json=BODY, timeout=HANG_SECONDS).status_code == 200
         assert 'tts_engine_restarts_total{model="espeak",reason="crashed"} 1.0' in server.metrics()
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=HANG_SECONDS).status_code == 200
 
 
 def raw(server: Running, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(data)
         received = b""
         while part := connection.recv(65_536):
@@ -341,7 +352,7 @@ def raw(server: Running, data: bytes) -> bytes:
 def test_what_is_no_http_is_no_500(tmp_path_factory: pytest.TempPathFactory, server: Running, data: bytes) -> None:
     received = raw(server, data)
     assert b" 500 " not in received.partition(b"\r\n")[0]
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=HANG_SECONDS).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -352,14 +363,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_a_huge_body_is_answered_although_the_client_sends_on(server: Running) -> None:
     reply = httpx.post(
-        f"{server.url}/v1/audio/speech", content=b" " * 6_000_000, headers={"Content-Type": "application/json"}
+        f"{server.url}/v1/audio/speech",
+        content=b" " * 6_000_000,
+        headers={"Content-Type": "application/json"},
+        timeout=HANG_SECONDS,
     )
     assert reply.status_code == 413
     assert reply.json()["error"]["code"] == "body_too_large"
 
 
 async def test_a_caller_that_hangs_up_frees_the_engine(server: Running) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=HANG_SECONDS) as client:
         async with client.stream("POST", f"{server.url}/v1/audio/speech", json=LONG) as reply:
             async for _ in reply.aiter_bytes():
                 break
@@ -396,7 +410,8 @@ async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
-    config = {"models": [{"name": "espeak"}], "voiceAliases": {"alloy": "en-us"}, "drainSeconds": int(HANG_SECONDS)}
+    espeak = {"name": "espeak", "firstAudioTimeoutSeconds": HANG_SECONDS}
+    config = {"models": [espeak], "voiceAliases": {"alloy": "en-us"}, "drainSeconds": int(HANG_SECONDS)}
     (tmp_path / "server.json").write_text(json.dumps(config | {"storage": {"directory": str(tmp_path / "audio")}}))
     with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
         async with (
@@ -414,7 +429,7 @@ async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
 
 async def test_readiness_falls_first_and_connections_are_told(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=HANG_SECONDS) as client:
             assert (await client.get(f"{server.url}/readyz")).status_code == 200
             server.process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(HANG_SECONDS):

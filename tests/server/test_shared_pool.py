@@ -331,7 +331,9 @@ def test_a_pool_that_tts_server_runs_tells_its_tenants_apart(tmp_path: Path) -> 
         for tenant in (ACME, BLUE, CORAL, "nobody"):
             body = {"model": "heavy", "voice": "en-us", "input": "Yes.", "response_format": "pcm"}
             headers = {"Authorization": f"Bearer credential of {tenant}"}
-            statuses[tenant] = httpx.post(f"{member.url}/v1/audio/speech", json=body, headers=headers).status_code
+            statuses[tenant] = httpx.post(
+                f"{member.url}/v1/audio/speech", json=body, headers=headers, timeout=HANG_SECONDS
+            ).status_code
         assert statuses == {ACME: 200, BLUE: 200, CORAL: 401, "nobody": 401}
         deadline = time.monotonic() + HANG_SECONDS  # a reply is there before its line is
         while len(said := [line for line in member.lines() if line["event"] == "request"]) < len(statuses):

@@ -19,6 +19,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 import tts_server
 from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
 from tests.support.server_process import Running, running
+from tests.support.timeouts import HANG_SECONDS
 from tests.support.trace_collector import Collector, Seen, collector
 from tts_server.config.schema import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
 from tts_server.errors import EngineCrashed
@@ -202,12 +203,18 @@ def test_one_trace_spans_both_pods_and_holds_no_word_of_it(pools: tuple[Running,
         f"{entry.url}/v1/tts/synthesize",
         json={"text": "Roses are red. And violets are blue.", "voice": "en-us"},
         headers={"Authorization": "Bearer key-of-a-caller", "traceparent": f"00-{TRACE}-{PARENT}-01"},
+        timeout=HANG_SECONDS,
     )
     assert reply.status_code == 200
     refused = {"text": "violets", "voice": "made-up", "model": "made-up"}
     for key in ("key-of-a-caller", "key-of-a-caller-that-is-none"):
-        httpx.post(f"{entry.url}/v1/tts/synthesize", json=refused, headers={"Authorization": f"Bearer {key}"})
-    httpx.get(f"{entry.url}/made-up?violets")
+        httpx.post(
+            f"{entry.url}/v1/tts/synthesize",
+            json=refused,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=HANG_SECONDS,
+        )
+    httpx.get(f"{entry.url}/made-up?violets", timeout=HANG_SECONDS)
     for pool in (entry, member):
         assert pool.end() == 0, "what waits is sent before the end"
     ours = [each for each in seen.spans if each.trace_id == TRACE]
@@ -234,12 +241,17 @@ def test_metrics_name_a_trace_as_example_and_engines_know_no_collector(
     with running(tmp_path) as server:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello."}
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-        assert httpx.post(f"{server.url}/v1/audio/speech", json=body, headers=headers).status_code == 200
+        assert (
+            httpx.post(f"{server.url}/v1/audio/speech", json=body, headers=headers, timeout=HANG_SECONDS).status_code
+            == 200
+        )
         engines = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         assert engines
         assert not any(b"OTEL_" in Path(f"/proc/{engine}/environ").read_bytes() for engine in engines)
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-        metrics = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics", headers=accept).text
+        metrics = httpx.get(
+            f"http://127.0.0.1:{server.metrics_port}/metrics", headers=accept, timeout=HANG_SECONDS
+        ).text
     examples = [line.split("{")[0] for line in metrics.splitlines() if f'# {{trace_id="{TRACE}"}}' in line]
     assert sorted(examples) == ["tts_first_audio_seconds_bucket", "tts_request_latency_seconds_bucket"]
 
@@ -251,7 +263,7 @@ def test_a_collector_that_hangs_costs_no_request(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "32")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
     seen.answers.clear()
-    with running(tmp_path) as server, httpx.Client(base_url=server.url) as client:
+    with running(tmp_path) as server, httpx.Client(base_url=server.url, timeout=HANG_SECONDS) as client:
         begun = time.monotonic()
         for _ in range(40):  # more spans than the queue holds
             assert client.get("/v1/models").status_code == 200

@@ -9,10 +9,12 @@ import pytest
 from tests.support.s3_server import ObjectStore, running_object_store
 
 
-@pytest.fixture(autouse=True)
-def engines_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def engines_of_the_tests() -> Iterator[None]:
     """Workers find this package as they find any other: on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

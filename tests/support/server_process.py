@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.timeouts import HANG_SECONDS
+
 START_SECONDS = 60.0
 PROGRAM = Path(sys.executable).with_name("tts-server")
 
@@ -32,7 +34,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def metrics(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=HANG_SECONDS).text
 
     def lines(self) -> list[dict[str, Any]]:
         """The log so far: every line of it must be JSON."""

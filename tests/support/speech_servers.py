@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.config.schema import SpeechServerEngine
 from tts_server.inference.speech_server.client import ServerHooks, SpeechServerClient
 from tts_server.inference.speech_server.factory import speech_server_client
@@ -279,7 +280,7 @@ class Outcomes:
 
 @asynccontextmanager
 async def client_of(
-    url: str, *, outcomes: Outcomes | None = None, first_audio_timeout_seconds: float = 5.0, **options: Any
+    url: str, *, outcomes: Outcomes | None = None, first_audio_timeout_seconds: float = HANG_SECONDS, **options: Any
 ) -> AsyncIterator[SpeechServerClient]:
     """A started client. `options` are fields of the engine in server.json."""
     engine = SpeechServerEngine(type="Remote", url=url, **options)

@@ -14,11 +14,16 @@ from tts_server.samples import Samples
 FAILING_ENGINE = "tests.support.tone_engines:FailingEngine"
 
 
+def patient_pool(engine: str, **options: object) -> WorkerPool:
+    """A pool that a busy machine alone does not make time out."""
+    patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
+    return WorkerPool(engine, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+
+
 @asynccontextmanager
 async def failing_pool(**options: object) -> AsyncIterator[WorkerPool]:
     """A started pool of `FailingEngine` workers, which do what their text names."""
-    patient: dict[str, object] = {"first_audio_timeout_seconds": HANG_SECONDS}
-    pool = WorkerPool(FAILING_ENGINE, **patient | options)  # type: ignore[arg-type]  # keyword by keyword
+    pool = patient_pool(FAILING_ENGINE, **options)
     await pool.start()
     try:
         yield pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -64,8 +64,21 @@ def files(folder: Path) -> list[Path]:
     return sorted((ROOT / folder).glob("*.py"))
 
 
+@cache
+def docstrings_of(file: Path) -> Sequence[Docstring]:
+    return tuple(docstrings(tree(file)))
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and the statements inside it, without their expressions: those are most of the nodes."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from statements(child)
+
+
 def docstrings(node: ast.AST) -> Iterator[Docstring]:
-    for part in ast.walk(node):
+    for part in statements(node):
         body = getattr(part, "body", None)
         for statement in body if isinstance(body, list) else ():
             match statement:
@@ -121,7 +134,7 @@ def classes() -> list[Class]:
         )
         for top in PYTHON
         for file in sorted(top.rglob("*.py"))
-        for node in ast.walk(tree(file))
+        for node in statements(tree(file))
         if isinstance(node, ast.ClassDef)
     ]
 
@@ -171,7 +184,7 @@ def test_a_docstring_does_not_begin_as_a_fragment(folder: Path) -> None:
     offenders = [
         where(file, docstring)
         for file in files(folder)
-        for docstring in docstrings(tree(file))
+        for docstring in docstrings_of(file)
         if FRAGMENT.match(docstring.text)
     ]
     assert offenders == []
@@ -183,7 +196,7 @@ def test_a_docstring_begins_with_a_capital_and_its_first_paragraph_ends_with_a_f
     offenders = [
         where(file, docstring)
         for file in files(folder)
-        for docstring in docstrings(tree(file))
+        for docstring in docstrings_of(file)
         if not BEGINNING.match(docstring.text) or not docstring.first_paragraph.endswith((".", ":"))
     ]
     assert offenders == []

@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import pytest
 
+from tests.support.timeouts import HANG_SECONDS
 from tts_server.inference.pool.frame_reader import HELD_BYTES, READ_BYTES, FrameReader
 from tts_server.inference.wire.frames import (
     AUDIO_BYTES,
@@ -21,6 +24,13 @@ from tts_server.inference.wire.frames import (
 )
 
 DONE = frame(Kind.DONE)
+
+
+class Read(NamedTuple):
+    """A system call of the reader."""
+
+    asked_bytes: int
+    read_bytes: int
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ async def test_silence_times_out_and_the_next_frame_comes_all_the_same(ends: tup
     with pytest.raises(TimeoutError):
         await pipe.receive(0.01)
     os.write(ends[1], DONE)
-    assert (await pipe.receive(5))[0] is Kind.DONE
+    assert (await pipe.receive(HANG_SECONDS))[0] is Kind.DONE
     pipe.close()
 
 
@@ -87,21 +97,22 @@ async def test_what_is_no_frame_ends_it_after_the_frames_before_it(ends: tuple[i
 
 
 async def test_a_long_frame_is_read_in_few_pieces(ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    monkeypatch.setattr(os, "read", counted(os.read, sizes))
+    reads: list[Read] = []
+    monkeypatch.setattr(os, "read", recorded(os.read, reads))
     pipe = FrameReader(ends[0])
     worker = asyncio.create_task(asyncio.to_thread(write, ends[1], frame(Kind.AUDIO, b"\x01" * AUDIO_BYTES)))
-    assert len((await pipe.receive(5))[1]) == AUDIO_BYTES
+    assert len((await pipe.receive(HANG_SECONDS))[1]) == AUDIO_BYTES
     await worker
-    assert sizes[0] == READ_BYTES
-    assert sizes[1] == AUDIO_BYTES + HEADER_BYTES - READ_BYTES  # all that is left of it, if the pipe had it
+    assert reads[0].asked_bytes == READ_BYTES
+    assert reads[1].asked_bytes == AUDIO_BYTES + HEADER_BYTES - reads[0].read_bytes  # all that is left of it
     pipe.close()
 
 
-def counted(read: Callable[[int, int], bytes], sizes: list[int]) -> Callable[[int, int], bytes]:
+def recorded(read: Callable[[int, int], bytes], reads: list[Read]) -> Callable[[int, int], bytes]:
     def wrapper(source: int, size: int) -> bytes:
-        sizes.append(size)
-        return read(source, size)
+        data = read(source, size)
+        reads.append(Read(size, len(data)))
+        return data
 
     return wrapper
 
@@ -116,16 +127,25 @@ async def test_closing_wakes_who_waits(ends: tuple[int, int]) -> None:
         await receiver
 
 
-async def test_sound_that_nobody_takes_is_not_read_before_somebody_does(ends: tuple[int, int]) -> None:
+async def test_sound_that_nobody_takes_is_not_read_before_somebody_does(
+    ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Read] = []
+    monkeypatch.setattr(os, "read", recorded(os.read, reads))
     pipe = FrameReader(ends[0])
-    frames = 2 * HELD_BYTES // AUDIO_BYTES
+    frames = 2 * (HELD_BYTES + PIPE_BYTES) // AUDIO_BYTES  # more than the reader holds and the pipe has room for
     worker = asyncio.create_task(asyncio.to_thread(write, ends[1], frame(Kind.AUDIO, b"\x01" * AUDIO_BYTES) * frames))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while pipe.held_bytes < HELD_BYTES:  # noqa: ASYNC110 - the pipe tells only who receives
             await asyncio.sleep(0)
+    before = len(reads)
+    assert select.select([ends[0]], [], [], HANG_SECONDS)[0], "the worker goes on, so there is more to read"
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(reads) == before
     assert pipe.held_bytes < HELD_BYTES + PIPE_BYTES
     assert not worker.done()
-    assert sum([len((await pipe.receive(5))[1]) for _ in range(frames)]) == frames * AUDIO_BYTES
+    assert sum([len((await pipe.receive(HANG_SECONDS))[1]) for _ in range(frames)]) == frames * AUDIO_BYTES
     await worker
     pipe.close()
 
