@@ -99,7 +99,11 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         controller = Controller(cluster, run.settings, clock, metrics, run.options, stores=stores, access=access)
         checks = ClusterChecks(cluster, access, watch_health, clock)
         watches = WatchSupervisor(
-            EventForwarder(controller, watch_health), clock.monotonic, controller.resync, metrics.watch_restarts.inc
+            EventForwarder(controller, watch_health),
+            clock.monotonic,
+            controller.resync,
+            metrics.watch_restarts.inc,
+            aged=metrics.watch_ages,
         )
 
         def unhealthy() -> list[str]:

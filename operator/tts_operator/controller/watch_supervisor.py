@@ -1,7 +1,7 @@
 """Keeps watching: a session of watches that ended or hangs is abandoned, and another one starts in its place."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -44,7 +44,8 @@ class WatchSupervisor:
     """One session per scope. Belongs to one event loop, on which it also calls the sink.
 
     `restarting` is called for each session that is replaced, and `restarted` when the new one watches: what happened in
-    between was missed.
+    between was missed. `aged` is called with each check, with the time since the watches of each plural worked, in
+    seconds.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class WatchSupervisor:
         restarted: Callable[[], None],
         restarting: Callable[[], None] = lambda: None,
         start_watching: StartWatching | None = None,
+        *,
+        aged: Callable[[Mapping[str, float]], None] = lambda _: None,
     ) -> None:
         self._sink = sink
         self._monotonic = monotonic
@@ -65,6 +68,8 @@ class WatchSupervisor:
         )
         self._started: dict[WatchScope, _Started] = {}
         self._known: set[WatchScope] = set()
+        self._aged = aged
+        self._worked: dict[str, float] = {}  # by path; outlives sessions, too: one that never worked is no younger
 
     async def run(self) -> None:
         """Check the sessions until cancelled; then end them."""
@@ -92,7 +97,8 @@ class WatchSupervisor:
             self._replace(scope, why)
 
     def check(self) -> None:
-        """Start those sessions anew that have ended or hang."""
+        """Start those sessions anew that have ended or hang, and tell the ages of the watches."""
+        self._aged(self._ages())
         for scope, started in list(self._started.items()):
             if not started.watched and not started.activity.silent():
                 self._works(started, scope)
@@ -111,6 +117,19 @@ class WatchSupervisor:
             for scope, started in self._started.items()
             for path in (started.activity.silent() if started.session.running else scope.paths)
         ]
+
+    def _ages(self) -> dict[str, float]:
+        """Time since the watches of each plural worked, or since they were first started, seconds."""
+        now = self._monotonic()
+        oldest: dict[str, float] = {}
+        worked: dict[str, float] = {}
+        for started in self._started.values():
+            for path, at in started.activity.worked().items():
+                worked[path] = max(at, self._worked.get(path, started.at))
+                plural = path.rpartition("/")[2]
+                oldest[plural] = min(oldest.get(plural, now), worked[path])
+        self._worked = worked
+        return {plural: now - at for plural, at in oldest.items()}
 
     def _works(self, started: _Started, scope: WatchScope) -> None:
         started.watched = True

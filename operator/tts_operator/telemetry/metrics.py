@@ -77,6 +77,13 @@ class Metrics:
             "Restarts of watches that had ended or hung.",
             registry=self.registry,
         )
+        self.watch_age = Gauge(
+            "tts_operator_watch_age_seconds",
+            "Time since the watch of a kind was last seen to work, by kind: of the worst one if there are several."
+            " A watch that works is seen every four seconds.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.namespaces_skipped = Gauge(
             "tts_operator_namespaces_skipped",
             "Namespaces of --watch-namespaces that the operator may not read, and skips.",
@@ -103,6 +110,12 @@ class Metrics:
         self.conditions.clear()
         for (type_, status), count in counts.items():
             self.conditions.labels(type_, status).set(count)
+
+    def watch_ages(self, seconds: Mapping[str, float]) -> None:
+        """Replace the ages of watches by kind."""
+        self.watch_age.clear()
+        for kind, age_seconds in seconds.items():
+            self.watch_age.labels(kind).set(age_seconds)
 
     def costs(self, hourly: Mapping[str, float]) -> None:
         """Replace the hourly costs by namespace."""

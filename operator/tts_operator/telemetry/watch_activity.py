@@ -42,6 +42,10 @@ class WatchActivity:
         if path in self._worked:
             self._worked[path] = self._monotonic()
 
+    def worked(self) -> dict[str, float]:
+        """Time at which each watch was last seen to work; `NEVER` for one that has not worked yet."""
+        return dict(self._worked)
+
     def silent(self) -> list[str]:
         """Paths without a working watch, for whatever reason."""
         now = self._monotonic()
