@@ -24,6 +24,7 @@ MEASUREMENTS = {
     "reconcile": "One tenant's reconcile",
     "transitions": "Lateness of a transition",
     "operator_memory": "Memory of the operator",
+    "fleet": "Many tenants",
     "apply_to_ready": "Apply to Ready",
     "first_byte": "First audio byte",
     "server_overhead": "Requests per second on one core",

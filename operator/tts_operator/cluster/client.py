@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
@@ -100,14 +101,7 @@ class Cluster:
     ) -> Self:
         """Authenticate as the pod's ServiceAccount, or by KUBECONFIG. Raises Unreachable without either."""
         configuration = client.Configuration()
-        try:
-            if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                file = os.environ.get("KUBECONFIG")  # the library reads its own default once, at import
-                await config.load_kube_config(config_file=file, client_configuration=configuration)
-        except (config.ConfigException, OSError) as error:
-            raise Unreachable(f"no cluster configured: {error}; set KUBECONFIG") from error
+        await read_credentials(configuration)
         return cls(configuration, may_write, timeouts, wrote)
 
     async def close(self) -> None:
@@ -241,6 +235,34 @@ class Cluster:
         return answer
 
     async def _exchange(self, request: Request, seconds: float) -> dict[str, Any]:
+        token = self._token()
+        status, content = await self._response(request, seconds)
+        if status == HTTPStatus.UNAUTHORIZED and await self._has_other_token(token):
+            status, content = await self._response(request, seconds)
+        try:
+            answer = json.loads(content)
+        except ValueError as error:
+            if status < 400:
+                raise Unreachable(f"{request}: the response is not JSON") from error
+            answer = None
+        if status >= 400:
+            raise error_of(status, answer)
+        return dict(answer)
+
+    def _token(self) -> str | None:
+        found: str | None = self._client.configuration.api_key.get("BearerToken")
+        return found
+
+    async def _has_other_token(self, rejected: str | None) -> bool:
+        """Whether there is a token that the API server has not rejected. It may have been rotated a moment ago."""
+        if self._token() == rejected:
+            try:
+                await read_credentials(self._client.configuration)
+            except Unreachable:
+                return False  # the file is being written
+        return self._token() != rejected
+
+    async def _response(self, request: Request, seconds: float) -> tuple[int, bytes]:
         headers = {
             "Accept": request.accept,
             "Content-Type": request.content_type,
@@ -260,15 +282,7 @@ class Cluster:
             if isinstance(error.__cause__, NotLeading):  # raised by `_gate` while the body was sent
                 raise NotLeading from error
             raise Unreachable(f"{request}: {str(error) or type(error).__name__}") from error
-        try:
-            answer = json.loads(content)
-        except ValueError as error:
-            if response.status < 400:
-                raise Unreachable(f"{request}: the response is not JSON") from error
-            answer = None
-        if response.status >= 400:
-            raise error_of(response.status, answer)
-        return dict(answer)
+        return response.status, content
 
     def _gate(self) -> aiohttp.TraceConfig:
         """Check leadership again right before a request is written to its connection.
@@ -288,6 +302,18 @@ class Cluster:
         trace.on_request_headers_sent.append(about_to_send)
         trace.on_request_chunk_sent.append(about_to_send)
         return trace
+
+
+async def read_credentials(configuration: Any) -> None:
+    """Read the address and the credentials of the API server. Raises Unreachable without any."""
+    try:
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            file = os.environ.get("KUBECONFIG")  # the library reads its own default once, at import
+            await config.load_kube_config(config_file=file, client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        raise Unreachable(f"no cluster configured: {error}; set KUBECONFIG") from error
 
 
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:
