@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections import defaultdict
@@ -31,21 +32,23 @@ AGAIN_SECONDS = 0.5
 COLLECTED_KINDS = frozenset({"ReplicaSet", "Pod"})
 EXPECTED = ("Accepted", "ModelsResolved", "Programmed", "Ready")
 """Conditions that are True of every tenant in the end, of a suspended one too."""
-OPEN: dict[str, Any] = {"auth": {"modes": ["None"]}}
-"""No caller needs a key: a tenant is ready without one."""
+KEYS = "team-keys"
+AUTH: dict[str, Any] = {"apiKeysSecretRef": {"name": KEYS}}
+HASH = hashlib.sha256(b"a key").hexdigest()
 Spec = dict[str, Any]
 
 
 def shapes(first: str, second: str) -> list[Spec]:
     """Specs that people choose from: they differ in the kinds and numbers of children."""
     night = {"name": "night", "start": "02:30", "end": "03:30", "minReplicas": 1, "maxReplicas": 1}
-    bounds = {"minReplicas": 2, "maxReplicas": 3}
+    few = {"default": {"minReplicas": 1, "maxReplicas": 2}}
+    by_clock = {"timeZone": "Europe/Berlin", "default": {"minReplicas": 2, "maxReplicas": 3}, "windows": [night]}
     return [
-        {"models": [first], **OPEN},
-        {"models": [first, second], "tier": "VIP", "voiceAliases": {"alloy": "en-us"}, **OPEN},
-        {"models": [second], "schedule": {"timeZone": "Europe/Berlin", "default": bounds, "windows": [night]}, **OPEN},
-        {"models": [second], "quota": {"requestsPerMinute": 7}, "auth": {"modes": ["JWT"]}},
-        {"models": [first], "tier": "Enterprise", "schedule": {"preset": "DayNightWeekend"}, **OPEN},
+        {"models": [first], "schedule": few, "auth": {"modes": ["None"]}},
+        {"models": [first, second], "schedule": few, "tier": "VIP", "voiceAliases": {"alloy": "en-us"}, "auth": AUTH},
+        {"models": [second], "schedule": by_clock, "auth": AUTH},
+        {"models": [second], "schedule": few, "quota": {"requestsPerMinute": 7}, "auth": {**AUTH, "modes": ["JWT"]}},
+        {"models": [first], "schedule": by_clock, "tier": "Enterprise", "auth": {"modes": ["None"]}},
     ]
 
 
@@ -177,6 +180,8 @@ async def fleet(seed: int) -> AsyncIterator[Fleet]:
         models = (f"first-{number}", f"second-{number}")
         for namespace in namespaces:
             await user.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            keys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEYS, "namespace": namespace}}
+            await user.create({**keys, "stringData": {"app": HASH}})
         for model in models:
             await user.create(model_body(model))
         yield Fleet(cluster, user, namespaces, models, random.Random(f"{seed} of the people"))
