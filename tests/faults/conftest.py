@@ -32,7 +32,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
-        for file in FOLDER.glob("*.json"):
+        for file in (*FOLDER.glob("*.json"), *FOLDER.glob("*.log")):
             file.unlink()
 
 
