@@ -208,7 +208,9 @@ async def events_of(answer: aiohttp.ClientResponse) -> AsyncIterator[EventLines]
 
 
 def forwarded_headers(request: web.Request) -> dict[str, str]:
-    return {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+    """Headers of a request without those of its connection. The API server is not to compress long lists."""
+    kept = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+    return {**kept, "Accept-Encoding": "identity"}
 
 
 def whole(answer: Answer) -> web.Response:
