@@ -64,7 +64,7 @@ async def frozen(stage: Stage) -> None:
         await stage.pause(0.5, 3)
         stage.operator.freeze()
         try:
-            await stage.pause(1, 8, until_edited=False)
+            await stage.pause(1, 12, until_edited=False)
         finally:
             stage.operator.thaw()
 

@@ -23,8 +23,8 @@ from tts_operator.objects.labels import MANAGED, TENANT_LABEL
 from tts_operator.objects.manifest import Body, Ref, ref_of
 
 TENANTS = 30
-TENANTS_BEFORE = 20
-EDITS = 60
+TENANTS_BEFORE = 15
+EDITS = 45
 TEAMS = 3
 PACE_SECONDS = 0.3
 """Longest time between two edits."""

@@ -17,7 +17,7 @@ from tests.support.api_server import eventually
 from tests.support.fault_proxy import FaultProxy
 from tests.support.operator_process import Operator
 
-FLAGS = ("--lease-seconds=4", "--resync-seconds=3600")
+FLAGS = ("--lease-seconds=8", "--resync-seconds=3600")
 """No periodic list repairs what a fault has spoiled: the operator has to notice by itself."""
 START_SECONDS = 180.0
 
