@@ -31,8 +31,8 @@ children) while the fault lasts. Then it ends, and the run waits until
 No periodic list helps: the operator has to notice by itself. From then on, every tenant is reconciled once more without
 a write, and the operator has little more memory than before the fault.
 
-- **Resilient**: it recovered within {resilient:.0f} s of the fault's end, or, on a slow machine, no later than the first
-  tenants were ready before the fault.
+- **Resilient**: it recovered within {resilient:.0f} s of the fault's end or, on a slow machine, as soon as the first
+  tenants had become ready before the fault.
 - **Degraded**: it took longer, but less than {recovered:.0f} s or, on a slow machine, {times:.0f} times as long.
 - **Failed**: it did not recover, wrote without a reason, or kept memory.
 """
