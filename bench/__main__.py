@@ -23,6 +23,7 @@ MEASUREMENTS = {
     "schedule": "The calendar",
     "reconcile": "One tenant's reconcile",
     "transitions": "Lateness of a transition",
+    "calendars": "Calendars beside py-kube-downscaler's",
     "operator_memory": "Memory of the operator",
     "fleet": "Many tenants",
     "apply_to_ready": "Apply to Ready",

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.figures import Figure, Result, percentile
 from bench.operators import administrator, control_plane
+from bench.process_costs import cpu_seconds, resident_bytes
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import KubernetesUser, eventually
 from tests.support.control_planes import apply
@@ -124,12 +125,14 @@ async def _idle(fleet: Fleet, leader: Operator, standby: Operator) -> None:
     """Measure while nobody changes anything: the controllers of the API server do what they always do."""
     operators = {"leader": leader, "standby": standby}
     for name, operator in operators.items():
-        fleet.costs[f"memory of the {name}"] = _resident_bytes(operator) / MEBIBYTE
-    before = {name: (_cpu_seconds(each), requests_of(fleet.plane, each.user)) for name, each in operators.items()}
+        fleet.costs[f"memory of the {name}"] = resident_bytes(operator.process.pid) / MEBIBYTE
+    before = {
+        name: (cpu_seconds(each.process.pid), requests_of(fleet.plane, each.user)) for name, each in operators.items()
+    }
     await asyncio.sleep(IDLE_SECONDS)
     for name, operator in operators.items():
-        cpu_seconds, requests = before[name]
-        fleet.costs[f"CPU of an idle {name}"] = (_cpu_seconds(operator) - cpu_seconds) / IDLE_SECONDS * 1e3
+        used_seconds, requests = before[name]
+        fleet.costs[f"CPU of an idle {name}"] = (cpu_seconds(operator.process.pid) - used_seconds) / IDLE_SECONDS * 1e3
         sent = requests_of(fleet.plane, operator.user) - requests
         fleet.costs[f"requests of an idle {name}"] = sent / IDLE_SECONDS
 
@@ -328,14 +331,3 @@ async def _has_more(operator: Operator, count: float) -> bool:
 def _reconciled(operator: Operator) -> tuple[float, float]:
     """Seconds and number of all reconciles of tenants."""
     return operator.metric(f"{RECONCILES}_sum", kind="tenant"), operator.metric(f"{RECONCILES}_count", kind="tenant")
-
-
-def _resident_bytes(operator: Operator) -> int:
-    pages = int(Path(f"/proc/{operator.process.pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cpu_seconds(operator: Operator) -> float:
-    """CPU time of a process, in itself and in the kernel."""
-    after_name = Path(f"/proc/{operator.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
