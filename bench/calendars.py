@@ -1,5 +1,5 @@
 """Measures `tts-operator run` beside py-kube-downscaler on the same calendars, one after the other, on a real API
-server on the same machine, without nodes: windows of all tenants, or downtimes of as many Deployments, begin in the same
+server on the same machine, without nodes: windows of all tenants, or downtimes of as many Deployments, begin in one
 second. py-kube-downscaler looks at everything every 30 s, its default. It is not on PyPI: `DOWNSCALER_PYTHON` names an
 interpreter that can run `python -m kube_downscaler`.
 """
