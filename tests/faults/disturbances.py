@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hack import faketime
-from hack.cluster.control_plane import ControlPlane
 from tests.faults.stage import Stage
 from tests.support.api_faults import ApiFault
 from tests.support.api_server import eventually
+from tests.support.control_planes import start_again
 
 TIMES = 2
 """Times that a process is killed, frozen or stopped, at least."""
@@ -99,12 +99,8 @@ async def stopped(stage: Stage, program: str) -> None:
         await stage.pause(0.5, 3)
         await asyncio.to_thread(stage.plane.processes.stop, program, patience_seconds=3)
         await stage.pause(1, 6, until_edited=False)
-        await asyncio.to_thread(start_again, stage.plane)
-
-
-def start_again(plane: ControlPlane) -> None:
-    ControlPlane.start(plane.folder, plane.options)
-    plane.processes.stop(SCHEDULER, patience_seconds=1)
+        await start_again(stage.plane)
+        await asyncio.to_thread(stage.plane.processes.stop, SCHEDULER, patience_seconds=1)
 
 
 def _by_proxy(about: str, *faults: ApiFault) -> Fault:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import yaml
 
 from hack.cluster.control_plane import ControlPlane
@@ -12,7 +15,14 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.names import API_VERSION
 
 COLLECTED_SECONDS = 120
+STARTER = ThreadPoolExecutor(1)
+"""Thread that lasts as long as this process: the kernel ends programs together with the thread that started them."""
 PLURALS = ("ttsmodels", "ttstenants")
+
+
+async def start_again(plane: ControlPlane) -> None:
+    """Start what was stopped of a control plane."""
+    await asyncio.get_running_loop().run_in_executor(STARTER, ControlPlane.start, plane.folder, plane.options)
 
 
 def apply(plane: ControlPlane, *bodies: object) -> None:

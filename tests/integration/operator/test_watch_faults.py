@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.support.api_server import NUMBERS, eventually
-from tests.support.control_planes import apply, install_crds, prepare
+from tests.support.control_planes import apply, install_crds, prepare, start_again
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.operator_process import GROUP, Operator
 from tests.support.resources import model_body, tenant_body
@@ -200,7 +200,7 @@ async def test_an_api_server_that_is_restarted(plane: ControlPlane, tmp_path: Pa
         await gets_children(plane, RESTARTED_SECONDS)
         await asyncio.to_thread(plane.processes.stop, "kube-apiserver", patience_seconds=5)
         await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
-        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await start_again(plane)
         await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
         await gets_children(plane, RESTARTED_SECONDS)
         await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
@@ -223,7 +223,7 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
     async with operator(plane, tmp_path) as running:
         await asyncio.to_thread(stop_storage, plane)
         await asyncio.to_thread(shutil.copytree, plane.folder / "etcd", copy)
-        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await start_again(plane)
         await eventually(lambda: leads(running), "it leads again")
         for number in range(300):  # revisions that the older copy does not have
             await asyncio.to_thread(plane.kubectl, "annotate", "ns", "default", f"turn={number}", "--overwrite")
@@ -233,7 +233,7 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
         await asyncio.to_thread(stop_storage, plane)
         await asyncio.to_thread(shutil.rmtree, plane.folder / "etcd")
         await asyncio.to_thread(shutil.copytree, copy, plane.folder / "etcd")
-        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await start_again(plane)
         await gets_children(plane, RESTARTED_SECONDS + 30)
         assert revision(plane) < before, "the storage has not caught up: the watches were started anew"
         await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
