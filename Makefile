@@ -11,8 +11,10 @@ PLANES := 2
 # Containers often set it. The tools and tests start hundreds of Python processes, and each of them would compile every
 # module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
+# Those that fault tests run on: most of the time they wait for the operator to recover.
+FAULT_PLANES ?= 4
 
-.PHONY: help setup fmt check lint unit test verify e2e demo cluster images generate bench precision-table lock clean
+.PHONY: help setup fmt check lint unit test verify faults e2e demo cluster images generate bench precision-table lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -49,6 +51,11 @@ test: verify unit ## Run verify and all tests that need no root: unit, contract,
 verify: lint ## Run lint; check that generated files are current and that the chart is valid
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.verify_chart
+
+faults: setup ## Run seeds of faults around the operator; FAULT_SEEDS=100 runs more, FAULT=hang FAULT_SEED=6 one alone
+	@$(BIN)/python -m hack.cluster binaries --control-plane-only
+	@$(BIN)/python -m hack.faketime
+	@$(BIN)/pytest tests/faults -q -n $(FAULT_PLANES) --dist worksteal
 
 generate: setup ## Write the CRDs, the chart's copy of them and its RBAC rules, and docs/reference
 	@$(BIN)/python -m hack.generate

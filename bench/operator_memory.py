@@ -15,6 +15,7 @@ import yaml
 
 from bench.figures import Figure
 from bench.operators import administrator, control_plane
+from bench.process_costs import resident_bytes
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import eventually
 from tests.support.operator_process import Operator, role, role_binding
@@ -38,12 +39,12 @@ async def measure() -> list[Figure]:
             operator = Operator.start(plane, Path(folder), "operator", SYSTEM)
             try:
                 await eventually(lambda: _is_ready(operator), "the operator is ready", PATIENCE_SECONDS)
-                sizes = {0: _resident_bytes(operator)}
+                sizes = {0: resident_bytes(operator.process.pid)}
                 for count in (TENANTS // 5, TENANTS):
                     for number in range(max(sizes), count):
                         await person.create(tenant_body("espeak", key=Key(NAMESPACE, f"tenant-{number}")))
                     await _wait(lambda count=count: _reconciled(plane, count))  # type: ignore[misc]
-                    sizes[count] = _resident_bytes(operator)
+                    sizes[count] = resident_bytes(operator.process.pid)
             finally:
                 operator.end()
     each = (sizes[TENANTS] - sizes[0]) / TENANTS
@@ -55,11 +56,6 @@ async def measure() -> list[Figure]:
 
 async def _is_ready(operator: Operator) -> bool:
     return operator.ready()
-
-
-def _resident_bytes(operator: Operator) -> int:
-    pages = int(Path(f"/proc/{operator.process.pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def _wait(holds: Callable[[], Awaitable[bool]]) -> None:

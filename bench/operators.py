@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import yaml
-
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.support.api_server import KubernetesUser
-from tts_operator.api.crd import definitions
+from tests.support.control_planes import install_crds
 from tts_operator.cluster.client import Cluster
 
 
 @contextmanager
-def control_plane() -> Iterator[ControlPlane]:
-    """Start a control plane, which ends with the block or with this process."""
+def control_plane(
+    *, audit_reads: bool = False, extra: Mapping[str, tuple[str, ...]] | None = None
+) -> Iterator[ControlPlane]:
+    """Start a control plane, which ends with the block or with this process. `extra`: flags by program."""
+    options = Options(audit=True, audit_reads=audit_reads, die_with_parent=True, extra=extra or {})
     with tempfile.TemporaryDirectory(prefix="ttsfleet-bench-") as folder:
-        plane = ControlPlane.start(Path(folder) / "control-plane", Options(audit=True, die_with_parent=True))
+        plane = ControlPlane.start(Path(folder) / "control-plane", options)
         try:
-            plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(definitions()))
-            for plural in ("ttsmodels", "ttstenants"):
-                crd = f"crd/{plural}.ttsfleet.io"
-                plane.kubectl("wait", crd, "--for=condition=Established", "--timeout=60s")
+            install_crds(plane)
             os.environ["KUBECONFIG"] = str(plane.kubeconfig)  # the operator's client reads it
             yield plane
         finally:

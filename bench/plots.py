@@ -27,6 +27,9 @@ class Plot:
 
 
 PLOTS: Mapping[str, Plot] = {
+    "fleet": Plot(
+        "Costs of one tenant beside those in the smallest fleet", "tenants", "times", (100, 1000, 10_000), 1.0
+    ),
     "full_path": Plot("Overhead of the full path over the engine alone", "clients", "%", (1, 8, 64), 10.0),
     "streams": Plot("First audio of a paragraph of 100 words", "streams", "ms", (1, 4, 16)),
     "soak": Plot("Memory under half an hour of mixed load", "minutes", "MiB"),

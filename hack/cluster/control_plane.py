@@ -18,10 +18,14 @@ from hack.cluster.processes import Processes
 ATTEMPTS = 3
 """Attempts to start: another process can take a free port before the program binds it."""
 
-AUDIT_POLICY = {
+AUDITS_ALL = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+AUDITS_WRITES = {
+    **AUDITS_ALL,
     "rules": [
         # Reads are most of the requests, and a Lease is written every second: the log is read for what else is written.
         {"level": "None", "verbs": ["get", "list", "watch"]},
@@ -43,6 +47,8 @@ class Options:
     service_address: str = "10.96.0.1"
     audit: bool = False
     """Log the metadata of every write, except those of Leases, to `audit.log`, one JSON object per line."""
+    audit_reads: bool = False
+    """Log reads and Leases as well."""
     die_with_parent: bool = False
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Program -> additional flags."""
@@ -197,9 +203,9 @@ class ControlPlane:
             ]
         else:
             flags += ["--endpoint-reconciler-type=none"]  # pods cannot reach a loopback address
-        if options.audit:
+        if options.audit or options.audit_reads:
             policy = self.folder / "audit-policy.json"
-            policy.write_text(json.dumps(AUDIT_POLICY))
+            policy.write_text(json.dumps(AUDITS_ALL if options.audit_reads else AUDITS_WRITES))
             flags += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         return flags
 

@@ -118,7 +118,13 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         )
         checks = ClusterChecks(cluster, access, watch_health, clock, objects.namespace_read)
         forwarder = EventForwarder(controller, watch_health, objects)
-        watches = WatchSupervisor(forwarder, clock.monotonic, controller.resync, metrics.watch_restarts.inc)
+        watches = WatchSupervisor(
+            forwarder,
+            clock.monotonic,
+            controller.resync,
+            metrics.watch_restarts.inc,
+            aged=lambda ages: metrics.watch_ages({**ages, **objects.ages()}),
+        )
         objects.connect(forwarder, watches.works)
 
         def unhealthy() -> list[str]:

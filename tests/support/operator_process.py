@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +71,7 @@ class Operator:
         flags: Sequence[str] = (),
         *,
         kubeconfig: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Operator:
         """Begin; it is not ready yet. `kubeconfig`: by default that of the user, straight to the API server."""
         health_port, metrics_port = free_ports(2)
@@ -88,7 +89,10 @@ class Operator:
         output: IO[bytes]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, env={**os.environ, "KUBECONFIG": str(kubeconfig)}, stdout=output, stderr=output
+                command,
+                env={**os.environ, "KUBECONFIG": str(kubeconfig), **(environment or {})},
+                stdout=output,
+                stderr=output,
             )
         return cls(user, health_port, metrics_port, log, process)
 
@@ -177,6 +181,13 @@ def writes_of(plane: ControlPlane, user: str) -> list[AuditedWrite]:
             )
         )
     return sorted(found, key=lambda write: write.at)
+
+
+def requests_of(plane: ControlPlane, user: str) -> int:
+    """Requests of this user so far, reads and watches too, on a control plane that audits them."""
+    wanted = f'"username":"{user}"'.encode()
+    with plane.audit_log.open("rb") as log:
+        return sum(wanted in line for line in log)
 
 
 def free_ports(count: int) -> list[int]:

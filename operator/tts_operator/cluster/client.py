@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
@@ -117,14 +118,7 @@ class Cluster:
         """
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = connections
-        try:
-            if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                file = os.environ.get("KUBECONFIG")  # the library reads its own default once, at import
-                await config.load_kube_config(config_file=file, client_configuration=configuration)
-        except (config.ConfigException, OSError) as error:
-            raise Unreachable(f"no cluster configured: {error}; set KUBECONFIG") from error
+        await read_credentials(configuration)
         return cls(configuration, may_write, timeouts, wrote)
 
     async def close(self) -> None:
@@ -323,6 +317,27 @@ class Cluster:
 
     async def _respond(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
         """The response, whose body is not read yet. Raises Unreachable, and NotLeading."""
+        token = self._token()
+        response = await self._request(request, limits)
+        if response.status == HTTPStatus.UNAUTHORIZED and await self._has_other_token(token):
+            response.close()
+            response = await self._request(request, limits)
+        return response
+
+    def _token(self) -> str | None:
+        found: str | None = self._client.configuration.api_key.get("BearerToken")
+        return found
+
+    async def _has_other_token(self, rejected: str | None) -> bool:
+        """Whether there is a token that the API server has not rejected. It may have been rotated a moment ago."""
+        if self._token() == rejected:
+            try:
+                await read_credentials(self._client.configuration)
+            except Unreachable:
+                return False  # the file is being written
+        return self._token() != rejected
+
+    async def _request(self, request: Request, limits: aiohttp.ClientTimeout) -> Any:
         headers = {
             "Accept": request.accept,
             "Content-Type": request.content_type,
@@ -382,6 +397,18 @@ def retry_after(response: Any) -> float:
     """Time after which the server asks to be asked again, seconds; 0 if it does not say."""
     text = str(response.headers.get("Retry-After") or "")
     return float(text) if text.isdecimal() else 0.0
+
+
+async def read_credentials(configuration: Any) -> None:
+    """Read the address and the credentials of the API server. Raises Unreachable without any."""
+    try:
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            file = os.environ.get("KUBECONFIG")  # the library reads its own default once, at import
+            await config.load_kube_config(config_file=file, client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        raise Unreachable(f"no cluster configured: {error}; set KUBECONFIG") from error
 
 
 async def collect(objects: AsyncIterator[Body]) -> list[Body]:

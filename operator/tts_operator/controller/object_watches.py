@@ -21,6 +21,7 @@ from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NA
 from tts_operator.objects.labels import OF_TENANTS
 from tts_operator.objects.manifest import Body
 from tts_operator.telemetry.watch_activity import NEVER, SILENCE_SECONDS, WatchActivity
+from tts_operator.telemetry.watch_ages import WatchAges
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class ObjectWatches:
         self.own_writes = OwnWrites(self.indexer, self.changed)
         self._source = source
         self._monotonic = monotonic
+        self._ages = WatchAges(monotonic)
         self._repaired = repaired
         self._sink: EventSink | None = None
         self._kopf_works: Callable[[str], bool] = lambda _path: False
@@ -98,6 +100,10 @@ class ObjectWatches:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since the watches of each plural worked: of the worst one."""
+        return self._ages.by_plural(watched.activity for watched in self._watched.values())
 
     def problems(self) -> list[str]:
         """Watches that do not work now, one line each."""

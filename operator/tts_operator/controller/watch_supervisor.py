@@ -1,7 +1,7 @@
 """Keeps watching: a session of watches that ended or hangs is abandoned, and another one starts in its place."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +10,7 @@ from tts_operator.controller.fingerprints import Fingerprints
 from tts_operator.controller.watch_session import Watching, WatchSession
 from tts_operator.controller.watches import EventSink, ForwardToLoop, KopfWatch, WatchScope
 from tts_operator.telemetry.watch_activity import SILENCE_SECONDS, WatchActivity
+from tts_operator.telemetry.watch_ages import WatchAges
 
 log = structlog.get_logger()
 
@@ -44,7 +45,8 @@ class WatchSupervisor:
     """One session per scope. Belongs to one event loop, on which it also calls the sink.
 
     `restarting` is called for each session that is replaced, and `restarted` when the new one watches: what happened in
-    between was missed.
+    between was missed. `aged` is called with each check, with the time since the watches of each plural worked, in
+    seconds.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class WatchSupervisor:
         restarted: Callable[[], None],
         restarting: Callable[[], None] = lambda: None,
         start_watching: StartWatching | None = None,
+        *,
+        aged: Callable[[Mapping[str, float]], None] = lambda _: None,
     ) -> None:
         self._sink = sink
         self._monotonic = monotonic
@@ -65,6 +69,8 @@ class WatchSupervisor:
         )
         self._started: dict[WatchScope, _Started] = {}
         self._known: set[WatchScope] = set()
+        self._aged = aged
+        self._ages = WatchAges(monotonic)
 
     async def run(self) -> None:
         """Check the sessions until cancelled; then end them."""
@@ -92,7 +98,8 @@ class WatchSupervisor:
             self._replace(scope, why)
 
     def check(self) -> None:
-        """Start those sessions anew that have ended or hang."""
+        """Start those sessions anew that have ended or hang, and tell the ages of the watches."""
+        self._aged(self._ages.by_plural(started.activity for started in self._started.values()))
         for scope, started in list(self._started.items()):
             if not started.watched and not started.activity.silent():
                 self._works(started, scope)

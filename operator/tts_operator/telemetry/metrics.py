@@ -102,6 +102,13 @@ class Metrics:
             "Changes of objects that a list found and no watch had delivered.",
             registry=self.registry,
         )
+        self.watch_age = Gauge(
+            "tts_operator_watch_age_seconds",
+            "Time since the watch of a kind was last seen to work, by kind: of the worst one if there are several."
+            " A watch that works is seen every four seconds.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.namespaces_skipped = Gauge(
             "tts_operator_namespaces_skipped",
             "Namespaces of --watch-namespaces that the operator may not read, and skips.",
@@ -128,6 +135,12 @@ class Metrics:
         self.conditions.clear()
         for (type_, status), count in counts.items():
             self.conditions.labels(type_, status).set(count)
+
+    def watch_ages(self, seconds: Mapping[str, float]) -> None:
+        """Replace the ages of watches by kind."""
+        self.watch_age.clear()
+        for kind, age_seconds in seconds.items():
+            self.watch_age.labels(kind).set(age_seconds)
 
     def costs(self, hourly: Mapping[str, float]) -> None:
         """Replace the hourly costs by namespace."""

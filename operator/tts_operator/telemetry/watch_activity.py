@@ -19,8 +19,8 @@ class WatchActivity:
     def __init__(self, paths: Collection[str], monotonic: Callable[[], float], *, trusting: bool = False) -> None:
         self._monotonic = monotonic
         self._trusting = trusting
-        self._started_at = monotonic()
-        self._requested = dict.fromkeys(paths, self._started_at)
+        self.started_at = monotonic()
+        self._requested = dict.fromkeys(paths, self.started_at)
         self._opened = dict.fromkeys(paths, NEVER)
         self._worked = dict.fromkeys(paths, NEVER)
 
@@ -42,6 +42,10 @@ class WatchActivity:
         if path in self._worked:
             self._worked[path] = self._monotonic()
 
+    def worked(self) -> dict[str, float]:
+        """Time at which each watch was last seen to work; `NEVER` for one that has not worked yet."""
+        return dict(self._worked)
+
     def silent(self) -> list[str]:
         """Paths without a working watch, for whatever reason."""
         now = self._monotonic()
@@ -57,6 +61,6 @@ class WatchActivity:
         mute = {
             path
             for path, at in self._opened.items()
-            if at >= earliest and max(self._worked[path], self._started_at) < earliest
+            if at >= earliest and max(self._worked[path], self.started_at) < earliest
         }
         return sorted(unasked | mute)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.api_server import CLOCK, NUMBERS, SETTINGS, ApiServer, converge, specs
+from tests.support.api_server import CLOCK, NUMBERS, SETTINGS, ApiServer, converge, picture
 from tests.support.resources import tenant_body
 from tts_operator.cluster.client import Cluster, Write
 from tts_operator.cluster.errors import NotFound
@@ -165,19 +164,12 @@ async def make(api: ApiServer, key: Key, edit: str, argument: Any) -> None:
 
 
 async def outcome(api: ApiServer, key: Key) -> str:
-    """The children without what differs between any two tenants: the name, and how many replicas run just now."""
-    children = {ref: dict(child) for ref, child in (await api.children(key.name)).items()}
-    for ref, child in children.items():
-        if ref.kind == "Deployment":
-            replicas = "none" if child["spec"]["replicas"] == 0 else "some"
-            children[ref] = {**child, "spec": {**child["spec"], "replicas": replicas}}
-    if (await api.get("TTSTenant", key.name))["spec"].get("suspend"):  # one that was born suspended has neither
-        started = {"Deployment", "HorizontalPodAutoscaler"}
-        children = {ref: child for ref, child in children.items() if ref.kind not in started}
-    text = json.dumps(specs(children), sort_keys=True, indent=1)
+    """The children, and the conditions that follow from them alone."""
+    suspended = bool((await api.get("TTSTenant", key.name))["spec"].get("suspend"))
+    text = picture(key, await api.children(key.name), suspended=suspended)
     status = await api.status(key.name)
     conditions = [(each["type"], each["status"]) for each in status["conditions"] if each["type"] in SPOKEN]
-    return f"{text}\n{conditions}".replace(key.name, "NAME")
+    return f"{text}\n{conditions}"
 
 
 SPOKEN = {"Accepted", "ModelsResolved", "Programmed"}

@@ -12,19 +12,29 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.support.api_server import NUMBERS, eventually
+from tests.support.control_planes import apply, install_crds, prepare, start_again
 from tests.support.fault_proxy import FaultProxy, fault_proxy
-from tests.support.operator_process import GROUP, Operator, role, role_binding
+from tests.support.operator_process import GROUP, Operator
 from tests.support.resources import model_body, tenant_body
-from tts_operator.api.crd import definitions
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import KINDS
 
 NOTICED_SECONDS = 10.0
 RESTARTED_SECONDS = 30.0
 """Time until a new session watches: the notice, the start, a list. No resync comes this early."""
+FRESH_SECONDS = 9.0
+"""Age of the oldest watch that is thought to work."""
+AGE = "tts_operator_watch_age_seconds"
+PLURALS = (
+    "ttstenants",
+    "ttsmodels",
+    "namespaces",
+    *(kind.plural for kind in KINDS if kind.child and kind.watched),
+    "pods",
+)
 BUSY_SECONDS = 5.0
 """For a machine that does other things."""
 pytestmark = pytest.mark.timeout(600)
@@ -34,20 +44,9 @@ pytestmark = pytest.mark.timeout(600)
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Start one whose CRDs and storage may be taken away."""
     plane = ControlPlane.start(tmp_path_factory.mktemp("own-control-plane"), Options(die_with_parent=True))
-    apply(plane, role(), role_binding())
-    install_crds(plane)
+    prepare(plane)
     yield plane
     plane.stop()
-
-
-def apply(plane: ControlPlane, *bodies: object) -> None:
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump_all(bodies))
-
-
-def install_crds(plane: ControlPlane) -> None:
-    apply(plane, *definitions())
-    for plural in ("ttsmodels", "ttstenants"):
-        plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
 
 
 @asynccontextmanager
@@ -120,7 +119,11 @@ async def is_equal(found: Callable[[], Awaitable[str]], wanted: str) -> bool:
     return await found() == wanted
 
 
-REFUSALS = [("ttstenants", status) for status in (400, 401, 403, 404, 410, 500)] + [("pods", 401), ("services", 404)]
+REFUSALS = [
+    *(("ttstenants", status) for status in (400, 401, 403, 404, 410, 429, 500, 503)),
+    *(("pods", status) for status in (401, 429)),
+    *(("services", status) for status in (404, 500)),
+]
 
 
 @pytest.mark.parametrize(("plural", "status"), REFUSALS)
@@ -147,10 +150,60 @@ async def test_watches_that_deliver_nothing_with_their_connections_open(
         frozen_at = time.monotonic()
         await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
         assert time.monotonic() - frozen_at < NOTICED_SECONDS + BUSY_SECONDS
+        for plural in PLURALS:
+            await eventually(lambda plural=plural: is_old(running, plural), f"so does the metric of {plural}")  # type: ignore[misc]
         proxy.frozen = False
         await gets_children(plane, RESTARTED_SECONDS)
         await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
         assert running.probe("healthz") == 200
+
+
+@pytest.mark.parametrize("plural", ["ttstenants", "deployments", "pods", "namespaces"])
+async def test_one_watch_that_delivers_nothing_with_its_connection_open(
+    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path, plural: str
+) -> None:
+    """The others go on, and the metric says which one does not."""
+    async with operator(plane, tmp_path, proxy) as running:
+        proxy.frozen_plurals = frozenset({plural})
+        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+        await eventually(lambda: is_old(running, plural), "the metric tells, too")
+        proxy.frozen_plurals = frozenset()
+        await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
+        await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
+        await gets_children(plane, RESTARTED_SECONDS)
+
+
+async def is_old(operator: Operator, plural: str) -> bool:
+    return await asyncio.to_thread(operator.metric, AGE, kind=plural) > FRESH_SECONDS
+
+
+async def is_fresh(operator: Operator) -> bool:
+    """Whether every watch works."""
+    return max([await asyncio.to_thread(operator.metric, AGE, kind=plural) for plural in PLURALS]) < FRESH_SECONDS
+
+
+async def test_a_token_that_is_rotated(plane: ControlPlane, proxy: FaultProxy, tmp_path: Path) -> None:
+    """The former token is rejected at once, by a request and by all watches."""
+    proxy.token = "first"
+    async with operator(plane, tmp_path, proxy) as running:
+        await gets_children(plane, RESTARTED_SECONDS)
+        proxy.token = "second"
+        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+        proxy.kubeconfig(tmp_path / "proxy.kubeconfig")
+        await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
+        await gets_children(plane, RESTARTED_SECONDS)
+        await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
+
+
+async def test_an_api_server_that_is_restarted(plane: ControlPlane, tmp_path: Path) -> None:
+    async with operator(plane, tmp_path) as running:
+        await gets_children(plane, RESTARTED_SECONDS)
+        await asyncio.to_thread(plane.processes.stop, "kube-apiserver", patience_seconds=5)
+        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+        await start_again(plane)
+        await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
+        await gets_children(plane, RESTARTED_SECONDS)
+        await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
 
 
 async def test_a_crd_that_is_deleted_and_applied_again(plane: ControlPlane, tmp_path: Path) -> None:
@@ -170,7 +223,7 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
     async with operator(plane, tmp_path) as running:
         await asyncio.to_thread(stop_storage, plane)
         await asyncio.to_thread(shutil.copytree, plane.folder / "etcd", copy)
-        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await start_again(plane)
         await eventually(lambda: leads(running), "it leads again")
         for number in range(300):  # revisions that the older copy does not have
             await asyncio.to_thread(plane.kubectl, "annotate", "ns", "default", f"turn={number}", "--overwrite")
@@ -180,7 +233,7 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
         await asyncio.to_thread(stop_storage, plane)
         await asyncio.to_thread(shutil.rmtree, plane.folder / "etcd")
         await asyncio.to_thread(shutil.copytree, copy, plane.folder / "etcd")
-        await asyncio.to_thread(ControlPlane.start, plane.folder, plane.options)
+        await start_again(plane)
         await gets_children(plane, RESTARTED_SECONDS + 30)
         assert revision(plane) < before, "the storage has not caught up: the watches were started anew"
         await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)

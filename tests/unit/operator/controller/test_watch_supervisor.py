@@ -80,10 +80,16 @@ class Stage:
         self.work = list(work)
         self.started: list[tuple[WatchScope, EventSink, WatchActivity, Never]] = []
         self.sink = Sink()
-        self.supervisor = WatchSupervisor(self.sink, lambda: self.now, self.count, start_watching=self.start_watching)
+        self.ages: Mapping[str, float] = {}
+        self.supervisor = WatchSupervisor(
+            self.sink, lambda: self.now, self.count, start_watching=self.start_watching, aged=self.age
+        )
 
     def count(self) -> None:
         self.restarted += 1
+
+    def age(self, ages: Mapping[str, float]) -> None:
+        self.ages = ages
 
     def start_watching(self, scope: WatchScope, sink: EventSink, activity: WatchActivity) -> Never:
         work = self.work.pop(0)() if self.work else Never()
@@ -158,6 +164,33 @@ async def test_an_outage_restarts_nothing() -> None:
                 stage.started[-1][2].requested(path)
         assert len(stage.started) == 1
         assert stage.supervisor.problems() != []
+
+
+async def test_a_watch_ages_from_when_it_worked_last_whatever_is_started_in_its_place() -> None:
+    async with staged() as stage:
+        stage.works()
+        stage.pass_time(3)
+        assert stage.ages == {"pods": 3, "ttsmodels": 3}
+        for _ in range(10):
+            stage.pass_time(SILENCE_SECONDS + 0.5)
+        assert len(stage.started) > 3
+        assert stage.ages["pods"] == 3 + 10 * (SILENCE_SECONDS + 0.5)
+        stage.works()
+        stage.pass_time(1)
+        assert stage.ages == {"pods": 1, "ttsmodels": 1}
+
+
+async def test_a_kind_is_as_old_as_its_oldest_watch_and_a_new_watch_no_older_than_its_start() -> None:
+    async with staged() as stage:
+        stage.works()
+        stage.pass_time(5)
+        stage.supervisor.watch((ALL, TEAM))
+        stage.works(0)
+        stage.pass_time(2)
+        assert stage.ages == {"pods": 2, "ttsmodels": 2}
+        stage.works(0)
+        stage.pass_time(1)
+        assert stage.ages == {"pods": 3, "ttsmodels": 1}
 
 
 async def test_a_session_that_ends_is_replaced_but_not_at_once() -> None:

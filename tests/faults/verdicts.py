@@ -1,0 +1,102 @@
+"""Verdicts on how the operator withstands each fault, and the page that shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tests.faults.disturbances import FAULTS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "build" / "faults"
+RESILIENT_SECONDS = 15.0
+"""Time to recover up to which nobody would have to be told."""
+RECOVERED_SECONDS = 90.0
+"""Time after which it has failed."""
+CALM_TIMES = 3.0
+"""Times that it may take longer than the first tenants took without a fault, on a machine that is slow."""
+HEAD = """\
+# Faults
+
+How the operator withstands faults of the API server, of the way to it, and of its own process. `make faults` writes
+this page: for each seed, people edit 30 tenants at random (create, change, suspend, delete, change and delete
+children) while the fault lasts. Then it ends, and the run waits until
+
+- every child is that of a tenant made fresh at that moment, and no child is without its tenant;
+- `Accepted`, `ModelsResolved`, `Programmed` and `Ready` are True for the present generation.
+
+No periodic list helps: the operator has to notice by itself. From then on, every tenant is reconciled once more without
+a write, and the operator has little more memory than before the fault.
+
+- **Resilient**: it recovered within {resilient:.0f} s of the fault's end or, on a slow machine, as soon as the first
+  tenants had become ready before the fault.
+- **Degraded**: it took longer, but less than {recovered:.0f} s or, on a slow machine, {times:.0f} times as long.
+- **Failed**: it did not recover, wrote without a reason, or kept memory.
+"""
+
+
+def recovered_seconds(calm_seconds: float) -> float:
+    """Time after which the operator has failed."""
+    return max(RECOVERED_SECONDS, CALM_TIMES * calm_seconds)
+
+
+class Verdict(StrEnum):
+    """Verdicts, best first."""
+
+    RESILIENT = "Resilient"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one run."""
+
+    fault: str
+    seed: int
+    seconds: float | None
+    """Time to recover; None without a recovery."""
+    failure: str = ""
+    calm_seconds: float = 0.0
+    """Time in which the first tenants were ready, before the fault."""
+    met: int = 0
+    """Requests that met the fault, where the proxy causes it."""
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.failure or self.seconds is None:
+            return Verdict.FAILED
+        return Verdict.RESILIENT if self.seconds <= max(RESILIENT_SECONDS, self.calm_seconds) else Verdict.DEGRADED
+
+    def write(self) -> None:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / f"{self.fault}-{self.seed}.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def outcomes() -> list[Outcome]:
+    """Outcomes of every run since the folder was emptied."""
+    found = [Outcome(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(FOLDER.glob("*.json"))]
+    return sorted(found, key=lambda outcome: (list(FAULTS).index(outcome.fault), outcome.seed))
+
+
+def page(found: Iterable[Outcome]) -> str:
+    by_fault: dict[str, list[Outcome]] = {}
+    for outcome in found:
+        by_fault.setdefault(outcome.fault, []).append(outcome)
+    head = HEAD.format(resilient=RESILIENT_SECONDS, recovered=RECOVERED_SECONDS, times=CALM_TIMES)
+    return "\n".join([head, *table(by_fault), ""])
+
+
+def table(by_fault: Mapping[str, list[Outcome]]) -> list[str]:
+    """Rows of the table: the worst verdict and the longest time of each fault's seeds."""
+    rows = ["| fault | verdict | seconds to recover | seeds |", "| --- | --- | ---: | --- |"]
+    for fault, each in by_fault.items():
+        verdict = max((outcome.verdict for outcome in each), key=list(Verdict).index)
+        seconds = [outcome.seconds for outcome in each if outcome.seconds is not None]
+        longest = f"{max(seconds):.0f}" if seconds else "-"
+        seeds = ", ".join(str(outcome.seed) for outcome in each)
+        rows.append(f"| `{fault}`: {FAULTS[fault].about} | {verdict} | {longest} | {seeds} |")
+    return rows
