@@ -140,7 +140,8 @@ def main() -> int:
 
 def lint(helm: Path, pool: Executor) -> None:
     """Lint the chart with every set of values. Raises CommandError with helm's findings."""
-    words = [helm, "lint", "--strict", "--quiet", "--kube-version", binaries.KUBERNETES_VERSION, CHART, "-f"]
+    version = ["--kube-version", binaries.KUBERNETES_VERSION]
+    words: list[str | Path] = [helm, "lint", "--strict", "--quiet", *version, CHART, "-f"]
     list(pool.map(lambda values: run([*words, values]), VALUES))
 
 

@@ -144,9 +144,10 @@ def on(*names: str, fresh: bool = False) -> Callable[[T], T]:
 
     def decorate(test: T) -> T:
         if fresh:
-            return pytest.mark.parametrize("fresh_harness", names, indirect=True)(test)
-        of_module = pytest.mark.parametrize("harness", names, indirect=True, scope="module")(test)
-        return one_loop(of_module)
+            decorated: T = pytest.mark.parametrize("fresh_harness", names, indirect=True)(test)
+        else:
+            decorated = one_loop(pytest.mark.parametrize("harness", names, indirect=True, scope="module")(test))
+        return decorated
 
     return decorate
 

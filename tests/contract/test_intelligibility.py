@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.speech_recognizer import characters, heard, words, wrong_characters, wrong_words
+from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import patient_pool, synthesized
 from tts_server.inference.client import Utterance
 
@@ -61,7 +62,7 @@ KOKORO = {
 
 async def test_a_recognizer_reads_kokoro_in_four_languages() -> None:
     """It takes 15 seconds on an idle core."""
-    pool = patient_pool("onnx", options={"family": "Kokoro"})
+    pool = patient_pool("onnx", options={"family": "Kokoro"}, first_audio_timeout_seconds=4 * HANG_SECONDS)
     await pool.start()
     try:
         for language, (voice, sentence, most_wrong) in KOKORO.items():

@@ -183,7 +183,7 @@ async def test_an_utterance_sent_to_a_worker_that_fails_runs_on_its_replacement(
 async def test_a_worker_with_invalid_audio_is_replaced_and_the_next_utterance_runs() -> None:
     async with failing_pool() as pool:
         pids = pool.pids
-        async with running(pool, "babble") as now:
+        async with running(pool, "surge") as now:
             with pytest.raises(InvalidAudio):
                 await now.rest()
         assert pool.pids != pids

@@ -47,10 +47,15 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) 
 
 
 def test_probes_answer_under_a_thousand_idle_connections_and_1024_files(tmp_path: Path) -> None:
-    with running(tmp_path, limits=(1024, 1024)) as server, connections(server, 1000) as idle:
+    anew = httpx.Limits(max_keepalive_connections=0)  # a connection for each probe
+    with (
+        running(tmp_path, limits=(1024, 1024)) as server,
+        httpx.Client(base_url=server.url, timeout=HANG_SECONDS, limits=anew) as prober,
+        connections(server, 1000) as idle,
+    ):
         for _ in range(20):
-            assert httpx.get(f"{server.url}/healthz", timeout=HANG_SECONDS).status_code == 200
-            assert httpx.get(f"{server.url}/readyz", timeout=HANG_SECONDS).status_code == 200
+            assert prober.get("/healthz").status_code == 200
+            assert prober.get("/readyz").status_code == 200
         closed = [not sock.recv(1) for sock in idle[:200]]
         assert all(closed), "the oldest made room"
         idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -122,6 +122,12 @@ class FailingEngine(ToneEngine):
         for _ in range(1000):
             yield np.full(16_000, 0.1, np.float32)
 
+    def _surge(self) -> Iterator[Sound]:
+        """Yield one part, and more audio than any text can be only after a reader has taken that part alone."""
+        yield NEAR_SILENCE
+        time.sleep(0.5)
+        yield from self._babble()
+
     def _loud(self) -> Iterator[Sound]:
         yield np.full(1600, 7.0, np.float32)
 

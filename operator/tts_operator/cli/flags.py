@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -99,7 +99,7 @@ def read(settings: type[T], flags: Sequence[Flag], options: argparse.Namespace, 
             group = group.setdefault(step, {})
         group[flag.path[-1]] = text
     try:
-        read_settings: T = _adapter(settings).validate_python(values)
+        read_settings: T = _adapter(cast("type", settings)).validate_python(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         raise FlagError(*dict.fromkeys(_problem(detail, flags, given) for detail in details)) from None
