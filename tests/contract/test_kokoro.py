@@ -67,7 +67,7 @@ def test_it_has_54_voices_with_language_and_gender(engine: Onnx) -> None:
     assert {tags[0] for tags in engine.voices.values()} == set(languages.LANGUAGES) - {"ko"}
     assert any("ko" in tags for tags in engine.voices.values())
     assert set(engine.voice_genders) == set(engine.voices)
-    firsts = {tags[0]: voice for voice, tags in reversed(engine.voices.items())}
+    firsts = {tags[0]: voice for voice, tags in reversed(list(engine.voices.items()))}
     assert (firsts["en-us"], firsts["zh"], firsts["es"]) == ("af_heart", "zf_xiaoxiao", "ef_dora"), "the best ones"
 
 

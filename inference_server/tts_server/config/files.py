@@ -1,6 +1,7 @@
 """Reads and validates a configuration file."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,9 +48,20 @@ def read_model(path: Path, model: type[M]) -> M:
 def _mistakes(error: ValidationError) -> str:
     """List every mistake as `field: what is wrong with it`."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    listed = [f"{'.'.join(map(str, each['loc'])) or 'the document'}: {_sentence(each)}" for each in found]
+    listed = [
+        f"{'.'.join(map(str, each['loc'])) or 'the document'}: {_sentence(each)}"
+        for each in found
+        if not _follows(each, found)
+    ]
     more = f"; {len(listed) - MOST_MISTAKES} more" if len(listed) > MOST_MISTAKES else ""
     return "; ".join(listed[:MOST_MISTAKES]) + more
+
+
+def _follows(mistake: ErrorDetails, all_: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is too short only because the mistakes in its entries leave none of them."""
+    place = mistake["loc"]
+    inside = (each for each in all_ if len(each["loc"]) > len(place) and each["loc"][: len(place)] == place)
+    return mistake["type"] == "too_short" and next(inside, None) is not None
 
 
 def _sentence(mistake: ErrorDetails) -> str:
