@@ -30,8 +30,8 @@ from bench.voices import GRAPHS, JOE, KOKORO, VOICES
 from tts_server.engines.onnx.engine import FAMILIES
 
 CALLERS = (1, 4, 16)
-TURNS = 3
-OVERHEAD_SENTENCES = 12
+TURNS = int(os.environ.get("TURNS", "3"))
+OVERHEAD_SENTENCES = 6
 FASTKOKORO = os.environ.get("FASTKOKORO", "")
 PIPER_PYTHON = os.environ.get("PIPER_PYTHON", "")
 OVERHEAD_AIMS = {"kokoro": "aim: at most 5 %", "heart": "aim: at most 10 %"}
