@@ -109,7 +109,7 @@ class Section:
 
     rows: tuple[str, ...]
     note: str
-    """Where and when it was measured."""
+    """Place and time of the measurement."""
 
 
 def read_sections(text: str) -> dict[str, Section]:

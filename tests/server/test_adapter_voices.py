@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import hibari
 import httpx
@@ -15,7 +16,7 @@ from hack.dequantize import dequantize
 from hack.make_adapter import calmer, write
 from tests.support.onnx_models import onnx_model
 from tests.support.operator_builders import desired, observe, server_files
-from tests.support.resources import Object, precision
+from tests.support.resources import precision
 from tts_operator.api import TTSModel
 from tts_server.app.build import Application, Sources
 from tts_server.config.schema import QuotaConfig, ServerConfig
@@ -51,7 +52,7 @@ async def pod(known: TTSModel, files: Path, folder: Path, **entry: object) -> As
         yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://acme.test"))
 
 
-def heart(**spec: Object | list[Object]) -> TTSModel:
+def heart(**spec: Any) -> TTSModel:
     onnx = {"family": "Hibari", "files": {"model": "int8.onnx"}}
     return onnx_model(source=CLAIM, onnx=onnx, languages=["en"], firstAudioTimeoutSeconds=60, **spec)
 
