@@ -172,9 +172,9 @@ MISUSES: dict[str, Callable[[OperatorAccount, int], None]] = {
 """One for each policy."""
 
 
-def endpoint_slice(service: str = "acme", port: int = 20_000, **labels: str) -> dict[str, Any]:
+def endpoint_slice(service: str = "acme", port: int = 20_000, manager: str = "tts-operator") -> dict[str, Any]:
     """The EndpointSlice by which the tenant's Service leads to the waker, with a change."""
-    own = {"kubernetes.io/service-name": service, **labels}
+    own = {"kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": manager}
     ports = [{"name": "http", "port": port, "protocol": "TCP"}]
     return changed("EndpointSlice", {"metadata": {"labels": own}, "ports": ports})
 
@@ -487,7 +487,7 @@ OTHER_MISUSES: dict[str, tuple[dict[str, Any], str]] = {
     "a Service for all addresses": (changed("Service", {"spec": {"externalIPs": ["8.8.8.8"]}}), "type ClusterIP"),
     "endpoints of another Service": (endpoint_slice("billing"), "must be of the Service of their tenant"),
     "endpoints that the EndpointSlice controller would keep": (
-        endpoint_slice(**{"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}),
+        endpoint_slice(manager="endpointslice-controller.k8s.io"),
         "must be of the Service of their tenant",
     ),
     "endpoints at another port": (endpoint_slice(port=24_096), "must lead to a port of the waker"),

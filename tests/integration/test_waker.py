@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -277,3 +279,24 @@ async def test_a_request_before_the_tenant_s_status_was_read_waits_for_it() -> N
         one.has_pods(pod)
         one.tells(atZero=False)
         assert (await request).status_code == 200
+
+
+def test_a_waker_that_may_open_few_files_raises_its_limit_for_its_ports() -> None:
+    """Each port is a file, and containers may start with a soft limit of 1024."""
+    script = """
+import asyncio, resource, sys
+from tts_operator.waker.run import _listening, allow_many_files
+
+class Tenants:
+    server = asyncio.Protocol
+
+async def listen():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    allow_many_files()
+    async with _listening(Tenants(), [0] * 200):
+        print("listening")
+
+asyncio.run(listen())
+"""
+    run = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+    assert run.stdout == "listening\n", run.stderr

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tts_operator.api import Schedule
-from tts_operator.api.support import unsupported_in_tenant
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
@@ -71,9 +70,6 @@ def schedule(options: argparse.Namespace) -> int:
         tenant = read_tenant(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
         return _fail(*(f"{name}: {problem}" for problem in error.problems))
-    for later in unsupported_in_tenant(tenant.spec):
-        if later.startswith("spec.schedule"):
-            print(f"warning: {later} is not supported yet; the operator will reject this tenant", file=sys.stderr)
     for sentence in never_open(tenant.spec.schedule):
         print(f"warning: {sentence}", file=sys.stderr)
     rows = _rows(tenant.spec.schedule, start, end)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -32,6 +33,7 @@ BACKLOG = 128
 async def wake(settings: WakerProcessSettings, clock: Clock | None = None) -> None:
     """Answer requests until SIGTERM or SIGINT; then the requests that are in flight end."""
     clock = clock or SystemClock()
+    allow_many_files()
     stopping = _stop_signal()
     metrics, tenants, arrivals = WakerMetrics(), Tenants(settings.release), Arrivals()
     metrics.tenants.set_function(lambda: len(tenants))
@@ -62,6 +64,13 @@ async def wake(settings: WakerProcessSettings, clock: Clock | None = None) -> No
             if following.done():
                 following.result()
         await _drained(budget, settings.drain_seconds)
+
+
+def allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: a container may start with 1024, and each port is a file."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # an endless hard limit may be above the kernel's
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _drained(budget: Budget, seconds: float) -> None:

@@ -138,16 +138,13 @@ def test_what_kubectl_get_printed_can_be_read(tmp_path: Path, capsys: pytest.Cap
     assert len(json.loads(capsys.readouterr().out)) == 4
 
 
-def test_a_schedule_that_the_operator_refuses_until_later_is_shown_with_a_warning(
-    tenant: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    zero = "{until: '2026-01-01T00:00:00Z', minReplicas: 0}"
+def test_a_schedule_with_a_zero_is_shown_like_any_other(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    zero = "{until: '2100-01-01T00:00:00Z', minReplicas: 0}"
     tenant.write_text(TENANT.replace("    windows:", f"    override: {zero}\n    windows:"))
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
-    warning = (
-        "warning: spec.schedule.override.minReplicas 0 is not supported yet; the operator will reject this tenant\n"
-    )
-    assert capsys.readouterr().err == warning
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.splitlines()[1].split()[-3:] == ["override", "0", "0"]
 
 
 @pytest.mark.parametrize(("written", "instead", "message"), PROBLEMS.values(), ids=PROBLEMS)

@@ -11,7 +11,7 @@ import pytest
 
 from tts_operator.api.tenant import Tier
 from tts_operator.cli.flags import FlagError
-from tts_operator.cli.main import main, parser, run_flags, settings_of
+from tts_operator.cli.main import main, parser, run_flags, settings_of, waker_flags
 from tts_operator.settings import DefaultCeilings, ProcessSettings, Settings, Tiers
 
 ROOT = Path(__file__).parents[4]
@@ -195,12 +195,19 @@ def test_the_chart_sets_every_flag_and_no_other() -> None:
     assert with_values == {flag.name for flag in run_flags()}
 
 
+def test_the_chart_sets_flags_of_the_waker_that_exist() -> None:
+    template = ROOT / "charts" / "ttsfleet" / "templates" / "waker.yaml"
+    with_values = set(re.findall(r"- (--[a-z0-9-]+)=", template.read_text(encoding="utf-8")))
+    assert with_values <= {flag.name for flag in waker_flags()}
+    assert {"--first-port", "--ports", "--release", "--watch-namespaces"} <= with_values
+
+
 def test_every_flag_is_documented_by_a_sentence_and_listed_in_the_reference() -> None:
     reference = (ROOT / "docs" / "reference" / "tts-operator.md").read_text(encoding="utf-8")
-    for flag in run_flags():
+    for flag in (*run_flags(), *waker_flags()):
         assert SENTENCE.fullmatch(flag.help), f"{flag.name}: {flag.help}"
         assert f"| `{flag.name}` | `{flag.variables[0]}`" in reference
-    assert reference.count("| `--") == len(run_flags())
+    assert reference.count("| `--") == len(run_flags()) + len(waker_flags())
 
 
 def test_a_wrong_flag_the_help_and_the_crds_do_not_wait_for_the_kubernetes_client() -> None:

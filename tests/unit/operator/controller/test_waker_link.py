@@ -32,9 +32,8 @@ class Slices:
 
 
 class Forbids:
-    async def list(self, *_: object) -> AsyncIterator[Object]:
+    def list(self, *_: object) -> AsyncIterator[Object]:
         raise Forbidden("Forbidden", "endpointslices")
-        yield {}
 
 
 def cluster(fake: object) -> Cluster:

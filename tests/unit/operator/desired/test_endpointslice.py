@@ -66,6 +66,8 @@ def test_zero_is_converged_once_it_is_written_and_counts_for_every_pool() -> Non
     children = settle(reading("espeak", "other", children=by_day("espeak", "other")), AT_TWO)
     at_zero = reading("espeak", "other", children=children)
     assert planned(at_zero, AT_TWO) == []
+    told = status(resolved(at_zero, AT_TWO), at_zero, Outcome())
+    assert [(each["min"], each["max"]) for each in told["pools"]] == [(0, 0), (0, 0)]
     assert {each["spec"]["replicas"] for each in children if each["kind"] == "Deployment"} == {0}
     autoscalers = [each for each in children if each["kind"] == "HorizontalPodAutoscaler"]
     assert [each["spec"]["minReplicas"] for each in autoscalers] == [1, 1], "they stay, and an HPA takes no zero"

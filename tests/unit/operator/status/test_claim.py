@@ -75,3 +75,10 @@ def test_releases_have_field_managers_of_their_own_of_bounded_length() -> None:
     names = {model_status_manager(release) for release in (US, THEM, long, long + "x")}
     assert len(names) == 4
     assert max(map(len, names)) <= MAX_MANAGER_LENGTH
+
+
+def test_the_waker_s_requests_are_no_part_of_what_a_release_writes() -> None:
+    """Else it would write its status again after each of them, for ever."""
+    assert own_status({"activeWindow": "night", "wake": {"requestedAt": "2026-11-05T02:00:00Z"}}) == {
+        "activeWindow": "night"
+    }
