@@ -1,4 +1,4 @@
-"""What the operator writes is known before any watch tells it."""
+"""The operator's own writes are known before any watch tells them."""
 
 from __future__ import annotations
 
