@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 import uuid
@@ -26,10 +27,10 @@ from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.object_watches import ObjectWatches
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.watch_supervisor import WatchSupervisor
-from tts_operator.controller.watches import ListedPage, scopes_of
+from tts_operator.controller.watches import BY_KOPF, WATCHED, ListedPage, scopes_of
 from tts_operator.informer.reader import CachedReader, LiveReader
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import LEASE, Kind
+from tts_operator.objects.kinds import LEASE, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.redis_acl.admin import RedisAdmin
@@ -120,6 +121,9 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         forwarder = EventForwarder(controller, watch_health, objects)
         watches = WatchSupervisor(forwarder, clock.monotonic, controller.resync, metrics.watch_restarts.inc)
         objects.connect(forwarder, watches.works)
+        for kind in (TENANT, MODEL, NAMESPACE, *WATCHED):
+            age = watches.age_seconds if kind in BY_KOPF else objects.age_seconds
+            metrics.watch_age.labels(kind.plural).set_function(functools.partial(age, kind))
 
         def unhealthy() -> list[str]:
             return [f"the watch of {kind} delivers no events" for kind in watch_health.stale(clock.monotonic())]

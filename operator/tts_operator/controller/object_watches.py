@@ -107,6 +107,11 @@ class ObjectWatches:
             f"no working watch of {path}" for watched in self._watched.values() for path in watched.activity.silent()
         )
 
+    def age_seconds(self, kind: Kind) -> float:
+        """Time since the watch of a kind last worked, of that one in a namespace which is the oldest; 0 without any."""
+        watched = (each for collection, each in self._watched.items() if collection.kind is kind)
+        return max((each.activity.age_seconds() for each in watched), default=0.0)
+
     def is_current(self, kind: Kind, namespace: str, name: str) -> bool:
         """Whether a working watch keeps the copies of a kind current, in a namespace or in all.
 

@@ -9,6 +9,7 @@ import structlog
 from tts_operator.controller.fingerprints import Fingerprints
 from tts_operator.controller.watch_session import Watching, WatchSession
 from tts_operator.controller.watches import EventSink, ForwardToLoop, KopfWatch, WatchScope
+from tts_operator.objects.kinds import Kind
 from tts_operator.telemetry.watch_activity import SILENCE_SECONDS, WatchActivity
 
 log = structlog.get_logger()
@@ -108,6 +109,11 @@ class WatchSupervisor:
             path in scope.paths and started.session.running and path not in started.activity.silent()
             for scope, started in self._started.items()
         )
+
+    def age_seconds(self, kind: Kind) -> float:
+        """Time since the watches of a scope with this kind last worked, of the oldest scope; 0 without any."""
+        watching = (started for scope, started in self._started.items() if kind in scope.kinds)
+        return max((started.activity.age_seconds() for started in watching), default=0.0)
 
     def problems(self) -> list[str]:
         """Watches that do not work now, one line each."""

@@ -39,6 +39,10 @@ class WatchActivity:
         if path in self._worked:
             self._worked[path] = self._monotonic()
 
+    def age_seconds(self) -> float:
+        """Time since the last orderly end of the watch that has been without one for longest."""
+        return self._monotonic() - min(max(at, self._started_at) for at in self._worked.values())
+
     def silent(self) -> list[str]:
         """Paths without a working watch, for whatever reason."""
         now = self._monotonic()

@@ -68,3 +68,14 @@ def test_a_request_for_anything_else_is_ignored() -> None:
     for step in (activity.requested, activity.opened, activity.ended):
         step("/version")
     assert activity.silent() == []
+
+
+def test_the_age_is_that_of_the_oldest_watch() -> None:
+    now = 0.0
+    activity = WatchActivity(("/a", "/b"), lambda: now)
+    for path, at in (("/a", 4.0), ("/b", 7.0)):
+        now = at
+        activity.ended(path)
+    now = 10.0
+    assert activity.age_seconds() == 6.0
+    assert WatchActivity(("/a",), lambda: 3.0).age_seconds() == 0.0
