@@ -98,8 +98,8 @@ class Metrics:
         )
         self.watch_age = Gauge(
             "tts_operator_watch_age_seconds",
-            "Time since the watch of a kind last ended in good order, which it does every 4 seconds; with a watch for each"
-            " namespace, of the oldest.",
+            "Time since the watch of a kind last ended in good order, which it does every 4 seconds; with a watch for"
+            " each namespace, of the oldest.",
             ["kind"],
             registry=self.registry,
         )
