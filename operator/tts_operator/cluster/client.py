@@ -7,7 +7,7 @@ Between the two the process may have been frozen for a minute.
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -153,7 +153,6 @@ class Cluster:
                 return
 
     async def page(self, collection: Collection, token: str = "", limit: int = PAGE) -> Page:
-        """Read one page of a list; `token` is that of the page before. Raises Expired if that is too old."""
         kind = collection.kind
         query = collection.query | {"limit": str(limit)} | ({"continue": token} if token else {})
         accept = METADATA_LIST if collection.metadata_only else JSON
@@ -167,11 +166,7 @@ class Cluster:
             size,
         )
 
-    async def watch(self, collection: Collection, version: str, seconds: int) -> AsyncIterator[WatchEvent]:
-        """Yield what changes after this resourceVersion, until the server ends the watch after so many seconds.
-
-        Raises ClusterError, and Unreachable too for a watch that the server does not end.
-        """
+    async def watch(self, collection: Collection, version: str, seconds: int) -> AsyncGenerator[WatchEvent]:
         query = collection.query | {
             "watch": "true",
             "allowWatchBookmarks": "true",

@@ -90,7 +90,9 @@ class ObjectWatches:
         """Compare everything with a list once in each interval, one collection at a time; when cancelled, end."""
         try:
             while True:
-                for collection in list(self._watched) or [None]:
+                if not self._watched:
+                    await asyncio.sleep(relist_seconds)
+                for collection in list(self._watched):
                     await asyncio.sleep(relist_seconds / max(len(self._watched), 1))
                     if collection in self._watched:
                         self._watched[collection].reflector.relist()
@@ -166,7 +168,6 @@ class ObjectWatches:
             self.changed(change)
 
     def changed(self, change: Change) -> None:
-        """Enqueue what a change of a child, a pod or a namespace concerns."""
         held = change.held
         if self._sink is None or held.kind in BY_KOPF:
             return

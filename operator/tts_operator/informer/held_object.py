@@ -138,7 +138,7 @@ DROPPED_METADATA = frozenset({"resourceVersion", "managedFields", "selfLink"})
 
 
 def _of_foreign(kind: Kind, body: Body) -> dict[str, Any]:
-    """What an HPA of somebody else scales: it may be a pool of the tenant's."""
+    """The target of an HPA of somebody else: it may be a pool of the tenant's."""
     if kind is not HORIZONTAL_POD_AUTOSCALER:
         return {}
     return {"spec": _some(body.get("spec") or {}, ("scaleTargetRef",))}

@@ -25,7 +25,7 @@ class Change(NamedTuple):
 
     before: HeldObject | None
     after: HeldObject | None
-    """None: the object is gone."""
+    """The object as it is now; None once it is gone."""
 
     @property
     def held(self) -> HeldObject:

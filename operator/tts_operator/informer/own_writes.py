@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from urllib.parse import unquote
 
+import structlog
+
 from tts_operator.informer.indexer import Change, Indexer
 from tts_operator.objects.kinds import CHILDREN, KINDS, MODEL, NAMESPACE, POD, SECRET, TENANT, Kind
 from tts_operator.objects.manifest import Body
+
+log = structlog.get_logger()
 
 HELD: tuple[Kind, ...] = (TENANT, MODEL, NAMESPACE, POD, *(kind for kind in CHILDREN if kind is not SECRET))
 """Kinds of which copies are held. Secrets are not among them."""
@@ -21,7 +25,13 @@ class OwnWrites:
         self._changed = changed
 
     def stored(self, method: str, path: str, answer: Body) -> None:
-        """Record the object that a write returned."""
+        """Record the object that a write returned. Raises nothing: the write is done, whatever was returned."""
+        try:
+            self._record(method, path, answer)
+        except Exception:  # the watch tells it
+            log.exception("own write not recorded", path=path)
+
+    def _record(self, method: str, path: str, answer: Body) -> None:
         target = target_of(path)
         if target is None:
             return

@@ -1,4 +1,4 @@
-"""What a reconcile reads of the cluster besides Secrets: from the API server, or from copies that watches keep current.
+"""Reads for a reconcile all but Secrets: from the API server, or from copies that watches keep current.
 
 One contract suite runs over both (`tests/integration/operator/test_readers.py`). Secrets are read from the API server
 in any case, by `observe.secret_reader`: nothing holds copies of them.
@@ -145,10 +145,7 @@ class CachedReader:
         return [held.body() for held in self._indexer.foreign_autoscalers(namespace)]
 
     async def for_reconcile(self, key: Key, *, live: bool) -> Reader:
-        """This reader, once its watches have caught up with what was written, which takes milliseconds.
-
-        After CATCH_UP_SECONDS it is the live one.
-        """
+        # The watches catch up with what was written within milliseconds.
         for _ in range(0 if live else round(CATCH_UP_SECONDS / CATCH_UP_POLL_SECONDS)):
             if not self._indexer.is_behind(key):
                 return self

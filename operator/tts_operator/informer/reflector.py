@@ -1,6 +1,7 @@
 """Lists one collection, watches it from there on, and tells an indexer what it hears, until it is cancelled."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import structlog
@@ -26,33 +27,30 @@ EVENTS_AT_ONCE = 20
 """Events after which other work gets a turn: those that are buffered already do not wait for the network."""
 
 
-class Stream(Protocol):
-    """Yields the events of one watch."""
-
-    def __aiter__(self) -> "Stream": ...
-
-    async def __anext__(self) -> WatchEvent: ...
-
-    async def aclose(self) -> None:
-        """End the watch."""
-
-
 class Source(Protocol):
     """Lists and watches collections, as `cluster.client.Cluster` does. Everything raises ClusterError."""
 
-    async def page(self, collection: Collection, token: str = "", limit: int = LONGEST_PAGE) -> Page: ...
+    async def page(self, collection: Collection, token: str = "", limit: int = LONGEST_PAGE) -> Page:
+        """Read one page of a list; `token` is that of the page before. Raises Expired if that is too old."""
 
-    def watch(self, collection: Collection, version: str, seconds: int) -> Stream: ...
+    def watch(self, collection: Collection, version: str, seconds: int) -> AsyncGenerator[WatchEvent]:
+        """Yield what changes after this resourceVersion, until the server ends the watch after so many seconds.
+
+        Raises Unreachable, too, for a watch that the server does not end.
+        """
 
 
 class Activity(Protocol):
     """Receives what a watch does: see `telemetry.watch_activity.WatchActivity`."""
 
-    def requested(self, path: str) -> None: ...
+    def requested(self, path: str) -> None:
+        """Record a request for a list or a watch."""
 
-    def opened(self, path: str) -> None: ...
+    def opened(self, path: str) -> None:
+        """Record that the API server accepted a watch."""
 
-    def ended(self, path: str) -> None: ...
+    def ended(self, path: str) -> None:
+        """Record that the API server ended a watch: it has delivered all that there was."""
 
 
 class Receiver(Protocol):

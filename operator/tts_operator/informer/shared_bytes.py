@@ -12,7 +12,7 @@ class SharedBytes:
         self._left = max_bytes
 
     def one(self, text: bytes) -> bytes:
-        """The same text, as the one object that all holders share."""
+        """Return an equal text: the one object that all holders share."""
         found = self._texts.get(text)
         if found is not None:
             return found

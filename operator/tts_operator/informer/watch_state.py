@@ -27,7 +27,7 @@ class Failure(Enum):
 
 @dataclass(frozen=True)
 class WatchState:
-    """Where a list-and-watch is."""
+    """Progress of a list-and-watch."""
 
     version: str = ""
     """resourceVersion to watch from; empty: list first."""

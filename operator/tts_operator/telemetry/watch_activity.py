@@ -25,12 +25,10 @@ class WatchActivity:
         self._worked = dict.fromkeys(paths, NEVER)
 
     def requested(self, path: str) -> None:
-        """Record a request for a list or a watch."""
         if path in self._requested:
             self._requested[path] = self._monotonic()
 
     def opened(self, path: str) -> None:
-        """Record that the API server accepted a watch."""
         if path in self._opened:
             first = self._opened[path] == NEVER
             self._opened[path] = self._monotonic()
@@ -38,7 +36,6 @@ class WatchActivity:
                 self._worked[path] = self._opened[path]
 
     def ended(self, path: str) -> None:
-        """Record that the API server ended a watch: it has delivered all that there was."""
         if path in self._worked:
             self._worked[path] = self._monotonic()
 

@@ -142,3 +142,13 @@ async def test_a_namespace_that_is_deleted_stops_no_other_and_is_taken_up_when_i
         return live is not None and '"requestsPerMinute": 100' in live["data"]["quota.json"]
 
     await eventually(is_vip, "the edit holds", NOTICED_SECONDS)
+
+    # It may not watch namespaces, and the next list comes after an hour.
+    await api.user.patch(Ref("v1", "Namespace", "", goes), {"metadata": {"labels": {"ttsfleet.io/max-tier": "Basic"}}})
+
+    async def is_refused() -> bool:
+        live = await api.cluster.get(Ref("ttsfleet.io/v1alpha1", "TTSTenant", goes, "after"))
+        conditions = ((live or {}).get("status") or {}).get("conditions") or ()
+        return any(each["type"] == "Accepted" and each["status"] == "False" for each in conditions)
+
+    await eventually(is_refused, "a label of the namespace takes effect", NOTICED_SECONDS)

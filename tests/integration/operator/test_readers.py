@@ -270,7 +270,7 @@ async def test_a_converged_tenant_costs_no_request(api: ApiServer) -> None:
 
 async def is_corrected(api: ApiServer, context: ReconcileContext) -> bool:
     await reconcile(api.key(), context)
-    return (await api.get("ConfigMap", "acme-quota"))["data"]["quota.json"] != "{}"
+    return bool((await api.get("ConfigMap", "acme-quota"))["data"]["quota.json"] != "{}")
 
 
 async def test_a_child_of_a_tenant_that_somebody_changes_enqueues_it(api: ApiServer) -> None:

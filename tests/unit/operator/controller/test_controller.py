@@ -16,10 +16,11 @@ from tests.support.operator_builders import observe, pod
 from tests.support.virtual_time import BEGINNING, VirtualClock
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
+from tts_operator.cluster.errors import Conflict, Overloaded
 from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_model import ModelUse
-from tts_operator.controller.reconcile_tenant import ReconcileFailed
+from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import TENANT, Kind
 from tts_operator.objects.manifest import Body, Manifest, Ref
@@ -42,6 +43,7 @@ class Stage:
         self.answers: defaultdict[Key, list[Requeue | Exception | None]] = defaultdict(list)
         self.after_reconcile: Callable[[Key], None] = lambda key: None
         self.reconciles: list[tuple[float, Key]] = []
+        self.live: list[bool] = []
         self.metrics = Metrics()
         self.apply_seconds = 0.0
 
@@ -49,8 +51,10 @@ class Stage:
         await asyncio.sleep(self.apply_seconds)
         return manifest.body
 
-    async def reconcile(self, key: Key, *_: Any, **__: Any) -> Requeue | None:
+    async def reconcile(self, key: Key, context: ReconcileContext) -> Requeue | None:
         self.reconciles.append((self.seconds(), key))
+        self.live.append(key in context.outdated)
+        context.outdated.discard(key)
         answer = self.answers[key].pop(0) if self.answers[key] else None
         self.after_reconcile(key)
         if isinstance(answer, Exception):
@@ -361,3 +365,39 @@ async def test_events_that_were_missed_are_repaired_by_a_list_at_once(stage: Sta
         stage.reconciles.clear()
         await asyncio.sleep(39)
         assert stage.times(ACME) == [], "the next list comes a whole interval after this one"
+
+
+@pytest.mark.parametrize("error", [Conflict("Conflict", "changed"), ReconcileFailed("Conflict"), KeyError("spec")])
+async def test_after_a_failure_the_next_reconcile_reads_live(stage: Stage, error: Exception) -> None:
+    """Its copies may have been too old, however that came."""
+    stage.answers[ACME] = [error, None]
+    stage.tenants = {ACME: ["espeak"]}
+    controller = controller_on(stage)
+    async with leading(controller):
+        await asyncio.sleep(60)
+        controller.status_changed(ACME)
+        await asyncio.sleep(1)
+    assert stage.live == [False, True, False]
+
+
+async def test_a_server_that_is_overloaded_is_asked_again_when_it_says(stage: Stage) -> None:
+    stage.answers[ACME] = [Overloaded("too many requests", 30.0), None]
+    stage.tenants = {ACME: ["espeak"]}
+    async with leading(controller_on(stage)):
+        await asyncio.sleep(60)
+    assert stage.times(ACME) == [0, 30]
+
+
+async def test_each_lane_tells_how_long_its_keys_have_waited(stage: Stage) -> None:
+    stage.tenants = {ACME: ["espeak"]}
+    controller = controller_on(stage)
+    async with leading(controller):
+        await asyncio.sleep(10)
+        controller.tenant_changed(BETA, [])
+        controller.child_changed(BETA)
+        await asyncio.sleep(1)
+
+    def count(lane: str) -> float | None:
+        return stage.metrics.registry.get_sample_value("tts_operator_queue_wait_seconds_count", {"lane": lane})
+
+    assert (count("resync"), count("edit"), count("transition")) == (1, 1, None)

@@ -1,4 +1,4 @@
-"""Nobody starves: not a lane beside busier ones, and not a team beside one that edits a hundred times a second."""
+"""No lane starves beside busier ones, and no team beside one that edits a hundred times a second."""
 
 from __future__ import annotations
 

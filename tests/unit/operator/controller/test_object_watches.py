@@ -1,4 +1,4 @@
-"""What is current, what is told of a change, and what an operator that is confined reads instead of watching."""
+"""Copies are current while their watches work, and each change is told to whom it concerns."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_tenants_are_current_after_a_complete_list_and_while_kopf_watches(
 
 
 async def test_a_tenant_or_a_model_whose_deletion_kopf_missed_is_told(clock: VirtualClock) -> None:
-    """kopf never tells: it begins its next list with what exists."""
+    """A list of kopf's begins with what exists, and kopf itself does not tell what is missing."""
     async with staged(clock, EVERYWHERE) as stage:
         stage.list(body("acme"), body("beta"))
         stage.list(body("espeak", namespace=""), kind=MODEL)

@@ -1,4 +1,4 @@
-"""What is held of an object is enough for every reconcile, and no more."""
+"""An object is held with all that reconciles read of it, and no more."""
 
 from __future__ import annotations
 
@@ -104,11 +104,7 @@ PODS: dict[str, dict[str, Any]] = {
     "killed for memory, and ready again": crashing(),
     "killed while not ready": {
         **crashing(),
-        "status": {
-            "containerStatuses": [
-                {**crashing()["status"]["containerStatuses"][0], "ready": False}  # type: ignore[dict-item]
-            ]
-        },
+        "status": {"containerStatuses": [{**crashing()["status"]["containerStatuses"][0], "ready": False}]},
     },
     "an image that is not there": {
         **crashing(),
@@ -203,7 +199,7 @@ def test_large_foreign_objects_cost_little_memory() -> None:
 
 def test_field_sets_that_objects_have_in_common_are_held_once() -> None:
     shared = SharedBytes()
-    fields = {"f:data": {f"f:{number}": {} for number in range(100)}}
+    fields: dict[str, Any] = {"f:data": {f"f:{number}": {} for number in range(100)}}
 
     def of(name: str) -> HeldObject:
         entries = [{"manager": "tts-operator", "operation": "Apply", "time": name, "fieldsV1": fields}]

@@ -1,4 +1,4 @@
-"""What the operator writes is known before any watch tells it."""
+"""The operator's own writes are known before any watch tells them."""
 
 from __future__ import annotations
 
@@ -90,6 +90,12 @@ def test_a_write_that_somebody_deleted_meanwhile_brings_nothing_back() -> None:
     assert stage.content() is None
     stage.writes.stored("PATCH", PATH, config_map(8, "created again"))
     assert stage.content() == "created again"
+
+
+def test_a_response_that_nobody_expected_fails_no_write() -> None:
+    stage = Stage()
+    stage.writes.stored("PATCH", PATH, {"kind": "ConfigMap"})
+    assert stage.changes == []
 
 
 def test_an_object_that_a_finalizer_holds_is_not_gone() -> None:

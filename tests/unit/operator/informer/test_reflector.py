@@ -126,7 +126,7 @@ class Stage:
     heard: Heard
 
     def names(self) -> dict[str, int]:
-        """What is held, with its version in the cluster."""
+        """Every held object, with its version in the cluster."""
         return {held.name: held.version for held in self.indexer.all(CONFIG_MAP)}
 
     def is_current(self) -> bool:

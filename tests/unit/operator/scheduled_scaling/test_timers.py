@@ -102,7 +102,7 @@ async def test_a_thousand_tenants_at_one_instant_all_begin(clock: VirtualClock) 
 
 
 async def test_an_instant_is_announced_once_and_shortly_before_it(clock: VirtualClock) -> None:
-    """What it needs is ready by then: connections, for one, take longer to open than a write takes."""
+    """All that it needs is ready by then: connections, for one, take longer to open than a write takes."""
     timers, announced, begun = TransitionTimers[str](), [], []
 
     def approaching() -> None:
