@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.api_server import NUMBERS, KubernetesUser, picture
 from tests.support.resources import model_body, tenant_body
 from tts_operator.cluster.client import Cluster, collect
-from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, Unreachable
+from tts_operator.cluster.errors import ClusterError, NotFound
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, TENANT
 from tts_operator.objects.labels import MANAGED, TENANT_LABEL
@@ -29,7 +29,7 @@ TEAMS = 3
 PACE_SECONDS = 0.3
 """Longest time between two edits."""
 AGAIN_SECONDS = 0.5
-COLLECTED_KINDS = frozenset({"ReplicaSet", "Pod"})
+INSIST_SECONDS = 120.0
 EXPECTED = ("Accepted", "ModelsResolved", "Programmed", "Ready")
 """Conditions that are True of every tenant in the end, of a suspended one too."""
 KEYS = "team-keys"
@@ -156,13 +156,20 @@ class Fleet:
 
 
 async def insist(write: Callable[[], Awaitable[Any]]) -> Any:
-    """Repeat a write of a person until the API server answers. What is gone meanwhile is left alone."""
+    """Repeat a write of a person until it is done. What is gone meanwhile is left alone.
+
+    An API server without its storage answers with 500, which is a refusal to whoever does not know why.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + INSIST_SECONDS
     while True:
         try:
             return await write()
         except NotFound:
             return None
-        except (Conflict, Unreachable):
+        except ClusterError:
+            if loop.time() > deadline:
+                raise
             await asyncio.sleep(AGAIN_SECONDS)
 
 

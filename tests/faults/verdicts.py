@@ -43,6 +43,9 @@ def recovered_seconds(calm_seconds: float) -> float:
     return max(RECOVERED_SECONDS, CALM_TIMES * calm_seconds)
 
 
+NOT_RUN = "not run yet"
+
+
 class Verdict(StrEnum):
     """Verdicts, best first."""
 
@@ -83,9 +86,9 @@ def outcomes() -> list[Outcome]:
 
 
 def page(found: Iterable[Outcome]) -> str:
-    by_fault: dict[str, list[Outcome]] = {}
+    by_fault: dict[str, list[Outcome]] = {fault: [] for fault in FAULTS}
     for outcome in found:
-        by_fault.setdefault(outcome.fault, []).append(outcome)
+        by_fault[outcome.fault].append(outcome)
     head = HEAD.format(resilient=RESILIENT_SECONDS, recovered=RECOVERED_SECONDS, times=CALM_TIMES)
     return "\n".join([head, *table(by_fault), ""])
 
@@ -94,6 +97,9 @@ def table(by_fault: Mapping[str, list[Outcome]]) -> list[str]:
     """Rows of the table: the worst verdict and the longest time of each fault's seeds."""
     rows = ["| fault | verdict | seconds to recover | seeds |", "| --- | --- | ---: | --- |"]
     for fault, each in by_fault.items():
+        if not each:
+            rows.append(f"| `{fault}`: {FAULTS[fault].about} | {NOT_RUN} | - | - |")
+            continue
         verdict = max((outcome.verdict for outcome in each), key=list(Verdict).index)
         seconds = [outcome.seconds for outcome in each if outcome.seconds is not None]
         longest = f"{max(seconds):.0f}" if seconds else "-"

@@ -271,6 +271,8 @@ def picture(key: Key, children: Mapping[Ref, Body], *, suspended: bool) -> str:
         if ref.kind == "Deployment":
             replicas = "none" if child["spec"]["replicas"] == 0 else "some"
             found[ref] = {**child, "spec": {**child["spec"], "replicas": replicas}}
+        if ref.kind == "Secret":  # a tenant that has lived longer has more signing keys
+            found[ref] = {**child, "data": {TIME.sub("TIME", name): "" for name in child.get("data") or ()}}
     if suspended:  # one that was born suspended has neither
         found = {ref: child for ref, child in found.items() if ref.kind not in STARTED}
     text = json.dumps(specs(found), sort_keys=True, indent=1)

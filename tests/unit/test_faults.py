@@ -123,7 +123,7 @@ def test_verdicts(outcome: Outcome, expected: Verdict) -> None:
 
 def test_a_fault_has_the_worst_verdict_of_its_seeds() -> None:
     text = page([Outcome("409", 1, 3.0), Outcome("409", 21, 40.2), Outcome("hang", 6, None)])
-    assert re.findall(r"^\| `([\w-]+)`.* \| (\w+) \| (\S+) \| (.*) \|$", text, re.MULTILINE) == [
+    assert re.findall(r"^\| `([\w-]+)`.* \| ([A-Z]\w+) \| (\S+) \| (.*) \|$", text, re.MULTILINE) == [
         ("409", "Degraded", "40", "1, 21"),
         ("hang", "Failed", "-", "6"),
     ]
