@@ -141,6 +141,7 @@ class Indexer:
             for held in self.all(kind, namespace)
             if (held.namespace, held.name) not in existing and (held.version <= newest or not newest)
         ]
+        self._listed_at[kind, namespace] = newest
         return [self._remove(held) for held in gone]
 
     def forget_versions(self) -> None:

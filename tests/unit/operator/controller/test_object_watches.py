@@ -150,8 +150,8 @@ async def test_a_tenant_or_a_model_whose_deletion_kopf_missed_is_told(clock: Vir
 async def test_both_tenants_of_an_object_are_told_when_its_label_moves(clock: VirtualClock) -> None:
     path = "/api/v1/namespaces/team/configmaps/a"
     async with staged(clock, EVERYWHERE) as stage:
-        stage.objects.own_writes.stored("PATCH", path, body("a", tenant="acme", kind="ConfigMap"))
-        stage.objects.own_writes.stored("PATCH", path, body("a", 2, tenant="beta", kind="ConfigMap"))
+        stage.objects.own_writes.stored("PATCH", path, body("a", 101, tenant="acme", kind="ConfigMap"))
+        stage.objects.own_writes.stored("PATCH", path, body("a", 102, tenant="beta", kind="ConfigMap"))
         assert stage.sink.told == ["child of team/acme", "child of team/acme", "child of team/beta"]
 
 

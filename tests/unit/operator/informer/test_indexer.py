@@ -85,6 +85,16 @@ def test_deletions_that_a_watch_missed_are_found_by_a_list() -> None:
     assert [held.name for held in indexer.of_tenant(CONFIG_MAP, ACME)] == ["newer", "stays"]
 
 
+def test_what_a_complete_list_did_not_have_is_not_brought_back_by_what_is_older() -> None:
+    """The deletion was missed, and the response to an earlier write comes after the list."""
+    indexer = Indexer()
+    indexer.put(CONFIG_MAP, body("there", 9, "x"), listed_at="10")
+    indexer.listed(CONFIG_MAP, "", {ObjectName("team", "there")}, "10")
+    assert indexer.put(CONFIG_MAP, body("gone", 8)) is None
+    assert indexer.put(CONFIG_MAP, body("new", 11)) is not None
+    assert set(contents(indexer)) == {"there", "new"}
+
+
 def test_after_storage_was_restored_an_older_version_wins() -> None:
     indexer = Indexer()
     indexer.put(CONFIG_MAP, body("a", 100, "new"))
