@@ -22,7 +22,7 @@ class AlertCase:
     labels: Mapping[str, str] = field(default_factory=dict)
     minute: int = 60
     description: str = ""
-    """Where the description has a value in it."""
+    """The description, if it has a value in it; else that of the rule."""
 
 
 def requests(failed: float, answered: float = 1000.0) -> dict[str, str]:

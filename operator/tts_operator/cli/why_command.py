@@ -18,6 +18,10 @@ from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.labels import TENANT_LABEL
 from tts_operator.objects.names import GROUP
 
+CONDITIONS = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
+POOLS = ("MODEL", "ROLE", "PRECISION", "BOUNDS", "READY", "REASON")
+PODS = ("POD", "PHASE", "READY", "RESTARTS", "NODE", "AGE", "REASON")
+EVENTS = ("EVENT", "TYPE", "REASON", "OBJECT", "MESSAGE")
 MOST_EVENTS = 10
 NARROW = 100
 """Characters of an event's message that fit beside its other columns."""
@@ -28,8 +32,8 @@ class Found:
     """Objects that tell about one tenant; None where the reader may not list them."""
 
     tenant: TenantView
-    pods: list[Body] | None
-    events: list[Body] | None
+    pods: Sequence[Body] | None
+    events: Sequence[Body] | None
 
 
 def add_why_flags(command: argparse.ArgumentParser) -> None:
@@ -57,19 +61,17 @@ def page(found: Found, now: datetime) -> Iterator[Iterable[str]]:
     tenant = found.tenant
     yield headline(tenant, now)
     if telling := tenant.telling:
-        header = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
-        yield table([header, *(condition_cells(each, now) for each in telling)])
+        yield table([CONDITIONS, *(condition_cells(each, now) for each in telling)])
     if tenant.pools:
-        yield table([("MODEL", "ROLE", "PRECISION", "BOUNDS", "READY", "REASON"), *map(pool_cells, tenant.pools)])
+        yield table([POOLS, *map(pool_cells, tenant.pools)])
     if found.pods is None:
         yield ["You may not list the pods of this namespace.\n"]
     elif found.pods:
-        header = ("POD", "PHASE", "READY", "RESTARTS", "NODE", "AGE", "REASON")
-        yield table([header, *(pod_cells(pod, now) for pod in found.pods)])
+        yield table([PODS, *(pod_cells(pod, now) for pod in found.pods)])
     if found.events is None:
         yield ["You may not list the events of this namespace.\n"]
     elif rows := event_rows(found, now):
-        yield table([("EVENT", "TYPE", "REASON", "OBJECT", "MESSAGE"), *rows])
+        yield table([EVENTS, *rows])
 
 
 def headline(tenant: TenantView, now: datetime) -> Iterator[str]:

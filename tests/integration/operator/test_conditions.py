@@ -134,7 +134,7 @@ async def test_a_model_says_why_the_pods_of_its_tenants_do_not_start(api: ApiSer
         starts = context.start_failures
         failures, unread = starts.of(name, tenants), starts.unread(tenants)
         use = ModelUse(context.release, tenants, lambda _: frozenset(), start_failures=failures, unread=unread)
-        await reconcile_model(name, api.cluster, use, CLOCK)
+        await reconcile_model(name, api.cluster, context.objects, use, CLOCK)
         status = (await api.get("TTSModel", name))["status"]
         assert api.namespace not in str(status["conditions"])
         assert "acme" not in str(status["conditions"])

@@ -21,6 +21,7 @@ from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
 from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed
+from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import TENANT, Kind
 from tts_operator.objects.manifest import Body, Manifest, Ref
@@ -119,7 +120,7 @@ async def test_a_model_is_reported_on_when_pods_of_a_tenant_do_not_start(
 ) -> None:
     uses: list[ModelUse] = []
 
-    async def reported(name: str, cluster: Cluster, use: ModelUse, clock: Clock) -> None:
+    async def reported(name: str, cluster: Cluster, objects: Reader, use: ModelUse, clock: Clock) -> None:
         uses.append(use)
 
     monkeypatch.setattr(module, "reconcile_model", reported)
