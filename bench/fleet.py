@@ -24,7 +24,7 @@ from tests.support.api_server import KubernetesUser, eventually
 from tests.support.control_planes import apply
 from tests.support.operator_process import Operator, requests_of, role, role_binding
 from tests.support.pods_that_run import pods_that_run
-from tests.support.resources import model_body, tenant_body
+from tests.support.resources import Object, model_body, tenant_body
 from tts_operator.cluster.client import Cluster
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CONFIG_MAP, MODEL, TENANT
@@ -68,6 +68,10 @@ class Fleet:
     def keys(self) -> list[Key]:
         return [Key(f"team-{number // TEAM}", f"tenant-{number}") for number in range(self.count)]
 
+    def end(self) -> None:
+        for operator in self.operators:
+            operator.end()
+
     def start(self, user: str) -> Operator:
         folder = self.folder / user
         folder.mkdir()
@@ -91,7 +95,7 @@ async def _measured(count: int) -> Fleet:
             person = await stack.enter_async_context(administrator(SYSTEM, *namespaces))
             await stack.enter_async_context(pods_that_run(plane))
             fleet = Fleet(count, plane, person, person.cluster, Path(folder))
-            stack.callback(lambda: [operator.end() for operator in fleet.operators])
+            stack.callback(fleet.end)
             await _run(fleet)
             return fleet
 
@@ -138,7 +142,7 @@ async def _idle(fleet: Fleet, leader: Operator, standby: Operator) -> None:
 
 
 async def _reconciles(fleet: Fleet, leader: Operator) -> None:
-    changes: dict[str, Callable[[int], Body]] = {
+    changes: dict[str, Callable[[int], Object]] = {
         "converged": lambda turn: {"metadata": {"annotations": {"example.org/turn": str(turn)}}},
         "changed": lambda turn: {"spec": {"quota": {"requestsPerMinute": 1 + turn % 9}}},
     }

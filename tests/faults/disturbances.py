@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from hack import faketime
 from tests.faults.stage import Stage
@@ -23,7 +24,7 @@ SPRING = datetime(2027, 3, 28, 0, 59, 50, tzinfo=UTC)
 AUTUMN = datetime(2027, 10, 31, 0, 59, 50, tzinfo=UTC)
 """Ten seconds before the clocks of Europe are changed. A window of the tenants is left out, or comes twice."""
 SCHEDULER = "kube-scheduler"
-Disturb = Callable[[Stage], Awaitable[None]]
+Disturb = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
