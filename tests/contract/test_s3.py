@@ -262,7 +262,18 @@ async def test_the_native_route_answers_with_a_presigned_link(object_store: Obje
         httpx.AsyncClient(trust_env=False, timeout=HANG_SECONDS) as client,
     ):
         said = (await acme.synthesize(format="wav")).json()
-        assert list(said) == ["request_id", "audio_url", "duration", "engine_used", "status", "cached"]
+        assert list(said) == [
+            *(
+                "request_id",
+                "audio_url",
+                "duration",
+                "engine_used",
+                "voices_used",
+                "status",
+                "fallback_reason",
+                "cached",
+            ),
+        ]
         audio = await client.get(said["audio_url"])
         assert audio.headers["content-type"] == "audio/wav"
         assert len(audio.content) == 44 + 3200

@@ -43,6 +43,7 @@ from tts_server.inference.pool import dispatcher
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.inference.remote import RemoteEngineClient
 from tts_server.scheduling.fair_queue import Priority, SchedulingParams
+from tts_server.text.duration_estimate import LETTER_SECONDS
 
 WEIGHTS = {"team-acme.acme": 1.0, "team-blue.blue": 3.0, "team-coral.coral": 10.0}
 ACME, BLUE, CORAL = WEIGHTS
@@ -253,7 +254,7 @@ async def test_a_flood_is_refused_for_its_wait_and_others_are_not(
 ) -> None:
     """Each would wait for its own: the flood's last for all of the flood, another tenant's first for one utterance."""
     async with platform(tmp_path, monkeypatch, max_wait_seconds=100) as fleet:
-        fleet.pool._dispatcher.throughput.observe(1, 1.0)  # a second for each character
+        fleet.pool._dispatcher.throughput.observe(LETTER_SECONDS, 1.0)  # a second for each character
         await fleet.holds(CORAL, 1)
         flood = [CORAL.ljust(40, ".")] * 3
         for text in flood:
