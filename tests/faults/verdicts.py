@@ -25,7 +25,7 @@ How the operator withstands faults of the API server, of the way to it, and of i
 this page: for each seed, people edit 30 tenants at random (create, change, suspend, delete, change and delete
 children) while the fault lasts. Then it ends, and the run waits until
 
-- every child is that of a tenant made fresh at that moment, and no child is without its tenant;
+- every child equals that of a newly created tenant with the same spec, and no child is without its tenant;
 - `Accepted`, `ModelsResolved`, `Programmed` and `Ready` are True for the present generation.
 
 No periodic list helps: the operator has to notice by itself. From then on, every tenant is reconciled once more without

@@ -194,7 +194,7 @@ def schedule_of(plane: ControlPlane, namespace: str) -> dict[str, object] | None
 def test_an_override_is_set_over_a_calendar_and_ended(
     plane: ControlPlane, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calendar = {"timeZone": "Asia/Shanghai", "preset": "DayNightWeekend"}
+    calendar = {"timeZone": "Asia/Shanghai", "preset": "DayNightWeekend", "wakeOnRequest": False}
     body = tenant_body(key=Key(namespace, "acme"), schedule=calendar)
     plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump(body))
     command = ["override", "acme", "-n", namespace]

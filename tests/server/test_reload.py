@@ -8,10 +8,11 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from tests.support.exhausted import no_free_descriptor
 from tests.support.mounted_volume import MountedVolume
@@ -158,6 +159,35 @@ async def test_a_quota_that_no_descriptor_was_free_to_read_is_taken_later(tmp_pa
             assert application.server.admission is admission
         await until(lambda: loads.labels("quota", "taken")._value.get() == 1)
         assert application.server.admission.config.requests_per_minute == 777
+    finally:
+        await application.stop()
+
+
+async def test_counts_of_loads_begin_at_zero_so_that_an_alert_sees_the_first(tmp_path: Path) -> None:
+    file, quota = tmp_path / "server.json", tmp_path / "quota.json"
+    quota.write_text("{}")
+    file.write_text(config(tmp_path).model_dump_json(by_alias=True, exclude_none=True))
+    application = Application(
+        Sources(config(tmp_path), QuotaConfig(), config_file=file, quota_file=quota), lambda _: ToneClient()
+    )
+    await application.start()
+    try:
+        shown = generate_latest(application.server.metrics.registry).decode()
+        for name in ("server", "quota"):
+            assert f'tts_config_loads_total{{file="{name}",outcome="refused"}} 0.0' in shown
+    finally:
+        await application.stop()
+
+
+@pytest.mark.parametrize(("role", "value"), [("Entry", 1), ("Member", 0)])
+async def test_a_metric_tells_whether_clients_call_the_server(
+    tmp_path: Path, role: Literal["Entry", "Member"], value: int
+) -> None:
+    """Alerts count only what clients were answered."""
+    application = Application(Sources(config(tmp_path, role=role), QuotaConfig()), lambda _: ToneClient())
+    await application.start()
+    try:
+        assert application.server.metrics.entry_pool._value.get() == value
     finally:
         await application.stop()
 

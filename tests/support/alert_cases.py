@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ACME = 'tenant="team-acme.acme"'
+POD = 'namespace="team-acme",pod="a"'
+ACME = f'tenant="team-acme.acme",{POD}'
+MEMBER = 'tenant="team-acme.acme",namespace="team-acme",pod="m"'
+"""A pod of another pool, which speaks segments for the entry pool."""
+POOLS = {f"tts_entry_pool{{{POD}}}": "1x400", 'tts_entry_pool{namespace="team-acme",pod="m"}': "0x400"}
+LEADS = {'tts_operator_leading{pod="a"}': "1x400", 'tts_operator_leading{pod="b"}': "0x400"}
 FIRST_AUDIO = "tts_first_audio_seconds"
 
 
@@ -27,7 +32,7 @@ class AlertCase:
 
 def requests(failed: float, answered: float = 1000.0) -> dict[str, str]:
     """Series of a tenant whose requests grow by so many a minute."""
-    return {
+    return POOLS | {
         f'tts_requests_total{{{ACME},status_code="200"}}': f"0+{answered - failed}x400",
         f'tts_requests_total{{{ACME},status_code="503"}}': f"0+{failed}x400",
     }
@@ -37,7 +42,7 @@ def first_audio(within_2: float, within_3: float, requests: float = 100.0) -> di
     """Series of a tenant of whose requests so many a minute hear something within 2 and 3 s."""
     buckets = {"1.0": 0.0, "2.0": within_2, "3.0": within_3, "5.0": requests, "+Inf": requests}
     series = {f'{FIRST_AUDIO}_bucket{{{ACME},le="{bound}"}}': f"0+{count}x400" for bound, count in buckets.items()}
-    return {**series, f"{FIRST_AUDIO}_count{{{ACME}}}": f"0+{requests}x400"}
+    return {**POOLS, **series, f"{FIRST_AUDIO}_count{{{ACME}}}": f"0+{requests}x400"}
 
 
 TENANT = {"tenant": "team-acme.acme"}
@@ -49,14 +54,23 @@ ALERTS: dict[str, AlertCase] = {
         labels=TENANT,
         minute=15,
         # A client that hangs up, or sends too much, is no failure of the server.
-        quiet={**requests(failed=5), f'tts_requests_total{{{ACME},status_code="429"}}': "0+900x400"},
+        # A segment that another pool could not speak is none either: a fallback spoke it.
+        quiet={
+            **requests(failed=5),
+            f'tts_requests_total{{{ACME},status_code="429"}}': "0+900x400",
+            f'tts_requests_total{{{MEMBER},status_code="504"}}': "0+900x400",
+        },
     ),
     "TTSLatencyHigh": AlertCase(
         fires=first_audio(within_2=90, within_3=98),
         summary="The slowest 1 % of team-acme.acme wait longer than 4s for audio",
         labels=TENANT,
         minute=20,
-        quiet=first_audio(within_2=99.5, within_3=100),
+        quiet=first_audio(within_2=99.5, within_3=100)
+        | {
+            f'{FIRST_AUDIO}_bucket{{{MEMBER},le="2.0"}}': "0x400",
+            f'{FIRST_AUDIO}_bucket{{{MEMBER},le="+Inf"}}': "0+100x400",
+        },
     ),
     "TTSErrorBudgetBurnsFast": AlertCase(
         fires=requests(failed=80),
@@ -65,6 +79,7 @@ ALERTS: dict[str, AlertCase] = {
         labels=TENANT,
         # A failure that is over no longer fires: the last 5 minutes are well.
         quiet={
+            **POOLS,
             f'tts_requests_total{{{ACME},status_code="200"}}': "0+900x53 47700+1000x20",
             f'tts_requests_total{{{ACME},status_code="503"}}': "0+100x53 5300+0x20",
         },
@@ -92,15 +107,17 @@ ALERTS: dict[str, AlertCase] = {
     ),
     "TTSFallbackSpeaks": AlertCase(
         fires={
-            'tts_fallbacks_total{namespace="team-acme",model="kokoro",reason="timeout"}': "0+10x60",
-            'tts_requests_total{namespace="team-acme",model="kokoro",status_code="200"}': "0+100x60",
+            'tts_fallbacks_total{namespace="team-acme",model="kokoro",reason="engine_timeout"}': "0+10x60",
+            **POOLS,
+            f'tts_requests_total{{{ACME},model="kokoro",status_code="200"}}': "0+100x60",
         },
         summary="Fallbacks speak for kokoro in team-acme",
         description="10% of the namespace's requests were spoken by another model.",
         labels={**NAMESPACE, "model": "kokoro"},
         quiet={
-            'tts_fallbacks_total{namespace="team-acme",model="kokoro",reason="timeout"}': "0+4x60",
-            'tts_requests_total{namespace="team-acme",model="kokoro",status_code="200"}': "0+100x60",
+            'tts_fallbacks_total{namespace="team-acme",model="kokoro",reason="engine_timeout"}': "0+4x60",
+            **POOLS,
+            f'tts_requests_total{{{ACME},model="kokoro",status_code="200"}}': "0+100x60",
         },
     ),
     "TTSRepliesCut": AlertCase(
@@ -111,9 +128,9 @@ ALERTS: dict[str, AlertCase] = {
     ),
     "TTSQuotaNearlyUsed": AlertCase(
         fires={
-            f'tts_quota_remaining{{{ACME},quota="charactersPerDay",pod="a"}}': "90x60",
-            f'tts_quota_remaining{{{ACME},quota="charactersPerDay",pod="b"}}': "80x60",
-            f'tts_quota_limit{{{ACME},quota="charactersPerDay",pod="a"}}': "1000x60",
+            f'tts_quota_remaining{{{ACME},quota="charactersPerDay"}}': "90x60",
+            f'tts_quota_remaining{{{MEMBER},quota="charactersPerDay"}}': "80x60",
+            f'tts_quota_limit{{{ACME},quota="charactersPerDay"}}': "1000x60",
         },
         summary="team-acme.acme has 90 of charactersPerDay left",
         labels={**TENANT, "quota": "charactersPerDay"},
@@ -126,7 +143,7 @@ ALERTS: dict[str, AlertCase] = {
         },
     ),
     "TTSQuotaStoreDown": AlertCase(
-        fires={f'tts_quota_store_up{{{ACME},pod="a"}}': "0x60", f'tts_quota_store_up{{{ACME},pod="b"}}': "1x60"},
+        fires={f"tts_quota_store_up{{{ACME}}}": "0x60", f"tts_quota_store_up{{{MEMBER}}}": "1x60"},
         summary="Replicas of team-acme.acme count their limits alone",
         labels=TENANT,
         quiet={f"tts_quota_store_up{{{ACME}}}": "1x56 0x4"},
@@ -201,9 +218,11 @@ ALERTS: dict[str, AlertCase] = {
         },
     ),
     "TTSTenantsNotReady": AlertCase(
-        fires={'tts_operator_tenants{pod="a",type="Ready",status="False"}': "2x60"},
+        fires={**LEADS, 'tts_operator_tenants{pod="a",type="Ready",status="False"}': "2x60"},
         summary="2 tenants are not ready",
         quiet={
+            **LEADS,
+            'tts_operator_tenants{pod="b",type="Ready",status="False"}': "4x60",
             'tts_operator_tenants{pod="a",type="Ready",status="True"}': "9x60",
             'tts_operator_tenants{pod="a",type="Suspended",status="True"}': "2x60",
             'tts_operator_tenants{pod="a",type="Ready",status="False"}': "2x40 0x5 1x14",
@@ -211,27 +230,48 @@ ALERTS: dict[str, AlertCase] = {
     ),
     "TTSRolloutHalted": AlertCase(
         fires={
-            'tts_operator_tenants_waiting{pod="a"}': "7x120",
-            'tts_operator_tenants_waiting{pod="b"}': "0x120",
+            **LEADS,
+            'tts_operator_tenants_waiting{pod="a"}': "7x60",
+            'tts_operator_tenants_waiting{pod="b"}': "0x60",
         },
         summary="7 tenants wait for a rollout that does not move",
-        minute=120,
-        quiet={'tts_operator_tenants_waiting{pod="a"}': "120-1x118"},
+        minute=61,
+        quiet={
+            **LEADS,
+            'tts_operator_tenants_waiting{pod="a"}': "60-1x58",
+            'tts_operator_tenants_waiting{pod="b"}': "5x60",
+        },
     ),
     "TTSNamespacesSkipped": AlertCase(
         fires={'tts_operator_namespaces_skipped{pod="a"}': "1x60"},
         summary="The operator may not read 1 of its namespaces",
         quiet={'tts_operator_namespaces_skipped{pod="a"}': "0x55 1x5"},
     ),
+    "TTSWakerRefuses": AlertCase(
+        fires={'tts_waker_requests_total{result="starting"}': "0+6x60"},
+        summary="The waker answers starting",
+        description="Requests to tenants at zero replicas fail: 100m each second.",
+        labels={"result": "starting"},
+        quiet={
+            'tts_waker_requests_total{result="passed"}': "0+600x60",
+            'tts_waker_requests_total{result="scaled_to_zero"}': "0+600x60",
+        },
+    ),
     "TTSCostAboveBudget": AlertCase(
         fires={
-            'tts_operator_hourly_cost{namespace="team-acme"}': "8x120",
-            'tts_operator_hourly_cost{namespace="team-blue"}': "5x120",
+            **LEADS,
+            'tts_operator_hourly_cost{namespace="team-acme",pod="a"}': "8x120",
+            'tts_operator_hourly_cost{namespace="team-blue",pod="a"}': "5x120",
             "ttsfleet:hourly_budget": "12.5x120",
         },
         summary="The fleet costs 13 an hour, which is above the budget",
         minute=120,
-        # Without a budget it never fires.
-        quiet={'tts_operator_hourly_cost{namespace="team-acme"}': "8000x120"},
+        # A replica that led before keeps what it counted then.
+        quiet={
+            **LEADS,
+            'tts_operator_hourly_cost{namespace="team-acme",pod="a"}': "8x120",
+            'tts_operator_hourly_cost{namespace="team-acme",pod="b"}': "8x120",
+            "ttsfleet:hourly_budget": "12.5x120",
+        },
     ),
 }

@@ -91,8 +91,10 @@ class Application:
         sources = self._sources
         if sources.config_file is not None:
             self.watcher.watch(sources.config_file, self._reload_config)
+            self._count_from_zero("server")
         if sources.quota_file is not None:
             self.watcher.watch(sources.quota_file, self._reload_quota)
+            self._count_from_zero("quota")
         self._watch_keys(self._config)
         await self._reload_keys()
         await self._reload_identity()
@@ -144,6 +146,11 @@ class Application:
         self._config = config
         await self._reload_keys()
         await self._reload_identity()
+
+    def _count_from_zero(self, file: str) -> None:
+        """Export both outcomes of a file's loads: `increase()` does not see a counter that begins at 1."""
+        for outcome in ("taken", "refused"):
+            self.server.metrics.config_loads.labels(file, outcome)
 
     @contextmanager
     def _counted(self, file: str) -> Iterator[None]:

@@ -124,6 +124,7 @@ class ServerState:
                 config, names, engine_clients, self._guarded(engine_clients, names.fallbacks, old)
             )
             self.admission = Admission(self.admission.quota, self.admission.config, config.max_replicas)
+            self.metrics.entry_pool.set(config.role == "Entry")
             _log_models(config, engine_clients, added)
             decision = select_voice(names, VoiceSelector(model=None, voice=None), names.default_model)
             if needs_statistics(decision.default_language, names.routed_languages):

@@ -143,6 +143,11 @@ class Metrics:
             "tts_quota_store_up", "1 while the shared store answers; 0 while this replica uses local limits.",
             ("tenant",), registry=self.registry,
         )  # fmt: skip
+        self.entry_pool = Gauge(
+            "tts_entry_pool",
+            "1 where clients call this server; 0 where other pools do, for segments of their requests.",
+            registry=self.registry,
+        )
         self.config_loads = Counter(
             "tts_config_loads",
             "Configuration files loaded, by outcome: taken, refused.",

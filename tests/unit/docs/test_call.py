@@ -18,6 +18,7 @@ from tts_server.routes import speech, synthesize
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "how-to" / "call.md").read_text(encoding="utf-8")
+WAKER = (ROOT / "operator" / "tts_operator" / "waker" / "answers.py").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("|")]
 OF_STARLETTE = {"method_not_allowed": 405}
 
@@ -43,7 +44,9 @@ def kinds(kind: type[TTSError]) -> Iterator[type[TTSError]]:
 def test_every_error_is_told_with_its_status() -> None:
     ours = {kind.code: status_of(kind) for kind in kinds(TTSError) if kind is not Refused}
     told = {code: int(status) for cell, status, _ in table("code") for code in names(cell)}
-    assert told == ours | {kind.code: kind.status for kind in HTTPError.__subclasses__()} | OF_STARLETTE
+    of_waker = {code: int(status) for status, code in re.findall(r'Answer\(\s*(\d+),\s*"(\w+)"', WAKER)}
+    assert len(of_waker) >= 5
+    assert told == of_waker | ours | {kind.code: kind.status for kind in HTTPError.__subclasses__()} | OF_STARLETTE
 
 
 @pytest.mark.parametrize(
