@@ -28,6 +28,8 @@ _GERMAN_START = re.compile(
     r"(?:Ich|Du|Er|Sie|Es|Wir|Ihr|Man|D(?:as|er|ie|ann|ort|a)|Hier|Jetzt|Heute|Aber|Und|Danach)\b"
 )
 """Words that begin a sentence, and are no noun after an ordinal."""
+_PIECE_CHARACTERS = 4096
+"""Length of a line that is segmented at once: the time that `sentencex` takes grows with its square."""
 _END_CHARACTERS = 48
 """Length of the end of a sentence in which the rules look."""
 
@@ -61,11 +63,24 @@ def _sentences_of_line(line: str, space: str, language: str) -> Iterator[str]:
 
 
 def _pieces(line: str, language: str) -> Iterator[str]:
-    for piece in sentencex.segment(language, line):
+    for piece in _segments(line, language):
         if "…" in piece:
             yield from _ELLIPSIS.findall(piece)
         else:
             yield piece
+
+
+def _segments(line: str, language: str) -> Iterator[str]:
+    """Segment a line part by part. The last sentence of a part goes on in the next, unless it is as long as a part."""
+    rest = ""
+    for start in range(0, len(line), _PIECE_CHARACTERS):
+        *whole, rest = sentencex.segment(language, rest + line[start : start + _PIECE_CHARACTERS])
+        yield from whole
+        if len(rest) >= _PIECE_CHARACTERS:
+            yield rest
+            rest = ""
+    if rest:
+        yield rest
 
 
 def _continues(line: str, start: int, end: int, language: str) -> bool:

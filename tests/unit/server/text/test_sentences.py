@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+import sentencex
 
 from tts_server.text.normalization import normalized
-from tts_server.text.sentences import sentences
+from tts_server.text.sentences import _PIECE_CHARACTERS, sentences
 
 # A bar where one sentence ends and the next begins.
 SENTENCES: dict[str, str] = {
@@ -235,3 +236,25 @@ def test_a_region_has_the_rules_of_its_language() -> None:
 def test_sentences_are_the_whole_text() -> None:
     text = "  \n He left.  (She did not.)\n\n\tThen… \x00 nothing. \n"
     assert "".join(sentences(text, "en")) == text
+
+
+def test_a_long_line_has_the_sentences_of_a_short_one() -> None:
+    """It is segmented part by part: none ends where a part does."""
+    short = "One sentence comes first, of Mr. Smith. Another follows after it! "
+    assert list(sentences(short * 400, "en")) == [*(list(sentences(short, "en")) * 400)]
+
+
+@pytest.mark.parametrize("character", ["`", "'", "—", "a", "中"])
+def test_no_line_is_segmented_at_once_however_long(character: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for it grows with the square of its length: a caller could choose it."""
+    lengths: list[int] = []
+    original = sentencex.segment
+
+    def segment(language: str, text: str) -> list[str]:
+        lengths.append(len(text))
+        return list(original(language, text))
+
+    monkeypatch.setattr(sentencex, "segment", segment)
+    text = character * 50_000
+    assert "".join(sentences(text, "en")) == text
+    assert max(lengths) <= 2 * _PIECE_CHARACTERS

@@ -30,19 +30,29 @@ _CLUSTER = regex.compile(r"\X")
 def read_safely(read: Callable[[str], str], text: str) -> str:
     """Return the phonemes of `text`, without those of the characters at which `read` fails.
 
-    Raises `EngineError` as `read` does, and no other exception.
+    Raises `EngineError` as `read` does, and no other exception but `MemoryError`: that is not for the text.
     """
+    failures: list[str] = []
+    phonemes = _readable(read, text, failures)
+    if failures:
+        # Without the characters: they are a caller's.
+        kinds = ", ".join(sorted(set(failures)))
+        sys.stderr.write(f"Characters left out: {len(failures)} ({kinds} in the front end).\n")
+    return phonemes
+
+
+def _readable(read: Callable[[str], str], text: str, failures: list[str]) -> str:
+    """Phonemes of what can be read. Adds the name of the exception for each character that cannot."""
     try:
         return read(text)
-    except EngineError:
+    except (EngineError, MemoryError):
         raise
     except Exception as error:
         halves = _halves(text)
         if halves is None:
-            # Without the character: it is a caller's.
-            sys.stderr.write(f"A character is left out: {type(error).__name__} in the front end.\n")
+            failures.append(type(error).__name__)
             return ""
-    return " ".join(filter(None, (read_safely(read, half).strip() for half in halves)))
+    return " ".join(filter(None, (_readable(read, half, failures).strip() for half in halves)))
 
 
 def with_plain_numbers(text: str) -> str:

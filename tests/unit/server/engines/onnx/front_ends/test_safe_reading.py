@@ -58,8 +58,8 @@ def test_only_the_characters_at_which_a_front_end_fails_are_left_out(text: str) 
 
 
 def test_what_is_left_out_is_told_without_the_text(capfd: pytest.CaptureFixture[str]) -> None:
-    assert read_safely(lambda part: fails_at("q", part), "a q b").split() == ["A", "B"]
-    assert capfd.readouterr().err == "A character is left out: IndexError in the front end.\n"
+    assert read_safely(lambda part: fails_at("q", part), "a q b q").split() == ["A", "B"]
+    assert capfd.readouterr().err == "Characters left out: 2 (IndexError in the front end).\n"
 
 
 def test_an_engines_own_error_is_no_reason_to_leave_anything_out() -> None:
