@@ -18,6 +18,8 @@ from tts_operator.controller.waker_link import WakerLink
 from tts_operator.desired.build import build, pool_deployments
 from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import TENANT
+from tts_operator.objects.manifest import Ref
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
 from tts_operator.plan.interference import InterferenceRecord
@@ -93,6 +95,17 @@ class ReconcileContext:
         reader = await self.objects.for_reconcile(key, live=live)
         return Sources(self.cluster, self.settings, self.stores.files, reader=reader)
 
+    async def still_exists(self, reading: Observed) -> bool:
+        """Whether the tenant of a copy exists: children of one that is gone are collected, and would be made again.
+
+        A watch may be blind without a sign of it. Raises ClusterError.
+        """
+        if reading.body is None or reading.deleting:
+            return True
+        live = await self.cluster.get(Ref.of(TENANT, *reading.key), metadata_only=True)
+        metadata = {} if live is None else live["metadata"]
+        return metadata.get("uid") == reading.uid and "deletionTimestamp" not in metadata
+
     def inputs(self, sources: Sources, key: Key) -> Inputs | None:
         """Digest of everything that a reconcile would read now; None if that cannot be told."""
         stamp = sources.objects.stamp(key)
@@ -128,6 +141,9 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         return before.requeue
     context.converged.forget(key)
     reading = await observe(sources, key, clock.now(), unmounted=not stores.is_settled(key))
+    if inputs is not None and not await context.still_exists(reading):
+        context.outdated.add(key)
+        return Requeue(clock.now())
     if reading.deleting:
         context.record(reading)
         context.forget(reading)

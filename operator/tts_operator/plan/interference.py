@@ -105,6 +105,8 @@ class Rewrite(NamedTuple):
 class Record:
     """History of one tenant's children."""
 
+    uid: str = ""
+    """UID of the tenant: a namesake that follows begins anew."""
     corrections: dict[Field, Correction] = field(default_factory=dict)
     rewrites: dict[WriteOf, Rewrite] = field(default_factory=dict)
 
@@ -128,7 +130,7 @@ class InterferenceRecord:
 
     def admit(self, actions: Sequence[Action], observed: Observed, now: datetime) -> Admitted:
         """Hold back corrections that would only be undone again, until their pause is over."""
-        record = self._records.get(observed.key)
+        record = self._of(observed)
         held: list[Action] = []
         if record is not None:
             held = [each for each in actions if self._is_held(record, each, actions, observed, now)]
@@ -149,7 +151,7 @@ class InterferenceRecord:
 
     def record(self, admitted: Admitted, observed: Observed, outcome: Outcome, now: datetime) -> Outcome:
         """Count what was corrected. Returns the outcome with the interference that it shows."""
-        record = self._records.get(observed.key) or Record()
+        record = self._of(observed) or Record(observed.uid)
         record.corrections = {where: each for where, each in record.corrections.items() if now - each.last < QUIET_TIME}
         corrected = self._count(record, admitted, observed, outcome, now)
         writes = [each for each in (*admitted.actions, *admitted.held) if isinstance(each, Apply | Remove)]
@@ -165,6 +167,10 @@ class InterferenceRecord:
             interference=(*outcome.interference, *interference(record, corrected)),
             requeue_at=min(requeue_times(record, now), default=None),
         )
+
+    def _of(self, observed: Observed) -> Record | None:
+        record = self._records.get(observed.key)
+        return record if record is not None and record.uid == observed.uid else None
 
     def _count(
         self, record: Record, admitted: Admitted, observed: Observed, outcome: Outcome, now: datetime
@@ -198,7 +204,7 @@ class InterferenceRecord:
         """Make the second correction of replicas one that shows who undoes it, unless that is known already."""
         if not isinstance(action, Scale) or action.resource_version is None or action.owns:
             return action
-        record, live = self._records.get(observed.key), observed.children.get(action.ref)
+        record, live = self._of(observed), observed.children.get(action.ref)
         repeats = record is not None and Field(action.ref, REPLICAS) in record.corrections
         return replace(action, owns=repeats and live is not None and not field_managers(live, REPLICAS))
 

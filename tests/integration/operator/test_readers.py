@@ -16,7 +16,7 @@ from tests.support.operator_builders import built
 from tests.support.resources import tenant_body
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
 from tts_operator.informer.held_object import MEASUREMENTS
-from tts_operator.informer.reader import LiveReader, Reader
+from tts_operator.informer.reader import CachedReader, LiveReader, Reader
 from tts_operator.objects.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, MODEL, NAMESPACE, POD, TENANT, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
@@ -306,3 +306,36 @@ async def test_whatever_is_not_watched_is_read_from_the_api_server(api: ApiServe
         assert copies.reader.stamp(api.key()) is None
         assert not list(copies.objects.indexer.all(POD))
         assert {kind for kind in CHILDREN if kind.listed and list(copies.objects.indexer.all(kind))} == set()
+
+
+class StaleReader(CachedReader):
+    """Copies among which a tenant stays that is gone: its watch is blind, and shows no sign of it."""
+
+    def __init__(self, copies: Watched, tenant: Body) -> None:
+        super().__init__(copies.objects.indexer, copies.objects.is_current, copies.reader.live)
+        self._tenant = tenant
+
+    async def get(self, ref: Ref) -> Body | None:
+        return self._tenant if ref.kind == TENANT.name else await super().get(ref)
+
+
+async def test_nothing_is_made_for_a_tenant_that_only_copies_have(api: ApiServer) -> None:
+    """The garbage collector would delete it, the operator make it again, and a namesake be told of a fight."""
+    name = await api.publish_model()
+    await api.user.create(tenant_body(name, key=api.key()))
+    await converge(api)
+    tenant = await api.get("TTSTenant", "acme")
+    async with watched(api) as copies:
+        await api.user.delete(api.ref("TTSTenant", "acme"))
+        await eventually(lambda: has_no_children(api), "the children are collected", 60)
+        context = ReconcileContext(api.cluster, SETTINGS, CLOCK, reader=StaleReader(copies, tenant))
+        before = list(api.writes)
+        again = await reconcile(api.key(), context)
+        assert api.writes == before
+        assert again is not None
+        assert await reconcile(api.key(), context) is None, "the next one reads live"
+        assert await api.children() == {}
+
+
+async def has_no_children(api: ApiServer) -> bool:
+    return not await api.children()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -280,6 +280,18 @@ def test_a_child_that_is_deleted_again_and_again() -> None:
     assert world.found == [("sa/acme-tts", "DeletedRepeatedly")]
     assert "audit log" in world.message
     assert writes <= REPEATS + 1
+
+
+def test_a_namesake_of_a_deleted_tenant_begins_anew() -> None:
+    world = World()
+    world.fights(20, lambda: world.children.pop(ref("ServiceAccount", "acme-tts"), None))
+    assert world.found
+    observed = observe(*world.models, children=world.children.values(), **world.spec)
+    assert observed.body is not None
+    body = {**observed.body, "metadata": {**observed.body["metadata"], "uid": "of-the-namesake"}}
+    namesake = replace(observed, body=body)
+    outcome = world.record.record(world.record.admit([], namesake, world.now), namesake, Outcome(), world.now)
+    assert outcome.interference == ()
 
 
 def test_a_child_that_is_made_immutable_again_and_again() -> None:
