@@ -40,8 +40,13 @@ async def test_a_request_at_zero_is_slow_and_none_of_a_hundred_fails(platform: P
 
 async def test_an_endpoint_at_zero_says_when_it_wakes(platform: Platform) -> None:
     """Given an endpoint at zero that no request may wake, when one comes, it gets a 503 that says until when."""
-    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=closed_for(120))
+    # A Service that was created a moment ago may not be known to the node yet: this one has answered before.
+    acme = await platform.onboards_team("acme", await platform.publishes_model(), schedule=fixed(1))
+    await acme.sees_condition("Ready", within_seconds=120)
+    assert (await acme.asks()).status == 200
+    await acme.changes(schedule=closed_for(120))
     await acme.sees_reason("Available", "ScaledToZero", within_seconds=60)
+    await acme.sees_pods(0, within_seconds=120)
     await acme.sees_condition("Ready", within_seconds=60)
     answer = await acme.asks()
     assert answer.status == 503
