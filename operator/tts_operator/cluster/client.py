@@ -19,6 +19,7 @@ import kubernetes.aio.config
 
 from tts_operator.cluster.concurrency import WriteGate
 from tts_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeading, Unreachable, error_of
+from tts_operator.cluster.lines import lines
 from tts_operator.cluster.paths import collection_path
 from tts_operator.cluster.watch_request import CONNECT_SECONDS, GRACE_SECONDS, OPENED, Collection, Page, WatchEvent
 from tts_operator.objects.kinds import Kind, kind_of
@@ -181,7 +182,7 @@ class Cluster:
             if response.status >= 400:
                 raise error_of(response.status, as_json(await response.read()), retry_after(response))
             yield WatchEvent(OPENED, {})
-            async for line in lines(response.content):
+            async for line in lines(response.content.iter_any()):
                 event = as_json(line)
                 if not isinstance(event, dict) or "object" not in event:
                     raise Unreachable(f"{request}: an event is not JSON")
@@ -371,13 +372,6 @@ class Cluster:
         trace.on_request_headers_sent.append(about_to_send)
         trace.on_request_chunk_sent.append(about_to_send)
         return trace
-
-
-async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of a response, each as long as an object may be."""
-    while line := await stream.readline():
-        if line.strip():
-            yield line
 
 
 def as_json(content: bytes) -> Any:

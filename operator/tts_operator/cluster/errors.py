@@ -3,7 +3,8 @@
 ClusterError
    ├─ NotLeading     this process may not write now; nothing was sent
    ├─ Unreachable    no response, or one about the server itself: whether a write happened is unknown, retry later
-   │    └─ Overloaded  429: nothing was written; `retry_after_seconds` is what the server asks for
+   │    ├─ Overloaded  429: nothing was written; `retry_after_seconds` is what the server asks for
+   │    └─ TooLarge    an event of a watch is longer than any object: list again, as another watch brings it again
    └─ Refused        the server rejected the request: `reason` is CamelCase, `message` tells a person what to change
         ├─ NotFound
         ├─ Expired    the resourceVersion of a list or a watch is too old: list again
@@ -38,6 +39,10 @@ class Overloaded(Unreachable):
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooLarge(Unreachable):
+    """An event of a watch is longer than what is read of one."""
 
 
 class Refused(ClusterError):

@@ -174,7 +174,8 @@ class ObjectWatches:
         if held.kind is NAMESPACE:
             self._sink.namespace_changed(held.name)
             return
-        if held.kind is DEPLOYMENT and held.tenant:
+        # Of one that is held in part the reconcile records the state, which it reads itself.
+        if held.kind is DEPLOYMENT and held.tenant and (change.gone or not held.partial):
             self._sink.deployment_changed(held.body(), gone=change.gone)
         owners = {each.owner for each in (change.before, change.after) if each is not None and each.owner}
         for owner in sorted(owners):

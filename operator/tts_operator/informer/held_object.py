@@ -2,13 +2,18 @@
 
 A parsed object of 3 kB takes 20 kB as a tree of Python objects, and there are eleven for each tenant. The largest part
 of it, the field sets of managedFields, is the same for every tenant, and is held once.
+
+Whoever may edit one namespace decides how large its objects are. So one that is larger than what the operator writes is
+held as an outline of a few hundred bytes: a reconcile that needs the rest reads it from the API server.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tts_operator.informer.outline import MAX_TEXT_CHARACTERS, outline
 from tts_operator.informer.shared_bytes import SharedBytes
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.kinds import (
@@ -40,6 +45,10 @@ FOREIGN_METADATA = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+MAX_HELD_BYTES = 64 * 2**10
+"""Longest content, with managedFields, of one object that is held whole. Most that the operator writes have a few kB."""
+MAX_FOREIGN_BYTES = 32 * 2**10
+"""The same of a child's kind that no TTSTenant controls: a Deployment, or the metadata of another object."""
 MEASUREMENTS = ("currentMetrics", "lastScaleTime")
 """Fields of an HPA's status that change every 15 s, and that no reconcile reads."""
 
@@ -50,12 +59,14 @@ class HeldObject:
     __slots__ = (
         "changed_at",
         "content",
+        "digest",
         "kind",
         "managed",
         "managers",
         "name",
         "namespace",
         "owner",
+        "partial",
         "tenant",
         "uid",
         "version",
@@ -75,7 +86,17 @@ class HeldObject:
         """Tenant of a child or a pod, by its label or its owner; empty without either."""
         self.managed: bool = labels.get(MANAGED_BY) == MANAGER
         self.content = encoded(reduced(kind, body))
-        self.managers = _split(metadata.get("managedFields") or (), shared) if names_managers(kind) else ()
+        managers = _split(metadata.get("managedFields") or ()) if names_managers(kind) else []
+        self.partial = False
+        """Whether a reconcile may need more of the object than is held."""
+        self.digest = b""
+        """Digest of the content of which an outline is held."""
+        limit = limit_bytes(kind, body)
+        if limit and len(self.content) + sum(map(len, managers)) > limit:
+            self.partial = not is_foreign(body) or kind not in CHILDREN
+            self.digest = hashlib.blake2b(self.content, digest_size=16).digest()
+            self.content, managers = encoded(outline(kind, body)), []
+        self.managers = tuple(shared.one(part) if number % 2 else part for number, part in enumerate(managers))
         self.changed_at = 0
         """Number of the change that brought this content, counted over all objects."""
 
@@ -84,9 +105,18 @@ class HeldObject:
         body: dict[str, Any] = json.loads(self.content)
         body["apiVersion"], body["kind"] = self.kind.api_version, self.kind.name
         body["metadata"]["resourceVersion"] = str(self.version)
-        if names_managers(self.kind):
+        if names_managers(self.kind) and not self.digest:
             body["metadata"]["managedFields"] = _joined(self.managers)
         return body
+
+    def same_content(self, other: "HeldObject") -> bool:
+        """Whether both are states of one object with nothing changed in between that any reconcile reads."""
+        return (self.uid, self.digest, self.content) == (other.uid, other.digest, other.content)
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of what is held for this object alone or shared with others."""
+        return len(self.content) + sum(map(len, self.managers))
 
 
 def tenant_name(body: Body) -> str:
@@ -96,7 +126,7 @@ def tenant_name(body: Body) -> str:
     for owner in metadata.get("ownerReferences") or () if not name else ():
         if owner["kind"] == TENANT.name and owner["apiVersion"].startswith(f"{GROUP}/"):
             name = owner["name"]
-    return str(name or "")
+    return str(name or "")[:MAX_TEXT_CHARACTERS]
 
 
 def is_foreign(body: Body) -> bool:
@@ -113,6 +143,13 @@ def belongs_to_tenants(kind: Kind) -> bool:
 def names_managers(kind: Kind) -> bool:
     """Whether a reconcile reads who set which fields of the kind's objects."""
     return kind in CHILDREN
+
+
+def limit_bytes(kind: Kind, body: Body) -> int:
+    """Longest content that is held of this object; 0 for any: models and namespaces are the platform team's."""
+    if kind in CHILDREN and is_foreign(body):
+        return MAX_FOREIGN_BYTES
+    return MAX_HELD_BYTES if kind is TENANT or belongs_to_tenants(kind) else 0
 
 
 def reduced(kind: Kind, body: Body) -> dict[str, Any]:
@@ -165,13 +202,13 @@ def encoded(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def _split(entries: Any, shared: SharedBytes) -> tuple[bytes, ...]:
+def _split(entries: Any) -> list[bytes]:
     """Each entry of managedFields as two texts: without its field set, and the field set."""
     parts: list[bytes] = []
     for entry in entries:
         parts.append(encoded({name: value for name, value in entry.items() if name not in ("fieldsV1", "fieldsType")}))
-        parts.append(shared.one(encoded(entry.get("fieldsV1") or {})))
-    return tuple(parts)
+        parts.append(encoded(entry.get("fieldsV1") or {}))
+    return parts
 
 
 def _joined(parts: tuple[bytes, ...]) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ class Indexer:
             return None
         if before is None and self._is_gone(after, listed_at):
             return None
-        news = before is None or before.uid != after.uid or before.content != after.content
+        news = before is None or not after.same_content(before)
         self._replace(before, after)
         after.changed_at = self._next() if is_input(before, after) or before is None else before.changed_at
         return Change(before, after) if news else None
@@ -241,7 +241,7 @@ def is_input(before: HeldObject | None, after: HeldObject) -> bool:
     if before is None or before.uid != after.uid:
         return True
     if after.kind is not MODEL:
-        return before.content != after.content
+        return not after.same_content(before)
     return _without_status(before) != _without_status(after)
 
 

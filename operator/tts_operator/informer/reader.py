@@ -15,6 +15,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
 from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, selector
 from tts_operator.objects.manifest import Body, Ref
+from tts_operator.objects.ownership import controlled_by
 
 OF_A_TENANT = (POD, *(kind for kind in CHILDREN if kind.listed))
 """Kinds with the label of a tenant."""
@@ -105,7 +106,7 @@ class LiveReader:
 
 
 class CachedReader:
-    """Reader of an indexer. Whatever no working watch keeps current is read by another reader."""
+    """Reader of an indexer. Whatever no working watch keeps current, or is held in part, is read by another reader."""
 
     def __init__(self, indexer: Indexer, is_current: Callable[[Kind, str, str], bool], live: Reader) -> None:
         """`is_current` returns whether the copies of a kind are current, in a namespace (empty: all), or of a name."""
@@ -119,6 +120,8 @@ class CachedReader:
         if not self._is_current(kind, ref.namespace, ref.name):
             return await self.live.get(ref)
         held = self._indexer.get(kind, ref.namespace, ref.name)
+        if held is not None and held.partial:
+            return await self.live.get(ref)
         return held.body() if held else None
 
     async def all(self, kind: Kind, namespace: str = "") -> AsyncIterator[Body]:
@@ -128,8 +131,10 @@ class CachedReader:
             return
         number = 0
         for held in self._indexer.all(kind, namespace):
-            if not kind.child or held.managed:
-                yield held.body()
+            if kind.child and not held.managed:
+                continue
+            if (body := await self._whole(held)) is not None:
+                yield body
                 number += 1
                 if number % OBJECTS_AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -137,12 +142,31 @@ class CachedReader:
     async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
         if not self._is_current(kind, key.namespace, ""):
             return await self.live.of_tenant(kind, key, metadata_only=metadata_only)
-        return [held.body() for held in self._indexer.of_tenant(kind, key)]
+        found = self._indexer.of_tenant(kind, key)
+        if metadata_only:
+            return [held.body() for held in found]
+        if kind is POD and any(held.partial for held in found):
+            return await self.live.of_tenant(kind, key)  # there is no permission to get one pod
+        bodies = [await self._whole(held) for held in found]
+        return [body for body in bodies if body is not None]
 
     async def foreign_autoscalers(self, namespace: str) -> list[Body]:
         if not self._is_current(HORIZONTAL_POD_AUTOSCALER, namespace, ""):
             return await self.live.foreign_autoscalers(namespace)
         return [held.body() for held in self._indexer.foreign_autoscalers(namespace)]
+
+    async def _whole(self, held: HeldObject) -> Body | None:
+        """The object with all that a reconcile may read of it; None if it is gone by now."""
+        if not held.partial or self._is_others(held):
+            return held.body()
+        return await self.live.get(Ref.of(held.kind, held.namespace, held.name))
+
+    def _is_others(self, held: HeldObject) -> bool:
+        """Whether a child says that another TTSTenant controls it than that of its label, which anybody may write."""
+        if not held.kind.child or not self._is_current(TENANT, held.namespace, ""):
+            return False
+        tenant = self._indexer.get(TENANT, held.namespace, held.tenant)
+        return tenant is None or not controlled_by(held.body(), tenant.uid)
 
     async def for_reconcile(self, key: Key, *, live: bool) -> Reader:
         # The watches catch up with what was written within milliseconds.

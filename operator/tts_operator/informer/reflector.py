@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from tts_operator.cluster.errors import ClusterError, Expired, NotFound, Overloaded
+from tts_operator.cluster.errors import ClusterError, Expired, NotFound, Overloaded, TooLarge
 from tts_operator.cluster.watch_request import Collection, Page, WatchEvent
 from tts_operator.informer.indexer import Change, Indexer, ObjectName
 from tts_operator.informer.watch_state import Failure, WatchState
@@ -185,7 +185,7 @@ def next_limit(page: Page) -> int:
 
 def failure_of(error: ClusterError) -> Failure:
     """Meaning of an error for the version that was watched from."""
-    return Failure.GONE if isinstance(error, Expired | NotFound) else Failure.OTHER
+    return Failure.GONE if isinstance(error, Expired | NotFound | TooLarge) else Failure.OTHER
 
 
 def retry_after_seconds(error: ClusterError) -> float:

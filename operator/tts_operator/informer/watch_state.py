@@ -20,7 +20,7 @@ class Failure(Enum):
     """Errors of a list or a watch, by what they say about the version that it began from."""
 
     GONE = "gone"
-    """It is too old (410), or the kind itself was gone in between (404)."""
+    """It is too old (410), the kind itself was gone in between (404), or the event after it is too large to be read."""
     OTHER = "other"
     """Nothing: the server is away or overloaded, refuses everybody, or the connection broke."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.operator_builders import observe, resolved, settle
 from tests.support.resources import UID, tenant_body
-from tts_operator.informer.held_object import HeldObject
+from tts_operator.informer.held_object import MAX_FOREIGN_BYTES, HeldObject
 from tts_operator.informer.indexer import Indexer
 from tts_operator.informer.shared_bytes import SharedBytes
 from tts_operator.objects.kinds import (
@@ -36,6 +36,7 @@ OURS = {
     "controller": True,
 }
 FOREIGN_CONFIG_MAPS, CONFIG_MAP_BYTES = 210, 900_000
+OUTLINE_BYTES = 4096
 
 
 def held(kind: Kind, body: Body) -> HeldObject:
@@ -217,3 +218,101 @@ def test_texts_beyond_the_limit_are_not_shared() -> None:
     late = bytes(bytearray(b"abcdefgh"))
     assert shared.one(late) is late
     assert shared.one(bytes(bytearray(b"abcdefgh"))) is not late
+
+
+STRANGER = {**OURS, "uid": "somebody else's"}
+LONG = "\x01" * 250_000
+
+
+def grown(owner: dict[str, Any] | None, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {**metadata, **({"ownerReferences": [owner]} if owner else {})}}
+
+
+def large_deployment(owner: dict[str, Any] | None) -> dict[str, Any]:
+    body = copy.deepcopy(next(child for child in settle(observe()) if child["kind"] == "Deployment"))
+    body["metadata"] |= grown(owner, annotations={"a": LONG})["metadata"]
+    if owner is None:
+        del body["metadata"]["ownerReferences"]
+    body["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "A", "value": LONG * 4}]
+    return body
+
+
+def field_sets() -> list[dict[str, Any]]:
+    """Entries that no two objects have in common."""
+    return [{"manager": LONG, "operation": "Update", "fieldsV1": {"f:data": {f"f:{LONG}": {}}}}]
+
+
+HOSTILE: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "a foreign Deployment": (DEPLOYMENT, large_deployment(None)),
+    "a Deployment with a forged controller": (DEPLOYMENT, large_deployment(STRANGER)),
+    "a ConfigMap with a forged controller": (CONFIG_MAP, config_map(data={"a": LONG * 4}, **grown(STRANGER))),
+    "a forged controller with a long name": (CONFIG_MAP, config_map(**grown({**OURS, "name": LONG}))),
+    "the managers of a foreign ConfigMap": (CONFIG_MAP, config_map(**grown(None, managedFields=field_sets()))),
+    "the finalizers of a foreign ConfigMap": (
+        CONFIG_MAP,
+        config_map(**grown(None, finalizers=["example.com/" + "a" * 300] * 200)),
+    ),
+    "the labels of a foreign ConfigMap": (
+        CONFIG_MAP,
+        config_map(metadata={"labels": {f"{number:a>300}": "b" for number in range(3000)}}),
+    ),
+    "the owners of a foreign ConfigMap": (
+        CONFIG_MAP,
+        config_map(**grown({**STRANGER, "kind": "App", "controller": False, "name": LONG})),
+    ),
+    "the annotations of a pod": (POD, {**crashing(), **config_map(**grown(None, annotations={"a": LONG}))}),
+    "the annotations of a TTSTenant": (TENANT, {**tenant_body(), **config_map(**grown(None, annotations={"a": LONG}))}),
+    "the release of a TTSTenant": (
+        TENANT,
+        {**tenant_body(), **config_map(**grown(None, annotations={"ttsfleet.io/release": LONG}))},
+    ),
+    "the target of a foreign HPA": (
+        HORIZONTAL_POD_AUTOSCALER,
+        config_map(spec={"scaleTargetRef": {"kind": "Deployment", "name": LONG}}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), HOSTILE.values(), ids=HOSTILE)
+def test_whoever_may_edit_a_namespace_cannot_make_an_object_cost_much(kind: Kind, body: dict[str, Any]) -> None:
+    shared = SharedBytes(max_bytes=2 * 10**6)
+    found = HeldObject(kind, body, shared)
+    texts = (found.name, found.namespace, found.uid, found.tenant, found.owner)
+    assert found.held_bytes + sum(map(len, texts)) < OUTLINE_BYTES
+    assert found.body()["metadata"]["name"] == body["metadata"]["name"]
+    ordinary = bytes(10**6)
+    assert shared.one(ordinary) is ordinary
+    assert shared.one(bytes(bytearray(10**6))) is ordinary, "it fills what objects share"
+
+
+@pytest.mark.parametrize(("kind", "body"), HOSTILE.values(), ids=HOSTILE)
+def test_another_content_is_a_change_though_it_is_not_held(kind: Kind, body: dict[str, Any]) -> None:
+    changed = copy.deepcopy(body)
+    changed["metadata"].setdefault("labels", {})["x"] = "y"
+    assert held(kind, body).same_content(held(kind, copy.deepcopy(body)))
+    assert not held(kind, body).same_content(held(kind, changed))
+
+
+@pytest.mark.parametrize("child", settle(observe()), ids=lambda child: f"{child['kind']} {child['metadata']['name']}")
+def test_what_the_operator_writes_is_far_from_the_limit(child: dict[str, Any]) -> None:
+    found = held(kind_of(child["apiVersion"], child["kind"]), child)
+    assert not found.digest
+    assert found.held_bytes < MAX_FOREIGN_BYTES / 4
+
+
+def test_an_outline_says_what_is_read_of_a_foreign_object() -> None:
+    metadata = {
+        "labels": {"ttsfleet.io/tenant": "acme", "app.kubernetes.io/managed-by": "tts-operator", "a": "b"},
+        "ownerReferences": [STRANGER],
+        "finalizers": ["example.com/f"],
+        "deletionTimestamp": "2026-11-04T12:00:00Z",
+        "annotations": {"a": LONG},
+    }
+    found = held(CONFIG_MAP, config_map(data={"a": "b"}, metadata=metadata))
+    assert found.partial
+    assert (found.tenant, found.managed) == ("acme", True)
+    outlined = found.body()["metadata"]
+    assert outlined["ownerReferences"] == [STRANGER]
+    assert outlined["finalizers"] == ["example.com/f"]
+    assert outlined["deletionTimestamp"] == metadata["deletionTimestamp"]
+    assert "annotations" not in outlined

@@ -11,8 +11,8 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.informer.indexer import Indexer
 from tts_operator.informer.reader import CATCH_UP_SECONDS, CachedReader, LiveReader, ScheduleStamp, TenantStamp
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import DEPLOYMENT, MODEL, TENANT, Kind
-from tts_operator.objects.manifest import Body
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, MODEL, POD, TENANT, Kind
+from tts_operator.objects.manifest import Body, Ref
 
 ACME = Key("team", "acme")
 
@@ -85,3 +85,98 @@ def test_bounds_follow_from_the_spec_and_from_no_status() -> None:
     assert stage.reader.schedule_stamp(ACME) == first
     stage.indexer.put(TENANT, tenant(4, generation=2))
     assert stage.reader.schedule_stamp(ACME) != first
+
+
+LONG = "a" * 250_000
+
+
+class ApiServer:
+    """Has what it is told, and notes what is read."""
+
+    def __init__(self, *bodies: Body) -> None:
+        self.bodies = {body["metadata"]["name"]: body for body in bodies}
+        self.read: list[str] = []
+
+    async def get(self, ref: Ref) -> Body | None:
+        self.read.append(ref.name)
+        return self.bodies.get(ref.name)
+
+    async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        self.read.append(f"{kind.plural} of {key.name}")
+        return list(self.bodies.values())
+
+
+def with_live(*bodies: Body) -> tuple[Stage, ApiServer]:
+    stage, live = Stage(), ApiServer(*bodies)
+    stage.reader.live = cast("Any", live)
+    stage.indexer.put(TENANT, tenant(1))
+    return stage, live
+
+
+def config_map(name: str, owner: str, data: str) -> Body:
+    controller = {"apiVersion": "ttsfleet.io/v1alpha1", "kind": "TTSTenant", "name": "acme", "uid": owner}
+    metadata = {"name": name, "namespace": "team", "uid": name, "resourceVersion": "3"}
+    labels = {"ttsfleet.io/tenant": "acme", "app.kubernetes.io/managed-by": "tts-operator"}
+    references = [{**controller, "controller": True}]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {**metadata, "labels": labels, "ownerReferences": references},
+        "data": {"a": data},
+    }
+
+
+async def test_a_child_too_large_to_be_held_is_read_when_it_is_needed() -> None:
+    large, small = config_map("large", "2", LONG), config_map("small", "2", "b")
+    stage, live = with_live(large)
+    for body in (large, small):
+        stage.indexer.put(CONFIG_MAP, body)
+    assert [body["data"] for body in await stage.reader.of_tenant(CONFIG_MAP, ACME)] == [large["data"], small["data"]]
+    assert await stage.reader.get(Ref.of(CONFIG_MAP, "team", "large")) == large
+    assert [body["data"] async for body in stage.reader.all(CONFIG_MAP)] == [large["data"], small["data"]]
+    assert live.read == ["large"] * 3
+    assert len(await stage.reader.of_tenant(CONFIG_MAP, ACME, metadata_only=True)) == 2
+    assert live.read == ["large"] * 3
+
+
+async def test_a_large_object_that_is_gone_by_now_is_not_there() -> None:
+    stage, _ = with_live()
+    stage.indexer.put(CONFIG_MAP, config_map("large", "2", LONG))
+    assert await stage.reader.of_tenant(CONFIG_MAP, ACME) == []
+
+
+async def test_a_large_object_with_a_forged_controller_costs_no_request() -> None:
+    """It is nobody's child: a reconcile reads its name and its owner."""
+    stage, live = with_live()
+    stage.indexer.put(CONFIG_MAP, config_map("forged", "another", LONG))
+    found = await stage.reader.of_tenant(CONFIG_MAP, ACME)
+    assert [body["metadata"]["ownerReferences"][0]["uid"] for body in found] == ["another"]
+    assert live.read == []
+    stage.outdated.add(TENANT)  # a new tenant of this name may not be known yet
+    await stage.reader.of_tenant(CONFIG_MAP, ACME)
+    assert live.read == ["forged"]
+
+
+async def test_pods_too_large_to_be_held_are_listed() -> None:
+    """There is no permission to get one."""
+    pod = {"metadata": {**config_map("pod", "2", "")["metadata"], "annotations": {"a": LONG}}, "spec": {}}
+    stage, live = with_live(pod)
+    stage.indexer.put(POD, pod)
+    assert await stage.reader.of_tenant(POD, ACME) == [pod]
+    assert live.read == ["pods of acme"]
+
+
+async def test_a_large_tenant_is_read_when_it_is_needed() -> None:
+    large = tenant(5)
+    large["metadata"]["annotations"] = {"a": LONG, "ttsfleet.io/release": "tts/one"}
+    stage, live = with_live(large)
+    stage.indexer.put(TENANT, large)
+    assert await stage.reader.get(Ref.of(TENANT, "team", "acme")) == large
+    assert live.read == ["acme"]
+    stamp = stage.reader.schedule_stamp(ACME)
+    assert stamp is not None
+    assert (stamp.uid, stamp.generation, stamp.release) == ("2", 1, "tts/one")
+    before = stage.reader.stamp(ACME)
+    changed = {"metadata": {**large["metadata"], "resourceVersion": "6", "annotations": {"a": f"{LONG}b"}}}
+    stage.indexer.put(TENANT, changed)
+    assert stage.reader.stamp(ACME) != before
