@@ -73,7 +73,7 @@ class Passer:
         try:
             return await self._session.request(
                 request.method,
-                URL(f"http://{pod.authority}{request.raw_path}", encoded=True),
+                pod_url(pod, request.raw_path),
                 headers=_onward(request),
                 data=passed.body or None,
                 allow_redirects=False,
@@ -98,6 +98,14 @@ class Passer:
         finally:
             answer.release()
         return response
+
+
+def pod_url(pod: Pod, target: str) -> URL:
+    """The URL of a request's target at a pod, unchanged. The target is a path that begins with a slash, and a query."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        raise ValueError(f"no path: {target}")  # URL.build would take it for a part of the authority
+    return URL.build(scheme="http", authority=pod.authority, path=path, query_string=query, encoded=True)
 
 
 def _onward(request: web.BaseRequest) -> CIMultiDict[str]:
