@@ -75,8 +75,10 @@ class Waker:
 
 
 @asynccontextmanager
-async def waker(limits: Limits | None = None, max_body_bytes: int = 10_000) -> AsyncIterator[Waker]:
-    asked, passer, clock = Asked(), Passer(), SystemClock()
+async def waker(
+    limits: Limits | None = None, max_body_bytes: int = 10_000, passer: Passer | None = None
+) -> AsyncIterator[Waker]:
+    asked, passer, clock = Asked(), passer or Passer(), SystemClock()
     parts = Parts(
         Tenants(),
         Arrivals(),
@@ -240,6 +242,26 @@ async def test_a_caller_that_hangs_up_is_held_no_longer() -> None:
         async with asyncio.timeout(10):
             while one.parts.budget.requests:  # noqa: ASYNC110 - the budget is pure, and knows no event loop
                 await asyncio.sleep(0.01)
+
+
+async def test_a_caller_that_does_not_read_its_answer_gives_its_place_back() -> None:
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65_536)
+
+    passer = Passer(write_seconds=0.5)
+    async with waker(passer=passer) as one, standing_for_a_pod(endless) as pod:
+        one.tells(atZero=False)
+        one.has_pods(pod)
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port, limit=1024)
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: acme\r\n\r\n")
+        await until_held(one, 1)
+        async with asyncio.timeout(20):
+            while one.parts.budget.requests:  # noqa: ASYNC110 - the budget is pure, and knows no event loop
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
 
 
 async def test_what_is_held_is_bounded_by_number_and_by_size() -> None:
