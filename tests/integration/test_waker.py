@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import httpx
 import openai
+import pytest
 from aiohttp import web
 
 from tests.support.waker_process import standing_for_a_pod
@@ -74,8 +75,10 @@ class Waker:
 
 
 @asynccontextmanager
-async def waker(limits: Limits | None = None, max_body_bytes: int = 10_000) -> AsyncIterator[Waker]:
-    asked, passer, clock = Asked(), Passer(), SystemClock()
+async def waker(
+    limits: Limits | None = None, max_body_bytes: int = 10_000, passer: Passer | None = None
+) -> AsyncIterator[Waker]:
+    asked, passer, clock = Asked(), passer or Passer(), SystemClock()
     parts = Parts(
         Tenants(),
         Arrivals(),
@@ -241,11 +244,31 @@ async def test_a_caller_that_hangs_up_is_held_no_longer() -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_caller_that_does_not_read_its_answer_gives_its_place_back() -> None:
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65_536)
+
+    passer = Passer(write_seconds=0.5)
+    async with waker(passer=passer) as one, standing_for_a_pod(endless) as pod:
+        one.tells(atZero=False)
+        one.has_pods(pod)
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port, limit=1024)
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: acme\r\n\r\n")
+        await until_held(one, 1)
+        async with asyncio.timeout(20):
+            while one.parts.budget.requests:  # noqa: ASYNC110 - the budget is pure, and knows no event loop
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+
+
 async def test_what_is_held_is_bounded_by_number_and_by_size() -> None:
-    limits = Limits(tenant_requests=2, tenant_bytes=150, total_requests=10, total_bytes=1000)
-    async with waker(limits, max_body_bytes=200) as one, client() as http:
+    limits = Limits(tenant_requests=2, tenant_bytes=15_000, total_requests=10, total_bytes=100_000)
+    async with waker(limits, max_body_bytes=10_000) as one, client() as http:
         one.tells()
-        held = [asyncio.create_task(http.post(f"{one.url}{SPEECH}", content=b"x" * 75)) for _ in range(2)]
+        held = [asyncio.create_task(http.post(f"{one.url}{SPEECH}", content=b"x" * 7000)) for _ in range(2)]
         await until_held(one, 2)
         third = await http.post(f"{one.url}{SPEECH}", content=b"{}")
         assert (third.status_code, third.json()["error"]["code"]) == (503, "overloaded")
@@ -253,12 +276,76 @@ async def test_what_is_held_is_bounded_by_number_and_by_size() -> None:
         await asyncio.wait({held[0]})
         while one.parts.budget.requests > 1:  # noqa: ASYNC110 - the budget is pure, and knows no event loop
             await asyncio.sleep(0.01)
-        fat = await http.post(f"{one.url}{SPEECH}", content=b"x" * 100)
+        fat = await http.post(f"{one.url}{SPEECH}", content=b"x" * 8000)
         assert (fat.status_code, fat.json()["error"]["code"]) == (503, "overloaded")
-        large = await http.post(f"{one.url}{SPEECH}", content=b"x" * 201)
+        large = await http.post(f"{one.url}{SPEECH}", content=b"x" * 10_001)
         assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
         held[1].cancel()
         await asyncio.wait(held)
+
+
+async def test_headers_are_held_within_the_bytes_of_a_tenant() -> None:
+    """A GET without a body holds memory, too, and needs no key."""
+    limits = Limits(tenant_requests=100, tenant_bytes=100_000, total_requests=100, total_bytes=1_000_000)
+    headers = {f"X-{number}": "x" * 8000 for number in range(3)}
+    async with waker(limits) as one, client() as http:
+        one.tells()
+        held = [asyncio.create_task(http.get(f"{one.url}/v1/models", headers=headers)) for _ in range(2)]
+        await until_held(one, 2)
+        third = await http.get(f"{one.url}/v1/models", headers=headers)
+        assert (third.status_code, third.json()["error"]["code"]) == (503, "overloaded")
+        for each in held:
+            each.cancel()
+        await asyncio.wait(held)
+
+
+async def test_headers_that_are_too_large_in_sum_are_refused() -> None:
+    async with waker() as one, client() as http:
+        one.tells(maxWaitSeconds=1)
+        large = await http.get(f"{one.url}/v1/models", headers={f"X-{number}": "x" * 8000 for number in range(5)})
+        assert (large.status_code, large.json()["error"]["code"]) == (431, "headers_too_large")
+        many = await http.get(f"{one.url}/v1/models", headers={f"X-{number}": "x" for number in range(120)})
+        assert many.status_code == 400
+
+
+async def sent(port: int, head: str) -> bytes:
+    """The answer to this head, byte by byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode())
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "target", ["CONNECT @127.0.0.1:{port}", "CONNECT 127.0.0.1:{port}", "GET http://127.0.0.1:{port}/", "OPTIONS *"]
+)
+async def test_no_target_of_a_proxy_leads_a_request_to_another_server(target: str) -> None:
+    reached: list[str] = []
+
+    async def foreign(request: web.BaseRequest) -> web.StreamResponse:
+        reached.append(request.raw_path)
+        return web.Response()
+
+    async with waker() as one, standing_for_a_pod(echo) as pod, standing_for_a_pod(foreign) as elsewhere:
+        one.tells(atZero=False)
+        one.has_pods(pod)
+        line = target.format(port=elsewhere)
+        answer = await sent(one.port, f"{line} HTTP/1.1\r\nHost: acme\r\nAuthorization: Bearer key\r\n\r\n")
+    assert reached == []
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 "), answer
+    assert json.loads(body)["error"]["code"] == "invalid_request_target"
+
+
+async def test_a_path_with_two_slashes_or_odd_characters_reaches_the_pod_unchanged() -> None:
+    async with waker() as one, standing_for_a_pod(echo) as pod:
+        one.tells(atZero=False)
+        one.has_pods(pod)
+        for target in ("//elsewhere.example/a", "/@elsewhere.example/a?b=//c?d@e", "/a%2Fb%zz?"):
+            answer = await sent(one.port, f"GET {target} HTTP/1.1\r\nHost: acme\r\n\r\n")
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["path"].rstrip("?") == target.rstrip("?"), answer
 
 
 async def test_a_request_to_a_tenant_that_was_deleted_meanwhile_never_reaches_its_namesake() -> None:

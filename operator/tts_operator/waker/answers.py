@@ -115,6 +115,20 @@ def overloaded(what: str) -> Answer:
     return Answer(503, "overloaded", f"Too many {what} wait for this endpoint.", OVERLOAD_RETRY_SECONDS)
 
 
+def malformed_target() -> Answer:
+    """The answer to a request of a proxy, which names another server instead of a path."""
+    return Answer(400, "invalid_request_target", "The target of a request must be a path that begins with /.")
+
+
+def head_too_large(max_bytes: int) -> Answer:
+    """The answer to headers that are too large to be held."""
+    return Answer(
+        431,
+        "headers_too_large",
+        f"The headers have more than {max_bytes} bytes, the most that the waker holds.",
+    )
+
+
 def too_large(max_bytes: int) -> Answer:
     """The answer to a body that is too large to be held."""
     return Answer(413, "body_too_large", f"The body has more than {max_bytes} bytes, the most that the waker holds.")

@@ -1,5 +1,6 @@
 """Passes a request on to a pod, and its answer back as it comes."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ CONNECT_SECONDS = 2.0
 """Longest time for a connection to a pod, seconds."""
 SILENCE_SECONDS = 300.0
 """Longest silence of a pod, seconds."""
+WRITE_SECONDS = 30.0
+"""Longest time until a caller takes a part of an answer, seconds: one that does not read keeps a place no longer."""
 
 
 class NotDelivered(Exception):  # noqa: N818 - names what happened
@@ -54,7 +57,8 @@ class Passed:
 class Passer:
     """Client of the pods."""
 
-    def __init__(self) -> None:
+    def __init__(self, write_seconds: float = WRITE_SECONDS) -> None:
+        self._write_seconds = write_seconds
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False),
@@ -73,7 +77,7 @@ class Passer:
         try:
             return await self._session.request(
                 request.method,
-                URL(f"http://{pod.authority}{request.raw_path}", encoded=True),
+                pod_url(pod, request.raw_path),
                 headers=_onward(request),
                 data=passed.body or None,
                 allow_redirects=False,
@@ -88,16 +92,27 @@ class Passer:
         if answer.content_length is not None and passed.request.method != "HEAD":
             response.content_length = answer.content_length
         try:
-            await response.prepare(passed.request)
+            async with asyncio.timeout(self._write_seconds):
+                await response.prepare(passed.request)
             async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+                async with asyncio.timeout(self._write_seconds):
+                    await response.write(chunk)
+            async with asyncio.timeout(self._write_seconds):
+                await response.write_eof()
         except (aiohttp.ClientError, TimeoutError, OSError):
             if passed.request.transport is not None:
                 passed.request.transport.abort()
         finally:
             answer.release()
         return response
+
+
+def pod_url(pod: Pod, target: str) -> URL:
+    """The URL of a request's target at a pod, unchanged. The target is a path that begins with a slash, and a query."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        raise ValueError(f"no path: {target}")  # URL.build would take it for a part of the authority
+    return URL.build(scheme="http", authority=pod.authority, path=path, query_string=query, encoded=True)
 
 
 def _onward(request: web.BaseRequest) -> CIMultiDict[str]:

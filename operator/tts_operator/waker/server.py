@@ -27,6 +27,12 @@ RECHECK_SECONDS = 1.0
 """Longest time until a held request is decided on again: its time may be over, or a pod may take it now."""
 BODY_SECONDS = 30.0
 """Longest time for the body of a request, seconds."""
+MAX_HEAD_BYTES = 32_768
+"""Most bytes of a request's target and headers."""
+MAX_FIELD_BYTES, MAX_FIELDS = 8190, 100
+"""Most bytes of the target or of one header, and most headers, beyond which the head is not read to its end."""
+COPIES_OF_HEAD = 2
+"""Copies of the headers that a request in memory has: as they came, and decoded."""
 
 
 class Arrivals:
@@ -99,7 +105,13 @@ class _Held:
 
     async def answer(self) -> web.StreamResponse:
         """The answer of a pod. Raises Refused."""
+        if self._request.method == "CONNECT" or not self._request.raw_path.startswith("/"):
+            raise Refused(answers.malformed_target())
+        size = head_bytes(self._request)
+        if size > MAX_HEAD_BYTES:
+            raise Refused(answers.head_too_large(MAX_HEAD_BYTES))
         async with self._admitted():
+            self._charge(COPIES_OF_HEAD * size)
             body = await self._body()
             while True:
                 tenant, pod = await self._pod()
@@ -117,6 +129,12 @@ class _Held:
         finally:
             budget.release(self._key, self._size)
 
+    def _charge(self, size: int) -> None:
+        """Count bytes that are kept until the answer has been passed on. Raises Refused."""
+        if not self._parts.budget.charge(self._key, size):
+            raise Refused(answers.overloaded("bytes of requests"))
+        self._size += size
+
     async def _body(self) -> bytes:
         """Read the body, within the limits. Raises Refused."""
         request, most = self._request, self._parts.max_body_bytes
@@ -130,9 +148,7 @@ class _Held:
                 async for chunk in request.content.iter_any():
                     if len(body) + len(chunk) > most:
                         raise Refused(answers.too_large(most))
-                    if not self._parts.budget.charge(self._key, len(chunk)):
-                        raise Refused(answers.overloaded("bytes of requests"))
-                    self._size += len(chunk)
+                    self._charge(len(chunk))
                     body += chunk
         except TimeoutError:
             raise Refused(Answer(408, "body_too_slow", f"The body took longer than {BODY_SECONDS:g} s.")) from None
@@ -188,7 +204,14 @@ class TenantServer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.server = web.Server(
-            self._handle, handler_cancellation=True, auto_decompress=False, keepalive_timeout=5.0, access_log=None
+            self._handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            keepalive_timeout=5.0,
+            access_log=None,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -202,6 +225,11 @@ class TenantServer:
             return error_response(refused.answer)
         metrics.requests.labels("passed").inc()
         return response
+
+
+def head_bytes(request: web.BaseRequest) -> int:
+    """Bytes of a request's target and headers."""
+    return len(request.raw_path) + sum(len(name) + len(value) for name, value in request.raw_headers)
 
 
 def error_response(answer: Answer) -> web.Response:
