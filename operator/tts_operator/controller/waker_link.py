@@ -1,6 +1,7 @@
 """Connects tenants with the waker: gives each a port, and follows the addresses of the waker's pods."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -25,6 +26,9 @@ POLL_SECONDS = 2.0
 """Interval at which the addresses of the waker's pods are read: shorter than the time that a pod answers after its end
 was asked for."""
 
+RETRY_SECONDS = 60.0
+"""Interval at which tenants that have no port are looked at again."""
+
 
 class WakerLink:
     """Ports of tenants and addresses of the waker, for one term of leadership. Without a waker it does nothing."""
@@ -35,14 +39,16 @@ class WakerLink:
         self._ports = self._no_ports()
         self._addresses: tuple[str, ...] = ()
         self._tenants: set[Key] = set()
+        self._without_port: set[Key] = set()
 
     def _no_ports(self) -> PortTable | None:
-        return PortTable(self._waker.first_port, self._waker.ports) if self._waker else None
+        return PortTable(self._waker.first_port, self._waker.ports, time.monotonic) if self._waker else None
 
     async def begin_term(self, cluster: Cluster) -> None:
         """Forget the ports, which another leader may have given away, and read the addresses. Raises ClusterError."""
         self._ports = self._no_ports()
         self._tenants.clear()
+        self._without_port.clear()
         try:
             await self.refresh(cluster)
         except Refused as error:
@@ -72,12 +78,15 @@ class WakerLink:
         port = self._ports.claim(key, observed.uid, recorded_port(observed.body))
         if port is None:
             log.error("no port of the waker is free", tenant=str(key))
+            self._without_port.add(key)
             return replace(observed, waker=None)
+        self._without_port.discard(key)
         return replace(observed, waker=Waker(port, self._addresses))
 
     def forget(self, key: Key) -> None:
         """Free the port of a tenant that is gone, or has no zero any more."""
         self._tenants.discard(key)
+        self._without_port.discard(key)
         if self._ports is not None:
             self._ports.release(key)
 
@@ -92,8 +101,13 @@ class WakerLink:
 
     async def run(self, cluster: Cluster, enqueue: Callable[[Key], None]) -> None:
         """Enqueue every tenant with a zero when the waker's pods change. Never returns, unless there is no waker."""
+        tried_at = time.monotonic()
         while self._waker is not None:
             await asyncio.sleep(POLL_SECONDS)
+            if self._without_port and time.monotonic() - tried_at > RETRY_SECONDS:
+                tried_at = time.monotonic()
+                for key in sorted(self._without_port):
+                    enqueue(key)
             try:
                 changed = await self.refresh(cluster)
             except ClusterError as error:

@@ -133,8 +133,8 @@ class CachedReader:
         for held in self._indexer.all(kind, namespace):
             if kind.child and not held.managed:
                 continue
-            if (body := await self._whole(held)) is not None:
-                yield body
+            if (whole := await self._whole(held)) is not None:
+                yield whole
                 number += 1
                 if number % OBJECTS_AT_ONCE == 0:
                     await asyncio.sleep(0)

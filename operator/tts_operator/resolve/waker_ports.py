@@ -1,9 +1,26 @@
 """Ports of the waker: each tenant whose schedule has a zero gets one, and keeps it as long as it has a zero."""
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from tts_operator.objects.keys import Key
+
+QUARANTINE_SECONDS = 300.0
+"""Time for which a port that was freed belongs to nobody else.
+
+A waker that has not heard of it passes what arrives there on to the pods of the tenant that had it, with callers' keys.
+"""
+MOST_OF_A_NAMESPACE = 256
+"""Most ports of the tenants of one namespace: a team cannot take those of the others."""
+
+
+class Freed(NamedTuple):
+    """A port that was freed: by whom, and when."""
+
+    uid: str
+    at_seconds: float
 
 
 def candidates(uid: str, first: int, count: int) -> Iterator[int]:
@@ -15,15 +32,17 @@ def candidates(uid: str, first: int, count: int) -> Iterator[int]:
 class PortTable:
     """Ports by tenant. The record of a port is `status.waker.port` of its tenant, which only the operator writes."""
 
-    def __init__(self, first: int, count: int) -> None:
+    def __init__(self, first: int, count: int, monotonic: Callable[[], float]) -> None:
         self._first = first
         self._count = count
+        self._monotonic = monotonic
         self._holders: dict[int, tuple[Key, str]] = {}
         self._ports: dict[Key, tuple[str, int]] = {}
-        self._used: set[int] = set()
+        self._freed: dict[int, Freed] = {}
+        self._of_namespace: Counter[str] = Counter()
 
     def claim(self, key: Key, uid: str, recorded: int | None) -> int | None:
-        """The port of a tenant: the one that it has, else the recorded one, else a free one. None if all are taken.
+        """The port of a tenant: the one that it has, else the recorded one, else a free one. None if there is none.
 
         A recorded port that another tenant holds, as after a restore from a backup, is given up for another one.
         """
@@ -32,17 +51,25 @@ class PortTable:
             return held[1]
         self.release(key)
         wanted = [recorded] if recorded is not None and 0 <= recorded - self._first < self._count else []
-        free = [each for each in candidates(uid, self._first, self._count) if each not in self._holders]
-        free.sort(key=lambda each: each in self._used)  # requests may still be on their way to a port that was released
-        for port in (*(each for each in wanted if each not in self._holders), *free):
-            self._holders[port] = (key, uid)
-            self._ports[key] = (uid, port)
-            self._used.add(port)
-            return port
+        if self._of_namespace[key.namespace] < MOST_OF_A_NAMESPACE:
+            wanted += candidates(uid, self._first, self._count)
+        for port in wanted:
+            if port not in self._holders and not self._is_quarantined(port, uid):
+                self._holders[port] = (key, uid)
+                self._ports[key] = (uid, port)
+                self._of_namespace[key.namespace] += 1
+                return port
         return None
 
     def release(self, key: Key) -> None:
         """Free the port of a tenant that is gone, or has no zero any more."""
         held = self._ports.pop(key, None)
         if held is not None:
-            del self._holders[held[1]]
+            uid, port = held
+            del self._holders[port]
+            self._of_namespace[key.namespace] -= 1
+            self._freed[port] = Freed(uid, self._monotonic())
+
+    def _is_quarantined(self, port: int, uid: str) -> bool:
+        freed = self._freed.get(port)
+        return freed is not None and freed.uid != uid and self._monotonic() - freed.at_seconds < QUARANTINE_SECONDS

@@ -27,9 +27,10 @@ from tests.support.operator_builders import (
     settle,
     unschedulable,
 )
-from tests.support.resources import KEY, Object, model, precision
+from tests.support.resources import KEY, UID, Object, model, precision
 from tts_operator.objects.keys import Key
 from tts_operator.objects.labels import ROLLOUT
+from tts_operator.objects.names import API_VERSION
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
@@ -216,6 +217,9 @@ def deployment(change: str = NEW, *, version: int = 1, tenant: Key = KEY, **stat
             "annotations": {ROLLOUT: change},
             "generation": 2,
             "resourceVersion": str(version),
+            "ownerReferences": [
+                {"apiVersion": API_VERSION, "kind": "TTSTenant", "name": tenant.name, "uid": UID, "controller": True}
+            ],
         },
         "spec": {"replicas": 2},
         "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, **status},
@@ -752,3 +756,19 @@ class Rollouts(RuleBasedStateMachine):
 
 TestRollouts = Rollouts.TestCase
 TestRollouts.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)
+
+
+def test_deployments_that_no_tenant_controls_hold_no_place() -> None:
+    """Anybody may write the label and the annotation."""
+    limiter = RolloutLimiter()
+    for number in range(MAX_CONCURRENT_TENANTS):
+        forged = deployment(tenant=Key("evil", f"tenant-{number}"), updatedReplicas=0)
+        del forged["metadata"]["ownerReferences"]
+        limiter.record(forged)
+    assert limiter.admit(KEY, {"acme-espeak": NEW}, {}) == {}
+
+
+def test_a_namespace_takes_no_more_places_than_its_share_from_others() -> None:
+    limits = Limits()
+    taken = rolls(0) + [Roll(Key("evil", f"tenant-{number}"), "pool", NEW) for number in range(40)]
+    assert Situation(taken, limits).free == limits.concurrent_tenants - limits.tenants_per_namespace
