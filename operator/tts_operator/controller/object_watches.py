@@ -20,6 +20,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, TENANT, Kind
 from tts_operator.objects.labels import OF_TENANTS
 from tts_operator.objects.manifest import Body
+from tts_operator.objects.ownership import controlled_by
 from tts_operator.telemetry.watch_activity import NEVER, SILENCE_SECONDS, WatchActivity
 from tts_operator.telemetry.watch_ages import WatchAges
 
@@ -176,10 +177,16 @@ class ObjectWatches:
             return
         # Of one that is held in part the reconcile records the state, which it reads itself.
         if held.kind is DEPLOYMENT and held.tenant and (change.gone or not held.partial):
-            self._sink.deployment_changed(held.body(), gone=change.gone)
+            body = held.body()
+            self._sink.deployment_changed(body, gone=change.gone or self._is_others(held, body))
         owners = {each.owner for each in (change.before, change.after) if each is not None and each.owner}
         for owner in sorted(owners):
             self._sink.child_changed(Key(held.namespace, owner))
+
+    def _is_others(self, held: HeldObject, body: Body) -> bool:
+        """Whether the tenant of a child's label, as far as it is known, does not control the child."""
+        tenant = self.indexer.get(TENANT, held.namespace, held.tenant)
+        return tenant is not None and not controlled_by(body, tenant.uid)
 
     def repaired(self, change: Change) -> None:
         held = change.held

@@ -46,7 +46,7 @@ FOREIGN_METADATA = (
     "deletionGracePeriodSeconds",
 )
 MAX_HELD_BYTES = 64 * 2**10
-"""Longest content, with managedFields, of one object that is held whole. Most that the operator writes have a few kB."""
+"""Longest content, with managedFields, of one object that is held whole. Most of the operator's have a few kB."""
 MAX_FOREIGN_BYTES = 32 * 2**10
 """The same of a child's kind that no TTSTenant controls: a Deployment, or the metadata of another object."""
 MEASUREMENTS = ("currentMetrics", "lastScaleTime")

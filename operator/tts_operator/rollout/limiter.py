@@ -11,8 +11,9 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import DEPLOYMENT
 from tts_operator.objects.labels import ROLLOUT
 from tts_operator.objects.manifest import Body
+from tts_operator.objects.ownership import controlled_by
 from tts_operator.objects.problem import Problem
-from tts_operator.rollout.policy import PoolKey, Roll, model_of, pods_fail, pods_unschedulable, pool_key, roll
+from tts_operator.rollout.policy import PoolKey, Roll, is_pool, model_of, pods_fail, pods_unschedulable, pool_key, roll
 from tts_operator.rollout.situation import Limits, Mode, Situation
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
@@ -67,9 +68,11 @@ class RolloutLimiter:
     def record(self, deployment: Body, *, gone: bool = False, stuck: bool = False, no_room: bool | None = None) -> None:
         """Record a Deployment's state. One older than the last recorded state, by resourceVersion, is ignored.
 
+        One that its tenant does not control is no pool, and counts as gone.
         `stuck` and `no_room` are known from the pods; `no_room` stays as last recorded where it is None.
         """
         pool = pool_key(deployment)
+        gone = gone or not is_pool(deployment)
         version = decimal(str(deployment["metadata"].get("resourceVersion") or ""))
         if pool in self._pending or version < self._versions.get(pool, 0):
             return
@@ -89,7 +92,11 @@ class RolloutLimiter:
 
     def record_tenant(self, observed: Observed) -> None:
         """Record the rollout state of all pools of one tenant."""
-        deployments = {ref.name: live for ref, live in observed.children.items() if ref.kind == DEPLOYMENT.name}
+        deployments = {
+            ref.name: live
+            for ref, live in observed.children.items()
+            if ref.kind == DEPLOYMENT.name and controlled_by(live, observed.uid)
+        }
         for name, live in deployments.items():
             pods = lookup.pods_of(observed, name)
             self.record(live, stuck=pods_fail(live, pods), no_room=pods_unschedulable(live, pods))

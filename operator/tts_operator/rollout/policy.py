@@ -14,8 +14,11 @@ from typing import NamedTuple, Self
 from tts_operator.objects import fields
 from tts_operator.objects.fields import annotation
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.labels import ROLLOUT, SOURCES, TENANT_LABEL
 from tts_operator.objects.manifest import Body
+from tts_operator.objects.names import GROUP
+from tts_operator.objects.ownership import controller_of
 from tts_operator.rollout.update_strategy import surge_denied
 from tts_operator.snapshot.pod_failures import failures_of_pod
 
@@ -131,6 +134,13 @@ def pool_key(live: Body) -> PoolKey:
     metadata = live["metadata"]
     tenant = (metadata.get("labels") or {}).get(TENANT_LABEL, "")
     return PoolKey(Key(metadata.get("namespace", ""), tenant), metadata["name"])
+
+
+def is_pool(live: Body) -> bool:
+    """Whether a TTSTenant controls the Deployment, the one of its label. Anybody may write a label."""
+    owner = controller_of(live) or {}
+    ours = owner.get("kind") == TENANT.name and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/")
+    return ours and owner.get("name") == pool_key(live).tenant.name
 
 
 def pods_fail(live: Body, pods: Iterable[Body]) -> bool:

@@ -75,8 +75,12 @@ class Situation:
                 self._placed[each.key.namespace].add(each.key)
             elif each.failed:
                 self._failed[each.change][each.key.namespace].add(each.key)
-        self.free = limits.concurrent_tenants - sum(map(len, self._placed.values()))
-        """Number of free places; negative where room appeared for several stalled rollouts at once."""
+        share = limits.tenants_per_namespace
+        self.free = limits.concurrent_tenants - sum(min(len(tenants), share) for tenants in self._placed.values())
+        """Number of free places; negative where room appeared for several stalled rollouts at once.
+
+        Whatever a namespace holds beyond its share, as by Deployments with a forged owner, takes no place from others.
+        """
 
     def placed(self, namespace: str) -> int:
         """Number of places that a namespace holds."""
