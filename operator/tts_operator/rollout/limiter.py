@@ -68,7 +68,7 @@ class RolloutLimiter:
     def record(self, deployment: Body, *, gone: bool = False, stuck: bool = False, no_room: bool | None = None) -> None:
         """Record a Deployment's state. One older than the last recorded state, by resourceVersion, is ignored.
 
-        A Deployment that no tenant controls is no pool: anybody may write the label.
+        One that its tenant does not control is no pool, and counts as gone.
         `stuck` and `no_room` are known from the pods; `no_room` stays as last recorded where it is None.
         """
         pool = pool_key(deployment)

@@ -166,6 +166,18 @@ async def test_a_deployment_is_told_whole_and_before_its_tenant(clock: VirtualCl
     assert not list(stage.objects.indexer.all(DEPLOYMENT))
 
 
+async def test_a_deployment_that_its_tenant_does_not_control_is_told_as_gone(clock: VirtualClock) -> None:
+    """Its label and its owner reference are whatever somebody wrote: it must hold no place among the rollouts."""
+    stage = Stage(clock)
+    stage.list(body("acme", version=1))
+    stage.server.objects[DEPLOYMENT] = [body("acme-espeak", tenant="acme")]
+    stage.objects.watch((EVERYWHERE,))
+    await asyncio.sleep(1)
+    assert stage.sink.told == ["deployment acme-espeak gone", "child of team/acme"]
+    stage.objects.watch(())
+    await asyncio.sleep(0)
+
+
 async def test_a_namespace_that_is_read_by_name_is_current_for_a_while(clock: VirtualClock) -> None:
     """An operator that is confined may not watch namespaces."""
     async with staged(clock, WatchScope("team", WATCHED)) as stage:

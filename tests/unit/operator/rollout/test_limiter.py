@@ -30,7 +30,7 @@ from tests.support.operator_builders import (
 from tests.support.resources import KEY, UID, Object, model, precision
 from tts_operator.objects.keys import Key
 from tts_operator.objects.labels import ROLLOUT
-from tts_operator.objects.names import API_VERSION
+from tts_operator.objects.manifest import ref_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Outcome
 from tts_operator.resolve.resolve import resolve
@@ -208,18 +208,26 @@ def test_whose_change_it_is(before: Sources | None, after: Sources, expected: st
     assert change_cause(before, after, "espeak") == expected
 
 
+def controller(tenant: Key) -> Object:
+    return {
+        "apiVersion": "ttsfleet.io/v1alpha1",
+        "kind": "TTSTenant",
+        "name": tenant.name,
+        "uid": UID,
+        "controller": True,
+    }
+
+
 def deployment(change: str = NEW, *, version: int = 1, tenant: Key = KEY, **status: Any) -> Object:
     return {
         "metadata": {
             "name": "acme-espeak",
             "namespace": tenant.namespace,
             "labels": {"ttsfleet.io/tenant": tenant.name},
+            "ownerReferences": [controller(tenant)],
             "annotations": {ROLLOUT: change},
             "generation": 2,
             "resourceVersion": str(version),
-            "ownerReferences": [
-                {"apiVersion": API_VERSION, "kind": "TTSTenant", "name": tenant.name, "uid": UID, "controller": True}
-            ],
         },
         "spec": {"replicas": 2},
         "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, **status},
@@ -758,17 +766,56 @@ TestRollouts = Rollouts.TestCase
 TestRollouts.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)
 
 
-def test_deployments_that_no_tenant_controls_hold_no_place() -> None:
-    """Anybody may write the label and the annotation."""
-    limiter = RolloutLimiter()
+STRANGERS: dict[str, list[Object]] = {
+    "nobody controls it": [],
+    "another program controls it": [{**controller(KEY), "apiVersion": "example.com/v1", "kind": "App"}],
+    "another tenant controls it": [{**controller(KEY), "name": "other"}],
+    "the tenant owns it and does not control it": [{**controller(KEY), "controller": False}],
+}
+
+
+@pytest.mark.parametrize("owners", STRANGERS.values(), ids=STRANGERS)
+def test_a_deployment_that_its_tenant_does_not_control_holds_no_place(owners: list[Object]) -> None:
+    """Anybody may write the label of a tenant, and a Deployment that never finishes."""
+    rollout_limiter = RolloutLimiter()
     for number in range(MAX_CONCURRENT_TENANTS):
-        forged = deployment(tenant=Key("evil", f"tenant-{number}"), updatedReplicas=0)
-        del forged["metadata"]["ownerReferences"]
-        limiter.record(forged)
-    assert limiter.admit(KEY, {"acme-espeak": NEW}, {}) == {}
+        stranger = deployment(tenant=key(number), updatedReplicas=0)
+        stranger["metadata"]["ownerReferences"] = owners
+        rollout_limiter.record(stranger)
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
 
 
-def test_a_namespace_takes_no_more_places_than_its_share_from_others() -> None:
-    limits = Limits()
-    taken = rolls(0) + [Roll(Key("evil", f"tenant-{number}"), "pool", NEW) for number in range(40)]
-    assert Situation(taken, limits).free == limits.concurrent_tenants - limits.tenants_per_namespace
+def test_a_deployment_with_the_reference_of_a_deleted_tenant_holds_no_place() -> None:
+    """A reconcile knows the UID of its tenant."""
+    live = settle(observe())
+    for child_ in live:
+        if child_["kind"] == "Deployment":
+            child_["metadata"]["annotations"][ROLLOUT] = NEW
+            child_["status"] = {}
+            child_["metadata"]["ownerReferences"][0]["uid"] = "of a deleted tenant"
+    observed = replace(observe(), children={ref_of(each): each for each in live})
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=1))
+    rollout_limiter.record_tenant(observed)
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_a_pool_that_its_tenant_no_longer_controls_gives_its_place_back() -> None:
+    rollout_limiter = RolloutLimiter(Limits(concurrent_tenants=1))
+    rollout_limiter.record(deployment(updatedReplicas=0))
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    orphan = deployment(version=2, updatedReplicas=0)
+    del orphan["metadata"]["ownerReferences"]
+    rollout_limiter.record(orphan)
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) == {}
+
+
+def test_a_namespace_takes_no_more_than_its_share_of_places_from_others() -> None:
+    """Whoever edits a namespace may forge the reference to its tenants: each of them holds a place of the namespace."""
+    rollout_limiter = RolloutLimiter()
+    for number in range(2 * MAX_CONCURRENT_TENANTS):
+        rollout_limiter.record(deployment(tenant=Key("crowd", f"t{number}"), updatedReplicas=0))
+    others = MAX_CONCURRENT_TENANTS - Limits().tenants_per_namespace
+    for number in range(others):
+        assert rollout_limiter.admit(key(number), {"acme-espeak": NEW}) == {}
+    assert rollout_limiter.admit(key(9), {"acme-espeak": NEW}) != {}
+    assert rollout_limiter.admit(Key("crowd", "another"), {"acme-espeak": NEW}) != {}
