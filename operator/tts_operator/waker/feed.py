@@ -9,12 +9,13 @@ import structlog
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Refused
 from tts_operator.cluster.watch_request import OPENED, Collection
+from tts_operator.informer.reflector import FIRST_PAGE, next_limit
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import ENDPOINT_SLICE, SLICE_MANAGED_BY, TENANT
 from tts_operator.objects.labels import MANAGED, POOL_LABEL
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import MANAGER
-from tts_operator.waker.tenants import Tenants
+from tts_operator.waker.tenants import Tenants, reduced
 
 log = structlog.get_logger()
 
@@ -97,10 +98,11 @@ class Feed:
 
     async def _list(self, stream: _Stream) -> str:
         objects: list[Body] = []
-        token = ""
+        token, limit = "", FIRST_PAGE
         while True:
-            page = await self._cluster.page(stream.collection, token)
-            objects += page.items
+            page = await self._cluster.page(stream.collection, token, limit)
+            limit = next_limit(page)
+            objects += map(reduced, page.items)
             token = page.token
             if not token:
                 break

@@ -73,6 +73,20 @@ def pods_of(body: Body) -> tuple[Pod, ...]:
     )
 
 
+def reduced(body: Body) -> dict[str, Any]:
+    """The fields of a TTSTenant or an EndpointSlice that this module reads: specs and annotations may be large."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    kept = {name: metadata[name] for name in ("namespace", "name", "uid", "deletionTimestamp") if name in metadata}
+    labels = metadata.get("labels") or {}
+    if SERVICE_NAME in labels:
+        kept["labels"] = {SERVICE_NAME: labels[SERVICE_NAME]}
+    return {
+        "metadata": kept,
+        "status": {name: status[name] for name in ("release", "waker") if name in status},
+        **{name: body[name] for name in ("endpoints", "ports") if name in body},
+    }
+
+
 class Tenants:
     """Every tenant with a port, and every ready pod behind a tenant's Service."""
 
