@@ -19,6 +19,7 @@ MOST_OF_A_NAMESPACE = 256
 class Freed(NamedTuple):
     """A port that was freed: by whom, and when."""
 
+    namespace: str
     uid: str
     at_seconds: float
 
@@ -51,10 +52,11 @@ class PortTable:
             return held[1]
         self.release(key)
         wanted = [recorded] if recorded is not None and 0 <= recorded - self._first < self._count else []
-        if self._of_namespace[key.namespace] < MOST_OF_A_NAMESPACE:
+        if self._taken_by(key.namespace) < MOST_OF_A_NAMESPACE:
             wanted += candidates(uid, self._first, self._count)
         for port in wanted:
             if port not in self._holders and not self._is_quarantined(port, uid):
+                self._freed.pop(port, None)
                 self._holders[port] = (key, uid)
                 self._ports[key] = (uid, port)
                 self._of_namespace[key.namespace] += 1
@@ -68,8 +70,16 @@ class PortTable:
             uid, port = held
             del self._holders[port]
             self._of_namespace[key.namespace] -= 1
-            self._freed[port] = Freed(uid, self._monotonic())
+            self._freed[port] = Freed(key.namespace, uid, self._monotonic())
+
+    def _taken_by(self, namespace: str) -> int:
+        """Number of ports that a namespace has, or keeps from others: those that it freed a moment ago."""
+        rests = sum(each.namespace == namespace and self._rests(each) for each in self._freed.values())
+        return self._of_namespace[namespace] + rests
+
+    def _rests(self, freed: Freed) -> bool:
+        return self._monotonic() - freed.at_seconds < QUARANTINE_SECONDS
 
     def _is_quarantined(self, port: int, uid: str) -> bool:
         freed = self._freed.get(port)
-        return freed is not None and freed.uid != uid and self._monotonic() - freed.at_seconds < QUARANTINE_SECONDS
+        return freed is not None and freed.uid != uid and self._rests(freed)

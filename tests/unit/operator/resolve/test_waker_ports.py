@@ -73,12 +73,15 @@ def test_a_port_that_was_freed_belongs_to_nobody_else_for_a_while() -> None:
 
 
 def test_a_namespace_cannot_take_every_port() -> None:
-    table = PortTable(FIRST, 4096, no_time)
+    now = [0.0]
+    table = PortTable(FIRST, 4096, lambda: now[0])
     for number in range(MOST_OF_A_NAMESPACE):
         assert table.claim(Key("evil", f"t-{number}"), f"uid-{number}", None) is not None
     assert table.claim(Key("evil", "one-more"), "uid", None) is None
     assert table.claim(key("a"), "uid-a", None) is not None
     table.release(Key("evil", "t-0"))
+    assert table.claim(Key("evil", "t-300"), "uid-300", None) is None, "nor those that it frees"
+    now[0] = QUARANTINE_SECONDS
     assert table.claim(Key("evil", "t-300"), "uid-300", None) is not None
 
 
