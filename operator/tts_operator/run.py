@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from tts_operator.calendar import tz_database
 from tts_operator.clock import Clock, SystemClock
@@ -32,6 +30,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import LEASE, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
+from tts_operator.process import serving, stop_signal
 from tts_operator.redis_acl.admin import RedisAdmin
 from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.settings import Settings
@@ -208,19 +207,6 @@ async def lead_until(stopping: asyncio.Event, leader: Leader, controller: Contro
             await candidate
 
 
-def stop_signal() -> asyncio.Event:
-    """Create an event that SIGTERM and SIGINT set."""
-    stopping = asyncio.Event()
-
-    def stop(received: signal.Signals) -> None:
-        log.info("stopping", signal=received.name)
-        stopping.set()
-
-    for expected in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(expected, stop, expected)
-    return stopping
-
-
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
     """Run a coroutine until the block ends."""
@@ -230,15 +216,3 @@ async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Ta
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-@asynccontextmanager
-async def serving(app: web.Application, port: int) -> AsyncIterator[None]:
-    """Serve an application on this port, at every address, until the block ends."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, port=port).start()
-        yield
-    finally:
-        await runner.cleanup()

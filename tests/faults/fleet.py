@@ -19,7 +19,7 @@ from tts_operator.cluster.client import Cluster, collect
 from tts_operator.cluster.errors import ClusterError, NotFound
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, TENANT
-from tts_operator.objects.labels import MANAGED, TENANT_LABEL, selector
+from tts_operator.objects.labels import MANAGED, TENANT_LABEL, joined, selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
 
 TENANTS = 30
@@ -114,7 +114,7 @@ class Fleet:
         """All children in these namespaces, by the tenant that their label names."""
         found: defaultdict[Key, dict[Ref, Body]] = defaultdict(dict)
         for kind in CHILDREN:
-            async for body in self.cluster.list(kind, "", ",".join(filter(None, (MANAGED, kind.labels)))):
+            async for body in self.cluster.list(kind, "", joined(MANAGED, kind.labels)):
                 metadata = body["metadata"]
                 if metadata["namespace"] in self.namespaces:
                     found[Key(metadata["namespace"], metadata["labels"].get(TENANT_LABEL, ""))][ref_of(body)] = body

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
+from typing import Any
+
+from tts_operator.objects.kinds import TENANT
+from tts_operator.objects.names import GROUP
 
 KUBECTL_SECONDS = 60
 FIELD_MANAGER = "kubectl-tts"
@@ -52,3 +57,12 @@ class Kubectl:
         if done.returncode != 0:
             raise KubectlError(f"kubectl {words[0]}: {done.stderr.strip()}")
         return done.stdout
+
+    def tenant(self, name: str, namespace: str | None) -> dict[str, Any]:
+        """Read a TTSTenant. Raises KubectlError, also for one that does not exist."""
+        found = self.run("get", f"{TENANT.plural}.{GROUP}", name, "--ignore-not-found", "--output=json")
+        if not found:
+            where = f"namespace {namespace}" if namespace else "the current namespace"
+            raise KubectlError(f"there is no TTSTenant {name} in {where}")
+        body: dict[str, Any] = json.loads(found)
+        return body

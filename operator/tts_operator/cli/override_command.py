@@ -44,11 +44,8 @@ def override(options: argparse.Namespace, now: datetime) -> str:
     if wrong:
         raise KubectlError(wrong)
     kubectl = Kubectl.of(options)
-    found = kubectl.run("get", f"ttstenants.{GROUP}", options.tenant, "--ignore-not-found", "--output=json")
-    if not found:
-        where = f"namespace {options.namespace}" if options.namespace else "the current namespace"
-        raise KubectlError(f"there is no TTSTenant {options.tenant} in {where}")
-    schedule: Mapping[str, Any] = json.loads(found)["spec"].get("schedule") or {}
+    tenant = kubectl.tenant(options.tenant, options.namespace)
+    schedule: Mapping[str, Any] = tenant["spec"].get("schedule") or {}
     if options.clear:
         if "override" not in schedule:
             return f"{options.tenant} has no override\n"

@@ -16,7 +16,6 @@ from tts_operator.cli.tables import table
 from tts_operator.cli.tenant_view import Body, Shown, TenantView, bounds, plain
 from tts_operator.objects.kinds import TENANT
 from tts_operator.objects.labels import TENANT_LABEL
-from tts_operator.objects.names import GROUP
 
 CONDITIONS = ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
 POOLS = ("MODEL", "ROLE", "PRECISION", "BOUNDS", "READY", "REASON")
@@ -46,11 +45,7 @@ def add_why_flags(command: argparse.ArgumentParser) -> None:
 def why_text(options: argparse.Namespace, now: datetime) -> str:
     """The page. Raises KubectlError, also for a tenant that does not exist."""
     kubectl = Kubectl.of(options)
-    found = kubectl.run("get", f"{TENANT.plural}.{GROUP}", options.tenant, "--ignore-not-found", "--output=json")
-    if not found:
-        where = f"namespace {options.namespace}" if options.namespace else "the current namespace"
-        raise KubectlError(f"there is no TTSTenant {options.tenant} in {where}")
-    tenant = TenantView(json.loads(found))
+    tenant = TenantView(kubectl.tenant(options.tenant, options.namespace))
     pods = _items(kubectl, "get", "pods", f"--selector={TENANT_LABEL}={tenant.name}")
     events = _items(kubectl, "get", "events")
     return "\n".join("".join(part) for part in page(Found(tenant, pods, events), now))

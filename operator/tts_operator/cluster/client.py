@@ -37,7 +37,6 @@ JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-METADATA_WATCH = METADATA_ONLY
 READS = frozenset({"GET", "HEAD"})
 PAGE = 500
 """Objects per page of a list."""
@@ -175,7 +174,7 @@ class Cluster:
             "timeoutSeconds": str(seconds),
         }
         path = collection_path(collection.kind, collection.namespace)
-        request = Request("GET", path, query, accept=METADATA_WATCH if collection.metadata_only else JSON)
+        request = Request("GET", path, query, accept=METADATA_ONLY if collection.metadata_only else JSON)
         timeout = aiohttp.ClientTimeout(total=seconds + GRACE_SECONDS, sock_connect=CONNECT_SECONDS)
         response = await self._respond(request, timeout)
         try:

@@ -12,7 +12,7 @@ from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
-from tts_operator.objects.labels import OF_TENANTS
+from tts_operator.objects.labels import OF_TENANTS, joined
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.telemetry.watch_health import WatchHealth
 
@@ -121,7 +121,7 @@ class ClusterChecks:
 
 async def newest_version(cluster: Cluster, kind: Kind, namespace: str) -> str:
     """Highest resourceVersion among the watched objects of a kind; empty without any."""
-    labels = "" if kind in (TENANT, MODEL) else ",".join(filter(None, (OF_TENANTS, kind.labels)))
+    labels = "" if kind in (TENANT, MODEL) else joined(OF_TENANTS, kind.labels)
     listed = cluster.list(kind, namespace, labels, metadata_only=True)
     versions = [str(body["metadata"]["resourceVersion"]) async for body in listed]
     return max(versions, key=decimal, default="")

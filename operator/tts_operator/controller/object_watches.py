@@ -18,7 +18,7 @@ from tts_operator.informer.own_writes import OwnWrites
 from tts_operator.informer.reflector import Reflector, Source
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, TENANT, Kind
-from tts_operator.objects.labels import OF_TENANTS
+from tts_operator.objects.labels import OF_TENANTS, joined
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.ownership import controlled_by
 from tts_operator.telemetry.watch_activity import NEVER, SILENCE_SECONDS, WatchActivity
@@ -215,4 +215,4 @@ def collection_of(kind: Kind, namespace: str = "") -> WatchedCollection:
     if kind is NAMESPACE:
         return WatchedCollection(kind, namespace, metadata_only=True)
     labels = "" if kind is HORIZONTAL_POD_AUTOSCALER else OF_TENANTS
-    return WatchedCollection(kind, namespace, ",".join(filter(None, (labels, kind.labels))))
+    return WatchedCollection(kind, namespace, joined(labels, kind.labels))

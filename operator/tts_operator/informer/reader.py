@@ -13,7 +13,7 @@ from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
-from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, selector
+from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, joined, selector
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
 
@@ -85,7 +85,7 @@ class LiveReader:
         return await self._cluster.get(ref)
 
     def all(self, kind: Kind, namespace: str = "") -> AsyncIterator[Body]:
-        labels = ",".join(filter(None, (MANAGED, kind.labels))) if kind.child else ""
+        labels = joined(MANAGED, kind.labels) if kind.child else ""
         return self._cluster.list(kind, namespace, labels)
 
     async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:

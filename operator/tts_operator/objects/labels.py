@@ -59,4 +59,9 @@ def pool_labels(tenant: str, model: str) -> dict[str, str]:
 
 def selector(tenant: str, further: str = "") -> str:
     """Label selector of a tenant's children and pods; `further` is that of a kind."""
-    return f"{TENANT_LABEL}={tenant},{further}" if further else f"{TENANT_LABEL}={tenant}"
+    return joined(f"{TENANT_LABEL}={tenant}", further)
+
+
+def joined(*selectors: str) -> str:
+    """One label selector of several; empty ones select everything."""
+    return ",".join(filter(None, selectors))

@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
-from aiohttp import web
 
 from tts_operator.clock import Clock, SystemClock
 from tts_operator.cluster.client import Cluster
+from tts_operator.process import serving, stop_signal
 from tts_operator.settings import WakerProcessSettings
 from tts_operator.telemetry.health import health_app
 from tts_operator.telemetry.metrics import metrics_app
@@ -34,7 +33,7 @@ async def wake(settings: WakerProcessSettings, clock: Clock | None = None) -> No
     """Answer requests until SIGTERM or SIGINT; then the requests that are in flight end."""
     clock = clock or SystemClock()
     allow_many_files()
-    stopping = _stop_signal()
+    stopping = stop_signal()
     metrics, tenants, arrivals = WakerMetrics(), Tenants(settings.release), Arrivals()
     metrics.tenants.set_function(lambda: len(tenants))
     async with AsyncExitStack() as stack:
@@ -52,8 +51,8 @@ async def wake(settings: WakerProcessSettings, clock: Clock | None = None) -> No
         def unready() -> list[str]:
             return [] if feed.complete else ["tenants and pods have not been listed yet"]
 
-        await stack.enter_async_context(_serving(health_app(list, unready), settings.health_port))
-        await stack.enter_async_context(_serving(metrics_app(metrics), settings.metrics_port))
+        await stack.enter_async_context(serving(health_app(list, unready), settings.health_port))
+        await stack.enter_async_context(serving(metrics_app(metrics), settings.metrics_port))
         following = asyncio.create_task(feed.run())
         stack.callback(following.cancel)
         ports = range(settings.first_port, min(settings.first_port + settings.ports, 65_536))
@@ -107,21 +106,3 @@ def _socket(port: int) -> socket.socket:
         except OSError as error:
             log.debug("no socket of both families", port=port, error=str(error))
     return socket.create_server(("", port))
-
-
-@asynccontextmanager
-async def _serving(app: web.Application, port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, port=port).start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-    for expected in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(expected, stopping.set)
-    return stopping
