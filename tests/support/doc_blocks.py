@@ -6,6 +6,7 @@ The first word after a fence is the language. The words after it say which tests
 - `api`: with an API server that has the chart and the examples, but no node (tests/integration/test_docs.py);
 - `cluster`: on a cluster with pods (e2e/test_docs.py);
 - `tenant`, `model`: part of a manifest of this kind, which the API server must accept (tests/integration/test_docs.py);
+- `values`: values of the chart, which Helm must accept and render (tests/integration/test_docs.py);
 - `norun`: nothing runs it; a comment above the fence says why.
 
 The blocks of a page run in order, as one script. A block whose first line is `# NAME`, the name of a file, is

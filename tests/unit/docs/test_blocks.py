@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.doc_blocks import PAGES, ROOT, Block, blocks, script
 from tts_server.config.schema import ServerConfig
@@ -48,7 +49,9 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
             assert block.places, "the words after the language name the tests that run it"
             assert set(block.places) <= RUN or block.places == ("norun",)
         case "yaml":
-            assert block.places in {(), ("tenant",), ("model",), ("norun",)}
+            assert block.places in {(), ("tenant",), ("model",), ("values",), ("norun",)}
+            if block.places == ():
+                assert {"apiVersion", "kind", "metadata"} <= yaml.safe_load(block.text).keys(), "a whole manifest"
         case "json":
             ServerConfig.model_validate_json(block.text)
         case _:
