@@ -7,13 +7,15 @@ import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from hack.cluster.control_plane import ControlPlane, Options
+from tests.support.api_http import http_client
 from tests.support.api_server import NUMBERS, eventually
 from tests.support.control_planes import apply, install_crds, prepare, start_again
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -47,6 +49,38 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     prepare(plane)
     yield plane
     plane.stop()
+
+
+@dataclass
+class Proxied:
+    """An operator behind a proxy that many tests disturb, one after the other: each has to get over it anyway."""
+
+    plane: ControlPlane
+    folder: Path
+    proxy: FaultProxy
+    stack: AsyncExitStack
+    running: Operator | None = None
+
+    async def ready_operator(self) -> Operator:
+        """The one that runs if the last test has left it in order, otherwise a new one."""
+        if self.running is None or not (await ready(self.running) and await leads(self.running)):
+            await self.stack.aclose()
+            self.running = await self.stack.enter_async_context(operator(self.plane, self.folder, self.proxy))
+        return self.running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proxied]:
+    async with fault_proxy(plane, "proxied", GROUP) as proxy, AsyncExitStack() as stack:
+        yield Proxied(plane, tmp_path_factory.mktemp("shared"), proxy, stack)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def proxied(shared: Proxied) -> AsyncIterator[Proxied]:
+    """The proxy disturbs nothing before and after a test."""
+    yield shared
+    shared.proxy.refusals.clear()
+    shared.proxy.frozen, shared.proxy.frozen_plurals = False, frozenset()
 
 
 @asynccontextmanager
@@ -126,51 +160,48 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("plural", "status"), REFUSALS)
-async def test_a_watch_that_is_refused_once(
-    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path, plural: str, status: int
-) -> None:
+async def test_a_watch_that_is_refused_once(proxied: Proxied, plural: str, status: int) -> None:
     """The refusal of one watch may end all of kopf, and kopf may not get as far as its end."""
-    async with operator(plane, tmp_path, proxy) as running:
-        proxy.refusals[plural] = [status]
-        await eventually(lambda: refused(proxy, plural), "the watch was refused", NOTICED_SECONDS)
-        await gets_children(plane, RESTARTED_SECONDS)
-        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+    running, proxy = await proxied.ready_operator(), proxied.proxy
+    proxy.refusals[plural] = [status]
+    await eventually(lambda: refused(proxy, plural), "the watch was refused", NOTICED_SECONDS)
+    await gets_children(proxied.plane, RESTARTED_SECONDS)
+    await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
 
 
 async def refused(proxy: FaultProxy, plural: str) -> bool:
     return not proxy.refusals[plural]
 
 
-async def test_watches_that_deliver_nothing_with_their_connections_open(
-    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path
-) -> None:
-    async with operator(plane, tmp_path, proxy) as running:
-        proxy.frozen = True
-        frozen_at = time.monotonic()
-        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
-        assert time.monotonic() - frozen_at < NOTICED_SECONDS + BUSY_SECONDS
-        for plural in PLURALS:
-            await eventually(lambda plural=plural: is_old(running, plural), f"so does the metric of {plural}")  # type: ignore[misc]
-        proxy.frozen = False
-        await gets_children(plane, RESTARTED_SECONDS)
-        await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
-        assert running.probe("healthz") == 200
+@pytest.mark.asyncio(loop_scope="module")
+async def test_watches_that_deliver_nothing_with_their_connections_open(proxied: Proxied) -> None:
+    running, proxy = await proxied.ready_operator(), proxied.proxy
+    proxy.frozen = True
+    frozen_at = time.monotonic()
+    await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+    assert time.monotonic() - frozen_at < NOTICED_SECONDS + BUSY_SECONDS
+    for plural in PLURALS:
+        await eventually(lambda plural=plural: is_old(running, plural), f"so does the metric of {plural}")  # type: ignore[misc]
+    proxy.frozen = False
+    await gets_children(proxied.plane, RESTARTED_SECONDS)
+    await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+    assert running.probe("healthz") == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("plural", ["ttstenants", "deployments", "pods", "namespaces"])
-async def test_one_watch_that_delivers_nothing_with_its_connection_open(
-    plane: ControlPlane, proxy: FaultProxy, tmp_path: Path, plural: str
-) -> None:
+async def test_one_watch_that_delivers_nothing_with_its_connection_open(proxied: Proxied, plural: str) -> None:
     """The others go on, and the metric says which one does not."""
-    async with operator(plane, tmp_path, proxy) as running:
-        proxy.frozen_plurals = frozenset({plural})
-        await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
-        await eventually(lambda: is_old(running, plural), "the metric tells, too")
-        proxy.frozen_plurals = frozenset()
-        await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
-        await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
-        await gets_children(plane, RESTARTED_SECONDS)
+    running, proxy = await proxied.ready_operator(), proxied.proxy
+    proxy.frozen_plurals = frozenset({plural})
+    await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+    await eventually(lambda: is_old(running, plural), "the metric tells, too")
+    proxy.frozen_plurals = frozenset()
+    await eventually(lambda: ready(running), "it is ready again", NOTICED_SECONDS + BUSY_SECONDS)
+    await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
+    await gets_children(proxied.plane, RESTARTED_SECONDS)
 
 
 async def is_old(operator: Operator, plural: str) -> bool:
@@ -225,10 +256,9 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
         await asyncio.to_thread(shutil.copytree, plane.folder / "etcd", copy)
         await start_again(plane)
         await eventually(lambda: leads(running), "it leads again")
-        for number in range(300):  # revisions that the older copy does not have
-            await asyncio.to_thread(plane.kubectl, "annotate", "ns", "default", f"turn={number}", "--overwrite")
-            if number % 100 == 0:
-                await gets_children(plane, RESTARTED_SECONDS)
+        for _ in range(3):  # revisions that the older copy does not have
+            await asyncio.to_thread(annotate, plane, times=100)
+            await gets_children(plane, RESTARTED_SECONDS)
         before = revision(plane)
         await asyncio.to_thread(stop_storage, plane)
         await asyncio.to_thread(shutil.rmtree, plane.folder / "etcd")
@@ -237,6 +267,15 @@ async def test_storage_that_is_restored_from_an_older_copy(plane: ControlPlane, 
         await gets_children(plane, RESTARTED_SECONDS + 30)
         assert revision(plane) < before, "the storage has not caught up: the watches were started anew"
         await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+
+
+def annotate(plane: ControlPlane, times: int) -> None:
+    """Give a namespace so many revisions."""
+    patch = {"Content-Type": "application/merge-patch+json"}
+    with http_client(plane, "annotator") as client:
+        for number in range(times):
+            body = {"metadata": {"annotations": {"turn": str(number)}}}
+            client.patch("/api/v1/namespaces/default", json=body, headers=patch).raise_for_status()
 
 
 def stop_storage(plane: ControlPlane) -> None:
