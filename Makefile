@@ -39,14 +39,15 @@ lint: setup ## Run ruff, mypy strict and import-linter
 unit: setup ## Run the unit tests: pure rules, no I/O
 	@$(BIN)/pytest tests/unit -q -n auto --dist worksteal
 
-check: lint unit ## Run lint and unit: the inner loop
+check: lint unit ## Run lint, unit and the tests of the repository itself: the inner loop
+	@$(BIN)/pytest tests/repository -q -n auto --dist worksteal
 
-test: verify unit ## Run verify and all tests that need no root: unit, contract, server, integration
+test: verify unit ## Run verify and all tests that need no root
 	@$(BIN)/python -m hack.cluster binaries --control-plane-only
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
 	@$(BIN)/python -m hack.promtool
-	@$(BIN)/pytest tests/contract tests/server -q -n auto --dist worksteal
+	@$(BIN)/pytest tests/repository tests/programs tests/contract tests/server -q -n auto --dist worksteal
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist loadfile --no-loadscope-reorder
 
 verify: lint ## Run lint; check that generated files are current and that the chart is valid

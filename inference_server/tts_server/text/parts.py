@@ -55,14 +55,20 @@ def _cut(text: str, lead: int, limit: int) -> int:
     """Return a cut in (lead, limit]: after the last pause past the middle, else the last space, else a cluster."""
     middle = (lead + limit) // 2
     for mark in (_STOP, _PAUSE):
-        cuts = [found.end() for found in mark.finditer(text, middle, limit)]
+        cuts = [found.end() for found in mark.finditer(text, middle, limit) if _ends_cluster(text, found.end())]
         # 1,000 and 12:30 have no pause.
         if cuts := [cut for cut in cuts if not (cut < len(text) and text[cut - 1] in ",:" and text[cut].isdigit())]:
             return cuts[-1]
-    space = max(text.rfind(character, lead + 1, limit) for character in _SPACES)
-    if space > lead:
-        return space + 1
+    for space in range(limit - 1, lead, -1):
+        if text[space] in _SPACES and _ends_cluster(text, space + 1):
+            return space + 1
     return _cluster_end(text, lead, limit)
+
+
+def _ends_cluster(text: str, end: int) -> bool:
+    """Whether the character before `end`, a space or a mark, carries no accent and is no first half of a line break."""
+    cluster = _CLUSTER.match(text, end - 1)
+    return cluster is not None and cluster.end() == end
 
 
 def _cluster_end(text: str, lead: int, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""A month costs what a walk over its minutes says."""
+"""A month costs what a walk over its quarters of an hour says."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,11 +12,12 @@ from tts_operator.calendar import calendar
 from tts_operator.cost.forecast import constant_hours, month_of, replica_hours
 
 PRESET = Schedule.model_validate({"timeZone": "Asia/Shanghai", "preset": "DayNightWeekend"})
+QUARTER = timedelta(minutes=15)
 BERLIN = Schedule.model_validate(
     {
         "timeZone": "Europe/Berlin",
         "default": {"minReplicas": 2, "maxReplicas": 8},
-        "windows": [{"name": "night", "start": "22:00", "end": "03:30", "minReplicas": 0, "maxReplicas": 0}],
+        "windows": [{"name": "night", "start": "22:00", "end": "03:45", "minReplicas": 0, "maxReplicas": 0}],
         "exceptions": [{"name": "fair", "from": "2026-03-05", "to": "2026-03-06", "minReplicas": 5}],
     }
 )
@@ -34,11 +35,11 @@ def test_the_preset_in_a_month_of_thirty_days() -> None:
 @pytest.mark.parametrize("month", range(1, 13))
 def test_every_month_of_a_zone_with_summer_time(month: int) -> None:
     start, end = month_of(BERLIN, datetime(2026, month, 15, tzinfo=UTC))
-    minutes = range(int((end - start) / timedelta(minutes=1)))
-    walked = [calendar.state_at(BERLIN, start + timedelta(minutes=minute)).bounds.min_replicas for minute in minutes]
+    quarters = range(int((end - start) / QUARTER))  # every time of the schedule and of the zone is a multiple of it
+    walked = [calendar.state_at(BERLIN, start + number * QUARTER).bounds.min_replicas for number in quarters]
     hours = replica_hours(BERLIN, start, end, 4)
-    assert hours.scheduled == Decimal(sum(min(each, 4) for each in walked)) / 60
-    assert hours.unscheduled == Decimal(len(walked) * min(max(walked), 4)) / 60
+    assert hours.scheduled == Decimal(sum(min(each, 4) for each in walked)) / 4
+    assert hours.unscheduled == Decimal(len(walked) * min(max(walked), 4)) / 4
 
 
 def test_without_a_schedule_one_replica_runs_all_month() -> None:

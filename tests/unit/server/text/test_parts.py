@@ -50,6 +50,13 @@ def test_no_cluster_of_unicode_is_cut(text: str) -> None:
         assert cut in ends
 
 
+@pytest.mark.parametrize("cluster", [" \u0301", ".\u0301", ",\u200d", "\u00a0\u0308", "\r\n"], ids=ascii)
+def test_a_space_or_a_mark_that_goes_on_is_no_place_to_cut(cluster: str) -> None:
+    for lead in range(LONGEST_CHARACTERS - 4, LONGEST_CHARACTERS + 1):
+        first = next(parts("x" * (lead - 1) + "." + cluster + "y" * LONGEST_CHARACTERS))
+        assert len(first) <= lead or len(first) >= lead + len(cluster)
+
+
 def test_an_endless_cluster_is_cut_all_the_same() -> None:
     assert all(len(part) <= LONGEST_CHARACTERS for part in parts("e" + "\u0301" * 1000))
 
