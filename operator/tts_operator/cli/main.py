@@ -4,11 +4,15 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
 from tts_operator.cli.flags import Flag, FlagError, add_flags, flags_of, read
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.settings import ProcessSettings, Settings, WakerProcessSettings
+
+if TYPE_CHECKING:
+    from tts_operator.run import Run
 
 ENVIRONMENT = "TTS_OPERATOR_"
 """Prefix of the environment's variables: TTS_OPERATOR_LEASE_NAME sets --lease-name."""
@@ -109,27 +113,17 @@ def _wake(settings: WakerProcessSettings) -> int:
     return 0
 
 
-def _run(settings: Settings, process: ProcessSettings) -> int:
-    import asyncio
+def run_of(settings: Settings, process: ProcessSettings) -> "Run":
+    """Configuration of `tts-operator run` with these settings."""
     import dataclasses
     import importlib.metadata
 
-    from tts_operator.cluster.errors import ClusterError
     from tts_operator.cluster.leader_election import LeaderElectionConfig
     from tts_operator.controller.controller import ControllerOptions
-    from tts_operator.observe.credential_files import StoreFiles
     from tts_operator.rollout.situation import Limits
-    from tts_operator.run import Run, operate
-    from tts_operator.telemetry import logs
+    from tts_operator.run import Run
 
-    try:
-        StoreFiles(settings).check()
-    except OSError as error:
-        return _fail(2, f"{error.filename} cannot be read: {error.strerror}")
-    except ValueError as error:
-        return _fail(2, str(error))
-    logs.configure(process.log_level)
-    run = Run(
+    return Run(
         settings=dataclasses.replace(settings, version=importlib.metadata.version("ttsfleet")),
         options=ControllerOptions(
             process.workers,
@@ -143,8 +137,25 @@ def _run(settings: Settings, process: ProcessSettings) -> int:
         metrics_port=process.metrics_port,
         health_port=process.health_port,
     )
+
+
+def _run(settings: Settings, process: ProcessSettings) -> int:
+    import asyncio
+
+    from tts_operator.cluster.errors import ClusterError
+    from tts_operator.observe.credential_files import StoreFiles
+    from tts_operator.run import operate
+    from tts_operator.telemetry import logs
+
     try:
-        asyncio.run(operate(run))
+        StoreFiles(settings).check()
+    except OSError as error:
+        return _fail(2, f"{error.filename} cannot be read: {error.strerror}")
+    except ValueError as error:
+        return _fail(2, str(error))
+    logs.configure(process.log_level)
+    try:
+        asyncio.run(operate(run_of(settings, process)))
     except ClusterError as error:  # raised only if no cluster is configured: one that is down is waited for
         return _fail(1, str(error))
     return 0

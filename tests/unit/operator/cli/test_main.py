@@ -11,7 +11,8 @@ import pytest
 
 from tts_operator.api.tenant import Tier
 from tts_operator.cli.flags import FlagError
-from tts_operator.cli.main import main, parser, run_flags, settings_of, waker_flags
+from tts_operator.cli.main import main, parser, run_flags, run_of, settings_of, waker_flags
+from tts_operator.rollout.situation import Limits
 from tts_operator.settings import DefaultCeilings, ProcessSettings, Settings, Tiers
 
 ROOT = Path(__file__).parents[4]
@@ -51,6 +52,18 @@ def test_networks_of_proxies_are_a_list() -> None:
     assert settings().trusted_proxies == ()
     changed = settings("--trusted-proxies=10.4.0.0/16, fd00:4::/64").trusted_proxies
     assert changed == (ip_network("10.4.0.0/16"), ip_network("fd00:4::/64"))
+
+
+def test_limits_of_rollouts_are_those_of_the_flags() -> None:
+    chosen = run_of(settings(), process("--rollout-concurrent-tenants=7", "--rollout-failure-namespaces=3"))
+    assert chosen.options.rollout == Limits(concurrent_tenants=7, failure_namespaces=3)
+    assert run_of(settings(), process()).options.rollout == Limits()
+
+
+def test_a_release_is_named_by_its_lease() -> None:
+    """By that name it owns its entries in statuses, and the tenants that it claimed."""
+    chosen = run_of(settings("--namespace=fleet"), process("--lease-name=second"))
+    assert (chosen.options.release, chosen.lease_name) == ("fleet/second", "second")
 
 
 def test_hosts_that_tenants_may_name_are_a_list() -> None:

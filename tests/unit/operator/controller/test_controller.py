@@ -16,9 +16,10 @@ from tests.support.operator_builders import observe, pod
 from tests.support.virtual_time import BEGINNING, VirtualClock
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
-from tts_operator.cluster.errors import Conflict, Overloaded
+from tts_operator.cluster.errors import Conflict, Forbidden, Overloaded
 from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed
 from tts_operator.informer.reader import Reader
@@ -26,6 +27,8 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import TENANT, Kind
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
+from tts_operator.rollout.limiter import PLACE_SECONDS
+from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
 from tts_operator.settings import Settings
 from tts_operator.telemetry.metrics import Metrics
@@ -47,6 +50,7 @@ class Stage:
         self.live: list[bool] = []
         self.metrics = Metrics()
         self.apply_seconds = 0.0
+        self.forbidden: set[str] = set()
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Body:
         await asyncio.sleep(self.apply_seconds)
@@ -55,6 +59,7 @@ class Stage:
     async def reconcile(self, key: Key, context: ReconcileContext) -> Requeue | None:
         self.reconciles.append((self.seconds(), key))
         self.live.append(key in context.outdated)
+        self.context = context
         context.outdated.discard(key)
         answer = self.answers[key].pop(0) if self.answers[key] else None
         self.after_reconcile(key)
@@ -71,9 +76,13 @@ class Stage:
     def lag(self, what: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"tts_operator_schedule_lag_seconds_{what}")
 
-    async def list(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[Body]:
+    async def list(self, kind: Kind, namespace: str = "", *_: Any, **__: Any) -> AsyncIterator[Body]:
+        if namespace in self.forbidden:
+            raise Forbidden("Forbidden", f"{kind.plural} is forbidden in the namespace {namespace}")
         if kind is TENANT:
             for key, models in dict(self.tenants).items():
+                if namespace not in ("", key.namespace):
+                    continue
                 metadata = {"namespace": key.namespace, "name": key.name}
                 status = {"conditions": self.conditions.get(key, [])}
                 yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}, "status": status}
@@ -92,9 +101,9 @@ def stage(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return stage
 
 
-def controller_on(stage: Stage, **pace: Any) -> Controller:
-    cluster = cast("Cluster", cast("Any", stage))
-    return Controller(cluster, Settings(server_image="tts:1"), stage.clock, stage.metrics, ControllerOptions(**pace))
+def controller_on(stage: Stage, access: NamespaceAccess | None = None, **pace: Any) -> Controller:
+    cluster, settings, options = cast("Cluster", cast("Any", stage)), Settings(server_image="tts:1"), ControllerOptions
+    return Controller(cluster, settings, stage.clock, stage.metrics, options(**pace), access=access)
 
 
 @asynccontextmanager
@@ -177,6 +186,58 @@ async def test_other_labels_of_a_namespace_concern_its_tenants_alone(stage: Stag
         controller.namespace_changed("team")
         await asyncio.sleep(1)
         assert [key for _, key in stage.reconciles] == [ACME, BETA]
+
+
+async def test_a_namespace_that_is_forbidden_keeps_no_other_from_being_served(stage: Stage) -> None:
+    """It was deleted, and took its RoleBinding along: at a start, and while the operator runs."""
+    gone, later = Key("gone", "acme"), Key("later", "acme")
+    access = NamespaceAccess(("team", "gone", "later"))
+    controller = controller_on(stage, access, resync_seconds=60)
+    stage.tenants = {ACME: ["a"], gone: ["a"], later: ["a"]}
+    stage.forbidden = {"gone"}
+    async with leading(controller):
+        await asyncio.sleep(10)
+        assert {key for _, key in stage.reconciles} == {ACME, later}
+        stage.forbidden = {"gone", "later"}
+        stage.reconciles.clear()
+        await asyncio.sleep(90)
+        assert {key for _, key in stage.reconciles} == {ACME}
+        assert access.readable == ("team",)
+        controller.tenant_changed(later, ["a"])
+        await asyncio.sleep(1)
+        assert {key for _, key in stage.reconciles} == {ACME}, "what cannot be read is not asked for"
+        stage.forbidden = set()
+        access.granted("gone")
+        access.granted("later")
+        controller.resync()
+        await asyncio.sleep(60)
+        assert {key for _, key in stage.reconciles} == {ACME, gone, later}
+
+
+async def test_the_limits_of_rollouts_are_those_of_its_options(stage: Stage) -> None:
+    controller = controller_on(stage, rollout=Limits(concurrent_tenants=2))
+    stage.tenants = {ACME: ["a"]}
+    async with leading(controller):
+        await asyncio.sleep(10)
+        limiter = stage.context.rollout_limiter
+        waits = [bool(limiter.admit(Key(f"team-{number}", "acme"), {"acme-a": "model/a/1"})) for number in range(3)]
+    assert waits == [False, False, True]
+
+
+async def test_who_waits_for_a_rollout_hears_of_a_place_that_its_deadline_has_freed(stage: Stage) -> None:
+    """No event tells of it, and the next list may be later."""
+    controller = controller_on(stage, rollout=Limits(concurrent_tenants=1), resync_seconds=100 * PLACE_SECONDS)
+    stage.tenants = {ACME: ["a"]}
+    async with leading(controller):
+        await asyncio.sleep(10)
+        limiter, change = stage.context.rollout_limiter, "model/a/1"
+        assert not limiter.admit(Key("team-1", "acme"), {"acme-a": change})
+        assert limiter.admit(ACME, {"acme-a": change})
+        stage.reconciles.clear()
+        await asyncio.sleep(PLACE_SECONDS - 30)
+        assert stage.reconciles == []
+        await asyncio.sleep(60)
+        assert {key for _, key in stage.reconciles} == {ACME}
 
 
 async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:

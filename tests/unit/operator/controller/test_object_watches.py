@@ -11,7 +11,8 @@ from tests.support.virtual_time import VirtualClock
 from tts_operator.cluster.errors import Forbidden
 from tts_operator.cluster.watch_request import Collection, Page, WatchEvent
 from tts_operator.controller.object_watches import ObjectWatches
-from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope
+from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope, scopes_of
+from tts_operator.informer.reflector import WATCH_SECONDS
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.telemetry.watch_activity import SILENCE_SECONDS
@@ -56,6 +57,8 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.objects: dict[Kind, list[dict[str, Any]]] = {}
+        self.changed: dict[Kind, list[dict[str, Any]]] = {}
+        """What the next watch of a kind tells, once."""
         self.refuses = False
         self.lists = 0
 
@@ -67,6 +70,8 @@ class ApiServer:
         if self.refuses:
             raise Forbidden("Forbidden", "no")
         yield WatchEvent("OPENED", {})
+        for changed in self.changed.pop(collection.kind, ()):
+            yield WatchEvent("MODIFIED", changed)
         await asyncio.sleep(seconds)
         yield WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": version}})
 
@@ -195,6 +200,28 @@ async def test_a_namespace_that_is_read_by_name_is_current_for_a_while(clock: Vi
         assert not stage.objects.is_current(NAMESPACE, "", "team")
         stage.objects.namespace_read("team", None)
         assert stage.objects.indexer.get(NAMESPACE, "", "team") is None
+
+
+async def test_another_label_of_a_namespace_that_is_watched_is_told(clock: VirtualClock) -> None:
+    """Its tenants' ceilings and permissions follow from the labels, and no tenant of it has changed."""
+    stage = Stage(clock)
+    stage.server.objects[NAMESPACE] = [body("team", namespace="")]
+    stage.objects.watch(scopes_of((), confined=False, labels=True))
+    await asyncio.sleep(1)
+    assert stage.sink.told == ["namespace team"]
+    labelled = body("team", version=101, namespace="")
+    labelled["metadata"]["labels"] = {"ttsfleet.io/max-tier": "Basic"}
+    annotated = body("team", version=102, namespace="")
+    annotated["metadata"] |= {"labels": labelled["metadata"]["labels"], "annotations": {"kubectl": "noise"}}
+    stage.sink.told.clear()
+    stage.server.changed[NAMESPACE] = [labelled, annotated]
+    await asyncio.sleep(WATCH_SECONDS + 1)
+    assert stage.sink.told == ["namespace team"], "once: nobody reads its annotations"
+    held = stage.objects.indexer.get(NAMESPACE, "", "team")
+    assert held is not None
+    assert held.body()["metadata"]["labels"] == {"ttsfleet.io/max-tier": "Basic"}
+    stage.objects.watch(())
+    await asyncio.sleep(0)
 
 
 async def test_everything_is_compared_with_a_list_once_in_each_interval(clock: VirtualClock) -> None:

@@ -185,6 +185,57 @@ async def test_a_rollout_counts_even_if_leadership_ends_right_after_its_write() 
     assert limiter.admit(others[-1], {"acme-large": change}) == {}, "and a list that does not have it frees it"
 
 
+class Annotated(LosingLeadership):
+    """Its model has a rollout mode. Notes the images of the Deployments that are applied."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.images: list[str] = []
+
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> Body | None:
+        found = await super().get(ref, metadata_only=metadata_only)
+        if found is None or ref.kind != "TTSModel" or not self.mode:
+            return found
+        return {**found, "metadata": {**found["metadata"], "annotations": {"ttsfleet.io/rollout-mode": self.mode}}}
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Object:
+        if manifest.ref.kind == "Deployment":
+            self.images.append(manifest.body["spec"]["template"]["spec"]["containers"][0]["image"])
+        return {**manifest.body, "metadata": {**manifest.body["metadata"], "resourceVersion": "42", "generation": 2}}
+
+    async def annotate(self, *_: Any) -> None:
+        pass
+
+    async def apply_status(self, *_: Any) -> None:
+        pass
+
+    async def create(self, *_: Any) -> None:
+        pass
+
+
+MODES: dict[str, tuple[str, int, list[str]]] = {
+    # the annotation of the model, the tenants of others that roll, and what becomes of the tenant's pods
+    "nobody rolls": ("", 0, ["new:2"]),
+    "the places are taken": ("", MAX_CONCURRENT_TENANTS, []),
+    "it is paused": ("Paused", 0, []),
+    "it is let go at once": ("Unlimited", MAX_CONCURRENT_TENANTS, ["new:2"]),
+}
+
+
+@pytest.mark.parametrize(("mode", "rolling", "images"), MODES.values(), ids=MODES)
+async def test_the_annotation_of_a_model_decides_how_its_change_is_rolled_out(
+    mode: str, rolling: int, images: list[str]
+) -> None:
+    cluster = Annotated(mode)
+    context = ReconcileContext(cluster, SETTINGS, SystemClock())
+    for number in range(rolling):
+        assert not context.rollout_limiter.admit(Key(f"team-{number}", "acme"), {"acme-large": "model/large/1"})
+    await reconcile(KEY, context)
+    assert cluster.images == images
+    assert context.rollout_limiter.waiting == (not images)
+
+
 class Elsewhere(LosingLeadership):
     """The tenant belongs to another release."""
 

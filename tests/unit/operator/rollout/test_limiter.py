@@ -132,6 +132,16 @@ def test_whose_turn_it_is(who: Key, present: list[Roll], reason: str | None) -> 
     assert (found and found.reason) == reason
 
 
+@pytest.mark.parametrize(("who", "present", "reason"), ASKED.values(), ids=ASKED)
+def test_no_answer_names_another_team(who: Key, present: list[Roll], reason: str | None) -> None:
+    """It is in the condition of a tenant, which its team reads."""
+    found = blocked_reason(who, NEW, present)
+    message = found.message if found else ""
+    assert (message != "") == (reason is not None)
+    others = {each.key.namespace for each in present} - {who.namespace}
+    assert [name for name in others if name in message] == []
+
+
 MODES: dict[str, tuple[Mode, list[Roll], str | None]] = {
     "paused, and nobody rolls": (Mode.PAUSED, [], PAUSED),
     "paused, and two fail": (Mode.PAUSED, rolls(2, failed=2), PAUSED),

@@ -55,3 +55,14 @@ def test_versions_that_are_no_numbers_blame_nobody() -> None:
     freshness = WatchHealth()
     freshness.exists("pods", "opaque", now=0)
     assert freshness.stale(now=LATER) == []
+
+
+def test_after_storage_was_restored_nothing_from_before_counts() -> None:
+    """Versions count from an older one then: what was seen before would hide what a watch misses from now on."""
+    freshness = WatchHealth()
+    freshness.saw("pods", "500")
+    freshness.exists("services", "501", now=0)
+    freshness.reset()
+    assert freshness.stale(now=LATER) == [], "nobody will ever deliver it"
+    freshness.exists("pods", "300", now=LATER)
+    assert freshness.stale(now=2 * LATER + 1) == ["pods"]
