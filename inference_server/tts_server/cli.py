@@ -16,7 +16,8 @@ from tts_server.malloc_tuning import keep_freed_memory, share_one_heap
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tts_server.app.build import Application, Sources
+    from tts_server.app.build import Application
+    from tts_server.config.schema import QuotaConfig, ServerConfig
 
 # Whatever takes long to import (pydantic, FastAPI, numpy) is imported in functions: signals are handled before, and a
 # wrong flag does not wait for most of it.
@@ -142,22 +143,32 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    import structlog
-
-    from tts_server.app.build import Application
-    from tts_server.app.serve import ListenAddress, PortTaken, run, serve
     from tts_server.config.files import BrokenFile
-    from tts_server.config.schema import MODEL_EXIT_CODE, AuthMode
-    from tts_server.routing.catalogue import CatalogueError, VoicesMissing
     from tts_server.telemetry.logging import configure_logging, log_crashes
-    from tts_server.telemetry.tracing_setup import open_tracing
 
     configure_logging(options.log_level)
     log_crashes()
     share_one_heap()
     keep_freed_memory()
     try:
-        sources = _sources(options.config, options.quota, options.replica)
+        config, quota = _configuration(options.config, options.quota)
+    except BrokenFile as error:  # told before the server is imported, which takes a second
+        return _fail(f"the configuration cannot be used: {error}")
+    return _serve_configuration(config, quota, options)
+
+
+def _serve_configuration(config: "ServerConfig", quota: "QuotaConfig", options: argparse.Namespace) -> int:
+    import structlog
+
+    from tts_server.app.build import Application, Sources
+    from tts_server.app.serve import ListenAddress, PortTaken, run, serve
+    from tts_server.config.files import BrokenFile
+    from tts_server.config.schema import MODEL_EXIT_CODE, AuthMode
+    from tts_server.routing.catalogue import CatalogueError, VoicesMissing
+    from tts_server.telemetry.tracing_setup import open_tracing
+
+    sources = Sources(config, quota, options.config, options.quota, options.replica)
+    try:
         application = Application(sources)
         application.server.tracing = open_tracing(os.environ)
     except BrokenFile as error:
@@ -165,7 +176,7 @@ def _serve(options: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"the storage directory cannot be used: {error}")
     address = ListenAddress(options.host, options.port, options.metrics_port)
-    if AuthMode.NONE in sources.config.auth.modes and options.host not in LOOPBACK:
+    if AuthMode.NONE in config.auth.modes and options.host not in LOOPBACK:
         log = structlog.get_logger(__name__)
         log.warning("requests need no API key: anyone who reaches this address can use it", host=options.host)
     try:
@@ -197,18 +208,14 @@ def _address(text: str) -> str:
         raise argparse.ArgumentTypeError(f"must be an IP address, not {text!r}") from error
 
 
-def _sources(config_file: Path | None, quota_file: Path | None, replica: str) -> "Sources":
-    from tts_server.app.build import Sources
+def _configuration(config_file: Path | None, quota_file: Path | None) -> "tuple[ServerConfig, QuotaConfig]":
     from tts_server.config.defaults import embedded_config, embedded_quota
     from tts_server.config.files import read_model
     from tts_server.config.schema import QuotaConfig, ServerConfig
 
-    return Sources(
-        config=embedded_config() if config_file is None else read_model(config_file, ServerConfig),
-        quota=embedded_quota() if quota_file is None else read_model(quota_file, QuotaConfig),
-        config_file=config_file,
-        quota_file=quota_file,
-        replica=replica,
+    return (
+        embedded_config() if config_file is None else read_model(config_file, ServerConfig),
+        embedded_quota() if quota_file is None else read_model(quota_file, QuotaConfig),
     )
 
 

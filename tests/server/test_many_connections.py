@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server_process import Running, running
+from tests.support.server_process import Running, espeak_alone, running
 from tests.support.timeouts import HANG_SECONDS
 
 KIB = 1024
@@ -41,7 +41,7 @@ def resident_kib(server: Running) -> int:
 
 
 def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) -> None:
-    with running(tmp_path, limits=(512, 2048)) as server:
+    with running(tmp_path, espeak_alone(tmp_path), limits=(512, 2048)) as server:
         assert files_of(server) == (2048, 2048)
         assert next(line for line in server.lines() if line["event"] == "listening")["most_connections"] == 1792
 
@@ -49,7 +49,7 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) 
 def test_probes_answer_under_a_thousand_idle_connections_and_1024_files(tmp_path: Path) -> None:
     anew = httpx.Limits(max_keepalive_connections=0)  # a connection for each probe
     with (
-        running(tmp_path, limits=(1024, 1024)) as server,
+        running(tmp_path, espeak_alone(tmp_path), limits=(1024, 1024)) as server,
         httpx.Client(base_url=server.url, timeout=HANG_SECONDS, limits=anew) as prober,
         connections(server, 1000) as idle,
     ):

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server_process import PROGRAM, Running, running
+from tests.support.server_process import PROGRAM, Running, espeak_alone, running
 from tests.support.timeouts import HANG_SECONDS
 from tts_server.config.schema import MODEL_EXIT_CODE
 
@@ -39,9 +39,9 @@ def test_alone_it_speaks_and_says_what_it_has(tmp_path: Path) -> None:
         assert server.end() == 0
 
 
-def test_what_tells_languages_and_writes_numbers_is_not_imported_before_it_is_needed() -> None:
-    """Most servers and workers never need it, and it would take most of the time to start."""
-    unneeded = "{'py3langid', 'wetext', 'kaldifst', 'contractions'}"
+def test_what_few_servers_need_is_not_imported_before_it_is_needed() -> None:
+    """What tells languages, writes numbers, and reaches shared stores would take most of the time to start."""
+    unneeded = "{'py3langid', 'wetext', 'kaldifst', 'contractions', 'redis', 'minio'}"
     program = (
         f"import sys, tts_server.app.build, tts_server.inference.worker.main; print({unneeded} & sys.modules.keys())"
     )
@@ -49,7 +49,7 @@ def test_what_tells_languages_and_writes_numbers_is_not_imported_before_it_is_ne
 
 
 def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
-    with running(tmp_path) as server, httpx.Client(timeout=HANG_SECONDS) as client:
+    with running(tmp_path, espeak_alone(tmp_path)) as server, httpx.Client(timeout=HANG_SECONDS) as client:
         client.get(f"{server.url}/healthz")  # a connection that stays open
         begun = time.monotonic()
         assert server.end(signal.SIGINT) == 0
@@ -95,6 +95,13 @@ def test_a_broken_configuration_ends_it_with_a_reason(tmp_path: Path, content: s
     assert ended.returncode == 1
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_broken_configuration_is_told_before_the_server_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "fastapi.py").write_text("raise SystemExit('the server is imported')")
+    (tmp_path / "server.json").write_text('{"models": []}')
+    ended = run(tmp_path, f"--config={tmp_path / 'server.json'}", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, "the configuration cannot be used" in ended.stderr) == (1, True), ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -230,7 +237,7 @@ def test_what_nobody_catches_says_no_more(how: str, event: str, code: int) -> No
 
 
 def test_a_scraper_that_does_not_wait_is_a_line_of_the_log(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    with running(tmp_path, espeak_alone(tmp_path)) as server:
         with socket.create_connection(("127.0.0.1", server.metrics_port)) as scraper:
             scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets it
             scraper.sendall(b"GET /metrics HTTP/1.1\r\n")
@@ -357,7 +364,8 @@ def test_what_is_no_http_is_no_500(tmp_path_factory: pytest.TempPathFactory, ser
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("server")) as running_server:
+    folder = tmp_path_factory.mktemp("server")
+    with running(folder, espeak_alone(folder)) as running_server:
         yield running_server
 
 
@@ -385,7 +393,7 @@ async def test_a_caller_that_hangs_up_frees_the_engine(server: Running) -> None:
 
 async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
     """Callers keep asking, each over its connection, until that is closed: a cluster leads the next one elsewhere."""
-    with running(tmp_path) as server:
+    with running(tmp_path, espeak_alone(tmp_path)) as server:
         outcomes: list[str] = []
 
         async def keep_asking(client: httpx.AsyncClient) -> None:
@@ -410,13 +418,10 @@ async def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
-    espeak = {"name": "espeak", "firstAudioTimeoutSeconds": HANG_SECONDS}
-    config = {"models": [espeak], "voiceAliases": {"alloy": "en-us"}, "drainSeconds": int(HANG_SECONDS)}
-    (tmp_path / "server.json").write_text(json.dumps(config | {"storage": {"directory": str(tmp_path / "audio")}}))
-    with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
+    with running(tmp_path, espeak_alone(tmp_path, drainSeconds=int(HANG_SECONDS))) as server:
         async with (
             httpx.AsyncClient(timeout=30) as client,
-            client.stream("POST", f"{server.url}/v1/audio/speech", json=LONG | {"model": "espeak"}) as reply,
+            client.stream("POST", f"{server.url}/v1/audio/speech", json=LONG) as reply,
         ):
             parts = reply.aiter_bytes()
             received = len(await anext(parts))
@@ -428,7 +433,7 @@ async def test_a_long_reply_ends_whole_after_sigterm(tmp_path: Path) -> None:
 
 
 async def test_readiness_falls_first_and_connections_are_told(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    with running(tmp_path, espeak_alone(tmp_path)) as server:
         async with httpx.AsyncClient(timeout=HANG_SECONDS) as client:
             assert (await client.get(f"{server.url}/readyz")).status_code == 200
             server.process.send_signal(signal.SIGTERM)
@@ -441,9 +446,7 @@ async def test_readiness_falls_first_and_connections_are_told(tmp_path: Path) ->
 
 
 async def test_a_reply_that_nobody_reads_does_not_hold_the_end(tmp_path: Path) -> None:
-    config = {"models": [{"name": "espeak"}], "drainSeconds": 1, "storage": {"directory": str(tmp_path / "audio")}}
-    (tmp_path / "server.json").write_text(json.dumps(config))
-    with running(tmp_path, f"--config={tmp_path / 'server.json'}") as server:
+    with running(tmp_path, espeak_alone(tmp_path, drainSeconds=1)) as server:
         text = {"model": "espeak", "voice": "en-us", "response_format": "wav", "input": "Many words. " * 340}
         body = json.dumps(text).encode()
         request = (

@@ -18,7 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 
 import tts_server
 from tests.support.server_app import SENTENCES, Call, RunningApp, ToneClient, config, running_app, until
-from tests.support.server_process import Running, running
+from tests.support.server_process import Running, espeak_alone, running
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.trace_collector import Collector, Seen, collector
 from tts_server.config.schema import CacheConfig, FallbackConfig, QuotaConfig, ServerConfig
@@ -238,7 +238,7 @@ def test_metrics_name_a_trace_as_example_and_engines_know_no_collector(
     tmp_path: Path, seen: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", seen.url)
-    with running(tmp_path) as server:
+    with running(tmp_path, espeak_alone(tmp_path)) as server:
         body = {"model": "tts-1", "voice": "alloy", "input": "Hello."}
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
         assert (
@@ -263,7 +263,10 @@ def test_a_collector_that_hangs_costs_no_request(
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "32")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
     seen.answers.clear()
-    with running(tmp_path) as server, httpx.Client(base_url=server.url, timeout=HANG_SECONDS) as client:
+    with (
+        running(tmp_path, espeak_alone(tmp_path)) as server,
+        httpx.Client(base_url=server.url, timeout=HANG_SECONDS) as client,
+    ):
         begun = time.monotonic()
         for _ in range(40):  # more spans than the queue holds
             assert client.get("/v1/models").status_code == 200

@@ -46,6 +46,19 @@ class Running:
         return self.process.wait(within_seconds)
 
 
+def espeak_alone(folder: Path, **changes: object) -> str:
+    """Write a configuration with eSpeak NG as its only engine, under the names of OpenAI, and return its flag.
+
+    A server without a configuration also loads the neural voice, which takes as long as the rest of its start.
+    """
+    espeak = {"name": "espeak", "firstAudioTimeoutSeconds": HANG_SECONDS}
+    names = {"modelAliases": {"tts-1": "espeak"}, "voiceAliases": {"alloy": "en-us"}}
+    rest = {"drainSeconds": 10, "maxWaitSeconds": HANG_SECONDS, "storage": {"directory": str(folder / "audio")}}
+    file = folder / "server.json"
+    file.write_text(json.dumps({"models": [espeak]} | names | rest | changes))
+    return f"--config={file}"
+
+
 @contextmanager
 def running(folder: Path, *arguments: str, limits: tuple[int, int] | None = None) -> Iterator[Running]:
     """`tts-server` with these arguments, on free ports; what it says goes to `folder`.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tts_server.auth.access_tokens import ACCESS_SECONDS, TokenAuthority
 from tts_server.auth.authenticate import Keyring
@@ -13,12 +14,13 @@ from tts_server.auth.external_issuer import ExternalTokens, PublicKey, read_key_
 from tts_server.auth.failure_throttle import FailureThrottle
 from tts_server.auth.jwks import Fetch, FetchFailed, KeySet, fetch_document
 from tts_server.auth.jws import invalid, parse
-from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
 from tts_server.auth.refresh_tokens import MemoryRefreshTokens, RefreshTokens, refused
 from tts_server.auth.signing_keys import SigningKeys, generate_keys, read_signing_keys
 from tts_server.config.schema import AuthMode, ExternalIssuer, ServerConfig
 from tts_server.errors import InvalidParameter, RefreshUnavailable
-from tts_server.redis.client import RedisClient
+
+if TYPE_CHECKING:
+    from tts_server.redis.client import RedisClient
 
 GENERATION_CHARACTERS = 16
 
@@ -49,7 +51,7 @@ class Identity:
         """The folder from which the signing keys were read."""
         self._alone = MemoryRefreshTokens()
 
-    async def take(self, config: ServerConfig, redis: RedisClient | None) -> None:
+    async def take(self, config: ServerConfig, redis: "RedisClient | None") -> None:
         """Apply a configuration. Does not wait for the network."""
         on = AuthMode.JWT in config.auth.modes
         if config.auth.signing_directory != self._directory:
@@ -107,8 +109,10 @@ class Identity:
         """Cancel background work."""
         await self._take_external(None)
 
-    def _refresh_tokens(self, config: ServerConfig, redis: RedisClient | None) -> RefreshTokens | None:
+    def _refresh_tokens(self, config: ServerConfig, redis: "RedisClient | None") -> RefreshTokens | None:
         if redis is not None:
+            from tts_server.auth.redis_refresh_tokens import RedisRefreshTokens
+
             return RedisRefreshTokens(redis, config.tenant_uid or config.tenant)
         return self._alone if config.max_replicas == 1 else None
 
