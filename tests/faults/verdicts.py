@@ -54,19 +54,23 @@ class Verdict(StrEnum):
     FAILED = "Failed"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
-    """The end of one run."""
+    """Findings of one run."""
 
     fault: str
     seed: int
-    seconds: float | None
+    seconds: float | None = None
     """Time to recover; None without a recovery."""
     failure: str = ""
     calm_seconds: float = 0.0
     """Time in which the first tenants were ready, before the fault."""
     met: int = 0
     """Requests that met the fault, where the proxy causes it."""
+    more_memory_bytes: int = 0
+    """Memory that the operator has more than before the fault."""
+    quiet_seconds: float = 0.0
+    """Time without a write at the end."""
 
     @property
     def verdict(self) -> Verdict:
