@@ -25,6 +25,7 @@ HANG_SECONDS = (2.0, 8.0)
 """Shortest and longest time after which the connection of a request that hangs is cut."""
 RETRY_AFTER_SECONDS = 1
 OLDER_ANSWERS = 4
+TOO_MANY = 429
 REFUSALS = {
     ApiFault.CONFLICT: (
         409,
@@ -56,6 +57,10 @@ class FaultProxy:
     session: aiohttp.ClientSession
     refusals: dict[str, list[int]] = field(default_factory=dict)
     """HTTP statuses with which the next watches of a plural are answered."""
+    refused_plurals: dict[str, int] = field(default_factory=dict)
+    """HTTP statuses with which every watch of a plural is answered."""
+    retry_after_seconds: int | None = None
+    """Time that a refusal with 429 of these watches asks to wait."""
     frozen: bool = False
     """Watches deliver nothing and never end, those that are open and new ones."""
     frozen_plurals: frozenset[str] = frozenset()
@@ -76,6 +81,8 @@ class FaultProxy:
             return refusal(401)
         if call.verb is Verb.WATCH and self.refusals.get(call.resource):
             return refusal(self.refusals[call.resource].pop(0))
+        if call.verb is Verb.WATCH and (status := self.refused_plurals.get(call.resource)):
+            return refusal(status, retry_after_seconds=self.retry_after_seconds if status == TOO_MANY else None)
         fault = self.plan.fault_of(call) if self.plan else None
         try:
             if call.verb is Verb.WATCH:
