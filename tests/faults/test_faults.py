@@ -17,7 +17,7 @@ from hack.cluster.control_plane import ControlPlane
 from tests.faults.disturbances import ALL, FAULTS
 from tests.faults.fleet import Comparison, Fleet, fleet
 from tests.faults.stage import Stage
-from tests.faults.verdicts import FOLDER, Outcome, recovered_seconds
+from tests.faults.verdicts import FOLDER, MEBIBYTE, MORE_MEMORY_BYTES, Outcome, recovered_seconds
 from tests.support.api_faults import FaultPlan
 from tests.support.api_server import NUMBERS, eventually
 from tests.support.fault_proxy import fault_proxy
@@ -36,9 +36,6 @@ LONG_QUIET_SECONDS = 60.0
 """The same after all faults together, which looks at what is rarer, too."""
 QUIET_WITHIN_SECONDS = 90.0
 LOOK_SECONDS = 0.5
-MEBIBYTE = 2**20
-MORE_MEMORY_BYTES = 48 * MEBIBYTE
-"""Memory that a process may have more than before the fault: what was free between objects then is not returned."""
 pytestmark = pytest.mark.timeout(1200)
 
 
