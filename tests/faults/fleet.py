@@ -228,26 +228,34 @@ class Comparison:
             await self.fleet.write(key, json.loads(text))
 
     async def differences(self) -> list[str]:
-        """Everything that is not as it should be, a line each."""
+        """Everything that is not as it should be, a line each. Children are read once all statuses are true."""
         try:
-            bodies, children = await self.fleet.tenants(), await self.fleet.children()
-            miscounted = await self.fleet.miscounted()
+            bodies = await self.fleet.tenants()
+            if found := await self._untrue(bodies):
+                return found
+            children = await self.fleet.children()
         except ClusterError as error:
             return [f"the API server does not answer: {error}"]
-        found = [f"{key} should be gone" for key in bodies.keys() - self.fleet.wanted.keys()]
-        found += [f"{key} is missing" for key in self.fleet.wanted.keys() - bodies.keys()]
-        found += [f"orphans of {key}: {sorted(map(str, children[key]))}" for key in children.keys() - bodies.keys()]
+        orphans = children.keys() - bodies.keys()
+        if orphans:
+            return [f"orphans of {key}: {sorted(map(str, children[key]))}" for key in sorted(orphans)]
+        return [found for key in sorted(self.fleet.wanted) if (found := self._difference(key, children))]
+
+    async def _untrue(self, bodies: Mapping[Key, Body]) -> list[str]:
+        """Tenants that should be gone or are missing, and statuses that are not true."""
+        wanted = self.fleet.wanted.keys()
+        found = [f"{key} should be gone" for key in bodies.keys() - wanted]
+        found += [f"{key} is missing" for key in wanted - bodies.keys()]
         found += [problem for key, body in sorted(bodies.items()) for problem in untrue(key, body)]
-        found += miscounted
-        if found:
-            return found
-        for key, spec in sorted(self.fleet.wanted.items()):
-            twin = self.fresh[json.dumps(spec, sort_keys=True)]
-            suspended = spec.get("suspend", False)
-            own, its = (picture(each, children[each], suspended=suspended) for each in (key, twin))
-            if own != its:
-                found.append(f"{key} differs from {twin}: {first_difference(own, its)}")
-        return found
+        return found or await self.fleet.miscounted()
+
+    def _difference(self, key: Key, children: Mapping[Key, Mapping[Ref, Body]]) -> str:
+        """The first difference between the children of a tenant and those of its twin; empty without one."""
+        spec = self.fleet.wanted[key]
+        twin = self.fresh[json.dumps(spec, sort_keys=True)]
+        suspended = spec.get("suspend", False)
+        own, its = (picture(each, children.get(each, {}), suspended=suspended) for each in (key, twin))
+        return "" if own == its else f"{key} differs from {twin}: {first_difference(own, its)}"
 
     async def left(self) -> list[str]:
         """Tenants and children that still exist."""
