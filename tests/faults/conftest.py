@@ -13,6 +13,7 @@ from tests.faults.disturbances import FAULTS, SCHEDULER
 from tests.faults.verdicts import FOLDER, ROOT, outcomes, page, table
 from tests.support.control_planes import prepare, wait_until_collected
 
+ONLY = os.environ.get("FAULT") or ""
 PAGE = Path(os.environ.get("FAULT_PAGE") or "build/faults.md")
 """Place of the page; `docs/faults.md` for the one that is published."""
 
@@ -31,8 +32,10 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    """Forget earlier runs: all, or those of the one fault that is run again."""
     if not hasattr(session.config, "workerinput"):
-        for file in (*FOLDER.glob("*.json"), *FOLDER.glob("*.log")):
+        which = f"{ONLY}-[0-9]*" if ONLY else "*"
+        for file in (*FOLDER.glob(f"{which}.json"), *FOLDER.glob(f"{which}.log")):
             file.unlink()
 
 

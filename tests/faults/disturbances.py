@@ -24,6 +24,7 @@ SPRING = datetime(2027, 3, 28, 0, 59, 50, tzinfo=UTC)
 AUTUMN = datetime(2027, 10, 31, 0, 59, 50, tzinfo=UTC)
 """Ten seconds before the clocks of Europe are changed. A window of the tenants is left out, or comes twice."""
 SCHEDULER = "kube-scheduler"
+ALL = "all-of-these"
 Disturb = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
@@ -122,7 +123,7 @@ FAULTS: Mapping[str, Fault] = {
     "reordered-events": _by_proxy("events of different objects change places", ApiFault.REORDERED_EVENTS),
     "stale-lists": _by_proxy("lists are answered as they were before", ApiFault.STALE_LISTS),
     "done-but-failed": _by_proxy("writes are done, and answered with an error or not at all", ApiFault.DONE_BUT_FAILED),
-    "all-of-these": _by_proxy("any of the above", *ApiFault),
+    ALL: _by_proxy("any of the above", *ApiFault),
     "etcd-stopped": Fault("etcd is stopped and started", etcd_stopped),
     "api-server-stopped": Fault("the API server is stopped and started", api_server_stopped),
     "operator-killed": Fault("the operator is killed, and started again", killed),

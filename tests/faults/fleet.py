@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from tests.support.resources import model_body, tenant_body
 from tts_operator.cluster.client import Cluster, collect
 from tts_operator.cluster.errors import ClusterError, NotFound
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, TENANT
+from tts_operator.objects.kinds import CHILDREN, MODEL, TENANT
 from tts_operator.objects.labels import MANAGED, TENANT_LABEL, joined, selector
 from tts_operator.objects.manifest import Body, Ref, ref_of
 
@@ -32,6 +32,7 @@ AGAIN_SECONDS = 0.5
 INSIST_SECONDS = 120.0
 EXPECTED = ("Accepted", "ModelsResolved", "Programmed", "Ready")
 """Conditions that are True of every tenant in the end, of a suspended one too."""
+EXPECTED_OF_MODELS = ("Accepted", "FallbackResolved", "RolledOut", "Ready")
 KEYS = "team-keys"
 AUTH: dict[str, Any] = {"apiKeysSecretRef": {"name": KEYS}}
 HASH = hashlib.sha256(b"a key").hexdigest()
@@ -109,6 +110,22 @@ class Fleet:
         bodies = await self.tenants()
         missing = [f"{key} is missing" for key in self.wanted.keys() - bodies.keys()]
         return missing + [problem for key, body in sorted(bodies.items()) for problem in untrue(key, body)]
+
+    async def miscounted(self) -> list[str]:
+        """Models whose status does not say how many tenants use them, or that all of these have their last change."""
+        found = []
+        for name in self.models:
+            used_by = sum(name in spec["models"] for spec in self.wanted.values())
+            body = await self.cluster.get(Ref.of(MODEL, "", name))
+            assert body is not None, f"no model {name}"
+            status = body.get("status") or {}
+            found += [
+                f"model {name}: {count} is {status.get(count)}, and {used_by} tenants use it"
+                for count in ("tenants", "updatedTenants")
+                if status.get(count) != used_by
+            ]
+            found += untrue(name, body, EXPECTED_OF_MODELS)
+        return found
 
     async def children(self) -> dict[Key, dict[Ref, Body]]:
         """All children in these namespaces, by the tenant that their label names."""
@@ -211,24 +228,34 @@ class Comparison:
             await self.fleet.write(key, json.loads(text))
 
     async def differences(self) -> list[str]:
-        """Everything that is not as it should be, a line each."""
+        """Everything that is not as it should be, a line each. Children are read once all statuses are true."""
         try:
-            bodies, children = await self.fleet.tenants(), await self.fleet.children()
+            bodies = await self.fleet.tenants()
+            if found := await self._untrue(bodies):
+                return found
+            children = await self.fleet.children()
         except ClusterError as error:
             return [f"the API server does not answer: {error}"]
-        found = [f"{key} should be gone" for key in bodies.keys() - self.fleet.wanted.keys()]
-        found += [f"{key} is missing" for key in self.fleet.wanted.keys() - bodies.keys()]
-        found += [f"orphans of {key}: {sorted(map(str, children[key]))}" for key in children.keys() - bodies.keys()]
+        orphans = children.keys() - bodies.keys()
+        if orphans:
+            return [f"orphans of {key}: {sorted(map(str, children[key]))}" for key in sorted(orphans)]
+        return [found for key in sorted(self.fleet.wanted) if (found := self._difference(key, children))]
+
+    async def _untrue(self, bodies: Mapping[Key, Body]) -> list[str]:
+        """Tenants that should be gone or are missing, and statuses that are not true."""
+        wanted = self.fleet.wanted.keys()
+        found = [f"{key} should be gone" for key in bodies.keys() - wanted]
+        found += [f"{key} is missing" for key in wanted - bodies.keys()]
         found += [problem for key, body in sorted(bodies.items()) for problem in untrue(key, body)]
-        if found:
-            return found
-        for key, spec in sorted(self.fleet.wanted.items()):
-            twin = self.fresh[json.dumps(spec, sort_keys=True)]
-            suspended = spec.get("suspend", False)
-            own, its = (picture(each, children[each], suspended=suspended) for each in (key, twin))
-            if own != its:
-                found.append(f"{key} differs from {twin}: {first_difference(own, its)}")
-        return found
+        return found or await self.fleet.miscounted()
+
+    def _difference(self, key: Key, children: Mapping[Key, Mapping[Ref, Body]]) -> str:
+        """The first difference between the children of a tenant and those of its twin; empty without one."""
+        spec = self.fleet.wanted[key]
+        twin = self.fresh[json.dumps(spec, sort_keys=True)]
+        suspended = spec.get("suspend", False)
+        own, its = (picture(each, children.get(each, {}), suspended=suspended) for each in (key, twin))
+        return "" if own == its else f"{key} differs from {twin}: {first_difference(own, its)}"
 
     async def left(self) -> list[str]:
         """Tenants and children that still exist."""
@@ -239,12 +266,12 @@ class Comparison:
         return [*map(str, bodies), *(str(ref) for each in children.values() for ref in each)]
 
 
-def untrue(key: Key, body: Body) -> list[str]:
-    """Conditions that are not True yet, or not of the present generation."""
+def untrue(key: Key | str, body: Body, types: Sequence[str] = EXPECTED) -> list[str]:
+    """Conditions of these types that are not True yet, or not of the present generation."""
     conditions = {each["type"]: each for each in (body.get("status") or {}).get("conditions") or ()}
     generation = body["metadata"]["generation"]
     found = []
-    for type_ in EXPECTED:
+    for type_ in types:
         condition: Mapping[str, Any] = conditions.get(type_, {})
         if condition.get("status") != "True":
             found.append(

@@ -83,6 +83,9 @@ class Stage:
     def reconciles(self) -> float:
         return self.operator.metric("tts_operator_reconciles_total", kind="tenant")
 
+    def failed_reconciles(self) -> float:
+        return self.operator.metric("tts_operator_reconciles_total", result="error")
+
     def now(self) -> float:
         return time.monotonic()
 

@@ -17,13 +17,15 @@ from aiohttp import web
 
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_faults import ApiFault, Call, FaultPlan, Verb, call_of
-from tests.support.watch_faults import CutOffError, EndOfWatchError, WatchFault
+from tests.support.watch_faults import EXPIRED_LINE, CutOffError, EndOfWatchError, WatchFault, metadata_of
+from tts_operator.objects.fields import decimal
 
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "authorization"}
 HANG_SECONDS = (2.0, 8.0)
 """Shortest and longest time after which the connection of a request that hangs is cut."""
 RETRY_AFTER_SECONDS = 1
 OLDER_ANSWERS = 4
+TOO_MANY = 429
 REFUSALS = {
     ApiFault.CONFLICT: (
         409,
@@ -55,6 +57,10 @@ class FaultProxy:
     session: aiohttp.ClientSession
     refusals: dict[str, list[int]] = field(default_factory=dict)
     """HTTP statuses with which the next watches of a plural are answered."""
+    refused_plurals: dict[str, int] = field(default_factory=dict)
+    """HTTP statuses with which every watch of a plural is answered."""
+    retry_after_seconds: int | None = None
+    """Time that a refusal with 429 of these watches asks to wait."""
     frozen: bool = False
     """Watches deliver nothing and never end, those that are open and new ones."""
     frozen_plurals: frozenset[str] = frozenset()
@@ -63,6 +69,8 @@ class FaultProxy:
     """Token that every request must carry; any other, or none, is answered with 401."""
     plan: FaultPlan | None = None
     url: str = ""
+    expired: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """The newest version of each collection that is too old."""
     older: defaultdict[str, deque[Answer]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=OLDER_ANSWERS))
     )
@@ -73,6 +81,8 @@ class FaultProxy:
             return refusal(401)
         if call.verb is Verb.WATCH and self.refusals.get(call.resource):
             return refusal(self.refusals[call.resource].pop(0))
+        if call.verb is Verb.WATCH and (status := self.refused_plurals.get(call.resource)):
+            return refusal(status, retry_after_seconds=self.retry_after_seconds if status == TOO_MANY else None)
         fault = self.plan.fault_of(call) if self.plan else None
         try:
             if call.verb is Verb.WATCH:
@@ -110,7 +120,12 @@ class FaultProxy:
             return Answer(answer.status, answer.content_type, await answer.read())
 
     async def _watch(self, request: web.Request, call: Call, fault: ApiFault | None) -> web.StreamResponse:
+        began_at = decimal(request.query.get("resourceVersion", ""))
+        if 0 < began_at <= self.expired[collection_of(request)]:
+            return told(ApiFault.EXPIRED, request.method)
         if fault in REFUSALS and (fault is not ApiFault.EXPIRED or self._chance_of_half()):
+            if fault is ApiFault.EXPIRED:
+                self._expire(request, began_at)
             return told(fault, request.method)
         async with self.session.get(self.upstream + request.raw_path, headers=forwarded_headers(request)) as answer:
             reply = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
@@ -122,7 +137,11 @@ class FaultProxy:
                     async with events_of(answer) as lines:
                         spoiled = WatchFault(fault, lines, self.plan.chance, self._active)
                         async for line in spoiled.events():
+                            if line == EXPIRED_LINE:
+                                self._expire(request, began_at)
                             await reply.write(line)
+                            if fault is ApiFault.EXPIRED:
+                                began_at = max(began_at, decimal(metadata_of(line).get("resourceVersion", "")))
                 except CutOffError as error:
                     await reply.write(error.last)
                     cut(request)
@@ -136,6 +155,11 @@ class FaultProxy:
                 await reply.write(chunk)
         if self._is_frozen(plural):
             await asyncio.Event().wait()
+
+    def _expire(self, request: web.Request, version: int) -> None:
+        """Let no watch of this collection begin at the version, or before it: what is too old remains so."""
+        collection = collection_of(request)
+        self.expired[collection] = max(self.expired[collection], version)
 
     def _is_frozen(self, plural: str) -> bool:
         return self.frozen or plural in self.frozen_plurals
@@ -211,6 +235,11 @@ def forwarded_headers(request: web.Request) -> dict[str, str]:
     """Headers of a request without those of its connection. The API server is not to compress long lists."""
     kept = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
     return {**kept, "Accept-Encoding": "identity"}
+
+
+def collection_of(request: web.Request) -> str:
+    """The objects that a watch is about."""
+    return f"{request.path}?{request.query.get('labelSelector', '')}"
 
 
 def whole(answer: Answer) -> web.Response:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from tests.support.api_faults import ApiFault
 
 LATE_SECONDS = 3.0
+LAG_SECONDS = 1.0
+"""Longest time for which a watch delivers nothing before it is told that it is too far behind."""
 NEIGHBOUR_SECONDS = 0.5
 """Time for which an event waits for a neighbour that it changes places with."""
 CUT_WITHIN_SECONDS = 3.0
@@ -30,6 +32,8 @@ EXPIRED_EVENT = {
         "code": 410,
     },
 }
+
+EXPIRED_LINE = json.dumps(EXPIRED_EVENT).encode() + b"\n"
 
 
 class EndOfWatchError(Exception):
@@ -99,12 +103,13 @@ class WatchFault:
             yield line
 
     async def _expired(self) -> AsyncIterator[bytes]:
-        """A few events, then one that says that the version is too old."""
+        """A few events; none for a moment, as of a watch that lags; then one that says that it is too old."""
         for _ in range(self.chance.randint(0, MAX_EVENTS_BEFORE_EXPIRY)):
             if (line := await self.lines.next(CUT_WITHIN_SECONDS)) is not None:
                 yield line
         if self.active():
-            yield json.dumps(EXPIRED_EVENT).encode() + b"\n"
+            await asyncio.sleep(self.chance.uniform(0, LAG_SECONDS))
+            yield EXPIRED_LINE
             return
         async for line in self._rest():
             yield line
@@ -132,7 +137,8 @@ class WatchFault:
                 except EndOfWatchError:
                     second, ended = None, True
                 if second is not None:
-                    pair = [second, first] if uid_of(first) != uid_of(second) else [first, second]
+                    one_object = metadata_of(first).get("uid") == metadata_of(second).get("uid")
+                    pair = [first, second] if one_object else [second, first]
             for line in pair:
                 yield line
             if ended:
@@ -144,9 +150,10 @@ class WatchFault:
         yield b""
 
 
-def uid_of(line: bytes) -> Any:
-    """UID of the object that an event is about."""
+def metadata_of(line: bytes) -> dict[str, Any]:
+    """Metadata of the object that an event is about; empty for a line that is no event."""
     try:
-        return json.loads(line)["object"]["metadata"].get("uid")
+        found: dict[str, Any] = json.loads(line)["object"]["metadata"]
     except (ValueError, LookupError, TypeError):
-        return None
+        return {}
+    return found

@@ -26,7 +26,7 @@ from tts_operator.objects.kinds import KINDS
 
 NOTICED_SECONDS = 10.0
 RESTARTED_SECONDS = 30.0
-"""Time until a new session watches: the notice, the start, a list. No resync comes this early."""
+"""Time until a new session watches that lost its kind or its storage. No resync comes this early."""
 FRESH_SECONDS = 9.0
 """Age of the oldest watch that is thought to work."""
 AGE = "tts_operator_watch_age_seconds"
@@ -39,6 +39,9 @@ PLURALS = (
 )
 BUSY_SECONDS = 5.0
 """For a machine that does other things."""
+BACK_SECONDS = NOTICED_SECONDS + BUSY_SECONDS
+LONG_RETRY_AFTER_SECONDS = 32
+"""The longest that an API server with priority and fairness asks for."""
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -80,6 +83,8 @@ async def proxied(shared: Proxied) -> AsyncIterator[Proxied]:
     """The proxy disturbs nothing before and after a test."""
     yield shared
     shared.proxy.refusals.clear()
+    shared.proxy.refused_plurals.clear()
+    shared.proxy.retry_after_seconds = None
     shared.proxy.frozen, shared.proxy.frozen_plurals = False, frozenset()
 
 
@@ -167,8 +172,23 @@ async def test_a_watch_that_is_refused_once(proxied: Proxied, plural: str, statu
     running, proxy = await proxied.ready_operator(), proxied.proxy
     proxy.refusals[plural] = [status]
     await eventually(lambda: refused(proxy, plural), "the watch was refused", NOTICED_SECONDS)
-    await gets_children(proxied.plane, RESTARTED_SECONDS)
-    await eventually(lambda: ready(running), "it is ready again", RESTARTED_SECONDS)
+    await gets_children(proxied.plane, BACK_SECONDS)
+    await eventually(lambda: ready(running), "it is ready again", BACK_SECONDS)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("plural", "status"), [("ttstenants", 429), ("ttstenants", 500), ("pods", 503)])
+async def test_watches_that_are_refused_until_it_is_blind(proxied: Proxied, plural: str, status: int) -> None:
+    """It is not ready while it sees nothing, and does not wait for as long as a 429 asks it to."""
+    running, proxy = await proxied.ready_operator(), proxied.proxy
+    proxy.refused_plurals[plural] = status
+    proxy.retry_after_seconds = LONG_RETRY_AFTER_SECONDS
+    await eventually(lambda: unready(running), "readiness tells", NOTICED_SECONDS + BUSY_SECONDS)
+    await eventually(lambda: is_old(running, plural), "the metric tells, too", BUSY_SECONDS)
+    del proxy.refused_plurals[plural]
+    await eventually(lambda: ready(running), "it is ready again", BACK_SECONDS)
+    await eventually(lambda: is_fresh(running), "every watch works", BUSY_SECONDS)
+    await gets_children(proxied.plane, BUSY_SECONDS)
 
 
 async def refused(proxy: FaultProxy, plural: str) -> bool:
