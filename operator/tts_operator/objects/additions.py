@@ -11,9 +11,9 @@ Who added it does not matter: managedFields are themselves open to whoever may e
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from tts_operator.objects.diff import LIST_KEYS, POD, FieldChange, Path, readable, schema
+from tts_operator.objects.diff import LIST_KEYS, POD, FieldChange, Path, readable
 from tts_operator.objects.manifest import Body
 
 NOTHING: frozenset[str] = frozenset()
@@ -73,6 +73,23 @@ CLOSED: Mapping[str, Mapping[Path, frozenset[str]]] = {
 """Places in which additions are undone. One that the operator does not set at all is closed as a whole."""
 
 
+class Closed(NamedTuple):
+    """Closed places of one kind."""
+
+    places: Mapping[Path, frozenset[str]]
+    above: frozenset[Path]
+    """Paths that lead to a place, and the places: nothing else of an object needs a look."""
+
+    @classmethod
+    def of(cls, places: Mapping[Path, frozenset[str]]) -> "Closed":
+        """Closed places with all paths above them."""
+        return cls(places, frozenset(place[:length] for place in places for length in range(len(place) + 1)))
+
+
+BY_KIND = {kind: Closed.of(places) for kind, places in CLOSED.items()}
+WITH_LABELS = BY_KIND | {"Deployment": Closed.of({**CLOSED["Deployment"], TEMPLATE_LABELS: NOTHING})}
+
+
 @dataclass(frozen=True)
 class Addition:
     """A field or an element of a list that somebody else added."""
@@ -95,10 +112,8 @@ def additions(desired: Body, live: Body, *, labels: bool = False) -> list[Additi
     `labels`: those of the pod template, too. The chart's admission policies refuse every write of a Deployment with
     others, so that they must go together with anything else that is written.
     """
-    closed = dict(CLOSED.get(str(desired.get("kind")), {}))
-    if labels and desired.get("kind") == "Deployment":
-        closed[TEMPLATE_LABELS] = NOTHING
-    return list(_found(desired, live, (), (), closed)) if closed else []
+    closed = (WITH_LABELS if labels else BY_KIND).get(str(desired.get("kind")))
+    return list(_found(desired, live, (), (), (), closed)) if closed is not None else []
 
 
 def json_patch(found: Sequence[Addition], resource_version: str) -> list[dict[str, Any]]:
@@ -125,36 +140,40 @@ def is_set(value: object) -> bool:
 
 
 def _found(
-    desired: Any, live: Any, path: Path, pointer: tuple[str | int, ...], closed: Mapping[Path, frozenset[str]]
+    desired: Any, live: Any, path: Path, place: Path, pointer: tuple[str | int, ...], closed: Closed
 ) -> Iterator[Addition]:
+    """`place`: the path without the keys of lists' elements."""
+    if place not in closed.above or desired == live:
+        return
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         element = bool(path) and path[-1].startswith("[")
-        own = None if element else closed.get(schema(path))  # a list that is closed says nothing of its elements
+        own = None if element else closed.places.get(place)  # a list that is closed says nothing of its elements
         for name, value in live.items():
-            below: Path = (*path, name)
+            below, at = (*path, name), (*place, name)
             if name in desired:
-                yield from _found(desired[name], value, below, (*pointer, name), closed)
-            elif is_set(value) and (schema(below) in closed or (own is not None and name not in own)):
+                yield from _found(desired[name], value, below, at, (*pointer, name), closed)
+            elif (at in closed.places or (own is not None and name not in own)) and is_set(value):
                 yield Addition(below, (*pointer, name), value)
-    elif schema(path) in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
-        yield from _found_elements(desired, live, path, pointer, closed)
+    elif place in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
+        yield from _found_elements(desired, live, path, place, pointer, closed)
 
 
 def _found_elements(
     desired: Sequence[Any],
     live: Sequence[Any],
     path: Path,
+    place: Path,
     pointer: tuple[str | int, ...],
-    closed: Mapping[Path, frozenset[str]],
+    closed: Closed,
 ) -> Iterator[Addition]:
     """Elements of a keyed list. A second one of the same key, which the API permits in some lists, is an addition."""
-    names = LIST_KEYS[schema(path)]
+    names = LIST_KEYS[place]
     wanted = {tuple(element.get(name) for name in names): element for element in desired}
     for position, element in enumerate(live):
         key = tuple(element.get(name) for name in names)
         below = (*path, f"[{':'.join(map(str, key))}]")
         match = wanted.pop(key, None)
         if match is not None:
-            yield from _found(match, element, below, (*pointer, position), closed)
-        elif schema(path) in closed:
+            yield from _found(match, element, below, place, (*pointer, position), closed)
+        elif place in closed.places:
             yield Addition(below, (*pointer, position), element)
