@@ -73,6 +73,44 @@ CLOSED: Mapping[str, Mapping[Path, frozenset[str]]] = {
 """Places in which additions are undone. One that the operator does not set at all is closed as a whole."""
 
 
+@dataclass(frozen=True)
+class Addition:
+    """A field or an element of a list that somebody else added."""
+
+    path: Path
+    """Path as `diff` writes it: an element of a list is named by its key."""
+    pointer: tuple[str | int, ...]
+    """Path in the live object, where an element of a list has its position."""
+    value: Any
+
+    @property
+    def change(self) -> FieldChange:
+        """The removal, as a change of a field."""
+        return FieldChange(self.path, self.value if readable(self.value) else "set", None)
+
+
+class Position(NamedTuple):
+    """Position of a part of two objects that are compared."""
+
+    path: Path = ()
+    place: Path = ()
+    """Path without the keys of lists' elements."""
+    pointer: tuple[str | int, ...] = ()
+    """Path in the live object."""
+
+    def field(self, name: str) -> "Position":
+        """Position of a field."""
+        return Position((*self.path, name), (*self.place, name), (*self.pointer, name))
+
+    def element(self, key: Sequence[Any], index: int) -> "Position":
+        """Position of a list's element."""
+        return Position((*self.path, f"[{':'.join(map(str, key))}]"), self.place, (*self.pointer, index))
+
+    def addition(self, value: Any) -> Addition:
+        """What somebody else added here."""
+        return Addition(self.path, self.pointer, value)
+
+
 class Closed(NamedTuple):
     """Closed places of one kind."""
 
@@ -90,22 +128,6 @@ BY_KIND = {kind: Closed.of(places) for kind, places in CLOSED.items()}
 WITH_LABELS = BY_KIND | {"Deployment": Closed.of({**CLOSED["Deployment"], TEMPLATE_LABELS: NOTHING})}
 
 
-@dataclass(frozen=True)
-class Addition:
-    """A field or an element of a list that somebody else added."""
-
-    path: Path
-    """Path as `diff` writes it: an element of a list is named by its key."""
-    pointer: tuple[str | int, ...]
-    """Path in the live object, where an element of a list has its position."""
-    value: Any
-
-    @property
-    def change(self) -> FieldChange:
-        """The removal, as a change of a field."""
-        return FieldChange(self.path, self.value if readable(self.value) else "set", None)
-
-
 def additions(desired: Body, live: Body, *, labels: bool = False) -> list[Addition]:
     """Everything in closed places of the live object that is not desired.
 
@@ -113,7 +135,7 @@ def additions(desired: Body, live: Body, *, labels: bool = False) -> list[Additi
     others, so that they must go together with anything else that is written.
     """
     closed = (WITH_LABELS if labels else BY_KIND).get(str(desired.get("kind")))
-    return list(_found(desired, live, (), (), (), closed)) if closed is not None else []
+    return list(_found(desired, live, Position(), closed)) if closed is not None else []
 
 
 def json_patch(found: Sequence[Addition], resource_version: str) -> list[dict[str, Any]]:
@@ -139,41 +161,30 @@ def is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ({}, [])
 
 
-def _found(
-    desired: Any, live: Any, path: Path, place: Path, pointer: tuple[str | int, ...], closed: Closed
-) -> Iterator[Addition]:
-    """`place`: the path without the keys of lists' elements."""
-    if place not in closed.above or desired == live:
+def _found(desired: Any, live: Any, at: Position, closed: Closed) -> Iterator[Addition]:
+    if at.place not in closed.above or desired == live:
         return
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
-        element = bool(path) and path[-1].startswith("[")
-        own = None if element else closed.places.get(place)  # a list that is closed says nothing of its elements
+        element = bool(at.path) and at.path[-1].startswith("[")
+        own = None if element else closed.places.get(at.place)  # a list that is closed says nothing of its elements
         for name, value in live.items():
-            below, at = (*path, name), (*place, name)
+            below = at.field(name)
             if name in desired:
-                yield from _found(desired[name], value, below, at, (*pointer, name), closed)
-            elif (at in closed.places or (own is not None and name not in own)) and is_set(value):
-                yield Addition(below, (*pointer, name), value)
-    elif place in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
-        yield from _found_elements(desired, live, path, place, pointer, closed)
+                yield from _found(desired[name], value, below, closed)
+            elif (below.place in closed.places or (own is not None and name not in own)) and is_set(value):
+                yield below.addition(value)
+    elif at.place in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
+        yield from _found_elements(desired, live, at, closed)
 
 
-def _found_elements(
-    desired: Sequence[Any],
-    live: Sequence[Any],
-    path: Path,
-    place: Path,
-    pointer: tuple[str | int, ...],
-    closed: Closed,
-) -> Iterator[Addition]:
+def _found_elements(desired: Sequence[Any], live: Sequence[Any], at: Position, closed: Closed) -> Iterator[Addition]:
     """Elements of a keyed list. A second one of the same key, which the API permits in some lists, is an addition."""
-    names = LIST_KEYS[place]
+    names = LIST_KEYS[at.place]
     wanted = {tuple(element.get(name) for name in names): element for element in desired}
-    for position, element in enumerate(live):
+    for index, element in enumerate(live):
         key = tuple(element.get(name) for name in names)
-        below = (*path, f"[{':'.join(map(str, key))}]")
         match = wanted.pop(key, None)
         if match is not None:
-            yield from _found(match, element, below, place, (*pointer, position), closed)
-        elif place in closed.places:
-            yield Addition(below, (*pointer, position), element)
+            yield from _found(match, element, at.element(key, index), closed)
+        elif at.place in closed.places:
+            yield at.element(key, index).addition(element)

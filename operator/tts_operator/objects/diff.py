@@ -189,7 +189,13 @@ def element_name(key: Mapping[str, Any]) -> str:
 
 def element_of(elements: Sequence[Any], key: Mapping[str, Any]) -> Any:
     """Element of a keyed list; None if there is none."""
-    return next((element for element in elements if all(element.get(name) == key[name] for name in key)), None)
+    for element in elements:
+        for name, value in key.items():
+            if element.get(name) != value:
+                break
+        else:
+            return element
+    return None
 
 
 def schema(path: Path) -> Path:
