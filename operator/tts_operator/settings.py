@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -353,6 +354,11 @@ class Settings:
     ceilings: Annotated[DefaultCeilings, NotInPods()] = field(default_factory=DefaultCeilings)
     prices: Annotated[Prices, NotInPods()] = field(default_factory=Prices)
     waker: Annotated[WakerSettings | None, NotInPods()] = None
+
+    @cached_property
+    def of_pods(self) -> str:
+        """The settings that pods may depend on, as JSON. Computed once: every tenant's reconcile compares it."""
+        return json.dumps(pod_settings(self), sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)

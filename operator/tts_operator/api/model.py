@@ -455,6 +455,8 @@ class TTSModel(APIModel):
 
 def used_adapters(model: TTSModel) -> dict[str, Adapter]:
     """Adapters that a voice names, by name: the others are not loaded."""
+    if not model.spec.adapters:
+        return {}
     used = {voice.adapter for voice in model.spec.voices}
     return {adapter.name: adapter for adapter in model.spec.adapters if adapter.name in used}
 

@@ -141,9 +141,6 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         return before.requeue
     context.converged.forget(key)
     reading = await observe(sources, key, clock.now(), unmounted=not stores.is_settled(key))
-    if inputs is not None and not await context.still_exists(reading):
-        context.outdated.add(key)
-        return Requeue(clock.now())
     if reading.deleting:
         context.record(reading)
         context.forget(reading)
@@ -166,6 +163,9 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
         desired = build(resolved, deployments)  # None where no spec can be followed: the last good children stay
         actions = plan(desired, observed)
         admitted = context.interference.admit(actions, observed, clock.now())
+        if actions and inputs is not None and not await context.still_exists(observed):
+            context.outdated.add(key)
+            return Requeue(clock.now())
         stores.before_apply(key)
         outcome = await executor.run(admitted.actions)
     finally:  # even if leadership ends midway: what was applied counts as rolling

@@ -13,7 +13,6 @@ from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.serialize import digest
 from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.rollout.policy import Sources, change_cause
-from tts_operator.settings import pod_settings
 from tts_operator.snapshot import lookup
 
 TENANT_FIELDS = {"models", "scenario", "auth", "storage", "redis"}
@@ -42,7 +41,7 @@ def sources(resolved: Resolved, pool: Pool) -> Sources:
     return Sources(
         tenant=short(tenant),
         model=model_digest(model),
-        operator=short(pod_settings(resolved.settings)),
+        operator=short_digest(resolved.settings.of_pods),
     )
 
 
@@ -62,7 +61,12 @@ def model_digest(model: TTSModel) -> str:
 
 def short(part: Any) -> str:
     """Digest of JSON data, independent of the order of keys."""
-    return digest(json.dumps(part, sort_keys=True, default=str))[:10]
+    return short_digest(json.dumps(part, sort_keys=True, default=str))
+
+
+def short_digest(text: str) -> str:
+    """Digest of a text, short enough for three of them in an annotation."""
+    return digest(text)[:10]
 
 
 @dataclass(frozen=True)

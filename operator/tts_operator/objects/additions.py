@@ -11,9 +11,9 @@ Who added it does not matter: managedFields are themselves open to whoever may e
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from tts_operator.objects.diff import LIST_KEYS, POD, FieldChange, Path, readable, schema
+from tts_operator.objects.diff import LIST_KEYS, POD, FieldChange, Path, readable
 from tts_operator.objects.manifest import Body
 
 NOTHING: frozenset[str] = frozenset()
@@ -89,16 +89,53 @@ class Addition:
         return FieldChange(self.path, self.value if readable(self.value) else "set", None)
 
 
+class Position(NamedTuple):
+    """Position of a part of two objects that are compared."""
+
+    path: Path = ()
+    place: Path = ()
+    """Path without the keys of lists' elements."""
+    pointer: tuple[str | int, ...] = ()
+    """Path in the live object."""
+
+    def field(self, name: str) -> "Position":
+        """Position of a field."""
+        return Position((*self.path, name), (*self.place, name), (*self.pointer, name))
+
+    def element(self, key: Sequence[Any], index: int) -> "Position":
+        """Position of a list's element."""
+        return Position((*self.path, f"[{':'.join(map(str, key))}]"), self.place, (*self.pointer, index))
+
+    def addition(self, value: Any) -> Addition:
+        """What somebody else added here."""
+        return Addition(self.path, self.pointer, value)
+
+
+class Closed(NamedTuple):
+    """Closed places of one kind."""
+
+    places: Mapping[Path, frozenset[str]]
+    above: frozenset[Path]
+    """Paths that lead to a place, and the places: nothing else of an object needs a look."""
+
+    @classmethod
+    def of(cls, places: Mapping[Path, frozenset[str]]) -> "Closed":
+        """Closed places with all paths above them."""
+        return cls(places, frozenset(place[:length] for place in places for length in range(len(place) + 1)))
+
+
+BY_KIND = {kind: Closed.of(places) for kind, places in CLOSED.items()}
+WITH_LABELS = BY_KIND | {"Deployment": Closed.of({**CLOSED["Deployment"], TEMPLATE_LABELS: NOTHING})}
+
+
 def additions(desired: Body, live: Body, *, labels: bool = False) -> list[Addition]:
     """Everything in closed places of the live object that is not desired.
 
     `labels`: those of the pod template, too. The chart's admission policies refuse every write of a Deployment with
     others, so that they must go together with anything else that is written.
     """
-    closed = dict(CLOSED.get(str(desired.get("kind")), {}))
-    if labels and desired.get("kind") == "Deployment":
-        closed[TEMPLATE_LABELS] = NOTHING
-    return list(_found(desired, live, (), (), closed)) if closed else []
+    closed = (WITH_LABELS if labels else BY_KIND).get(str(desired.get("kind")))
+    return list(_found(desired, live, Position(), closed)) if closed is not None else []
 
 
 def json_patch(found: Sequence[Addition], resource_version: str) -> list[dict[str, Any]]:
@@ -124,37 +161,30 @@ def is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ({}, [])
 
 
-def _found(
-    desired: Any, live: Any, path: Path, pointer: tuple[str | int, ...], closed: Mapping[Path, frozenset[str]]
-) -> Iterator[Addition]:
+def _found(desired: Any, live: Any, at: Position, closed: Closed) -> Iterator[Addition]:
+    if at.place not in closed.above or desired == live:
+        return
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
-        element = bool(path) and path[-1].startswith("[")
-        own = None if element else closed.get(schema(path))  # a list that is closed says nothing of its elements
+        element = bool(at.path) and at.path[-1].startswith("[")
+        own = None if element else closed.places.get(at.place)  # a list that is closed says nothing of its elements
         for name, value in live.items():
-            below: Path = (*path, name)
+            below = at.field(name)
             if name in desired:
-                yield from _found(desired[name], value, below, (*pointer, name), closed)
-            elif is_set(value) and (schema(below) in closed or (own is not None and name not in own)):
-                yield Addition(below, (*pointer, name), value)
-    elif schema(path) in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
-        yield from _found_elements(desired, live, path, pointer, closed)
+                yield from _found(desired[name], value, below, closed)
+            elif (below.place in closed.places or (own is not None and name not in own)) and is_set(value):
+                yield below.addition(value)
+    elif at.place in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
+        yield from _found_elements(desired, live, at, closed)
 
 
-def _found_elements(
-    desired: Sequence[Any],
-    live: Sequence[Any],
-    path: Path,
-    pointer: tuple[str | int, ...],
-    closed: Mapping[Path, frozenset[str]],
-) -> Iterator[Addition]:
+def _found_elements(desired: Sequence[Any], live: Sequence[Any], at: Position, closed: Closed) -> Iterator[Addition]:
     """Elements of a keyed list. A second one of the same key, which the API permits in some lists, is an addition."""
-    names = LIST_KEYS[schema(path)]
+    names = LIST_KEYS[at.place]
     wanted = {tuple(element.get(name) for name in names): element for element in desired}
-    for position, element in enumerate(live):
+    for index, element in enumerate(live):
         key = tuple(element.get(name) for name in names)
-        below = (*path, f"[{':'.join(map(str, key))}]")
         match = wanted.pop(key, None)
         if match is not None:
-            yield from _found(match, element, below, (*pointer, position), closed)
-        elif schema(path) in closed:
-            yield Addition(below, (*pointer, position), element)
+            yield from _found(match, element, at.element(key, index), closed)
+        elif at.place in closed.places:
+            yield at.element(key, index).addition(element)

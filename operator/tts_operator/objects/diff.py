@@ -6,6 +6,7 @@ fields of the operator are compared: every desired field, and every field that i
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from tts_operator.objects import quantity
@@ -115,13 +116,21 @@ def readable(value: object) -> bool:
 
 def changed(desired: Any, live: Any, path: Path) -> Iterator[FieldChange]:
     """Every desired value that the live object lacks or has differently."""
-    if isinstance(desired, Mapping) and isinstance(live, Mapping) and schema(path) not in ATOMIC_MAPS:
+    yield from _changed(desired, live, path, schema(path))
+
+
+def _changed(desired: Any, live: Any, path: Path, place: Path) -> Iterator[FieldChange]:
+    """`place`: the schema of the path, which each step extends rather than computes again."""
+    if desired == live:  # most parts of most objects: nothing below needs a look
+        return
+    if isinstance(desired, Mapping) and isinstance(live, Mapping) and place not in ATOMIC_MAPS:
         for name, value in desired.items():
-            yield from changed(value, live.get(name), (*path, name))
-    elif schema(path) in LIST_KEYS and isinstance(live, Sequence):
+            if name not in live or value != live[name]:
+                yield from _changed(value, live.get(name), (*path, name), (*place, name))
+    elif place in LIST_KEYS and isinstance(live, Sequence):
         for element in desired:
-            key = {name: element.get(name) for name in LIST_KEYS[schema(path)]}
-            yield from changed(element, element_of(live, key), (*path, f"[{':'.join(map(str, key.values()))}]"))
+            key = {name: element.get(name) for name in LIST_KEYS[place]}
+            yield from _changed(element, element_of(live, key), (*path, element_name(key)), place)
     elif live is None and desired is False and path in OMITTED_FALSE:
         return
     elif not equal(desired, live, quantities=bool(QUANTITIES.intersection(path))):
@@ -146,32 +155,47 @@ def equal(desired: object, live: object, *, quantities: bool) -> bool:
 def dropped(owned: Mapping[str, Any], desired: Any, path: Path) -> Iterator[Path]:
     """Every field of the operator's last apply that is no longer desired: an apply without it removes it."""
     for notation, below in owned.items():
-        kind, _, rest = notation.partition(":")
-        if kind == "f":
-            field_path = (*path, rest)
-            present = isinstance(desired, Mapping) and rest in desired
+        kind, rest = notation[:2], notation[2:]
+        value: Any = None
+        if kind == "f:":
+            step, present = rest, isinstance(desired, Mapping) and rest in desired
             value = desired[rest] if present else None
-        elif kind == "k":
-            key = json.loads(rest)
+        elif kind == "k:":
+            key = parsed_key(rest)
             value = element_of(desired, key) if isinstance(desired, list | tuple) else None
-            field_path, present = (*path, f"[{':'.join(map(str, key.values()))}]"), value is not None
-        elif kind == "v":
-            element, value = json.loads(rest), None
-            field_path, present = (
-                (*path, f"[{element}]"),
-                element in (desired if isinstance(desired, list | tuple) else ()),
-            )
+            step, present = element_name(key), value is not None
+        elif kind == "v:":
+            element = json.loads(rest)
+            step, present = f"[{element}]", element in (desired if isinstance(desired, list | tuple) else ())
         else:
             continue  # "." stands for the map or the element itself
         if not present:
-            yield field_path
+            yield (*path, step)
         elif below:
-            yield from dropped(below, value, field_path)
+            yield from dropped(below, value, (*path, step))
+
+
+@lru_cache(maxsize=1024)
+def parsed_key(text: str) -> Mapping[str, Any]:
+    """Key of a list's element in FieldsV1 notation. Those of all tenants' children are alike."""
+    key: dict[str, Any] = json.loads(text)
+    return key
+
+
+def element_name(key: Mapping[str, Any]) -> str:
+    """Step of a path to the element of a keyed list."""
+    return f"[{':'.join(map(str, key.values()))}]"
 
 
 def element_of(elements: Sequence[Any], key: Mapping[str, Any]) -> Any:
     """Element of a keyed list; None if there is none."""
-    return next((element for element in elements if all(element.get(name) == key[name] for name in key)), None)
+    for element in elements:
+        for name, value in key.items():
+            if element.get(name) != value:
+                break
+        else:
+            return element
+    return None
 
 
 def schema(path: Path) -> Path:
