@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import structlog
 
 from hack.cluster.certificates import Authority
 from tests.support.speech_servers import (
+    Asked,
     Behaviour,
     Outcomes,
+    ScriptedServer,
     breaks_off,
     client_of,
     hangs_up,
@@ -130,6 +132,80 @@ async def test_connections_are_used_again() -> None:
     assert server.connections == 1
 
 
+HTTP_ANSWERS: dict[str, Callable[[bytes], bytes]] = {
+    "with a length": lambda audio: b"HTTP/1.1 200 OK\r\ncontent-LENGTH: %d\r\n\r\n%b" % (len(audio), audio),
+    "that ends with the connection": lambda audio: b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + audio,
+    "of HTTP/1.0": lambda audio: b"HTTP/1.0 200 OK\r\n\r\n" + audio,
+    "in chunks of a byte": lambda audio: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"".join(b"1;name=value\r\n%c\r\n" % byte for byte in audio) + b"0\r\nTrailer: value\r\n\r\n",
+    "after interim ones": lambda audio: b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"
+    + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(audio), audio),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", HTTP_ANSWERS.values(), ids=HTTP_ANSWERS)
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100_000])
+async def test_an_answer_may_have_each_form_of_http(form: Callable[[bytes], bytes], piece_bytes: int) -> None:
+    samples = tone("a", 1.0)[:200]
+
+    async def behave(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        answer = form(wav(samples))
+        for start in range(0, len(answer), piece_bytes):
+            writer.write(answer[start : start + piece_bytes])
+            await writer.drain()
+        if b"Content-" not in answer and b"content-" not in answer and b"chunked" not in answer:
+            writer.close()
+
+    async with scripted_server(behave) as server, client_of(server.url) as client:
+        for _ in range(2):
+            assert np.array_equal(await synthesized(client, HI), samples)
+
+
+async def test_a_connection_that_the_server_closes_after_an_answer_costs_no_failure() -> None:
+    async def speaks_once(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await speaks(server, asked, writer)
+        writer.close()
+
+    outcomes = Outcomes()
+    async with scripted_server(speaks_once) as server, client_of(server.url, outcomes=outcomes) as client:
+        for _ in range(3):
+            await synthesized(client, HI)
+    assert outcomes.words == ["ok"] * 3
+    assert server.connections == len(server.asked) == 3
+
+
+async def test_bytes_that_follow_an_answer_are_not_taken_for_the_next_one() -> None:
+    async def answers_twice(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        audio = wav(tone("Hi", 1.0))
+        second = b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b%b" % (len(audio), audio, second))
+        await writer.drain()
+
+    outcomes = Outcomes()
+    async with scripted_server(answers_twice) as server, client_of(server.url, outcomes=outcomes) as client:
+        for _ in range(3):
+            await synthesized(client, HI)
+    assert outcomes.words == ["ok"] * 3
+
+
+async def test_a_stop_is_no_end_of_an_answer_that_has_no_length() -> None:
+    async def goes_on(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + wav(tone("a" * 20, 1.0), size=0xFFFFFFFF))
+        await writer.drain()
+        await asked.gone.wait()
+
+    async with (
+        scripted_server(goes_on) as server,
+        client_of(server.url) as client,
+        aclosing(client.speak(HI)) as parts,
+    ):
+        await anext(parts)
+        await client.stop()
+        with pytest.raises(EngineCrashed):
+            async for _ in parts:
+                pass
+
+
 # The rate and the format of the audio.
 
 
@@ -167,6 +243,15 @@ async def test_a_speed_that_the_server_lacks_is_made_here() -> None:
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 RATE_BODY = {"error": {"message": "It says: secret words", "code": "rate_limit_exceeded"}}
+
+
+async def endless_head(server: ScriptedServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while not asked.gone.is_set():
+        writer.write(b"X-Name: " + b"a" * 4000 + b"\r\n")
+        await writer.drain()
+
+
 TEXT_BODY = {"detail": [{"loc": ["body", "input"], "msg": "secret words"}]}
 VOICE_BODY = {"detail": [{"loc": ["body", "voice"], "msg": "secret words"}]}
 ANSWERS: dict[str, tuple[Behaviour, str, type[TTSError]]] = {
@@ -183,6 +268,7 @@ ANSWERS: dict[str, tuple[Behaviour, str, type[TTSError]]] = {
     "504":                        (refuses(504), "first_audio_timeout", EngineTimeout),
     "a redirect":                 (refuses(307, headers="Location: /\r\n"), "redirected", RemoteRejected),
     "no HTTP":                    (speaks_no_http, "bad_http", EngineCrashed),
+    "a head without end":         (endless_head, "bad_http", EngineCrashed),
     "no answer":                  (says_nothing, "first_audio_timeout", EngineTimeout),
     "a header and no audio":      (sends_only_a_head, "first_audio_timeout", EngineTimeout),
     "audio that stops":           (stalls, "stalled", EngineTimeout),

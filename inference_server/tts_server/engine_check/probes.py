@@ -21,11 +21,12 @@ from tts_server.engine_check.findings import (
     judge,
     nearest_rate_hz,
 )
+from tts_server.engine_check.httpx_faults import word_of
 from tts_server.inference.speech_server.audio import AudioReader
 from tts_server.inference.speech_server.exchange import ServerConnection, SpeechCall
 from tts_server.inference.speech_server.factory import SPEECH_PATH
 from tts_server.inference.speech_server.faults import FAULTS, ServerFault, fault_of_answer
-from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of, word_of
+from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of
 from tts_server.tls import TlsTrustStore
 
 SHORT = "The quick brown fox jumps."

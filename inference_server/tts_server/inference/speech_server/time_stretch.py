@@ -4,6 +4,8 @@ Waveform similarity overlap-add (WSOLA): W. Verhelst and M. Roelands, "An overla
 similarity for high quality time-scale modification of speech", ICASSP 1993.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ class TimeStretch:
         self._speed = speed
         self._half = int(FRAME_SECONDS * sample_rate_hz) // 2
         self._search = int(SEARCH_SECONDS * sample_rate_hz)
-        self._window = (0.5 - 0.5 * np.cos(np.pi * np.arange(2 * self._half) / self._half)).astype(np.float32)
+        self._window = _window(self._half)
         self._input: NDArray[np.float32] = np.zeros(self._search, np.float32)
         """Samples that later frames may need."""
         self._offset = 0
@@ -84,3 +86,9 @@ class TimeStretch:
         if before - self._offset > 8 * self._half:
             self._input = self._input[before - self._offset :]
             self._offset = before
+
+
+@lru_cache(maxsize=8)
+def _window(half: int) -> NDArray[np.float32]:
+    window: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.arange(2 * half) / half)).astype(np.float32)
+    return window
