@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Contract and server tests wait for engines, stores and clients half of the time.
+SERVER_WORKERS := 4
 # Control planes that integration tests run on, side by side: most of the time they wait for controllers. A file stays
 # on one of them, because some files start one of their own.
 PLANES := 4
@@ -47,7 +49,7 @@ test: verify unit ## Run verify and all tests that need no root
 	@$(BIN)/python -m hack.browser
 	@$(BIN)/python -m hack.kokoro
 	@$(BIN)/python -m hack.promtool
-	@$(BIN)/pytest tests/repository tests/programs tests/contract tests/server -q -n auto --dist worksteal
+	@$(BIN)/pytest tests/repository tests/programs tests/contract tests/server -q -n $(SERVER_WORKERS) --dist worksteal
 	@$(BIN)/pytest tests/integration -q -n $(PLANES) --dist loadfile --no-loadscope-reorder
 
 verify: lint ## Run lint; check that generated files are current and that the chart is valid

@@ -239,7 +239,7 @@ class Comparison:
         orphans = children.keys() - bodies.keys()
         if orphans:
             return [f"orphans of {key}: {sorted(map(str, children[key]))}" for key in sorted(orphans)]
-        return [found for key in sorted(self.fleet.wanted) if (found := self._difference(key, children))]
+        return [line for key in sorted(self.fleet.wanted) if (line := self._difference(key, children))]
 
     async def _untrue(self, bodies: Mapping[Key, Body]) -> list[str]:
         """Tenants that should be gone or are missing, and statuses that are not true."""

@@ -35,7 +35,8 @@ class HTTPConnection(asyncio.Protocol):
         self._parts: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._paused = False
-        self._forget_answer()
+        self._began = self._complete = self._stays = self._is_framed = self._broken = False
+        self._head_bytes = 0
 
     @property
     def reusable(self) -> bool:
