@@ -221,9 +221,14 @@ def _joined(parts: tuple[bytes, ...]) -> list[dict[str, Any]]:
 
 def field_set(text: bytes) -> Mapping[str, Any]:
     """A field set of managedFields. Those of all tenants are alike: each is parsed once, and nobody changes it."""
-    return _short_field_set(text) if len(text) <= MAX_PARSED_BYTES else json.loads(text)
+    return _short_field_set(text) if len(text) <= MAX_PARSED_BYTES else _parsed(text)
 
 
 @lru_cache(maxsize=MAX_PARSED)
 def _short_field_set(text: bytes) -> Mapping[str, Any]:
-    return json.loads(text)
+    return _parsed(text)
+
+
+def _parsed(text: bytes) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = json.loads(text)
+    return fields
