@@ -368,10 +368,11 @@ async def test_every_fault_is_provoked_by_a_test() -> None:
     assert provoked | elsewhere == set(FAULTS)
 
 
-async def test_a_name_that_means_this_machine_is_refused_where_the_operator_says_so() -> None:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"])
+async def test_a_host_that_means_this_machine_is_refused_where_the_operator_says_so(host: str) -> None:
     outcomes = Outcomes()
     async with scripted_server() as server:
-        url = server.url.replace("127.0.0.1", "localhost")
+        url = server.url.replace("127.0.0.1", host)
         async with client_of(url, outcomes=outcomes, refuse_local_addresses=True) as client:
             raised = await failure(client)
         assert server.asked == []

@@ -2,77 +2,92 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import ssl
+from collections.abc import AsyncGenerator, Mapping
 
-import httpx
+import aiohttp
+from yarl import URL
 
+from tts_server.config.hosts import is_local_text
 from tts_server.inference.speech_server.api_key import APIKey
-from tts_server.inference.speech_server.connection_pool import ConnectionPool
 from tts_server.inference.speech_server.exchange import AnswerPart, ServerConnection, SpeechCall
 from tts_server.inference.speech_server.faults import ServerFault, fault_of_answer
-from tts_server.inference.speech_server.http_connection import HTTPConnection
+from tts_server.inference.speech_server.public_resolver import PublicResolver
 from tts_server.tls import TlsTrustStore
 
 SPEEDS = (0.25, 4.0)
 """Range of `speed`."""
 LARGEST_REFUSAL_BYTES = 16_384
 OK = 200
-PORTS = {"http": 80, "https": 443}
+KEEPALIVE_SECONDS = 5.0
+"""How long a connection stays open unused: less than the servers' own limit, which closes it under a request."""
+HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "audio/*",
+    "Accept-Encoding": "identity",
+    "User-Agent": "tts-server",
+}
 
 
 class OpenAIExchange:
-    """`Exchange` over HTTP/1.1, without redirects and without a proxy of the environment."""
+    """`Exchange` over HTTP/1.1, without redirects, cookies and a proxy of the environment."""
 
     def __init__(self, connection: ServerConnection) -> None:
-        url = httpx.URL(connection.url)
-        self._host, self._port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
-        self._head = b"\r\n".join(
-            [
-                b"POST %b HTTP/1.1" % url.raw_path,
-                b"Host: %b" % url.netloc,
-                b"Content-Type: application/json",
-                b"Accept: audio/*",
-                b"Accept-Encoding: identity",
-                b"User-Agent: tts-server",
-            ]
-        )
-        self._connection = connection
+        self._url = URL(connection.url, encoded=True)
         self.key = APIKey(connection.api_key_file)
-        self._trust = TlsTrustStore(connection.ca_file, needed=True) if url.scheme == "https" else None
-        self._pool: ConnectionPool | None = None
+        self._trust = TlsTrustStore(connection.ca_file, needed=True) if self._url.scheme == "https" else None
+        self._connect_timeout_seconds = connection.connect_timeout_seconds
+        self._refuse_local = connection.refuse_local_addresses
+        self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        self._pool = ConnectionPool(
-            self._host,
-            self._port,
-            context=await asyncio.to_thread(self._trust.context) if self._trust else None,
-            connect_timeout_seconds=self._connection.connect_timeout_seconds,
-            refuse_local_addresses=self._connection.refuse_local_addresses,
+        context: ssl.SSLContext | bool = await asyncio.to_thread(self._trust.context) if self._trust else True
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ssl=context,
+            resolver=PublicResolver() if self._refuse_local else aiohttp.ThreadedResolver(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            # The client limits the waits for audio: those are no waits for one read.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds),
         )
 
     async def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def call(self, call: SpeechCall) -> AsyncGenerator[AnswerPart]:
-        if self._pool is None:
+        session = self._session
+        if session is None:
             raise ServerFault("cut", began=True)
-        request = self._request(body_of(call))
-        async with self._pool.connection() as connection:
-            await connection.ask(request)
-            if connection.status != OK:
-                raise fault_of_answer(connection.status, connection.headers, await _beginning(connection))
-            yield AnswerPart(b"", connection.headers.get("content-type", ""))
-            async with aclosing(connection.parts()) as parts:
-                async for data in parts:
+        if self._refuse_local and is_local_text(self._url.host or ""):  # an address asks no resolver
+            raise ServerFault("local_address")
+        began = False
+        try:
+            async with session.post(
+                self._url, data=body_of(call), headers=self._headers(), allow_redirects=False
+            ) as response:
+                began = True
+                if response.status != OK:
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    raise fault_of_answer(response.status, headers, await _beginning(response))
+                yield AnswerPart(b"", response.headers.get("Content-Type", ""))
+                async for data in response.content.iter_any():
                     yield AnswerPart(data)
+                if session.closed:  # an answer without a length seems to be complete
+                    raise ServerFault("cut", began=True)
+        except aiohttp.ClientError as error:
+            raise ServerFault(word_of(error), began=began) from error
 
-    def _request(self, body: bytes) -> bytes:
+    def _headers(self) -> Mapping[str, str]:
         key = self.key.read()
-        authorization = f"\r\nAuthorization: Bearer {key}" if key else ""
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._head, authorization.encode("ascii"), len(body), body)
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def body_of(call: SpeechCall) -> bytes:
@@ -88,12 +103,28 @@ def body_of(call: SpeechCall) -> bytes:
     return json.dumps(fields).encode("ascii")
 
 
-async def _beginning(connection: HTTPConnection) -> bytes:
+WORDS: tuple[tuple[type[aiohttp.ClientError], str], ...] = (
+    (aiohttp.ServerTimeoutError, "connect_timeout"),
+    (aiohttp.ClientSSLError, "tls_failed"),
+    (aiohttp.ClientConnectorDNSError, "unknown_host"),
+    (aiohttp.ClientConnectorError, "unreachable"),
+    (aiohttp.ClientResponseError, "bad_http"),
+)
+"""The word by the error, the first that matches; any other is `cut`."""
+
+
+def word_of(error: aiohttp.ClientError) -> str:
+    """The word for a failed exchange."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        return "connection_refused"
+    return next((word for kind, word in WORDS if isinstance(error, kind)), "cut")
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     """The body of a refusal, as far as it may matter."""
     body = b""
-    async with aclosing(connection.parts()) as parts:
-        async for data in parts:
-            body += data
-            if len(body) > LARGEST_REFUSAL_BYTES:
-                break
+    async for data in response.content.iter_any():
+        body += data
+        if len(body) > LARGEST_REFUSAL_BYTES:
+            break
     return body
