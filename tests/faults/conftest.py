@@ -11,7 +11,7 @@ import pytest
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.faults.disturbances import FAULTS, SCHEDULER
 from tests.faults.verdicts import FOLDER, ROOT, outcomes, page, table
-from tests.support.control_planes import prepare, wait_until_collected
+from tests.support.control_planes import collect_tenants, prepare
 
 ONLY = os.environ.get("FAULT") or ""
 PAGE = Path(os.environ.get("FAULT_PAGE") or "build/faults.md")
@@ -26,7 +26,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     plane = ControlPlane.start(tmp_path_factory.mktemp("control-plane"), options)
     plane.processes.stop(SCHEDULER, patience_seconds=1)
     prepare(plane)
-    wait_until_collected(plane)
+    collect_tenants(plane)
     yield plane
     plane.stop()
 

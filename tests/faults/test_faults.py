@@ -33,7 +33,7 @@ QUIET_SECONDS = float(os.environ.get("FAULT_QUIET_SECONDS") or 12)
 """Time without a write. Longer than each interval at which the operator looks at something by itself: that of rollouts,
 10 s, is the longest. Retries need no more time, for no reconcile may fail in it."""
 LONG_QUIET_SECONDS = 60.0
-"""The same after all faults together, which looks at what is rarer, too."""
+"""A longer one, after all faults together: it looks at what is rarer, too."""
 QUIET_WITHIN_SECONDS = 90.0
 LOOK_SECONDS = 0.5
 pytestmark = pytest.mark.timeout(1200)

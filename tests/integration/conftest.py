@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.support.control_planes import install_crds, wait_until_collected
+from tests.support.control_planes import collect_tenants, install_crds
 
 LONGEST_FIRST = (
     "test_sequences",
@@ -50,5 +50,5 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 def kubeconfig(control_plane: ControlPlane) -> Path:
     """An administrator's kubeconfig for an API server that serves both resources."""
     install_crds(control_plane)
-    wait_until_collected(control_plane)
+    collect_tenants(control_plane)
     return control_plane.kubeconfig

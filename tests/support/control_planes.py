@@ -43,8 +43,13 @@ def prepare(plane: ControlPlane) -> None:
     install_crds(plane)
 
 
-def wait_until_collected(plane: ControlPlane) -> None:
-    """Return once the garbage collector knows TTSTenants: it looks for new kinds every 30 s, which no test expects."""
+def collect_tenants(plane: ControlPlane) -> None:
+    """Return once the garbage collector knows TTSTenants.
+
+    It looks for new kinds when it starts and every 30 s, which no test expects: the controller manager starts anew.
+    """
+    plane.processes.stop("kube-controller-manager", patience_seconds=1)
+    STARTER.submit(ControlPlane.start, plane.folder, plane.options).result()
     key = Key("default", "to-be-collected")
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(tenant_body(key=key)))
     uid = plane.kubectl("get", "ttst", key.name, "-o", "jsonpath={.metadata.uid}")

@@ -17,7 +17,7 @@ PUBLIC = ("93.184.216.34", "2606:2800:220:1::1")
 
 @pytest.fixture
 def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the machine's resolver finds."""
+    """The addresses that the machine's resolver finds."""
     found: list[str] = []
 
     async def resolve(
