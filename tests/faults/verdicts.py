@@ -17,7 +17,7 @@ RESILIENT_SECONDS = 15.0
 RECOVERED_SECONDS = 90.0
 """Time after which it has failed."""
 RESILIENT_TIMES, RECOVERED_TIMES = 2.0, 4.0
-"""The same two on a machine that is slow, in times of what half of the tenants took before the fault."""
+"""Both on a slow machine, in multiples of what half of the tenants took before the fault."""
 MEBIBYTE = 2**20
 MORE_MEMORY_BYTES = 16 * MEBIBYTE
 """Memory that a process may have more than before the fault: it knows twice as many tenants by then."""
