@@ -192,7 +192,7 @@ class WorkerSupervisor:
             try:
                 await slot.worker.kill()
                 if slot.failures > 1:
-                    await asyncio.sleep(_backoff_seconds(slot.failures))
+                    await asyncio.sleep(backoff_seconds(slot.failures))
                 slot.worker = WorkerClient(
                     self._settings.command, on_unread=self._settings.on_unread, template=self._settings.template
                 )
@@ -225,7 +225,7 @@ class WorkerSupervisor:
                     await slot.worker.kill()
 
 
-def _backoff_seconds(failures: int) -> float:
+def backoff_seconds(failures: int) -> float:
     """Return the time to wait before the next start after so many failures in a row, at least two."""
     doublings = min(failures - 2, 16)  # bounded: an engine may fail for weeks
     return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * float(2**doublings))

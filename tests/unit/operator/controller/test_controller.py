@@ -19,6 +19,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, Forbidden, Overloaded
 from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.fair_lanes import Lane
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed
@@ -385,6 +386,11 @@ async def test_a_part_that_ends_takes_the_others_along(stage: Stage, monkeypatch
 def queue_metrics(stage: Stage) -> tuple[float | None, float | None]:
     names = ("tts_operator_queue_depth", "tts_operator_queue_oldest_seconds")
     depth, oldest = (stage.metrics.registry.get_sample_value(name) for name in names)
+    lanes = [
+        stage.metrics.registry.get_sample_value("tts_operator_queue_lane_depth", {"lane": lane.name.lower()}) or 0
+        for lane in Lane
+    ]
+    assert sum(lanes) == depth, "every key that waits is in one lane"
     return depth, oldest
 
 

@@ -496,6 +496,27 @@ def test_an_autoscaler_without_metrics_only_warns() -> None:
     assert problem(said, "Ready") == ("True", "AsSpecified")
 
 
+def test_an_autoscaler_of_somebody_else_is_named_with_what_it_does() -> None:
+    owner = {"kind": "ScaledObject", "name": "burst", "controller": True, "uid": "7", "apiVersion": "keda.sh/v1alpha1"}
+    rival = {
+        "metadata": {"name": "keda-hpa-burst", "ownerReferences": [owner]},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}},
+    }
+    said = report(replace(observe(children=running(schedule=DAY), schedule=DAY), foreign_autoscalers=[rival]))
+    assert problem(said, "ScalingActive") == ("False", "SecondAutoscaler")
+    message = condition(said, "ScalingActive")["message"]
+    assert message.startswith("hpa/keda-hpa-burst (of ScaledObject burst) scales deploy/acme-espeak too")
+
+
+def test_autoscalers_whose_selectors_overlap_are_told_apart_from_missing_metrics() -> None:
+    children = blind(running(schedule=DAY))
+    (overlap,) = child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"]["conditions"]
+    overlap |= {"reason": "AmbiguousSelector", "message": "pods by selector are controlled by multiple HPAs: a, b"}
+    message = condition(report(observe(children=children, schedule=DAY)), "ScalingActive")["message"]
+    assert "does not follow the load: pods by selector are controlled by multiple HPAs: a, b" in message
+    assert "delete all but one of these HPAs" in message
+
+
 def test_fixed_bounds_need_no_metrics() -> None:
     assert problem(report(observe(children=blind(running()))), "ScalingActive") == ("True", "AsSpecified")
 
