@@ -40,7 +40,7 @@ def test_alone_it_speaks_and_says_what_it_has(tmp_path: Path) -> None:
 
 
 def test_what_few_servers_need_is_not_imported_before_it_is_needed() -> None:
-    """What tells languages, writes numbers, and reaches shared stores would take most of the time to start."""
+    """Libraries that tell languages, write numbers and reach shared stores would take most of the time to start."""
     unneeded = "{'py3langid', 'wetext', 'kaldifst', 'contractions', 'redis', 'minio'}"
     program = (
         f"import sys, tts_server.app.build, tts_server.inference.worker.main; print({unneeded} & sys.modules.keys())"
