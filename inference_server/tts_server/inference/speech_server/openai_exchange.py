@@ -84,6 +84,10 @@ class OpenAIExchange:
                     raise ServerFault("cut", began=True)
         except aiohttp.ClientError as error:
             raise ServerFault(word_of(error), began=began) from error
+        except RuntimeError as error:
+            if not session.closed:
+                raise
+            raise ServerFault("cut", began=True) from error
 
     def _headers(self) -> Mapping[str, str]:
         key = self.key.read()
