@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+from aiohttp import ThreadedResolver
 
 from hack.cluster.certificates import Authority
 from tests.support.speech_servers import (
@@ -362,10 +363,35 @@ async def test_a_certificate_of_the_named_authority_is_trusted(
         assert (await synthesized(client, HI)).size > 0
 
 
+NAMES_THAT_FAIL = {"connect_timeout": "speech.example", "unreachable": "a" * 64 + ".example"}
+
+
+@pytest.mark.parametrize(("word", "host"), NAMES_THAT_FAIL.items())
+@pytest.mark.parametrize("refuse_local_addresses", [True, False])
+async def test_a_name_that_takes_too_long_or_cannot_be_one(
+    monkeypatch: pytest.MonkeyPatch, word: str, host: str, *, refuse_local_addresses: bool
+) -> None:
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    if word == "connect_timeout":
+        monkeypatch.setattr(ThreadedResolver, "resolve", never)
+    outcomes = Outcomes()
+    async with client_of(
+        f"http://{host}",
+        outcomes=outcomes,
+        connect_timeout_seconds=0.2,
+        first_audio_timeout_seconds=HANG_SECONDS,
+        refuse_local_addresses=refuse_local_addresses,
+    ) as client:
+        assert type(await failure(client)) is RemoteUnreachable
+    assert outcomes.words == [word]
+
+
 async def test_every_fault_is_provoked_by_a_test() -> None:
-    elsewhere = {"key_missing", "local_address", "connect_timeout", "unreachable"}
+    elsewhere = {"key_missing", "local_address"}
     provoked = {word for _, word, _ in ANSWERS.values()} | {word for word, _ in CONNECTIONS.values()}
-    assert provoked | elsewhere == set(FAULTS)
+    assert provoked | NAMES_THAT_FAIL.keys() | elsewhere == set(FAULTS)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"])

@@ -8,11 +8,10 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 from yarl import URL
 
-from tts_server.config.hosts import is_local_text
 from tts_server.inference.speech_server.api_key import APIKey
 from tts_server.inference.speech_server.exchange import AnswerPart, ServerConnection, SpeechCall
 from tts_server.inference.speech_server.faults import ServerFault, fault_of_answer
-from tts_server.inference.speech_server.public_resolver import PublicResolver
+from tts_server.inference.speech_server.public_resolver import PublicResolver, refuse_local_literal
 from tts_server.tls import TlsTrustStore
 
 SPEEDS = (0.25, 4.0)
@@ -54,7 +53,7 @@ class OpenAIExchange:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             # The client limits the waits for audio: those are no waits for one read.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_seconds),
         )
 
     async def close(self) -> None:
@@ -66,8 +65,8 @@ class OpenAIExchange:
         session = self._session
         if session is None:
             raise ServerFault("cut", began=True)
-        if self._refuse_local and is_local_text(self._url.host or ""):  # an address asks no resolver
-            raise ServerFault("local_address")
+        if self._refuse_local:
+            refuse_local_literal(self._url.host or "")
         began = False
         try:
             async with session.post(
@@ -84,6 +83,8 @@ class OpenAIExchange:
                     raise ServerFault("cut", began=True)
         except aiohttp.ClientError as error:
             raise ServerFault(word_of(error), began=began) from error
+        except UnicodeError as error:  # a host with a label that is empty or too long
+            raise ServerFault("unreachable") from error
         except RuntimeError as error:
             if not session.closed:
                 raise
