@@ -93,8 +93,7 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
     """Run one replica until SIGTERM or SIGINT; then running reconciles end, and the Lease is released."""
     clock = clock or SystemClock()
     stopping = stop_signal()
-    metrics, watch_health = Metrics(), WatchHealth()
-    metrics.time_zones.info({"version": tz_database.VERSION})
+    metrics, watch_health = metrics_of_process(), WatchHealth()
     timeouts = RequestTimeouts(write_seconds=run.election.lease_seconds - run.election.renew_deadline_seconds)
     async with AsyncExitStack() as stack:
         lease_cluster = await stack.enter_async_context(await Cluster.connect(lambda: True, timeouts))
@@ -145,6 +144,13 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         for work in watching(watches, objects, checks, run.options.resync_seconds):
             await stack.enter_async_context(background(work))
         await lead_until(stopping, leader, controller)
+
+
+def metrics_of_process() -> Metrics:
+    """The metrics, with what does not change while the process runs."""
+    metrics = Metrics()
+    metrics.time_zones.info({"version": tz_database.VERSION})
+    return metrics
 
 
 def watching(

@@ -16,6 +16,7 @@ from tests.support.exhausted import no_free_descriptor
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineNotReady, Overloaded
+from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.scheduling.fair_queue import SchedulingParams
 
@@ -49,6 +50,24 @@ async def test_without_a_free_descriptor_the_pool_is_not_ready_and_back_when_the
         assert (await synthesized(pool, beep("ok"))).size > 0
         assert len(pool.pids) == 1
         assert open_descriptors() == before, "a start that fails leaves nothing open"
+
+
+async def test_whatever_a_start_raises_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without room raises more than one kind: no thread, no memory, no process."""
+    failures = [RuntimeError("can't start new thread"), MemoryError(), OSError(11, "Resource temporarily unavailable")]
+    start = WorkerClient.start
+
+    async def fails_first(worker: WorkerClient, load_timeout_seconds: float) -> None:
+        if failures:
+            raise failures.pop(0)
+        await start(worker, load_timeout_seconds)
+
+    async with failing_pool() as pool:
+        killed = pool.pids[0]
+        monkeypatch.setattr(WorkerClient, "start", fails_first)
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: not failures and pool.ready and killed not in pool.pids)
+        assert (await synthesized(pool, beep("ok"))).size > 0
 
 
 async def test_who_waits_when_no_process_can_be_started_is_told(
