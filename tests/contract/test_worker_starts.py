@@ -16,6 +16,7 @@ from tests.support.exhausted import no_free_descriptor
 from tests.support.timeouts import HANG_SECONDS
 from tests.support.worker_pools import FAILING_ENGINE, beep, failing_pool, rest_of, synthesized, until
 from tts_server.errors import EngineCrashed, EngineNotReady, Overloaded
+from tts_server.inference.pool.supervisor import FIRST_BACKOFF_SECONDS
 from tts_server.inference.pool.worker_client import WorkerClient
 from tts_server.inference.pool.worker_pool import WorkerPool
 from tts_server.scheduling.fair_queue import SchedulingParams
@@ -53,11 +54,12 @@ async def test_without_a_free_descriptor_the_pool_is_not_ready_and_back_when_the
 
 
 async def test_whatever_a_start_raises_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without room raises more than one kind: no thread, no memory, no process."""
+    """A machine without room raises more than one kind: no thread, no memory, no process. Each attempt waits longer."""
     failures = [RuntimeError("can't start new thread"), MemoryError(), OSError(11, "Resource temporarily unavailable")]
-    start = WorkerClient.start
+    start, attempts = WorkerClient.start, list[float]()
 
     async def fails_first(worker: WorkerClient, load_timeout_seconds: float) -> None:
+        attempts.append(time.monotonic())
         if failures:
             raise failures.pop(0)
         await start(worker, load_timeout_seconds)
@@ -66,7 +68,10 @@ async def test_whatever_a_start_raises_it_is_tried_again(monkeypatch: pytest.Mon
         killed = pool.pids[0]
         monkeypatch.setattr(WorkerClient, "start", fails_first)
         os.kill(killed, signal.SIGKILL)
-        await until(lambda: not failures and pool.ready and killed not in pool.pids)
+        await until(lambda: len(attempts) == 4 and pool.ready and killed not in pool.pids)
+        _, second, third, fourth = attempts
+        assert third - second >= FIRST_BACKOFF_SECONDS
+        assert fourth - third >= 2 * FIRST_BACKOFF_SECONDS
         assert (await synthesized(pool, beep("ok"))).size > 0
 
 

@@ -19,6 +19,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import Conflict, Forbidden, Overloaded
 from tts_operator.controller import controller as module
 from tts_operator.controller.controller import Controller, ControllerOptions
+from tts_operator.controller.fair_lanes import Lane
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.reconcile_model import ModelUse
 from tts_operator.controller.reconcile_tenant import ReconcileContext, ReconcileFailed
@@ -394,6 +395,9 @@ async def test_a_standby_has_no_queue_to_alert_on(stage: Stage) -> None:
     controller.tenant_changed(ACME, ["espeak"])
     await asyncio.sleep(3600)
     assert queue_metrics(stage) == (0, 0)
+    lanes = [{"lane": lane.name.lower()} for lane in Lane]
+    depths = [stage.metrics.registry.get_sample_value("tts_operator_queue_lane_depth", lane) for lane in lanes]
+    assert depths == [0] * len(lanes)
 
 
 async def test_a_replica_that_lost_its_leadership_has_no_queue_to_alert_on(stage: Stage) -> None:
