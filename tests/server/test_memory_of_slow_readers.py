@@ -71,7 +71,7 @@ async def within(condition: Callable[[], bool]) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_waves_of_slow_readers_leave_no_memory_behind(tmp_path: Path) -> None:
-    """What a wave held is free again after half a minute. The rest is what the first requests load."""
+    """The memory of a wave is free again after half a minute, but for the little that the first requests load."""
     config = tmp_path / "server.json"
     settings = {"models": [{"name": "espeak"}], "modelAliases": {"tts-1": "espeak"}, "voiceAliases": {"alloy": "en-us"}}
     config.write_text(json.dumps(settings | {"maxWaitSeconds": 600, "storage": {"directory": f"{tmp_path}/audio"}}))

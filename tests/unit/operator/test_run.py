@@ -1,4 +1,4 @@
-"""What the composition root connects, as far as it needs no cluster."""
+"""The composition root, as far as it needs no cluster."""
 
 from __future__ import annotations
 

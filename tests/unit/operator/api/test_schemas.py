@@ -117,7 +117,7 @@ def test_replicas_belong_to_the_calendar_so_there_is_no_scale_subresource() -> N
 
 
 def test_a_new_object_does_not_look_as_if_it_were_done() -> None:
-    """Until an operator has seen it, whoever waits for a condition waits."""
+    """A wait for a condition lasts until an operator has seen the object."""
     for crd in definitions():
         status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
         assert {(each["type"], each["status"], each["reason"]) for each in status["default"]["conditions"]} == {

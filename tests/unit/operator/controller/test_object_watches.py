@@ -58,7 +58,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[Kind, list[dict[str, Any]]] = {}
         self.changed: dict[Kind, list[dict[str, Any]]] = {}
-        """What the next watch of a kind tells, once."""
+        """Changed objects that the next watch of a kind tells, once."""
         self.refuses = False
         self.lists = 0
 

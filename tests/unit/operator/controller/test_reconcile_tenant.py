@@ -210,8 +210,8 @@ class Annotated(LosingLeadership):
     async def apply_status(self, *_: Any) -> None:
         pass
 
-    async def create(self, *_: Any) -> None:
-        pass
+    async def create(self, manifest: Manifest) -> Body:
+        return manifest.body
 
 
 MODES: dict[str, tuple[str, int, list[str]]] = {

@@ -506,7 +506,7 @@ def test_an_autoscaler_of_somebody_else_is_named(bounds: Object | None) -> None:
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}},
     }
     of_another_pool: Object = {**rival, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "other"}}}
-    spec = {"schedule": bounds} if bounds else {}
+    spec: dict[str, Any] = {"schedule": bounds} if bounds else {}
     reading = observe(children=running(**spec), **spec)
     said = report(replace(reading, foreign_autoscalers=[of_another_pool, rival]))
     assert problem(said, "ScalingActive") == ("False", "SecondAutoscaler")
