@@ -400,6 +400,9 @@ async def test_a_standby_has_no_queue_to_alert_on(stage: Stage) -> None:
     controller.tenant_changed(ACME, ["espeak"])
     await asyncio.sleep(3600)
     assert queue_metrics(stage) == (0, 0)
+    lanes = [{"lane": lane.name.lower()} for lane in Lane]
+    depths = [stage.metrics.registry.get_sample_value("tts_operator_queue_lane_depth", lane) for lane in lanes]
+    assert depths == [0] * len(lanes)
 
 
 async def test_a_replica_that_lost_its_leadership_has_no_queue_to_alert_on(stage: Stage) -> None:

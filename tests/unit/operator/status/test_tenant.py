@@ -496,25 +496,36 @@ def test_an_autoscaler_without_metrics_only_warns() -> None:
     assert problem(said, "Ready") == ("True", "AsSpecified")
 
 
-def test_an_autoscaler_of_somebody_else_is_named_with_what_it_does() -> None:
-    owner = {"kind": "ScaledObject", "name": "burst", "controller": True, "uid": "7", "apiVersion": "keda.sh/v1alpha1"}
-    rival = {
-        "metadata": {"name": "keda-hpa-burst", "ownerReferences": [owner]},
+@pytest.mark.parametrize("bounds", [DAY, None], ids=["a calendar", "fixed bounds"])
+def test_an_autoscaler_of_somebody_else_is_named(bounds: Object | None) -> None:
+    rival: Object = {
+        "metadata": {
+            "name": "keda",
+            "ownerReferences": [{"kind": "ScaledObject", "name": "theirs", "controller": True}],
+        },
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "acme-espeak"}},
     }
-    said = report(replace(observe(children=running(schedule=DAY), schedule=DAY), foreign_autoscalers=[rival]))
+    of_another_pool: Object = {**rival, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "other"}}}
+    spec: dict[str, Any] = {"schedule": bounds} if bounds else {}
+    reading = observe(children=running(**spec), **spec)
+    said = report(replace(reading, foreign_autoscalers=[of_another_pool, rival]))
     assert problem(said, "ScalingActive") == ("False", "SecondAutoscaler")
-    message = condition(said, "ScalingActive")["message"]
-    assert message.startswith("hpa/keda-hpa-burst (of ScaledObject burst) scales deploy/acme-espeak too")
+    told = condition(said, "ScalingActive")["message"]
+    assert told.startswith("hpa/keda (of ScaledObject theirs) scales deploy/acme-espeak too, and replicas go back and")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+    said = report(replace(reading, foreign_autoscalers=[of_another_pool]))
+    assert problem(said, "ScalingActive") == ("True", "AsSpecified")
 
 
-def test_autoscalers_whose_selectors_overlap_are_told_apart_from_missing_metrics() -> None:
+def test_pods_that_several_autoscalers_select_say_what_to_do() -> None:
     children = blind(running(schedule=DAY))
-    (overlap,) = child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"]["conditions"]
-    overlap |= {"reason": "AmbiguousSelector", "message": "pods by selector are controlled by multiple HPAs: a, b"}
-    message = condition(report(observe(children=children, schedule=DAY)), "ScalingActive")["message"]
-    assert "does not follow the load: pods by selector are controlled by multiple HPAs: a, b" in message
-    assert "delete all but one of these HPAs" in message
+    (ambiguous,) = child(children, "HorizontalPodAutoscaler", "acme-espeak")["status"]["conditions"]
+    ambiguous |= {"reason": "AmbiguousSelector", "message": "pods by selector are controlled by multiple HPAs"}
+    said = report(observe(children=children, schedule=DAY))
+    assert problem(said, "ScalingActive") == ("False", "AmbiguousSelector")
+    told = condition(said, "ScalingActive")["message"]
+    assert told.startswith("hpa/acme-espeak does not follow the load: pods by selector are controlled by multiple HPAs")
+    assert "delete all but one of these HPAs, or change their selectors" in told
 
 
 def test_fixed_bounds_need_no_metrics() -> None:
