@@ -138,3 +138,10 @@ def test_the_page_names_every_fault() -> None:
         "make faults FAULT_PAGE=docs/faults.md writes the page"
     )
     assert text.startswith(page([]).split("| fault")[0])
+
+
+def test_every_fault_of_the_page_was_run_and_none_failed() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    verdicts = dict(re.findall(r"^\| `([\w-]+)`: .*? \| ([\w ]+) \|", text, re.MULTILINE))
+    assert verdicts.keys() == FAULTS.keys()
+    assert set(verdicts.values()) <= {Verdict.RESILIENT, Verdict.DEGRADED}
