@@ -162,17 +162,16 @@ def is_set(value: object) -> bool:
 
 
 def _found(desired: Any, live: Any, at: Position, closed: Closed) -> Iterator[Addition]:
-    if at.place not in closed.above or desired == live:
-        return
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         element = bool(at.path) and at.path[-1].startswith("[")
         own = None if element else closed.places.get(at.place)  # a list that is closed says nothing of its elements
         for name, value in live.items():
-            below = at.field(name)
+            place = (*at.place, name)
             if name in desired:
-                yield from _found(desired[name], value, below, closed)
-            elif (below.place in closed.places or (own is not None and name not in own)) and is_set(value):
-                yield below.addition(value)
+                if place in closed.above and value != desired[name]:
+                    yield from _found(desired[name], value, at.field(name), closed)
+            elif (place in closed.places or (own is not None and name not in own)) and is_set(value):
+                yield at.field(name).addition(value)
     elif at.place in LIST_KEYS and isinstance(desired, Sequence) and isinstance(live, Sequence):
         yield from _found_elements(desired, live, at, closed)
 
