@@ -23,6 +23,7 @@ MEASUREMENTS = {
     "schedule": "The calendar",
     "reconcile": "One tenant's reconcile",
     "transitions": "Lateness of a transition",
+    "fairness": "A repair beside the edits of another team",
     "calendars": "Calendars beside py-kube-downscaler's",
     "operator_memory": "Memory of the operator",
     "cache_memory": "Memory of the operator's copies",
@@ -56,7 +57,7 @@ HEAD = """\
 # Measurements
 
 Written by `make bench`, each section by the command below its title; what stands in brackets there is the machine, the
-day and the commit. A section says what is measured in the docstring of its module.
+day, the commit and the load of others. A section says what is measured in the docstring of its module.
 """
 
 
@@ -83,13 +84,15 @@ def main() -> int:
 
 def measured(name: str) -> str:
     module = importlib.import_module(f"bench.{name}")
+    load = os.getloadavg()[0]
     result = module.measure()
     found: list[Figure] | Result = asyncio.run(result) if inspect.iscoroutine(result) else result
     if isinstance(found, Result) and found.series:
         keep(name, found.series)
     figures = found.figures if isinstance(found, Result) else found
     about = " ".join((module.__doc__ or "").split())
-    return f"## {MEASUREMENTS[name]}\n`python -m bench {name}` ({where()})\n\n{about}\n\n{table(figures)}\n"
+    measured_by = f"`python -m bench {name}` ({where()}, load {load:.1f} before)"
+    return f"## {MEASUREMENTS[name]}\n{measured_by}\n\n{about}\n\n{table(figures)}\n"
 
 
 def keep(name: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, Result, percentile
-from bench.operators import administrator, control_plane
+from bench.operators import administrator, control_plane, each
 from bench.process_costs import cpu_seconds, resident_bytes
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import KubernetesUser, eventually
@@ -35,7 +35,6 @@ FLEETS = tuple(int(number) for number in os.environ.get("FLEET_TENANTS", "100,10
 SYSTEM = "ttsfleet-system"
 MODEL_NAME = "espeak"
 TEAM = 50
-WRITERS = 16
 SAMPLES = 40
 IDLE_SECONDS = 30.0
 QUIET_SECONDS = 5.0
@@ -103,7 +102,7 @@ async def _measured(count: int) -> Fleet:
 async def _run(fleet: Fleet) -> None:
     """The course of one measurement: each step finds the fleet as the one before has left it."""
     await fleet.person.create(model_body(MODEL_NAME))
-    await _each(fleet.keys, lambda key: fleet.person.create(tenant_body(MODEL_NAME, key=key, **SPEC)))
+    await each(fleet.keys, lambda key: fleet.person.create(tenant_body(MODEL_NAME, key=key, **SPEC)))
     leader = await _first_sync(fleet)
     standby = fleet.start("standby")
     await _wait(lambda: _is_ready(standby), LOOK_SECONDS)
@@ -267,17 +266,6 @@ def _curves(fleets: Sequence[Fleet]) -> dict[str, list[tuple[float, float]]]:
 
     names = (*WHOLE, "reconcile, converged, P50", "apply to programmed, P50")
     return {name: [(fleet.count, relative(fleet, name)) for fleet in fleets] for name in names}
-
-
-async def _each(keys: Sequence[Key], write: Callable[[Key], Awaitable[object]]) -> None:
-    """Make one write for each, a few at a time."""
-    remaining = iter(keys)
-
-    async def work() -> None:
-        for key in remaining:
-            await write(key)
-
-    await asyncio.gather(*(work() for _ in range(WRITERS)))
 
 
 async def _wait(holds: Callable[[], Awaitable[bool]], look_seconds: float) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from hack.cluster.control_plane import ControlPlane, Options
 from tests.support.api_server import KubernetesUser
 from tests.support.control_planes import install_crds
 from tts_operator.cluster.client import Cluster
+
+T = TypeVar("T")
+WRITERS = 16
 
 
 @contextmanager
@@ -38,3 +43,14 @@ async def administrator(*namespaces: str) -> AsyncIterator[KubernetesUser]:
         for namespace in namespaces:
             await person.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         yield person
+
+
+async def each(items: Iterable[T], write: Callable[[T], Awaitable[object]]) -> None:
+    """Make one write for each, a few at a time."""
+    remaining = iter(items)
+
+    async def work() -> None:
+        for item in remaining:
+            await write(item)
+
+    await asyncio.gather(*(work() for _ in range(WRITERS)))
