@@ -54,6 +54,7 @@ async def test_a_key_buys_a_token_that_only_this_tenant_takes(platform: Platform
     for team in teams:
         await team.changes(auth={"modes": ["APIKey", "JWT"]})
     for team in teams:
+        await team.sees_its_spec_running(within_seconds=180)
         await team.sees_condition("Ready", within_seconds=90)
     acme, blue = teams
     answer = await acme.caller.ask(acme.host, "/v1/auth/token", acme.key, {"grant_type": "client_credentials"})
