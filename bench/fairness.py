@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench.figures import Figure, percentile
@@ -45,7 +46,7 @@ SPOILED = "spoiled"
 
 @dataclass
 class Edits:
-    """What the busy team does."""
+    """Edits of the busy team."""
 
     made: int = 0
     refused: int = 0
@@ -116,7 +117,7 @@ async def _repairs(plane: ControlPlane, person: KubernetesUser, refs: Sequence[R
         name = next(iter(live["data"]))
         await person.patch(ref, {"data": {name: SPOILED}})
         spoiled[ref.name] = datetime.now(UTC)
-        await eventually(lambda ref=ref: _is_repaired(person, ref), f"{ref} is repaired", PATIENCE_SECONDS, 0.1)
+        await eventually(partial(_is_repaired, person, ref), f"{ref} is repaired", PATIENCE_SECONDS, 0.1)
     found: dict[str, float] = {}
     for write in writes_of(plane, "operator"):
         at = spoiled.get(write.name) if write.namespace == QUIET and write.resource == CONFIG_MAP.plural else None

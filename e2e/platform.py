@@ -116,13 +116,6 @@ class Team:
     async def sees_status(self, field_: str, value: object, *, within_seconds: float) -> float:
         return await self._until(lambda body: body.get("status", {}).get(field_) == value, within_seconds)
 
-    async def sees_its_spec_running(self, *, within_seconds: float) -> float:
-        """Wait until every pod runs the current spec, its configuration included."""
-        return await self._until(
-            lambda body: body.get("status", {}).get("runningGeneration") == body["metadata"]["generation"],
-            within_seconds,
-        )
-
     async def reads_condition(self, type_: str) -> dict[str, Any]:
         found = condition(await self.kube.get(self.namespace, f"ttstenant/{self.name}"), type_)
         assert found is not None, f"no condition {type_}"

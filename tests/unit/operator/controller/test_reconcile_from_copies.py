@@ -155,7 +155,7 @@ class World(Cluster):
         raise AssertionError(f"it writes again and again: {self.writes[-3:]}")
 
     async def would_write(self, context: ReconcileContext) -> list[str]:
-        """What a reconcile writes now, which changes nothing."""
+        """The writes of a reconcile now, which changes nothing."""
         self.frozen, self.writes = True, []
         await reconcile(KEY, context)
         return self.writes
