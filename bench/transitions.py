@@ -126,7 +126,7 @@ async def lateness(plane: ControlPlane, person: KubernetesUser, namespace: str, 
 
 
 async def spread_lateness(plane: ControlPlane, person: KubernetesUser, namespace: str, count: int) -> list[float]:
-    """The same for the tenants that `lateness` has made, AN_HOUR_MINUTE of them on each of the coming minutes."""
+    """Lateness of the tenants that `lateness` has made, AN_HOUR_MINUTE of them on each of the coming minutes."""
     first = _coming_minute(count)
     opens = {
         key: first + timedelta(minutes=number // AN_HOUR_MINUTE) for number, key in enumerate(_keys(namespace, count))
