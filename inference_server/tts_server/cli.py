@@ -5,7 +5,7 @@ import ipaddress
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tts_server.app.build import Application
     from tts_server.config.schema import QuotaConfig, ServerConfig
+    from tts_server.config.watcher import Signature
 
 # Whatever takes long to import (pydantic, FastAPI, numpy) is imported in functions: signals are handled before, and a
 # wrong flag does not wait for most of it.
@@ -144,20 +145,25 @@ def parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     from tts_server.config.files import BrokenFile
+    from tts_server.config.watcher import signature
     from tts_server.telemetry.logging import configure_logging, log_crashes
 
     configure_logging(options.log_level)
     log_crashes()
     share_one_heap()
     keep_freed_memory()
+    # Before the reading: the imports that follow take seconds, in which a file may change.
+    seen = {path: signature(path) for path in (options.config, options.quota) if path is not None}
     try:
         config, quota = _configuration(options.config, options.quota)
     except BrokenFile as error:  # told before the server is imported, which takes a second
         return _fail(f"the configuration cannot be used: {error}")
-    return _serve_configuration(config, quota, options)
+    return _serve_configuration(config, quota, options, seen)
 
 
-def _serve_configuration(config: "ServerConfig", quota: "QuotaConfig", options: argparse.Namespace) -> int:
+def _serve_configuration(
+    config: "ServerConfig", quota: "QuotaConfig", options: argparse.Namespace, seen: Mapping[Path, "Signature"]
+) -> int:
     import structlog
 
     from tts_server.app.build import Application, Sources
@@ -167,7 +173,7 @@ def _serve_configuration(config: "ServerConfig", quota: "QuotaConfig", options: 
     from tts_server.routing.catalogue import CatalogueError, VoicesMissing
     from tts_server.telemetry.tracing_setup import open_tracing
 
-    sources = Sources(config, quota, options.config, options.quota, options.replica)
+    sources = Sources(config, quota, options.config, options.quota, options.replica, seen)
     try:
         application = Application(sources)
         application.server.tracing = open_tracing(os.environ)

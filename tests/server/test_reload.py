@@ -163,6 +163,23 @@ async def test_a_quota_that_no_descriptor_was_free_to_read_is_taken_later(tmp_pa
         await application.stop()
 
 
+async def test_a_change_between_the_reading_and_the_start_is_taken(tmp_path: Path) -> None:
+    """A pod that starts while its ConfigMap changes would serve the former configuration until the next change."""
+    quota = tmp_path / "quota.json"
+    quota.write_text('{"requestsPerMinute": 5}')
+    seen = {quota: signature(quota)}
+    read = read_model(quota, QuotaConfig)
+    by_rename(quota)
+    quota.write_text('{"requestsPerMinute": 777}')
+    application = Application(Sources(config(tmp_path), read, quota_file=quota, seen=seen), lambda _: ToneClient())
+    await application.start()
+    try:
+        await application.watcher.poll()
+        assert application.server.admission.config.requests_per_minute == 777
+    finally:
+        await application.stop()
+
+
 async def test_counts_of_loads_begin_at_zero_so_that_an_alert_sees_the_first(tmp_path: Path) -> None:
     file, quota = tmp_path / "server.json", tmp_path / "quota.json"
     quota.write_text("{}")

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from tts_server.config.schema import (
     RedisConfig,
     ServerConfig,
 )
-from tts_server.config.watcher import Reload, Watcher
+from tts_server.config.watcher import Reload, Signature, Watcher
 from tts_server.errors import EngineError, EngineUnavailable, StorageUnavailable
 from tts_server.inference.client import EngineClient
 from tts_server.inference.pool.worker_pool import LOAD_SECONDS, WorkerPool
@@ -66,6 +66,8 @@ class Sources:
     quota_file: Path | None = None
     replica: str = ""
     """IP address at which other replicas reach this one; empty where there are none."""
+    seen: Mapping[Path, Signature] = field(default_factory=dict)
+    """Signatures of the files from just before they were read."""
 
 
 class Application:
@@ -89,7 +91,7 @@ class Application:
         self._open_cache(config)
         self.server.peers = _peers(config)
         self.asgi = asgi(self.server)
-        self.watcher = Watcher()
+        self.watcher = Watcher(seen=sources.seen)
         self._config = config
         self._identity_lock = asyncio.Lock()
         """Held while folders are read in threads, so that the last reading wins."""

@@ -10,7 +10,7 @@ another change: after a second, then after twice as long each time, up to a minu
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,21 +71,26 @@ class Watcher:
 
     Reloads of one path do not overlap; those of different paths run concurrently, so that an engine that loads for
     minutes does not delay the removal of a key.
+
+    `seen` has the signatures of files that were read before the watcher was made, from just before their reading: a
+    change meanwhile is one that it has to tell.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, seen: Mapping[Path, Signature] | None = None) -> None:
         self._now = now
+        self._seen = dict(seen or {})
         self._watched: dict[Path, _Watched] = {}
         self._reloads: set[asyncio.Task[None]] = set()
 
     def watch(self, path: Path, reload: Reload, *, report_missing: bool = False) -> None:
-        """Watch for changes from now on; call it before the first reading. For a watched path it replaces `reload`.
+        """Watch for changes since `seen`, or from now on. For a watched path it replaces `reload`.
 
         `report_missing`: call `reload` also when the path is removed.
         """
         watched = self._watched.get(path)
         if watched is None:
-            self._watched[path] = _Watched(path, reload, signature(path), report_missing)
+            seen = self._seen.pop(path) if path in self._seen else signature(path)
+            self._watched[path] = _Watched(path, reload, seen, report_missing)
         else:
             watched.reload, watched.report_missing = reload, report_missing
 

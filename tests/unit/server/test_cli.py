@@ -3,11 +3,15 @@
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tts_server import cli
 from tts_server.cli import CHECK_ENGINE, main, parser
+from tts_server.config.watcher import Signature, signature
 from tts_server.engine_check.cli import NAME
 from tts_server.engine_check.cli import parser as check_parser
 from tts_server.model_files.cli import parser as fetch_parser
@@ -77,3 +81,27 @@ def test_a_wrong_flag_and_the_help_do_not_wait_for_the_server() -> None:
     heavy = "sys.exit(bool(sys.modules.keys() & {'fastapi', 'uvicorn', 'numpy', 'redis', 'structlog'}))"
     run = subprocess.run([sys.executable, "-c", script + heavy], check=False, capture_output=True)
     assert run.returncode == 0
+
+
+def test_a_file_that_changes_while_the_server_is_imported_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signatures are older than what was read."""
+    quota = tmp_path / "quota.json"
+    quota.write_text("{}")
+    given: dict[Path, Signature] = {}
+    read = cli._configuration
+
+    def changes_before_it_is_read(config_file: Path | None, quota_file: Path | None) -> Any:
+        quota.write_text('{"requestsPerMinute": 7}')
+        return read(config_file, quota_file)
+
+    def serve(_: object, __: object, ___: object, seen: Mapping[Path, Signature]) -> int:
+        given.update(seen)
+        return 0
+
+    monkeypatch.setattr(cli, "_configuration", changes_before_it_is_read)
+    monkeypatch.setattr(cli, "_serve_configuration", serve)
+    assert cli.main([f"--quota={quota}"]) == 0
+    assert given.keys() == {quota}
+    assert given[quota] != signature(quota)
