@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import tempfile
@@ -116,7 +117,7 @@ async def _repairs(plane: ControlPlane, person: KubernetesUser, refs: Sequence[R
         name = next(iter(live["data"]))
         await person.patch(ref, {"data": {name: SPOILED}})
         spoiled[ref.name] = datetime.now(UTC)
-        await eventually(lambda ref=ref: _is_repaired(person, ref), f"{ref} is repaired", PATIENCE_SECONDS, 0.1)
+        await eventually(functools.partial(_is_repaired, person, ref), f"{ref} is repaired", PATIENCE_SECONDS, 0.1)
     found: dict[str, float] = {}
     for write in writes_of(plane, "operator"):
         at = spoiled.get(write.name) if write.namespace == QUIET and write.resource == CONFIG_MAP.plural else None
