@@ -38,6 +38,8 @@ SAMPLES = int(os.environ.get("FAIRNESS_SAMPLES", "50"))
 """Tenants of the quiet team: of each one child is repaired alone, and another one beside the edits. A child that is
 spoiled again and again would be repaired at intervals that grow."""
 EDITS_PER_SECOND = 100.0
+MAX_EDITS_UNDER_WAY = 16
+"""Edits without an answer yet: beyond that the editor waits, and its rate shows what the machine takes."""
 SCHEDULE = {"default": {"minReplicas": 1, "maxReplicas": 2}}
 MODEL = "espeak"
 PATIENCE_SECONDS = 600.0
@@ -75,7 +77,7 @@ async def _measured(plane: ControlPlane, person: KubernetesUser, operator: Opera
     await eventually(lambda: _are_made(person, keys), "every tenant has its children", PATIENCE_SECONDS, 1)
     alone = await _repairs(plane, person, [Ref.of(CONFIG_MAP, QUIET, quota_config_name(key.name)) for key in _quiet()])
     configs = [Ref.of(CONFIG_MAP, QUIET, server_config_name(key.name, MODEL)) for key in _quiet()]
-    async with _editing(person) as edits:
+    async with administrator() as editor, _editing(editor) as edits:  # with connections of its own
         beside = await _repairs(plane, person, configs)
     waits = {lane: _mean_wait_seconds(operator, lane) for lane in ("edit", "child")}
     note = f"{edits.made} edits, {edits.refused} refused"
@@ -133,7 +135,7 @@ async def _is_repaired(person: KubernetesUser, ref: Ref) -> bool:
 
 @asynccontextmanager
 async def _editing(person: KubernetesUser) -> AsyncIterator[Edits]:
-    """Edit one tenant after the other, at a rate that does not wait for answers, until the block ends."""
+    """Edit one tenant after the other, at this rate if the API server takes it, until the block ends."""
     edits, began, under_way = Edits(), time.monotonic(), set[asyncio.Task[None]]()
 
     async def edit(number: int) -> None:
@@ -147,6 +149,8 @@ async def _editing(person: KubernetesUser) -> AsyncIterator[Edits]:
 
     async def keep_editing() -> None:
         for number in itertools.count():
+            if len(under_way) >= MAX_EDITS_UNDER_WAY:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             under_way.add(task := asyncio.create_task(edit(number)))
             task.add_done_callback(under_way.discard)
             await asyncio.sleep(max(0.0, began + (number + 1) / EDITS_PER_SECOND - time.monotonic()))

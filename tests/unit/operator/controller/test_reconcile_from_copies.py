@@ -27,6 +27,9 @@ SECRET = "Secret"
 NIGHT = {"name": "night", "start": "20:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2}
 SCHEDULE = {"default": {"minReplicas": 3, "maxReplicas": 6}, "windows": [NIGHT]}
 KINDS = {kind.name: kind for kind in (TENANT, MODEL, NAMESPACE, POD, *CHILDREN)}
+REQUIRED = frozenset({"template", "selector", "podSelector", "ports", "scaleTargetRef", "maxReplicas"})
+"""Fields without which the API server takes no child."""
+SPOILED = "spoiled"
 TURNS = 8
 """Reconciles in which any of these tenants converges."""
 
@@ -225,21 +228,22 @@ def deleted(world: World, number: int) -> None:
         world.remove(child)
 
 
-def unlabelled(world: World, number: int) -> None:
+def labelled(world: World, number: int) -> None:
     if (child := a_child(world, number)) is not None:
-        world.put(edited(child, lambda body: body["metadata"].update(labels={**body["metadata"]["labels"], "a": "b"})))
+        labels = {**child["metadata"].get("labels", {}), "a": "b"}
+        world.put(edited(child, lambda body: body["metadata"].update(labels=labels)))
 
 
 def spoiled(world: World, number: int) -> None:
-    """A field of the operator's has another value."""
+    """A file has another text, or a field that may be absent is."""
     if (child := a_child(world, number)) is None:
         return
     part = "data" if "data" in child else "spec"
-    if child.get(part):
-        name = sorted(child[part])[number % len(child[part])]
-        world.put(edited(child, lambda body: body[part].update({name: "spoiled"} if part == "data" else {})))
-        if part == "spec":
-            world.put(edited(child, lambda body: body[part].pop(name)))
+    names = sorted(child.get(part, {}).keys() - REQUIRED)
+    if names and part == "data":
+        world.put(edited(child, lambda body: body[part].update({names[0]: SPOILED})))
+    elif names:
+        world.put(edited(child, lambda body: body[part].pop(names[number % len(names)])))
 
 
 def failing(world: World, number: int) -> None:
@@ -283,7 +287,7 @@ EDITS: dict[str, Edit] = {
     "other voices": of_the_model(voices=[{"name": "en-us", "languages": ["en"]}]),
     "a label of the namespace": of_the_namespace,
     "a deleted child": deleted,
-    "another label of a child": unlabelled,
+    "another label of a child": labelled,
     "another value in a child": spoiled,
     "pods that fail": failing,
     "a new pod": new_pod,
