@@ -4,13 +4,15 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from tts_server.engine_check.findings import (
     GOOD_FORMATS,
@@ -21,12 +23,11 @@ from tts_server.engine_check.findings import (
     judge,
     nearest_rate_hz,
 )
-from tts_server.engine_check.httpx_faults import word_of
 from tts_server.inference.speech_server.audio import AudioReader
 from tts_server.inference.speech_server.exchange import ServerConnection, SpeechCall
 from tts_server.inference.speech_server.factory import SPEECH_PATH
 from tts_server.inference.speech_server.faults import FAULTS, ServerFault, fault_of_answer
-from tts_server.inference.speech_server.openai_exchange import OpenAIExchange, body_of
+from tts_server.inference.speech_server.openai_exchange import OK, OpenAIExchange, body_of, word_of
 from tts_server.tls import TlsTrustStore
 
 SHORT = "The quick brown fox jumps."
@@ -92,6 +93,14 @@ class Heard:
         return self.samples / self.rate_hz if self.rate_hz else 0.0
 
 
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 async def check(question: Question) -> Findings:
     """Ask everything. The findings have a problem if the server cannot be used. Raises `OSError` for `ca_file`."""
     checker = _Checker(question)
@@ -114,7 +123,7 @@ class _Checker:
         self._base = question.url.rstrip("/") + question.path_prefix
         self._ends = time.monotonic() + question.budget_seconds
         self._exchange = self._exchange_with(question.api_key_file)
-        self._http: httpx.AsyncClient | None = None
+        self._http: aiohttp.ClientSession | None = None
         self.findings = Findings(question.url, question.path_prefix, question.model, question.voice)
 
     def _exchange_with(self, key_file: Path | None) -> OpenAIExchange:
@@ -129,15 +138,16 @@ class _Checker:
 
     async def open(self) -> None:
         await self._exchange.open()
-        verify = TlsTrustStore(self._question.ca_file, needed=True).context() if self._base[:6] == "https:" else False
-        self._http = httpx.AsyncClient(
-            verify=verify, timeout=self._question.timeout_seconds, trust_env=False, follow_redirects=False
+        trusted = TlsTrustStore(self._question.ca_file, needed=True).context() if self._base[:6] == "https:" else True
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=trusted),
+            timeout=aiohttp.ClientTimeout(total=self._question.timeout_seconds),
         )
 
     async def close(self) -> None:
         await self._exchange.close()
         if self._http is not None:
-            await self._http.aclose()
+            await self._http.close()
 
     async def run(self) -> None:
         """Ask in an order in which each answer helps with the next question. Raises `ServerFault` if nothing works."""
@@ -183,18 +193,23 @@ class _Checker:
         """Return the first list that one of the paths answers; None if none does."""
         for path in paths:
             try:
-                response = await self._get(path)
-                if response.status_code == httpx.codes.OK:
-                    return response.json()
-            except (httpx.HTTPError, ValueError, RecursionError):
+                answer = await self._answer("GET", quote(path))
+                if answer.status == OK:
+                    listed: object = json.loads(answer.content)
+                    return listed
+            except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
                 continue
         return None
 
-    async def _get(self, path: str) -> httpx.Response:
+    async def _answer(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """Ask with the key. Raises `aiohttp.ClientError` and `TimeoutError`."""
         assert self._http is not None  # noqa: S101 - it is open
         key = self._exchange.key.read()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return await self._http.get(self._base + quote(path), headers=headers)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        url = URL(self._base + path, encoded=True)
+        async with self._http.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            return Answer(response.status, response.headers, await response.read())
 
     def _call(self, text: str = "", *, response_format: str = "", speed: float = 1.0, **names: str) -> SpeechCall:
         return SpeechCall(
@@ -350,17 +365,16 @@ class _Checker:
 
     async def _refusal(self, call: SpeechCall) -> ErrorFound:
         """The answer to a call that should be refused, with the shape of its body."""
-        assert self._http is not None  # noqa: S101 - it is open
-        key = self._exchange.key.read()
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         try:
-            response = await self._http.post(self._base + SPEECH_PATH, content=body_of(call), headers=headers)
-        except httpx.HTTPError as error:
+            answer = await self._answer("POST", SPEECH_PATH, body_of(call))
+        except aiohttp.ClientError as error:
             return ErrorFound(word_of(error))
-        if response.status_code == httpx.codes.OK:
-            return ErrorFound("accepted" if response.content else "empty", 200)
-        fault = fault_of_answer(response.status_code, response.headers, response.content)
-        return ErrorFound(fault.word, response.status_code, shape_of(response.content))
+        except TimeoutError:
+            return ErrorFound("cut")
+        if answer.status == OK:
+            return ErrorFound("accepted" if answer.content else "empty", OK)
+        fault = fault_of_answer(answer.status, answer.headers, answer.content)
+        return ErrorFound(fault.word, answer.status, shape_of(answer.content))
 
 
 def names_in(document: object, models: Collection[str] = ()) -> list[str]:

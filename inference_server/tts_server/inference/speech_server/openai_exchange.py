@@ -74,8 +74,7 @@ class OpenAIExchange:
             ) as response:
                 began = True
                 if response.status != OK:
-                    headers = {name.lower(): value for name, value in response.headers.items()}
-                    raise fault_of_answer(response.status, headers, await _beginning(response))
+                    raise fault_of_answer(response.status, response.headers, await _beginning(response))
                 yield AnswerPart(b"", response.headers.get("Content-Type", ""))
                 async for data in response.content.iter_any():
                     yield AnswerPart(data)
