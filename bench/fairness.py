@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench.figures import Figure, percentile
+from bench.figures import Figure, latencies
 from bench.operators import administrator, control_plane, each
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import KubernetesUser, eventually
@@ -82,8 +82,8 @@ async def _measured(plane: ControlPlane, person: KubernetesUser, operator: Opera
     waits = {lane: _mean_wait_seconds(operator, lane) for lane in ("edit", "child")}
     note = f"{edits.made} edits, {edits.refused} refused"
     return [
-        *_figures("repair, alone", alone),
-        *_figures("repair, beside the edits", beside),
+        *latencies("repair, alone", alone, f"{len(alone)} repairs"),
+        *latencies("repair, beside the edits", beside, f"{len(beside)} repairs"),
         Figure("edits of the other team", edits.per_second, "/s", note),
         *(Figure(f"mean time in the queue, lane {lane}", seconds * 1e3, "ms") for lane, seconds in waits.items()),
     ]
@@ -164,10 +164,3 @@ async def _editing(person: KubernetesUser) -> AsyncIterator[Edits]:
         with contextlib.suppress(asyncio.CancelledError):
             await editor
         await asyncio.gather(*under_way)
-
-
-def _figures(what: str, seconds: Sequence[float]) -> list[Figure]:
-    return [
-        *(Figure(f"{what}, P{percent}", percentile(seconds, percent), "s") for percent in (50, 99)),
-        Figure(f"{what}, last", max(seconds), "s", f"{len(seconds)} repairs"),
-    ]

@@ -42,6 +42,12 @@ def rounded(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+def latencies(what: str, seconds: Sequence[float], sample: str = "") -> list[Figure]:
+    """Rows for times in seconds; `sample` says of how many, or of what."""
+    rows = [Figure(f"{what}, P{percent}", percentile(seconds, percent), "s") for percent in (50, 99)]
+    return [*rows, Figure(f"{what}, last", max(seconds), "s", sample)]
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """Value that `percent` of 100 values do not exceed."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]

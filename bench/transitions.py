@@ -11,14 +11,14 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.figures import Figure, percentile
+from bench.figures import Figure, latencies, percentile
 from bench.operators import administrator, control_plane, each
 from hack.cluster.control_plane import ControlPlane
 from tests.support.api_server import KubernetesUser, eventually
@@ -70,10 +70,10 @@ async def measure() -> list[Figure]:
     minutes = (FLEETS[-1] + AN_HOUR_MINUTE - 1) // AN_HOUR_MINUTE
     return [
         Figure("1 tenant", found[1][0], "s"),
-        *figures(f"{FLEETS[-1]:,} tenants at the same second", together),
-        *figures(f"{FLEETS[-1]:,} patches of a bare loop", bare),
+        *latencies(f"{FLEETS[-1]:,} tenants at the same second", together),
+        *latencies(f"{FLEETS[-1]:,} patches of a bare loop", bare),
         Figure("P99 beside the bare loop's", percentile(together, 99) / percentile(bare, 99), "times", "aim: 1.5"),
-        *figures(f"{FLEETS[-1]:,} tenants over {minutes} minutes, of 10,000 in an hour", spread),
+        *latencies(f"{FLEETS[-1]:,} tenants over {minutes} minutes, of 10,000 in an hour", spread),
     ]
 
 
@@ -102,14 +102,6 @@ def _patch(live: dict[str, Any]) -> dict[str, Any]:
     metadata = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "labels", "ownerReferences")}
     spec = {name: part for name, part in live["spec"].items() if name in ("scaleTargetRef", "metrics")}
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "spec": {**spec, **NIGHT}}
-
-
-def figures(what: str, late: Sequence[float]) -> list[Figure]:
-    return [
-        Figure(f"{what}, P50", percentile(late, 50), "s"),
-        Figure(f"{what}, P99", percentile(late, 99), "s"),
-        Figure(f"{what}, last", max(late), "s"),
-    ]
 
 
 async def _is_ready(operator: Operator) -> bool:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from hack.cluster.control_plane import ControlPlane, Options
-from tests.faults.disturbances import FAULTS, SCHEDULER
+from tests.faults.disturbances import FAULTS, ONLY, SCHEDULER
 from tests.faults.verdicts import FOLDER, ROOT, outcomes, page, table
 from tests.support.control_planes import collect_tenants, prepare
 
-ONLY = os.environ.get("FAULT") or ""
 PAGE = Path(os.environ.get("FAULT_PAGE") or "build/faults.md")
 """Place of the page; `docs/faults.md` for the one that is published."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ AUTUMN = datetime(2027, 10, 31, 0, 59, 50, tzinfo=UTC)
 """Ten seconds before the clocks of Europe are changed. A window of the tenants is left out, or comes twice."""
 SCHEDULER = "kube-scheduler"
 ALL = "all-of-these"
+ONLY = os.environ.get("FAULT") or ""
+"""The fault that alone is run; empty for all."""
 Disturb = Callable[[Stage], Coroutine[Any, Any, None]]
 
 

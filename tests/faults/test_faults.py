@@ -14,7 +14,7 @@ import pytest
 
 from hack import faketime
 from hack.cluster.control_plane import ControlPlane
-from tests.faults.disturbances import ALL, FAULTS
+from tests.faults.disturbances import ALL, FAULTS, ONLY
 from tests.faults.fleet import Comparison, Fleet, fleet
 from tests.faults.stage import Stage
 from tests.faults.verdicts import FOLDER, MEBIBYTE, MORE_MEMORY_BYTES, Outcome, recovered_seconds
@@ -26,7 +26,6 @@ from tests.support.pods_that_run import pods_that_run
 
 SEEDS = int(os.environ.get("FAULT_SEEDS") or 20)
 """Runs in all: the faults take turns."""
-ONLY = os.environ.get("FAULT") or ""
 ONLY_SEED = os.environ.get("FAULT_SEED") or ""
 CALM_SECONDS = 240.0
 QUIET_SECONDS = float(os.environ.get("FAULT_QUIET_SECONDS") or 12)
