@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hack.cluster import cgroups
+from hack.cluster import cgroups, packages
+from hack.cluster.buildah import Buildah
 from hack.cluster.node import Node
 from hack.cluster.node_files import PAUSE_IMAGE
 from hack.cluster.processes import FOLDER_MARK
@@ -158,3 +160,25 @@ def test_in_a_container_with_cgroup_v2_processes_make_room_and_come_back() -> No
 def kubectl(*arguments: str, node: Node) -> None:
     program = Path(__file__).resolve().parents[1] / "build" / "bin" / "kubectl"
     subprocess.run([program, "--kubeconfig", node.kubeconfig, *arguments], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["that buildah knows", "that was killed while it was made"])
+def test_a_container_of_a_killed_build_does_not_stop_the_next(tmp_path: Path, known: bool) -> None:
+    packages.ensure(packages.IMAGES)
+    buildah, context = Buildah(tmp_path / "cache"), tmp_path / "context"
+    context.mkdir()
+    dockerfile = context / "Dockerfile"
+    dockerfile.write_text("FROM scratch\nCOPY version /\n")
+    build = functools.partial(buildah.build, dockerfile, context, "localhost/image:tag", base="scratch")
+    (context / "version").write_text("1")
+    build()
+    container = buildah.execute("from", "localhost/image:tag").strip()
+    if not known:
+        identity = buildah.execute("inspect", "--type=container", "--format={{.ContainerID}}", container).strip()
+        (state,) = buildah.folder.glob(f"storage/*-containers/{identity}/userdata/buildah.json")
+        state.unlink()
+    (context / "version").write_text("2")
+    build()
+    buildah.keep_only("localhost/image", {"tag"})
+    (left,) = buildah.execute("images", "--all", "--noheading", "--format={{.Name}}:{{.Tag}}").split()
+    assert left == "localhost/image:tag"

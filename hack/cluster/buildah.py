@@ -41,7 +41,8 @@ class Buildah:
 
     def build(self, dockerfile: Path, context: Path, reference: str, *, base: str) -> None:
         """Build into the storage, layer by layer: a change of code repeats the last layers only."""
-        self._run(
+        self._remove_leftovers()
+        self.execute(
             *("bud", "--isolation", "chroot", "--layers", "--quiet", "--build-arg", f"BASE={base}"),
             *self._build_only_mounts(),
             *("--file", str(dockerfile), "--tag", reference, str(context)),
@@ -49,21 +50,24 @@ class Buildah:
 
     def export(self, reference: str, target: Path) -> None:
         """Write an image as a docker-archive."""
-        self._run("push", "--quiet", reference, f"docker-archive:{target}:{reference}")
+        self.execute("push", "--quiet", reference, f"docker-archive:{target}:{reference}")
 
     def push(self, reference: str, archive: Path, target: str) -> None:
         """Push an image to a registry, from its docker-archive if the storage no longer holds it."""
         if not self._succeeds("inspect", "--type=image", reference):
-            self._run("pull", "--quiet", f"docker-archive:{archive}")
-        self._run("push", "--quiet", reference, f"docker://{target}")
+            self.execute("pull", "--quiet", f"docker-archive:{archive}")
+        self.execute("push", "--quiet", reference, f"docker://{target}")
 
     def keep_only(self, repository: str, tags: Collection[str]) -> None:
-        """Remove the other images of a repository, and the layers that only they have."""
-        for reference in self._run("images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split():
+        """Remove the other images of a repository, and the layers that only they have.
+
+        By force: a container that was killed while it was made is not in buildah's list, and holds its image.
+        """
+        for reference in self.execute("images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split():
             name, _, tag = reference.rpartition(":")
             if name == repository and tag not in tags:
-                self._run("rmi", reference)
-        self._run("rmi", "--prune")
+                self.execute("rmi", "--force", reference)
+        self.execute("rmi", "--prune", "--force")
 
     def ensure_base(self) -> None:
         """Make a minimal Debian with Python, from Debian's packages alone."""
@@ -83,14 +87,30 @@ class Buildah:
                 log.unlink()
             # Builds mount this machine's file over it; a mount over no file would leave an empty one in the image.
             (root / "etc/pip.conf").touch()
-            container = self._run("from", "scratch").strip()
-            self._run("add", "--quiet", container, str(root), "/")
-            self._run("commit", "--quiet", "--rm", container, BASE)
+            container = self.execute("from", "scratch").strip()
+            self.execute("add", "--quiet", container, str(root), "/")
+            self.execute("commit", "--quiet", "--rm", container, BASE)
         shutil.rmtree(root)
+
+    def execute(self, *arguments: str) -> str:
+        """Run one command of buildah; returns its output. Raises `CommandError`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        driver = "vfs" if on_overlay(self.folder) else "overlay"
+        self._cover_points.make([HOST_FOLDER])
+        cover = ("sh", "-c", COVER, "sh", f"{self.folder}/host", HOST_FOLDER)
+        storage = ("--root", f"{self.folder}/storage", "--runroot", f"{self.folder}/run", "--storage-driver", driver)
+        try:
+            return _isolated(*cover, "buildah", *storage, *arguments)
+        finally:
+            self.clean()
 
     def clean(self) -> None:
         """Remove what a killed run left outside the storage."""
         self._cover_points.remove()
+
+    def _remove_leftovers(self) -> None:
+        """Remove the working containers of killed builds. They take room, and their images cannot be removed."""
+        self.execute("rm", "--all")
 
     @property
     def _cover_points(self) -> CoverPoints:
@@ -112,21 +132,10 @@ class Buildah:
 
     def _succeeds(self, *arguments: str) -> bool:
         try:
-            self._run(*arguments)
+            self.execute(*arguments)
         except CommandError:
             return False
         return True
-
-    def _run(self, *arguments: str) -> str:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        driver = "vfs" if on_overlay(self.folder) else "overlay"
-        self._cover_points.make([HOST_FOLDER])
-        cover = ("sh", "-c", COVER, "sh", f"{self.folder}/host", HOST_FOLDER)
-        storage = ("--root", f"{self.folder}/storage", "--runroot", f"{self.folder}/run", "--storage-driver", driver)
-        try:
-            return _isolated(*cover, "buildah", *storage, *arguments)
-        finally:
-            self.clean()
 
 
 def _isolated(*command: str) -> str:
