@@ -31,7 +31,6 @@ from tts_operator.objects.kinds import LEASE, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.observe.credential_files import StoreFiles
 from tts_operator.process import serving, stop_signal
-from tts_operator.redis_acl.admin import RedisAdmin
 from tts_operator.redis_acl.users import RedisUsers
 from tts_operator.settings import Settings
 from tts_operator.telemetry.health import health_app
@@ -178,6 +177,8 @@ async def redis_users(
     """Users of the operator's Redis; None without one. They are registered under the UID of the replicas' Lease."""
     if run.settings.redis is None:
         return None
+    from tts_operator.redis_acl.admin import RedisAdmin  # a fifth of the start, only where it is needed
+
     admin = RedisAdmin(run.settings.redis)
     stack.push_async_callback(admin.close)
     lease_uid: list[str] = []
