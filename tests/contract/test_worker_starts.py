@@ -79,7 +79,9 @@ async def test_who_waits_when_no_process_can_be_started_is_told(
         with monkeypatch.context() as broken:
             broken.setattr(sys, "executable", str(tmp_path / "none"))
             os.kill(pool.pids[0], signal.SIGKILL)
+            begun = time.monotonic()
             failures = await asyncio.gather(*waiting, return_exceptions=True)
+            assert time.monotonic() - begun < HANG_SECONDS / 2, "told at the second failed start, not by a timeout"
         assert [type(failure).__name__ for failure in failures] == ["EngineCrashed", "EngineNotReady", "EngineNotReady"]
         await until(lambda: pool.ready)
         assert (await synthesized(pool, beep("ok"))).size > 0

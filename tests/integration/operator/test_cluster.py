@@ -131,6 +131,39 @@ async def test_an_api_server_that_does_not_answer_is_unreachable(api: ApiServer,
             await cluster.get(api.ref("ConfigMap", "settings"))
 
 
+UNANSWERED = {
+    "closed before a byte": b"",
+    "closed in the headers": b"HTTP/1.1 200 OK\r\nContent-Ty",
+    "closed in the body": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"kind": ',
+    "a body that is not JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "no answer in time": None,
+}
+
+
+@pytest.mark.parametrize("answer", UNANSWERED.values(), ids=UNANSWERED)
+async def test_a_write_without_an_answer_has_failed(api: ApiServer, answer: bytes | None) -> None:
+    writes, stored = list[Write](), list[str]()
+
+    async def spoil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer is not None:
+            writer.write(answer)
+            await writer.drain()
+        else:
+            await reader.read()  # to the end of the connection
+        writer.close()
+
+    async with await asyncio.start_server(spoil, "127.0.0.1", 0) as server:
+        timeouts = RequestTimeouts(write_seconds=1)
+        async with await Cluster.connect(lambda: True, timeouts, writes.append) as cluster:
+            cluster._client.configuration.host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            cluster.stored = lambda _method, path, _answer: stored.append(path)
+            with pytest.raises(Unreachable, match="PATCH /api/v1/namespaces/"):
+                await cluster.apply(config_map(api.namespace), force=False)
+    assert writes == [Write("PATCH", "configmaps", False)]
+    assert stored == []
+
+
 async def test_who_does_not_lead_writes_nothing_and_reads_everything(api: ApiServer) -> None:
     async with await Cluster.connect(lambda: False, wrote=api.writes.append) as standby:
         with pytest.raises(NotLeading):
