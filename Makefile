@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Those that fault tests run on: most of the time they wait for the operator to recover.
 FAULT_PLANES ?= 4
 
-.PHONY: help setup fmt check lint unit test verify faults e2e demo cluster images generate bench precision-table lock clean
+.PHONY: help setup fmt check lint unit test verify faults e2e demo cluster images generate docs bench precision-table lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -63,6 +63,9 @@ faults: setup ## Run seeds of faults around the operator; FAULT_SEEDS=100 runs m
 
 generate: setup ## Write the CRDs, the chart's copy of them and its RBAC rules, and docs/reference
 	@$(BIN)/python -m hack.generate
+
+docs: setup ## Build the documentation as a site: build/site/html
+	@$(BIN)/python -m hack.docs_site
 
 cluster: setup ## Create only a cluster: build/kubeconfig, build/bin; CONTROL_PLANE_ONLY=1 needs no root
 	@$(BIN)/python -m hack.cluster up $(if $(CONTROL_PLANE_ONLY),--control-plane-only)
