@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from hack.cluster.control_plane import ControlPlane
-from tests.support.api_server import DAY, SETTINGS, ApiServer, converge, planned
+from tests.support.api_server import CLOCK, DAY, SETTINGS, ApiServer, converge, planned
 from tests.support.keda import ActingKeda, install_keda, refs
 from tests.support.resources import tenant_body
 from tts_operator.informer.add_ons import AddOns
 from tts_operator.objects.kinds import AddOn
 from tts_operator.objects.labels import KEDA_PAUSED
 from tts_operator.settings import KEDASettings
+from tts_operator.status.conditions import timestamp
 
 KEDA: dict[str, Any] = {"provider": "KEDA"}
 BY_REQUESTS: dict[str, Any] = {**KEDA, "metrics": [{"type": "InFlight", "averageValue": "4"}]}
@@ -82,7 +84,7 @@ async def test_what_kedas_hpa_cannot_read_is_told(fleet: ApiServer) -> None:
         "status": "False",
         "reason": "FailedGetExternalMetric",
         "message": "no Prometheus answers",
-        "lastTransitionTime": "2026-11-04T12:00:00Z",
+        "lastTransitionTime": timestamp(CLOCK.now() - timedelta(hours=1)),
     }
     await ActingKeda(fleet, pool).reconcile(unread)
     await converge(fleet)
