@@ -86,9 +86,9 @@ class ScalingRules(APIModel):
 class Behavior(APIModel):
     """Speed of scaling in each direction. Fields that are not set have the default values."""
 
-    scale_up: ScalingRules = ScalingRules()
+    scale_up: ScalingRules | None = None
     """Speed of scaling up. Default: at once, by at most 100 % or 4 pods in 15 seconds, whichever is more."""
-    scale_down: ScalingRules = ScalingRules()
+    scale_down: ScalingRules | None = None
     """Speed of scaling down. Default: by the highest recommendation of the last 300 seconds, by at most 10 % or one
     pod in 60 seconds, whichever is more. Bounds of the schedule apply at once."""
 
@@ -102,5 +102,5 @@ class Autoscaling(APIModel):
     metrics: Annotated[tuple[Metric, ...], Field(max_length=3), list_map("type")] = ()
     """Metrics that the autoscaler targets. Default: CPU at 70 %; with provider KEDA, for a model with an accelerator:
     InFlight at 4."""
-    behavior: Behavior = Behavior()
+    behavior: Behavior | None = None
     """Speed of scaling up and down."""

@@ -58,8 +58,9 @@ def autoscaler_choice(tenant: TTSTenant, observed: Observed, settings: Settings)
     spec = tenant.spec.autoscaling
     if spec is None:
         return AutoscalerChoice()
+    set_behavior = spec.behavior or Behavior()
     behavior = Behavior(
-        scale_up=completed(spec.behavior.scale_up, FAST), scale_down=completed(spec.behavior.scale_down, SLOW)
+        scale_up=completed(set_behavior.scale_up, FAST), scale_down=completed(set_behavior.scale_down, SLOW)
     )
     if spec.provider is Provider.HPA:
         return AutoscalerChoice(Provider.HPA, spec.metrics, behavior)
@@ -98,11 +99,7 @@ def keda_missing(observed: Observed, settings: Settings) -> Problem | None:
     return None
 
 
-def completed(rules: ScalingRules, default: ScalingRules) -> ScalingRules:
+def completed(rules: ScalingRules | None, default: ScalingRules) -> ScalingRules:
     """The rules of one direction, with the default of each field that is not set."""
-    return default.model_copy(update=rules.model_dump(exclude_none=True, exclude={"policies"}) | set_policies(rules))
-
-
-def set_policies(rules: ScalingRules) -> dict[str, tuple[ScalingPolicy, ...]]:
-    """The policies of the rules, if they have any."""
-    return {} if rules.policies is None else {"policies": rules.policies}
+    chosen = {name: value for name, value in rules or () if value is not None}
+    return default.model_copy(update=chosen)
