@@ -6,16 +6,21 @@ that KEDA does not know, and a reconcile that wrote one would never converge.
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.errors import ClusterError
 from tests.support.api_server import ApiServer, KubernetesUser
 from tests.support.control_planes import apply
 from tests.support.resources import Object
+from tts_operator.cluster.errors import NotFound
 from tts_operator.objects.kinds import HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT
 from tts_operator.objects.labels import KEDA_PAUSED
 from tts_operator.objects.manifest import Body, Ref
 
+SERVED_SECONDS = 60.0
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer", "format": "int32"}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
@@ -38,7 +43,10 @@ SPEC = fields(
     scaleTargetRef=fields(apiVersion=TEXT, kind=TEXT, name=TEXT),
     minReplicaCount=NUMBER,
     maxReplicaCount=NUMBER,
-    triggers={**entries(type=TEXT, metricType=TEXT, metadata=TEXTS), "minItems": 1},
+    triggers={
+        **entries(type=TEXT, metricType=TEXT, metadata=TEXTS, authenticationRef=fields(kind=TEXT, name=TEXT)),
+        "minItems": 1,
+    },
     advanced=fields(horizontalPodAutoscalerConfig=fields(behavior=fields(scaleUp=RULES, scaleDown=RULES))),
 )
 STATUS = fields(
@@ -66,9 +74,20 @@ CRD: Object = {
 
 
 def install_keda(plane: ControlPlane) -> None:
-    """Install KEDA's CRD; returns once the API server serves it."""
+    """Install KEDA's CRD; returns once the API server serves it, which is a moment after it says so."""
     apply(plane, CRD)
-    plane.kubectl("wait", f"crd/{CRD['metadata']['name']}", "--for=condition=Established", "--timeout=60s")
+    name = CRD["metadata"]["name"]
+    plane.kubectl("wait", f"crd/{name}", "--for=condition=Established", "--timeout=60s")
+    deadline = time.monotonic() + SERVED_SECONDS
+    while True:
+        try:
+            plane.kubectl("get", name, "--all-namespaces")
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 class ActingKeda:
@@ -127,9 +146,9 @@ class ActingKeda:
         }
 
     async def finalize(self) -> None:
-        """Let go of a ScaledObject that is being deleted, and collect its HPA."""
+        """Let go of a ScaledObject that is being deleted. Its HPA goes with it, by the garbage collector or by this."""
         await self.program.patch(self.scaled, {"metadata": {"finalizers": None}})
-        if await self.api.cluster.get(self.hpa) is not None:
+        with suppress(NotFound):
             await self.program.delete(self.hpa)
 
 
