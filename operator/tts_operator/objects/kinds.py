@@ -5,7 +5,7 @@ admission policies (through `hack/generate.py`) all come from here.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from tts_operator.objects.names import API_VERSION, MANAGER
 
@@ -19,6 +19,12 @@ class Scope(Enum):
     """In the namespaces of tenants: granted there, or in all of them."""
     OPERATOR = "Operator"
     """In the operator's own namespace only."""
+
+
+class AddOn(StrEnum):
+    """Project of its own, of which a cluster may lack the kinds. The value is its section in the chart's values."""
+
+    KEDA = "keda"
 
 
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -53,6 +59,8 @@ class Kind:
     """Further RBAC verbs of an operator that is not confined to namespaces."""
     labels: str = ""
     """Selector that lists and watches of the kind have besides that of the operator's label."""
+    add_on: AddOn | None = None
+    """Add-on that defines the kind; None for a kind that every cluster has, or the operator's own chart installs."""
     comment: str = ""
     """Comment above the kind's first RBAC rule."""
 
@@ -117,6 +125,7 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
     child=True,
     health_checked=True,
 )
+SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", OWN, "so", child=True, add_on=AddOn.KEDA)
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
 ENDPOINT_SLICE = Kind(
@@ -159,6 +168,7 @@ KINDS: tuple[Kind, ...] = (
     SERVICE,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
+    SCALED_OBJECT,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
     ENDPOINT_SLICE,
