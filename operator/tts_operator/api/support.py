@@ -176,7 +176,6 @@ TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.models[].minReplicas", Equals(0)),
     UnsupportedField("spec.autoscaling.provider", Equals(Provider.KEDA)),
     UnsupportedField("spec.autoscaling.metrics[].type", OtherThan((MetricType.CPU,))),
-    UnsupportedField("spec.exposure", Present()),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 

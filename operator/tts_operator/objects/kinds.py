@@ -119,6 +119,8 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
 )
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses", OWN, "ing", child=True)
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True)
 ENDPOINT_SLICE = Kind(
     "discovery.k8s.io/v1",
     "EndpointSlice",
@@ -161,6 +163,7 @@ KINDS: tuple[Kind, ...] = (
     HORIZONTAL_POD_AUTOSCALER,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    INGRESS,
     ENDPOINT_SLICE,
     POD,
     SECRET,

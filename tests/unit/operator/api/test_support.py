@@ -53,7 +53,6 @@ def test_the_designs_own_objects_are_named_field_by_field() -> None:
     assert tenant_says == [
         "spec.autoscaling.provider KEDA",
         "spec.autoscaling.metrics[].type other than CPU",
-        "spec.exposure",
         "spec.preventDeletion true",
     ]
     assert model_says == ["spec.accelerator", "spec.pool"]
@@ -85,7 +84,12 @@ def set_paths(value: object, path: str) -> Iterator[str]:
 # Set by nobody who uses what is supported: options of other engines, and what stands instead of something else.
 ELSEWHERE = {
     "TTSModel": ("spec.source.builtIn", "spec.remote", "spec.sidecar", "spec.voices[].adapter", "spec.fallback"),
-    "TTSTenant": ("spec.schedule.preset", "spec.autoscaling.metrics[].averageValue", "spec.cache.ttlSeconds"),
+    "TTSTenant": (
+        "spec.schedule.preset",
+        "spec.autoscaling.metrics[].averageValue",
+        "spec.cache.ttlSeconds",
+        "spec.exposure.ingress.tls.secretRef",
+    ),
 }
 
 
