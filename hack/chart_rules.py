@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from tts_operator.objects.kinds import CHILDREN, KINDS, Kind, Scope
+from tts_operator.objects.kinds import CHILDREN, KINDS, AddOn, Kind, Scope
 
 HEADER = "{{/* Generated from operator/tts_operator/objects/kinds.py by `make generate`; do not edit. */}}\n"
 
@@ -47,7 +47,8 @@ def template() -> str:
         define(
             "ttsfleet.tenantRules",
             "Verbs that the operator uses in a namespace with tenants, and no others.",
-            rules(kind for kind in KINDS if kind.scope is Scope.TENANTS),
+            rules(kind for kind in KINDS if kind.scope is Scope.TENANTS and kind.add_on is None),
+            {add_on: rules(kind for kind in KINDS if kind.add_on is add_on) for add_on in AddOn},
         ),
         define(
             "ttsfleet.clusterRules",
@@ -69,9 +70,19 @@ def template() -> str:
     return "\n".join(parts)
 
 
-def define(name: str, comment: str, content: Iterable[Rule], *, by_name: bool = False) -> str:
-    """A named template of rules."""
+def define(
+    name: str,
+    comment: str,
+    content: Iterable[Rule],
+    of_add_ons: Mapping[AddOn, Iterable[Rule]] | None = None,
+    *,
+    by_name: bool = False,
+) -> str:
+    """A named template of rules, and of those that depend on an add-on."""
     body = "".join(_yaml(rule, by_name=by_name) for rule in content)
+    for add_on, more in (of_add_ons or {}).items():
+        rendered = "".join(_yaml(rule, by_name=False) for rule in more)
+        body += f"{{{{- if .Values.{add_on}.enabled }}}}\n{rendered}{{{{- end }}}}\n"
     return f'{{{{/* {comment} */}}}}\n{{{{- define "{name}" -}}}}\n{body}{{{{- end }}}}\n'
 
 

@@ -25,6 +25,7 @@ from tts_operator.controller.object_watches import ObjectWatches
 from tts_operator.controller.store_access import StoreAccess
 from tts_operator.controller.watch_supervisor import WatchSupervisor
 from tts_operator.controller.watches import ListedPage, scopes_of
+from tts_operator.informer.add_ons import AddOns
 from tts_operator.informer.reader import CachedReader, LiveReader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import LEASE, Kind
@@ -110,11 +111,12 @@ async def operate(run: Run, clock: Clock | None = None) -> None:
         watching_cluster = await stack.enter_async_context(await Cluster.connect(lambda: False, connections=0))
         objects = ObjectWatches(watching_cluster, clock.monotonic, metrics.watch_repairs.inc)
         cluster.stored = objects.own_writes.stored
-        reader = CachedReader(objects.indexer, objects.is_current, LiveReader(cluster))
+        add_ons = AddOns(run.settings.add_ons)
+        reader = CachedReader(objects.indexer, objects.is_current, LiveReader(cluster, add_ons))
         controller = Controller(
             cluster, run.settings, clock, metrics, run.options, stores=stores, access=access, reader=reader
         )
-        checks = ClusterChecks(cluster, access, watch_health, clock, objects.namespace_read)
+        checks = ClusterChecks(cluster, access, watch_health, clock, objects.namespace_read, add_ons, controller.resync)
         forwarder = EventForwarder(controller, watch_health, objects)
         watches = WatchSupervisor(
             forwarder,
@@ -160,7 +162,9 @@ def watching(
     access = checks.access
 
     def watch() -> None:
-        scopes = scopes_of(access.readable, confined=access.confined, labels=access.labels_readable)
+        scopes = scopes_of(
+            access.readable, confined=access.confined, labels=access.labels_readable, add_ons=checks.add_ons
+        )
         watches.watch(tuple(scope.by_kopf for scope in scopes if scope.by_kopf.kinds))
         objects.watch(scopes)
 

@@ -30,6 +30,7 @@ from tts_operator.api.base import (
     Region,
 )
 from tts_operator.api.tenant import Tier
+from tts_operator.objects.kinds import AddOn
 from tts_server.config.hosts import is_local, parse_host
 from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
@@ -253,6 +254,11 @@ ObjectNames = Annotated[
 Annotations = Annotated[
     Mapping[str, str], BeforeValidator(_annotations), must("be a JSON map from annotations to texts")
 ]
+EnabledAddOns = Annotated[
+    frozenset[AddOn],
+    BeforeValidator(_split),
+    must(f"name add-ons, separated by commas: {', '.join(AddOn)}"),
+]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -430,6 +436,9 @@ class Settings:
     """Longest time that a request may take after SIGTERM."""
     data_size_limit: Annotated[str, Constant()] = "1Gi"
     """Size of the pod's own volume, which holds audio until callers fetch it."""
+    add_ons: Annotated[EnabledAddOns, NotInPods()] = frozenset()
+    """Add-ons of the cluster, separated by commas, of whose kinds the operator writes objects: `keda` for tenants with
+    `spec.autoscaling.provider: KEDA`, `gatewayAPI` and `ingress` for those with `spec.exposure`. Default: none."""
     redis: RedisDefault | None = None
     s3: S3Default | None = None
     tiers: Annotated[Tiers, NotInPods()] = field(default_factory=Tiers)

@@ -36,6 +36,7 @@ EXPECTED_OF_MODELS = ("Accepted", "FallbackResolved", "RolledOut", "Ready")
 KEYS = "team-keys"
 AUTH: dict[str, Any] = {"apiKeysSecretRef": {"name": KEYS}}
 HASH = hashlib.sha256(b"a key").hexdigest()
+ALWAYS_THERE = [kind for kind in CHILDREN if kind.add_on is None]
 Spec = dict[str, Any]
 
 
@@ -130,7 +131,7 @@ class Fleet:
     async def children(self) -> dict[Key, dict[Ref, Body]]:
         """All children in these namespaces, by the tenant that their label names."""
         found: defaultdict[Key, dict[Ref, Body]] = defaultdict(dict)
-        for kind in CHILDREN:
+        for kind in ALWAYS_THERE:
             async for body in self.cluster.list(kind, "", joined(MANAGED, kind.labels)):
                 metadata = body["metadata"]
                 if metadata["namespace"] in self.namespaces:
@@ -155,7 +156,7 @@ class Fleet:
         self.removed.add(key)
 
     async def _touch_child(self, key: Key, *, delete: bool) -> None:
-        kind = self.chance.choice([kind for kind in CHILDREN if kind.name != "Secret"])
+        kind = self.chance.choice([kind for kind in ALWAYS_THERE if kind.name != "Secret"])
         labels = selector(key.name, kind.labels)
         listed = await insist(lambda: collect(self.cluster.list(kind, key.namespace, labels)))
         refs = sorted(set(map(ref_of, listed or ())) - self.touched)

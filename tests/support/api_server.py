@@ -19,7 +19,8 @@ from tts_operator.cluster.client import JSON, MERGE, Cluster, Request, Write, co
 from tts_operator.cluster.errors import NotFound
 from tts_operator.cluster.paths import collection_path
 from tts_operator.controller.reconcile_tenant import ReconcileContext, reconcile
-from tts_operator.informer.reader import Reader
+from tts_operator.informer.add_ons import AddOns
+from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import CHILDREN, EVENT, KINDS, Scope, kind_of
 from tts_operator.objects.labels import ROLLOUT, TENANT_LABEL, selector
@@ -93,6 +94,7 @@ class ApiServer:
     writes: list[Write] = field(default_factory=list)
     reader: Reader | None = None
     """Reader of copies; None: reconciles read everything from the API server."""
+    add_ons: AddOns = field(default_factory=AddOns)
     caught_up: Callable[[Key], Awaitable[None]] | None = None
     """Waits until the copies are as the API server's objects are."""
 
@@ -104,7 +106,8 @@ class ApiServer:
     async def context(self, key: Key) -> ReconcileContext:
         """An operator that has just started, and has heard of everything that has happened."""
         await self.heard(key)
-        return ReconcileContext(self.cluster, SETTINGS, CLOCK, reader=self.reader)
+        reader = self.reader or LiveReader(self.cluster, self.add_ons)
+        return ReconcileContext(self.cluster, SETTINGS, CLOCK, reader=reader)
 
     def key(self, name: str = "acme") -> Key:
         return Key(self.namespace, name)
@@ -154,7 +157,9 @@ class ApiServer:
     async def children(self, name: str = "acme") -> dict[Ref, Body]:
         """Everything that carries the tenant's label, Secrets too."""
         lists = [
-            await collect(self.cluster.list(kind, self.namespace, selector(name, kind.labels))) for kind in CHILDREN
+            await collect(self.cluster.list(kind, self.namespace, selector(name, kind.labels)))
+            for kind in CHILDREN
+            if self.add_ons.has(kind)
         ]
         return {ref_of(child): child for found in lists for child in found}
 

@@ -44,6 +44,11 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.keda.enabled }}
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 {{- end }}
 
 {{/* Verbs that the operator uses on cluster-scoped objects. */}}
@@ -93,6 +98,10 @@
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]
   resources: [horizontalpodautoscalers]
+- apiGroups: [keda.sh]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [scaledobjects]
 - apiGroups: [policy]
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]

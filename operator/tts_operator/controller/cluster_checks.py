@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -10,6 +10,7 @@ from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
+from tts_operator.informer.add_ons import AddOns
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.objects.labels import OF_TENANTS, joined
@@ -36,6 +37,9 @@ class ClusterChecks:
     clock: Clock
     namespace_read: Callable[[str, Body | None], None] = lambda _name, _body: None
     """Receives each named namespace, or None once it is gone."""
+    add_ons: AddOns = field(default_factory=AddOns)
+    add_ons_changed: Callable[[], None] = lambda: None
+    """Called after the kinds of an add-on appeared or went."""
 
     async def wait_for_resources(self) -> None:
         """Return once the API server is reachable and has both CRDs. Namespaces that are forbidden are skipped."""
@@ -53,6 +57,32 @@ class ClusterChecks:
         self.access.labels_readable = await self._may_list_namespaces()
         if not self.access.labels_readable:
             log.info("namespaces are not watched: a changed label takes effect with the next periodic list")
+        await self.find_add_ons()
+
+    async def find_add_ons(self) -> bool:
+        """Find out which kinds of the enabled add-ons the API server has. Returns whether that is news."""
+        news = False
+        for kind in self.add_ons.kinds:
+            exists = await self._exists(kind)
+            if exists is not None and self.add_ons.found(kind, exists=exists):
+                news = True
+                log.info("kind of an add-on", add_on=kind.add_on, kind=kind.name, installed=exists)
+        return news
+
+    async def _exists(self, kind: Kind) -> bool | None:
+        """Whether the API server has the kind, and the operator may list it; None without an answer."""
+        for namespace in self._scopes(kind):
+            try:
+                await self.cluster.revision(kind, namespace)
+            except NotFound:
+                return False
+            except Forbidden as error:
+                log.debug("kind of an add-on may not be listed", kind=kind.name, namespace=namespace, error=str(error))
+            except ClusterError:
+                return None
+            else:
+                return True
+        return False
 
     async def _may_list_namespaces(self) -> bool:
         """Whether the operator may watch the namespaces themselves: roles of an older chart do not grant it."""
@@ -76,7 +106,10 @@ class ClusterChecks:
                     self.watch_health.reset()
                     restored()
                 newest = revision or newest
+            changed = await self.find_add_ons()
             access_checked()
+            if changed:
+                self.add_ons_changed()
             await asyncio.sleep(PROBE_SECONDS)
 
     async def _probed(self, namespace: str) -> int:
@@ -95,7 +128,7 @@ class ClusterChecks:
         """Periodically compare existing versions with those that the watches delivered, for the liveness probe."""
         while True:
             await asyncio.sleep(LIST_SECONDS)
-            for kind in (kind for kind in KINDS if kind.health_checked):
+            for kind in (kind for kind in KINDS if kind.health_checked and self.add_ons.has(kind)):
                 for namespace in self._scopes(kind):
                     try:
                         version = await newest_version(self.cluster, kind, namespace)

@@ -24,13 +24,16 @@ from tts_operator.cluster.client import PAGE
 from tts_operator.cluster.paths import collection_path
 from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
+from tts_operator.informer.add_ons import AddOns
 from tts_operator.objects.keys import Key, model_key
 from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.telemetry.watch_activity import WatchActivity
 
-WATCHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL, NAMESPACE))
-"""Kinds of children, and pods. Secrets are not among them: the permission to watch them would be one to read
-everybody's."""
+WATCHED: tuple[Kind, ...] = tuple(
+    kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL, NAMESPACE) and kind.add_on is None
+)
+"""Kinds of children that every cluster has, and pods. Secrets are not among them: the permission to watch them would be
+one to read everybody's."""
 BY_KOPF = (TENANT, MODEL)
 """Kinds that kopf watches."""
 WATCH_SECONDS = 4
@@ -104,15 +107,18 @@ class WatchScope:
         return tuple(collection_path(kind, self.namespace) for kind in self.kinds)
 
 
-def scopes_of(namespaces: tuple[str, ...], *, confined: bool, labels: bool = True) -> tuple[WatchScope, ...]:
+def scopes_of(
+    namespaces: tuple[str, ...], *, confined: bool, labels: bool = True, add_ons: AddOns | None = None
+) -> tuple[WatchScope, ...]:
     """Scopes of an operator that is confined to these namespaces, or of one for the whole cluster.
 
-    `labels`: one for the whole cluster watches the namespaces themselves, too, if it may.
+    `labels`: one for the whole cluster watches the namespaces themselves, too, if it may. `add_ons`: None for none.
     """
+    watched = (*WATCHED, *(add_ons.present if add_ons else ()))
     if not confined:
-        everything = WatchScope("", (TENANT, MODEL, *WATCHED))
+        everything = WatchScope("", (TENANT, MODEL, *watched))
         return (everything, WatchScope("", (NAMESPACE,))) if labels else (everything,)
-    return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *WATCHED)) for namespace in namespaces))
+    return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *watched)) for namespace in namespaces))
 
 
 class EndlessBackoff:

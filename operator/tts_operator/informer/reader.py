@@ -9,10 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol
 
 from tts_operator.cluster.client import Cluster, collect
+from tts_operator.informer.add_ons import AddOns
 from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
+from tts_operator.objects.kinds import (
+    CHILDREN,
+    HORIZONTAL_POD_AUTOSCALER,
+    MODEL,
+    NAMESPACE,
+    POD,
+    TENANT,
+    AddOn,
+    Kind,
+    kind_of,
+)
 from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, joined, selector
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
@@ -34,6 +45,7 @@ class TenantStamp(NamedTuple):
     children: Stamp
     models: Stamp
     foreign_autoscalers: Stamp
+    add_ons: frozenset[AddOn] = frozenset()
 
 
 class ScheduleStamp(NamedTuple):
@@ -48,7 +60,10 @@ class ScheduleStamp(NamedTuple):
 
 
 class Reader(Protocol):
-    """Reads objects. Every method raises ClusterError."""
+    """Reads objects. Every method raises ClusterError. Of a kind that the cluster lacks there are no objects."""
+
+    add_ons: AddOns
+    """Add-ons whose kinds it reads."""
 
     async def get(self, ref: Ref) -> Body | None:
         """A tenant, a model, a namespace, or a child; None if it does not exist."""
@@ -78,8 +93,10 @@ class Reader(Protocol):
 class LiveReader:
     """Reader that sends a request for each reading."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, add_ons: AddOns | None = None) -> None:
+        """`add_ons`: None to read none of their kinds."""
         self._cluster = cluster
+        self.add_ons = add_ons or AddOns()
 
     async def get(self, ref: Ref) -> Body | None:
         return await self._cluster.get(ref)
@@ -89,6 +106,8 @@ class LiveReader:
         return self._cluster.list(kind, namespace, labels)
 
     async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        if not self.add_ons.has(kind):
+            return []
         labels = selector(key.name, kind.labels)
         return await collect(self._cluster.list(kind, key.namespace, labels, metadata_only=metadata_only))
 
@@ -112,6 +131,7 @@ class CachedReader:
         """`is_current` returns whether the copies of a kind are current, in a namespace (empty: all), or of a name."""
         self._indexer = indexer
         self._is_current = is_current
+        self.add_ons = live.add_ons
         self.live = live
         """Reader of what is not held."""
 
@@ -140,6 +160,8 @@ class CachedReader:
                     await asyncio.sleep(0)
 
     async def of_tenant(self, kind: Kind, key: Key, *, metadata_only: bool = False) -> list[Body]:
+        if not self.add_ons.has(kind):
+            return []
         if not self._is_current(kind, key.namespace, ""):
             return await self.live.of_tenant(kind, key, metadata_only=metadata_only)
         found = self._indexer.of_tenant(kind, key)
@@ -181,7 +203,7 @@ class CachedReader:
             (TENANT, key.namespace, ""),
             (NAMESPACE, "", key.namespace),
             (MODEL, "", ""),
-            *((kind, key.namespace, "") for kind in OF_A_TENANT),
+            *((kind, key.namespace, "") for kind in OF_A_TENANT if self.add_ons.has(kind)),
         )
         if not all(self._is_current(*each) for each in read):
             return None
@@ -192,6 +214,7 @@ class CachedReader:
             indexer.stamp(key),
             indexer.stamp_of_models(),
             indexer.stamp_of_foreign_autoscalers(key.namespace),
+            self.add_ons.installed,
         )
 
     def schedule_stamp(self, key: Key) -> ScheduleStamp | None:

@@ -5,7 +5,7 @@ admission policies (through `hack/generate.py`) all come from here.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from tts_operator.objects.names import API_VERSION, MANAGER
 
@@ -19,6 +19,15 @@ class Scope(Enum):
     """In the namespaces of tenants: granted there, or in all of them."""
     OPERATOR = "Operator"
     """In the operator's own namespace only."""
+
+
+class AddOn(StrEnum):
+    """Part of a cluster that the operator uses only where the platform enables it: often a project of its own, of which
+    a cluster may lack the kinds. The value is its section in the chart's values."""
+
+    KEDA = "keda"
+    GATEWAY_API = "gatewayAPI"
+    INGRESS = "ingress"
 
 
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -53,6 +62,8 @@ class Kind:
     """Further RBAC verbs of an operator that is not confined to namespaces."""
     labels: str = ""
     """Selector that lists and watches of the kind have besides that of the operator's label."""
+    add_on: AddOn | None = None
+    """Add-on that defines the kind; None for a kind that every cluster has, or the operator's own chart installs."""
     comment: str = ""
     """Comment above the kind's first RBAC rule."""
 
@@ -117,10 +128,13 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
     child=True,
     health_checked=True,
 )
+SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", OWN, "so", child=True, add_on=AddOn.KEDA)
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
-INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses", OWN, "ing", child=True)
-HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True)
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses", OWN, "ing", child=True, add_on=AddOn.INGRESS)
+HTTP_ROUTE = Kind(
+    "gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True, add_on=AddOn.GATEWAY_API
+)
 ENDPOINT_SLICE = Kind(
     "discovery.k8s.io/v1",
     "EndpointSlice",
@@ -161,9 +175,11 @@ KINDS: tuple[Kind, ...] = (
     SERVICE,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
+    SCALED_OBJECT,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
     INGRESS,
+    HTTP_ROUTE,
     ENDPOINT_SLICE,
     POD,
     SECRET,

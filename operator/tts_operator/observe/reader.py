@@ -106,6 +106,7 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
         key_entries=keys.entries,
         secret_versions=dict(secrets.versions),
         internal_token=stored_token(internal, uid) or sources.token(),
+        add_ons=objects.add_ons.installed,
         signing=stored_signing_keys(signing if issues_tokens(tenant) else None, uid),
     )
 

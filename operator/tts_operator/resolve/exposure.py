@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tts_operator.api import TTSTenant
 from tts_operator.api.tenant import GatewayReference, IngressExposure, IngressTLS
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import AddOn
 from tts_operator.objects.names import tls_secret_name
 from tts_operator.objects.problem import Problem
 from tts_operator.settings import MAX_HOST_CHARACTERS, ExposureSettings
@@ -57,39 +58,58 @@ class Exposure:
     """What a person must change. With a host name, the route of an earlier one stays."""
 
 
-def resolve_exposure(tenant: TTSTenant, settings: ExposureSettings) -> Exposure | None:
-    """The route that the spec asks for; None if it asks for none. It is for one tenant only: see `HostnameTable`."""
+def resolve_exposure(
+    tenant: TTSTenant, settings: ExposureSettings, add_ons: frozenset[AddOn]
+) -> Exposure | None:
+    """The route that the spec asks for; None if it asks for none. It is for one tenant only: see `HostnameTable`.
+
+    `add_ons`: those that are enabled and installed.
+    """
     wanted = tenant.spec.exposure
     if wanted is None:
         return None
-    namespace = tenant.metadata.namespace
-    parent: GatewayParent | IngressParent | Problem
-    if wanted.gateway is not None:
-        parent = allowed_gateway(wanted.gateway, namespace, settings)
+    key = Key(tenant.metadata.namespace, tenant.metadata.name)
+    way = wanted.gateway or wanted.ingress or IngressExposure()
+    if isinstance(way, GatewayReference):
+        parent: GatewayParent | IngressParent | Problem = allowed_gateway(way, key.namespace, settings)
     else:
-        parent = allowed_ingress(wanted.ingress or IngressExposure(), tenant.metadata.name, settings)
+        parent = allowed_ingress(way, key.name, settings)
     if isinstance(parent, Problem):
         return Exposure(problem=parent)
-    hostname = allowed_hostname(wanted.hostname, Key(namespace, tenant.metadata.name), settings)
+    hostname = allowed_hostname(wanted.hostname, key, settings)
     if isinstance(hostname, Problem):
         return Exposure(problem=hostname)
-    return Exposure(hostname, f"{settings.scheme}://{hostname}", parent)
+    url = f"{settings.scheme}://{hostname}"
+    if problem := not_installed(parent, add_ons):
+        return Exposure(hostname, url, None, problem)
+    return Exposure(hostname, url, parent)
+
+
+def not_installed(parent: GatewayParent | IngressParent, add_ons: frozenset[AddOn]) -> Problem | None:
+    """The operator cannot use the route's kind now. The tenant keeps its host name meanwhile."""
+    if isinstance(parent, GatewayParent) and AddOn.GATEWAY_API not in add_ons:
+        return Problem(
+            "GatewayAPINotInstalled",
+            "spec.exposure.gateway: the cluster lacks the CRDs of the Gateway API, or the operator may not use them:"
+            " ask the platform team to install them and to set gatewayAPI.enabled of the chart",
+        )
+    if isinstance(parent, IngressParent) and AddOn.INGRESS not in add_ons:
+        return Problem(
+            "IngressNotEnabled",
+            "spec.exposure.ingress: the operator may not use Ingresses: ask the platform team to set ingress.enabled"
+            " of the chart",
+        )
+    return None
 
 
 def allowed_gateway(wanted: GatewayReference, namespace: str, settings: ExposureSettings) -> GatewayParent | Problem:
     """The Gateway, with the listener that the platform names."""
-    if not settings.gateways:
-        return Problem(
-            "ExposureNotEnabled",
-            "spec.exposure.gateway: the platform allows no Gateway: ask the platform team to set gatewayAPI.gateways of"
-            " the chart, or use spec.exposure.ingress",
-        )
     allowed = [GatewayParent(*entry.split("/")) for entry in settings.gateways]
     named = wanted.namespace or namespace, wanted.name
     found = next((each for each in allowed if (each.namespace, each.name) == named), None)
     if found is not None:
         return found
-    offered = ", ".join(f"{each.namespace}/{each.name}" for each in allowed)
+    offered = ", ".join(f"{each.namespace}/{each.name}" for each in allowed) or "empty"
     return Problem(
         "GatewayNotAllowed",
         f"spec.exposure.gateway: Gateway {named[0]}/{named[1]} is not allowed: use one of gatewayAPI.gateways of the"
@@ -99,18 +119,13 @@ def allowed_gateway(wanted: GatewayReference, namespace: str, settings: Exposure
 
 def allowed_ingress(wanted: IngressExposure, tenant: str, settings: ExposureSettings) -> IngressParent | Problem:
     """The IngressClass and the certificate."""
-    if not settings.ingress_classes:
-        return Problem(
-            "ExposureNotEnabled",
-            "spec.exposure.ingress: the platform allows no IngressClass: ask the platform team to set"
-            " ingress.classNames of the chart, or use spec.exposure.gateway",
-        )
-    class_name = wanted.class_name or settings.ingress_classes[0]
+    class_name = wanted.class_name or next(iter(settings.ingress_classes), "")
     if class_name not in settings.ingress_classes:
+        offered = ", ".join(settings.ingress_classes) or "empty"
+        named = f"IngressClass {class_name} is not allowed" if class_name else "no IngressClass is allowed"
         return Problem(
             "IngressClassNotAllowed",
-            f"spec.exposure.ingress.className: IngressClass {class_name} is not allowed: use one of"
-            f" ingress.classNames of the chart ({', '.join(settings.ingress_classes)})",
+            f"spec.exposure.ingress.className: {named}: use one of ingress.classNames of the chart ({offered})",
         )
     certificate = allowed_certificate(wanted.tls, tenant, settings)
     return certificate if isinstance(certificate, Problem) else IngressParent(class_name, *certificate)

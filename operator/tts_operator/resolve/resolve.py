@@ -124,7 +124,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
-        exposure=resolve_exposure(tenant, settings.exposure),
+        exposure=resolve_exposure(tenant, settings.exposure, observed.add_ons),
         signing=signing.keys if signing else None,
         cpu_utilization=cpu_utilization(tenant),
         requests_per_minute=limits.requests_per_minute,

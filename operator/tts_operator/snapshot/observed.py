@@ -10,6 +10,7 @@ from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.credentials.shared_stores import StoreCredentials
 from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import AddOn
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.names import keys_secret_name
 from tts_operator.objects.problem import Problem
@@ -65,6 +66,8 @@ class Observed:
     """Credentials for the tenant's Redis and object store."""
     waker: Waker | None = None
     """The waker's part in the tenant; None without a waker, or where the schedule has no zero."""
+    add_ons: frozenset[AddOn] = frozenset()
+    """Add-ons that the platform team has enabled, and that the cluster has."""
     source_credentials: Mapping[str, SourceCredentials] = field(default_factory=dict)
     """Credentials for the files of each model that are in an object store, by model."""
 

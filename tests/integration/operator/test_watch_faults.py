@@ -34,7 +34,7 @@ PLURALS = (
     "ttstenants",
     "ttsmodels",
     "namespaces",
-    *(kind.plural for kind in KINDS if kind.child and kind.watched),
+    *(kind.plural for kind in KINDS if kind.child and kind.watched and kind.add_on is None),
     "pods",
 )
 BUSY_SECONDS = 5.0

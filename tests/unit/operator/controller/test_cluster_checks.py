@@ -10,7 +10,8 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound, Unreachable
 from tts_operator.controller.cluster_checks import PROBE_SECONDS, STARTUP_RETRY_SECONDS, ClusterChecks
 from tts_operator.controller.namespace_access import NamespaceAccess
-from tts_operator.objects.kinds import NAMESPACE, Kind
+from tts_operator.informer.add_ons import AddOns
+from tts_operator.objects.kinds import NAMESPACE, SCALED_OBJECT, AddOn, Kind
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.telemetry.watch_health import GRACE_SECONDS, WatchHealth
 
@@ -39,8 +40,15 @@ class Stage:
         self.read: list[str] = []
         self.told: list[str] = []
         cluster = cast("Cluster", cast("Any", self.storage))
+        self.add_ons = AddOns({AddOn.KEDA})
         self.checks = ClusterChecks(
-            cluster, self.access, self.health, clock, lambda name, _body: self.read.append(name)
+            cluster,
+            self.access,
+            self.health,
+            clock,
+            lambda name, _body: self.read.append(name),
+            self.add_ons,
+            lambda: self.told.append("add-ons changed"),
         )
 
     def probing(self) -> asyncio.Task[None]:
@@ -75,7 +83,7 @@ async def test_an_outage_is_no_restored_storage(clock: VirtualClock) -> None:
     await asyncio.sleep(10 * PROBE_SECONDS)
     stage.storage.errors = {}
     await asyncio.sleep(2 * PROBE_SECONDS)
-    assert set(stage.told) == {"checked"}
+    assert set(stage.told) == {"checked", "add-ons changed"}
     await ended(probing)
 
 
@@ -104,3 +112,32 @@ async def test_it_waits_for_the_crds_and_not_for_namespaces(clock: VirtualClock)
     assert waiting.done()
     assert list(stage.access.readable) == ["na"]
     assert NAMESPACE.name not in stage.storage.asked, "a confined operator does not ask for what it never may"
+
+
+async def test_kinds_of_an_add_on_come_and_go_with_its_crds(clock: VirtualClock) -> None:
+    """Somebody removes KEDA: reconciles must go on without its kind, and with it once it is back."""
+    stage = Stage(clock)
+    missing = {SCALED_OBJECT.name: NotFound("NotFound", "no such resource")}
+    stage.storage.errors = dict(missing)
+    probing = stage.probing()
+    await asyncio.sleep(1)
+    assert (stage.add_ons.installed, "add-ons changed" in stage.told) == (frozenset(), False)
+    stage.storage.errors = {}
+    await asyncio.sleep(PROBE_SECONDS)
+    assert stage.add_ons.installed == {AddOn.KEDA}
+    assert stage.told[-2:] == ["checked", "add-ons changed"], "watches follow before tenants are reconciled again"
+    stage.storage.errors = {SCALED_OBJECT.name: Unreachable("no route")}
+    await asyncio.sleep(PROBE_SECONDS)
+    assert stage.add_ons.installed == {AddOn.KEDA}, "an outage says nothing"
+    stage.storage.errors = dict(missing)
+    await asyncio.sleep(PROBE_SECONDS)
+    assert stage.add_ons.installed == frozenset()
+    assert stage.told.count("add-ons changed") == 2
+    await ended(probing)
+
+
+async def test_nobody_asks_for_the_kinds_of_an_add_on_that_is_not_enabled(clock: VirtualClock) -> None:
+    stage = Stage(clock)
+    stage.add_ons.enabled = frozenset()
+    assert not await stage.checks.find_add_ons()
+    assert stage.storage.asked == []

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 from tts_operator.cluster.errors import Forbidden
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.watches import WATCHED, scopes_of
-from tts_operator.objects.kinds import MODEL, NAMESPACE, TENANT
+from tts_operator.informer.add_ons import AddOns
+from tts_operator.objects.kinds import MODEL, NAMESPACE, SCALED_OBJECT, TENANT, AddOn
 
 GONE = Forbidden("Forbidden", "ttstenants is forbidden in the namespace")
 
@@ -60,3 +61,11 @@ def test_each_namespace_fails_by_itself() -> None:
     assert [scope.namespace for scope in scopes] == ["", "na", "nb"]
     assert scopes[1].kinds == (TENANT, *WATCHED)
     assert "/apis/ttsfleet.io/v1alpha1/namespaces/na/ttstenants" in scopes[1].paths
+
+
+def test_kinds_of_an_add_on_are_watched_while_the_api_server_has_them() -> None:
+    add_ons = AddOns({AddOn.KEDA})
+    assert SCALED_OBJECT not in scopes_of((), confined=False, add_ons=add_ons)[0].kinds
+    add_ons.found(SCALED_OBJECT, exists=True)
+    assert SCALED_OBJECT in scopes_of((), confined=False, add_ons=add_ons)[0].kinds
+    assert SCALED_OBJECT in scopes_of(("na",), confined=True, add_ons=add_ons)[1].kinds

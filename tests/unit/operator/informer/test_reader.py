@@ -11,7 +11,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.informer.indexer import Indexer
 from tts_operator.informer.reader import CATCH_UP_SECONDS, CachedReader, LiveReader, ScheduleStamp, TenantStamp
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, MODEL, POD, TENANT, Kind
+from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, MODEL, POD, SCALED_OBJECT, TENANT, AddOn, Kind
 from tts_operator.objects.manifest import Body, Ref
 
 ACME = Key("team", "acme")
@@ -180,3 +180,16 @@ async def test_a_large_tenant_is_read_when_it_is_needed() -> None:
     changed = {"metadata": {**large["metadata"], "resourceVersion": "6", "annotations": {"a": f"{LONG}b"}}}
     stage.indexer.put(TENANT, changed)
     assert stage.reader.stamp(ACME) != before
+
+
+async def test_a_kind_that_the_cluster_lacks_has_no_objects_and_needs_no_watch() -> None:
+    """A tenant's reconcile must not depend on the CRDs of another project."""
+    stage = Stage()
+    stage.outdated.add(SCALED_OBJECT)
+    assert await stage.reader.of_tenant(SCALED_OBJECT, ACME) == []
+    before = stage.reader.stamp(ACME)
+    assert before is not None
+    stage.outdated.discard(SCALED_OBJECT)
+    stage.reader.add_ons.enabled = frozenset({AddOn.KEDA})
+    stage.reader.add_ons.found(SCALED_OBJECT, exists=True)
+    assert stage.reader.stamp(ACME) not in (None, before), "a tenant that asks for it is reconciled again"
