@@ -30,8 +30,6 @@
   message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
 - expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU']))) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU'])))"
   message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
-- expression: "!(object.spec.?exposure.hasValue()) || request.operation == 'UPDATE' && (oldObject.spec.?exposure.hasValue())"
-  message: "spec.exposure: not supported yet; change or remove it"
 - expression: "!(object.spec.?preventDeletion == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?preventDeletion == optional.of(true))"
   message: "spec.preventDeletion true: not supported yet; change or remove it"
 {{- end }}

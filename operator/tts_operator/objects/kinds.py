@@ -132,9 +132,7 @@ SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", OWN, "
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
 INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses", OWN, "ing", child=True, add_on=AddOn.INGRESS)
-HTTP_ROUTE = Kind(
-    "gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True, add_on=AddOn.GATEWAY_API
-)
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True, add_on=AddOn.GATEWAY_API)
 ENDPOINT_SLICE = Kind(
     "discovery.k8s.io/v1",
     "EndpointSlice",

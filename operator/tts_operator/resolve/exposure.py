@@ -58,9 +58,7 @@ class Exposure:
     """What a person must change. With a host name, the route of an earlier one stays."""
 
 
-def resolve_exposure(
-    tenant: TTSTenant, settings: ExposureSettings, add_ons: frozenset[AddOn]
-) -> Exposure | None:
+def resolve_exposure(tenant: TTSTenant, settings: ExposureSettings, add_ons: frozenset[AddOn]) -> Exposure | None:
     """The route that the spec asks for; None if it asks for none. It is for one tenant only: see `HostnameTable`.
 
     `add_ons`: those that are enabled and installed.
