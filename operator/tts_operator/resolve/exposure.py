@@ -55,7 +55,7 @@ class Exposure:
     url: str = ""
     parent: GatewayParent | IngressParent | None = None
     problem: Problem | None = None
-    """What a person must change. With a host name, the route of an earlier one stays."""
+    """Problem that a person must solve. With a host name, the route of an earlier one stays."""
 
 
 def resolve_exposure(tenant: TTSTenant, settings: ExposureSettings, add_ons: frozenset[AddOn]) -> Exposure | None:

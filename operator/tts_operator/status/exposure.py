@@ -27,7 +27,7 @@ def exposure_problem(resolved: Resolved) -> Problem | None:
 
 
 def gateway_problem(resolved: Resolved, gateway: GatewayParent) -> Problem | None:
-    """What the Gateway's controller reports on the HTTPRoute, for its present generation."""
+    """The problem that the Gateway's controller reports on the HTTPRoute, for its present generation."""
     live = lookup.child(resolved.observed, HTTP_ROUTE, resolved.key.name)
     conditions = {} if live is None else {each["type"]: each for each in conditions_at(live, gateway)}
     for type_ in JUDGED:
