@@ -533,12 +533,16 @@ ROUTES: dict[str, tuple[dict[str, Any], str]] = {
     "an Ingress to another Service": (
         route(
             INGRESS,
-            {"rules": [{"host": "a.example", "http": {"paths": [{"pathType": "Exact", "backend": ELSEWHERE}]}}]},
+            {
+                "rules": [
+                    {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Exact", "backend": ELSEWHERE}]}}
+                ]
+            },
         ),
         "must lead from a host name to the Service of their tenant",
     ),
     "an Ingress for every host name": (
-        route(INGRESS, {"rules": [{"http": {"paths": [{"pathType": "Exact", "backend": ELSEWHERE}]}}]}),
+        route(INGRESS, {"rules": [{"http": {"paths": [{"path": "/", "pathType": "Exact", "backend": ELSEWHERE}]}}]}),
         "must lead from a host name to the Service of their tenant",
     ),
     "an Ingress with a default": (

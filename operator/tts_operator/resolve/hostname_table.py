@@ -21,20 +21,23 @@ class HostnameTable:
     def __init__(self) -> None:
         self._holders: dict[str, Key] = {}
         self._held: dict[Key, tuple[str, str]] = {}
+        self._restoring = True
 
     def clear(self) -> None:
         """Forget every claim: another leader may have changed them. `restore` must follow before any `admit`."""
         self._holders.clear()
         self._held.clear()
+        self._restoring = True
 
     def restore(self, key: Key, uid: str, hostname: str) -> None:
-        """Take over a recorded claim, unless this term knows better."""
-        if key not in self._held and hostname not in self._holders:
+        """Take over a recorded claim. Once claims are given away, this term knows better than a record."""
+        if self._restoring and key not in self._held and hostname not in self._holders:
             self._holders[hostname] = key
             self._held[key] = (uid, hostname)
 
     def admit(self, resolved: Resolved) -> Resolved:
         """Claim the host name of the tenant's route. If another tenant holds it, the route of an earlier one stays."""
+        self._restoring = False
         if not resolved.followed:
             return resolved  # its route stays, and so does its claim
         exposure = resolved.exposure

@@ -18,7 +18,7 @@ HOST = "acme.team-acme.speech.example"
 
 
 def desired_with(exposure: Object | None, settings: Settings = EXPOSED) -> Desired:
-    spec = {} if exposure is None else {"exposure": exposure}
+    spec: Object = {} if exposure is None else {"exposure": exposure}
     found = built(resolve(exposed_by(observe(**spec)), settings, NOON))
     assert found is not None
     return found
@@ -95,7 +95,8 @@ def test_what_is_not_allowed_or_not_asked_for_has_no_route() -> None:
 
 
 def test_a_route_stays_while_the_tenant_has_no_replicas() -> None:
-    for spec in ({"suspend": True}, {"schedule": {"default": {"minReplicas": 0}}}):
+    without_replicas: list[Object] = [{"suspend": True}, {"schedule": {"default": {"minReplicas": 0}}}]
+    for spec in without_replicas:
         found = built(resolve(exposed_by(observe(exposure=GATEWAY, **spec)), EXPOSED, NOON))
         assert found is not None
         assert len(routes(found)) == 1

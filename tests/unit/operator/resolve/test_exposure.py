@@ -84,7 +84,7 @@ PROBLEMS: dict[str, tuple[Object, str, str]] = {
 
 
 def route_of(exposure: Object | None, settings: ExposureSettings = EXPOSED.exposure) -> Exposure | None:
-    spec = {} if exposure is None else {"exposure": exposure}
+    spec: Object = {} if exposure is None else {"exposure": exposure}
     return resolve(exposed_by(observe(**spec)), replace(EXPOSED, exposure=settings), NOON).exposure
 
 
@@ -145,7 +145,7 @@ def test_without_the_route_s_kind_the_host_name_is_kept(exposure: Object, lackin
 
 def tenant(name: str, hostname: str | None, uid: str = "") -> Resolved:
     """A tenant of the namespace `team-NAME` that asks for this host name."""
-    spec = {"exposure": {"gateway": GATEWAY, "hostname": hostname}} if hostname else {}
+    spec: Object = {"exposure": {"gateway": GATEWAY, "hostname": hostname}} if hostname else {}
     found = exposed_by(observe(**spec))
     body = {**(found.body or {}), "metadata": {"uid": uid or name}}
     found = replace(found, key=found.key._replace(namespace=f"team-{name}"), body=body)
