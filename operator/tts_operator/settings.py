@@ -7,6 +7,7 @@ of flags with the field's name before theirs: `s3.bucket` is `--s3-bucket`.
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,7 @@ from tts_server.config.redis_url import BadRedisURL, RedisURL, parse_redis_url
 
 DOCUMENTED = ConfigDict(use_attribute_docstrings=True)
 IPNetwork = IPv4Network | IPv6Network
+MAX_HOST_CHARACTERS = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,44 @@ def _peers(text: Any) -> Any:
     return tuple(peers)
 
 
+GATEWAY = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+(/[A-Za-z0-9.-]+)?")
+PLACEHOLDERS = ("{tenant}", "{namespace}")
+HOST_TEMPLATE = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def _gateways(text: Any) -> Any:
+    """`gateways/public/https` as it is: namespace, name and optionally the listener."""
+    if not isinstance(text, str):
+        return text
+    entries = _split(text)
+    if not all(GATEWAY.fullmatch(entry) for entry in entries):
+        raise ValueError("not a namespace and a name")
+    return entries
+
+
+def _host_templates(text: Any) -> Any:
+    """Names that are host names once the placeholders are replaced."""
+    if not isinstance(text, str):
+        return text
+    templates = _split(text)
+    for template in templates:
+        name = template
+        for placeholder in PLACEHOLDERS:
+            name = name.replace(placeholder, "a")
+        if not HOST_TEMPLATE.fullmatch(name) or len(name) > MAX_HOST_CHARACTERS:
+            raise ValueError("not a host name")
+    return templates
+
+
+def _annotations(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    annotations = json.loads(text or "{}")
+    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+        raise ValueError("not a map from texts to texts")
+    return annotations
+
+
 def _by_tier(text: Any) -> Any:
     """`Basic=10,VIP=100,Enterprise=1000` as a map: every tier once, in any order."""
     if not isinstance(text, str):
@@ -198,6 +238,22 @@ PriceByResource = Annotated[
     Mapping[Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", max_length=317)], Decimal],
     BeforeValidator(_prices),
     must("give a price to each extended resource, as nvidia.com/gpu=2.10, separated by commas"),
+]
+Gateways = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_gateways),
+    must("be namespace/name or namespace/name/listener of Gateways, separated by commas"),
+]
+HostTemplates = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_host_templates),
+    must("be host names in lower case with {tenant}, {namespace} or *. before them, separated by commas"),
+]
+ObjectNames = Annotated[
+    tuple[ObjectName, ...], BeforeValidator(_split), must("be names of objects, separated by commas")
+]
+Annotations = Annotated[
+    Mapping[str, str], BeforeValidator(_annotations), must("be a JSON map from annotations to texts")
 ]
 EnabledAddOns = Annotated[
     tuple[AddOn, ...],
@@ -321,6 +377,32 @@ class KEDASettings:
 
 
 @dataclass(frozen=True)
+class ExposureSettings:
+    """Ways in that tenants may ask for by `spec.exposure`."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    gateways: Gateways = ()
+    """Gateways to which routes of tenants may attach, as `namespace/name` or `namespace/name/listener`, separated by
+    commas. Default: none; `spec.exposure.gateway` is refused."""
+    ingress_classes: ObjectNames = ()
+    """IngressClasses that tenants may use, separated by commas; the first is their default. Default: none;
+    `spec.exposure.ingress` is refused."""
+    ingress_annotations: Annotations = field(default_factory=dict)
+    """Annotations of every Ingress, as JSON: settings of the ingress controller, as those that turn buffering off."""
+    cluster_issuers: ObjectNames = ()
+    """ClusterIssuers of cert-manager that tenants may name, separated by commas."""
+    hostnames: HostTemplates = ()
+    """Host names that tenants may have, separated by commas; the first without `*.` is their default. `{tenant}` and
+    `{namespace}` stand for the tenant's, and `*.` for every name below what follows it."""
+    scheme: Literal["https", "http"] = "https"
+    """Scheme of the tenants' public URLs: `https`, or `http` where nothing terminates TLS, as on a test cluster."""
+    proxies: Networks = ()
+    """Networks, as CIDRs separated by commas, from which gateways and ingress controllers connect to pods. Pods of
+    exposed tenants trust their `X-Forwarded-*` headers; pods of others do not."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings that hold for every tenant."""
 
@@ -368,7 +450,7 @@ class Settings:
     """Size of the pod's own volume, which holds audio until callers fetch it."""
     add_ons: Annotated[EnabledAddOns, NotInPods()] = ()
     """Add-ons of the cluster, separated by commas, of whose kinds the operator writes objects: `keda` for tenants with
-    `spec.autoscaling.provider: KEDA`. Default: none."""
+    `spec.autoscaling.provider: KEDA`, `gatewayAPI` and `ingress` for those with `spec.exposure`. Default: none."""
     redis: RedisDefault | None = None
     s3: S3Default | None = None
     tiers: Annotated[Tiers, NotInPods()] = field(default_factory=Tiers)
@@ -376,6 +458,7 @@ class Settings:
     prices: Annotated[Prices, NotInPods()] = field(default_factory=Prices)
     waker: Annotated[WakerSettings | None, NotInPods()] = None
     keda: Annotated[KEDASettings | None, NotInPods()] = None
+    exposure: Annotated[ExposureSettings, NotInPods()] = field(default_factory=ExposureSettings)
 
     @cached_property
     def of_pods(self) -> str:

@@ -21,11 +21,12 @@ from hack.cluster import binaries
 from hack.cluster.commands import run
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.errors import CommandError
+from hack.cluster.sources import gateway_api_crd
 from tests.support.api_http import DeniedError, http_client, try_to_create
 from tests.support.keda import install_keda
 from tests.support.resources import model_body, tenant_body
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN
+from tts_operator.objects.kinds import CHILDREN, HTTP_ROUTE, INGRESS, Kind
 
 RELEASE = "policed"
 NAMESPACE = "policed-system"
@@ -37,6 +38,7 @@ PROMETHEUS = "http://prometheus.monitoring.svc:9090"
 SET = [
     *("--set", "crds.install=false", "--set", "admissionPolicies.allowedPodLabels={cost-center}"),
     *("--set", f"keda.enabled=true,keda.prometheusAddress={PROMETHEUS}"),
+    *("--set", "ingress.enabled=true,gatewayAPI.enabled=true,ingress.annotations.buffering=off"),
     *("--set", "image.repository=example.invalid/operator,serverImage.repository=example.invalid/server"),
 ]
 GOLDEN = binaries.ROOT / "tests" / "unit" / "operator" / "desired" / "golden"
@@ -90,6 +92,8 @@ def account(control_plane: ControlPlane, kubeconfig: Path) -> Iterator[OperatorA
     control_plane.kubectl("delete", "namespace", NAMESPACE, TEAM, "--ignore-not-found")
     for name in (NAMESPACE, TEAM):
         control_plane.kubectl("create", "namespace", name)
+    control_plane.kubectl("apply", "--server-side", "-f", str(gateway_api_crd("httproutes")))
+    control_plane.kubectl("wait", f"crd/{HTTP_ROUTE.plural}.{HTTP_ROUTE.group}", "--for=condition=Established")
     everything = [*release, *pods(), *deployments(), tenant_body(key=Key(TEAM, "acme"))]
     install_keda(control_plane)
     control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(everything))
@@ -345,7 +349,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
 @pytest.mark.parametrize("metadata", STRANGERS.values(), ids=STRANGERS)
 def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind: str, metadata: dict[str, Any]) -> None:
     # Any policy that denies it may answer: a Deployment's pods lack the labels of their tenant, too.
@@ -360,7 +364,7 @@ def test_what_no_tenant_controls_may_not_be_made(account: OperatorAccount, kind:
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
-@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN])
+@pytest.mark.parametrize("kind", [kind.name for kind in CHILDREN if kind.add_on is None])
 def test_nothing_may_be_made_in_a_namespace_of_kubernetes(account: OperatorAccount, kind: str, namespace: str) -> None:
     with pytest.raises(DeniedError, match="may write nothing in namespaces whose names begin with kube-"):
         account.tries(changed(kind, {"metadata": {"namespace": namespace}}))
@@ -525,6 +529,84 @@ OTHER_MISUSES: dict[str, tuple[dict[str, Any], str]] = {
 def test_no_other_child_may_be_made(account: OperatorAccount, body: dict[str, Any], message: str) -> None:
     with pytest.raises(DeniedError, match=message):
         account.tries(body)
+
+
+def route(kind: Kind, spec: dict[str, Any], metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A route of the tenant with a change of its spec, and more metadata."""
+    service = changed("Service", {"metadata": metadata or {"annotations": {}}})
+    backend = {"name": "acme", "port": {"number": 80}}
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": backend}}
+    specs: dict[str, dict[str, Any]] = {
+        "Ingress": {"ingressClassName": "nginx", "rules": [{"host": "a.example", "http": {"paths": [path]}}]},
+        "HTTPRoute": {
+            "parentRefs": [{"name": "public", "namespace": "gateways"}],
+            "hostnames": ["a.example"],
+            "rules": [{"backendRefs": [{"name": "acme", "port": 80}], "timeouts": {"request": "0s"}}],
+        },
+    }
+    named = {**service["metadata"], "name": "acme-route"}
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": named}
+    return {**body, "spec": {**specs[kind.name], **spec}}
+
+
+ELSEWHERE = {"service": {"name": "billing", "port": {"number": 80}}}
+MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "billing", "port": 80}}}
+ROUTES: dict[str, tuple[dict[str, Any], str]] = {
+    # the misuse: (the route, part of the refusal)
+    "an Ingress to another Service": (
+        route(
+            INGRESS,
+            {
+                "rules": [
+                    {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Exact", "backend": ELSEWHERE}]}}
+                ]
+            },
+        ),
+        "must lead from a host name to the Service of their tenant",
+    ),
+    "an Ingress for every host name": (
+        route(INGRESS, {"rules": [{"http": {"paths": [{"path": "/", "pathType": "Exact", "backend": ELSEWHERE}]}}]}),
+        "must lead from a host name to the Service of their tenant",
+    ),
+    "an Ingress with a default": (
+        route(INGRESS, {"defaultBackend": ELSEWHERE}),
+        "must lead from a host name to the Service of their tenant",
+    ),
+    "an Ingress that configures its controller": (
+        route(INGRESS, {}, {"annotations": {"nginx.ingress.kubernetes.io/server-snippet": "return 200;"}}),
+        "only annotations of ingress.annotations and of cert-manager",
+    ),
+    "an HTTPRoute to another Service": (
+        route(HTTP_ROUTE, {"rules": [{"backendRefs": [{"name": "billing", "port": 80}]}]}),
+        "must lead from a host name to the Service of their tenant, unfiltered",
+    ),
+    "an HTTPRoute to another namespace": (
+        route(HTTP_ROUTE, {"rules": [{"backendRefs": [{"name": "acme", "namespace": "default", "port": 80}]}]}),
+        "must lead from a host name to the Service of their tenant, unfiltered",
+    ),
+    "an HTTPRoute that mirrors": (
+        route(HTTP_ROUTE, {"rules": [{"filters": [MIRROR], "backendRefs": [{"name": "acme", "port": 80}]}]}),
+        "must lead from a host name to the Service of their tenant, unfiltered",
+    ),
+    "an HTTPRoute for every host name": (
+        route(HTTP_ROUTE, {"hostnames": []}),
+        "must lead from a host name to the Service of their tenant, unfiltered",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), ROUTES.values(), ids=ROUTES)
+def test_a_route_of_a_tenant_leads_to_its_service_alone(
+    account: OperatorAccount, body: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeniedError, match=message):
+        account.tries(body)
+
+
+@pytest.mark.parametrize("kind", [INGRESS, HTTP_ROUTE], ids=lambda kind: kind.name)
+def test_a_route_of_a_tenant_may_be_made(account: OperatorAccount, kind: Kind) -> None:
+    allowed = {"buffering": "off", "cert-manager.io/issuer": "ca"} if kind is INGRESS else {}
+    account.tries(route(kind, {}, {"annotations": allowed}))
 
 
 def test_a_tenant_s_service_may_lead_to_the_waker(account: OperatorAccount) -> None:

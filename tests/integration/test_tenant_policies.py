@@ -377,8 +377,8 @@ def test_a_model_with_a_field_that_is_not_supported_is_refused(
 def test_a_tenant_that_had_such_a_field_before_stays_editable(person: Person, name: str) -> None:
     person.patches(path_of(CHANGING, name), {"spec": {"suspend": True}}, dry_run=True)
     person.patches(path_of(CHANGING, name), {"metadata": {"labels": {"a": "b"}}}, dry_run=True)
-    exposed = {"hostname": "a.example", "gateway": {"name": "public"}}
-    other = {"exposure": exposed} if "preventDeletion" in BEFORE[name]["spec"] else {"preventDeletion": True}
+    zero = {"models": [{"name": "espeak"}, {"name": "b", "minReplicas": 0, "maxReplicas": 0}]}
+    other = zero if "preventDeletion" in BEFORE[name]["spec"] else {"preventDeletion": True}
     with pytest.raises(DeniedError, match="not supported yet"):
         person.patches(path_of(CHANGING, name), {"spec": other}, dry_run=True)
 

@@ -221,6 +221,14 @@ ACCEPTED: dict[str, Object] = {
     "a gateway in a namespace that begins with a digit": tenant(
         exposure={"gateway": {"name": "g", "namespace": "1st"}, "hostname": "a.example"}
     ),
+    "a gateway and no host name": tenant(exposure={"gateway": {"name": "g"}}),
+    "an ingress controller with everything by default": tenant(exposure={"ingress": {}}),
+    "a certificate of a Secret": tenant(
+        exposure={"ingress": {"className": "nginx", "tls": {"secretRef": {"name": "tls"}}}}
+    ),
+    "a certificate of cert-manager": tenant(
+        exposure={"ingress": {"tls": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}}}
+    ),
     "a window that is named after a date": window(**NIGHT, name="618"),
     "a fallback": model(fallback={"modelRef": {"name": "piper"}, "voices": [{"language": "zh", "voice": "cmn"}]}),
     "a voice of some of the languages": model(languages=["en", "de"], voices=[{"name": "v", "languages": ["de"]}]),
@@ -845,6 +853,22 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "everybody, from everywhere": (
         tenant(auth={"modes": ["None"]}, exposure={"gateway": {"name": "g"}, "hostname": "a.example"}),
         "auth.modes None is not allowed with exposure",
+    ),
+    "a gateway and an ingress controller": (
+        tenant(exposure={"gateway": {"name": "g"}, "ingress": {}}),
+        "exposure requires exactly one of gateway and ingress",
+    ),
+    "a host name without a way in": (
+        tenant(exposure={"hostname": "a.example"}),
+        "exposure requires exactly one of gateway and ingress",
+    ),
+    "a certificate of nowhere": (
+        tenant(exposure={"ingress": {"tls": {}}}),
+        "tls requires exactly one of secretRef and issuerRef",
+    ),
+    "a certificate of two": (
+        tenant(exposure={"ingress": {"tls": {"secretRef": {"name": "a"}, "issuerRef": {"name": "b"}}}}),
+        "tls requires exactly one of secretRef and issuerRef",
     ),
     "a host name that is none": (
         tenant(exposure={"gateway": {"name": "g"}, "hostname": "not a host"}),

@@ -148,6 +148,10 @@ FULL_TENANT = tenant_body(
     redis={"secretRef": {"name": "acme-redis"}},
     cors={"allowedOrigins": ["https://app.example", "http://localhost:3000"], "maxAgeSeconds": 3600},
     publicURL="https://speech.example/acme",
+    exposure={
+        "ingress": {"className": "nginx", "tls": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}},
+        "hostname": "acme.speech.example",
+    },
     allowExternal=True,
     preventDeletion=False,
     suspend=False,

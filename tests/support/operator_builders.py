@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 from tests.support.resources import KEY, Object, model, stored, tenant_body
@@ -15,7 +16,7 @@ from tts_operator.api.model import fallback_of
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.objects.diff import LIST_KEYS
-from tts_operator.objects.kinds import KINDS
+from tts_operator.objects.kinds import KINDS, AddOn
 from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import MANAGER
@@ -24,11 +25,23 @@ from tts_operator.plan.actions import Apply, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
-from tts_operator.settings import Settings
+from tts_operator.settings import ExposureSettings, Settings
 from tts_operator.snapshot.observed import Observed
 from tts_server.config.schema import CONFIG_FILE
 
 SETTINGS = Settings(server_image="registry.example/tts-server:1", allowed_hosts=("*.example", "*.store.svc"))
+EXPOSED = replace(
+    SETTINGS,
+    exposure=ExposureSettings(
+        gateways=("gateways/public/https", "team-acme/own"),
+        ingress_classes=("nginx", "traefik"),
+        ingress_annotations={"nginx.ingress.kubernetes.io/proxy-buffering": "off"},
+        cluster_issuers=("letsencrypt",),
+        hostnames=("{tenant}.{namespace}.speech.example", "*.voices.example"),
+        proxies=(ip_network("10.4.0.0/16"),),
+    ),
+)
+"""Settings of a platform with ways in from outside."""
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 """A Wednesday."""
 DAY = {"default": {"minReplicas": 3, "maxReplicas": 6}}
@@ -65,6 +78,11 @@ def observe(
         key_entries=keys if isinstance(keys, KeyEntries) else KeyEntries(usable=1 if keys else 0),
         internal_token="a-token",
     )
+
+
+def exposed_by(observed: Observed, *add_ons: AddOn) -> Observed:
+    """The reading of a cluster with these add-ons, by default with all."""
+    return replace(observed, add_ons=frozenset(add_ons or AddOn))
 
 
 NOT_SUPPORTED = Problem("NotSupportedYet", "spec.preventDeletion true: not supported yet; change or remove it")

@@ -49,6 +49,16 @@
   resources: [scaledobjects]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
+{{- if .Values.gatewayAPI.enabled }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+{{- if .Values.ingress.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 {{- end }}
 
 {{/* Verbs that the operator uses on cluster-scoped objects. */}}
@@ -109,7 +119,11 @@
 - apiGroups: [networking.k8s.io]
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]
-  resources: [networkpolicies]
+  resources: [networkpolicies, ingresses]
+- apiGroups: [gateway.networking.k8s.io]
+  apiVersions: ["*"]
+  operations: [CREATE, UPDATE, DELETE]
+  resources: [httproutes]
 - apiGroups: [discovery.k8s.io]
   apiVersions: ["*"]
   operations: [CREATE, UPDATE, DELETE]

@@ -82,6 +82,7 @@ RESOURCES = (
             ("Window", "string", ".status.activeWindow"),
             ("Replicas", "string", ".status.replicas"),
             ("Cost", "string", ".status.cost.hourly"),
+            ("URL", "string", ".status.publicURL"),
             ("Age", "date", ".metadata.creationTimestamp"),
             ("Reason", "string", f"{CONDITIONS}.reason"),
         ),

@@ -113,13 +113,13 @@ class TTSTenantStatus(LenientModel):
     change is not rolled out to every pod yet, or cannot be."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured,
-    KeysConfigured and Ready.
+    KeysConfigured, Exposed and Ready.
 
     Ready summarizes the first four; a suspended tenant is ready, and not available. RedisConfigured is set only where
-    Redis is used, KeysConfigured where callers need API keys. Progressing is True while pods are brought to the present
-    spec, and False with the reason Complete once all of them run it. Present only while True: Suspended, and for tools
-    that use kstatus Reconciling and Stalled. SingleRelease is set only where another release of the operator watches
-    the namespace too.
+    Redis is used, KeysConfigured where callers need API keys, Exposed with `spec.exposure`. Progressing is True while
+    pods are brought to the present spec, and False with the reason Complete once all of them run it. Present only while
+    True: Suspended, and for tools that use kstatus Reconciling and Stalled. SingleRelease is set only where another
+    release of the operator watches the namespace too.
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
@@ -147,6 +147,11 @@ class TTSTenantStatus(LenientModel):
     """Why this precision is used."""
     url: Annotated[str, StringConstraints(max_length=512)] | None = None
     """URL of the tenant's endpoint inside the cluster."""
+    public_url: Annotated[str | None, Field(alias="publicURL"), StringConstraints(max_length=512)] = None
+    """URL of the tenant's endpoint outside the cluster. Condition Exposed says whether it works. Set only with
+    `spec.exposure`."""
+    hostname: Annotated[str, StringConstraints(max_length=253)] | None = None
+    """Host name that the tenant holds: no other tenant gets a route for it. Set only with `spec.exposure`."""
     cost: Cost | None = None
     """Cost of the endpoint. Unset where a model has no price: neither its own nor those of the operator's settings."""
 

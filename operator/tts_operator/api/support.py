@@ -150,7 +150,6 @@ def _literal(value: str | int | bool) -> str:
 TENANT: tuple[UnsupportedField, ...] = (
     UnsupportedField("spec.isolation", Equals(Isolation.SHARED)),
     UnsupportedField("spec.models[].minReplicas", Equals(0)),
-    UnsupportedField("spec.exposure", Present()),
     UnsupportedField("spec.preventDeletion", Equals(True)),
 )
 

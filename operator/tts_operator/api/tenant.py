@@ -258,13 +258,50 @@ class GatewayReference(APIModel):
     """Namespace of the Gateway. Default: the tenant's namespace."""
 
 
-class Exposure(APIModel):
-    """Route through a Gateway for callers outside the cluster."""
+class IssuerReference(APIModel):
+    """Reference to an issuer of cert-manager."""
 
-    gateway: GatewayReference
-    """Gateway to which the route attaches."""
-    hostname: Hostname
-    """Host name of the endpoint."""
+    name: ObjectName
+    """Name of the issuer."""
+    kind: Literal["Issuer", "ClusterIssuer"] = "Issuer"
+    """Issuer, of the tenant's namespace, or ClusterIssuer. The platform decides which ClusterIssuers may be named."""
+
+
+class IngressTLS(APIModel):
+    """Certificate of an Ingress: of a Secret, or requested from cert-manager."""
+
+    model_config = cel(
+        ("has(self.secretRef) != has(self.issuerRef)", "tls requires exactly one of secretRef and issuerRef"),
+    )
+
+    secret_ref: ObjectReference | None = None
+    """Secret of type kubernetes.io/tls in this namespace."""
+    issuer_ref: IssuerReference | None = None
+    """Issuer of cert-manager, which writes the certificate into the Secret `<tenant>-tls`."""
+
+
+class IngressExposure(APIModel):
+    """Route through an ingress controller."""
+
+    class_name: ObjectName | None = None
+    """Name of the IngressClass. Default: the first one that the platform allows."""
+    tls: IngressTLS | None = None
+    """Certificate of the host name. Default: the one that the ingress controller uses by default."""
+
+
+class Exposure(APIModel):
+    """Route for callers outside the cluster, through a Gateway or through an ingress controller."""
+
+    model_config = cel(
+        ("has(self.gateway) != has(self.ingress)", "exposure requires exactly one of gateway and ingress"),
+    )
+
+    gateway: GatewayReference | None = None
+    """Gateway to which an HTTPRoute attaches. Its listener has the certificate."""
+    ingress: IngressExposure | None = None
+    """Ingress, for clusters without the Gateway API."""
+    hostname: Hostname | None = None
+    """Host name of the endpoint, of those that the platform allows. Default: the first of them for this tenant."""
 
 
 class TTSTenantSpec(APIModel):
@@ -359,7 +396,7 @@ class TTSTenantSpec(APIModel):
     Default: the address of each request, or what a proxy that the platform team trusts forwards.
     """
     exposure: Exposure | None = None
-    """Route through a Gateway for callers outside the cluster."""
+    """Route for callers outside the cluster. Unset: none, only the Service inside the cluster."""
     allow_external: bool = False
     """Allow fallbacks that send text outside the cluster: those with engine Remote, unless it is a Service of it."""
     prevent_deletion: bool = False

@@ -323,6 +323,7 @@ class Controller:
     async def _initial_sync(self) -> None:
         while not self._stopping:
             try:
+                self._context.hostnames.clear()
                 await self._context.waker.begin_term(self._cluster)
                 listed = await self._list(spread_seconds=0)
             except ClusterError as error:
@@ -340,14 +341,21 @@ class Controller:
         self._model_index.list_started()
         self._fallbacks.list_started()
         waker_ports: list[Body] = []
+        hostnames: list[tuple[str, Key, str, str]] = []
         async for body in self._list_scopes(TENANT):
             if recorded_port(body) is not None and claimed_by(body) == self._options.release:
                 waker_ports.append({"metadata": body["metadata"], "status": {"waker": body["status"]["waker"]}})
+            if (hostname := (body.get("status") or {}).get("hostname")) and claimed_by(body) == self._options.release:
+                metadata = body["metadata"]
+                key = Key(metadata["namespace"], metadata["name"])
+                hostnames.append((metadata.get("creationTimestamp", ""), key, metadata["uid"], hostname))
             tenants[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = named_models(body)
             conditions.update(_conditions(body))
             if (hourly_cost := _hourly_cost(body)) is not None:
                 hourly_costs[body["metadata"]["namespace"]] += hourly_cost
         self._context.waker.listed(waker_ports)
+        for _, key, uid, hostname in sorted(hostnames):  # of two with one name, as after a restore, the older has it
+            self._context.hostnames.restore(key, uid, hostname)
         await self._list_deployments()
         models = {body["metadata"]["name"]: named_fallback(body) async for body in self._reader.all(MODEL)}
         self._model_index.replace(tenants)

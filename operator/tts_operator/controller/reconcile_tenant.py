@@ -26,6 +26,7 @@ from tts_operator.plan.interference import InterferenceRecord
 from tts_operator.plan.outcome import Outcome
 from tts_operator.plan.plan import leftovers, plan
 from tts_operator.plan.postponed import postponed
+from tts_operator.resolve.hostname_table import HostnameTable
 from tts_operator.resolve.resolve import resolve
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.limiter import RolloutLimiter
@@ -70,6 +71,7 @@ class ReconcileContext:
     reader: Reader | None = None
     """Reader of everything but Secrets; None: every reading is a request."""
     converged: ConvergedTenants = field(default_factory=ConvergedTenants)
+    hostnames: HostnameTable = field(default_factory=HostnameTable)
     outdated: set[Key] = field(default_factory=set)
     """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
 
@@ -122,6 +124,7 @@ class ReconcileContext:
         """Drop the shared state of a tenant that is being deleted."""
         self.claims.forget(observed)
         self.waker.forget(observed.key)
+        self.hostnames.release(observed.key)
         self.converged.forget(observed.key)
         self.interference.forget(observed.key)
         self.start_failures.forget(observed.key)
@@ -151,8 +154,10 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     if observed is None:  # the tenant of another release
         limiter.leave_queue(key)  # it may have been queued here before it moved
         context.waker.forget(key)
+        context.hostnames.release(key)
         return None
     observed, resolved = await resolve_or_keep(observed, sources, context)
+    resolved = context.hostnames.admit(resolved)
     context.record(observed)
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}

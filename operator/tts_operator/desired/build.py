@@ -15,6 +15,7 @@ from tts_operator.desired.kept_deployment import kept_deployment
 from tts_operator.desired.model_source import downloads_in_use, source_secret
 from tts_operator.desired.networkpolicy import network_policy
 from tts_operator.desired.poddisruptionbudget import pod_disruption_budget
+from tts_operator.desired.route import route
 from tts_operator.desired.secret import internal_secret, redis_secret, s3_secret, signing_secret
 from tts_operator.desired.service import peers_service, pool_service, tenant_service
 from tts_operator.desired.serviceaccount import service_account
@@ -110,6 +111,7 @@ def build(resolved: Resolved, deployments: Mapping[str, PoolDeployment]) -> Desi
             each for pool in (*started, *retiring) for each in present(autoscaler(resolved, pool))
         ),  # ceilings hold for all
         tenant_service(resolved),
+        *present(route(resolved)),
     ]
     wanted = {manifest.ref for manifest in manifests}
     kept = {ref for pool in resolved.pools for ref in retained_pools(resolved, pool)} - wanted

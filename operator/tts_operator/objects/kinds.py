@@ -22,9 +22,12 @@ class Scope(Enum):
 
 
 class AddOn(StrEnum):
-    """Project of its own, of which a cluster may lack the kinds. The value is its section in the chart's values."""
+    """Part of a cluster that the operator uses only where the platform enables it: often a project of its own, of which
+    a cluster may lack the kinds. The value is its section in the chart's values."""
 
     KEDA = "keda"
+    GATEWAY_API = "gatewayAPI"
+    INGRESS = "ingress"
 
 
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -128,6 +131,8 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
 SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", OWN, "so", child=True, add_on=AddOn.KEDA)
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OWN, "pdb", child=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", OWN, "netpol", child=True)
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses", OWN, "ing", child=True, add_on=AddOn.INGRESS)
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", OWN, child=True, add_on=AddOn.GATEWAY_API)
 ENDPOINT_SLICE = Kind(
     "discovery.k8s.io/v1",
     "EndpointSlice",
@@ -171,6 +176,8 @@ KINDS: tuple[Kind, ...] = (
     SCALED_OBJECT,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    INGRESS,
+    HTTP_ROUTE,
     ENDPOINT_SLICE,
     POD,
     SECRET,

@@ -107,6 +107,11 @@ def s3_secret_name(tenant: str) -> str:
     return f"{tenant}-s3"
 
 
+def tls_secret_name(tenant: str) -> str:
+    """Secret into which cert-manager writes the certificate of the tenant's host name."""
+    return f"{tenant}-tls"
+
+
 def keys_secret_name(tenant: str) -> str:
     """Secret with the hashes of API keys where ``spec.auth.apiKeysSecretRef`` names none."""
     return f"{tenant}-keys"

@@ -13,6 +13,7 @@ from tts_operator.pod_files.audio_version import weights_digest
 from tts_operator.pod_files.engine import own_engine
 from tts_operator.pod_files.model_files import revision
 from tts_operator.resolve.resolved import Pool, Resolved
+from tts_operator.settings import IPNetwork
 from tts_operator.snapshot import lookup
 from tts_server.config.schema import (
     CONFIG_FILE,
@@ -196,8 +197,15 @@ def auth_config(resolved: Resolved) -> AuthConfig:
         )
         if external
         else None,
-        trusted_proxies=resolved.settings.trusted_proxies or None,
+        trusted_proxies=trusted_proxies(resolved) or None,
     )
+
+
+def trusted_proxies(resolved: Resolved) -> tuple[IPNetwork, ...]:
+    """Networks whose `X-Forwarded-*` headers are believed: those of gateways only while the tenant has a route."""
+    exposed = resolved.exposure is not None and bool(resolved.exposure.hostname)
+    gateways = resolved.settings.exposure.proxies if exposed else ()
+    return tuple(dict.fromkeys((*resolved.settings.trusted_proxies, *gateways)))
 
 
 def cors_config(tenant: TTSTenant) -> CorsConfig | None:

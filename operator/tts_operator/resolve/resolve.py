@@ -27,6 +27,7 @@ from tts_operator.resolve.ceilings import (
     running_pool_ceiling,
     tier_problem,
 )
+from tts_operator.resolve.exposure import resolve_exposure
 from tts_operator.resolve.external import external_fallback_problem, remote_host_problem
 from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.hosts import disallowed_host
@@ -123,6 +124,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         entry=target.entry,
         auth_modes=auth.modes if auth else (AuthMode.API_KEY,),
         keys_secret=observed.keys_secret,
+        exposure=resolve_exposure(tenant, settings.exposure, observed.add_ons),
         signing=signing.keys if signing else None,
         autoscaler=autoscaler_choice(tenant, observed, settings),
         requests_per_minute=limits.requests_per_minute,

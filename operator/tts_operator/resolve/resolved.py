@@ -14,6 +14,7 @@ from tts_operator.credentials.signing_keys import SigningKeys
 from tts_operator.objects.keys import Key
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.autoscaling import AutoscalerChoice
+from tts_operator.resolve.exposure import Exposure
 from tts_operator.resolve.hosts import with_allowed_host
 from tts_operator.resolve.precision import PrecisionChoice
 from tts_operator.rollout.policy import model_of
@@ -95,6 +96,8 @@ class Resolved:
     auth_modes: tuple[AuthMode, ...] = (AuthMode.API_KEY,)
     keys_secret: str = ""
     """Name of the Secret with the hashes of API keys."""
+    exposure: Exposure | None = None
+    """Route for callers outside the cluster; None unless the spec asks for one."""
     signing: SigningKeys | None = None
     """Desired content of the Secret with signing keys; None unless the tenant issues access tokens."""
     autoscaler: AutoscalerChoice = field(default_factory=AutoscalerChoice)

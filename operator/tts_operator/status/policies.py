@@ -17,6 +17,7 @@ from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import pod_failures
 from tts_operator.status.api_keys import keys_not_found, keys_unusable
 from tts_operator.status.conditions import timestamp
+from tts_operator.status.exposure import exposure_problem
 
 
 class PolicyInput(NamedTuple):
@@ -319,6 +320,11 @@ def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     return inputs.observed.stores.s3_problem
 
 
+def not_exposed(inputs: PolicyInput) -> Problem | None:
+    """Callers outside the cluster do not reach the tenant, although its spec asks for it."""
+    return exposure_problem(inputs.resolved)
+
+
 SUSPENDED = "Suspended"
 """Type of the condition that is True while `spec.suspend` is followed, else absent; and the reason in others."""
 SCALED_TO_ZERO = "ScaledToZero"
@@ -331,6 +337,8 @@ THROTTLED = (HALTED, PAUSED, WAITING)
 REDIS = "RedisConfigured"
 """Set only for a tenant with a Redis, its own or the operator's."""
 STORAGE = "StorageConfigured"
+EXPOSED = "Exposed"
+"""Set only for a tenant with `spec.exposure`."""
 KEYS = "KeysConfigured"
 """Set only for a tenant whose callers need API keys, and whose Secret the operator may read."""
 
@@ -353,13 +361,15 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
     KEYS: (keys_missing, some_keys_unusable),
+    EXPOSED: (not_exposed,),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
 """Conditions that Ready summarizes, without the policies of STILL_SERVING and, of a suspended tenant, those of pods."""
 STILL_SERVING: tuple[Policy, ...] = (interfered, throttled)
 """Policies that do not concern callers: a queued or paused rollout, and what other programs do to children."""
-WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
-"""Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key."""
+WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS, EXPOSED)
+"""Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key; and its
+Service answers inside the cluster without a route."""
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:

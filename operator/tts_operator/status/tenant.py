@@ -16,9 +16,10 @@ from tts_operator.snapshot.memory_kills import past_kills
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.waker import Waker
 from tts_operator.status.claim import without_wake
-from tts_operator.status.conditions import conditions, timestamp
+from tts_operator.status.conditions import AS_SPECIFIED, conditions, timestamp
 from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
+    EXPOSED,
     KEYS,
     POLICIES,
     REDIS,
@@ -77,6 +78,8 @@ def status_fields(inputs: PolicyInput) -> dict[str, Any]:
         "model": default.model_name,
         "url": f"http://{resolved.key.name}.{resolved.key.namespace}.svc",
     }
+    if resolved.exposure is not None and resolved.exposure.hostname:
+        result |= {"publicURL": resolved.exposure.url, "hostname": resolved.exposure.hostname}
     if (costs := cost(resolved, pools)) is not None:
         result["cost"] = costs
     if default.precision:
@@ -162,6 +165,8 @@ def all_conditions(
         del problems[STORAGE]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]
+    if not inputs.resolved.followed or inputs.resolved.exposure is None:
+        del problems[EXPOSED]
     problems["Ready"] = not_ready(inputs, progress)
     notes = {name: note(inputs, name) for name in problems}
     notes["Ready"] = ready_note(inputs, progress)
@@ -220,6 +225,10 @@ def note(inputs: PolicyInput, name: str) -> Problem | None:
         return Problem(notes[0].reason, "; ".join(each.message for each in notes))
     if name == "Available":
         return killed_before(inputs)
+    if name == EXPOSED and inputs.resolved.exposure is not None:
+        return Problem(
+            AS_SPECIFIED, f"callers outside the cluster reach the endpoint at {inputs.resolved.exposure.url}"
+        )
     if name == STORAGE and inputs.resolved.s3 is None:
         return Problem(
             "LocalFiles",

@@ -15,7 +15,12 @@ from tts_server.config.schema import ServerConfig
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [block for block in BLOCKS if block.language == "sh"]
 RUN = {"server", "api", "cluster"}
-SHOWN_BY = {"console": "tests/repository/docs/test_kubectl_tts.py", "toml": "", "text": ""}
+SHOWN_BY = {
+    "console": "tests/repository/docs/test_kubectl_tts.py",
+    "nginx": "tests/server/test_behind_nginx.py",
+    "toml": "",
+    "text": "",
+}
 """Languages of blocks that nobody pastes, with the test that compares what they show."""
 MAY_NOT_RUN = 14
 """Blocks without a test. To add one, find out first whether a test can run it."""

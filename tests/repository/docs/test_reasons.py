@@ -25,8 +25,15 @@ TOLD_BY = {"Problem", "Refused", "Refuse", "pod_failure", "Event"}
 REASON = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
 NO_REASONS = {"Normal", "Warning", "True", "Unknown", "Waiting"}
 """Types of events, a status, and what stands where Kubernetes gives no reason."""
-OF_THE_HPA = {"FailedGetResourceMetric"}
-"""Passed on in its own words, which are more than the page can list."""
+OF_OTHERS = {
+    "FailedGetResourceMetric",
+    "BackendNotFound",
+    "NoMatchingListenerHostname",
+    "NoMatchingParent",
+    "NotAllowedByListeners",
+    "RefNotPermitted",
+}
+"""Reasons of the HPA and of gateways: passed on in their own words, which are more than the page can list."""
 
 
 def camel_case(node: ast.AST) -> Iterator[str]:
@@ -70,7 +77,7 @@ def test_the_page_has_the_reason(reason: str) -> None:
 
 
 def test_the_page_has_no_reason_that_nobody_gives() -> None:
-    known = {name for tree in TREES for name in camel_case(tree)} | OF_THE_HPA
+    known = {name for tree in TREES for name in camel_case(tree)} | OF_OTHERS
     assert set(rows()) - known == set()
 
 

@@ -136,7 +136,7 @@ def test_the_catalogue_is_the_clusters_and_an_endpoint_a_namespaces() -> None:
 def test_a_description_says_what_is_not_supported_yet() -> None:
     tenant = SCHEMAS["TTSTenant"]
     assert field_at(tenant, "spec.isolation")["description"].endswith("Not supported yet: Shared.")
-    assert field_at(tenant, "spec.exposure")["description"].endswith("Not supported yet.")
+    assert field_at(SCHEMAS["TTSModel"], "spec.pool")["description"].endswith("Not supported yet.")
     assert "Not supported yet" not in field_at(tenant, "spec.suspend")["description"]
 
 

@@ -230,7 +230,14 @@ def test_a_wrong_flag_the_help_and_the_crds_do_not_wait_for_the_kubernetes_clien
     assert run.returncode == 0
 
 
-QUOTED = {"--ceilings-max-tier", "--image-pull-policy", "--log-level", "--trusted-proxies"}
+QUOTED = {
+    "--ceilings-max-tier",
+    "--exposure-proxies",
+    "--exposure-scheme",
+    "--image-pull-policy",
+    "--log-level",
+    "--trusted-proxies",
+}
 """Flags of words and networks, whose values an error repeats, as it does for numbers."""
 
 

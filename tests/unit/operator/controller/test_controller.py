@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.operator_builders import observe, pod
+from tests.support.operator_builders import EXPOSED, NOON, exposed_by, observe, pod
+from tests.support.resources import Object
 from tests.support.virtual_time import BEGINNING, VirtualClock
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
@@ -28,6 +29,7 @@ from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import TENANT, Kind
 from tts_operator.objects.manifest import Body, Manifest, Ref
 from tts_operator.plan.actions import Apply
+from tts_operator.resolve.resolve import resolve
 from tts_operator.rollout.limiter import PLACE_SECONDS
 from tts_operator.rollout.situation import Limits
 from tts_operator.scheduled_scaling.precompute import Requeue
@@ -44,6 +46,8 @@ class Stage:
         self.clock = clock
         self.tenants: dict[Key, list[str]] = {}
         self.conditions: dict[Key, list[dict[str, str]]] = {}
+        self.hostnames: dict[Key, tuple[str, str]] = {}
+        """Tenants that have a host name: when they were created, and the name."""
         self.while_listing: Callable[[str], None] = lambda kind: None
         self.answers: defaultdict[Key, list[Requeue | Exception | None]] = defaultdict(list)
         self.after_reconcile: Callable[[Key], None] = lambda key: None
@@ -85,7 +89,11 @@ class Stage:
                 if namespace not in ("", key.namespace):
                     continue
                 metadata = {"namespace": key.namespace, "name": key.name}
-                status = {"conditions": self.conditions.get(key, [])}
+                status: Object = {"conditions": self.conditions.get(key, [])}
+                if key in self.hostnames:
+                    created, hostname = self.hostnames[key]
+                    metadata |= {"creationTimestamp": created, "uid": key.name}
+                    status |= {"hostname": hostname, "release": ControllerOptions().release}
                 yield {"metadata": metadata, "spec": {"models": [{"name": name} for name in models]}, "status": status}
         self.while_listing(kind.name)
 
@@ -267,6 +275,22 @@ async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:
     assert counted("Available", "False") == 1
     assert counted("Suspended", "True") == 1
     assert counted("Progressing", "False") is None
+
+
+async def test_a_new_leader_takes_over_the_host_names_that_are_recorded(stage: Stage) -> None:
+    """Of two with one name, as after a restore from a backup, the older has it."""
+    hostname = "tts.voices.example"
+    stage.tenants = {ACME: ["espeak"], BETA: ["espeak"]}
+    stage.hostnames = {ACME: ("2026-11-02T00:00:00Z", hostname), BETA: ("2026-11-01T00:00:00Z", hostname)}
+    async with leading(controller_on(stage)):
+        await asyncio.sleep(1)
+    asked = resolve(exposed_by(observe(exposure={"ingress": {}, "hostname": hostname})), EXPOSED, NOON)
+    given = {}
+    for key in (ACME, BETA, Key("other", "gamma")):
+        observed = replace(asked.observed, key=key, body={"metadata": {"uid": key.name}})
+        exposure = stage.context.hostnames.admit(replace(asked, observed=observed)).exposure
+        given[key.name] = exposure and exposure.hostname
+    assert given == {"acme": "", "beta": hostname, "gamma": ""}
 
 
 async def test_a_list_that_breaks_is_not_the_last_one(stage: Stage) -> None:
