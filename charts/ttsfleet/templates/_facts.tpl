@@ -35,3 +35,8 @@
 - expression: "!(object.spec.?preventDeletion == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?preventDeletion == optional.of(true))"
   message: "spec.preventDeletion true: not supported yet; change or remove it"
 {{- end }}
+
+{{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
+{{- define "ttsfleet.unsupported.ttscalendars" -}}
+
+{{- end }}

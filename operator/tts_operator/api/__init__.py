@@ -1,7 +1,8 @@
-"""The two resources. CRDs, reference pages and validation are all derived from these models."""
+"""The resources. CRDs, reference pages and validation are all derived from these models."""
 
 from tts_operator.api.autoscaling import Autoscaling, Metric, MetricType, Provider
 from tts_operator.api.base import ObjectMeta
+from tts_operator.api.calendar import CalendarDate, TTSCalendar
 from tts_operator.api.model import Engine, Precision, PrecisionOption, TTSModel, TTSModelSpec, Voice
 from tts_operator.api.schedule import CalendarException, Preset, ScaleBounds, Schedule, Weekday, Window
 from tts_operator.api.status import Condition, TTSModelStatus, TTSTenantStatus
@@ -10,6 +11,7 @@ from tts_operator.api.tenant import AuthMode, Isolation, Quota, Scenario, Tenant
 __all__ = [
     "AuthMode",
     "Autoscaling",
+    "CalendarDate",
     "CalendarException",
     "Condition",
     "Engine",
@@ -25,6 +27,7 @@ __all__ = [
     "ScaleBounds",
     "Scenario",
     "Schedule",
+    "TTSCalendar",
     "TTSModel",
     "TTSModelSpec",
     "TTSModelStatus",

@@ -113,12 +113,13 @@ class TTSTenantStatus(LenientModel):
     change is not rolled out to every pod yet, or cannot be."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured,
-    KeysConfigured and Ready.
+    KeysConfigured, CalendarsResolved and Ready.
 
     Ready summarizes the first four; a suspended tenant is ready, and not available. RedisConfigured is set only where
-    Redis is used, KeysConfigured where callers need API keys. Progressing is True while pods are brought to the present
-    spec, and False with the reason Complete once all of them run it. Present only while True: Suspended, and for tools
-    that use kstatus Reconciling and Stalled. SingleRelease is set only where another release of the operator watches
+    Redis is used, KeysConfigured where callers need API keys, CalendarsResolved where the schedule refers to
+    TTSCalendars. Progressing is True while pods are brought to the present spec, and False with the reason Complete
+    once all of them run it. Present only while True: Suspended, and for tools that use kstatus Reconciling and Stalled.
+    SingleRelease is set only where another release of the operator watches
     the namespace too.
     """
     release: Text | None = None

@@ -28,7 +28,8 @@ from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_answer
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.status_command import add_status_flags, status_text
 from tts_operator.cli.tables import line
-from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
+from tts_operator.cli.schedule_files import read_schedule
+from tts_operator.cli.tenant_file import TenantFileError
 from tts_operator.cli.why_command import add_why_flags, why_text
 from tts_operator.objects.names import keys_secret_name
 from tts_server.config.api_keys import NAME
@@ -61,19 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def schedule(options: argparse.Namespace) -> int:
     """Print the state at --from, then every change before --to."""
-    name = "standard input" if options.filename == STDIN else options.filename
     start = options.start or datetime.now(UTC).replace(microsecond=0)
     end = options.end or start + DEFAULT_SPAN
     if end <= start:
         return _fail(f"--to {rfc3339(end)} is not later than --from {rfc3339(start)}")
     try:
-        tenant = read_tenant(options.filename, options.tenant, options.namespace)
+        found = read_schedule(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
-        return _fail(*(f"{name}: {problem}" for problem in error.problems))
-    for sentence in never_open(tenant.spec.schedule):
+        return _fail(*error.problems)
+    for sentence in (*never_open(found.schedule), *found.left_out()):
         print(f"warning: {sentence}", file=sys.stderr)
-    rows = _rows(tenant.spec.schedule, start, end)
-    for part in _json(rows) if options.output == "json" else _table(rows, tenant.spec.schedule):
+    rows = _rows(found.schedule, start, end)
+    for part in _json(rows) if options.output == "json" else _table(rows, found.schedule):
         print(part, end="")
     return 0
 
@@ -273,12 +273,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
         "-f",
         "--filename",
         required=True,
+        action="append",
         metavar="FILE",
-        help="File with the TTSTenant, in YAML or JSON; - reads standard input. (required)",
+        help="File with the TTSTenant or with TTSCalendars, in YAML or JSON; - reads standard input. Repeat it for"
+        " several files. (required)",
     )
-    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the file holds several.")
+    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
     command.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the file holds several."
+        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the files hold several."
     )
     command.add_argument(
         "--from",

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
-from tts_operator.cli.kubectl_yaml import JSON
+from tts_operator.cli.schedule_files import ScheduleFiles
 from tts_operator.cli.tables import table
-from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
+from tts_operator.cli.tenant_file import TenantFileError, calendars_in, documents_of, models_in, tenant_in
 from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan, make_plan
 from tts_operator.planner.queueing import Workload
 from tts_operator.planner.traffic import COLUMNS, Traffic, TrafficError
@@ -43,7 +43,7 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="File with the TTSTenant or with TTSModels, in YAML or JSON; - reads standard input. Repeat it for several"
+        help="File with the TTSTenant, TTSModels or TTSCalendars, in YAML or JSON; - reads standard input. Repeat it for several"
         " files. (required)",
     )
     command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
@@ -151,19 +151,15 @@ def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> 
 
 
 def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
-    objects: list[JSON] = []
-    problems: list[str] = []
-    for path in options.filename:
-        try:
-            objects += documents(path)
-        except TenantFileError as error:
-            problems += (f"{'standard input' if path == STDIN else path}: {problem}" for problem in error.problems)
-    if problems:
-        raise PlanError(*problems)
     try:
+        objects = documents_of(options.filename)
         tenant, models = tenant_in(objects, options.tenant, options.namespace), models_in(objects)
+        found = ScheduleFiles.of(tenant, calendars_in(objects))
     except TenantFileError as error:
         raise PlanError(*error.problems) from None
+    if left_out := list(found.left_out()):
+        raise PlanError(*left_out)
+    tenant = found.tenant
     name = tenant.spec.models[0].name
     if name not in models:
         raise PlanError(

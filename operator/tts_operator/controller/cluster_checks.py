@@ -11,7 +11,7 @@ from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.objects.fields import decimal
-from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
+from tts_operator.objects.kinds import CALENDAR, KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.objects.labels import OF_TENANTS, joined
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.telemetry.watch_health import WatchHealth
@@ -38,8 +38,8 @@ class ClusterChecks:
     """Receives each named namespace, or None once it is gone."""
 
     async def wait_for_resources(self) -> None:
-        """Return once the API server is reachable and has both CRDs. Namespaces that are forbidden are skipped."""
-        for kind in (MODEL, TENANT):
+        """Return once the API server is reachable and has the CRDs. Namespaces that are forbidden are skipped."""
+        for kind in (MODEL, TENANT, CALENDAR):
             while True:
                 try:
                     for namespace in self._scopes(kind):

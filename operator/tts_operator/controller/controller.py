@@ -142,6 +142,11 @@ class Controller:
             self._timetable.changed(key)
             self._queue.add(key)
 
+    def schedule_changed(self, key: Key) -> None:
+        """Handle the event of a TTSCalendar that the schedule of this tenant refers to."""
+        self._timetable.changed(key)
+        self._queue.add(key)
+
     def child_changed(self, key: Key) -> None:
         """Handle the event of a child or pod of this tenant."""
         self._queue.add_after(key, CHILD_DELAY_SECONDS)

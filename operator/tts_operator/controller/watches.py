@@ -25,10 +25,12 @@ from tts_operator.cluster.paths import collection_path
 from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
 from tts_operator.objects.keys import Key, model_key
-from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind
+from tts_operator.objects.kinds import CALENDAR, KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.telemetry.watch_activity import WatchActivity
 
-WATCHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL, NAMESPACE))
+WATCHED: tuple[Kind, ...] = tuple(
+    kind for kind in KINDS if kind.watched and kind.scope is Scope.TENANTS and kind is not TENANT
+)
 """Kinds of children, and pods. Secrets are not among them: the permission to watch them would be one to read
 everybody's."""
 BY_KOPF = (TENANT, MODEL)
@@ -72,6 +74,9 @@ class EventSink(Protocol):
     def namespace_changed(self, name: str) -> None:
         """Labels of a namespace changed: ceilings, or what models ask for in `allowedNamespaces`."""
 
+    def schedule_changed(self, key: Key) -> None:
+        """A TTSCalendar changed that the schedule of this tenant refers to."""
+
     def status_changed(self, key: Key) -> None:
         """Only the status of a tenant or a model changed: most often the operator itself wrote it."""
 
@@ -110,9 +115,9 @@ def scopes_of(namespaces: tuple[str, ...], *, confined: bool, labels: bool = Tru
     `labels`: one for the whole cluster watches the namespaces themselves, too, if it may.
     """
     if not confined:
-        everything = WatchScope("", (TENANT, MODEL, *WATCHED))
+        everything = WatchScope("", (TENANT, MODEL, CALENDAR, *WATCHED))
         return (everything, WatchScope("", (NAMESPACE,))) if labels else (everything,)
-    return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *WATCHED)) for namespace in namespaces))
+    return (WatchScope("", (MODEL, CALENDAR)), *(WatchScope(namespace, (TENANT, *WATCHED)) for namespace in namespaces))
 
 
 class EndlessBackoff:
@@ -234,6 +239,9 @@ class ForwardToLoop:
 
     def namespace_changed(self, name: str) -> None:
         self._call(self._sink.namespace_changed, name)
+
+    def schedule_changed(self, key: Key) -> None:
+        self._call(self._sink.schedule_changed, key)
 
     def status_changed(self, key: Key) -> None:
         self._call(self._sink.status_changed, key)

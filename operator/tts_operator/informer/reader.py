@@ -12,7 +12,17 @@ from tts_operator.cluster.client import Cluster, collect
 from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CHILDREN, HORIZONTAL_POD_AUTOSCALER, MODEL, NAMESPACE, POD, TENANT, Kind, kind_of
+from tts_operator.objects.kinds import (
+    CALENDAR,
+    CHILDREN,
+    HORIZONTAL_POD_AUTOSCALER,
+    MODEL,
+    NAMESPACE,
+    POD,
+    TENANT,
+    Kind,
+    kind_of,
+)
 from tts_operator.objects.labels import MANAGED, NOT_MANAGED, RELEASE, joined, selector
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.objects.ownership import controlled_by
@@ -34,6 +44,7 @@ class TenantStamp(NamedTuple):
     children: Stamp
     models: Stamp
     foreign_autoscalers: Stamp
+    calendars: Stamp
 
 
 class ScheduleStamp(NamedTuple):
@@ -45,6 +56,7 @@ class ScheduleStamp(NamedTuple):
     release: str
     namespace: Stamp
     models: Stamp
+    calendars: Stamp
 
 
 class Reader(Protocol):
@@ -181,6 +193,7 @@ class CachedReader:
             (TENANT, key.namespace, ""),
             (NAMESPACE, "", key.namespace),
             (MODEL, "", ""),
+            *self._calendars(key),
             *((kind, key.namespace, "") for kind in OF_A_TENANT),
         )
         if not all(self._is_current(*each) for each in read):
@@ -192,10 +205,11 @@ class CachedReader:
             indexer.stamp(key),
             indexer.stamp_of_models(),
             indexer.stamp_of_foreign_autoscalers(key.namespace),
+            indexer.stamp_of_calendars(key),
         )
 
     def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
-        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""))
+        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""), *self._calendars(key))
         if not all(self._is_current(*each) for each in read):
             return None
         held = self._indexer.get(TENANT, key.namespace, key.name)
@@ -208,7 +222,12 @@ class CachedReader:
             str((metadata.get("annotations") or {}).get(RELEASE, "")),
             stamp_of(_present(self._indexer.get(NAMESPACE, "", key.namespace))),
             self._indexer.stamp_of_models(),
+            self._indexer.stamp_of_calendars(key),
         )
+
+    def _calendars(self, key: Key) -> tuple[tuple[Kind, str, str], ...]:
+        """The kind of calendars, if a reconcile of the tenant reads any."""
+        return ((CALENDAR, "", ""),) if self._indexer.calendars_of(key) else ()
 
 
 def _present(held: HeldObject | None) -> tuple[HeldObject, ...]:

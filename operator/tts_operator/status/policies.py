@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from tts_operator.calendar.dates import ends_soon, last_date, references
 from tts_operator.calendar.zero import wakes_at
 from tts_operator.objects import fields
 from tts_operator.objects.field_managers import field_managers, managers_text
@@ -285,6 +286,37 @@ def redis_unusable(inputs: PolicyInput) -> Problem | None:
     return (redis.problem if redis else None) or inputs.outcome.redis
 
 
+def calendar_unusable(inputs: PolicyInput) -> Problem | None:
+    """The schedule refers to a TTSCalendar that is missing or invalid. The rest of the schedule applies."""
+    observed, tenant = inputs.observed, inputs.resolved.tenant
+    for exception, name in references(tenant.spec.schedule if tenant else None).items():
+        where = f"spec.schedule.exceptions[{exception}] refers to TTSCalendar {name}"
+        effect = "the exception does not apply, the rest of the schedule does"
+        if name in observed.calendar_errors:
+            return Problem("CalendarInvalid", f"{where}, which is invalid: {observed.calendar_errors[name]}; {effect}")
+        if observed.calendars.get(name) is None:
+            return Problem(
+                "CalendarNotFound",
+                f"{where}, which does not exist: publish it or correct the name, `kubectl get ttscalendars` lists those"
+                f" that exist; until then {effect}",
+            )
+    return None
+
+
+def calendar_ends(inputs: PolicyInput) -> Problem | None:
+    """A note while a TTSCalendar has no dates from some day soon on."""
+    tenant = inputs.resolved.tenant
+    if tenant is None or tenant.spec.schedule is None:
+        return None
+    for name, calendar in sorted(inputs.observed.calendars.items()):
+        if calendar is None or not ends_soon(calendar, tenant.spec.schedule, inputs.resolved.now):
+            continue
+        last = last_date(calendar)
+        dates = f"no date after {last}" if last else "no dates"
+        return Problem("CalendarEnds", f"TTSCalendar {name} has {dates}: ask the platform team to add later ones")
+    return None
+
+
 def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     """The tenant's object store cannot be used: replies carry audio instead of links."""
     return inputs.observed.stores.s3_problem
@@ -305,6 +337,9 @@ STORAGE = "StorageConfigured"
 KEYS = "KeysConfigured"
 """Set only for a tenant whose callers need API keys, and whose Secret the operator may read."""
 
+CALENDARS = "CalendarsResolved"
+"""Set only for a tenant whose schedule refers to TTSCalendars."""
+
 # The order in each list is the precedence: the first problem is the one that the condition reports.
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
@@ -324,13 +359,15 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     REDIS: (redis_unusable,),
     STORAGE: (audio_not_stored,),
     KEYS: (keys_missing, some_keys_unusable),
+    CALENDARS: (calendar_unusable,),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
 """Conditions that Ready summarizes, without the policies of STILL_SERVING and, of a suspended tenant, those of pods."""
 STILL_SERVING: tuple[Policy, ...] = (interfered, throttled)
 """Policies that do not concern callers: a queued or paused rollout, and what other programs do to children."""
-WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS)
-"""Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key."""
+WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS, CALENDARS)
+"""Conditions that only warn: the endpoint works without metrics, Redis, an object store and a calendar, and with one
+key."""
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:

@@ -19,6 +19,7 @@ from tts_operator.status.claim import without_wake
 from tts_operator.status.conditions import conditions, timestamp
 from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
+    CALENDARS,
     KEYS,
     POLICIES,
     REDIS,
@@ -28,6 +29,7 @@ from tts_operator.status.policies import (
     SUSPENDED,
     Policy,
     PolicyInput,
+    calendar_ends,
     pod_failures_of,
     pool_names,
     scaled_by_schedule,
@@ -160,6 +162,8 @@ def all_conditions(
         del problems[REDIS]
     if not inputs.resolved.followed:
         del problems[STORAGE]
+    if not inputs.resolved.followed or not inputs.observed.calendars:
+        del problems[CALENDARS]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]
     problems["Ready"] = not_ready(inputs, progress)
@@ -220,6 +224,8 @@ def note(inputs: PolicyInput, name: str) -> Problem | None:
         return Problem(notes[0].reason, "; ".join(each.message for each in notes))
     if name == "Available":
         return killed_before(inputs)
+    if name == CALENDARS:
+        return calendar_ends(inputs)
     if name == STORAGE and inputs.resolved.s3 is None:
         return Problem(
             "LocalFiles",

@@ -27,7 +27,7 @@ from tests.support.operator_builders import (
     unschedulable,
     while_refused,
 )
-from tests.support.resources import Object, model
+from tests.support.resources import Object, calendar, model
 from tts_operator.api import TTSTenantStatus
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.model_sources import SourceCredentials
@@ -563,6 +563,43 @@ def test_keys_that_nobody_needs_are_not_judged() -> None:
         assert problem(said, "Ready") == ("True", "AsSpecified")
     unreadable = report(observe(children=running(), keys=None))
     assert "KeysConfigured" not in {each["type"] for each in unreadable["conditions"]}
+
+
+HOLIDAYS = {"name": "holidays", "calendarRef": {"name": "de"}, "minReplicas": 1}
+WITH_HOLIDAYS = {"default": {"minReplicas": 3}, "exceptions": [HOLIDAYS]}
+
+
+def test_a_calendar_that_does_not_exist_only_warns_and_is_one_event() -> None:
+    children = running(schedule=WITH_HOLIDAYS)
+    said = report(observe(children=children, schedule=WITH_HOLIDAYS))
+    assert problem(said, "CalendarsResolved") == ("False", "CalendarNotFound")
+    message = condition(said, "CalendarsResolved")["message"]
+    assert message.startswith("spec.schedule.exceptions[holidays] refers to TTSCalendar de, which does not exist:")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+    assert said["activeWindow"] == "default"
+    assert told({}, said) == [("Warning", "CalendarNotFound")]
+    today = calendar("de", {"name": "a day off", "from": f"{NOON:%Y-%m-%d}"}, {"name": "later", "from": "2027-11-04"})
+    mended = report(observe(children=children, schedule=WITH_HOLIDAYS, calendars=[today], before=said))
+    assert problem(mended, "CalendarsResolved") == ("True", "AsSpecified")
+    assert mended["activeWindow"] == "holidays"
+    assert mended["pools"][0]["min"] == mended["pools"][0]["max"] == 1
+
+
+def test_a_calendar_that_ends_soon_is_told_while_everything_holds() -> None:
+    over = calendar("de", {"name": "Labour Day", "from": "2026-05-01"})
+    said = report(observe(children=running(), schedule=WITH_HOLIDAYS, calendars=[over]))
+    assert problem(said, "CalendarsResolved") == ("True", "CalendarEnds")
+    assert "TTSCalendar de has no date after 2026-05-01" in condition(said, "CalendarsResolved")["message"]
+
+
+def test_a_calendar_that_cannot_be_read_says_why() -> None:
+    unread = replace(observe(schedule=WITH_HOLIDAYS), calendar_errors={"de": "spec.dates[0].from: no date"})
+    assert problem(report(unread), "CalendarsResolved") == ("False", "CalendarInvalid")
+
+
+def test_a_schedule_without_calendars_says_nothing_of_them() -> None:
+    said = report(observe(children=running(), schedule={"default": {"minReplicas": 3}}))
+    assert "CalendarsResolved" not in {each["type"] for each in said["conditions"]}
 
 
 def test_missing_keys_are_one_event() -> None:
