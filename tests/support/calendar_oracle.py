@@ -1,7 +1,8 @@
 """A second reading of the calendar, slow and without cleverness: it looks at the wall clock of every minute.
 
 It shares nothing with the product. It reads the schedule as a user writes it (camelCase, strings), with the dates of
-TTSCalendars beside it as `calendars`, and answers one question, "which entry holds now?", by walking the lists; changes are found by asking it at every minute.
+TTSCalendars beside it as `calendars`, and answers one question, "which entry holds now?", by walking the lists; changes
+are found by asking it at every minute.
 """
 
 from __future__ import annotations

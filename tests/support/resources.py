@@ -1,7 +1,7 @@
 """TTSTenant and TTSModel objects: a test names only the fields that matter to it, as YAML spells them.
 
-`tenant_body`, `model_body` and `calendar_body` are what a person applies, `stored` is what the API server makes of it, `tenant`,
-`model` and `calendar` are the typed objects that the operator reads.
+`tenant_body`, `model_body` and `calendar_body` are what a person applies, `stored` is what the API server makes of it,
+`tenant`, `model` and `calendar` are the typed objects that the operator reads.
 """
 
 from __future__ import annotations

@@ -163,7 +163,10 @@ class Window(ScaleBounds):
 
 
 class CalendarException(ScaleBounds):
-    """Local dates with their own replica bounds: a range, or those of a TTSCalendar. They take precedence over windows."""
+    """Local dates with their own replica bounds: a range, or the dates of a TTSCalendar.
+
+    It takes precedence over every window.
+    """
 
     model_config = cel(DATES_RULE, ORDER_RULE, PAIR_RULE, HOURS_RULE, BOUNDS_RULE)
 

@@ -25,10 +25,10 @@ from tts_operator.cli.arguments import instant, object_name, rfc3339
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_answer
+from tts_operator.cli.schedule_files import read_schedule
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.status_command import add_status_flags, status_text
 from tts_operator.cli.tables import line
-from tts_operator.cli.schedule_files import read_schedule
 from tts_operator.cli.tenant_file import TenantFileError
 from tts_operator.cli.why_command import add_why_flags, why_text
 from tts_operator.objects.names import keys_secret_name

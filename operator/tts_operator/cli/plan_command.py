@@ -43,8 +43,8 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="File with the TTSTenant, TTSModels or TTSCalendars, in YAML or JSON; - reads standard input. Repeat it for several"
-        " files. (required)",
+        help="File with the TTSTenant, TTSModels or TTSCalendars, in YAML or JSON; - reads standard input. Repeat it"
+        " for several files. (required)",
     )
     command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
     command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant.")

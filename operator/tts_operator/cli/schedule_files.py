@@ -36,8 +36,8 @@ class ScheduleFiles:
         for exception, name in references(self.schedule).items():
             if name not in self.calendars:
                 yield (
-                    f"spec.schedule.exceptions[{exception}] is left out: TTSCalendar {name} is in none of the files; add"
-                    f" it: kubectl get ttscalendar {name} -o yaml > {name}.yaml, and -f {name}.yaml"
+                    f"spec.schedule.exceptions[{exception}] is left out: TTSCalendar {name} is in none of the files;"
+                    f" add it: kubectl get ttscalendar {name} -o yaml > {name}.yaml, and -f {name}.yaml"
                 )
 
 

@@ -1,6 +1,6 @@
-"""Reads TTSTenants, TTSModels and TTSCalendars from files and reports what the API server would refuse, without a cluster.
+"""Reads TTSTenants, TTSModels and TTSCalendars from files, and reports what the API server would refuse.
 
-The API models decide, strictly; their errors become sentences for the author of the file.
+It needs no cluster. The API models decide, strictly; their errors become sentences for the author of the file.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ def collections_of(scope: WatchScope) -> list[WatchedCollection]:
 
 
 def collection_of(kind: Kind, namespace: str = "") -> WatchedCollection:
-    """Objects of a kind that reconciles read: all calendars, of HPAs also those of others, of namespaces their metadata."""
+    """Objects of a kind that reconciles read: every calendar, of HPAs also those of others, of namespaces metadata."""
     if kind is NAMESPACE:
         return WatchedCollection(kind, namespace, metadata_only=True)
     labels = "" if kind in (HORIZONTAL_POD_AUTOSCALER, CALENDAR) else OF_TENANTS
