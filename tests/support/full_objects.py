@@ -119,6 +119,7 @@ FULL_TENANT = tenant_body(
             {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
         ],
         "exceptions": [
+            {"name": "holidays", "calendarRef": {"name": "cn-2026"}, "minReplicas": 1},
             {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20},
             {
                 "name": "eve",

@@ -236,7 +236,7 @@ async def test_a_change_of_a_calendar_is_told_to_the_tenants_that_refer_to_it(cl
     async with staged(clock, EVERYWHERE) as stage:
         stage.list(referring("acme", "de"), referring("beta", "fr"), body("gamma"), referring("delta", "de"))
         stage.sink.told.clear()
-        stage.server.changed[CALENDAR] = [body("de", namespace="", spec={"dates": []})]
+        stage.server.changed[CALENDAR] = [body("de", 101, namespace="", spec={"dates": []})]
         await asyncio.sleep(WATCH_SECONDS + 1)
         assert stage.sink.told == ["schedule of team/acme", "schedule of team/delta"]
         stage.list(referring("acme", "fr", 200), body("delta", 200))

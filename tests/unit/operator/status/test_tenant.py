@@ -577,7 +577,8 @@ def test_a_calendar_that_does_not_exist_only_warns_and_is_one_event() -> None:
     assert message.startswith("spec.schedule.exceptions[holidays] refers to TTSCalendar de, which does not exist:")
     assert problem(said, "Ready") == ("True", "AsSpecified")
     assert said["activeWindow"] == "default"
-    assert told({}, said) == [("Warning", "CalendarNotFound")]
+    assert ("Warning", "CalendarNotFound") in told({}, said)
+    assert told(said, said) == []
     today = calendar("de", {"name": "a day off", "from": f"{NOON:%Y-%m-%d}"}, {"name": "later", "from": "2027-11-04"})
     mended = report(observe(children=children, schedule=WITH_HOLIDAYS, calendars=[today], before=said))
     assert problem(mended, "CalendarsResolved") == ("True", "AsSpecified")
