@@ -412,7 +412,8 @@ class TTSModelSpec(APIModel):
     fallback: Fallback | None = None
     """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Measured time from the start of a pod to its first audio: the default of `spec.schedule.preWarmSeconds`."""
+    """Shortest default of `spec.schedule.preWarmSeconds`: the load time of a pod where the operator has measured none
+    (`status.loadSeconds`), or a shorter one."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

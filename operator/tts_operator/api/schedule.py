@@ -257,7 +257,11 @@ class Schedule(APIModel):
     override: Override | None = None
     """Bounds for a limited time, above exceptions and windows; `status.activeWindow` is then `override`."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Time before a window with a higher minimum at which the minimum is raised. Default: the model's `loadSeconds`."""
+    """Time before a window with a higher minimum at which the minimum is raised.
+
+    Default: the load time of the first model, which the operator measures (`status.loadSeconds` of the TTSModel), and
+    at least its `spec.loadSeconds`.
+    """
     wake_on_request: bool = False
     """Whether a request starts a replica while the schedule has none. The waker of the operator's chart holds it
     meanwhile. Anyone who reaches the endpoint can start the replica, with or without an API key."""

@@ -170,10 +170,10 @@ class KopfWatch:
             self._sink.delivered(MODEL.plural, version(body))
             self._sink.seen(MODEL, dict(body), gone=type == "DELETED")
             name = body["metadata"]["name"]
-            if self._prints.changed(without_status(body), gone=type == "DELETED"):
+            if self._prints.changed(without_status(body, keep=("loadSeconds",)), gone=type == "DELETED"):
                 fallback = None if type == "DELETED" else named_fallback(body)
                 self._sink.model_changed(name, fallback)
-            else:  # its status has their number, which does not concern its tenants
+            else:  # the rest of its status does not concern its tenants
                 self._sink.status_changed(model_key(name))
 
         kopf.on.login(registry=registry)(self._login)

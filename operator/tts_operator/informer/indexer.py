@@ -258,12 +258,12 @@ class Indexer:
 
 
 def is_input(before: HeldObject | None, after: HeldObject) -> bool:
-    """Whether a reconcile of a tenant may read another value now: that of a model's status it never reads."""
+    """Whether a reconcile of a tenant may read another value now: of a model's status it reads the load time."""
     if before is None or before.uid != after.uid:
         return True
     if after.kind is not MODEL:
         return not after.same_content(before)
-    return _without_status(before) != _without_status(after)
+    return _read_of_model(before) != _read_of_model(after)
 
 
 def stamp_of(objects: Iterable[HeldObject]) -> Stamp:
@@ -276,10 +276,11 @@ def stamp_of(objects: Iterable[HeldObject]) -> Stamp:
     return Stamp(len(numbers), max(numbers, default=0))
 
 
-def _without_status(held: HeldObject) -> Body:
+def _read_of_model(held: HeldObject) -> Body:
     body = held.body()
     metadata = {name: part for name, part in body["metadata"].items() if name not in ("resourceVersion", "generation")}
-    return {name: part for name, part in body.items() if name != "status"} | {"metadata": metadata}
+    load_seconds = (body.get("status") or {}).get("loadSeconds")
+    return {name: part for name, part in body.items() if name != "status"} | {"metadata": metadata, "": load_seconds}
 
 
 def _discard(

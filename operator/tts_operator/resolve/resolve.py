@@ -111,6 +111,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         window=window,
         next_transition=change,
         pre_warmed=warmed,
+        pre_warm_seconds=lead,
         at_zero=at_zero,
         awake_until=woken.ends_at,
         most_replicas=most,
@@ -149,11 +150,17 @@ def wake_requested_at(observed: Observed) -> datetime | None:
 
 
 def pre_warm_seconds(tenant: TTSTenant, model: TTSModel | None) -> int:
-    """Time before a window with a higher minimum at which the minimum is raised: the tenant's, else the model's."""
+    """Time before a window with a higher minimum at which the minimum is raised.
+
+    The tenant's, else the load time of the model: as measured, and at least as its spec says.
+    """
     schedule = tenant.spec.schedule
     if schedule is not None and schedule.pre_warm_seconds is not None:
         return schedule.pre_warm_seconds
-    return model.spec.load_seconds if model else 0
+    if model is None:
+        return 0
+    measured = model.status.load_seconds if model.status else None
+    return max(model.spec.load_seconds, measured or 0)
 
 
 def refuse(unresolved: Resolved, problem: Problem) -> Resolved:

@@ -104,6 +104,7 @@ def schedule_fields(resolved: Resolved) -> dict[str, Any]:
         result["activeWindow"] = resolved.window.window
     if resolved.tenant and resolved.tenant.spec.schedule:
         result["timeZoneDatabase"] = tz_database.VERSION
+        result["preWarmSeconds"] = resolved.pre_warm_seconds
     if resolved.observed.waker is not None:
         result["waker"] = waker_fields(resolved, resolved.observed.waker)
     if change := resolved.next_transition:
