@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.resources import KEY, Object, model, stored, tenant_body
@@ -200,10 +200,22 @@ def pod(
         "metadata": {
             "name": name,
             "namespace": KEY.namespace,
+            "uid": f"uid-of-{name}",
             "labels": pool_labels(KEY.name, pool_of),
             "annotations": dict(annotations or {}),
         },
         "status": {"phase": "Running", **status},
+    }
+
+
+def started(seconds: int, at: datetime = NOON, restarts: int = 0) -> Object:
+    """Status of a pod that became ready at an instant, so long after it was given a node."""
+    times = {"PodScheduled": at - timedelta(seconds=seconds), "Ready": at}
+    return {
+        "conditions": [
+            {"type": type_, "status": "True", "lastTransitionTime": stamp(time)} for type_, time in times.items()
+        ],
+        "containerStatuses": [{"name": "tts-server", "ready": True, "restartCount": restarts}],
     }
 
 

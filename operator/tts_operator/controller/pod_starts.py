@@ -43,7 +43,7 @@ class PodStarts:
             if start.model in observed.models:
                 self._pending[start.model].append(start)
                 self._changed.add(start.model)
-        existing = {str(pod["metadata"]["uid"]) for pod in observed.pods}
+        existing = {str(pod["metadata"].get("uid", "")) for pod in observed.pods}
         started = {start.uid for start in found}
         self._counted[observed.key] = frozenset(((before or frozenset()) | started) & existing)
 

@@ -41,7 +41,7 @@ def pod_starts(observed: Observed) -> Iterator[PodStart]:
             continue
         if timedelta() <= ready_at - scheduled_at <= LONGEST_START:
             seconds = math.ceil((ready_at - scheduled_at).total_seconds())
-            yield PodStart(str(pod["metadata"]["uid"]), model, ready_at, seconds)
+            yield PodStart(str(pod["metadata"].get("uid", "")), model, ready_at, seconds)
 
 
 def became_true(pod: Body, condition: str) -> datetime | None:

@@ -23,7 +23,7 @@ from tests.support.operator_builders import (
     while_refused,
 )
 from tests.support.resources import Object, model, precision
-from tts_operator.api import AuthMode, TTSModel
+from tts_operator.api import AuthMode, TTSModel, TTSModelStatus
 from tts_operator.calendar.bounds import Bounds, State
 from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.objects.problem import Problem
@@ -430,6 +430,21 @@ def test_the_minimum_rises_before_a_window_by_the_tenants_lead_or_the_models(
     assert found.pools[0].bounds == Bounds(minimum, 6)
     assert found.window is not None
     assert found.window.window == "default"
+
+
+@pytest.mark.parametrize(
+    ("measured", "least", "lead", "minimum"),
+    [(700, 0, None, 5), (700, 30, None, 5), (30, 700, None, 5), (30, 0, None, 3), (700, 0, 30, 3), (None, 0, None, 3)],
+)
+def test_the_lead_is_the_load_time_that_was_measured_unless_somebody_sets_more(
+    measured: int | None, least: int, lead: int | None, minimum: int
+) -> None:
+    rush = {"name": "rush", "start": "12:10", "end": "14:00", "minReplicas": 5}
+    schedule = {**DAY, "windows": [rush], **({} if lead is None else {"preWarmSeconds": lead})}
+    known = model(loadSeconds=least).model_copy(update={"status": TTSModelStatus(load_seconds=measured)})
+    found = resolved(observe(known=[known], schedule=schedule))
+    assert found.pools[0].bounds == Bounds(minimum, 6)
+    assert found.pre_warm_seconds == (max(measured or 0, least) if lead is None else lead)
 
 
 def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:

@@ -380,6 +380,7 @@ def test_the_whole_status() -> None:
         "observedGeneration": 4,
         "activeWindow": "day",
         "timeZoneDatabase": tzdata.IANA_VERSION,
+        "preWarmSeconds": 0,
         "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
         "pools": [
             {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
