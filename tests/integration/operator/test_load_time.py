@@ -94,11 +94,19 @@ async def test_the_lead_of_a_window_follows_from_the_starts_of_pods(
     later = now + timedelta(seconds=1)
     await eventually(lambda: is_learned_from(second, 12, later, 45, 42, 12), "a fast one does not change it")
 
-    before = (await api.get("TTSModel", model))["metadata"]["resourceVersion"]
-    await asyncio.sleep(QUIET_SECONDS)
-    assert (await api.get("TTSModel", model))["metadata"]["resourceVersion"] == before, (
-        "nothing starts, nothing written"
-    )
+    async def version() -> str:
+        return str((await api.get("TTSModel", model))["metadata"]["resourceVersion"])
+
+    async def is_quiet() -> bool:
+        before = await version()
+        await asyncio.sleep(QUIET_SECONDS)
+        return await version() == before
+
+    await eventually(is_quiet, "nothing more is written")
+    before = await version()
+    await becomes_ready(api, first, 42, now + timedelta(seconds=9))  # it was not ready for a while
+    assert await is_quiet()
+    assert await version() == before, "no pod has started, nothing is written"
 
     operator.kill()
     start()
