@@ -1,4 +1,4 @@
-"""The same calendars as KEDA cron, py-kube-downscaler, AIBrix and GPUStack read them."""
+"""Calendars as this project, KEDA cron, py-kube-downscaler, AIBrix and GPUStack read them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 class Instant(NamedTuple):
-    """What holds at an instant."""
+    """Name and bounds of what is active at an instant."""
 
     at: datetime
     window: str

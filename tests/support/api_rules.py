@@ -206,6 +206,9 @@ ACCEPTED: dict[str, Object] = {
     "an exception on the dates of a calendar": scheduled(
         exceptions=[{"name": "holidays", "calendarRef": {"name": "de-2026"}, "start": "08:00", "end": "20:00", **DAY}]
     ),
+    "bounds by the clock for a model after the first": tenant(
+        models=[{"name": "a"}, {"name": "b", "windows": [{"name": "night", "minReplicas": 1, "maxReplicas": 2}]}]
+    ),
     "a calendar": CALENDAR,
     "a calendar without dates": calendar_body("empty"),
     "an exception of one day": scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-11", **DAY}]),
@@ -824,6 +827,14 @@ REFUSED: dict[str, tuple[Object, str]] = {
             ]
         ),
         "an exception requires from and to, or calendarRef instead of both",
+    ),
+    "bounds by the clock for the first model": (
+        tenant(models=[{"name": "a", "windows": [{"name": "night", "minReplicas": 1}]}]),
+        "the first model takes its bounds from schedule",
+    ),
+    "bounds of a model in a window that are out of order": (
+        tenant(models=[{"name": "a"}, {"name": "b", "windows": [{"name": "n", "minReplicas": 2, "maxReplicas": 1}]}]),
+        "minReplicas must not exceed maxReplicas",
     ),
     "an exception without dates": (
         scheduled(exceptions=[{"name": "x", **DAY}]),

@@ -104,7 +104,12 @@ FULL_VOICES += [
 
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
-    {"name": "espeak-de", "minReplicas": 1, "maxReplicas": 2},
+    {
+        "name": "espeak-de",
+        "minReplicas": 1,
+        "maxReplicas": 2,
+        "windows": [{"name": "night", "minReplicas": 1, "maxReplicas": 1}],
+    },
     key=KEY,
     tier="VIP",
     isolation="Dedicated",

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.api.tenant import Tier
 from tts_operator.calendar.bounds import Change, State
+from tts_operator.calendar.member_windows import MemberWindows
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
-from tts_operator.resolve.pools import loaded_precisions, member_bounds
+from tts_operator.resolve.pools import loaded_precisions
 from tts_operator.resolve.precision import accelerators
 from tts_operator.settings import DefaultCeilings
 from tts_operator.snapshot import lookup
@@ -163,7 +164,7 @@ def ceiling_notes(
 ) -> Iterator[Problem]:
     """Notes about ceilings that lower what the spec asks for, and about labels that mean nothing."""
     for position, tenant_model in enumerate(tenant.spec.models):
-        wanted = [state.bounds for state in scheduled] if position == 0 else [member_bounds(tenant_model)]
+        wanted = [state.bounds for state in scheduled] if position == 0 else MemberWindows.of(tenant_model).all()
         highest = max(bounds.max_replicas for bounds in wanted)
         most = pool_ceiling(observed, tenant, tenant_model, ceilings)
         if highest > ceilings.replicas:

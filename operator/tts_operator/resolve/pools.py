@@ -105,12 +105,6 @@ def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains
     return [replace(each, role="Fallback", offered=False) for each in pools if each.model is not None or each.deployed]
 
 
-def member_bounds(tenant_model: TenantModel) -> Bounds:
-    """Bounds of a model after the first; the first has those of the schedule."""
-    minimum = 1 if tenant_model.min_replicas is None else tenant_model.min_replicas
-    return Bounds(minimum, minimum if tenant_model.max_replicas is None else tenant_model.max_replicas)
-
-
 def with_roles(observed: Observed, pools: Sequence[Pool], cutover: Cutover) -> tuple[Pool, ...]:
     """The pools with entries marked: the default model's, and in a cutover every pool that may still get requests."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from tts_operator.calendar.member_windows import MemberWindows
 from tts_operator.cost.forecast import constant_hours, month_of, replica_hours, without_override
 from tts_operator.cost.price import hourly_price
 from tts_operator.resolve.resolved import Pool, Resolved
@@ -22,6 +23,7 @@ def cost(resolved: Resolved, reported: Sequence[Mapping[str, Any]]) -> dict[str,
         return None
     schedule = without_override(resolved.tenant.spec.schedule)
     start, end = month_of(schedule, resolved.now)
+    members = {model.name: MemberWindows.of(model) for model in resolved.tenant.spec.models[1:] if model.windows}
     hourly = monthly = unscheduled = Decimal()
     for position, (pool, report) in enumerate(zip(resolved.pools, reported, strict=True)):
         if pool.retiring:
@@ -31,6 +33,8 @@ def cost(resolved: Resolved, reported: Sequence[Mapping[str, Any]]) -> dict[str,
             return None
         if position == 0:  # the schedule is the default model's
             hours = replica_hours(schedule, start, end, resolved.most_replicas)
+        elif (member := members.get(pool.model_name)) is not None:
+            hours = replica_hours(schedule, start, end, 1000, member)
         else:
             hours = constant_hours(pool.bounds.min_replicas, start, end)
         hourly += price * int(report["desired"])

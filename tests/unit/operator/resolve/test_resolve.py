@@ -447,6 +447,26 @@ def test_the_lead_is_the_load_time_that_was_measured_unless_somebody_sets_more(
     assert found.pre_warm_seconds == (max(measured or 0, least) if lead is None else lead)
 
 
+MEMBER = {"name": "piper", "minReplicas": 2, "windows": [{"name": "night", "minReplicas": 1}]}
+BY_NIGHT = {**DAY, "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1}]}
+
+
+def test_a_model_after_the_first_follows_the_windows_too() -> None:
+    tenant = observe("espeak", MEMBER, schedule=BY_NIGHT)
+    noon, night = resolved(tenant), resolved(tenant, NOON + timedelta(hours=10))
+    assert [pool.bounds for pool in noon.pools] == [Bounds(3, 6), Bounds(2, 2)]
+    assert [pool.bounds for pool in night.pools] == [Bounds(1, 1), Bounds(1, 1)]
+    assert noon.notes == ()
+
+
+def test_a_window_of_a_model_that_the_schedule_does_not_have_is_told() -> None:
+    (note,) = resolved(observe("espeak", MEMBER, schedule=DAY)).notes
+    assert note.reason == "ModelWindowUnknown"
+    assert note.message == (
+        "spec.models[piper].windows[night] never applies: spec.schedule has no window of this name, but default"
+    )
+
+
 def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:
     override = {"until": "2026-11-04T14:30:00+01:00", "minReplicas": 8, "maxReplicas": 20}
     found = resolved(observe(schedule={**DAY, "override": override}))
