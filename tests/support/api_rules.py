@@ -836,6 +836,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
         tenant(models=[{"name": "a"}, {"name": "b", "windows": [{"name": "n", "minReplicas": 2, "maxReplicas": 1}]}]),
         "minReplicas must not exceed maxReplicas",
     ),
+    "a behavior without a direction": (window(**NIGHT, behavior={}), "behavior requires scaleUp or scaleDown"),
+    "a behavior with a policy of no kind": (
+        window(**NIGHT, behavior={"scaleUp": {"policies": [{"type": "Nodes", "value": 1, "periodSeconds": 1}]}}),
+        "spec.schedule.windows[0].behavior.scaleUp.policies[0].type",
+    ),
     "an exception without dates": (
         scheduled(exceptions=[{"name": "x", **DAY}]),
         "an exception requires from and to, or calendarRef instead of both",

@@ -102,6 +102,14 @@ FULL_VOICES += [
 ]
 """Neural voices: every field of their engines, and each kind of source that has fields."""
 
+BEHAVIOR = {
+    direction: {
+        "stabilizationWindowSeconds": 30,
+        "policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}],
+        "selectPolicy": "Max",
+    }
+    for direction in ("scaleUp", "scaleDown")
+}
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
     {
@@ -120,11 +128,18 @@ FULL_TENANT = tenant_body(
         "timeZone": "Asia/Shanghai",
         "default": {"minReplicas": 3, "maxReplicas": 6},
         "windows": [
-            {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2},
+            {
+                "name": "night",
+                "start": "22:00",
+                "end": "06:00",
+                "minReplicas": 1,
+                "maxReplicas": 2,
+                "behavior": BEHAVIOR,
+            },
             {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
         ],
         "exceptions": [
-            {"name": "holidays", "calendarRef": {"name": "cn-2026"}, "minReplicas": 1},
+            {"name": "holidays", "calendarRef": {"name": "cn-2026"}, "minReplicas": 1, "behavior": BEHAVIOR},
             {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20},
             {
                 "name": "eve",

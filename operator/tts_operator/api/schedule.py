@@ -90,6 +90,7 @@ WAIT_RULE = (
     f" <= (has(self.wakeSeconds) ? self.wakeSeconds : {WAKE_SECONDS})",
     "maxWaitSeconds must not exceed wakeSeconds: the pods would be gone before the request ends",
 )
+BEHAVIOR_RULE = ("has(self.scaleUp) || has(self.scaleDown)", "behavior requires scaleUp or scaleDown")
 UNIQUE_WINDOWS = unique("name", "windows")
 UNIQUE_EXCEPTIONS = unique("name", "exceptions")
 
@@ -110,6 +111,60 @@ class Preset(StrEnum):
     """Predefined schedule."""
 
     DAY_NIGHT_WEEKEND = "DayNightWeekend"
+
+
+class ScalingPolicyType(StrEnum):
+    """Unit of a scaling policy."""
+
+    PODS = "Pods"
+    PERCENT = "Percent"
+
+
+class SelectPolicy(StrEnum):
+    """Policy that applies where there are several."""
+
+    MAX = "Max"
+    MIN = "Min"
+    DISABLED = "Disabled"
+
+
+class ScalingPolicy(APIModel):
+    """Most replicas by which the autoscaler changes their number within a period."""
+
+    type: ScalingPolicyType
+    """Unit of `value`: replicas, or percent of the present number."""
+    value: Annotated[int, Field(ge=1, le=100_000)]
+    """Most that may change within the period."""
+    period_seconds: Annotated[int, Field(ge=1, le=1800)]
+    """Length of the period."""
+
+
+class ScalingRules(APIModel):
+    """How fast the autoscaler changes the number of replicas in one direction."""
+
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """Time over which past recommendations count. Default: 0 for up, 300 for down."""
+    policies: Annotated[tuple[ScalingPolicy, ...], Field(min_length=1, max_length=4), atomic()] | None = None
+    """Limits of the change. Default: those of the HorizontalPodAutoscaler."""
+    select_policy: SelectPolicy | None = None
+    """Policy that applies where there are several. Default: Max. Disabled: no change in this direction."""
+
+
+class Behavior(APIModel):
+    """How the autoscaler follows the load, as `spec.behavior` of a HorizontalPodAutoscaler."""
+
+    model_config = cel(BEHAVIOR_RULE)
+
+    scale_up: ScalingRules | None = None
+    """How fast replicas are added."""
+    scale_down: ScalingRules | None = None
+    """How fast replicas are removed."""
+
+    @model_validator(mode="after")
+    def some_direction_is_set(self) -> Self:
+        """Raises ValueError for what BEHAVIOR_RULE refuses."""
+        _check(self.scale_up is not None or self.scale_down is not None, BEHAVIOR_RULE)
+        return self
 
 
 class ScaleBounds(APIModel):
@@ -152,6 +207,9 @@ class Window(ScaleBounds):
 
     If it is earlier than `start`, the window crosses midnight and ends on the next day.
     """
+    behavior: Behavior | None = None
+    """How the autoscalers of all models follow the load while the window is active. Default: as the
+    HorizontalPodAutoscaler does."""
 
     @model_validator(mode="after")
     def times_make_a_window(self) -> Self:
@@ -184,6 +242,9 @@ class CalendarException(ScaleBounds):
     end: EndTime | None = None
     """Local time, exclusive, until which the exception holds on each of the dates; later than `start`. 24:00 is the end
     of the day."""
+    behavior: Behavior | None = None
+    """How the autoscalers of all models follow the load while the exception is active. Default: as the
+    HorizontalPodAutoscaler does."""
 
     @model_validator(mode="after")
     def dates_and_times_are_in_order(self) -> Self:

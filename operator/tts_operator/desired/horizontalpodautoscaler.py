@@ -1,5 +1,8 @@
 """HorizontalPodAutoscaler within the schedule's bounds."""
 
+from typing import Any
+
+from tts_operator.api.schedule import Behavior
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.desired.metadata import pool_metadata
 from tts_operator.objects.manifest import Manifest
@@ -28,9 +31,15 @@ def horizontal_pod_autoscaler(resolved: Resolved, pool: Pool) -> Manifest:
                         },
                     }
                 ],
+                **behavior(resolved.behavior),
             },
         }
     )
+
+
+def behavior(wanted: Behavior | None) -> dict[str, Any]:
+    """The HPA's behavior in the active window. Without one the field is anybody's."""
+    return {"behavior": wanted.model_dump(mode="json", by_alias=True, exclude_none=True)} if wanted else {}
 
 
 def limits(bounds: Bounds) -> dict[str, int]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tts_operator.api import AuthMode, TenantModel, TTSModel, TTSTenant
+from tts_operator.api import AuthMode, CalendarException, Schedule, TenantModel, TTSModel, TTSTenant, Window
+from tts_operator.api.schedule import Behavior
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
 from tts_operator.calendar.bounds import Bounds
@@ -119,6 +120,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         next_transition=change,
         pre_warmed=warmed,
         pre_warm_seconds=lead,
+        behavior=behavior_in(tenant.spec.schedule, window.window),
         warms_at=min((at for each in (warmed, *members) if (at := each.changes_at)), default=None),
         at_zero=at_zero,
         awake_until=woken.ends_at,
@@ -164,6 +166,12 @@ def warmed_members(observed: Observed, tenant: TTSTenant, ceilings: Ceilings, no
         )
         for model in tenant.spec.models[1:]
     )
+
+
+def behavior_in(schedule: Schedule | None, window: str) -> Behavior | None:
+    """How HPAs follow the load while the window or exception of this name is active: an exception takes precedence."""
+    parts: tuple[CalendarException | Window, ...] = (*schedule.exceptions, *schedule.windows) if schedule else ()
+    return next((part.behavior for part in parts if part.name == window), None)
 
 
 def unknown_windows(tenant: TTSTenant) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from tts_operator.api import AuthMode, TTSModel, TTSTenant
+from tts_operator.api.schedule import Behavior
 from tts_operator.api.tenant import S3Storage
 from tts_operator.calendar.bounds import Bounds, Change, State
 from tts_operator.calendar.pre_warm import PreWarmed
@@ -80,6 +81,8 @@ class Resolved:
     next_transition: Change | None = None
     pre_warmed: PreWarmed | None = None
     """Bounds of the default model's pool with pre-warming."""
+    behavior: Behavior | None = None
+    """How HPAs follow the load in the active window; None: as an HPA does."""
     warms_at: datetime | None = None
     """When the next pre-warming of any pool begins, if that is before the next window opens."""
     pre_warm_seconds: int = 0

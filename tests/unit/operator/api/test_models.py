@@ -12,6 +12,7 @@ from tests.support.resources import Object, model, stored, tenant, tenant_body
 from tts_operator.api import Schedule, TTSCalendar, TTSModel, TTSTenant
 from tts_operator.api.crd import definitions
 from tts_operator.api.schedule import (
+    BEHAVIOR_RULE,
     BOUNDS_RULE,
     CONTENT_RULE,
     DATES_RULE,
@@ -60,6 +61,7 @@ ONLY_IN_THE_CLUSTER = {
 RULES = [
     rule[1]
     for rule in (
+        BEHAVIOR_RULE,
         BOUNDS_RULE,
         PAIR_RULE,
         LENGTH_RULE,

@@ -26,6 +26,7 @@ from tests.support.resources import Object, model, precision
 from tts_operator.api import AuthMode, TTSModel, TTSModelStatus
 from tts_operator.calendar.bounds import Bounds, State
 from tts_operator.credentials.model_sources import SourceCredentials
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Tiers
@@ -465,6 +466,25 @@ def test_a_window_of_a_model_that_the_schedule_does_not_have_is_told() -> None:
     assert note.message == (
         "spec.models[piper].windows[night] never applies: spec.schedule has no window of this name, but default"
     )
+
+
+SLOW = {"scaleDown": {"stabilizationWindowSeconds": 900}}
+
+
+def test_an_hpa_follows_the_load_as_the_active_window_says() -> None:
+    night = {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 4, "behavior": SLOW}
+    tenant = observe("espeak", "piper", schedule={**DAY, "windows": [night]})
+    for hours, expected in ((0, None), (10, SLOW)):
+        found = resolved(tenant, NOON + timedelta(hours=hours))
+        specs = [horizontal_pod_autoscaler(found, pool).body["spec"] for pool in found.pools]
+        assert [spec.get("behavior") for spec in specs] == [expected, expected]
+
+
+def test_a_behavior_of_an_exception_takes_the_place_of_that_of_a_window() -> None:
+    today = {"name": "sale", "from": "2026-11-04", "to": "2026-11-04", "minReplicas": 1}
+    window = {"name": "all-day", "days": ["Wed"], "minReplicas": 1, "behavior": SLOW}
+    found = resolved(observe(schedule={**DAY, "windows": [window], "exceptions": [today]}))
+    assert found.behavior is None
 
 
 def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:
