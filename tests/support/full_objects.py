@@ -134,12 +134,19 @@ FULL_TENANT = tenant_body(
                 "end": "06:00",
                 "minReplicas": 1,
                 "maxReplicas": 2,
+                "precision": "int8",
                 "behavior": BEHAVIOR,
             },
             {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
         ],
         "exceptions": [
-            {"name": "holidays", "calendarRef": {"name": "cn-2026"}, "minReplicas": 1, "behavior": BEHAVIOR},
+            {
+                "name": "holidays",
+                "calendarRef": {"name": "cn-2026"},
+                "minReplicas": 1,
+                "precision": "int8",
+                "behavior": BEHAVIOR,
+            },
             {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20},
             {
                 "name": "eve",

@@ -3,7 +3,8 @@
 from tts_operator.api.autoscaling import Autoscaling, Metric, MetricType, Provider
 from tts_operator.api.base import ObjectMeta
 from tts_operator.api.calendar import CalendarDate, TTSCalendar
-from tts_operator.api.model import Engine, Precision, PrecisionOption, TTSModel, TTSModelSpec, Voice
+from tts_operator.api.model import Engine, PrecisionOption, TTSModel, TTSModelSpec, Voice
+from tts_operator.api.precision import Precision
 from tts_operator.api.schedule import CalendarException, Preset, ScaleBounds, Schedule, Weekday, Window
 from tts_operator.api.status import Condition, TTSModelStatus, TTSTenantStatus
 from tts_operator.api.tenant import AuthMode, Isolation, Quota, Scenario, TenantModel, Tier, TTSTenant, TTSTenantSpec

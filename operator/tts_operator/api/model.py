@@ -29,6 +29,7 @@ from tts_operator.api.base import (
     unique,
 )
 from tts_operator.api.engine import OnnxEngine, OnnxFiles
+from tts_operator.api.precision import Precision
 from tts_operator.api.resources import ResourceRequirements
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.source import ExternalSource, Source
@@ -71,14 +72,6 @@ class Engine(StrEnum):
     INDEX_TTS = "IndexTTS"
     SIDECAR = "Sidecar"
     REMOTE = "Remote"
-
-
-class Precision(StrEnum):
-    """Numeric precision; lower case because requests name it."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
 
 
 class Voice(APIModel):

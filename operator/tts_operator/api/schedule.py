@@ -19,6 +19,7 @@ from tts_operator.api.base import (
     list_set,
     unique,
 )
+from tts_operator.api.precision import Precision
 
 
 def _existing_date(text: str) -> str:
@@ -207,6 +208,11 @@ class Window(ScaleBounds):
 
     If it is earlier than `start`, the window crosses midnight and ends on the next day.
     """
+    precision: Precision | None = None
+    """Numeric precision of the first model while the window is active. Default: that of its entry in `spec.models`.
+
+    Pods are replaced before it begins and before it ends, with those of both precisions serving meanwhile.
+    """
     behavior: Behavior | None = None
     """How the autoscalers of all models follow the load while the window is active. Default: as the
     HorizontalPodAutoscaler does."""
@@ -242,6 +248,11 @@ class CalendarException(ScaleBounds):
     end: EndTime | None = None
     """Local time, exclusive, until which the exception holds on each of the dates; later than `start`. 24:00 is the end
     of the day."""
+    precision: Precision | None = None
+    """Numeric precision of the first model while the exception is active. Default: that of its entry in `spec.models`.
+
+    Pods are replaced before it begins and before it ends, with those of both precisions serving meanwhile.
+    """
     behavior: Behavior | None = None
     """How the autoscalers of all models follow the load while the exception is active. Default: as the
     HorizontalPodAutoscaler does."""

@@ -32,7 +32,7 @@ from tts_operator.api.base import (
     list_set,
     unique,
 )
-from tts_operator.api.model import Precision
+from tts_operator.api.precision import Precision
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSTenantStatus
 from tts_operator.objects.names import API_VERSION

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
+from tts_operator.calendar.window_settings import precisions_by_window
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
 from tts_operator.cli.schedule_files import ScheduleFiles
 from tts_operator.cli.tables import table
@@ -142,6 +143,9 @@ def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> 
     """Sentences about what the reader might expect otherwise."""
     if precision.reason == "NotOffered":
         yield f"\n{precision.message[:1].upper()}{precision.message[1:]}.\n"
+    own = [f"{window} {name}" for window, name in precisions_by_window(tenant.spec.schedule) if name is not None]
+    if own:
+        yield f"\nWindows with a precision of their own: {', '.join(own)}; WINDOW and the cost as written have it.\n"
     others = [each.name for each in tenant.spec.models[1:]]
     if model.spec.fallback is not None:
         others.append(model.spec.fallback.model_ref.name)

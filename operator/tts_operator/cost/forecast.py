@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tts_operator.api import Schedule
 from tts_operator.calendar import calendar
-from tts_operator.calendar.bounds import Bounds
+from tts_operator.calendar.bounds import Bounds, State
 from tts_operator.calendar.member_windows import MemberWindows
 
 SECONDS_AN_HOUR = 3600
@@ -48,6 +48,20 @@ def replica_hours(
         highest = max(highest, minimum)
     seconds += minimum * _seconds(end - since)
     return MonthlyReplicas(seconds / SECONDS_AN_HOUR, highest * _seconds(end - start) / SECONDS_AN_HOUR)
+
+
+@lru_cache(maxsize=SCHEDULES_REMEMBERED)
+def hours_by_window(schedule: Schedule | None, start: datetime, end: datetime, most: int) -> dict[str, Decimal]:
+    """Replica hours between two instants at the minimum of each window, by its name. Raises UnknownTimeZone."""
+    hours: dict[str, Decimal] = {}
+    state, since = calendar.state_at(schedule, start), start
+    for change in (*calendar.changes(schedule, start, end), None):
+        until = end if change is None else change.at
+        length = min(state.bounds.min_replicas, most) * _seconds(until - since) / SECONDS_AN_HOUR
+        hours[state.window] = hours.get(state.window, Decimal()) + length
+        if change is not None:
+            state, since = State(change.window, change.bounds), change.at
+    return hours
 
 
 def without_override(schedule: Schedule | None) -> Schedule | None:

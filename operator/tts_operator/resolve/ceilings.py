@@ -15,6 +15,7 @@ from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.api.tenant import Tier
 from tts_operator.calendar.bounds import Change, State
 from tts_operator.calendar.member_windows import MemberWindows
+from tts_operator.calendar.window_settings import WindowPrecision, precisions_by_window
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.pools import loaded_precisions
@@ -125,14 +126,19 @@ def ceiling_with(devices: int, ceilings: Ceilings) -> PoolCeiling:
 
 
 def accelerators_of(observed: Observed, tenant: TTSTenant, tenant_model: TenantModel) -> int:
-    """Accelerators of one replica; 0 while the model cannot be read."""
+    """Accelerators of one replica, the most of all windows; 0 while the model cannot be read."""
     model = observed.models.get(tenant_model.name)
     if model is None:
         return 0
-    choice, loaded = loaded_precisions(model, tenant, tenant_model)
+    schedule = tenant.spec.schedule if tenant_model == tenant.spec.models[0] else None
+    choices = [
+        loaded_precisions(model, tenant, tenant_model, WindowPrecision(precision, window))
+        for window, precision in precisions_by_window(schedule)
+    ]
     limits = {option.name.value: option.resources.limits for option in model.spec.precisions}
     sidecar = accelerators(model.spec.sidecar.resources.limits, []) if model.spec.sidecar is not None else 0
-    return accelerators(limits[choice.name], [limits[name] for name in loaded]) + sidecar
+    needed = (accelerators(limits[choice.name], [limits[name] for name in loaded]) for choice, loaded in choices)
+    return max(needed) + sidecar
 
 
 def accelerators_problem(

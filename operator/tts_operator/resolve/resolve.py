@@ -5,16 +5,16 @@ Never raises: what cannot be resolved becomes a problem that the status reports.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from tts_operator.api import AuthMode, CalendarException, Schedule, TenantModel, TTSModel, TTSTenant, Window
-from tts_operator.api.schedule import Behavior
+from tts_operator.api import AuthMode, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.dates import references
 from tts_operator.calendar.member_windows import MemberWindows
 from tts_operator.calendar.pre_warm import PreWarmed, pre_warm
+from tts_operator.calendar.window_settings import WindowPrecision, behavior_in, precision_at
 from tts_operator.calendar.zero import ZERO, Awake, awake
 from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects import fields
@@ -52,6 +52,7 @@ from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_pro
 from tts_operator.rollout.cutover import cutover
 from tts_operator.rollout.draining import draining
 from tts_operator.settings import Settings
+from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import with_tier
 from tts_operator.snapshot.observed import Observed
 
@@ -92,7 +93,8 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     metrics = missing_metrics(observed, default_pool, warmed.bounds, now)
     members = warmed_members(observed, tenant, ceilings, now)
     bounds = [metrics.bounds, *(each.bounds for each in members)]
-    pools, problems = requested_pools(observed, tenant, bounds, ceilings, now, settings=settings)
+    by_window = precision_at(tenant.spec.schedule, now, roll_time(observed, default_pool, lead))
+    pools, problems = requested_pools(observed, tenant, bounds, ceilings, now, settings=settings, by_window=by_window)
     pools[0] = replace(pools[0], pinned=metrics.pinned)
     if at_zero:
         pools = [replace(pool, bounds=ZERO) for pool in pools]
@@ -143,6 +145,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     times = [
         change and change.at,
         *(each.changes_at for each in (warmed, *members)),
+        by_window.begins_at,
         target.requeue_at,
         drained.requeue_at,
         metrics.requeue_at,
@@ -152,6 +155,12 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
+
+
+def roll_time(observed: Observed, pool: str, load_seconds: int) -> timedelta:
+    """How long it takes to replace every pod of a pool, one after the other."""
+    live = lookup.deployment(observed, pool)
+    return timedelta(seconds=load_seconds * (fields.replicas(live) if live else 0))
 
 
 def warmed_members(observed: Observed, tenant: TTSTenant, ceilings: Ceilings, now: datetime) -> tuple[PreWarmed, ...]:
@@ -166,12 +175,6 @@ def warmed_members(observed: Observed, tenant: TTSTenant, ceilings: Ceilings, no
         )
         for model in tenant.spec.models[1:]
     )
-
-
-def behavior_in(schedule: Schedule | None, window: str) -> Behavior | None:
-    """How HPAs follow the load while the window or exception of this name is active: an exception takes precedence."""
-    parts: tuple[CalendarException | Window, ...] = (*schedule.exceptions, *schedule.windows) if schedule else ()
-    return next((part.behavior for part in parts if part.name == window), None)
 
 
 def unknown_windows(tenant: TTSTenant) -> Iterator[Problem]:
@@ -220,6 +223,7 @@ def requested_pools(
     now: datetime,
     *,
     settings: Settings,
+    by_window: WindowPrecision,
 ) -> tuple[list[Pool], tuple[Problem, ...]]:
     """The pools of the spec's models, each with its bounds, and of their fallbacks, without their roles.
 
@@ -245,8 +249,16 @@ def requested_pools(
     problems = {model.name: problem_of(model) for model in models}
     chains = fallback_chains(problems, observed.models, problem_of_fallback)
     pools = [
-        model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
-        for model, model_bounds in zip(models, bounds, strict=True)
+        model_pool(
+            observed,
+            tenant,
+            model,
+            model_bounds,
+            usable=problems[model.name] is None,
+            now=now,
+            by_window=by_window if position == 0 else None,
+        )
+        for position, (model, model_bounds) in enumerate(zip(models, bounds, strict=True))
     ]
     voices = voice_problems(tenant, pools)
     pools += fallback_pools(observed, tenant, chains, now)

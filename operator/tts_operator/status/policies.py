@@ -11,6 +11,7 @@ from tts_operator.objects.manifest import Body
 from tts_operator.objects.ownership import controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Interference, Outcome
+from tts_operator.resolve.precision import OF_WINDOW
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
@@ -240,12 +241,26 @@ def some_pods_failing(inputs: PolicyInput) -> Problem | None:
         if failures := pod_failures_of(inputs, name):
             messages = "; ".join(failure.message for failure in failures)
             if name in without_room:
+                if (problem := precision_pending(inputs, name, messages)) is not None:
+                    return problem
                 advice = "the old pods keep serving; free capacity or set spec.rollout.strategy to Replace"
                 return Problem("NoRoomToSurge", f"{messages}; {advice}")
             if problem := no_capacity(inputs, name, messages):
                 return problem
             return Problem(failures[0].reason, f"{messages}; the other pods keep serving")
     return None
+
+
+def precision_pending(inputs: PolicyInput, pool: str, messages: str) -> Problem | None:
+    """Pods of the precision that a window sets find no room beside those that serve."""
+    choice = next((each.precision for each in inputs.resolved.pools if each.name == pool), None)
+    if choice is None or choice.reason != OF_WINDOW:
+        return None
+    return Problem(
+        "PrecisionPending",
+        f"{choice.message}, and a pod of it finds no room beside those of the last precision, which keep serving:"
+        f" {messages}; free capacity or set spec.rollout.strategy to Replace",
+    )
 
 
 def no_capacity(inputs: PolicyInput, pool: str, messages: str) -> Problem | None:

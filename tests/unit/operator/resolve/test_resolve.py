@@ -19,6 +19,7 @@ from tests.support.operator_builders import (
     falls_back_to,
     observe,
     resolved,
+    settle,
     stamp,
     while_refused,
 )
@@ -485,6 +486,61 @@ def test_a_behavior_of_an_exception_takes_the_place_of_that_of_a_window() -> Non
     window = {"name": "all-day", "days": ["Wed"], "minReplicas": 1, "behavior": SLOW}
     found = resolved(observe(schedule={**DAY, "windows": [window], "exceptions": [today]}))
     assert found.behavior is None
+
+
+BY_PRECISION = {
+    **DAY,
+    "preWarmSeconds": 100,
+    "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "precision": "int8"}],
+}
+BOTH = model(precisions=[precision("fp32"), precision("int8")])
+NIGHTFALL = NOON + timedelta(hours=10)
+DAWN = NOON + timedelta(hours=18)
+
+
+@pytest.mark.parametrize(
+    ("now", "name", "reason"),
+    [
+        (NOON, "fp32", "ModelDefault"),
+        (NIGHTFALL - timedelta(seconds=301), "fp32", "ModelDefault"),
+        (NIGHTFALL - timedelta(seconds=300), "int8", "Window"),
+        (NIGHTFALL, "int8", "Window"),
+        (DAWN - timedelta(seconds=301), "int8", "Window"),
+        (DAWN - timedelta(seconds=300), "fp32", "ModelDefault"),
+        (DAWN, "fp32", "ModelDefault"),
+    ],
+)
+def test_a_window_has_its_precision_when_it_opens_and_the_entry_its_own_when_it_ends(
+    now: datetime, name: str, reason: str
+) -> None:
+    """Three replicas take 100 s each to be replaced, one after the other."""
+    children = settle(observe(known=[BOTH], schedule=BY_PRECISION), NOON)
+    found = resolved(observe(known=[BOTH], schedule=BY_PRECISION, children=children), now)
+    choice = found.pools[0].precision
+    assert choice is not None
+    assert (choice.name, choice.reason) == (name, reason)
+
+
+def test_the_rollout_of_a_windows_precision_is_what_a_tenant_is_requeued_for() -> None:
+    children = settle(observe(known=[BOTH], schedule=BY_PRECISION), NOON)
+    found = resolved(observe(known=[BOTH], schedule=BY_PRECISION, children=children))
+    assert found.requeue_at == NIGHTFALL - timedelta(seconds=300)
+
+
+def test_a_window_with_a_precision_that_the_model_lacks_gets_the_nearest() -> None:
+    known = [model(precisions=[precision("fp32"), precision("fp16")])]
+    found = resolved(observe(known=known, schedule=BY_PRECISION), NIGHTFALL)
+    choice = found.pools[0].precision
+    assert choice is not None
+    assert choice.message == (
+        "window night of spec.schedule sets int8, the model offers fp32, fp16: fp16 is the nearest"
+    )
+
+
+def test_another_model_keeps_its_precision_in_such_a_window() -> None:
+    known = [BOTH, model("piper", precisions=[precision("fp32"), precision("int8")])]
+    found = resolved(observe("espeak", "piper", known=known, schedule=BY_PRECISION), NIGHTFALL)
+    assert [pool.precision and pool.precision.name for pool in found.pools] == ["int8", "fp32"]
 
 
 def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:

@@ -27,7 +27,7 @@ from tests.support.operator_builders import (
     unschedulable,
     while_refused,
 )
-from tests.support.resources import Object, calendar, model
+from tests.support.resources import Object, calendar, model, precision
 from tts_operator.api import TTSTenantStatus
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.model_sources import SourceCredentials
@@ -482,6 +482,21 @@ def test_a_surge_that_waits_for_room_says_what_to_do() -> None:
     said = report(observe(children=children, pods=[pod(**unschedulable())]))
     assert problem(said, "Ready") == ("False", "NoRoomToSurge")
     assert "spec.rollout.strategy to Replace" in condition(said, "Ready")["message"]
+
+
+def test_a_precision_of_a_window_that_finds_no_room_is_told_as_such() -> None:
+    """NOON is within the window."""
+    known = [model(precisions=[precision("fp32"), precision("int8")])]
+    window = {"name": "midday", "start": "11:00", "end": "14:00", "minReplicas": 1, "precision": "int8"}
+    schedule = {"default": {"minReplicas": 1}, "windows": [window]}
+    children = running(1, schedule=schedule)
+    child(children, "Deployment", "acme-espeak")["status"]["updatedReplicas"] = 0
+    said = report(observe(known=known, children=children, pods=[pod(**unschedulable())], schedule=schedule))
+    assert problem(said, "Ready") == ("False", "PrecisionPending")
+    assert condition(said, "Ready")["message"].startswith(
+        "window midday of spec.schedule sets int8, and a pod of it finds no room beside those of the last precision"
+    )
+    assert (said["precision"], said["pools"][0]["precision"]) == ("int8", "int8")
 
 
 def test_pods_on_their_way_out_are_no_trouble() -> None:
