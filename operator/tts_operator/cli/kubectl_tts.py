@@ -14,6 +14,7 @@ from tts_operator.api import Schedule
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
+from tts_operator.calendar.window_settings import has_precisions, precision_in
 from tts_operator.cli.add_key import (
     add_key,
     revoke_command,
@@ -73,7 +74,7 @@ def schedule(options: argparse.Namespace) -> int:
     for sentence in (*never_open(found.schedule), *found.left_out()):
         print(f"warning: {sentence}", file=sys.stderr)
     rows = _rows(found.schedule, start, end)
-    for part in _json(rows) if options.output == "json" else _table(rows, found.schedule):
+    for part in _json(rows, found.schedule) if options.output == "json" else _table(rows, found.schedule):
         print(part, end="")
     return 0
 
@@ -149,7 +150,7 @@ def _rows(schedule: Schedule | None, start: datetime, end: datetime) -> Iterator
         yield Row(change.at, change.window, change.bounds)
 
 
-def _json(rows: Iterator[Row]) -> Iterator[str]:
+def _json(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     """Parts of a JSON list of at least one entry, one at a time: the rows of a long span may not fit into memory."""
     before = "[\n"
     for row in rows:
@@ -159,6 +160,8 @@ def _json(rows: Iterator[Row]) -> Iterator[str]:
             "minReplicas": row.bounds.min_replicas,
             "maxReplicas": row.bounds.max_replicas,
         }
+        if (wanted := precision_in(schedule, row.window)) is not None:
+            entry["precision"] = wanted.value
         yield before + textwrap.indent(json.dumps(entry, indent=2), "  ")
         before = ",\n"
     yield "\n]\n"
@@ -172,11 +175,15 @@ def _table(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     def cells(row: Row) -> tuple[str, ...]:
         local = row.at.astimezone(zone)
         wall = f"{local:%a}" if in_utc else f"{local:%a %Y-%m-%d %H:%M:%S %z}"
-        return (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        told = (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        return (*told, precision_in(schedule, row.window) or "-") if with_precision else told
 
-    header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
+    with_precision = has_precisions(schedule)
+    header: tuple[str, ...] = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
+    if with_precision:
+        header = (*header, "PRECISION")
     first = cells(next(rows))
-    widest = [header, first, *(("", "", state.window, "", "") for state in states(schedule))]
+    widest = [header, first, *(("", "", state.window, *[""] * (len(header) - 3)) for state in states(schedule))]
     widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
     for each in (header, first):
         yield line(each, widths)
