@@ -68,8 +68,9 @@ def reference(resource: CustomResource, crd: dict[str, Any]) -> str:
         f"{schema['description']} `kubectl get {names['shortNames'][0]}`; {SCOPES[crd['spec']['scope']]}.",
     ]
     rules = [*schema.get(VALIDATIONS, ()), *schema["properties"]["spec"].get(VALIDATIONS, ())]
-    lines += ["", "Rules of the whole object:", "", *(f"- {rule['message']}" for rule in rules)]
-    for part in ("spec", "status"):
+    if rules:
+        lines += ["", "Rules of the whole object:", "", *(f"- {rule['message']}" for rule in rules)]
+    for part in (part for part in ("spec", "status") if part in schema["properties"]):
         lines += ["", f"## {part}", "", "| field | type | default | description |", "| --- | --- | --- | --- |"]
         lines += [
             f"| `{path}` | {type_} | {default} | {what} |"

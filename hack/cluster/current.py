@@ -37,7 +37,7 @@ Everything stays in your cluster. To remove it:
   kubectl delete -f examples/tenant.yaml -f examples/model-espeak.yaml
   helm uninstall ttsfleet --namespace ttsfleet-system
   kubectl delete namespace ttsfleet-system
-  kubectl delete crd ttstenants.ttsfleet.io ttsmodels.ttsfleet.io"""
+  kubectl delete crd ttstenants.ttsfleet.io ttsmodels.ttsfleet.io ttscalendars.ttsfleet.io"""
 
     @property
     def kubeconfig(self) -> Path:

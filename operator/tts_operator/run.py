@@ -70,6 +70,9 @@ class EventForwarder:
     def namespace_changed(self, name: str) -> None:
         self._controller.namespace_changed(name)
 
+    def schedule_changed(self, key: Key) -> None:
+        self._controller.schedule_changed(key)
+
     def child_changed(self, key: Key) -> None:
         self._controller.child_changed(key)
 

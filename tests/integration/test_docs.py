@@ -62,7 +62,7 @@ def desk(empty: Desk) -> Desk:
     """The chart installed as the page says, and the examples applied, whatever an earlier page has removed."""
     (chart, *_) = [block for block in blocks(INSTALL) if "api" in block.places]
     empty.paste(chart.text)
-    for plural in ("ttsmodels", "ttstenants"):
+    for plural in ("ttsmodels", "ttstenants", "ttscalendars"):
         empty.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
     empty.kubectl("apply", "--server-side", "-f", str(empty.folder / "examples"))
     return empty

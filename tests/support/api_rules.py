@@ -3,12 +3,17 @@
 from copy import deepcopy
 from typing import Any
 
-from tests.support.resources import Object, model_body, tenant_body
+from tests.support.resources import Object, calendar_body, model_body, tenant_body
 from tts_operator.objects.keys import Key
 
 RESOURCES: Object = {"requests": {"cpu": "100m", "memory": "128Mi"}}
 MODEL = model_body(languages=["en"], voices=[{"name": "en-us"}], precisions=[{"name": "fp32", "resources": RESOURCES}])
 TENANT = tenant_body(key=Key("default", "acme"))
+CALENDAR = calendar_body(
+    "de-2026",
+    {"name": "Labour Day", "from": "2026-05-01"},
+    {"name": "Christmas", "from": "2026-12-25", "to": "2026-12-26"},
+)
 DAY = {"minReplicas": 3, "maxReplicas": 6}
 S3 = {"endpoint": "https://s3.example", "bucket": "speech", "secretRef": {"name": "s3"}}
 S3_FILE = {"path": "model.onnx", "sha256": "0" * 64}
@@ -198,6 +203,14 @@ ACCEPTED: dict[str, Object] = {
     ),
     "an override": scheduled(override={"until": "2026-11-30T18:00:00Z", "minReplicas": 6, "maxReplicas": 20}),
     "an override that ends in another zone": scheduled(override={"until": "2026-11-30T18:00:00.5+08:00", **DAY}),
+    "an exception on the dates of a calendar": scheduled(
+        exceptions=[{"name": "holidays", "calendarRef": {"name": "de-2026"}, "start": "08:00", "end": "20:00", **DAY}]
+    ),
+    "bounds by the clock for a model after the first": tenant(
+        models=[{"name": "a"}, {"name": "b", "windows": [{"name": "night", "minReplicas": 1, "maxReplicas": 2}]}]
+    ),
+    "a calendar": CALENDAR,
+    "a calendar without dates": calendar_body("empty"),
     "an exception of one day": scheduled(exceptions=[{"name": "x", "from": "2026-11-11", "to": "2026-11-11", **DAY}]),
     "a second model with bounds": tenant(models=[{"name": "a"}, {"name": "b", "minReplicas": 1, "maxReplicas": 2}]),
     "routing with a default": tenant(languageRouting=[{"language": "default", "voice": "en-us"}]),
@@ -814,6 +827,42 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a date that is none": (
         scheduled(exceptions=[{"name": "x", "from": "2026-02-30", "to": "2026-03-01", **DAY}]),
         "spec.schedule.exceptions[0].from",
+    ),
+    "an exception with dates and a calendar": (
+        scheduled(
+            exceptions=[
+                {"name": "x", "from": "2026-11-11", "to": "2026-11-12", "calendarRef": {"name": "de-2026"}, **DAY}
+            ]
+        ),
+        "an exception requires from and to, or calendarRef instead of both",
+    ),
+    "bounds by the clock for the first model": (
+        tenant(models=[{"name": "a", "windows": [{"name": "night", "minReplicas": 1}]}]),
+        "the first model takes its bounds from schedule",
+    ),
+    "bounds of a model in a window that are out of order": (
+        tenant(models=[{"name": "a"}, {"name": "b", "windows": [{"name": "n", "minReplicas": 2, "maxReplicas": 1}]}]),
+        "minReplicas must not exceed maxReplicas",
+    ),
+    "a behavior with a policy of no kind": (
+        window(**NIGHT, behavior={"scaleUp": {"policies": [{"type": "Nodes", "value": 1, "periodSeconds": 1}]}}),
+        "spec.schedule.windows[0].behavior.scaleUp.policies[0].type",
+    ),
+    "an exception without dates": (
+        scheduled(exceptions=[{"name": "x", **DAY}]),
+        "an exception requires from and to, or calendarRef instead of both",
+    ),
+    "a calendar whose range ends before it begins": (
+        calendar_body("de-2026", {"name": "Christmas", "from": "2026-12-26", "to": "2026-12-25"}),
+        "from must not be later than to",
+    ),
+    "a calendar with a date that does not exist": (
+        calendar_body("de-2026", {"name": "leap day", "from": "2026-02-29"}),
+        "spec.dates[0].from",
+    ),
+    "a calendar with a date twice": (
+        calendar_body("de-2026", *[{"name": "Labour Day", "from": "2026-05-01"}] * 2),
+        "Duplicate value",
     ),
     "exceptions of one name": (
         scheduled(exceptions=[{"name": "x", "from": "2026-01-01", "to": "2026-01-01", **DAY}] * 2),

@@ -1,7 +1,8 @@
 """A second reading of the calendar, slow and without cleverness: it looks at the wall clock of every minute.
 
-It shares nothing with the product. It reads the schedule as a user writes it (camelCase, strings), and answers one
-question, "which entry holds now?", by walking the lists; changes are found by asking it at every minute.
+It shares nothing with the product. It reads the schedule as a user writes it (camelCase, strings), with the dates of
+TTSCalendars beside it as `calendars`, and answers one question, "which entry holds now?", by walking the lists; changes
+are found by asking it at every minute.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def read(spec: Spec, instant: datetime) -> Reading:
     today_name, yesterday_name = DAY_NAMES[wall.weekday()], DAY_NAMES[wall.weekday() - 1]
     for exception in spec.get("exceptions", []):
         hours = exception.get("start", "00:00"), exception.get("end", "24:00")
-        if exception["from"] <= today <= exception["to"] and hours[0] <= clock < hours[1]:
+        if is_on(today, exception, spec.get("calendars", {})) and hours[0] <= clock < hours[1]:
             return reading(exception["name"], exception)
     rules = PRESET if spec.get("preset") == "DayNightWeekend" else spec
     for window in rules.get("windows", []):
@@ -52,6 +53,14 @@ def read(spec: Spec, instant: datetime) -> Reading:
             return reading(window["name"], window)
     name = "day" if rules is PRESET else "default"
     return reading(name, rules.get("default", {"minReplicas": 1, "maxReplicas": 1}))
+
+
+def is_on(today: str, exception: Spec, calendars: dict[str, list[dict[str, str]]]) -> bool:
+    """Whether a date is one of an exception's. `calendars` are the dates of TTSCalendars, by name."""
+    if "calendarRef" not in exception:
+        return bool(exception["from"] <= today <= exception["to"])
+    dates = calendars.get(exception["calendarRef"]["name"], [])
+    return any(each["from"] <= today <= each.get("to", each["from"]) for each in dates)
 
 
 def reading(name: str, entry: Spec) -> Reading:

@@ -17,7 +17,7 @@ from tts_operator.objects.names import API_VERSION
 COLLECTED_SECONDS = 120
 STARTER = ThreadPoolExecutor(1)
 """Thread that lasts as long as this process: the kernel ends programs together with the thread that started them."""
-PLURALS = ("ttsmodels", "ttstenants")
+PLURALS = ("ttsmodels", "ttstenants", "ttscalendars")
 
 
 async def start_again(plane: ControlPlane) -> None:
@@ -31,14 +31,14 @@ def apply(plane: ControlPlane, *bodies: object) -> None:
 
 
 def install_crds(plane: ControlPlane) -> None:
-    """Install both resources; returns once the API server serves them."""
+    """Install the resources; returns once the API server serves them."""
     apply(plane, *definitions())
     for plural in PLURALS:
         plane.kubectl("wait", f"crd/{plural}.ttsfleet.io", "--for=condition=Established", "--timeout=60s")
 
 
 def prepare(plane: ControlPlane) -> None:
-    """Install both resources and the operator's role."""
+    """Install the resources and the operator's role."""
     apply(plane, role(), role_binding())
     install_crds(plane)
 

@@ -107,9 +107,15 @@ SCALING_RULES: Object = {
     "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
     "selectPolicy": "Min",
 }
+BEHAVIOR: Object = {"scaleUp": SCALING_RULES, "scaleDown": SCALING_RULES}
 FULL_TENANT = tenant_body(
     {"name": "espeak", "precision": "fp32", "allowedPrecisions": ["fp32", "int8"], "aliases": ["tts-1"]},
-    {"name": "espeak-de", "minReplicas": 1, "maxReplicas": 2},
+    {
+        "name": "espeak-de",
+        "minReplicas": 1,
+        "maxReplicas": 2,
+        "windows": [{"name": "night", "minReplicas": 1, "maxReplicas": 1}],
+    },
     key=KEY,
     tier="VIP",
     isolation="Dedicated",
@@ -120,10 +126,25 @@ FULL_TENANT = tenant_body(
         "timeZone": "Asia/Shanghai",
         "default": {"minReplicas": 3, "maxReplicas": 6},
         "windows": [
-            {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 2},
+            {
+                "name": "night",
+                "start": "22:00",
+                "end": "06:00",
+                "minReplicas": 1,
+                "maxReplicas": 2,
+                "precision": "int8",
+                "behavior": BEHAVIOR,
+            },
             {"name": "weekend", "days": ["Sat", "Sun"], "minReplicas": 2, "maxReplicas": 4},
         ],
         "exceptions": [
+            {
+                "name": "holidays",
+                "calendarRef": {"name": "cn-2026"},
+                "minReplicas": 1,
+                "precision": "int8",
+                "behavior": BEHAVIOR,
+            },
             {"name": "singles-day", "from": "2026-11-11", "to": "2026-11-12", "minReplicas": 6, "maxReplicas": 20},
             {
                 "name": "eve",
@@ -139,7 +160,7 @@ FULL_TENANT = tenant_body(
     autoscaling={
         "provider": "HPA",
         "metrics": [{"type": "CPU", "averageUtilization": 70}],
-        "behavior": {"scaleUp": SCALING_RULES, "scaleDown": SCALING_RULES},
+        "behavior": BEHAVIOR,
     },
     rollout={"strategy": "Auto"},
     quota={"requestsPerMinute": 100, "maxTextCharacters": 4096},

@@ -20,7 +20,7 @@ from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.reader import CachedReader, LiveReader
 from tts_operator.informer.reflector import WATCH_SECONDS
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import MODEL, NAMESPACE, TENANT, Kind
+from tts_operator.objects.kinds import CALENDAR, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.objects.manifest import Ref
 
 
@@ -32,6 +32,7 @@ class Events:
     tenants: list[Key] = field(default_factory=list)
     children: list[Key] = field(default_factory=list)
     namespaces: list[str] = field(default_factory=list)
+    schedules: list[Key] = field(default_factory=list)
 
     def tenant_changed(self, key: Key, models: Iterable[str]) -> None:
         self.tenants.append(key)
@@ -42,6 +43,9 @@ class Events:
         self.children.append(key)
 
     def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None: ...
+
+    def schedule_changed(self, key: Key) -> None:
+        self.schedules.append(key)
 
     def namespace_changed(self, name: str) -> None:
         self.namespaces.append(name)
@@ -74,7 +78,7 @@ async def watched(api: ApiServer) -> AsyncIterator[Watched]:
         events = Events(objects)
         objects.connect(events, lambda _path: True)
         api.cluster.stored = objects.own_writes.stored
-        objects.watch((WatchScope(api.namespace, WATCHED), WatchScope("", (NAMESPACE,))))
+        objects.watch((WatchScope(api.namespace, WATCHED), WatchScope("", (CALENDAR, NAMESPACE))))
         running = [
             asyncio.create_task(objects.run(3600)),
             asyncio.create_task(in_place_of_kopf(source, Collection(TENANT, api.namespace), events)),
@@ -143,5 +147,5 @@ def _versions(objects: Iterable[HeldObject]) -> set[str]:
 
 
 async def are_current(api: ApiServer, objects: ObjectWatches) -> bool:
-    kinds = [(MODEL, ""), *((kind, api.namespace) for kind in (TENANT, *WATCHED)), (NAMESPACE, "")]
+    kinds = [(MODEL, ""), (CALENDAR, ""), *((kind, api.namespace) for kind in (TENANT, *WATCHED)), (NAMESPACE, "")]
     return all(objects.is_current(kind, namespace, "") for kind, namespace in kinds)

@@ -6,13 +6,14 @@ import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
 from tests.support.resources import KEY, Object, model, stored, tenant_body
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api import TTSCalendar, TTSModel, TTSTenant
 from tts_operator.api.model import fallback_of
+from tts_operator.calendar.dates import named_calendars
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.desired.build import Desired, build, pool_deployments
 from tts_operator.objects.diff import LIST_KEYS
@@ -21,6 +22,7 @@ from tts_operator.objects.labels import pool_labels
 from tts_operator.objects.manifest import Body, Manifest, Ref, ref_of
 from tts_operator.objects.names import MANAGER
 from tts_operator.objects.problem import Problem
+from tts_operator.observe.calendars import CalendarReading, on_dates
 from tts_operator.plan.actions import Apply, Scale
 from tts_operator.plan.plan import plan
 from tts_operator.resolve.resolve import resolve
@@ -55,20 +57,25 @@ def observe(
     before: Mapping[str, Any] | None = None,
     labels: Mapping[str, str] | None = None,
     keys: bool | KeyEntries | None = True,
+    calendars: Iterable[TTSCalendar] = (),
     **spec: Any,
 ) -> Observed:
-    """One reading. `known` are the TTSModels that exist: by default those that the tenant names.
+    """One reading. `known` are the TTSModels that exist: by default those that the tenant names. `calendars` are the
+    TTSCalendars that exist.
 
     `keys`: whether the Secret with API keys exists, or its entries.
     """
     body = stored(tenant_body(*models, **spec))
     tenant = TTSTenant.model_validate(body)
+    existing = {each.metadata.name: each for each in calendars}
+    dates = {name: existing.get(name) for name in named_calendars(tenant.spec.schedule)}
     names = [entry.name for entry in tenant.spec.models]
     found = {each.metadata.name: each for each in ([model(name) for name in names] if known is None else known)}
     return Observed(
         key=KEY,
         body={**body, "status": dict(before)} if before else body,
-        tenant=tenant,
+        tenant=on_dates(tenant, CalendarReading(dates, {})),
+        calendars=dates,
         models={**{name: found.get(name) for name in names}, **with_fallbacks(names, found)},
         children={ref_of(child): child for child in children},
         pods=pods,
@@ -211,10 +218,22 @@ def pod(
         "metadata": {
             "name": name,
             "namespace": KEY.namespace,
+            "uid": f"uid-of-{name}",
             "labels": pool_labels(KEY.name, pool_of),
             "annotations": dict(annotations or {}),
         },
         "status": {"phase": "Running", **status},
+    }
+
+
+def started(seconds: int, at: datetime = NOON, restarts: int = 0) -> Object:
+    """Status of a pod that became ready at an instant, so long after it was given a node."""
+    times = {"PodScheduled": at - timedelta(seconds=seconds), "Ready": at}
+    return {
+        "conditions": [
+            {"type": type_, "status": "True", "lastTransitionTime": stamp(time)} for type_, time in times.items()
+        ],
+        "containerStatuses": [{"name": "tts-server", "ready": True, "restartCount": restarts}],
     }
 
 

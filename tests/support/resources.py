@@ -1,14 +1,14 @@
 """TTSTenant and TTSModel objects: a test names only the fields that matter to it, as YAML spells them.
 
-`tenant_body` and `model_body` are what a person applies, `stored` is what the API server makes of it, `tenant` and
-`model` are the typed objects that the operator reads.
+`tenant_body`, `model_body` and `calendar_body` are what a person applies, `stored` is what the API server makes of it,
+`tenant`, `model` and `calendar` are the typed objects that the operator reads.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api import TTSCalendar, TTSModel, TTSTenant
 from tts_operator.objects.keys import Key
 from tts_operator.objects.names import API_VERSION
 
@@ -46,6 +46,16 @@ def model_body(name: str = "espeak", **spec: Any) -> Object:
     }
 
 
+def calendar_body(name: str, *dates: Object) -> Object:
+    """A calendar with these dates."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TTSCalendar",
+        "metadata": {"name": name},
+        "spec": {"dates": list(dates)},
+    }
+
+
 def precision(name: str = "fp32", **limits: str) -> Object:
     """An entry of `spec.precisions`; `limits` adds to what is limited."""
     return {
@@ -70,3 +80,8 @@ def tenant(*models: str | Object, key: Key = KEY, **spec: Any) -> TTSTenant:
 def model(name: str = "espeak", **spec: Any) -> TTSModel:
     """A model as the operator reads it."""
     return TTSModel.model_validate(stored(model_body(name, **spec), uid=f"uid-of-{name}", generation=1))
+
+
+def calendar(name: str, *dates: Object) -> TTSCalendar:
+    """A calendar as the operator reads it."""
+    return TTSCalendar.model_validate(stored(calendar_body(name, *dates), uid=f"uid-of-{name}", generation=1))

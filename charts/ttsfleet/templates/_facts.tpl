@@ -26,10 +26,11 @@
   message: "spec.isolation Shared: not supported yet; change or remove it"
 - expression: "!(object.spec.?models.orValue([]).exists(e, e.?minReplicas == optional.of(0))) || request.operation == 'UPDATE' && (oldObject.spec.?models.orValue([]).exists(e, e.?minReplicas == optional.of(0)))"
   message: "spec.models[].minReplicas 0: not supported yet; change or remove it"
-- expression: "!(object.spec.?autoscaling.?provider == optional.of('KEDA')) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?provider == optional.of('KEDA'))"
-  message: "spec.autoscaling.provider KEDA: not supported yet; change or remove it"
-- expression: "!(object.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU']))) || request.operation == 'UPDATE' && (oldObject.spec.?autoscaling.?metrics.orValue([]).exists(e, !(e.?type.orValue('CPU') in ['CPU'])))"
-  message: "spec.autoscaling.metrics[].type other than CPU: not supported yet; change or remove it"
 - expression: "!(object.spec.?preventDeletion == optional.of(true)) || request.operation == 'UPDATE' && (oldObject.spec.?preventDeletion == optional.of(true))"
   message: "spec.preventDeletion true: not supported yet; change or remove it"
+{{- end }}
+
+{{/* Validations that refuse fields which are not supported yet, unless the object had them before. */}}
+{{- define "ttsfleet.unsupported.ttscalendars" -}}
+
 {{- end }}

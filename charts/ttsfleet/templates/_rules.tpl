@@ -69,6 +69,9 @@
 - apiGroups: [ttsfleet.io]
   resources: [ttsmodels/status]
   verbs: [patch]
+- apiGroups: [ttsfleet.io]
+  resources: [ttscalendars]
+  verbs: [get, list, watch]
 {{- end }}
 
 {{/* Takes the name of the only object to grant access to; empty for all. */}}

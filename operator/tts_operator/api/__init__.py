@@ -1,8 +1,10 @@
-"""The two resources. CRDs, reference pages and validation are all derived from these models."""
+"""The resources. CRDs, reference pages and validation are all derived from these models."""
 
 from tts_operator.api.autoscaling import Autoscaling, Behavior, Metric, MetricType, Provider, ScalingRules
 from tts_operator.api.base import ObjectMeta
-from tts_operator.api.model import Engine, Precision, PrecisionOption, TTSModel, TTSModelSpec, Voice
+from tts_operator.api.calendar import CalendarDate, TTSCalendar
+from tts_operator.api.model import Engine, PrecisionOption, TTSModel, TTSModelSpec, Voice
+from tts_operator.api.precision import Precision
 from tts_operator.api.schedule import CalendarException, Preset, ScaleBounds, Schedule, Weekday, Window
 from tts_operator.api.status import Condition, TTSModelStatus, TTSTenantStatus
 from tts_operator.api.tenant import AuthMode, Isolation, Quota, Scenario, TenantModel, Tier, TTSTenant, TTSTenantSpec
@@ -11,6 +13,7 @@ __all__ = [
     "AuthMode",
     "Autoscaling",
     "Behavior",
+    "CalendarDate",
     "CalendarException",
     "Condition",
     "Engine",
@@ -27,6 +30,7 @@ __all__ = [
     "ScalingRules",
     "Scenario",
     "Schedule",
+    "TTSCalendar",
     "TTSModel",
     "TTSModelSpec",
     "TTSModelStatus",

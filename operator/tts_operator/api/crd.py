@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from tts_operator.api.base import INT_OR_STRING
+from tts_operator.api.calendar import TTSCalendar
 from tts_operator.api.model import TTSModel
 from tts_operator.api.support import MODEL, TENANT, UnsupportedField
 from tts_operator.api.tenant import TTSTenant
@@ -88,11 +89,23 @@ RESOURCES = (
         ),
         TENANT,
     ),
+    CustomResource(
+        TTSCalendar,
+        "TTSCalendar",
+        "ttscalendars",
+        "ttsc",
+        "Cluster",
+        (
+            ("Dates", "string", ".spec.dates[*].from"),
+            ("Age", "date", ".metadata.creationTimestamp"),
+        ),
+        (),
+    ),
 )
 
 
 def definitions() -> list[Schema]:
-    """Both CustomResourceDefinitions, as manifests for ``kubectl apply``."""
+    """Every CustomResourceDefinition, as manifests for ``kubectl apply``."""
     return [definition(resource) for resource in RESOURCES]
 
 
@@ -103,7 +116,9 @@ def definition(resource: CustomResource) -> Schema:
         field = field_at(schema, unsupported.path)
         values = f": {', '.join(unsupported.values)}" if unsupported.values else ""
         field["description"] = f"{field['description']}\n\nNot supported yet{values}."
-    schema["properties"]["status"]["default"] = {"conditions": [dict(each) for each in UNSEEN]}
+    has_status = "status" in schema["properties"]
+    if has_status:
+        schema["properties"]["status"]["default"] = {"conditions": [dict(each) for each in UNSEEN]}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -124,7 +139,7 @@ def definition(resource: CustomResource) -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    **({"subresources": {"status": {}}} if has_status else {}),
                     "additionalPrinterColumns": [
                         {"name": name, "type": type_, "jsonPath": path} for name, type_, path in resource.columns
                     ],

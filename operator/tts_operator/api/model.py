@@ -29,6 +29,7 @@ from tts_operator.api.base import (
     unique,
 )
 from tts_operator.api.engine import OnnxEngine, OnnxFiles
+from tts_operator.api.precision import Precision
 from tts_operator.api.resources import ResourceRequirements
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.source import ExternalSource, Source
@@ -57,14 +58,6 @@ class Engine(StrEnum):
     INDEX_TTS = "IndexTTS"
     SIDECAR = "Sidecar"
     REMOTE = "Remote"
-
-
-class Precision(StrEnum):
-    """Numeric precision; lower case because requests name it."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
 
 
 class Voice(APIModel):
@@ -398,7 +391,8 @@ class TTSModelSpec(APIModel):
     fallback: Fallback | None = None
     """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Measured time from the start of a pod to its first audio: the default of `spec.schedule.preWarmSeconds`."""
+    """Shortest default of `spec.schedule.preWarmSeconds`: the load time of a pod where the operator has measured none
+    (`status.loadSeconds`), or a shorter one."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

@@ -8,7 +8,19 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from tts_operator.api.base import APIModel, DNSLabel, Replicas, atomic, cel, field_cel, list_set, unique
+from tts_operator.api.autoscaling import Behavior
+from tts_operator.api.base import (
+    APIModel,
+    DNSLabel,
+    ObjectReference,
+    Replicas,
+    atomic,
+    cel,
+    field_cel,
+    list_set,
+    unique,
+)
+from tts_operator.api.precision import Precision
 
 
 def _existing_date(text: str) -> str:
@@ -61,7 +73,11 @@ HOURS_RULE = (
     "!has(self.start) || !has(self.end) || self.start < self.end",
     "end must be later than start: hours of an exception do not cross midnight",
 )
-ORDER_RULE = ("self.from <= self.to", "from must not be later than to")
+DATES_RULE = (
+    "has(self.calendarRef) ? !has(self.from) && !has(self.to) : has(self.from) && has(self.to)",
+    "an exception requires from and to, or calendarRef instead of both",
+)
+ORDER_RULE = ("!has(self.from) || !has(self.to) || self.from <= self.to", "from must not be later than to")
 PRESET_RULE = (
     "!has(self.preset) || (!has(self.default) && !has(self.windows))",
     "preset defines default and windows: remove those fields, or remove preset",
@@ -138,6 +154,13 @@ class Window(ScaleBounds):
 
     If it is earlier than `start`, the window crosses midnight and ends on the next day.
     """
+    precision: Precision | None = None
+    """Numeric precision of the first model while the window is active. Default: that of its entry in `spec.models`.
+
+    Pods are replaced before it begins and before it ends, with those of both precisions serving meanwhile.
+    """
+    behavior: Behavior | None = None
+    """Speed of scaling of all models while the window is active. Default: that of `spec.autoscaling`."""
 
     @model_validator(mode="after")
     def times_make_a_window(self) -> Self:
@@ -149,29 +172,44 @@ class Window(ScaleBounds):
 
 
 class CalendarException(ScaleBounds):
-    """Range of local dates with its own replica bounds. It takes precedence over every window."""
+    """Local dates with their own replica bounds: a range, or the dates of a TTSCalendar.
 
-    model_config = cel(ORDER_RULE, PAIR_RULE, HOURS_RULE, BOUNDS_RULE)
+    It takes precedence over every window.
+    """
+
+    model_config = cel(DATES_RULE, ORDER_RULE, PAIR_RULE, HOURS_RULE, BOUNDS_RULE)
 
     name: DNSLabel
     """Name shown in `status.activeWindow`."""
-    from_: Annotated[LocalDate, Field(alias="from")]
+    from_: Annotated[LocalDate | None, Field(alias="from")] = None
     """First local date, YYYY-MM-DD."""
-    to: LocalDate
+    to: LocalDate | None = None
     """Last local date, inclusive."""
+    calendar_ref: ObjectReference | None = None
+    """TTSCalendar whose dates these are, instead of `from` and `to`. While it does not exist, the exception never
+    applies."""
     start: StartTime | None = None
     """Local time, as HH:MM, from which the exception holds on each of the dates. Omit `start` and `end` for the day."""
     end: EndTime | None = None
     """Local time, exclusive, until which the exception holds on each of the dates; later than `start`. 24:00 is the end
     of the day."""
+    precision: Precision | None = None
+    """Numeric precision of the first model while the exception is active. Default: that of its entry in `spec.models`.
+
+    Pods are replaced before it begins and before it ends, with those of both precisions serving meanwhile.
+    """
+    behavior: Behavior | None = None
+    """Speed of scaling of all models while the exception is active. Default: that of `spec.autoscaling`."""
 
     @model_validator(mode="after")
     def dates_and_times_are_in_order(self) -> Self:
-        """Raises ValueError for what ORDER_RULE, PAIR_RULE and HOURS_RULE refuse.
+        """Raises ValueError for what DATES_RULE, ORDER_RULE, PAIR_RULE and HOURS_RULE refuse.
 
         Dates and times of these forms sort as they follow each other.
         """
-        _check(self.from_ <= self.to, ORDER_RULE)
+        own = self.calendar_ref is None
+        _check((self.from_ is not None) == own and (self.to is not None) == own, DATES_RULE)
+        _check(self.from_ is None or self.to is None or self.from_ <= self.to, ORDER_RULE)
         _check((self.start is None) == (self.end is None), PAIR_RULE)
         _check(self.start is None or self.end is None or self.start < self.end, HOURS_RULE)
         return self
@@ -235,7 +273,11 @@ class Schedule(APIModel):
     override: Override | None = None
     """Bounds for a limited time, above exceptions and windows; `status.activeWindow` is then `override`."""
     pre_warm_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Time before a window with a higher minimum at which the minimum is raised. Default: the model's `loadSeconds`."""
+    """Time before a window with a higher minimum at which the minimum is raised.
+
+    Default: the load time of the first model, which the operator measures (`status.loadSeconds` of the TTSModel), and
+    at least its `spec.loadSeconds`.
+    """
     wake_on_request: bool = False
     """Whether a request starts a replica while the schedule has none. The waker of the operator's chart holds it
     meanwhile. Anyone who reaches the endpoint can start the replica, with or without an API key."""

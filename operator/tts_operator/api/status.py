@@ -4,10 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from tts_operator.api.base import LenientModel, list_map
+from tts_operator.api.base import LenientModel, atomic, list_map
 
 MAX_SPEC_CHARACTERS = 262_144
 """Most characters of a spec that is kept in the status: a larger one is not followed while a later one is refused."""
+
+MAX_STARTS = 20
+"""Most starts of pods that are kept of a release: the P95 of so many is the second longest."""
 
 Text = Annotated[str, StringConstraints(max_length=512)]
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}), StringConstraints(max_length=64)]
@@ -113,13 +116,13 @@ class TTSTenantStatus(LenientModel):
     change is not rolled out to every pod yet, or cannot be."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Accepted, ModelsResolved, Programmed, Available, ScalingActive, StorageConfigured, RedisConfigured,
-    KeysConfigured, Exposed and Ready.
+    KeysConfigured, Exposed, CalendarsResolved and Ready.
 
     Ready summarizes the first four; a suspended tenant is ready, and not available. RedisConfigured is set only where
-    Redis is used, KeysConfigured where callers need API keys, Exposed with `spec.exposure`. Progressing is True while
-    pods are brought to the present spec, and False with the reason Complete once all of them run it. Present only while
-    True: Suspended, and for tools that use kstatus Reconciling and Stalled. SingleRelease is set only where another
-    release of the operator watches the namespace too.
+    Redis is used, KeysConfigured where callers need API keys, Exposed with `spec.exposure`, CalendarsResolved where the
+    schedule refers to TTSCalendars. Progressing is True while pods are brought to the present spec, and False with the
+    reason Complete once all of them run it. Present only while True: Suspended, and for tools that use kstatus
+    Reconciling and Stalled. SingleRelease is set only where another release of the operator watches the namespace too.
     """
     release: Text | None = None
     """Release of the operator that the tenant belongs to: namespace and name of its Lease. Others stay away."""
@@ -133,6 +136,8 @@ class TTSTenantStatus(LenientModel):
     """Facts for the waker of the operator's chart, which answers at zero. Set only where the schedule has a zero."""
     wake: WakeRequest | None = None
     """Last request that started a replica at zero."""
+    pre_warm_seconds: int | None = None
+    """Time before a window with a higher minimum at which the minimum is raised. Set only with a schedule."""
     time_zone_database: Text | None = None
     """Release of the IANA time zone database by which the schedule is evaluated, such as 2026f."""
     pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), list_map("model")] = ()
@@ -167,6 +172,10 @@ class ReleaseStatus(LenientModel):
     """Number of the release's tenants that use the model."""
     updated_tenants: int | None = None
     """Number of these tenants whose pods run the model's last change, or that have none."""
+    start_seconds: Annotated[tuple[int, ...], Field(max_length=MAX_STARTS), atomic()] = ()
+    """Time from a node to the first readiness of the last pods that started, oldest first."""
+    last_start_time: Instant | None = None
+    """Time at which the last of them became ready."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Conditions as the release found them."""
 
@@ -187,6 +196,9 @@ class TTSModelStatus(LenientModel):
     """Number of tenants that use the model, of all releases of the operator."""
     updated_tenants: int | None = None
     """Number of these tenants whose pods run the model's last change, or that have none."""
+    load_seconds: int | None = None
+    """Measured load time: the P95 of the last starts of pods, from a node to their readiness, rounded up. Unset before
+    the first one."""
     releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
     """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
     which it is False, else that of the first report."""

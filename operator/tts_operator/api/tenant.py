@@ -32,7 +32,7 @@ from tts_operator.api.base import (
     list_set,
     unique,
 )
-from tts_operator.api.model import Precision
+from tts_operator.api.precision import Precision
 from tts_operator.api.schedule import Schedule
 from tts_operator.api.status import TTSTenantStatus
 from tts_operator.objects.names import API_VERSION
@@ -59,6 +59,30 @@ class Scenario(StrEnum):
     CUSTOMER_SERVICE = "CustomerService"
     EDUCATION = "Education"
     TESTING = "Testing"
+
+
+FIRST_MODEL_RULE = (
+    "self.size() == 0 || !has(self[0].windows)",
+    "the first model takes its bounds from schedule: set windows on the models after it",
+)
+
+
+class ModelWindow(APIModel):
+    """Replica bounds of a model while a window of the schedule is active."""
+
+    model_config = cel(
+        (
+            "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+            "minReplicas must not exceed maxReplicas",
+        )
+    )
+
+    name: DNSLabel
+    """Name of a window or an exception of `spec.schedule`, or `default`."""
+    min_replicas: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    """Minimum number of replicas. Zero is the whole endpoint's: a window of `spec.schedule` with 0 replicas."""
+    max_replicas: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    """Maximum number of replicas. Default: `minReplicas`."""
 
 
 class TenantModel(APIModel):
@@ -92,6 +116,9 @@ class TenantModel(APIModel):
     """Minimum number of replicas. Default: 1. The first model takes its bounds from `schedule` instead."""
     max_replicas: Replicas | None = None
     """Maximum number of replicas. Default: `minReplicas`."""
+    windows: Annotated[tuple[ModelWindow, ...], Field(max_length=16), atomic(unique("name", "windows"))] = ()
+    """Bounds of a model after the first by the clock: those of the active window of `schedule`, if it is listed here,
+    else `minReplicas` and `maxReplicas`."""
 
 
 class LanguageRoute(APIModel):
@@ -344,7 +371,9 @@ class TTSTenantSpec(APIModel):
 
     A model that does not offer it uses the nearest precision that it offers.
     """
-    models: Annotated[tuple[TenantModel, ...], Field(min_length=1, max_length=16), atomic(unique("name", "models"))]
+    models: Annotated[
+        tuple[TenantModel, ...], Field(min_length=1, max_length=16), atomic(unique("name", "models"), FIRST_MODEL_RULE)
+    ]
     """Models that requests may name; the first is the default."""
     voice_aliases: Annotated[
         dict[str, VoiceName],

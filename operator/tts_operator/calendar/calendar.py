@@ -155,7 +155,10 @@ class Calendar:
 
     @classmethod
     def of(cls, schedule: Schedule) -> Calendar:
-        """Parse a schedule whose other fields the API server has validated. Raises UnknownTimeZone."""
+        """Parse a schedule whose other fields the API server has validated. Raises UnknownTimeZone.
+
+        An exception that refers to a TTSCalendar has no dates yet, and holds at no time: see `dates.with_dates`.
+        """
         if schedule.preset is not None:
             default, windows = PRESETS[schedule.preset]
         else:
@@ -171,6 +174,7 @@ class Calendar:
                 closes=MINUTES_A_DAY if each.end is None else _minute(each.end),
             )
             for each in schedule.exceptions
+            if each.from_ is not None and each.to is not None
         )
         override = None
         if (given := schedule.override) is not None:

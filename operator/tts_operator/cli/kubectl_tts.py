@@ -14,6 +14,7 @@ from tts_operator.api import Schedule
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import changes, never_open, state_at, states, time_zone
 from tts_operator.calendar.tz_database import use_pinned_database, version_line
+from tts_operator.calendar.window_settings import has_precisions, precision_in
 from tts_operator.cli.add_key import (
     add_key,
     revoke_command,
@@ -25,10 +26,11 @@ from tts_operator.cli.arguments import instant, object_name, rfc3339
 from tts_operator.cli.kubectl import Kubectl, KubectlError, add_cluster_flags
 from tts_operator.cli.override_command import add_override_flags, override
 from tts_operator.cli.plan_command import PlanError, add_plan_flags, plan_answer
+from tts_operator.cli.schedule_files import read_schedule
 from tts_operator.cli.standard_output import reader_may_exit
 from tts_operator.cli.status_command import add_status_flags, status_text
 from tts_operator.cli.tables import line
-from tts_operator.cli.tenant_file import STDIN, TenantFileError, read_tenant
+from tts_operator.cli.tenant_file import TenantFileError
 from tts_operator.cli.why_command import add_why_flags, why_text
 from tts_operator.objects.names import keys_secret_name
 from tts_server.config.api_keys import NAME
@@ -61,19 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def schedule(options: argparse.Namespace) -> int:
     """Print the state at --from, then every change before --to."""
-    name = "standard input" if options.filename == STDIN else options.filename
     start = options.start or datetime.now(UTC).replace(microsecond=0)
     end = options.end or start + DEFAULT_SPAN
     if end <= start:
         return _fail(f"--to {rfc3339(end)} is not later than --from {rfc3339(start)}")
     try:
-        tenant = read_tenant(options.filename, options.tenant, options.namespace)
+        found = read_schedule(options.filename, options.tenant, options.namespace)
     except TenantFileError as error:
-        return _fail(*(f"{name}: {problem}" for problem in error.problems))
-    for sentence in never_open(tenant.spec.schedule):
+        return _fail(*error.problems)
+    for sentence in (*never_open(found.schedule), *found.left_out()):
         print(f"warning: {sentence}", file=sys.stderr)
-    rows = _rows(tenant.spec.schedule, start, end)
-    for part in _json(rows) if options.output == "json" else _table(rows, tenant.spec.schedule):
+    rows = _rows(found.schedule, start, end)
+    for part in _json(rows, found.schedule) if options.output == "json" else _table(rows, found.schedule):
         print(part, end="")
     return 0
 
@@ -149,7 +150,7 @@ def _rows(schedule: Schedule | None, start: datetime, end: datetime) -> Iterator
         yield Row(change.at, change.window, change.bounds)
 
 
-def _json(rows: Iterator[Row]) -> Iterator[str]:
+def _json(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     """Parts of a JSON list of at least one entry, one at a time: the rows of a long span may not fit into memory."""
     before = "[\n"
     for row in rows:
@@ -159,6 +160,8 @@ def _json(rows: Iterator[Row]) -> Iterator[str]:
             "minReplicas": row.bounds.min_replicas,
             "maxReplicas": row.bounds.max_replicas,
         }
+        if (wanted := precision_in(schedule, row.window)) is not None:
+            entry["precision"] = wanted.value
         yield before + textwrap.indent(json.dumps(entry, indent=2), "  ")
         before = ",\n"
     yield "\n]\n"
@@ -172,11 +175,15 @@ def _table(rows: Iterator[Row], schedule: Schedule | None) -> Iterator[str]:
     def cells(row: Row) -> tuple[str, ...]:
         local = row.at.astimezone(zone)
         wall = f"{local:%a}" if in_utc else f"{local:%a %Y-%m-%d %H:%M:%S %z}"
-        return (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        told = (rfc3339(row.at), wall, row.window, str(row.bounds.min_replicas), str(row.bounds.max_replicas))
+        return (*told, precision_in(schedule, row.window) or "-") if with_precision else told
 
-    header = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
+    with_precision = has_precisions(schedule)
+    header: tuple[str, ...] = ("UTC", "WEEKDAY" if in_utc else zone_name.upper(), "WINDOW", "MIN", "MAX")
+    if with_precision:
+        header = (*header, "PRECISION")
     first = cells(next(rows))
-    widest = [header, first, *(("", "", state.window, "", "") for state in states(schedule))]
+    widest = [header, first, *(("", "", state.window, *[""] * (len(header) - 3)) for state in states(schedule))]
     widths = [max(map(len, column)) for column in zip(*widest, strict=True)]
     for each in (header, first):
         yield line(each, widths)
@@ -273,12 +280,14 @@ def _add_schedule_flags(command: argparse.ArgumentParser) -> None:
         "-f",
         "--filename",
         required=True,
+        action="append",
         metavar="FILE",
-        help="File with the TTSTenant, in YAML or JSON; - reads standard input. (required)",
+        help="File with the TTSTenant or with TTSCalendars, in YAML or JSON; - reads standard input. Repeat it for"
+        " several files. (required)",
     )
-    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the file holds several.")
+    command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
     command.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the file holds several."
+        "-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant, if the files hold several."
     )
     command.add_argument(
         "--from",

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from tts_operator.api import TTSModel, TTSTenant
 from tts_operator.calendar.calendar import time_zone
+from tts_operator.calendar.window_settings import precisions_by_window
 from tts_operator.cli.arguments import instant, money, number, price_of_resource, rfc3339, score
-from tts_operator.cli.kubectl_yaml import JSON
+from tts_operator.cli.schedule_files import ScheduleFiles
 from tts_operator.cli.tables import table
-from tts_operator.cli.tenant_file import STDIN, TenantFileError, documents, models_in, tenant_in
+from tts_operator.cli.tenant_file import TenantFileError, calendars_in, documents_of, models_in, tenant_in
 from tts_operator.planner.plan import Plan, PrecisionPlan, Question, WindowPlan, make_plan
 from tts_operator.planner.queueing import Workload
 from tts_operator.planner.traffic import COLUMNS, Traffic, TrafficError
@@ -43,8 +44,8 @@ def add_plan_flags(command: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="File with the TTSTenant or with TTSModels, in YAML or JSON; - reads standard input. Repeat it for several"
-        " files. (required)",
+        help="File with the TTSTenant, TTSModels or TTSCalendars, in YAML or JSON; - reads standard input. Repeat it"
+        " for several files. (required)",
     )
     command.add_argument("--tenant", metavar="NAME", help="Name of the TTSTenant, if the files hold several.")
     command.add_argument("-n", "--namespace", metavar="NAMESPACE", help="Namespace of the TTSTenant.")
@@ -142,6 +143,9 @@ def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> 
     """Sentences about what the reader might expect otherwise."""
     if precision.reason == "NotOffered":
         yield f"\n{precision.message[:1].upper()}{precision.message[1:]}.\n"
+    own = [f"{window} {name}" for window, name in precisions_by_window(tenant.spec.schedule) if name is not None]
+    if own:
+        yield f"\nWindows with a precision of their own: {', '.join(own)}; WINDOW and the cost as written have it.\n"
     others = [each.name for each in tenant.spec.models[1:]]
     if model.spec.fallback is not None:
         others.append(model.spec.fallback.model_ref.name)
@@ -151,19 +155,15 @@ def _remarks(tenant: TTSTenant, model: TTSModel, precision: PrecisionChoice) -> 
 
 
 def _read(options: argparse.Namespace) -> tuple[TTSTenant, TTSModel]:
-    objects: list[JSON] = []
-    problems: list[str] = []
-    for path in options.filename:
-        try:
-            objects += documents(path)
-        except TenantFileError as error:
-            problems += (f"{'standard input' if path == STDIN else path}: {problem}" for problem in error.problems)
-    if problems:
-        raise PlanError(*problems)
     try:
+        objects = documents_of(options.filename)
         tenant, models = tenant_in(objects, options.tenant, options.namespace), models_in(objects)
+        found = ScheduleFiles.of(tenant, calendars_in(objects))
     except TenantFileError as error:
         raise PlanError(*error.problems) from None
+    if left_out := list(found.left_out()):
+        raise PlanError(*left_out)
+    tenant = found.tenant
     name = tenant.spec.models[0].name
     if name not in models:
         raise PlanError(

@@ -1,6 +1,6 @@
-"""Reads TTSTenants and TTSModels from files and reports what the API server would refuse, without a cluster.
+"""Reads TTSTenants, TTSModels and TTSCalendars from files, and reports what the API server would refuse.
 
-The API models decide, strictly; their errors become sentences for the author of the file.
+It needs no cluster. The API models decide, strictly; their errors become sentences for the author of the file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api import TTSCalendar, TTSModel, TTSTenant
 from tts_operator.api.base import field_path
 from tts_operator.calendar.calendar import UnknownTimeZone, time_zone
 from tts_operator.cli.kubectl_yaml import JSON, YAMLError, load_all
 from tts_operator.objects.names import API_VERSION, GROUP
 
 T = TypeVar("T", bound=BaseModel)
+P = TypeVar("P", TTSModel, TTSCalendar)
 STDIN = "-"
 MAX_BYTES = 16 << 20
 """Size of a file: JSON of about 4,000 tenants as kubectl prints it."""
@@ -49,14 +50,23 @@ class TenantFileError(Exception):
         self.problems = problems
 
 
-def read_tenant(path: str, name: str | None = None, namespace: str | None = None) -> TTSTenant:
-    """The file's only TTSTenant, or the one of this name; "-" reads standard input. Raises TenantFileError."""
-    return tenant_in(documents(path), name, namespace)
-
-
 def documents(path: str) -> list[JSON]:
     """Every object of the file, those of a List one by one; "-" reads standard input. Raises TenantFileError."""
     return list(_documents(_text(path)))
+
+
+def documents_of(paths: Iterable[str]) -> list[JSON]:
+    """Every object of several files. Raises TenantFileError with the problems of all, each with its file."""
+    objects: list[JSON] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            objects += documents(path)
+        except TenantFileError as error:
+            problems += (f"{'standard input' if path == STDIN else path}: {problem}" for problem in error.problems)
+    if problems:
+        raise TenantFileError(*problems)
+    return objects
 
 
 def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str | None = None) -> TTSTenant:
@@ -82,10 +92,19 @@ def tenant_in(objects: Iterable[JSON], name: str | None = None, namespace: str |
 
 def models_in(objects: Iterable[JSON]) -> dict[str, TTSModel]:
     """Every TTSModel among the objects, by name. Raises TenantFileError."""
-    documents = [document for document in objects if _is(document, "TTSModel")]
-    refuse_twice(documents, "TTSModel")
-    models = [_model(document) for document in documents]
-    return {model.metadata.name: model for model in models}
+    return _named(objects, TTSModel)
+
+
+def calendars_in(objects: Iterable[JSON]) -> dict[str, TTSCalendar]:
+    """Every TTSCalendar among the objects, by name. Raises TenantFileError."""
+    return _named(objects, TTSCalendar)
+
+
+def _named(objects: Iterable[JSON], kind: type[P]) -> dict[str, P]:
+    documents = [document for document in objects if _is(document, kind.__name__)]
+    refuse_twice(documents, kind.__name__)
+    found = [_published(document, kind) for document in documents]
+    return {each.metadata.name: each for each in found}
 
 
 def refuse_twice(documents: Iterable[JSON], kind: str) -> None:
@@ -95,12 +114,13 @@ def refuse_twice(documents: Iterable[JSON], kind: str) -> None:
         raise TenantFileError(f"{kind} {twice[0]} is there {counts[twice[0]]} times: leave all but one out")
 
 
-def _model(document: JSON) -> TTSModel:
+def _published(document: JSON, kind: type[P]) -> P:
+    """An object of the platform team's, whose name is part of each problem."""
     try:
-        return _validated(document, TTSModel)
+        return _validated(document, kind)
     except TenantFileError as error:
-        name = _name(document)
-        raise TenantFileError(*(f"TTSModel {name}: {problem}" for problem in error.problems)) from error
+        name = f"{kind.__name__} {_name(document)}"
+        raise TenantFileError(*(f"{name}: {problem}" for problem in error.problems)) from error
 
 
 def _text(path: str) -> str:
@@ -185,7 +205,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":  # a rule over several fields, whose message says what to do
         return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
     fields = [step for step in location if isinstance(step, str)]
-    advice = ADVICE.get(fields[-1]) if {"schedule", "precisions"} & set(fields) else None
+    advice = ADVICE.get(fields[-1]) if {"schedule", "precisions", "dates"} & set(fields) else None
     written = json.dumps(detail["input"], ensure_ascii=False)
     if detail["type"] == "string_type" and isinstance(detail["input"], bool) and advice is None:
         return f"{path}: {written} is not valid: put it in quotes; unquoted y, n, yes, no, on and off are booleans"

@@ -12,7 +12,7 @@ from tts_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.informer.add_ons import AddOns
 from tts_operator.objects.fields import decimal
-from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
+from tts_operator.objects.kinds import CALENDAR, KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.objects.labels import OF_TENANTS, joined
 from tts_operator.objects.manifest import Body, Ref
 from tts_operator.telemetry.watch_health import WatchHealth
@@ -42,8 +42,8 @@ class ClusterChecks:
     """Called after the kinds of an add-on appeared or went."""
 
     async def wait_for_resources(self) -> None:
-        """Return once the API server is reachable and has both CRDs. Namespaces that are forbidden are skipped."""
-        for kind in (MODEL, TENANT):
+        """Return once the API server is reachable and has the CRDs. Namespaces that are forbidden are skipped."""
+        for kind in (MODEL, TENANT, CALENDAR):
             while True:
                 try:
                     for namespace in self._scopes(kind):

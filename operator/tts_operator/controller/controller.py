@@ -142,6 +142,11 @@ class Controller:
             self._timetable.changed(key)
             self._queue.add(key)
 
+    def schedule_changed(self, key: Key) -> None:
+        """Handle the event of a TTSCalendar that the schedule of this tenant refers to."""
+        self._timetable.changed(key)
+        self._queue.add(key)
+
     def child_changed(self, key: Key) -> None:
         """Handle the event of a child or pod of this tenant."""
         self._queue.add_after(key, CHILD_DELAY_SECONDS)
@@ -183,6 +188,7 @@ class Controller:
             self._cluster, self._clock, self._metrics.schedule_lag.observe, self._reader.schedule_stamp
         )
         self._context.converged.clear()
+        self._context.pod_starts.clear()
         self._resync_requested.clear()
         await self._initial_sync()
         parts = [
@@ -275,6 +281,7 @@ class Controller:
             failing=self._failing.get(model, ""),
             start_failures=starts.of(model, tenants),
             unread=starts.unread(tenants),
+            pod_starts=self._context.pod_starts,
         )
 
     async def _has_no_user(self, uid: str, key: Key) -> bool:
@@ -295,8 +302,7 @@ class Controller:
                 log.warning("rollout paused", change=changed(change), message=problem.message)
             if (halted_model := model_of(change)) is not None:
                 self._queue.add(model_key(halted_model))
-        context = self._context
-        for model in context.rollout_progress.changed_models() | context.start_failures.changed_models():
+        for model in changed_models(self._context):
             self._queue.add_after(model_key(model), PROGRESS_DELAY_SECONDS)
 
     async def _check_rollouts(self) -> None:
@@ -390,6 +396,12 @@ class Controller:
                 if not namespace:
                     raise
                 self._access.refused(namespace, error)
+
+
+def changed_models(context: ReconcileContext) -> frozenset[str]:
+    """Models whose status has something new to tell since the last call."""
+    sources = (context.rollout_progress, context.start_failures, context.pod_starts)
+    return frozenset().union(*(source.changed_models() for source in sources))
 
 
 def _hourly_cost(tenant: Body) -> float | None:

@@ -17,7 +17,7 @@ from tts_operator.informer.indexer import Change, Indexer, ObjectName
 from tts_operator.informer.own_writes import OwnWrites
 from tts_operator.informer.reflector import Reflector, Source
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, TENANT, Kind
+from tts_operator.objects.kinds import CALENDAR, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, TENANT, Kind
 from tts_operator.objects.labels import OF_TENANTS, joined
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.ownership import controlled_by
@@ -175,6 +175,10 @@ class ObjectWatches:
         if held.kind is NAMESPACE:
             self._sink.namespace_changed(held.name)
             return
+        if held.kind is CALENDAR:
+            for key in self.indexer.referring(held.name):
+                self._sink.schedule_changed(key)
+            return
         # Of one that is held in part the reconcile records the state, which it reads itself.
         if held.kind is DEPLOYMENT and held.tenant and (change.gone or not held.partial):
             body = held.body()
@@ -211,8 +215,8 @@ def collections_of(scope: WatchScope) -> list[WatchedCollection]:
 
 
 def collection_of(kind: Kind, namespace: str = "") -> WatchedCollection:
-    """Objects of a kind that reconciles read: of HPAs also those of others, of namespaces their metadata."""
+    """Objects of a kind that reconciles read: every calendar, of HPAs also those of others, of namespaces metadata."""
     if kind is NAMESPACE:
         return WatchedCollection(kind, namespace, metadata_only=True)
-    labels = "" if kind is HORIZONTAL_POD_AUTOSCALER else OF_TENANTS
+    labels = "" if kind in (HORIZONTAL_POD_AUTOSCALER, CALENDAR) else OF_TENANTS
     return WatchedCollection(kind, namespace, joined(labels, kind.labels))

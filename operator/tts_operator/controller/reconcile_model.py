@@ -7,6 +7,7 @@ from tts_operator.api import TTSModel
 from tts_operator.clock import Clock
 from tts_operator.cluster.client import Cluster
 from tts_operator.cluster.errors import NotFound
+from tts_operator.controller.pod_starts import PodStarts
 from tts_operator.desired.change_cause import model_digest
 from tts_operator.informer.reader import Reader
 from tts_operator.objects.keys import Key
@@ -31,6 +32,8 @@ class ModelUse:
     """The tenants that the change fails for, as a clause."""
     start_failures: Mapping[Key, Problem] = field(default_factory=dict)
     """Why pods of the model do not start, by tenant."""
+    pod_starts: PodStarts | None = None
+    """Starts of pods that the status does not have yet; None: they are not counted."""
     unread: bool = False
     """Some of the tenants have not been read since the start: others may have failures."""
 
@@ -54,12 +57,14 @@ async def reconcile_model(name: str, cluster: Cluster, objects: Reader, use: Mod
         return
     reading = await read_models(objects, {name})
     model = reading.models[name]
+    starts = use.pod_starts.pending(name) if use.pod_starts else ()
     report = Report(
         use.release,
         use.usage(model),
         model,
         reading.errors.get(name),
         fallback=judge_fallback(name, reading.models, reading.errors),
+        starts=starts,
     )
     after = model_status(body, report, clock.now())
     if after == in_order(body.get("status")):
@@ -69,3 +74,5 @@ async def reconcile_model(name: str, cluster: Cluster, objects: Reader, use: Mod
         await cluster.apply_status(model_ref(name), str(body["metadata"]["uid"]), part, manager)
     except NotFound:
         return  # it was deleted; a new model of its name has events of its own
+    if use.pod_starts is not None:
+        use.pod_starts.reported(name, starts)

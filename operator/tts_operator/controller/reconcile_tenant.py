@@ -10,6 +10,7 @@ from tts_operator.controller.apply import PlanExecutor
 from tts_operator.controller.claims import Claims
 from tts_operator.controller.converged_tenants import ConvergedTenants, Inputs
 from tts_operator.controller.event_recorder import EventRecorder
+from tts_operator.controller.pod_starts import PodStarts
 from tts_operator.controller.report import report, report_deletion
 from tts_operator.controller.secret_poller import SecretPoller
 from tts_operator.controller.start_failures import StartFailures
@@ -81,6 +82,11 @@ class ReconcileContext:
         return WakerLink(self.settings)
 
     @cached_property
+    def pod_starts(self) -> PodStarts:
+        """Starts of pods that the status of models does not have yet."""
+        return PodStarts(self.release)
+
+    @cached_property
     def claims(self) -> Claims:
         """Claims of this release."""
         return Claims(self.cluster, self.release)
@@ -118,6 +124,7 @@ class ReconcileContext:
         self.rollout_limiter.record_tenant(observed)
         self.rollout_progress.record_tenant(observed)
         self.start_failures.record(observed)
+        self.pod_starts.record(observed)
         self.secret_poller.record(observed)
 
     def forget(self, observed: Observed) -> None:
@@ -128,6 +135,7 @@ class ReconcileContext:
         self.converged.forget(observed.key)
         self.interference.forget(observed.key)
         self.start_failures.forget(observed.key)
+        self.pod_starts.forget(observed.key)
         self.rollout_limiter.leave_queue(observed.key)
         self.stores.departed(observed)
 

@@ -26,11 +26,13 @@ from tts_operator.controller.fingerprints import Fingerprints, without_status
 from tts_operator.controller.model_index import named_fallback, named_models
 from tts_operator.informer.add_ons import AddOns
 from tts_operator.objects.keys import Key, model_key
-from tts_operator.objects.kinds import KINDS, MODEL, NAMESPACE, TENANT, Kind
+from tts_operator.objects.kinds import CALENDAR, KINDS, MODEL, NAMESPACE, TENANT, Kind, Scope
 from tts_operator.telemetry.watch_activity import WatchActivity
 
 WATCHED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.watched and kind not in (TENANT, MODEL, NAMESPACE) and kind.add_on is None
+    kind
+    for kind in KINDS
+    if kind.watched and kind.scope is Scope.TENANTS and kind is not TENANT and kind.add_on is None
 )
 """Kinds of children that every cluster has, and pods. Secrets are not among them: the permission to watch them would be
 one to read everybody's."""
@@ -75,6 +77,9 @@ class EventSink(Protocol):
     def namespace_changed(self, name: str) -> None:
         """Labels of a namespace changed: ceilings, or what models ask for in `allowedNamespaces`."""
 
+    def schedule_changed(self, key: Key) -> None:
+        """A TTSCalendar changed that the schedule of this tenant refers to."""
+
     def status_changed(self, key: Key) -> None:
         """Only the status of a tenant or a model changed: most often the operator itself wrote it."""
 
@@ -116,9 +121,9 @@ def scopes_of(
     """
     watched = (*WATCHED, *(add_ons.present if add_ons else ()))
     if not confined:
-        everything = WatchScope("", (TENANT, MODEL, *watched))
+        everything = WatchScope("", (TENANT, MODEL, CALENDAR, *watched))
         return (everything, WatchScope("", (NAMESPACE,))) if labels else (everything,)
-    return (WatchScope("", (MODEL,)), *(WatchScope(namespace, (TENANT, *watched)) for namespace in namespaces))
+    return (WatchScope("", (MODEL, CALENDAR)), *(WatchScope(namespace, (TENANT, *watched)) for namespace in namespaces))
 
 
 class EndlessBackoff:
@@ -171,10 +176,10 @@ class KopfWatch:
             self._sink.delivered(MODEL.plural, version(body))
             self._sink.seen(MODEL, dict(body), gone=type == "DELETED")
             name = body["metadata"]["name"]
-            if self._prints.changed(without_status(body), gone=type == "DELETED"):
+            if self._prints.changed(without_status(body, keep=("loadSeconds",)), gone=type == "DELETED"):
                 fallback = None if type == "DELETED" else named_fallback(body)
                 self._sink.model_changed(name, fallback)
-            else:  # its status has their number, which does not concern its tenants
+            else:  # the rest of its status does not concern its tenants
                 self._sink.status_changed(model_key(name))
 
         kopf.on.login(registry=registry)(self._login)
@@ -240,6 +245,9 @@ class ForwardToLoop:
 
     def namespace_changed(self, name: str) -> None:
         self._call(self._sink.namespace_changed, name)
+
+    def schedule_changed(self, key: Key) -> None:
+        self._call(self._sink.schedule_changed, key)
 
     def status_changed(self, key: Key) -> None:
         self._call(self._sink.status_changed, key)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from tts_operator.api import Schedule
 from tts_operator.calendar import calendar
+from tts_operator.calendar.bounds import Bounds, State
+from tts_operator.calendar.member_windows import MemberWindows
 
 SECONDS_AN_HOUR = 3600
 SCHEDULES_REMEMBERED = 4096
@@ -25,16 +27,41 @@ class MonthlyReplicas(NamedTuple):
 
 
 @lru_cache(maxsize=SCHEDULES_REMEMBERED)
-def replica_hours(schedule: Schedule | None, start: datetime, end: datetime, most: int) -> MonthlyReplicas:
-    """Replica hours between two instants, of at most `most` replicas. Raises UnknownTimeZone."""
-    minimum = highest = min(calendar.state_at(schedule, start).bounds.min_replicas, most)
+def replica_hours(
+    schedule: Schedule | None, start: datetime, end: datetime, most: int, member: MemberWindows | None = None
+) -> MonthlyReplicas:
+    """Replica hours between two instants, of at most `most` replicas. `member`: bounds of a model after the first.
+
+    Raises UnknownTimeZone.
+    """
+
+    def minimum_in(window: str, bounds: Bounds) -> int:
+        own = bounds if member is None or bounds.max_replicas == 0 else member.bounds(window)
+        return min(own.min_replicas, most)
+
+    state = calendar.state_at(schedule, start)
+    minimum = highest = minimum_in(state.window, state.bounds)
     since, seconds = start, Decimal()
     for change in calendar.changes(schedule, start, end):
         seconds += minimum * _seconds(change.at - since)
-        since, minimum = change.at, min(change.bounds.min_replicas, most)
+        since, minimum = change.at, minimum_in(change.window, change.bounds)
         highest = max(highest, minimum)
     seconds += minimum * _seconds(end - since)
     return MonthlyReplicas(seconds / SECONDS_AN_HOUR, highest * _seconds(end - start) / SECONDS_AN_HOUR)
+
+
+@lru_cache(maxsize=SCHEDULES_REMEMBERED)
+def hours_by_window(schedule: Schedule | None, start: datetime, end: datetime, most: int) -> dict[str, Decimal]:
+    """Replica hours between two instants at the minimum of each window, by its name. Raises UnknownTimeZone."""
+    hours: dict[str, Decimal] = {}
+    state, since = calendar.state_at(schedule, start), start
+    for change in (*calendar.changes(schedule, start, end), None):
+        until = end if change is None else change.at
+        length = min(state.bounds.min_replicas, most) * _seconds(until - since) / SECONDS_AN_HOUR
+        hours[state.window] = hours.get(state.window, Decimal()) + length
+        if change is not None:
+            state, since = State(change.window, change.bounds), change.at
+    return hours
 
 
 def without_override(schedule: Schedule | None) -> Schedule | None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from tts_operator.informer.calendar_references import named_calendars
 from tts_operator.informer.outline import MAX_TEXT_CHARACTERS, outline
 from tts_operator.informer.shared_bytes import SharedBytes
 from tts_operator.objects.fields import decimal
@@ -53,6 +54,7 @@ MAX_FOREIGN_BYTES = 32 * 2**10
 """Longest content of a child's kind that no TTSTenant controls: a Deployment, or another object's metadata."""
 MAX_PARSED, MAX_PARSED_BYTES = 128, 8 * 2**10
 """Number of field sets that are held parsed, and the longest one: as trees they take seven times as much, 7 MiB."""
+NO_NAMES: frozenset[str] = frozenset()
 MEASUREMENTS = ("currentMetrics", "lastScaleTime")
 """Fields of an HPA's status that change every 15 s, and that no reconcile reads."""
 
@@ -61,6 +63,7 @@ class HeldObject:
     """An object of which only the content, not its version, decides whether it changed."""
 
     __slots__ = (
+        "calendars",
         "changed_at",
         "content",
         "digest",
@@ -88,6 +91,8 @@ class HeldObject:
         """Tenant of a child or a pod, by its label; empty without one."""
         self.owner = sys.intern(tenant_name(body) if belongs_to_tenants(kind) else "")
         """Tenant of a child or a pod, by its label or its owner; empty without either."""
+        self.calendars = named_calendars(body) if kind is TENANT else NO_NAMES
+        """TTSCalendars that a tenant refers to."""
         self.managed: bool = labels.get(MANAGED_BY) == MANAGER
         self.content = encoded(reduced(kind, body))
         managers = _split(metadata.get("managedFields") or ()) if names_managers(kind) else []

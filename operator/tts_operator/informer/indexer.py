@@ -12,7 +12,7 @@ from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.shared_bytes import SharedBytes
 from tts_operator.objects.fields import decimal
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import HORIZONTAL_POD_AUTOSCALER, MODEL, Kind
+from tts_operator.objects.kinds import CALENDAR, HORIZONTAL_POD_AUTOSCALER, MODEL, TENANT, Kind
 from tts_operator.objects.manifest import Body
 
 MAX_BURIED = 10_000
@@ -61,6 +61,7 @@ class Indexer:
         self._tables: dict[Kind, dict[str, dict[str, HeldObject]]] = {}
         self._tenants: dict[Key, set[HeldObject]] = {}
         self._foreign_autoscalers: dict[str, dict[str, HeldObject]] = {}
+        self._referring: dict[str, set[Key]] = {}  # tenants by the calendars that they refer to
         self._expected: dict[tuple[Kind, str, str], int] = {}
         self._buried: dict[tuple[Kind, str, str], int] = {}  # versions of the latest deletions
         self._listed_at: dict[tuple[Kind, str], int] = {}  # versions of complete lists, by namespace
@@ -86,6 +87,10 @@ class Indexer:
         """HPAs of a namespace that are not the operator's, by name."""
         found = self._foreign_autoscalers.get(namespace, NOTHING)
         return [found[name] for name in sorted(found)]
+
+    def referring(self, calendar: str) -> list[Key]:
+        """Tenants that refer to a TTSCalendar."""
+        return sorted(self._referring.get(calendar, ()))
 
     def count(self, kind: Kind) -> int:
         """Number of objects of a kind."""
@@ -177,6 +182,15 @@ class Indexer:
         """Stamp of every model, without their statuses."""
         return stamp_of(self.all(MODEL))
 
+    def stamp_of_calendars(self, key: Key) -> Stamp:
+        """Stamp of the TTSCalendars that a tenant refers to."""
+        return stamp_of(held for name in self.calendars_of(key) if (held := self.get(CALENDAR, "", name)) is not None)
+
+    def calendars_of(self, key: Key) -> frozenset[str]:
+        """TTSCalendars that a tenant refers to, whether they exist or not."""
+        held = self.get(TENANT, key.namespace, key.name)
+        return held.calendars if held else frozenset()
+
     def stamp_of_foreign_autoscalers(self, namespace: str) -> Stamp:
         """Stamp of the HPAs of a namespace that are not the operator's."""
         return stamp_of(self._foreign_autoscalers.get(namespace, NOTHING).values())
@@ -226,10 +240,17 @@ class Indexer:
             self._tenants.setdefault(Key(held.namespace, held.tenant), set()).add(held)
         if held.kind is HORIZONTAL_POD_AUTOSCALER and not held.managed:
             self._foreign_autoscalers.setdefault(held.namespace, {})[held.name] = held
+        for calendar in held.calendars:
+            self._referring.setdefault(calendar, set()).add(Key(held.namespace, held.name))
 
     def _unindex(self, held: HeldObject) -> None:
         _discard(self._tables[held.kind], held.namespace, held.name)
         _discard(self._foreign_autoscalers, held.namespace, held.name, held)
+        for calendar in held.calendars:
+            referring = self._referring[calendar]
+            referring.discard(Key(held.namespace, held.name))
+            if not referring:
+                del self._referring[calendar]
         siblings = self._tenants.get(Key(held.namespace, held.tenant), set())
         siblings.discard(held)
         if held.tenant and not siblings:
@@ -237,12 +258,12 @@ class Indexer:
 
 
 def is_input(before: HeldObject | None, after: HeldObject) -> bool:
-    """Whether a reconcile of a tenant may read another value now: that of a model's status it never reads."""
+    """Whether a reconcile of a tenant may read another value now: of a model's status it reads the load time."""
     if before is None or before.uid != after.uid:
         return True
     if after.kind is not MODEL:
         return not after.same_content(before)
-    return _without_status(before) != _without_status(after)
+    return _read_of_model(before) != _read_of_model(after)
 
 
 def stamp_of(objects: Iterable[HeldObject]) -> Stamp:
@@ -255,10 +276,11 @@ def stamp_of(objects: Iterable[HeldObject]) -> Stamp:
     return Stamp(len(numbers), max(numbers, default=0))
 
 
-def _without_status(held: HeldObject) -> Body:
+def _read_of_model(held: HeldObject) -> Body:
     body = held.body()
     metadata = {name: part for name, part in body["metadata"].items() if name not in ("resourceVersion", "generation")}
-    return {name: part for name, part in body.items() if name != "status"} | {"metadata": metadata}
+    load_seconds = (body.get("status") or {}).get("loadSeconds")
+    return {name: part for name, part in body.items() if name != "status"} | {"metadata": metadata, "": load_seconds}
 
 
 def _discard(

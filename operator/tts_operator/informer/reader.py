@@ -14,6 +14,7 @@ from tts_operator.informer.held_object import HeldObject
 from tts_operator.informer.indexer import Indexer, Stamp, stamp_of
 from tts_operator.objects.keys import Key
 from tts_operator.objects.kinds import (
+    CALENDAR,
     CHILDREN,
     HORIZONTAL_POD_AUTOSCALER,
     MODEL,
@@ -45,6 +46,7 @@ class TenantStamp(NamedTuple):
     children: Stamp
     models: Stamp
     foreign_autoscalers: Stamp
+    calendars: Stamp
     add_ons: frozenset[AddOn] = frozenset()
 
 
@@ -57,6 +59,7 @@ class ScheduleStamp(NamedTuple):
     release: str
     namespace: Stamp
     models: Stamp
+    calendars: Stamp
 
 
 class Reader(Protocol):
@@ -203,6 +206,7 @@ class CachedReader:
             (TENANT, key.namespace, ""),
             (NAMESPACE, "", key.namespace),
             (MODEL, "", ""),
+            *self._calendars(key),
             *((kind, key.namespace, "") for kind in OF_A_TENANT if self.add_ons.has(kind)),
         )
         if not all(self._is_current(*each) for each in read):
@@ -214,11 +218,12 @@ class CachedReader:
             indexer.stamp(key),
             indexer.stamp_of_models(),
             indexer.stamp_of_foreign_autoscalers(key.namespace),
+            indexer.stamp_of_calendars(key),
             self.add_ons.installed,
         )
 
     def schedule_stamp(self, key: Key) -> ScheduleStamp | None:
-        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""))
+        read = ((TENANT, key.namespace, ""), (NAMESPACE, "", key.namespace), (MODEL, "", ""), *self._calendars(key))
         if not all(self._is_current(*each) for each in read):
             return None
         held = self._indexer.get(TENANT, key.namespace, key.name)
@@ -231,7 +236,12 @@ class CachedReader:
             str((metadata.get("annotations") or {}).get(RELEASE, "")),
             stamp_of(_present(self._indexer.get(NAMESPACE, "", key.namespace))),
             self._indexer.stamp_of_models(),
+            self._indexer.stamp_of_calendars(key),
         )
+
+    def _calendars(self, key: Key) -> tuple[tuple[Kind, str, str], ...]:
+        """The kind of calendars, if a reconcile of the tenant reads any."""
+        return ((CALENDAR, "", ""),) if self._indexer.calendars_of(key) else ()
 
 
 def _present(held: HeldObject | None) -> tuple[HeldObject, ...]:

@@ -106,6 +106,7 @@ MODEL = Kind(
     subresources=(("status", ("patch",)),),
     health_checked=True,
 )
+CALENDAR = Kind(API_VERSION, "TTSCalendar", "ttscalendars", READ, scope=Scope.CLUSTER)
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", OWN, "sa", child=True)
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps", OWN, "cm", child=True)
 SERVICE = Kind("v1", "Service", "services", OWN, "svc", child=True)
@@ -168,6 +169,7 @@ LEASE = Kind(
 KINDS: tuple[Kind, ...] = (
     TENANT,
     MODEL,
+    CALENDAR,
     SERVICE_ACCOUNT,
     CONFIG_MAP,
     SERVICE,

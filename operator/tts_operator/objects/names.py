@@ -5,7 +5,7 @@ import hashlib
 GROUP = "ttsfleet.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-"""apiVersion of TTSTenant and TTSModel."""
+"""apiVersion of the operator's own resources."""
 MANAGER = "tts-operator"
 """Field manager of every server-side apply and of pod annotations."""
 STANDBY_MANAGER = "tts-operator-standby"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tts_operator.api import AuthMode, TTSTenant
+from tts_operator.calendar.dates import named_calendars
 from tts_operator.cluster.errors import Refused
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.signing_keys import SigningKeys, due, generate
@@ -20,6 +21,7 @@ from tts_operator.objects.names import (
     signing_secret_name,
 )
 from tts_operator.objects.problem import Problem
+from tts_operator.observe.calendars import on_dates, read_calendars
 from tts_operator.observe.model_sources import read_source_credentials, read_source_secrets
 from tts_operator.observe.models import parse, read_models, read_published
 from tts_operator.observe.secret_entries import stored_key_entries, stored_signing_keys, stored_token
@@ -72,13 +74,15 @@ async def _with_stores(sources: Sources, observed: Observed, now: datetime, *, u
 
 
 async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenant | None) -> Observed:
-    """Read the tenant's models, children, pods and namespace concurrently."""
+    """Read the tenant's models, calendars, children, pods and namespace concurrently."""
     secrets, objects, uid = sources.secrets, sources.objects, str(body["metadata"]["uid"])
     names = {model.name for model in tenant.spec.models} if tenant else set()
     internal_ref = Ref.of(SECRET, key.namespace, internal_secret_name(key.name))
     signing_ref = Ref.of(SECRET, key.namespace, signing_secret_name(key.name))
-    models, children, autoscalers, pods, namespace, internal, signing, keys = await together(
+    schedule = tenant.spec.schedule if tenant else None
+    models, calendars, children, autoscalers, pods, namespace, internal, signing, keys = await together(
         read_models(objects, names),
+        read_calendars(objects, named_calendars(schedule)),
         _labelled_children(objects, key),
         objects.foreign_autoscalers(key.namespace),
         objects.of_tenant(POD, key),
@@ -92,7 +96,9 @@ async def _read_objects(sources: Sources, key: Key, body: Body, tenant: TTSTenan
     return Observed(
         key=key,
         body=body,
-        tenant=tenant,
+        tenant=on_dates(tenant, calendars) if tenant else None,
+        calendars=calendars.calendars,
+        calendar_errors=calendars.errors,
         models=models.models,
         model_errors=models.errors,
         published=await read_published(objects, names, models),

@@ -11,11 +11,13 @@ from tts_operator.api import Schedule, TTSModel
 from tts_operator.api.model import PrecisionOption
 from tts_operator.calendar.bounds import State
 from tts_operator.calendar.calendar import Calendar, changes, state_at
+from tts_operator.calendar.window_settings import precision_in
 from tts_operator.cost.forecast import SECONDS_AN_HOUR, month_of, without_override
 from tts_operator.cost.price import hourly_price
 from tts_operator.planner.queueing import Replica, Workload, p95_seconds, replicas_needed
 from tts_operator.planner.traffic import HOURS, Hour, Traffic
 from tts_operator.pod_files.engine import engine_processes
+from tts_operator.resolve.precision import nearest
 from tts_operator.settings import Prices
 
 MOST_REPLICAS = 1000
@@ -87,7 +89,7 @@ class Plan:
 
     question: Question
     written: tuple[WindowPlan, ...]
-    """The schedule as it is written, at the tenant's precision."""
+    """The schedule as it is written, each window at its own precision, or at the tenant's."""
     written_monthly: Decimal | None
     month: tuple[datetime, datetime]
     precisions: tuple[PrecisionPlan, ...]
@@ -107,12 +109,29 @@ def make_plan(question: Question) -> Plan:
     written = next(each for each in precisions if each.name == question.precision)
     usable = [each for each in precisions if not each.problem and each.monthly is not None]
     chosen = min(usable, key=lambda each: (each.monthly, -(each.quality or 0)), default=None)
-    price = written.hourly_price
+    of_window = {window: plan for window in hours_of_month | week if (plan := _plan_of(question, precisions, window))}
+    prices = {state: of_window.get(state, written).hourly_price for state in hours_of_month}
     bill = None
-    if price is not None:
-        bill = price * sum((hours * state.bounds.min_replicas for state, hours in hours_of_month.items()), Decimal())
+    if all(price is not None for price in prices.values()):
+        bill = sum(
+            (hours * state.bounds.min_replicas * (prices[state] or 0) for state, hours in hours_of_month.items()),
+            Decimal(),
+        )
+    windows = tuple(
+        next(window for window in of_window.get(each.state, written).windows if window.state == each.state)
+        for each in written.windows
+    )
     levers = tuple(_levers(question, precisions, chosen, week, hours_of_month)) if chosen else ()
-    return Plan(question, written.windows, bill, month, precisions, chosen, levers)
+    return Plan(question, windows, bill, month, precisions, chosen, levers)
+
+
+def _plan_of(question: Question, precisions: Sequence[PrecisionPlan], state: State) -> PrecisionPlan | None:
+    """The plan at the precision that a window sets; None without one."""
+    wanted = precision_in(question.schedule, state.window)
+    if wanted is None:
+        return None
+    name = nearest(wanted, [each.name for each in precisions])
+    return next(each for each in precisions if each.name == name)
 
 
 @dataclass(frozen=True)

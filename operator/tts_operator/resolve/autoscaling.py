@@ -53,15 +53,17 @@ class AutoscalerChoice:
         return self.metrics or ((IN_FLIGHT,) if accelerator and self.reads_requests else (CPU,))
 
 
-def autoscaler_choice(tenant: TTSTenant, observed: Observed, settings: Settings) -> AutoscalerChoice:
-    """The autoscaler of the spec, or the nearest that the cluster has: bounds hold with any."""
+def autoscaler_choice(
+    tenant: TTSTenant, observed: Observed, settings: Settings, in_window: Behavior | None = None
+) -> AutoscalerChoice:
+    """The autoscaler of the spec, or the nearest that the cluster has: bounds hold with any.
+
+    `in_window`: behavior of the active window, whose fields take precedence.
+    """
     spec = tenant.spec.autoscaling
+    behavior = over(in_window, over(spec.behavior if spec else None, DEFAULT))
     if spec is None:
-        return AutoscalerChoice()
-    set_behavior = spec.behavior or Behavior()
-    behavior = Behavior(
-        scale_up=completed(set_behavior.scale_up, FAST), scale_down=completed(set_behavior.scale_down, SLOW)
-    )
+        return AutoscalerChoice(behavior=behavior)
     if spec.provider is Provider.HPA:
         return AutoscalerChoice(Provider.HPA, spec.metrics, behavior)
     cpu = tuple(metric for metric in spec.metrics if metric.type is MetricType.CPU)
@@ -99,7 +101,18 @@ def keda_missing(observed: Observed, settings: Settings) -> Problem | None:
     return None
 
 
-def completed(rules: ScalingRules | None, default: ScalingRules) -> ScalingRules:
+def over(behavior: Behavior | None, default: Behavior) -> Behavior:
+    """The behavior, with the default of each field that is not set."""
+    if behavior is None:
+        return default
+    return Behavior(
+        scale_up=completed(behavior.scale_up, default.scale_up),
+        scale_down=completed(behavior.scale_down, default.scale_down),
+    )
+
+
+def completed(rules: ScalingRules | None, default: ScalingRules | None) -> ScalingRules | None:
     """The rules of one direction, with the default of each field that is not set."""
-    chosen = {name: value for name, value in rules or () if value is not None}
-    return default.model_copy(update=chosen)
+    if rules is None or default is None:
+        return rules or default
+    return default.model_copy(update={name: value for name, value in rules if value is not None})

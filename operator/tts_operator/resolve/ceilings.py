@@ -14,9 +14,11 @@ from typing import NamedTuple
 from tts_operator.api import TenantModel, TTSTenant
 from tts_operator.api.tenant import Tier
 from tts_operator.calendar.bounds import Change, State
+from tts_operator.calendar.member_windows import MemberWindows
+from tts_operator.calendar.window_settings import WindowPrecision, precisions_by_window
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
-from tts_operator.resolve.pools import loaded_precisions, member_bounds
+from tts_operator.resolve.pools import loaded_precisions
 from tts_operator.resolve.precision import accelerators
 from tts_operator.settings import DefaultCeilings
 from tts_operator.snapshot import lookup
@@ -124,14 +126,19 @@ def ceiling_with(devices: int, ceilings: Ceilings) -> PoolCeiling:
 
 
 def accelerators_of(observed: Observed, tenant: TTSTenant, tenant_model: TenantModel) -> int:
-    """Accelerators of one replica; 0 while the model cannot be read."""
+    """Accelerators of one replica, the most of all windows; 0 while the model cannot be read."""
     model = observed.models.get(tenant_model.name)
     if model is None:
         return 0
-    choice, loaded = loaded_precisions(model, tenant, tenant_model)
+    schedule = tenant.spec.schedule if tenant_model == tenant.spec.models[0] else None
+    choices = [
+        loaded_precisions(model, tenant, tenant_model, WindowPrecision(precision, window))
+        for window, precision in precisions_by_window(schedule)
+    ]
     limits = {option.name.value: option.resources.limits for option in model.spec.precisions}
     sidecar = accelerators(model.spec.sidecar.resources.limits, []) if model.spec.sidecar is not None else 0
-    return accelerators(limits[choice.name], [limits[name] for name in loaded]) + sidecar
+    needed = (accelerators(limits[choice.name], [limits[name] for name in loaded]) for choice, loaded in choices)
+    return max(needed) + sidecar
 
 
 def accelerators_problem(
@@ -163,7 +170,7 @@ def ceiling_notes(
 ) -> Iterator[Problem]:
     """Notes about ceilings that lower what the spec asks for, and about labels that mean nothing."""
     for position, tenant_model in enumerate(tenant.spec.models):
-        wanted = [state.bounds for state in scheduled] if position == 0 else [member_bounds(tenant_model)]
+        wanted = [state.bounds for state in scheduled] if position == 0 else MemberWindows.of(tenant_model).all()
         highest = max(bounds.max_replicas for bounds in wanted)
         most = pool_ceiling(observed, tenant, tenant_model, ceilings)
         if highest > ceilings.replicas:

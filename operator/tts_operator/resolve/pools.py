@@ -7,10 +7,11 @@ from datetime import datetime
 from tts_operator.api import Engine, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.engine import OnnxFiles
 from tts_operator.calendar.bounds import Bounds
+from tts_operator.calendar.window_settings import WindowPrecision
 from tts_operator.objects.names import pool_name
 from tts_operator.objects.problem import Problem
 from tts_operator.resolve.fallback import FallbackChains
-from tts_operator.resolve.precision import PrecisionChoice, effective_precision
+from tts_operator.resolve.precision import PrecisionChoice, effective_precision, precision_of_window
 from tts_operator.resolve.resolved import Pool, Role
 from tts_operator.rollout.cutover import Cutover, is_entry
 from tts_operator.rollout.update_strategy import UpdateStrategy, rollout
@@ -23,15 +24,25 @@ ONE_PRECISION = frozenset({Engine.COSYVOICE, Engine.INDEX_TTS})
 
 
 def model_pool(
-    observed: Observed, tenant: TTSTenant, tenant_model: TenantModel, bounds: Bounds, *, usable: bool, now: datetime
+    observed: Observed,
+    tenant: TTSTenant,
+    tenant_model: TenantModel,
+    bounds: Bounds,
+    *,
+    usable: bool,
+    now: datetime,
+    by_window: WindowPrecision | None = None,
 ) -> Pool:
-    """The pool of one model, as a member: `with_roles` determines which pools are entries."""
+    """The pool of one model, as a member: `with_roles` determines which pools are entries.
+
+    `by_window`: precision by the schedule, of the first model.
+    """
     name = pool_name(observed.key.name, tenant_model.name)
     model = observed.models[tenant_model.name] if usable else None
     precision: PrecisionChoice | None = None
     loaded: tuple[str, ...] = ()
     if model is not None:
-        precision, loaded = loaded_precisions(model, tenant, tenant_model)
+        precision, loaded = loaded_precisions(model, tenant, tenant_model, by_window)
     strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
     return Pool(
         name=name,
@@ -47,7 +58,7 @@ def model_pool(
 
 
 def loaded_precisions(
-    model: TTSModel, tenant: TTSTenant, tenant_model: TenantModel
+    model: TTSModel, tenant: TTSTenant, tenant_model: TenantModel, by_window: WindowPrecision | None = None
 ) -> tuple[PrecisionChoice, tuple[str, ...]]:
     """The effective precision, and the precisions that requests may select, in the model's order.
 
@@ -56,7 +67,10 @@ def loaded_precisions(
     """
     offered = [option.name.value for option in model.spec.precisions]
     scenario = tenant.spec.scenario.value if tenant.spec.scenario else None
-    precision = effective_precision(offered, tenant_model.precision, scenario)
+    if by_window is not None and by_window.precision is not None:
+        precision = precision_of_window(offered, by_window.precision, by_window.window)
+    else:
+        precision = effective_precision(offered, tenant_model.precision, scenario)
     allowed = {each.value for each in tenant_model.allowed_precisions or ()}
     if model.spec.onnx is not None:
         files = onnx_files(model)
@@ -103,12 +117,6 @@ def fallback_pools(observed: Observed, tenant: TTSTenant, chains: FallbackChains
         for name in (*chains.unlisted, *chains.unusable)
     ]
     return [replace(each, role="Fallback", offered=False) for each in pools if each.model is not None or each.deployed]
-
-
-def member_bounds(tenant_model: TenantModel) -> Bounds:
-    """Bounds of a model after the first; the first has those of the schedule."""
-    minimum = 1 if tenant_model.min_replicas is None else tenant_model.min_replicas
-    return Bounds(minimum, minimum if tenant_model.max_replicas is None else tenant_model.max_replicas)
 
 
 def with_roles(observed: Observed, pools: Sequence[Pool], cutover: Cutover) -> tuple[Pool, ...]:

@@ -9,6 +9,8 @@ from tts_operator.objects import quantity
 ORDER = ("fp32", "fp16", "int8")
 """Precisions from the most to the least exact; neighbours are nearest to each other."""
 
+OF_WINDOW = "Window"
+"""Reason of a precision by the schedule."""
 SCENARIOS: Mapping[str, str] = {"CustomerService": "fp16", "Education": "fp32", "Testing": "int8"}
 """Precision by scenario."""
 
@@ -34,6 +36,15 @@ def effective_precision(offered: Sequence[str], entry: str | None, scenario: str
         requested, reason, source = SCENARIOS[scenario], "Scenario", f"scenario {scenario} uses"
     else:
         return PrecisionChoice(offered[0], "ModelDefault", f"{offered[0]} is the model's default")
+    return _offered(offered, requested, reason, source)
+
+
+def precision_of_window(offered: Sequence[str], requested: str, window: str) -> PrecisionChoice:
+    """The precision of a window of the schedule, or the nearest that the model offers."""
+    return _offered(offered, requested, OF_WINDOW, f"window {window} of spec.schedule sets")
+
+
+def _offered(offered: Sequence[str], requested: str, reason: str, source: str) -> PrecisionChoice:
     if requested in offered:
         return PrecisionChoice(requested, reason, f"{source} {requested}")
     name = nearest(requested, offered)

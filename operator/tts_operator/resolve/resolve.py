@@ -3,13 +3,18 @@
 Never raises: what cannot be resolved becomes a problem that the status reports.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tts_operator.api import AuthMode, TenantModel, TTSModel, TTSTenant
 from tts_operator.api.support import not_supported, unsupported_in_tenant
 from tts_operator.calendar import calendar as schedule
-from tts_operator.calendar.pre_warm import pre_warm
+from tts_operator.calendar.bounds import Bounds
+from tts_operator.calendar.dates import references
+from tts_operator.calendar.member_windows import MemberWindows
+from tts_operator.calendar.pre_warm import PreWarmed, pre_warm
+from tts_operator.calendar.window_settings import WindowPrecision, behavior_in, precision_at
 from tts_operator.calendar.zero import ZERO, Awake, awake
 from tts_operator.credentials.signing_keys import rotation
 from tts_operator.objects import fields
@@ -31,11 +36,10 @@ from tts_operator.resolve.exposure import resolve_exposure
 from tts_operator.resolve.external import external_fallback_problem, remote_host_problem
 from tts_operator.resolve.fallback import fallback_chains
 from tts_operator.resolve.hosts import disallowed_host
-from tts_operator.resolve.missing_metrics import MissingMetrics, missing_metrics
+from tts_operator.resolve.missing_metrics import missing_metrics
 from tts_operator.resolve.model_checks import fallback_problem, model_problem
 from tts_operator.resolve.pools import (
     fallback_pools,
-    member_bounds,
     model_pool,
     precision_notes,
     retiring_pool,
@@ -49,6 +53,7 @@ from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_pro
 from tts_operator.rollout.cutover import cutover
 from tts_operator.rollout.draining import draining
 from tts_operator.settings import Settings
+from tts_operator.snapshot import lookup
 from tts_operator.snapshot.accepted import with_tier
 from tts_operator.snapshot.observed import Observed
 
@@ -87,7 +92,11 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     window, change, warmed = woken.window, woken.change, woken.warmed
     at_zero = warmed.bounds.max_replicas == 0 and most > 0
     metrics = missing_metrics(observed, default_pool, warmed.bounds, now)
-    pools, problems = requested_pools(observed, tenant, metrics, ceilings, now, settings=settings)
+    members = warmed_members(observed, tenant, ceilings, now)
+    bounds = [metrics.bounds, *(each.bounds for each in members)]
+    by_window = precision_at(tenant.spec.schedule, now, roll_time(observed, default_pool, lead))
+    pools, problems = requested_pools(observed, tenant, bounds, ceilings, now, settings=settings, by_window=by_window)
+    pools[0] = replace(pools[0], pinned=metrics.pinned)
     if at_zero:
         pools = [replace(pool, bounds=ZERO) for pool in pools]
     stopped = tenant.spec.suspend or at_zero
@@ -106,12 +115,15 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
             *limits.notes,
             *lowered,
             *hidden,
+            *unknown_windows(tenant),
             *precision_notes(tenant, pools),
         ),
         model_problems=problems,
         window=window,
         next_transition=change,
         pre_warmed=warmed,
+        pre_warm_seconds=lead,
+        warms_at=min((at for each in (warmed, *members) if (at := each.changes_at)), default=None),
         at_zero=at_zero,
         awake_until=woken.ends_at,
         most_replicas=most,
@@ -126,14 +138,15 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         keys_secret=observed.keys_secret,
         exposure=resolve_exposure(tenant, settings.exposure, observed.add_ons),
         signing=signing.keys if signing else None,
-        autoscaler=autoscaler_choice(tenant, observed, settings),
+        autoscaler=autoscaler_choice(tenant, observed, settings, behavior_in(tenant.spec.schedule, window.window)),
         requests_per_minute=limits.requests_per_minute,
         concurrent_requests=limits.concurrent_requests,
         max_text_characters=limits.max_text_characters,
     )
     times = [
         change and change.at,
-        warmed.changes_at,
+        *(each.changes_at for each in (warmed, *members)),
+        by_window.begins_at,
         target.requeue_at,
         drained.requeue_at,
         metrics.requeue_at,
@@ -145,17 +158,57 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
 
 
+def roll_time(observed: Observed, pool: str, load_seconds: int) -> timedelta:
+    """How long it takes to replace every pod of a pool, one after the other."""
+    live = lookup.deployment(observed, pool)
+    return timedelta(seconds=load_seconds * (fields.replicas(live) if live else 0))
+
+
+def warmed_members(observed: Observed, tenant: TTSTenant, ceilings: Ceilings, now: datetime) -> tuple[PreWarmed, ...]:
+    """Bounds of the models after the first, by the clock. Raises UnknownTimeZone."""
+    return tuple(
+        pre_warm(
+            tenant.spec.schedule,
+            now,
+            pre_warm_seconds(tenant, observed.models[model.name]),
+            pool_ceiling(observed, tenant, model, ceilings).replicas,
+            MemberWindows.of(model),
+        )
+        for model in tenant.spec.models[1:]
+    )
+
+
+def unknown_windows(tenant: TTSTenant) -> Iterator[Problem]:
+    """A note for each window of a model that the schedule does not have."""
+    known = {state.window for state in schedule.states(tenant.spec.schedule)}
+    known |= references(tenant.spec.schedule).keys()
+    for model in tenant.spec.models:
+        for window in model.windows:
+            if window.name not in known:
+                yield Problem(
+                    "ModelWindowUnknown",
+                    f"spec.models[{model.name}].windows[{window.name}] never applies: spec.schedule has no window of"
+                    f" this name, but {', '.join(sorted(known))}",
+                )
+
+
 def wake_requested_at(observed: Observed) -> datetime | None:
     """When the waker last asked for a replica; None if it never did."""
     return fields.instant((observed.status.get("wake") or {}).get("requestedAt"))
 
 
 def pre_warm_seconds(tenant: TTSTenant, model: TTSModel | None) -> int:
-    """Time before a window with a higher minimum at which the minimum is raised: the tenant's, else the model's."""
+    """Time before a window with a higher minimum at which the minimum is raised.
+
+    The tenant's, else the load time of the model: as measured, and at least as its spec says.
+    """
     schedule = tenant.spec.schedule
     if schedule is not None and schedule.pre_warm_seconds is not None:
         return schedule.pre_warm_seconds
-    return model.spec.load_seconds if model else 0
+    if model is None:
+        return 0
+    measured = model.status.load_seconds if model.status else None
+    return max(model.spec.load_seconds, measured or 0)
 
 
 def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
@@ -166,13 +219,14 @@ def refuse(unresolved: Resolved, problem: Problem) -> Resolved:
 def requested_pools(
     observed: Observed,
     tenant: TTSTenant,
-    metrics: MissingMetrics,
+    bounds: Sequence[Bounds],
     ceilings: Ceilings,
     now: datetime,
     *,
     settings: Settings,
+    by_window: WindowPrecision,
 ) -> tuple[list[Pool], tuple[Problem, ...]]:
-    """The pools of the spec's models and of their fallbacks, without their roles.
+    """The pools of the spec's models, each with its bounds, and of their fallbacks, without their roles.
 
     Also the problems of models, then of voices.
     """
@@ -193,17 +247,20 @@ def requested_pools(
             external_fallback_problem(tenant, model, published) if published else None
         )
 
-    def member_ceiling(model: TenantModel) -> int:
-        return pool_ceiling(observed, tenant, model, ceilings).replicas
-
     problems = {model.name: problem_of(model) for model in models}
     chains = fallback_chains(problems, observed.models, problem_of_fallback)
-    bounds = [metrics.bounds, *(member_bounds(model).capped(member_ceiling(model)) for model in models[1:])]
     pools = [
-        model_pool(observed, tenant, model, model_bounds, usable=problems[model.name] is None, now=now)
-        for model, model_bounds in zip(models, bounds, strict=True)
+        model_pool(
+            observed,
+            tenant,
+            model,
+            model_bounds,
+            usable=problems[model.name] is None,
+            now=now,
+            by_window=by_window if position == 0 else None,
+        )
+        for position, (model, model_bounds) in enumerate(zip(models, bounds, strict=True))
     ]
-    pools[0] = replace(pools[0], pinned=metrics.pinned)
     voices = voice_problems(tenant, pools)
     pools += fallback_pools(observed, tenant, chains, now)
     pools = [replace(pool, fallback=chains.links.get(pool.model_name)) for pool in pools]

@@ -81,6 +81,10 @@ class Resolved:
     next_transition: Change | None = None
     pre_warmed: PreWarmed | None = None
     """Bounds of the default model's pool with pre-warming."""
+    warms_at: datetime | None = None
+    """When the next pre-warming of any pool begins, if that is before the next window opens."""
+    pre_warm_seconds: int = 0
+    """Time before a window with a higher minimum at which the minimum is raised."""
     at_zero: bool = False
     """Whether the schedule has no replicas now, and nobody has woken it."""
     awake_until: datetime | None = None

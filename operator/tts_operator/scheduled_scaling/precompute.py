@@ -32,8 +32,7 @@ def next_requeue(resolved: Resolved) -> Requeue | None:
     if resolved.requeue_at is None:
         return None
     opens_at = resolved.next_transition.at if resolved.next_transition else None
-    warms_at = resolved.pre_warmed.changes_at if resolved.pre_warmed else None
-    if resolved.requeue_at not in {opens_at, warms_at} or not resolved.followed:
+    if resolved.requeue_at not in {opens_at, resolved.warms_at} or not resolved.followed:
         return Requeue(resolved.requeue_at)
     then = resolve(resolved.observed, resolved.settings, resolved.requeue_at)
     return Requeue(resolved.requeue_at, transition=True, precompute=tuple(precompute(resolved, then)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_operator.api import TTSModel, TTSTenant
+from tts_operator.api import TTSCalendar, TTSModel, TTSTenant
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.model_sources import SourceCredentials
 from tts_operator.credentials.shared_stores import StoreCredentials
@@ -28,7 +28,8 @@ class Observed:
     body: Body | None
     """The stored TTSTenant; None once it is gone."""
     tenant: TTSTenant | None
-    """`body`, parsed; None where it is gone or does not parse. While `refusal` is set: with the last accepted spec."""
+    """`body`, parsed, with the dates of `calendars` in its schedule; None where it is gone or does not parse. While
+    `refusal` is set: with the last accepted spec."""
     refusal: Problem | None = None
     """Why the stored spec is refused, where `tenant` has the last accepted one instead."""
     tenant_error: str | None = None
@@ -37,6 +38,10 @@ class Observed:
     """Models that spec.models names and those in fallback chains; None where one is missing or does not parse."""
     model_errors: Mapping[str, str] = field(default_factory=dict)
     """Why an existing model does not parse, in one line, by name."""
+    calendars: Mapping[str, TTSCalendar | None] = field(default_factory=dict)
+    """Calendars that the schedule refers to; None where one is missing or does not parse."""
+    calendar_errors: Mapping[str, str] = field(default_factory=dict)
+    """Why an existing calendar does not parse, in one line, by name."""
     published: Sequence[TTSModel] = ()
     """Every TTSModel, read only while one that spec.models names does not exist."""
     children: Children = field(default_factory=dict)

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from tts_operator.api import TTSModel
+from tts_operator.api.status import MAX_STARTS
 from tts_operator.api.support import not_supported, unsupported_in_model
-from tts_operator.objects import quantity
+from tts_operator.objects import fields, quantity
 from tts_operator.objects.labels import ROLLOUT_MODE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.problem import Problem
@@ -16,7 +17,8 @@ from tts_operator.pod_files.engine import adapters_bytes, own_engine
 from tts_operator.resolve.fallback import fallback_chains, missing_voice_problems
 from tts_operator.resolve.model_checks import fallback_not_found
 from tts_operator.rollout.situation import PAUSED, Mode, mode_of
-from tts_operator.status.conditions import conditions
+from tts_operator.snapshot.pod_starts import PodStart, load_seconds
+from tts_operator.status.conditions import conditions, timestamp
 from tts_server.config.schema import LocalEngine
 
 
@@ -56,6 +58,8 @@ class Report:
     """Why the stored object does not parse."""
     fallback: Problem | None = None
     """Problem of the fallback chain."""
+    starts: tuple[PodStart, ...] = ()
+    """Starts of pods that the status does not have yet."""
 
 
 def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
@@ -69,10 +73,12 @@ def model_status(body: Body, report: Report, now: datetime) -> dict[str, Any]:
     releases = [reports[name] for name in sorted(reports)]
     current = [each for each in releases if each.get("observedGeneration") == generation]
     updated = [each["updatedTenants"] for each in current if "updatedTenants" in each]
+    measured = load_seconds([seconds for each in current for seconds in each.get("startSeconds") or ()])
     return {
         "observedGeneration": generation,
         "tenants": sum(each["tenants"] for each in current),
         **({"updatedTenants": sum(updated)} if updated else {}),
+        **({"loadSeconds": measured} if measured is not None else {}),
         "conditions": merged([each["conditions"] for each in current]),
         "releases": releases,
     }
@@ -99,8 +105,19 @@ def release_status(body: Body, report: Report, generation: int, now: datetime) -
         "observedGeneration": generation,
         "tenants": usage.tenants,
         **({"updatedTenants": usage.updated} if usage.updated is not None else {}),
+        **start_fields(own, report.starts),
         "conditions": conditions(problems, notes, before, generation, now),
     }
+
+
+def start_fields(before: Mapping[str, Any], starts: Sequence[PodStart]) -> dict[str, Any]:
+    """The last starts of pods in the entry of this release: those that it has, and new ones after them."""
+    new = sorted(starts, key=lambda start: (start.ready_at, start.seconds))
+    seconds = [*(before.get("startSeconds") or ()), *(start.seconds for start in new)][-MAX_STARTS:]
+    if not seconds:
+        return {}
+    last = [known] if (known := fields.instant(before.get("lastStartTime"))) else []
+    return {"startSeconds": seconds, "lastStartTime": timestamp(max([*last, *(start.ready_at for start in new)]))}
 
 
 def merged(reports: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from tts_operator.calendar.dates import ends_soon, last_date, references
 from tts_operator.calendar.zero import wakes_at
 from tts_operator.objects import fields
 from tts_operator.objects.field_managers import field_managers, managers_text
@@ -10,6 +11,7 @@ from tts_operator.objects.manifest import Body
 from tts_operator.objects.ownership import controller_of
 from tts_operator.objects.problem import Problem
 from tts_operator.plan.outcome import Interference, Outcome
+from tts_operator.resolve.precision import OF_WINDOW
 from tts_operator.resolve.resolved import Resolved
 from tts_operator.rollout.situation import HALTED, PAUSED, WAITING
 from tts_operator.snapshot import lookup
@@ -240,12 +242,26 @@ def some_pods_failing(inputs: PolicyInput) -> Problem | None:
         if failures := pod_failures_of(inputs, name):
             messages = "; ".join(failure.message for failure in failures)
             if name in without_room:
+                if (problem := precision_pending(inputs, name, messages)) is not None:
+                    return problem
                 advice = "the old pods keep serving; free capacity or set spec.rollout.strategy to Replace"
                 return Problem("NoRoomToSurge", f"{messages}; {advice}")
             if problem := no_capacity(inputs, name, messages):
                 return problem
             return Problem(failures[0].reason, f"{messages}; the other pods keep serving")
     return None
+
+
+def precision_pending(inputs: PolicyInput, pool: str, messages: str) -> Problem | None:
+    """Pods of the precision that a window sets find no room beside those that serve."""
+    choice = next((each.precision for each in inputs.resolved.pools if each.name == pool), None)
+    if choice is None or choice.reason != OF_WINDOW:
+        return None
+    return Problem(
+        "PrecisionPending",
+        f"{choice.message}, and a pod of it finds no room beside those of the last precision, which keep serving:"
+        f" {messages}; free capacity or set spec.rollout.strategy to Replace",
+    )
 
 
 def no_capacity(inputs: PolicyInput, pool: str, messages: str) -> Problem | None:
@@ -315,6 +331,37 @@ def redis_unusable(inputs: PolicyInput) -> Problem | None:
     return (redis.problem if redis else None) or inputs.outcome.redis
 
 
+def calendar_unusable(inputs: PolicyInput) -> Problem | None:
+    """The schedule refers to a TTSCalendar that is missing or invalid. The rest of the schedule applies."""
+    observed, tenant = inputs.observed, inputs.resolved.tenant
+    for exception, name in references(tenant.spec.schedule if tenant else None).items():
+        where = f"spec.schedule.exceptions[{exception}] refers to TTSCalendar {name}"
+        effect = "the exception does not apply, the rest of the schedule does"
+        if name in observed.calendar_errors:
+            return Problem("CalendarInvalid", f"{where}, which is invalid: {observed.calendar_errors[name]}; {effect}")
+        if observed.calendars.get(name) is None:
+            return Problem(
+                "CalendarNotFound",
+                f"{where}, which does not exist: publish it or correct the name, `kubectl get ttscalendars` lists those"
+                f" that exist; until then {effect}",
+            )
+    return None
+
+
+def calendar_ends(inputs: PolicyInput) -> Problem | None:
+    """A note while a TTSCalendar has no dates from some day soon on."""
+    tenant = inputs.resolved.tenant
+    if tenant is None or tenant.spec.schedule is None:
+        return None
+    for name, calendar in sorted(inputs.observed.calendars.items()):
+        if calendar is None or not ends_soon(calendar, tenant.spec.schedule, inputs.resolved.now):
+            continue
+        last = last_date(calendar)
+        dates = f"no date after {last}" if last else "no dates"
+        return Problem("CalendarEnds", f"TTSCalendar {name} has {dates}: ask the platform team to add later ones")
+    return None
+
+
 def audio_not_stored(inputs: PolicyInput) -> Problem | None:
     """The tenant's object store cannot be used: replies carry audio instead of links."""
     return inputs.observed.stores.s3_problem
@@ -342,6 +389,9 @@ EXPOSED = "Exposed"
 KEYS = "KeysConfigured"
 """Set only for a tenant whose callers need API keys, and whose Secret the operator may read."""
 
+CALENDARS = "CalendarsResolved"
+"""Set only for a tenant whose schedule refers to TTSCalendars."""
+
 # The order in each list is the precedence: the first problem is the one that the condition reports.
 POLICIES: Mapping[str, tuple[Policy, ...]] = {
     "Accepted": (refused,),
@@ -362,14 +412,15 @@ POLICIES: Mapping[str, tuple[Policy, ...]] = {
     STORAGE: (audio_not_stored,),
     KEYS: (keys_missing, some_keys_unusable),
     EXPOSED: (not_exposed,),
+    CALENDARS: (calendar_unusable,),
 }
 SUMMARIZED = ("Accepted", "ModelsResolved", "Programmed", "Available")
 """Conditions that Ready summarizes, without the policies of STILL_SERVING and, of a suspended tenant, those of pods."""
 STILL_SERVING: tuple[Policy, ...] = (interfered, throttled)
 """Policies that do not concern callers: a queued or paused rollout, and what other programs do to children."""
-WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS, EXPOSED)
-"""Conditions that only warn: the endpoint works without metrics, Redis and an object store, and with one key; and its
-Service answers inside the cluster without a route."""
+WARNINGS = ("ScalingActive", REDIS, STORAGE, KEYS, EXPOSED, CALENDARS)
+"""Conditions that only warn: the endpoint works without metrics, Redis, an object store and a calendar, and with one
+key; and its Service answers inside the cluster without a route."""
 
 
 def pool_names(inputs: PolicyInput) -> list[str]:

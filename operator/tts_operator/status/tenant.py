@@ -19,6 +19,7 @@ from tts_operator.status.claim import without_wake
 from tts_operator.status.conditions import AS_SPECIFIED, conditions, timestamp
 from tts_operator.status.cost import cost
 from tts_operator.status.policies import (
+    CALENDARS,
     EXPOSED,
     KEYS,
     POLICIES,
@@ -29,6 +30,7 @@ from tts_operator.status.policies import (
     SUSPENDED,
     Policy,
     PolicyInput,
+    calendar_ends,
     pod_failures_of,
     pool_names,
     scaled_by_schedule,
@@ -105,6 +107,7 @@ def schedule_fields(resolved: Resolved) -> dict[str, Any]:
         result["activeWindow"] = resolved.window.window
     if resolved.tenant and resolved.tenant.spec.schedule:
         result["timeZoneDatabase"] = tz_database.VERSION
+        result["preWarmSeconds"] = resolved.pre_warm_seconds
     if resolved.observed.waker is not None:
         result["waker"] = waker_fields(resolved, resolved.observed.waker)
     if change := resolved.next_transition:
@@ -163,6 +166,8 @@ def all_conditions(
         del problems[REDIS]
     if not inputs.resolved.followed:
         del problems[STORAGE]
+    if not inputs.resolved.followed or not inputs.observed.calendars:
+        del problems[CALENDARS]
     if not inputs.resolved.needs_keys or inputs.observed.keys_secret_exists is None:
         del problems[KEYS]
     if not inputs.resolved.followed or inputs.resolved.exposure is None:
@@ -229,6 +234,8 @@ def note(inputs: PolicyInput, name: str) -> Problem | None:
         return Problem(
             AS_SPECIFIED, f"callers outside the cluster reach the endpoint at {inputs.resolved.exposure.url}"
         )
+    if name == CALENDARS:
+        return calendar_ends(inputs)
     if name == STORAGE and inputs.resolved.s3 is None:
         return Problem(
             "LocalFiles",

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from tests.support.api_rules import ACCEPTED, DAY, REFUSED, S3
 from tests.support.full_objects import DESIGN_MODEL, DESIGN_TENANT, FULL_MODEL, FULL_TENANT
 from tests.support.resources import Object, model, stored, tenant, tenant_body
-from tts_operator.api import Schedule, TTSModel, TTSTenant
+from tts_operator.api import Schedule, TTSCalendar, TTSModel, TTSTenant
 from tts_operator.api.crd import definitions
 from tts_operator.api.schedule import (
     BOUNDS_RULE,
     CONTENT_RULE,
+    DATES_RULE,
     EXTENT_RULE,
     LENGTH_RULE,
     ORDER_RULE,
@@ -24,7 +25,9 @@ from tts_operator.api.schedule import (
 )
 from tts_operator.observe.models import parse
 
-KINDS: dict[str, type[TTSModel] | type[TTSTenant]] = {"TTSModel": TTSModel, "TTSTenant": TTSTenant}
+KINDS: dict[str, type[TTSModel | TTSTenant | TTSCalendar]] = {
+    kind.__name__: kind for kind in (TTSModel, TTSTenant, TTSCalendar)
+}
 STORABLE = {
     **ACCEPTED,
     "the full model": FULL_MODEL,
@@ -61,6 +64,7 @@ RULES = [
         PAIR_RULE,
         LENGTH_RULE,
         EXTENT_RULE,
+        DATES_RULE,
         ORDER_RULE,
         PRESET_RULE,
         CONTENT_RULE,

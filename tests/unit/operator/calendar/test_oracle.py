@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.calendar_oracle import DAY_NAMES, Spec, read, walk
+from tests.support.resources import calendar
 from tests.support.time_zones import ODD_DAYS
 from tts_operator.api import Schedule
 from tts_operator.calendar.bounds import State
 from tts_operator.calendar.calendar import changes, next_change, state_at
+from tts_operator.calendar.dates import with_dates
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 LOOK = settings(
@@ -76,6 +78,24 @@ def moments(draw: st.DrawFn) -> tuple[str, datetime]:
 
 
 @st.composite
+def dates(draw: st.DrawFn, today: date) -> list[dict[str, str]]:
+    """Dates of a TTSCalendar around this day, in any order; some overlap."""
+    made: list[dict[str, str]] = []
+    for index in range(draw(st.integers(0, 4))):
+        first = today + timedelta(days=draw(st.integers(-3, 5)))
+        length = draw(st.one_of(st.none(), st.integers(0, 2)))
+        last = {} if length is None else {"to": str(first + timedelta(days=length))}
+        made.append({"name": f"date-{index}", "from": str(first), **last})
+    return made
+
+
+def schedule_of(spec: Spec) -> Schedule:
+    """The product's schedule, with the dates of its calendars."""
+    own = Schedule.model_validate({name: value for name, value in spec.items() if name != "calendars"})
+    return with_dates(own, {name: calendar(name, *dates) for name, dates in spec.get("calendars", {}).items()})
+
+
+@st.composite
 def calendars(draw: st.DrawFn) -> tuple[Spec, datetime]:
     zone, start = draw(moments())
     spec: Spec = {"timeZone": zone}
@@ -92,6 +112,11 @@ def calendars(draw: st.DrawFn) -> tuple[Spec, datetime]:
         for first in [today + timedelta(days=draw(st.integers(-3, 5)))]
         for length in [draw(st.integers(0, 3))]
     ]
+    if draw(st.booleans()):
+        referring = {"name": "holidays", "calendarRef": {"name": draw(st.sampled_from(["de", "missing"]))}}
+        place = draw(st.integers(0, len(spec["exceptions"])))
+        spec["exceptions"].insert(place, referring | draw(bounds) | draw(st.one_of(st.just({}), hours)))
+        spec["calendars"] = {"de": draw(dates(today))}
     if draw(st.integers(0, 3)) == 0:
         # On a whole minute: the oracle looks at no other.
         until = start.replace(second=0, microsecond=0) + timedelta(minutes=draw(st.integers(-60, 60 * 60)))
@@ -105,9 +130,9 @@ def row(at: datetime, state: State) -> Row:
 
 @LOOK
 @given(calendars())
-def test_the_calendar_says_what_a_walk_over_every_minute_says(calendar: tuple[Spec, datetime]) -> None:
-    spec, start = calendar
-    schedule, end = Schedule.model_validate(spec), start + timedelta(days=DAYS_WALKED)
+def test_the_calendar_says_what_a_walk_over_every_minute_says(case: tuple[Spec, datetime]) -> None:
+    spec, start = case
+    schedule, end = schedule_of(spec), start + timedelta(days=DAYS_WALKED)
     said = [row(start, state_at(schedule, start))]
     said += [(change.at, change.window, *bounds_of(change.bounds)) for change in changes(schedule, start, end)]
     assert said == [(at, *reading) for at, reading in walk(spec, start, end)]
@@ -119,18 +144,18 @@ def bounds_of(bounds: Any) -> tuple[int, int]:
 
 @LOOK
 @given(calendars(), st.integers(0, DAYS_WALKED * 86_400_000))
-def test_an_instant_between_the_minutes_is_read_the_same(calendar: tuple[Spec, datetime], milliseconds: int) -> None:
-    spec, start = calendar
+def test_an_instant_between_the_minutes_is_read_the_same(case: tuple[Spec, datetime], milliseconds: int) -> None:
+    spec, start = case
     instant = start + timedelta(milliseconds=milliseconds)
-    said = row(instant, state_at(Schedule.model_validate(spec), instant))
+    said = row(instant, state_at(schedule_of(spec), instant))
     assert said == (instant, *read(spec, instant))
 
 
 @LOOK
 @given(calendars())
-def test_the_next_change_is_the_first_instant_that_differs(calendar: tuple[Spec, datetime]) -> None:
-    spec, start = calendar
-    schedule = Schedule.model_validate(spec)
+def test_the_next_change_is_the_first_instant_that_differs(case: tuple[Spec, datetime]) -> None:
+    spec, start = case
+    schedule = schedule_of(spec)
     change = next_change(schedule, start)
     if change is None:
         assert len(list(walk(spec, start, start + timedelta(days=3)))) == 1
@@ -144,9 +169,9 @@ def test_the_next_change_is_the_first_instant_that_differs(calendar: tuple[Spec,
 
 @LOOK
 @given(calendars())
-def test_walking_by_next_change_visits_every_change(calendar: tuple[Spec, datetime]) -> None:
-    spec, start = calendar
-    schedule, end = Schedule.model_validate(spec), start + timedelta(days=DAYS_WALKED)
+def test_walking_by_next_change_visits_every_change(case: tuple[Spec, datetime]) -> None:
+    spec, start = case
+    schedule, end = schedule_of(spec), start + timedelta(days=DAYS_WALKED)
     visited = []
     change = next_change(schedule, start)
     while change is not None and change.at < end:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tts_operator.api import Schedule
 from tts_operator.calendar.bounds import Bounds
 from tts_operator.calendar.calendar import next_change, state_at
+from tts_operator.calendar.member_windows import MemberWindows
 from tts_operator.calendar.pre_warm import pre_warm
 
 MORNING = datetime(2026, 11, 4, 6, 0, tzinfo=UTC)
@@ -100,3 +101,33 @@ def test_between_two_instants_that_are_told_the_bounds_stay(
         assert pre_warm(spec, now + part * (until - now), lead_seconds, most).bounds == found.bounds
     if found.changes_at:
         assert pre_warm(spec, found.changes_at, lead_seconds, most).bounds != found.bounds
+
+
+NIGHT = {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1}
+MEMBER = MemberWindows(Bounds(2, 4), (("night", Bounds(5, 8)),))
+
+
+@pytest.mark.parametrize(
+    ("clock", "lead", "expected"),
+    [
+        ("21:49:59", 600, Bounds(2, 4)),
+        ("21:50:00", 600, Bounds(5, 5)),
+        ("21:59:59", 0, Bounds(2, 4)),
+        ("22:00:00", 0, Bounds(5, 8)),
+        ("06:00:00", 600, Bounds(2, 4)),
+    ],
+)
+def test_a_model_after_the_first_has_bounds_of_its_own_in_the_schedules_windows(
+    clock: str, lead: int, expected: Bounds
+) -> None:
+    schedule = Schedule.model_validate({"default": {"minReplicas": 3}, "windows": [NIGHT]})
+    now = datetime.fromisoformat(f"2026-11-04T{clock}Z")
+    assert pre_warm(schedule, now, lead, 100, MEMBER).bounds == expected
+    assert pre_warm(schedule, now, lead, 3, MEMBER).bounds == expected.capped(3)
+
+
+def test_the_pre_warming_of_a_model_after_the_first_begins_by_its_own_bounds() -> None:
+    schedule = Schedule.model_validate({"default": {"minReplicas": 3}, "windows": [NIGHT]})
+    noon = datetime(2026, 11, 4, 12, tzinfo=UTC)
+    assert pre_warm(schedule, noon, 600, 100, MEMBER).changes_at == datetime(2026, 11, 4, 21, 50, tzinfo=UTC)
+    assert pre_warm(schedule, noon, 600, 100).changes_at is None

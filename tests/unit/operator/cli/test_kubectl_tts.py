@@ -49,6 +49,61 @@ def test_json_is_the_state_at_from_and_then_every_change_before_to(
     ]
 
 
+HOLIDAYS = """
+    exceptions:
+      - {name: holidays, calendarRef: {name: cn-2026}, minReplicas: 0}
+"""
+CALENDAR = """
+apiVersion: ttsfleet.io/v1alpha1
+kind: TTSCalendar
+metadata: {name: cn-2026}
+spec:
+  dates:
+    - {name: Singles Day, from: "2026-11-11"}
+"""
+
+
+def with_holidays(tenant: Path) -> None:
+    before, found, _ = TENANT.partition("    exceptions:")
+    assert found
+    tenant.write_text(before.rstrip() + HOLIDAYS)
+
+
+def test_dates_of_a_calendar_may_be_in_another_file(
+    tenant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_holidays(tenant)
+    (tmp_path / "calendar.yaml").write_text(CALENDAR)
+    assert main(["schedule", "-f", str(tenant), "-f", str(tmp_path / "calendar.yaml"), *SPAN]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [line.split()[-3:] for line in out.splitlines()[1:]] == [
+        ["default", "3", "6"],
+        ["night", "1", "2"],
+        ["holidays", "0", "0"],
+        ["night", "1", "2"],
+    ]
+
+
+def test_a_calendar_that_no_file_has_is_told_with_what_to_do(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_holidays(tenant)
+    assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
+    out, err = capsys.readouterr()
+    assert "holidays" not in out.partition("\n")[2]
+    assert err == (
+        "warning: spec.schedule.exceptions[holidays] is left out: TTSCalendar cn-2026 is in none of the files; add it:"
+        " kubectl get ttscalendar cn-2026 -o yaml > cn-2026.yaml, and -f cn-2026.yaml\n"
+    )
+
+
+def test_a_mistake_in_a_calendar_names_it(tenant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "calendar.yaml").write_text(CALENDAR.replace("2026-11-11", "11.11."))
+    assert main(["schedule", "-f", str(tenant), "-f", str(tmp_path / "calendar.yaml"), *SPAN]) == 1
+    assert capsys.readouterr().err == (
+        'error: TTSCalendar cn-2026: spec.dates[0].from: "11.11." is not valid: write a date as YYYY-MM-DD\n'
+    )
+
+
 def test_the_table_shows_utc_and_the_tenants_own_time(tenant: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedule", "-f", str(tenant), *SPAN]) == 0
     assert capsys.readouterr().out.splitlines() == [

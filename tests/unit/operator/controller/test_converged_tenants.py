@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from tts_operator.controller.converged_tenants import VALID_FOR, ConvergedTenant
 from tts_operator.informer.indexer import Stamp
 from tts_operator.informer.reader import TenantStamp
 from tts_operator.objects.keys import Key
+from tts_operator.objects.kinds import AddOn
 from tts_operator.scheduled_scaling.precompute import Requeue
 
 ACME = Key("team", "acme")
-STAMP = TenantStamp(*(Stamp(1, number) for number in range(1, 6)))
+STAMP = TenantStamp._make([*(Stamp(1, number) for number in range(1, 7)), frozenset()])
 INPUTS = Inputs(STAMP, (7,))
 MOMENT = timedelta(seconds=1)
 
@@ -35,7 +37,8 @@ def test_the_same_inputs_have_the_same_result() -> None:
 
 @pytest.mark.parametrize("part", TenantStamp._fields)
 def test_another_stamp_of_anything_is_another_input(part: str) -> None:
-    changed = Inputs(STAMP._replace(**{part: Stamp(1, 99)}), INPUTS.files)
+    other: Any = frozenset({AddOn.KEDA}) if part == "add_ons" else Stamp(1, 99)
+    changed = Inputs(STAMP._replace(**{part: other}), INPUTS.files)
     assert recorded().find(ACME, changed, NOON + MOMENT) is None
 
 

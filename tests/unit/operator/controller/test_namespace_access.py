@@ -8,7 +8,7 @@ from tts_operator.cluster.errors import Forbidden
 from tts_operator.controller.namespace_access import NamespaceAccess
 from tts_operator.controller.watches import WATCHED, scopes_of
 from tts_operator.informer.add_ons import AddOns
-from tts_operator.objects.kinds import MODEL, NAMESPACE, SCALED_OBJECT, TENANT, AddOn
+from tts_operator.objects.kinds import CALENDAR, MODEL, NAMESPACE, SCALED_OBJECT, TENANT, AddOn
 
 GONE = Forbidden("Forbidden", "ttstenants is forbidden in the namespace")
 
@@ -38,7 +38,7 @@ def test_a_confined_operator_without_any_readable_namespace_does_not_read_the_wh
     access.refused("na", GONE)
     assert access.listed() == ()
     assert [(scope.namespace, scope.kinds) for scope in scopes_of(access.readable, confined=access.confined)] == [
-        ("", (MODEL,))
+        ("", (MODEL, CALENDAR))
     ]
 
 
@@ -51,7 +51,7 @@ def test_an_operator_of_the_whole_cluster_lists_all_namespaces_at_once() -> None
 def test_labels_of_namespaces_are_watched_apart_and_only_where_that_is_allowed() -> None:
     """Roles of an older chart do not grant it, and a refused watch must not end the others."""
     scopes = scopes_of((), confined=False, labels=True)
-    assert [scope.kinds for scope in scopes] == [(TENANT, MODEL, *WATCHED), (NAMESPACE,)]
+    assert [scope.kinds for scope in scopes] == [(TENANT, MODEL, CALENDAR, *WATCHED), (NAMESPACE,)]
     assert scopes[1].paths == ("/api/v1/namespaces",)
     assert all(NAMESPACE not in scope.kinds for scope in scopes_of(("na",), confined=True, labels=True))
 

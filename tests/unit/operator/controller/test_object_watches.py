@@ -11,14 +11,14 @@ from tests.support.virtual_time import VirtualClock
 from tts_operator.cluster.errors import Forbidden
 from tts_operator.cluster.watch_request import Collection, Page, WatchEvent
 from tts_operator.controller.object_watches import ObjectWatches
-from tts_operator.controller.watches import WATCHED, ListedPage, WatchScope, scopes_of
+from tts_operator.controller.watches import BY_KOPF, WATCHED, ListedPage, WatchScope, scopes_of
 from tts_operator.informer.reflector import WATCH_SECONDS
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, MODEL, NAMESPACE, TENANT, Kind
+from tts_operator.objects.kinds import CALENDAR, CONFIG_MAP, DEPLOYMENT, MODEL, NAMESPACE, TENANT, Kind
 from tts_operator.telemetry.watch_activity import SILENCE_SECONDS
 
 ACME = Key("team", "acme")
-EVERYWHERE = WatchScope("", (TENANT, MODEL, *WATCHED))
+EVERYWHERE = WatchScope("", (TENANT, MODEL, CALENDAR, *WATCHED))
 RELIST_SECONDS = 600.0
 
 
@@ -39,6 +39,9 @@ class Sink:
 
     def deployment_changed(self, deployment: Mapping[str, Any], *, gone: bool) -> None:
         self.told.append(f"deployment {deployment['metadata']['name']}{' gone' if gone else ''}")
+
+    def schedule_changed(self, key: Key) -> None:
+        self.told.append(f"schedule of {key}")
 
     def namespace_changed(self, name: str) -> None:
         self.told.append(f"namespace {name}")
@@ -224,12 +227,32 @@ async def test_another_label_of_a_namespace_that_is_watched_is_told(clock: Virtu
     await asyncio.sleep(0)
 
 
+def referring(name: str, calendar: str, version: int = 1) -> dict[str, Any]:
+    exceptions = [{"name": "holidays", "calendarRef": {"name": calendar}, "minReplicas": 1}]
+    return body(name, version, spec={"schedule": {"exceptions": exceptions}})
+
+
+async def test_a_change_of_a_calendar_is_told_to_the_tenants_that_refer_to_it(clock: VirtualClock) -> None:
+    async with staged(clock, EVERYWHERE) as stage:
+        stage.list(referring("acme", "de"), referring("beta", "fr"), body("gamma"), referring("delta", "de"))
+        stage.sink.told.clear()
+        stage.server.changed[CALENDAR] = [body("de", 101, namespace="", spec={"dates": []})]
+        await asyncio.sleep(WATCH_SECONDS + 1)
+        assert stage.sink.told == ["schedule of team/acme", "schedule of team/delta"]
+        stage.list(referring("acme", "fr", 200), body("delta", 200))
+        stage.sink.told.clear()
+        stage.server.changed[CALENDAR] = [body("de", 300, namespace="", spec={"dates": [{"name": "a"}]})]
+        await asyncio.sleep(WATCH_SECONDS + 1)
+        assert stage.sink.told == [], "nobody refers to it any more"
+        assert stage.objects.indexer.referring("fr") == [ACME]
+
+
 async def test_everything_is_compared_with_a_list_once_in_each_interval(clock: VirtualClock) -> None:
     async with staged(clock, EVERYWHERE) as stage:
         first = stage.server.lists
         stage.server.objects[CONFIG_MAP] = [body("a", tenant="acme")]
         await asyncio.sleep(RELIST_SECONDS + 10)
-        assert stage.server.lists == first + len(WATCHED)
+        assert stage.server.lists == first + len(EVERYWHERE.kinds) - len(BY_KOPF)
         assert stage.repairs == 1
         assert stage.sink.told == ["child of team/acme"]
 

@@ -159,7 +159,7 @@ def test_keda_is_paused_while_there_are_no_replicas() -> None:
         by_schedule, children={ref: each for ref, each in by_schedule.children.items() if "Auto" not in ref.kind}
     )
     assert (paused(by_schedule, NOON), paused(by_schedule, EVENING)) == ("false", "true")
-    suspended = replace(reading(children=list(by_schedule.children.values()), suspend=True))
+    suspended = reading(children=[dict(body) for body in by_schedule.children.values()], suspend=True)
     assert paused(suspended, NOON) == "true"
 
 

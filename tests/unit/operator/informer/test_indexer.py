@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tts_operator.informer.indexer import Change, Indexer, ObjectName
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, MODEL, POD
+from tts_operator.objects.kinds import CALENDAR, CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, MODEL, POD, TENANT
 from tts_operator.objects.manifest import Body
 
 ACME, BETA = Key("team", "acme"), Key("team", "beta")
@@ -146,8 +147,8 @@ def test_a_stamp_changes_with_everything_that_a_tenant_has_and_with_nothing_else
     assert changes()
 
 
-def test_the_status_of_a_model_concerns_none_of_its_tenants() -> None:
-    """It counts tenants, so it changes with each of them."""
+def test_of_a_models_status_only_the_load_time_concerns_its_tenants() -> None:
+    """The rest counts tenants, so it changes with each of them."""
 
     def model(version: int, **parts: Any) -> Body:
         return {"metadata": {"name": "espeak", "uid": "1", "resourceVersion": str(version)}, "spec": {}, **parts}
@@ -159,6 +160,25 @@ def test_the_status_of_a_model_concerns_none_of_its_tenants() -> None:
     assert indexer.stamp_of_models() == before
     indexer.put(MODEL, model(3, status={"tenants": 3}, spec={"image": "other"}))
     assert indexer.stamp_of_models() != before
+    before = indexer.stamp_of_models()
+    indexer.put(MODEL, model(4, status={"tenants": 4, "loadSeconds": 45}, spec={"image": "other"}))
+    assert indexer.stamp_of_models() != before
+
+
+def test_the_stamp_of_a_tenants_calendars_changes_with_those_that_it_refers_to() -> None:
+    exceptions = [{"name": "holidays", "calendarRef": {"name": "de"}, "minReplicas": 1}]
+    tenant = {"metadata": {"namespace": "team", "name": "acme", "uid": "1", "resourceVersion": "1"}}
+    indexer = Indexer()
+    indexer.put(TENANT, {**tenant, "spec": {"schedule": {"exceptions": exceptions}}})
+    assert indexer.calendars_of(ACME) == {"de"}
+    stamps = [indexer.stamp_of_calendars(ACME)]
+    for version, name in enumerate(("de", "fr", "de"), start=2):
+        dates = {"spec": {"dates": [{"name": str(version)}]}}
+        indexer.put(CALENDAR, {"metadata": {"name": name, "uid": name, "resourceVersion": str(version)}, **dates})
+        stamps.append(indexer.stamp_of_calendars(ACME))
+    assert [before == after for before, after in pairwise(stamps)] == [False, True, False]
+    assert indexer.referring("de") == [ACME]
+    assert indexer.referring("fr") == []
 
 
 NAMES = ("a", "b", "c")

@@ -140,3 +140,16 @@ def test_an_exception_outside_of_the_week_is_billed_and_sized_for_the_peak() -> 
     assert plan.written_monthly == Decimal("2.1") * (1638 - 6 - 54 + 9 * 24)
     best = next(each for each in plan.precisions if each.name == "fp32")
     assert best.monthly == Decimal("2.1") * (1638 - 6 - 54 + 3 * 24)
+
+
+def test_a_window_with_a_precision_of_its_own_is_planned_and_billed_at_it() -> None:
+    night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 1, "precision": "int8"}
+    schedule = Schedule.model_validate({"timeZone": "Asia/Shanghai", "default": {"minReplicas": 3}, "windows": [night]})
+    plan = make_plan(asked(schedule=schedule))
+    assert plan.written_monthly == 30 * (18 * 3 * Decimal("2.1") + 6 * 1 * Decimal("0.8"))
+    fp32, int8 = (next(each for each in plan.precisions if each.name == name) for name in ("fp32", "int8"))
+    latencies = {each.state.window: each.p95_at_min for each in plan.written}
+    assert latencies == {
+        "default": {each.state.window: each.p95_at_min for each in fp32.windows}["default"],
+        "night": {each.state.window: each.p95_at_min for each in int8.windows}["night"],
+    }

@@ -19,14 +19,17 @@ from tests.support.operator_builders import (
     falls_back_to,
     observe,
     resolved,
+    settle,
     stamp,
     while_refused,
 )
 from tests.support.resources import Object, model, precision
-from tts_operator.api import AuthMode, TTSModel
+from tts_operator.api import AuthMode, TTSModel, TTSModelStatus
 from tts_operator.calendar.bounds import Bounds, State
 from tts_operator.credentials.model_sources import SourceCredentials
+from tts_operator.desired.horizontalpodautoscaler import horizontal_pod_autoscaler
 from tts_operator.objects.problem import Problem
+from tts_operator.resolve.autoscaling import DEFAULT
 from tts_operator.resolve.resolve import resolve
 from tts_operator.settings import Tiers
 from tts_operator.snapshot.observed import Observed
@@ -432,6 +435,119 @@ def test_the_minimum_rises_before_a_window_by_the_tenants_lead_or_the_models(
     assert found.pools[0].bounds == Bounds(minimum, 6)
     assert found.window is not None
     assert found.window.window == "default"
+
+
+@pytest.mark.parametrize(
+    ("measured", "least", "lead", "minimum"),
+    [(700, 0, None, 5), (700, 30, None, 5), (30, 700, None, 5), (30, 0, None, 3), (700, 0, 30, 3), (None, 0, None, 3)],
+)
+def test_the_lead_is_the_load_time_that_was_measured_unless_somebody_sets_more(
+    measured: int | None, least: int, lead: int | None, minimum: int
+) -> None:
+    rush = {"name": "rush", "start": "12:10", "end": "14:00", "minReplicas": 5}
+    schedule = {**DAY, "windows": [rush], **({} if lead is None else {"preWarmSeconds": lead})}
+    known = model(loadSeconds=least).model_copy(update={"status": TTSModelStatus(load_seconds=measured)})
+    found = resolved(observe(known=[known], schedule=schedule))
+    assert found.pools[0].bounds == Bounds(minimum, 6)
+    assert found.pre_warm_seconds == (max(measured or 0, least) if lead is None else lead)
+
+
+MEMBER = {"name": "piper", "minReplicas": 2, "windows": [{"name": "night", "minReplicas": 1}]}
+BY_NIGHT = {**DAY, "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1}]}
+
+
+def test_a_model_after_the_first_follows_the_windows_too() -> None:
+    tenant = observe("espeak", MEMBER, schedule=BY_NIGHT)
+    noon, night = resolved(tenant), resolved(tenant, NOON + timedelta(hours=10))
+    assert [pool.bounds for pool in noon.pools] == [Bounds(3, 6), Bounds(2, 2)]
+    assert [pool.bounds for pool in night.pools] == [Bounds(1, 1), Bounds(1, 1)]
+    assert noon.notes == ()
+
+
+def test_a_window_of_a_model_that_the_schedule_does_not_have_is_told() -> None:
+    (note,) = resolved(observe("espeak", MEMBER, schedule=DAY)).notes
+    assert note.reason == "ModelWindowUnknown"
+    assert note.message == (
+        "spec.models[piper].windows[night] never applies: spec.schedule has no window of this name, but default"
+    )
+
+
+SLOW = {"scaleDown": {"stabilizationWindowSeconds": 900}}
+
+
+def test_an_hpa_follows_the_load_as_the_active_window_says() -> None:
+    night = {"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "maxReplicas": 4, "behavior": SLOW}
+    tenant = observe("espeak", "piper", schedule={**DAY, "windows": [night]})
+    by_day, by_night = (resolved(tenant, NOON + timedelta(hours=hours)) for hours in (0, 10))
+    before, after = (
+        [horizontal_pod_autoscaler(found, pool).body["spec"]["behavior"] for pool in found.pools]
+        for found in (by_day, by_night)
+    )
+    for usual, slow in zip(before, after, strict=True):
+        assert slow == {name: {**usual[name], **SLOW.get(name, {})} for name in usual}
+        assert slow != usual
+
+
+def test_a_behavior_of_an_exception_takes_the_place_of_that_of_a_window() -> None:
+    today = {"name": "sale", "from": "2026-11-04", "to": "2026-11-04", "minReplicas": 1}
+    window = {"name": "all-day", "days": ["Wed"], "minReplicas": 1, "behavior": SLOW}
+    found = resolved(observe(schedule={**DAY, "windows": [window], "exceptions": [today]}))
+    assert found.autoscaler.behavior == DEFAULT
+
+
+BY_PRECISION = {
+    **DAY,
+    "preWarmSeconds": 100,
+    "windows": [{"name": "night", "start": "22:00", "end": "06:00", "minReplicas": 1, "precision": "int8"}],
+}
+BOTH = model(precisions=[precision("fp32"), precision("int8")])
+NIGHTFALL = NOON + timedelta(hours=10)
+DAWN = NOON + timedelta(hours=18)
+
+
+@pytest.mark.parametrize(
+    ("now", "name", "reason"),
+    [
+        (NOON, "fp32", "ModelDefault"),
+        (NIGHTFALL - timedelta(seconds=301), "fp32", "ModelDefault"),
+        (NIGHTFALL - timedelta(seconds=300), "int8", "Window"),
+        (NIGHTFALL, "int8", "Window"),
+        (DAWN - timedelta(seconds=301), "int8", "Window"),
+        (DAWN - timedelta(seconds=300), "fp32", "ModelDefault"),
+        (DAWN, "fp32", "ModelDefault"),
+    ],
+)
+def test_a_window_has_its_precision_when_it_opens_and_the_entry_its_own_when_it_ends(
+    now: datetime, name: str, reason: str
+) -> None:
+    """Three replicas take 100 s each to be replaced, one after the other."""
+    children = settle(observe(known=[BOTH], schedule=BY_PRECISION), NOON)
+    found = resolved(observe(known=[BOTH], schedule=BY_PRECISION, children=children), now)
+    choice = found.pools[0].precision
+    assert choice is not None
+    assert (choice.name, choice.reason) == (name, reason)
+
+
+def test_the_rollout_of_a_windows_precision_is_what_a_tenant_is_requeued_for() -> None:
+    children = settle(observe(known=[BOTH], schedule=BY_PRECISION), NOON)
+    found = resolved(observe(known=[BOTH], schedule=BY_PRECISION, children=children))
+    assert found.requeue_at == NIGHTFALL - timedelta(seconds=300)
+
+
+def test_a_window_with_a_precision_that_the_model_lacks_gets_the_nearest() -> None:
+    known = [model(precisions=[precision("fp32"), precision("fp16")])]
+    found = resolved(observe(known=known, schedule=BY_PRECISION), NIGHTFALL)
+    choice = found.pools[0].precision
+    assert choice is not None
+    assert choice.message == (
+        "window night of spec.schedule sets int8, the model offers fp32, fp16: fp16 is the nearest"
+    )
+
+
+def test_another_model_keeps_its_precision_in_such_a_window() -> None:
+    known = [BOTH, model("piper", precisions=[precision("fp32"), precision("int8")])]
+    found = resolved(observe("espeak", "piper", known=known, schedule=BY_PRECISION), NIGHTFALL)
+    assert [pool.precision and pool.precision.name for pool in found.pools] == ["int8", "fp32"]
 
 
 def test_an_override_takes_the_place_of_the_calendar_until_it_ends() -> None:

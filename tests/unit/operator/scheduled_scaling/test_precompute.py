@@ -37,6 +37,17 @@ def test_the_move_is_the_write_that_the_reconcile_would_make_then() -> None:
     assert move.manifest.body["metadata"]["ownerReferences"] == autoscaler["metadata"]["ownerReferences"]
 
 
+def test_the_bounds_of_models_after_the_first_move_in_the_same_second() -> None:
+    member = {"name": "piper", "minReplicas": 2, "windows": [{"name": "night", "minReplicas": 1}]}
+    found = settled("espeak", member, schedule=CALENDAR)
+    assert found is not None
+    assert (found.at, found.transition) == (EVENING, True)
+    assert [str(move) for move in found.precompute] == [
+        "apply hpa/acme-espeak: min 3 -> 1, max 6 -> 2",
+        "apply hpa/acme-piper: min 2 -> 1, max 2 -> 1",
+    ]
+
+
 def test_it_is_for_the_object_that_was_seen() -> None:
     """So a tenant that was deleted meanwhile, or a namesake of it, gets nothing."""
     found = settled(schedule=CALENDAR)

@@ -46,6 +46,30 @@ def test_the_calendar_saves_what_it_does_not_run() -> None:
     }
 
 
+def test_a_window_costs_what_its_precision_costs() -> None:
+    """Two replicas at 1.00 by day, two at 0.25 for six hours of each night."""
+    both = model(precisions=[{**precision(), "hourlyCost": "1"}, {**precision("int8"), "hourlyCost": "0.25"}])
+    night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 2, "precision": "int8"}
+    found = cost(known=[both], schedule={"default": {"minReplicas": 2}, "windows": [night]})
+    assert found == {
+        "hourly": "2.0000",
+        "monthly": f"{30 * (18 * 2 * 1 + 6 * 2 * 0.25):.2f}",
+        "unscheduledMonthly": f"{HOURS * 2:.2f}",
+    }
+
+
+def test_a_model_after_the_first_costs_by_its_own_windows() -> None:
+    night = {"name": "night", "start": "00:00", "end": "06:00", "minReplicas": 1}
+    second = {"name": "second", "minReplicas": 3, "windows": [{"name": "night", "minReplicas": 1}]}
+    known = [priced(hourly_cost="0"), priced("second", "1")]
+    found = cost("espeak", second, known=known, schedule={"default": {"minReplicas": 1}, "windows": [night]})
+    assert found == {
+        "hourly": "3.0000",
+        "monthly": f"{30 * (18 * 3 + 6 * 1):.2f}",
+        "unscheduledMonthly": f"{HOURS * 3:.2f}",
+    }
+
+
 def test_a_ceiling_of_the_namespace_lowers_the_cost() -> None:
     labels = {"ttsfleet.io/max-replicas": "2"}
     found = cost(known=[priced(hourly_cost="1")], schedule=DAY, labels=labels)

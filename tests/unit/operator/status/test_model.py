@@ -13,6 +13,7 @@ from tests.support.resources import model, model_body, stored
 from tts_operator.api import TTSModel, TTSModelStatus
 from tts_operator.objects.problem import Problem
 from tts_operator.rollout.situation import Mode
+from tts_operator.snapshot.pod_starts import PodStart
 from tts_operator.status.model import Report, Usage, in_order, model_status, own_part
 
 BODY: dict[str, Any] = {"metadata": {"name": "espeak", "generation": 2}}
@@ -63,6 +64,39 @@ def test_a_condition_keeps_its_time_until_it_changes() -> None:
     assert model_status({**BODY, "status": before}, report(LATER, Usage(1)), NOON)["conditions"][0][
         "lastTransitionTime"
     ] == stamp(NOON)
+
+
+def starting(*seconds: int, after: timedelta = timedelta()) -> tuple[PodStart, ...]:
+    """Starts of pods, a minute apart."""
+    times = (NOON + after + timedelta(minutes=number) for number in range(len(seconds)))
+    return tuple(PodStart(f"pod-{at}", "espeak", at, each) for at, each in zip(times, seconds, strict=True))
+
+
+def test_the_load_time_follows_from_the_last_starts_of_every_release() -> None:
+    ours = model_status(BODY, Report(US, Usage(1), model(), starts=starting(31, 12)), NOON)
+    TypeAdapter(TTSModelStatus).validate_python(ours)
+    assert ours["loadSeconds"] == 35, "the longest, rounded up"
+    assert ours["releases"][0]["startSeconds"] == [31, 12]
+    assert ours["releases"][0]["lastStartTime"] == stamp(NOON + timedelta(minutes=1))
+    theirs = model_status({**BODY, "status": ours}, Report(THEM, Usage(1), model(), starts=starting(61)), NOON)
+    assert theirs["loadSeconds"] == 75
+    again = model_status({**BODY, "status": theirs}, Report(US, Usage(1), model()), NOON)
+    assert again == theirs, "releases that read the same write the same"
+
+
+def test_of_many_starts_the_last_twenty_are_kept_and_one_slow_one_does_not_count() -> None:
+    before: dict[str, Any] = {}
+    for number, seconds in enumerate([3000, *[20] * 19, 900, *[10] * 19]):
+        new = starting(seconds, after=timedelta(hours=number))
+        before = model_status({**BODY, "status": before}, Report(US, Usage(1), model(), starts=new), NOON)
+        assert before["loadSeconds"] == (3000 if number < 19 else 20 if number < 39 else 10)
+    assert before["releases"][0]["startSeconds"] == [900, *[10] * 19]
+
+
+def test_a_model_of_which_no_pod_has_started_has_no_load_time() -> None:
+    said = model_status(BODY, report(model(), Usage(1)), NOON)
+    assert "loadSeconds" not in said
+    assert "startSeconds" not in said["releases"][0]
 
 
 def test_a_model_whose_change_two_tenants_fail_with_is_not_ready() -> None:

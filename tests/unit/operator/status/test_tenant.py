@@ -27,7 +27,7 @@ from tests.support.operator_builders import (
     unschedulable,
     while_refused,
 )
-from tests.support.resources import Object, model
+from tests.support.resources import Object, calendar, model, precision
 from tts_operator.api import TTSTenantStatus
 from tts_operator.credentials.api_keys import KeyEntries
 from tts_operator.credentials.model_sources import SourceCredentials
@@ -380,6 +380,7 @@ def test_the_whole_status() -> None:
         "observedGeneration": 4,
         "activeWindow": "day",
         "timeZoneDatabase": tzdata.IANA_VERSION,
+        "preWarmSeconds": 0,
         "nextTransition": {"time": "2026-11-05T00:00:00Z", "window": "night", "minReplicas": 1, "maxReplicas": 1},
         "pools": [
             {"model": "espeak", "role": "Entry", "precision": "fp32", "min": 3, "max": 3, "desired": 3, "ready": 2}
@@ -483,6 +484,21 @@ def test_a_surge_that_waits_for_room_says_what_to_do() -> None:
     assert "spec.rollout.strategy to Replace" in condition(said, "Ready")["message"]
 
 
+def test_a_precision_of_a_window_that_finds_no_room_is_told_as_such() -> None:
+    """NOON is within the window."""
+    known = [model(precisions=[precision("fp32"), precision("int8")])]
+    window = {"name": "midday", "start": "11:00", "end": "14:00", "minReplicas": 1, "precision": "int8"}
+    schedule = {"default": {"minReplicas": 1}, "windows": [window]}
+    children = running(1, schedule=schedule)
+    child(children, "Deployment", "acme-espeak")["status"]["updatedReplicas"] = 0
+    said = report(observe(known=known, children=children, pods=[pod(**unschedulable())], schedule=schedule))
+    assert problem(said, "Ready") == ("False", "PrecisionPending")
+    assert condition(said, "Ready")["message"].startswith(
+        "window midday of spec.schedule sets int8, and a pod of it finds no room beside those of the last precision"
+    )
+    assert (said["precision"], said["pools"][0]["precision"]) == ("int8", "int8")
+
+
 def test_pods_on_their_way_out_are_no_trouble() -> None:
     going = waits("CrashLoopBackOff", exitCode=1)
     going["metadata"]["deletionTimestamp"] = stamp(NOON)
@@ -563,6 +579,44 @@ def test_keys_that_nobody_needs_are_not_judged() -> None:
         assert problem(said, "Ready") == ("True", "AsSpecified")
     unreadable = report(observe(children=running(), keys=None))
     assert "KeysConfigured" not in {each["type"] for each in unreadable["conditions"]}
+
+
+HOLIDAYS = {"name": "holidays", "calendarRef": {"name": "de"}, "minReplicas": 1}
+WITH_HOLIDAYS = {"default": {"minReplicas": 3}, "exceptions": [HOLIDAYS]}
+
+
+def test_a_calendar_that_does_not_exist_only_warns_and_is_one_event() -> None:
+    children = running(schedule=WITH_HOLIDAYS)
+    said = report(observe(children=children, schedule=WITH_HOLIDAYS))
+    assert problem(said, "CalendarsResolved") == ("False", "CalendarNotFound")
+    message = condition(said, "CalendarsResolved")["message"]
+    assert message.startswith("spec.schedule.exceptions[holidays] refers to TTSCalendar de, which does not exist:")
+    assert problem(said, "Ready") == ("True", "AsSpecified")
+    assert said["activeWindow"] == "default"
+    assert ("Warning", "CalendarNotFound") in told({}, said)
+    assert told(said, said) == []
+    today = calendar("de", {"name": "a day off", "from": f"{NOON:%Y-%m-%d}"}, {"name": "later", "from": "2027-11-04"})
+    mended = report(observe(children=children, schedule=WITH_HOLIDAYS, calendars=[today], before=said))
+    assert problem(mended, "CalendarsResolved") == ("True", "AsSpecified")
+    assert mended["activeWindow"] == "holidays"
+    assert mended["pools"][0]["min"] == mended["pools"][0]["max"] == 1
+
+
+def test_a_calendar_that_ends_soon_is_told_while_everything_holds() -> None:
+    over = calendar("de", {"name": "Labour Day", "from": "2026-05-01"})
+    said = report(observe(children=running(), schedule=WITH_HOLIDAYS, calendars=[over]))
+    assert problem(said, "CalendarsResolved") == ("True", "CalendarEnds")
+    assert "TTSCalendar de has no date after 2026-05-01" in condition(said, "CalendarsResolved")["message"]
+
+
+def test_a_calendar_that_cannot_be_read_says_why() -> None:
+    unread = replace(observe(schedule=WITH_HOLIDAYS), calendar_errors={"de": "spec.dates[0].from: no date"})
+    assert problem(report(unread), "CalendarsResolved") == ("False", "CalendarInvalid")
+
+
+def test_a_schedule_without_calendars_says_nothing_of_them() -> None:
+    said = report(observe(children=running(), schedule={"default": {"minReplicas": 3}}))
+    assert "CalendarsResolved" not in {each["type"] for each in said["conditions"]}
 
 
 def test_missing_keys_are_one_event() -> None:
