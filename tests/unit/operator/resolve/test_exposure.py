@@ -121,6 +121,14 @@ def test_a_default_that_is_too_long_asks_for_a_name() -> None:
     assert found.problem.reason == "HostnameRequired"
 
 
+def test_a_certificate_of_its_own_makes_the_url_https() -> None:
+    plain = replace(EXPOSED.exposure, scheme="http")
+    for tls, scheme in ({}, "http"), ({"tls": {"secretRef": {"name": "own"}}}, "https"):
+        found = route_of({"ingress": tls}, plain)
+        assert found is not None
+        assert found.url == f"{scheme}://{DEFAULT}"
+
+
 def test_a_wildcard_is_no_default() -> None:
     found = route_of({"gateway": GATEWAY}, replace(EXPOSED.exposure, hostnames=("*.voices.example",)))
     assert found is not None
