@@ -206,6 +206,18 @@ def test_a_tenant_that_asks_for_a_name_of_another_keeps_its_own() -> None:
     assert given(table, "red", "blue.voices.example") == ""
 
 
+def test_a_name_that_the_platform_no_longer_allows_does_not_stay() -> None:
+    table = HostnameTable()
+    given(table, "acme", "tts.voices.example")
+    given(table, "blue", "blue.voices.example")
+    wanted = tenant("blue", "tts.voices.example")
+    fewer = replace(EXPOSED.exposure, hostnames=("tts.voices.example",))
+    found = table.admit(replace(wanted, settings=replace(EXPOSED, exposure=fewer))).exposure
+    assert found is not None
+    assert found.hostname == ""
+    assert given(table, "red", "blue.voices.example") == "blue.voices.example"
+
+
 def test_what_is_recorded_is_restored_before_others_ask() -> None:
     table = HostnameTable()
     given(table, "red", "red.voices.example")
