@@ -396,7 +396,8 @@ class ExposureSettings:
     """Host names that tenants may have, separated by commas; the first without `*.` is their default. `{tenant}` and
     `{namespace}` stand for the tenant's, and `*.` for every name below what follows it."""
     scheme: Literal["https", "http"] = "https"
-    """Scheme of the tenants' public URLs: `https`, or `http` where nothing terminates TLS, as on a test cluster."""
+    """Scheme of the tenants' public URLs: `https`, or `http` where nothing terminates TLS, as on a test cluster. A
+    tenant that names a certificate has `https` in any case."""
     proxies: Networks = ()
     """Networks, as CIDRs separated by commas, from which gateways and ingress controllers connect to pods. Pods of
     exposed tenants trust their `X-Forwarded-*` headers; pods of others do not."""

@@ -150,7 +150,7 @@ def test_short_names_and_columns_serve_people(api_server: ControlPlane) -> None:
             *("NAME", "READY", "ENGINE", "PRECISION", "TENANTS", "UPDATED", "AGE", "REASON")
         ]
         assert tenants.split("\n")[0].split() == [
-            *("NAME", "READY", "MODEL", "PRECISION", "WINDOW", "REPLICAS", "COST", "AGE", "REASON")
+            *("NAME", "READY", "MODEL", "PRECISION", "WINDOW", "REPLICAS", "COST", "URL", "AGE", "REASON")
         ]
         assert "tenant" in api_server.kubectl("get", "ttsfleet")
     finally:

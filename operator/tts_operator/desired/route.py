@@ -73,7 +73,7 @@ def ingress(resolved: Resolved, exposure: Exposure, parent: IngressParent) -> Ma
             }
         ],
     }
-    if settings.scheme == "https":
+    if settings.scheme == "https" or parent.tls_secret:
         tls = {"hosts": [exposure.hostname]}
         spec["tls"] = [tls | ({"secretName": parent.tls_secret} if parent.tls_secret else {})]
     return Manifest.of({"apiVersion": INGRESS.api_version, "kind": INGRESS.name, "metadata": metadata, "spec": spec})

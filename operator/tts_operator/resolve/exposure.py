@@ -77,7 +77,8 @@ def resolve_exposure(tenant: TTSTenant, settings: ExposureSettings, add_ons: fro
     hostname = allowed_hostname(wanted.hostname, key, settings)
     if isinstance(hostname, Problem):
         return Exposure(problem=hostname)
-    url = f"{settings.scheme}://{hostname}"
+    own_certificate = isinstance(parent, IngressParent) and parent.tls_secret
+    url = f"{'https' if own_certificate else settings.scheme}://{hostname}"
     if problem := not_installed(parent, add_ons):
         return Exposure(hostname, url, None, problem)
     return Exposure(hostname, url, parent)

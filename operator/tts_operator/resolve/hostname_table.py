@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from tts_operator.objects.keys import Key
 from tts_operator.objects.problem import Problem
-from tts_operator.resolve.exposure import Exposure
+from tts_operator.resolve.exposure import Exposure, allowed_hostname
 from tts_operator.resolve.resolved import Resolved
 
 RETRY_AFTER = timedelta(seconds=60)
@@ -47,6 +47,9 @@ class HostnameTable:
         if self._claim(resolved.key, resolved.uid, exposure.hostname):
             return resolved
         kept = self._held.get(resolved.key, ("", ""))[1]
+        if kept and isinstance(allowed_hostname(kept, resolved.key, resolved.settings.exposure), Problem):
+            self.release(resolved.key)  # the platform no longer allows it
+            kept = ""
         at = resolved.now + RETRY_AFTER
         earlier = resolved.requeue_at is not None and resolved.requeue_at < at
         return replace(

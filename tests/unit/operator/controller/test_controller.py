@@ -278,7 +278,7 @@ async def test_a_suspension_is_not_counted_as_a_failure(stage: Stage) -> None:
 
 
 async def test_a_new_leader_takes_over_the_host_names_that_are_recorded(stage: Stage) -> None:
-    """Of two with one name, as after a restore from a backup, the older has it."""
+    """After a restore from a backup two may have one name: the older keeps it."""
     hostname = "tts.voices.example"
     stage.tenants = {ACME: ["espeak"], BETA: ["espeak"]}
     stage.hostnames = {ACME: ("2026-11-02T00:00:00Z", hostname), BETA: ("2026-11-01T00:00:00Z", hostname)}

@@ -86,6 +86,8 @@ def test_where_nothing_terminates_tls_an_ingress_has_none() -> None:
     settings = replace(EXPOSED, exposure=replace(EXPOSED.exposure, scheme="http"))
     (ingress,) = routes(desired_with({"ingress": {}}, settings))
     assert "tls" not in ingress["spec"]
+    own = desired_with({"ingress": {"tls": {"secretRef": {"name": "own"}}}}, settings)
+    assert routes(own)[0]["spec"]["tls"] == [{"hosts": [HOST], "secretName": "own"}]
 
 
 def test_what_is_not_allowed_or_not_asked_for_has_no_route() -> None:

@@ -121,6 +121,14 @@ def test_a_default_that_is_too_long_asks_for_a_name() -> None:
     assert found.problem.reason == "HostnameRequired"
 
 
+def test_a_certificate_of_its_own_makes_the_url_https() -> None:
+    plain = replace(EXPOSED.exposure, scheme="http")
+    for tls, scheme in ({}, "http"), ({"tls": {"secretRef": {"name": "own"}}}, "https"):
+        found = route_of({"ingress": tls}, plain)
+        assert found is not None
+        assert found.url == f"{scheme}://{DEFAULT}"
+
+
 def test_a_wildcard_is_no_default() -> None:
     found = route_of({"gateway": GATEWAY}, replace(EXPOSED.exposure, hostnames=("*.voices.example",)))
     assert found is not None
@@ -196,6 +204,18 @@ def test_a_tenant_that_asks_for_a_name_of_another_keeps_its_own() -> None:
     assert (second.hostname, second.url) == ("blue.voices.example", "https://blue.voices.example")
     assert "blue.voices.example stays until then" in second.problem.message
     assert given(table, "red", "blue.voices.example") == ""
+
+
+def test_a_name_that_the_platform_no_longer_allows_does_not_stay() -> None:
+    table = HostnameTable()
+    given(table, "acme", "tts.voices.example")
+    given(table, "blue", "blue.voices.example")
+    wanted = tenant("blue", "tts.voices.example")
+    fewer = replace(EXPOSED.exposure, hostnames=("tts.voices.example",))
+    found = table.admit(replace(wanted, settings=replace(EXPOSED, exposure=fewer))).exposure
+    assert found is not None
+    assert found.hostname == ""
+    assert given(table, "red", "blue.voices.example") == "blue.voices.example"
 
 
 def test_what_is_recorded_is_restored_before_others_ask() -> None:
