@@ -169,14 +169,14 @@ DESIGN_MODEL = model_body(
             "requestsPerSecond": 28,
             "quality": "9.5",
             "hourlyCost": "1.20",
-            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi"}},
         },
         {
             "name": "fp32",
             "requestsPerSecond": 14,
             "quality": "9.5",
             "hourlyCost": "0.80",
-            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}},
         },
     ],
     accelerator={

@@ -18,7 +18,7 @@ from tts_operator.controller.waker_link import WakerLink
 from tts_operator.desired.build import build, pool_deployments
 from tts_operator.informer.reader import LiveReader, Reader
 from tts_operator.objects.keys import Key
-from tts_operator.objects.kinds import TENANT
+from tts_operator.objects.kinds import RESOURCE_CLAIM_TEMPLATE, TENANT
 from tts_operator.objects.manifest import Ref
 from tts_operator.observe.reader import observe, observe_accepted
 from tts_operator.observe.sources import Sources
@@ -181,7 +181,8 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     if outcome.stale or outcome.failures:
         context.outdated.add(key)
     coming = requeue(outcome, earliest(next_requeue(resolved), outcome.requeue_at), clock)
-    if not (actions or waits or changes or reported or sources.secrets.refused or outcome.interference):
+    unwatched = sources.secrets.refused or any(ref.kind == RESOURCE_CLAIM_TEMPLATE.name for ref in observed.children)
+    if not (actions or waits or changes or reported or unwatched or outcome.interference):
         context.converged.record(key, inputs, coming, now)
     return coming
 

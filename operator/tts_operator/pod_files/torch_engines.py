@@ -11,7 +11,7 @@ LOAD_SECONDS = 540.0
 """Maximum time for a process to load: gigabytes from a network volume. A pod's start may take 600 s."""
 
 
-def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
+def cosyvoice_config(model: TTSModel, precision: str, *, cuda: bool = False) -> CosyVoiceConfig | None:
     """Options of engine CosyVoice at one precision; None for another engine."""
     engine = model.spec.cosy_voice
     if engine is None:
@@ -20,6 +20,7 @@ def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
+        device="CUDA" if cuda else None,
         load_jit=engine.load_jit,
         load_trt=engine.load_trt,
         stream=engine.stream,
@@ -34,7 +35,7 @@ def cosyvoice_config(model: TTSModel, precision: str) -> CosyVoiceConfig | None:
     )
 
 
-def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
+def index_tts_config(model: TTSModel, precision: str, *, cuda: bool = False) -> IndexTTSConfig | None:
     """Options of engine IndexTTS at one precision; None for another engine."""
     engine = model.spec.index_tts
     if engine is None:
@@ -52,6 +53,7 @@ def index_tts_config(model: TTSModel, precision: str) -> IndexTTSConfig | None:
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
+        device="CUDA" if cuda else None,
         prompts=prompts,
         adapters=adapter_paths(model),
         voice_adapters=voice_adapters(model),

@@ -16,6 +16,7 @@ from tts_operator.api.tenant import Tier
 from tts_operator.calendar.bounds import Change, State
 from tts_operator.objects.labels import MAX_ACCELERATORS, MAX_REPLICAS, MAX_TIER
 from tts_operator.objects.problem import Problem
+from tts_operator.resolve.accelerators import accelerator_count
 from tts_operator.resolve.pools import loaded_precisions, member_bounds
 from tts_operator.resolve.precision import accelerators
 from tts_operator.settings import DefaultCeilings
@@ -114,7 +115,8 @@ def running_pool_ceiling(observed: Observed, pool: str, ceilings: Ceilings) -> P
     pod = live["spec"]["template"]["spec"] if live else {}
     containers = (*pod.get("containers", ()), *(pod.get("initContainers") or ()))
     limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
-    return ceiling_with(sum(accelerators(each, []) for each in limits), ceilings)
+    claimed = len(pod.get("resourceClaims") or ())
+    return ceiling_with(sum(accelerators(each, []) for each in limits) + claimed, ceilings)
 
 
 def ceiling_with(devices: int, ceilings: Ceilings) -> PoolCeiling:
@@ -129,9 +131,7 @@ def accelerators_of(observed: Observed, tenant: TTSTenant, tenant_model: TenantM
     if model is None:
         return 0
     choice, loaded = loaded_precisions(model, tenant, tenant_model)
-    limits = {option.name.value: option.resources.limits for option in model.spec.precisions}
-    sidecar = accelerators(model.spec.sidecar.resources.limits, []) if model.spec.sidecar is not None else 0
-    return accelerators(limits[choice.name], [limits[name] for name in loaded]) + sidecar
+    return accelerator_count(model, choice.name, loaded)
 
 
 def accelerators_problem(

@@ -3,6 +3,7 @@
 Never raises: what cannot be resolved becomes a problem that the status reports.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -45,7 +46,7 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.resolve.source_urls import urls_renewed_at
 from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
-from tts_operator.rollout.cutover import cutover
+from tts_operator.rollout.cutover import cutover, entry_pool
 from tts_operator.rollout.draining import draining
 from tts_operator.settings import Settings
 from tts_operator.snapshot.accepted import with_tier
@@ -90,7 +91,9 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     if at_zero:
         pools = [replace(pool, bounds=ZERO) for pool in pools]
     stopped = tenant.spec.suspend or at_zero
-    target = cutover(observed, default_pool, metrics.bounds.min_replicas, now, suspended=stopped)
+    entry = default_pool if stopped else entry_pool(observed, default_pool, fallbacks_of(pools))
+    least = metrics.bounds.min_replicas if entry == default_pool else 1
+    target = cutover(observed, entry, least, now, suspended=stopped)
     live_pools = with_roles(observed, pools, target)
     drained = draining(observed, {pool.name for pool in live_pools}, now)
     signing = rotation(observed.signing, now) if observed.signing.keys else None
@@ -141,6 +144,17 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
         *requeue_times(resolved),
     ]
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
+
+
+def fallbacks_of(pools: Sequence[Pool]) -> list[str]:
+    """Names of the pools in the fallback chain of the first pool, in its order."""
+    by_model = {pool.model_name: pool for pool in pools}
+    chain: list[Pool] = []
+    pool = by_model.get(pools[0].fallback or "")
+    while pool is not None and pool not in chain:
+        chain.append(pool)
+        pool = by_model.get(pool.fallback or "")
+    return [each.name for each in chain]
 
 
 def wake_requested_at(observed: Observed) -> datetime | None:

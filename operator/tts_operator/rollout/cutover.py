@@ -1,11 +1,14 @@
 """Moves the tenant's Service from one entry pool to another.
 
+While the pods of the default model wait for an accelerator, the pool of its fallback is the entry: `entry_pool`.
+
 spec.models[0] changes: the new pool becomes an entry pool, too
  -> it is ready, and its pods have read their new configuration: the Service selects it
  -> no request reaches the old pool any more: it is deleted, or a member again
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +17,11 @@ from tts_operator.objects import fields
 from tts_operator.objects.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from tts_operator.objects.manifest import Body
 from tts_operator.objects.names import server_config_name
+from tts_operator.rollout.update_strategy import surge_denied
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
+from tts_operator.snapshot.pod_failures import failures_of_pod
+from tts_operator.snapshot.unschedulable import WAITING_FOR_ACCELERATOR
 from tts_server.config.schema import CONFIG_FILE
 
 PROPAGATION_DELAY = timedelta(seconds=5)
@@ -46,6 +52,26 @@ def cutover(observed: Observed, wanted: str, minimum: int, now: datetime, *, sus
     if now < written_at + PROPAGATION_DELAY:
         return Cutover(present, draining_pools=True, requeue_at=written_at + PROPAGATION_DELAY)
     return Cutover(wanted, draining_pools=True, requeue_at=now + PROPAGATION_DELAY)
+
+
+def entry_pool(observed: Observed, default: str, fallbacks: Iterable[str]) -> str:
+    """Pool that is to be the entry: the default model's, or a fallback's while it finds no room for any pod.
+
+    `fallbacks` are the pools of its fallback chain. Every other reason for which it has no pod ends by itself, or
+    concerns its model: then it stays the entry.
+    """
+    live = lookup.deployment(observed, default)
+    if live is None or available(observed, default, 1) or not waits_for_room(observed, default, live):
+        return default
+    return next((pool for pool in fallbacks if available(observed, pool, 1)), default)
+
+
+def waits_for_room(observed: Observed, pool: str, live: Body) -> bool:
+    """Whether no node, or no quota, has room for any pod of the pool."""
+    pods = lookup.pods_of(observed, pool)
+    if not pods:
+        return surge_denied(live)
+    return any(each.reason == WAITING_FOR_ACCELERATOR for pod in pods for each in failures_of_pod(pod))
 
 
 def moved(observed: Observed, wanted: str, now: datetime) -> Cutover:
