@@ -21,7 +21,7 @@ class TorchEngineConfig(ConfigModel):
     fp16: bool = False
     """Computes with 16 bit floats. It needs a CUDA device: without one the engine does not start."""
     device: Literal["CUDA"] | None = None
-    """CUDA: without such a device the engine does not start. Unset: a CUDA device if PyTorch finds one, else the CPU."""
+    """CUDA: the engine does not start without such a device. Unset: a CUDA device if there is one, else the CPU."""
     adapters: dict[VoiceName, Path] = {}
     """Folders of LoRA adapters as PEFT writes them, by name; they are folded into the language model's weights."""
     voice_adapters: dict[VoiceName, str] = {}

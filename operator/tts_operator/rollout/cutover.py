@@ -1,6 +1,6 @@
 """Moves the tenant's Service from one entry pool to another.
 
-While the pods of the default model wait for an accelerator, the pool of its fallback is the entry: `entry_pool`.
+While the pods of the default model find no room, such as no free GPU, the pool of its fallback is the entry.
 
 spec.models[0] changes: the new pool becomes an entry pool, too
  -> it is ready, and its pods have read their new configuration: the Service selects it
@@ -21,7 +21,7 @@ from tts_operator.rollout.update_strategy import surge_denied
 from tts_operator.snapshot import lookup
 from tts_operator.snapshot.observed import Observed
 from tts_operator.snapshot.pod_failures import failures_of_pod
-from tts_operator.snapshot.unschedulable import WAITING_FOR_ACCELERATOR
+from tts_operator.snapshot.unschedulable import NO_ROOM
 from tts_server.config.schema import CONFIG_FILE
 
 PROPAGATION_DELAY = timedelta(seconds=5)
@@ -71,7 +71,7 @@ def waits_for_room(observed: Observed, pool: str, live: Body) -> bool:
     pods = lookup.pods_of(observed, pool)
     if not pods:
         return surge_denied(live)
-    return any(each.reason == WAITING_FOR_ACCELERATOR for pod in pods for each in failures_of_pod(pod))
+    return any(each.reason in NO_ROOM for pod in pods for each in failures_of_pod(pod))
 
 
 def moved(observed: Observed, wanted: str, now: datetime) -> Cutover:

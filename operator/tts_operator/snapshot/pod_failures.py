@@ -41,7 +41,7 @@ def failures_of_pod(pod: Body) -> Iterator[Problem]:
     scheduled = fields.condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message", ""))
-        yield pod_failure(unschedulable.unschedulable_reason(message), f"pod {name}", message)
+        yield pod_failure(unschedulable.unschedulable_reason(pod, message), f"pod {name}", message)
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")
