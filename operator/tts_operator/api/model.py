@@ -193,6 +193,19 @@ class Fallback(APIModel):
     """Voices of the fallback model by language. Default: its first voice of the language, else its first voice."""
 
 
+class ModelRollout(APIModel):
+    """How the pods of tenants take a change of the model that replaces them."""
+
+    strategy: Literal["Auto", "Surge", "Replace"] = "Auto"
+    """Update strategy of tenants whose own is Auto. Replace is for models that hold every accelerator there is: no pod
+    waits in vain for another one."""
+    canary_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Share of the tenants, in percent and at least one, that takes a change first. The others follow after
+    `soakSeconds`, or keep the version that they have if it fails. Default: no tenant is first."""
+    soak_seconds: Annotated[int, Field(ge=0, le=604_800)] = 600
+    """Time for which the first tenants must run a change, without a failure, before the others follow."""
+
+
 class SharedPool(APIModel):
     """Pool that the model's tenants with isolation Shared use."""
 
@@ -407,6 +420,8 @@ class TTSModelSpec(APIModel):
     """Model used when this model is unavailable."""
     load_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     """Measured time from the start of a pod to its first audio: the default of `spec.schedule.preWarmSeconds`."""
+    rollout: ModelRollout | None = None
+    """How tenants take a change of the model. It does not itself replace pods."""
     pool: SharedPool | None = None
     """Shared pool, for tenants with isolation Shared."""
     allowed_namespaces: LabelSelector | None = None

@@ -151,6 +151,19 @@ class TTSTenantStatus(LenientModel):
     """Cost of the endpoint. Unset where a model has no price: neither its own nor those of the operator's settings."""
 
 
+class CanaryStatus(LenientModel):
+    """Progress of the model's last change with the tenants that take it first."""
+
+    tenants: int
+    """Number of tenants that take it first, by `spec.rollout.canaryPercent`."""
+    updated_tenants: int
+    """Number of these whose pods run it and are available."""
+    failed_tenants: int
+    """Number of tenants that it fails for. No further tenant takes it while there is one."""
+    soaks_until: Instant | None = None
+    """Time from which the other tenants take it. Unset while not all of the first run it."""
+
+
 class ReleaseStatus(LenientModel):
     """Report of one release of the operator on a model."""
 
@@ -162,6 +175,8 @@ class ReleaseStatus(LenientModel):
     """Number of the release's tenants that use the model."""
     updated_tenants: int | None = None
     """Number of these tenants whose pods run the model's last change, or that have none."""
+    canary: CanaryStatus | None = None
+    """Progress with the release's tenants that take the last change first. Unset once all tenants run it."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")] = ()
     """Conditions as the release found them."""
 
@@ -182,6 +197,8 @@ class TTSModelStatus(LenientModel):
     """Number of tenants that use the model, of all releases of the operator."""
     updated_tenants: int | None = None
     """Number of these tenants whose pods run the model's last change, or that have none."""
+    canary: CanaryStatus | None = None
+    """Progress with the tenants that take the last change first, of all releases. Unset once all tenants run it."""
     releases: Annotated[tuple[ReleaseStatus, ...], Field(max_length=64), list_map("name")] = ()
     """Reports of the releases of the operator, usually one. Each condition of the model is that of the first report in
     which it is False, else that of the first report."""

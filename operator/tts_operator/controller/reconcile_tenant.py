@@ -60,7 +60,6 @@ class ReconcileContext:
     clock: Clock
     stores: StoreAccess = field(default_factory=StoreAccess.none)
     rollout_limiter: RolloutLimiter = field(default_factory=RolloutLimiter)
-    rollout_progress: RolloutProgress = field(default_factory=RolloutProgress)
     start_failures: StartFailures = field(default_factory=StartFailures)
     secret_poller: SecretPoller = field(default_factory=SecretPoller)
     events: EventRecorder = field(default_factory=EventRecorder)
@@ -72,6 +71,11 @@ class ReconcileContext:
     converged: ConvergedTenants = field(default_factory=ConvergedTenants)
     outdated: set[Key] = field(default_factory=set)
     """Tenants of which the last reconcile may have read copies that were too old: the next one reads none."""
+
+    @property
+    def rollout_progress(self) -> RolloutProgress:
+        """Record of what every pool runs."""
+        return self.rollout_limiter.progress
 
     @cached_property
     def waker(self) -> WakerLink:
@@ -156,7 +160,8 @@ async def reconcile(key: Key, context: ReconcileContext) -> Requeue | None:
     context.record(observed)
     deployments = pool_deployments(resolved)
     changes = {pool: each.change for pool, each in deployments.items() if each.change}
-    waits = limiter.admit(key, changes, rollout_modes(resolved))
+    canaries = {pool: each.canary for pool, each in deployments.items() if each.canary is not None}
+    waits = limiter.admit(key, changes, rollout_modes(resolved), canaries)
     executor = PlanExecutor(context.cluster, observed)
     try:
         resolved = resolved.waiting(waits, changes)

@@ -33,6 +33,8 @@ def model_pool(
     if model is not None:
         precision, loaded = loaded_precisions(model, tenant, tenant_model)
     strategy = tenant.spec.rollout.strategy if tenant.spec.rollout else "Auto"
+    if strategy == "Auto" and model is not None and model.spec.rollout is not None:
+        strategy = model.spec.rollout.strategy
     return Pool(
         name=name,
         model_name=tenant_model.name,
