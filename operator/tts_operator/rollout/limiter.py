@@ -228,13 +228,13 @@ class RolloutLimiter:
         situation = self._situation()
         known = self._canary_states.get(canary)
         if known is None or known[:2] != (situation, self.progress.revision):
-            failed, unfit = self._rolls_of(canary)
+            failed, unfit = self._stopped_rolls()
             known = (situation, self.progress.revision, self.progress.canary_state(canary, failed, unfit))
             self._canary_states[canary] = known
         return known[2]
 
-    def _rolls_of(self, canary: Canary) -> tuple[set[PoolKey], set[PoolKey]]:
-        """Pools that the change fails for, and those that cannot go on for a reason of their namespace."""
+    def _stopped_rolls(self) -> tuple[set[PoolKey], set[PoolKey]]:
+        """Pools whose rollout fails, and those whose rollout cannot go on for a reason of their namespace."""
         now = self._clock.monotonic()
         failed, unfit = set(), set()
         for pool, rolling in self._rolls.items():
