@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tts_operator.rollout.policy import finished
 
 TENANTS = 4
 BUSY_SECONDS = 240.0
+SOON = {"canaryPercent": 25, "soakSeconds": 1}
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -32,92 +34,129 @@ def operator(control_plane: ControlPlane, api: ApiServer, tmp_path: Path) -> Ite
     started.end()
 
 
-async def test_one_tenant_takes_the_change_first(
-    api: ApiServer, operator: Operator, control_plane: ControlPlane
-) -> None:
-    rollout = {"canaryPercent": 25, "soakSeconds": 1}
-    name = await api.publish_model(image="example.invalid/good:1", rollout=rollout)
-    model = api.ref("TTSModel", name)
-    for number in range(TENANTS):
-        await api.user.create(tenant_body(name, key=api.key(f"tenant-{number}")))
+@dataclass
+class Fleet:
+    """Tenants of one model, and what they and the model say."""
 
-    async def taken(image: str) -> list[str]:
-        found = await collect(api.cluster.list(DEPLOYMENT, api.namespace))
+    api: ApiServer
+    model: str
+
+    @classmethod
+    async def onboard(cls, api: ApiServer, **rollout: Any) -> Fleet:
+        fleet = cls(api, await api.publish_model(image="example.invalid/good:1", rollout=rollout))
+        for number in range(TENANTS):
+            await api.user.create(tenant_body(fleet.model, key=api.key(f"tenant-{number}")))
+        await fleet.sees(fleet.all_have("good:1"), "everybody speaks: a first version is nobody's change")
+        return fleet
+
+    async def sees(self, what: Any, story: str) -> None:
+        await eventually(what, story, BUSY_SECONDS)
+
+    async def change(self, image: str) -> None:
+        image = f"example.invalid/{image}"
+        await self.api.user.patch(self.api.ref("TTSModel", self.model), {"spec": {"image": image}})
+
+    async def taken(self, image: str) -> list[str]:
+        """Tenants with this image in their pod template."""
+        found = await collect(self.api.cluster.list(DEPLOYMENT, self.api.namespace))
         return [
             each["metadata"]["labels"]["ttsfleet.io/tenant"]
             for each in found
             if image_of(each["spec"]["template"]["spec"]) == f"example.invalid/{image}"
         ]
 
-    async def all_have(image: str) -> bool:
-        found = await collect(api.cluster.list(DEPLOYMENT, api.namespace))
-        return len(await taken(image)) == TENANTS and all(map(finished, found))
+    def all_have(self, image: str) -> Any:
+        async def holds() -> bool:
+            found = await collect(self.api.cluster.list(DEPLOYMENT, self.api.namespace))
+            return len(await self.taken(image)) == TENANTS and all(map(finished, found))
 
-    async def one_has(image: str) -> bool:
-        assert len(await taken(image)) <= 1, "the others wait"
-        return len(await taken(image)) == 1
+        return holds
 
-    async def change(image: str) -> None:
-        await api.user.patch(model, {"spec": {"image": f"example.invalid/{image}"}})
+    def one_has(self, image: str) -> Any:
+        async def holds() -> bool:
+            assert len(await self.taken(image)) <= 1, "the others wait"
+            return len(await self.taken(image)) == 1
 
-    async def programmed(reason: str, count: int) -> bool:
-        said = [await api.condition("Programmed", f"tenant-{number}") for number in range(TENANTS)]
-        return [each.get("reason") for each in said].count(reason) == count
+        return holds
 
-    async def model_status() -> dict[str, Any]:
-        return dict((await api.get("TTSModel", name)).get("status") or {})
+    def programmed(self, reason: str, count: int) -> Any:
+        async def holds() -> bool:
+            said = [await self.api.condition("Programmed", f"tenant-{number}") for number in range(TENANTS)]
+            return [each.get("reason") for each in said].count(reason) == count
 
-    async def rolled_out() -> tuple[str, str]:
-        conditions = (await model_status()).get("conditions") or ()
+        return holds
+
+    async def status(self) -> dict[str, Any]:
+        return dict((await self.api.get("TTSModel", self.model)).get("status") or {})
+
+    async def rolled_out(self) -> tuple[str, str]:
+        conditions = (await self.status()).get("conditions") or ()
         found = next((each for each in conditions if each["type"] == "RolledOut"), {})
         return found.get("reason", ""), found.get("message", "")
 
-    async def model_says(reason: str) -> bool:
-        return (await rolled_out())[0] == reason
+    def model_says(self, reason: str) -> Any:
+        async def holds() -> bool:
+            return (await self.rolled_out())[0] == reason
 
+        return holds
+
+
+async def test_the_others_follow_the_first_after_the_soak_time(api: ApiServer, operator: Operator) -> None:
     async with kubelet(api) as pods:
-        await eventually(
-            lambda: all_have("good:1"), "everybody speaks: a first version is nobody's change", BUSY_SECONDS
-        )
-
+        fleet = await Fleet.onboard(api, **SOON)
         pods.fate["example.invalid/slow:2"] = "starts"
-        await change("slow:2")
-        await eventually(lambda: one_has("slow:2"), "one takes it", BUSY_SECONDS)
-        (first,) = await taken("slow:2")
-        await eventually(lambda: programmed("WaitingForCanary", TENANTS - 1), "the others say so", BUSY_SECONDS)
-        await eventually(lambda: model_says("CanaryRollingOut"), "the model says so", BUSY_SECONDS)
-        assert (await model_status())["canary"] == {"tenants": 1, "updatedTenants": 0, "failedTenants": 0}
-        assert await one_has("slow:2")
+        await fleet.change("slow:2")
+        await fleet.sees(fleet.one_has("slow:2"), "one takes it")
+        await fleet.sees(fleet.programmed("WaitingForCanary", TENANTS - 1), "the others say so")
+        await fleet.sees(fleet.model_says("CanaryRollingOut"), "the model says so")
+        assert (await fleet.status())["canary"] == {"tenants": 1, "updatedTenants": 0, "failedTenants": 0}
+        assert await fleet.one_has("slow:2")()
         pods.fate["example.invalid/slow:2"] = "runs"
-        await eventually(lambda: all_have("slow:2"), "the others follow", BUSY_SECONDS)
-        await eventually(lambda: programmed("AsSpecified", TENANTS), "nobody waits", BUSY_SECONDS)
-        await eventually(lambda: model_says("AsSpecified"), "the model says so", BUSY_SECONDS)
-        assert "canary" not in await model_status()
+        await fleet.sees(fleet.all_have("slow:2"), "the others follow")
+        await fleet.sees(fleet.programmed("AsSpecified", TENANTS), "nobody waits")
+        await fleet.sees(fleet.model_says("AsSpecified"), "the model says so")
+        assert "canary" not in await fleet.status()
+
+
+async def test_a_change_that_soaks_stays_with_the_first(api: ApiServer, operator: Operator) -> None:
+    async with kubelet(api):
+        fleet = await Fleet.onboard(api, canaryPercent=25, soakSeconds=3600)
+        await fleet.change("good:2")
+        await fleet.sees(fleet.one_has("good:2"), "one takes it")
+        await fleet.sees(fleet.model_says("CanarySoaking"), "it runs there, and the others wait")
+        assert (await fleet.status())["canary"]["soaksUntil"] in (await fleet.rolled_out())[1]
+        await api.user.patch(api.ref("TTSModel", fleet.model), {"spec": {"rollout": {"soakSeconds": 0}}})
+        await fleet.sees(fleet.all_have("good:2"), "less time is enough: the others follow")
+
+
+async def test_the_others_keep_what_they_have_when_it_fails(
+    api: ApiServer, operator: Operator, control_plane: ControlPlane
+) -> None:
+    async with kubelet(api) as pods:
+        fleet = await Fleet.onboard(api, **SOON)
+        pods.fate["example.invalid/broken:2"] = "fails"
+        await fleet.change("broken:2")
+        await fleet.sees(fleet.one_has("broken:2"), "one takes it")
+        (first,) = await fleet.taken("broken:2")
+        await fleet.sees(fleet.programmed("CanaryFailed", TENANTS - 1), "the others keep what they have")
+        await fleet.sees(fleet.model_says("CanaryFailed"), "the model says so")
+        _, message = await fleet.rolled_out()
+        assert f"{api.namespace}/{first} (" in message
+        assert f"kubectl annotate ttsmodel {fleet.model} ttsfleet.io/rollout-mode=IgnoreFailures" in message
+        assert (await fleet.status())["canary"]["failedTenants"] == 1
+        assert len(await fleet.taken("good:1")) == TENANTS - 1
+
+        await fleet.change("good:1")
+        await fleet.sees(fleet.all_have("good:1"), "back, and nobody waits for that")
+        await fleet.sees(fleet.model_says("AsSpecified"), "the model says so")
 
         pods.fate["example.invalid/broken:3"] = "fails"
-        await change("broken:3")
-        await eventually(lambda: one_has("broken:3"), "one takes it", BUSY_SECONDS)
-        assert await taken("broken:3") == [first], "always the same one"
-        await eventually(
-            lambda: programmed("CanaryFailed", TENANTS - 1), "the others keep what they have", BUSY_SECONDS
-        )
-        await eventually(lambda: model_says("CanaryFailed"), "the model says so", BUSY_SECONDS)
-        _, message = await rolled_out()
-        assert f"{api.namespace}/{first} (" in message
-        assert f"kubectl annotate ttsmodel {name} ttsfleet.io/rollout-mode=IgnoreFailures" in message
-        assert (await model_status())["canary"]["failedTenants"] == 1
-        assert len(await taken("slow:2")) == TENANTS - 1
+        await fleet.change("broken:3")
+        await fleet.sees(fleet.model_says("CanaryFailed"), "it fails, too")
+        assert await fleet.taken("broken:3") == [first], "always the same one"
+        control_plane.kubectl("annotate", "ttsmodel", fleet.model, "ttsfleet.io/rollout-mode=IgnoreFailures")
 
-        await change("slow:2")
-        await eventually(lambda: all_have("slow:2"), "back, and nobody waits for that", BUSY_SECONDS)
-        await eventually(lambda: model_says("AsSpecified"), "the model says so", BUSY_SECONDS)
+        async def more_take_it() -> bool:
+            return len(await fleet.taken("broken:3")) > 1
 
-        await change("broken:4")
-        pods.fate["example.invalid/broken:4"] = "starts"
-        await eventually(lambda: one_has("broken:4"), "one takes it", BUSY_SECONDS)
-        control_plane.kubectl("annotate", "ttsmodel", name, "ttsfleet.io/rollout-mode=IgnoreFailures")
-
-        async def all_take_it() -> bool:
-            return len(await taken("broken:4")) > 1
-
-        await eventually(all_take_it, "the command lets the others go", BUSY_SECONDS)
+        await fleet.sees(more_take_it, "the command lets the others go")
