@@ -16,11 +16,10 @@ def cosyvoice_config(model: TTSModel, precision: str, *, cuda: bool = False) -> 
     engine = model.spec.cosy_voice
     if engine is None:
         return None
-    return CosyVoiceConfig(
+    config = CosyVoiceConfig(
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
-        **({"device": "CUDA"} if cuda else {}),
         load_jit=engine.load_jit,
         load_trt=engine.load_trt,
         stream=engine.stream,
@@ -33,6 +32,7 @@ def cosyvoice_config(model: TTSModel, precision: str, *, cuda: bool = False) -> 
         adapters=adapter_paths(model),
         voice_adapters=voice_adapters(model),
     )
+    return config.model_copy(update={"device": "CUDA"}) if cuda else config
 
 
 def index_tts_config(model: TTSModel, precision: str, *, cuda: bool = False) -> IndexTTSConfig | None:
@@ -49,15 +49,15 @@ def index_tts_config(model: TTSModel, precision: str, *, cuda: bool = False) -> 
             emotion_strengths=strengths,
             emotion_weight=prompt.emotion_weight_percent / 100,
         )
-    return IndexTTSConfig(
+    config = IndexTTSConfig(
         model_directory=_mounted(model, engine.model_path),
         code_directory=_mounted(model, engine.code_path) if engine.code_path else None,
         fp16=precision == Precision.FP16,
-        **({"device": "CUDA"} if cuda else {}),
         prompts=prompts,
         adapters=adapter_paths(model),
         voice_adapters=voice_adapters(model),
     )
+    return config.model_copy(update={"device": "CUDA"}) if cuda else config
 
 
 def voice_adapters(model: TTSModel) -> dict[str, str]:

@@ -39,6 +39,7 @@ from tts_operator.resolve.pools import (
     model_pool,
     precision_notes,
     retiring_pool,
+    update_strategy,
     with_roles,
 )
 from tts_operator.resolve.requeue import requeue_times
@@ -46,8 +47,9 @@ from tts_operator.resolve.resolved import Pool, Resolved
 from tts_operator.resolve.source_urls import urls_renewed_at
 from tts_operator.resolve.tier_limits import tier_limits
 from tts_operator.resolve.voice_checks import fallback_voice_problems, voice_problems
-from tts_operator.rollout.cutover import cutover, entry_pool
+from tts_operator.rollout.cutover import covered, cutover, entry_pool
 from tts_operator.rollout.draining import draining
+from tts_operator.rollout.update_strategy import rollout
 from tts_operator.settings import Settings
 from tts_operator.snapshot.accepted import with_tier
 from tts_operator.snapshot.observed import Observed
@@ -91,7 +93,7 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     if at_zero:
         pools = [replace(pool, bounds=ZERO) for pool in pools]
     stopped = tenant.spec.suspend or at_zero
-    entry = default_pool if stopped else entry_pool(observed, default_pool, fallbacks_of(pools))
+    entry = default_pool if stopped else default_entry(observed, pools)
     least = metrics.bounds.min_replicas if entry == default_pool else 1
     target = cutover(observed, entry, least, now, suspended=stopped)
     live_pools = with_roles(observed, pools, target)
@@ -146,15 +148,28 @@ def resolve(observed: Observed, settings: Settings, now: datetime) -> Resolved:
     return replace(resolved, requeue_at=min((time for time in times if time), default=None))
 
 
-def fallbacks_of(pools: Sequence[Pool]) -> list[str]:
-    """Names of the pools in the fallback chain of the first pool, in its order."""
-    by_model = {pool.model_name: pool for pool in pools}
-    chain: list[Pool] = []
-    pool = by_model.get(pools[0].fallback or "")
-    while pool is not None and pool not in chain:
-        chain.append(pool)
-        pool = by_model.get(pool.fallback or "")
-    return [each.name for each in chain]
+def with_cover(observed: Observed, tenant: TTSTenant, pool: Pool, pools: Sequence[Pool], now: datetime) -> Pool:
+    """The pool, whose only replica may be replaced in place while a fallback answers for it."""
+    if not covered(observed, pool.name, fallbacks_of(pool, pools), now):
+        return pool
+    return replace(pool, rollout=rollout(observed, pool.name, update_strategy(tenant, pool.model), now, covered=True))
+
+
+def default_entry(observed: Observed, pools: Sequence[Pool]) -> str:
+    """Pool that is to be the entry: that of the first model, or of a fallback while it has no room."""
+    default = pools[0]
+    return entry_pool(observed, default.name, fallbacks_of(default, pools), needs_cover=default.rollout.needs_cover)
+
+
+def fallbacks_of(pool: Pool, pools: Sequence[Pool]) -> list[str]:
+    """Names of the pools in the fallback chain of a pool, in its order."""
+    by_model = {each.model_name: each for each in pools}
+    chain: list[str] = []
+    following = by_model.get(pool.fallback or "")
+    while following is not None and following.name not in chain:
+        chain.append(following.name)
+        following = by_model.get(following.fallback or "")
+    return chain
 
 
 def wake_requested_at(observed: Observed) -> datetime | None:
@@ -219,5 +234,6 @@ def requested_pools(
     voices = voice_problems(tenant, pools)
     pools += fallback_pools(observed, tenant, chains, now)
     pools = [replace(pool, fallback=chains.links.get(pool.model_name)) for pool in pools]
+    pools = [with_cover(observed, tenant, pool, pools, now) for pool in pools]
     unusable = (problem for problem in problems.values() if problem)
     return pools, (*unusable, *chains.problems, *voices, *fallback_voice_problems(pools))

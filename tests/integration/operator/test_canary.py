@@ -91,7 +91,7 @@ class Fleet:
 
     async def rolled_out(self) -> tuple[str, str]:
         conditions = (await self.status()).get("conditions") or ()
-        found = next((each for each in conditions if each["type"] == "RolledOut"), {})
+        found: Any = next((each for each in conditions if each["type"] == "RolledOut"), {})
         return found.get("reason", ""), found.get("message", "")
 
     def model_says(self, reason: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,8 +25,11 @@ from tests.support.operator_builders import (
 from tests.support.resources import Object, model, precision
 from tts_operator.api import TTSModel
 from tts_operator.objects.labels import POOL_LABEL
+from tts_operator.objects.manifest import Manifest
 from tts_operator.pod_files.engine import local_engine
 from tts_operator.resolve.accelerators import accelerator_count
+from tts_operator.rollout.update_strategy import SURGE_TIMEOUT
+from tts_operator.snapshot.observed import Observed
 from tts_server.config.schema import ServerConfig
 
 TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -42,9 +47,13 @@ def claiming(name: str = "espeak", device_class: str = "gpu.nvidia.com", **spec:
     return model(name, accelerator={**CLAIMED, "deviceClassName": device_class}, **spec)
 
 
+def bodies(manifests: Iterable[Manifest]) -> list[Object]:
+    return [dict(each.body) for each in manifests]
+
+
 def pod_spec(known: TTSModel, entry: str | Object = "espeak") -> Object:
     manifests = desired(observe(entry, known=[known])).manifests
-    found: Object = child([each.body for each in manifests], "Deployment", "acme-espeak")["spec"]["template"]["spec"]
+    found: Object = child(bodies(manifests), "Deployment", "acme-espeak")["spec"]["template"]["spec"]
     return found
 
 
@@ -63,7 +72,7 @@ def test_pods_of_a_precision_without_a_device_are_placed_anywhere() -> None:
 
 
 def test_each_pod_claims_a_device_of_the_class() -> None:
-    manifests = [each.body for each in desired(observe(known=[claiming()])).manifests]
+    manifests = bodies(desired(observe(known=[claiming()])).manifests)
     template = child(manifests, "ResourceClaimTemplate", "acme-espeak")
     exactly = {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount", "count": 1}
     assert template["spec"]["spec"]["devices"]["requests"] == [{"name": "accelerator", "exactly": exactly}]
@@ -120,7 +129,7 @@ def test_the_engine_computes_with_the_device_of_its_pod(spec: Object, device: st
 
 
 def test_a_torch_engine_does_not_fall_back_to_the_cpu_on_a_gpu() -> None:
-    spec = {"engine": "CosyVoice", "cosyVoice": {}, "source": {"persistentVolumeClaim": {"claimName": "m"}}}
+    spec: Object = {"engine": "CosyVoice", "cosyVoice": {}, "source": {"persistentVolumeClaim": {"claimName": "m"}}}
     on_gpu = model(**spec, precisions=[precision("fp32", **GPU)])
     assert local_engine(on_gpu, "fp32").options["device"] == "CUDA"
     assert "device" not in local_engine(model(**spec), "fp32").options
@@ -173,7 +182,7 @@ WAITS = {
 def test_the_fallback_is_the_entry_while_pods_wait_for_an_accelerator(message: str, ready: int, entry: str) -> None:
     observed = tenant_without_a_gpu(message, ready)
     assert resolved(observed).entry == entry
-    service = child([each.body for each in desired(observed).manifests], "Service", "acme")
+    service = child(bodies(desired(observed).manifests), "Service", "acme")
     assert service["spec"]["selector"][POOL_LABEL] == entry
     files = server_files(desired(observed))
     config = ServerConfig.model_validate_json(files["acme-small-server"])
@@ -197,3 +206,47 @@ def test_a_suspended_tenant_has_its_own_entry() -> None:
     children = settle(observe("gpu", known=known))
     answering(child(children, "Deployment", "acme-gpu"), ready=0)
     assert resolved(observe("gpu", known=known, children=children, pods=[waiting()], suspend=True)).entry == "acme-gpu"
+
+
+def rolling_alone(at: datetime, *, moved: bool) -> Observed:
+    """A pool of one replica, in a rollout whose surge pod has looked for a GPU in vain; the fallback answers."""
+    known = with_fallback()
+    children = settle(observe("gpu", known=known), NOON - timedelta(hours=1))
+    live = child(children, "Deployment", "acme-gpu")
+    live["status"] |= {"updatedReplicas": 0}
+    found = observe("gpu", known=known, children=children, pods=[waiting()])
+    if moved:
+        children = settle(found, at)
+        child(children, "Deployment", "acme-gpu")["status"] |= {"updatedReplicas": 0}
+        found = observe("gpu", known=known, children=children, pods=[waiting()])
+    return found
+
+
+def strategy_of(observed: Observed, at: datetime) -> str:
+    return next(each for each in resolved(observed, at).pools if each.name == "acme-gpu").rollout.strategy
+
+
+def test_the_only_replica_is_replaced_once_the_fallback_answers_for_it() -> None:
+    late = NOON + SURGE_TIMEOUT
+    before = rolling_alone(late, moved=False)
+    assert (resolved(before, NOON).entry, strategy_of(before, NOON)) == ("acme-gpu", "Surge"), "it may find room yet"
+    assert resolved(before, NOON).requeue_at == late
+    assert strategy_of(before, late) == "Surge", "callers are there"
+    pool = resolved(before, late).pools[1]
+    assert (pool.name, pool.role) == ("acme-small", "Entry"), "it reads first that it becomes the entry"
+
+    moved = rolling_alone(late, moved=True)
+    settled = late + timedelta(seconds=6)
+    selecting = observe("gpu", known=with_fallback(), children=settle(moved, settled), pods=[waiting()])
+    child(list(selecting.children.values()), "Deployment", "acme-gpu")["status"] |= {"updatedReplicas": 0}  # type: ignore[arg-type] # built by this test
+    assert strategy_of(selecting, settled + timedelta(seconds=1)) == "Surge", "nodes still route to it"
+    assert strategy_of(selecting, settled + timedelta(seconds=6)) == "Replace"
+
+
+def test_without_a_fallback_the_only_replica_stays() -> None:
+    known = [gpu_model(name="gpu")]
+    children = settle(observe("gpu", known=known), NOON - timedelta(hours=1))
+    child(children, "Deployment", "acme-gpu")["status"] |= {"updatedReplicas": 0}
+    observed = observe("gpu", known=known, children=children, pods=[waiting()])
+    assert strategy_of(observed, NOON + timedelta(hours=1)) == "Surge"
+    assert resolved(observed, NOON + timedelta(hours=1)).pools[0].rollout.no_room

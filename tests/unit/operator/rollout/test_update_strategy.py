@@ -40,8 +40,8 @@ ROLLOUTS: dict[str, tuple[str, list[Object], list[Object], UpdateStrategy]] = {
     "it has looked long enough": ("Auto", rolling(), [HOMELESS], UpdateStrategy("Replace")),
     "the quota denies it at once": ("Auto", rolling(3, DENIED), [], UpdateStrategy("Replace")),
     "a rollout that replaces goes on so": ("Auto", rolling(replace=True), [], UpdateStrategy("Replace")),
-    "one replica waits": ("Auto", rolling(1), [HOMELESS], UpdateStrategy("Surge", no_room=True)),
-    "one replica, denied": ("Auto", rolling(1, DENIED), [], UpdateStrategy("Surge", no_room=True)),
+    "one replica waits": ("Auto", rolling(1), [HOMELESS], UpdateStrategy("Surge", no_room=True, needs_cover=True)),
+    "one replica, denied": ("Auto", rolling(1, DENIED), [], UpdateStrategy("Surge", no_room=True, needs_cover=True)),
     "asked to surge, it waits": ("Surge", rolling(), [HOMELESS], UpdateStrategy("Surge", no_room=True)),
     "asked to replace": ("Replace", rolling(), [], UpdateStrategy("Replace")),
 }
