@@ -203,3 +203,36 @@ async def test_the_scheduler_allocates_a_device_of_the_class(api: ApiServer) -> 
             return (status, reason) == ("False", "WaitingForAccelerator") and "other pods keep serving" in message
 
         await reconciled_until(api, told, "the third pod waits for a device, and the condition says so")
+
+
+async def test_the_only_gpu_changes_hands_while_the_fallback_answers(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update_strategy, "SURGE_TIMEOUT", update_strategy.SURGE_TIMEOUT * 0)
+    async with fake_nodes(api) as nodes:
+        await gpu_nodes(api, nodes, {GPU: 1})
+        small = await api.publish_model()
+        model = await gpu_model(api, image="example.invalid/gpu:1", fallback={"modelRef": {"name": small}})
+        await api.user.create(tenant_body(model, key=api.key(), auth=OPEN))
+        entries: list[str] = []
+        watched: list[bool] = []
+
+        async def runs(image: str) -> bool:
+            pool = (await api.get("Service", "acme"))["spec"]["selector"][POOL_LABEL]
+            entries.append(pool)
+            if watched:
+                status = (await api.get("Deployment", pool)).get("status") or {}
+                assert status.get("availableReplicas", 0) > 0, f"callers find no pod of {pool}"
+            images = [each["spec"]["containers"][0]["image"] for each in await pods_of(api, model)]
+            return images == [image] and pool == f"acme-{model}" and (await ready(api))[0] == "True"
+
+        await reconciled_until(api, lambda: runs("example.invalid/gpu:1"), "the GPU has a pod")
+
+        async def fallback_is_ready() -> bool:
+            return bool(((await api.get("Deployment", f"acme-{small}")).get("status") or {}).get("availableReplicas"))
+
+        await reconciled_until(api, fallback_is_ready, "the fallback has one, too")
+        watched.append(True)
+        await api.user.patch(api.ref("TTSModel", model), {"spec": {"image": "example.invalid/gpu:2"}})
+        await reconciled_until(api, lambda: runs("example.invalid/gpu:2"), "the GPU has the new pod")
+        assert f"acme-{small}" in entries, "the fallback answered meanwhile"
