@@ -52,6 +52,14 @@ def test_rollout(asked: Any, children: list[Object], pods: list[Object], expecte
     assert rollout(observe(children=children, pods=pods), "acme-espeak", asked, NOON) == expected
 
 
+def test_a_surge_pod_without_a_node_counts_as_updated() -> None:
+    """As the Deployment controller reports it: one pod of each template, and one replica wanted."""
+    children = settle(observe())
+    child(children, "Deployment", "acme-espeak")["status"] |= {"replicas": 2, "updatedReplicas": 1}
+    found = rollout(observe(children=children, pods=[HOMELESS]), "acme-espeak", "Auto", NOON)
+    assert found == UpdateStrategy("Surge", no_room=True, needs_cover=True)
+
+
 def test_a_pod_that_no_rollout_waits_for_changes_nothing() -> None:
     children = settle(observe(schedule={"default": {"minReplicas": 3}}))
     observed = observe(children=children, pods=[HOMELESS])
